@@ -1,0 +1,84 @@
+//! What a command leads to: events, or every fault that it has. Changes nothing, and knows nothing
+//! but the state and the command.
+//!
+//! A command that asks for what is so already is accepted and has no events. Every event here exists
+//! since data version 1; a later one has to be kept back until the state's data version allows it.
+
+mod agent;
+mod cluster;
+mod edits;
+mod placing;
+mod report;
+mod service;
+
+use crate::command::Command;
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::id::Revision;
+use crate::state::State;
+
+/// Decides `command` against `state`. The first event takes the revision after the state's.
+///
+/// # Errors
+/// Every fault of the command. Then nothing happens.
+pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Fault>> {
+    let founds = matches!(command, Command::FoundCluster { .. });
+    if state.header.cluster.is_none() && !founds {
+        return Err(vec![Fault::NotFounded]);
+    }
+    let mut decision = Decision { state, events: Vec::new(), faults: Vec::new() };
+    let it = &mut decision;
+    match command {
+        Command::FoundCluster { cluster, founders } => cluster::found(it, *cluster, founders),
+        Command::RaiseDataVersion { version } => cluster::raise_data_version(it, *version),
+        Command::SetLimits { limits } => cluster::set_limits(it, limits),
+        Command::DefineRegion { region } => cluster::define_region(it, region),
+        Command::TrimHistory { through } => cluster::trim_history(it, *through),
+        Command::RegisterAgent(agent) => agent::register(it, agent),
+        Command::DrainAgent { agent } => agent::drain(it, agent),
+        Command::UndrainAgent { agent } => agent::undrain(it, agent),
+        Command::RemoveAgent { agent } => agent::remove(it, agent),
+        Command::CreateService { service, tier, primary, port } => {
+            service::create(it, service, *tier, primary, *port);
+        }
+        Command::ChangeService { service, expected, edits } => {
+            service::change(it, service, *expected, edits);
+        }
+        Command::DeleteService { service, expected } => service::delete(it, service, *expected),
+        Command::Report(report) => report::take_in(it, report),
+    }
+    decision.end()
+}
+
+/// What a command leads to, as far as that is known.
+struct Decision<'a> {
+    state: &'a State,
+    events: Vec<Event>,
+    faults: Vec<Fault>,
+}
+
+impl Decision<'_> {
+    fn happens(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Notes a fault, once.
+    fn refuse(&mut self, fault: Fault) {
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    fn is_refused(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// The number of the event that happens next.
+    fn next_revision(&self) -> Revision {
+        Revision(self.state.header.revision.0 + self.events.len() as u64).next()
+    }
+
+    fn end(self) -> Result<Vec<Event>, Vec<Fault>> {
+        if self.is_refused() { Err(self.faults) } else { Ok(self.events) }
+    }
+}

@@ -1,0 +1,216 @@
+//! Services are created, changed by whole change sets, and deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::agent::unknown_region;
+use super::{Decision, edits, placing};
+use crate::command::Edit;
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::id::{Revision, Zones};
+use crate::limits;
+use crate::name::{RegionName, ServiceName};
+use crate::nearest::nearest;
+use crate::service::{Location, Service, Tier};
+use crate::state::State;
+
+pub(super) fn create(
+    decision: &mut Decision<'_>,
+    name: &ServiceName,
+    tier: Tier,
+    primary: &RegionName,
+    port: Option<u16>,
+) {
+    let state = decision.state;
+    if state.services.contains_key(name) {
+        decision.refuse(Fault::ServiceExists { service: name.clone() });
+    } else if state.services.len() >= limits::SERVICES {
+        let what = "services".to_owned();
+        decision.refuse(Fault::TooMany { what, most: limits::SERVICES as u32 });
+    }
+    if state.region(primary).is_none() {
+        decision.refuse(unknown_region(state, primary));
+    }
+    let Some(port) = port.or_else(|| lowest_free_port(state, name)) else {
+        return decision.refuse(Fault::NoFreePort);
+    };
+    check_port(decision, name, port);
+    if decision.is_refused() {
+        return;
+    }
+    let location = Location { units: 1, zones: Zones::new(), gateway_enabled: true };
+    let service = Service {
+        name: name.clone(),
+        tier,
+        primary: primary.clone(),
+        port,
+        locations: BTreeMap::from([(primary.clone(), location)]),
+        revision: decision.next_revision(),
+    };
+    let (primary, name) = (primary.clone(), name.clone());
+    decision.happens(Event::ServiceCreated { service: name, tier, primary: primary.clone(), port });
+    add_region(decision, &service, &primary);
+    placing::place(decision, &service, &primary);
+}
+
+pub(super) fn change(
+    decision: &mut Decision<'_>,
+    name: &ServiceName,
+    expected: Option<Revision>,
+    edits: &[Edit],
+) {
+    let Some(before) = find(decision, name, expected) else {
+        return;
+    };
+    let Some(after) = edits::draft(decision, before, edits) else {
+        return;
+    };
+    record(decision, before, &after);
+    place_changed(decision, before, &after);
+}
+
+pub(super) fn delete(decision: &mut Decision<'_>, name: &ServiceName, expected: Option<Revision>) {
+    let Some(service) = find(decision, name, expected) else {
+        return;
+    };
+    for region in service.locations.keys() {
+        placing::release_all(decision, service, region);
+    }
+    decision.happens(Event::ServiceDeleted { service: name.clone() });
+}
+
+/// The service, unless it is unknown or is not as the operator saw it: then what they ask for was
+/// meant for something else, and is not looked at.
+fn find<'a>(
+    decision: &mut Decision<'a>,
+    name: &ServiceName,
+    expected: Option<Revision>,
+) -> Option<&'a Service> {
+    let state = decision.state;
+    let Some(service) = state.services.get(name) else {
+        let nearest = nearest(name.as_str(), state.services.keys().map(ServiceName::as_str));
+        decision.refuse(Fault::ServiceUnknown { service: name.clone(), nearest });
+        return None;
+    };
+    let current = service.revision;
+    match expected {
+        Some(expected) if expected != current => {
+            decision.refuse(Fault::Conflict { service: name.clone(), expected, current });
+            None
+        }
+        Some(_) | None => Some(service),
+    }
+}
+
+/// The events that lead from one to the other. Locations are added before one of them can become the
+/// primary, and removed after another one has.
+fn record(decision: &mut Decision<'_>, before: &Service, after: &Service) {
+    let service = &after.name;
+    if after.tier != before.tier {
+        decision.happens(Event::TierChanged { service: service.clone(), tier: after.tier });
+    }
+    if after.port != before.port {
+        decision.happens(Event::PortChanged { service: service.clone(), port: after.port });
+    }
+    for (region, location) in &after.locations {
+        match before.locations.get(region) {
+            Some(was) => change_location(decision, service, region, was, location),
+            None => {
+                add_region(decision, after, region);
+                change_gateway(decision, service, region, true, location.gateway_enabled);
+            }
+        }
+    }
+    if after.primary != before.primary {
+        let region = after.primary.clone();
+        decision.happens(Event::PrimaryPromoted { service: service.clone(), region });
+    }
+    for region in before.locations.keys().filter(|region| !after.locations.contains_key(*region)) {
+        let (service, region) = (service.clone(), region.clone());
+        decision.happens(Event::RegionRemoved { service, region });
+    }
+}
+
+fn add_region(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
+    let Location { units, zones, gateway_enabled: _ } = &service.locations[region];
+    decision.happens(Event::RegionAdded {
+        service: service.name.clone(),
+        region: region.clone(),
+        units: *units,
+        zones: zones.clone(),
+    });
+}
+
+fn change_location(
+    decision: &mut Decision<'_>,
+    service: &ServiceName,
+    region: &RegionName,
+    was: &Location,
+    is: &Location,
+) {
+    if is.units != was.units {
+        let (service, region) = (service.clone(), region.clone());
+        decision.happens(Event::UnitsScaled { service, region, units: is.units });
+    }
+    if is.zones != was.zones {
+        let (service, region) = (service.clone(), region.clone());
+        decision.happens(Event::ZonesChanged { service, region, zones: is.zones.clone() });
+    }
+    change_gateway(decision, service, region, was.gateway_enabled, is.gateway_enabled);
+}
+
+fn change_gateway(
+    decision: &mut Decision<'_>,
+    service: &ServiceName,
+    region: &RegionName,
+    was_enabled: bool,
+    is_enabled: bool,
+) {
+    let (service, region) = (service.clone(), region.clone());
+    match (was_enabled, is_enabled) {
+        (false, true) => decision.happens(Event::GatewayEnabled { service, region }),
+        (true, false) => decision.happens(Event::GatewayDisabled { service, region }),
+        (true, true) | (false, false) => {}
+    }
+}
+
+/// Places the locations whose capacity changed, and all of them if the port did: a unit listens on
+/// the port that its service had when it was assigned.
+fn place_changed(decision: &mut Decision<'_>, before: &Service, after: &Service) {
+    for region in before.locations.keys().filter(|region| !after.locations.contains_key(*region)) {
+        placing::release_all(decision, before, region);
+    }
+    for (region, is) in &after.locations {
+        let was = before.locations.get(region);
+        if after.port != before.port {
+            placing::place_anew(decision, after, region);
+        } else if was.is_none_or(|was| was.units != is.units || was.zones != is.zones) {
+            placing::place(decision, after, region);
+        }
+    }
+}
+
+/// Whether `port` can be the gateway port of the service `name`.
+pub(super) fn check_port(decision: &mut Decision<'_>, name: &ServiceName, port: u16) {
+    if port < limits::LOWEST_GATEWAY_PORT {
+        decision.refuse(Fault::PortReserved { port });
+    }
+    let mut others = decision.state.services.values().filter(|other| other.name != *name);
+    if let Some(other) = others.find(|other| other.port == port) {
+        let service = other.name.clone();
+        decision.refuse(Fault::PortTaken { port, service });
+    }
+}
+
+/// A port is free for the service `name` if no other service has it, nor units of another service
+/// that still drain: as long as those live, it is open on their agents.
+fn lowest_free_port(state: &State, name: &ServiceName) -> Option<u16> {
+    let of_units = state.units.values().filter(|unit| unit.id.service != *name);
+    let taken: BTreeSet<u16> = state
+        .services
+        .values()
+        .map(|service| service.port)
+        .chain(of_units.map(|unit| unit.port))
+        .collect();
+    (limits::FIRST_GATEWAY_PORT..=u16::MAX).find(|port| !taken.contains(port))
+}

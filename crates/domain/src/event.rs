@@ -1,0 +1,180 @@
+//! What happened. Events are the only thing that changes the state, and the only history there is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::AgentDescription;
+use crate::catalogue::Region;
+use crate::id::{ClusterId, DataVersion, Incarnation, NodeId, Revision, Timestamp, UnitId, Zones};
+use crate::limits::Limits;
+use crate::name::{AgentName, RegionName, ServiceName};
+use crate::service::Tier;
+
+/// A fact. Stored by position: variants and fields are never moved, removed or changed; a new
+/// variant is appended and says since which data version it exists. All of these: since version 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+#[expect(missing_docs, reason = "the fields are named by what they hold, and typed")]
+pub enum Event {
+    /// The cluster began.
+    ClusterFounded { cluster: ClusterId, data_version: DataVersion },
+    /// Events up to this version may be written from here on.
+    DataVersionRaised { version: DataVersion },
+    /// The limits are these from here on.
+    LimitsSet { limits: Limits },
+    /// The catalogue has this region, or has it so, from here on.
+    RegionDefined { region: Region },
+    /// The events up to and including `through` can no longer be read.
+    HistoryTrimmed { through: Revision },
+
+    /// An agent became known.
+    AgentRegistered { agent: AgentDescription },
+    /// A known agent has other addresses, or supports another data version.
+    AgentUpdated { agent: AgentDescription },
+    /// An agent gets no units from here on.
+    AgentDrained { agent: AgentName },
+    /// An agent gets units again.
+    AgentUndrained { agent: AgentName },
+    /// An agent is forgotten, and every unit on it.
+    AgentRemoved { agent: AgentName, node: NodeId },
+
+    /// A service exists; its one location is added by the next event.
+    ServiceCreated { service: ServiceName, tier: Tier, primary: RegionName, port: u16 },
+    /// A service has another tier.
+    TierChanged { service: ServiceName, tier: Tier },
+    /// A service's gateways listen on another port. Its units are assigned anew.
+    PortChanged { service: ServiceName, port: u16 },
+    /// A service is gone.
+    ServiceDeleted { service: ServiceName },
+    /// A service has a location.
+    RegionAdded { service: ServiceName, region: RegionName, units: u16, zones: Zones },
+    /// A location has so many units.
+    UnitsScaled { service: ServiceName, region: RegionName, units: u16 },
+    /// A location is spread over these zones.
+    ZonesChanged { service: ServiceName, region: RegionName, zones: Zones },
+    /// A service has lost a location.
+    RegionRemoved { service: ServiceName, region: RegionName },
+    /// A service has another primary region.
+    PrimaryPromoted { service: ServiceName, region: RegionName },
+    /// A location serves callers.
+    GatewayEnabled { service: ServiceName, region: RegionName },
+    /// A location serves no callers.
+    GatewayDisabled { service: ServiceName, region: RegionName },
+
+    /// An agent is to run a unit. The incarnation is the revision of this event.
+    UnitAssigned { unit: UnitId, incarnation: Incarnation, agent: AgentName },
+    /// An agent is to drain a unit and stop it.
+    UnitReleased { unit: UnitId, incarnation: Incarnation },
+    /// A unit answers calls.
+    UnitReady { unit: UnitId, incarnation: Incarnation, pid: Option<u32> },
+    /// A unit died or did not start.
+    UnitFailed {
+        unit: UnitId,
+        incarnation: Incarnation,
+        restarts: u32,
+        next_try: Timestamp,
+        cause: String,
+    },
+    /// A released unit is gone.
+    UnitStopped { unit: UnitId, incarnation: Incarnation },
+}
+
+impl Event {
+    /// The variant's name, such as `RegionAdded`.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::ClusterFounded { .. } => "ClusterFounded",
+            Self::DataVersionRaised { .. } => "DataVersionRaised",
+            Self::LimitsSet { .. } => "LimitsSet",
+            Self::RegionDefined { .. } => "RegionDefined",
+            Self::HistoryTrimmed { .. } => "HistoryTrimmed",
+            Self::AgentRegistered { .. } => "AgentRegistered",
+            Self::AgentUpdated { .. } => "AgentUpdated",
+            Self::AgentDrained { .. } => "AgentDrained",
+            Self::AgentUndrained { .. } => "AgentUndrained",
+            Self::AgentRemoved { .. } => "AgentRemoved",
+            Self::ServiceCreated { .. } => "ServiceCreated",
+            Self::TierChanged { .. } => "TierChanged",
+            Self::PortChanged { .. } => "PortChanged",
+            Self::ServiceDeleted { .. } => "ServiceDeleted",
+            Self::RegionAdded { .. } => "RegionAdded",
+            Self::UnitsScaled { .. } => "UnitsScaled",
+            Self::ZonesChanged { .. } => "ZonesChanged",
+            Self::RegionRemoved { .. } => "RegionRemoved",
+            Self::PrimaryPromoted { .. } => "PrimaryPromoted",
+            Self::GatewayEnabled { .. } => "GatewayEnabled",
+            Self::GatewayDisabled { .. } => "GatewayDisabled",
+            Self::UnitAssigned { .. } => "UnitAssigned",
+            Self::UnitReleased { .. } => "UnitReleased",
+            Self::UnitReady { .. } => "UnitReady",
+            Self::UnitFailed { .. } => "UnitFailed",
+            Self::UnitStopped { .. } => "UnitStopped",
+        }
+    }
+
+    /// The service that the event is about, if it is about one.
+    #[must_use]
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::ServiceCreated { service, .. }
+            | Self::TierChanged { service, .. }
+            | Self::PortChanged { service, .. }
+            | Self::ServiceDeleted { service }
+            | Self::RegionAdded { service, .. }
+            | Self::UnitsScaled { service, .. }
+            | Self::ZonesChanged { service, .. }
+            | Self::RegionRemoved { service, .. }
+            | Self::PrimaryPromoted { service, .. }
+            | Self::GatewayEnabled { service, .. }
+            | Self::GatewayDisabled { service, .. } => Some(service),
+            Self::UnitAssigned { unit, .. }
+            | Self::UnitReleased { unit, .. }
+            | Self::UnitReady { unit, .. }
+            | Self::UnitFailed { unit, .. }
+            | Self::UnitStopped { unit, .. } => Some(&unit.service),
+            Self::ClusterFounded { .. }
+            | Self::DataVersionRaised { .. }
+            | Self::LimitsSet { .. }
+            | Self::RegionDefined { .. }
+            | Self::HistoryTrimmed { .. }
+            | Self::AgentRegistered { .. }
+            | Self::AgentUpdated { .. }
+            | Self::AgentDrained { .. }
+            | Self::AgentUndrained { .. }
+            | Self::AgentRemoved { .. } => None,
+        }
+    }
+
+    /// Whether the event changes what an operator saved: these move a service's own revision.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::ServiceCreated { .. }
+            | Self::TierChanged { .. }
+            | Self::PortChanged { .. }
+            | Self::ServiceDeleted { .. }
+            | Self::RegionAdded { .. }
+            | Self::UnitsScaled { .. }
+            | Self::ZonesChanged { .. }
+            | Self::RegionRemoved { .. }
+            | Self::PrimaryPromoted { .. }
+            | Self::GatewayEnabled { .. }
+            | Self::GatewayDisabled { .. } => true,
+            Self::ClusterFounded { .. }
+            | Self::DataVersionRaised { .. }
+            | Self::LimitsSet { .. }
+            | Self::RegionDefined { .. }
+            | Self::HistoryTrimmed { .. }
+            | Self::AgentRegistered { .. }
+            | Self::AgentUpdated { .. }
+            | Self::AgentDrained { .. }
+            | Self::AgentUndrained { .. }
+            | Self::AgentRemoved { .. }
+            | Self::UnitAssigned { .. }
+            | Self::UnitReleased { .. }
+            | Self::UnitReady { .. }
+            | Self::UnitFailed { .. }
+            | Self::UnitStopped { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What each event does to the state. Never refuses: an event is a fact.
+//!
+//! An event that does not fit the state it meets (a location of a service that is not there) is a
+//! broken invariant and panics; the sequencer folds every batch before it proposes it, so such an
+//! event never reaches the log.
+
+use std::collections::BTreeMap;
+
+use crate::agent::{Agent, AgentDescription};
+use crate::entry::{Change, Entry, Origin};
+use crate::event::Event;
+use crate::id::{Generation, Incarnation, Revision, Sequence, UnitId, Zones};
+use crate::name::{AgentName, RegionName, ServiceName};
+use crate::outcome::Outcome;
+use crate::service::{Location, Service, Tier};
+use crate::state::State;
+use crate::unit::{Unit, UnitPhase};
+
+/// The entry was decided against another state than the one it met. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the entry was decided at revision {base}, and the state is at {revision}")]
+pub struct BaseMismatch {
+    /// What the entry was decided against.
+    pub base: Revision,
+    /// What it met.
+    pub revision: Revision,
+}
+
+/// Applies one entry of the log: all of it, or, where its base does not match, nothing of it.
+///
+/// # Errors
+/// [`BaseMismatch`], on every node alike.
+///
+/// # Panics
+/// If an event does not fit the state.
+pub fn apply(state: &mut State, entry: &Entry) -> Result<(), BaseMismatch> {
+    let revision = state.header.revision;
+    if entry.base != revision {
+        return Err(BaseMismatch { base: entry.base, revision });
+    }
+    state.header.time = state.header.time.max(entry.time);
+    for change in &entry.changes {
+        apply_change(state, change);
+    }
+    Ok(())
+}
+
+/// Applies one decided command: its events, then its outcome.
+///
+/// # Panics
+/// If an event does not fit the state.
+pub fn apply_change(state: &mut State, change: &Change) {
+    let base = state.header.revision;
+    for event in &change.events {
+        evolve(state, state.header.revision.next(), event);
+    }
+    match &change.origin {
+        Origin::Operator { request, digest, .. } => {
+            let outcome = Outcome {
+                digest: *digest,
+                verdict: change.verdict.clone(),
+                base,
+                revision: state.header.revision,
+            };
+            state.outcomes.record(*request, outcome);
+        }
+        // A report of an agent that was removed meanwhile was rejected, and leaves no trace.
+        Origin::Report { agent, generation, sequence } => {
+            if let Some(agent) = state.agents.get_mut(agent) {
+                agent.last_report = agent.last_report.max((*generation, *sequence));
+            }
+        }
+        Origin::System => {}
+    }
+}
+
+/// Applies the event with number `revision`.
+///
+/// # Panics
+/// If the event does not fit the state.
+pub fn evolve(state: &mut State, revision: Revision, event: &Event) {
+    assert_eq!(revision, state.header.revision.next(), "events are numbered without a gap");
+    state.header.revision = revision;
+    evolve_cluster(state, event);
+    evolve_service(state, event);
+    evolve_unit(state, event);
+    if event.is_configuration()
+        && let Some(name) = event.service()
+        && let Some(service) = state.services.get_mut(name)
+    {
+        service.revision = revision;
+    }
+}
+
+/// What concerns the cluster and its agents.
+fn evolve_cluster(state: &mut State, event: &Event) {
+    match event {
+        Event::ClusterFounded { cluster, data_version } => {
+            state.header.cluster = Some(*cluster);
+            state.header.data_version = *data_version;
+        }
+        Event::DataVersionRaised { version } => state.header.data_version = *version,
+        Event::LimitsSet { limits } => state.header.limits = limits.clone(),
+        Event::RegionDefined { region } => {
+            state.regions.insert(region.name.clone(), region.clone());
+        }
+        Event::HistoryTrimmed { through } => state.header.trimmed = *through,
+        Event::AgentRegistered { agent } => register(state, agent),
+        Event::AgentUpdated { agent } => agent_mut(state, &agent.name).description = agent.clone(),
+        Event::AgentDrained { agent } => agent_mut(state, agent).drained = true,
+        Event::AgentUndrained { agent } => agent_mut(state, agent).drained = false,
+        Event::AgentRemoved { agent, .. } => forget(state, agent),
+        Event::ServiceCreated { .. }
+        | Event::TierChanged { .. }
+        | Event::PortChanged { .. }
+        | Event::ServiceDeleted { .. }
+        | Event::RegionAdded { .. }
+        | Event::UnitsScaled { .. }
+        | Event::ZonesChanged { .. }
+        | Event::RegionRemoved { .. }
+        | Event::PrimaryPromoted { .. }
+        | Event::GatewayEnabled { .. }
+        | Event::GatewayDisabled { .. }
+        | Event::UnitAssigned { .. }
+        | Event::UnitReleased { .. }
+        | Event::UnitReady { .. }
+        | Event::UnitFailed { .. }
+        | Event::UnitStopped { .. } => {}
+    }
+}
+
+/// What operators save.
+fn evolve_service(state: &mut State, event: &Event) {
+    match event {
+        Event::ServiceCreated { service, tier, primary, port } => {
+            create(state, service, *tier, primary, *port);
+        }
+        Event::TierChanged { service, tier } => service_mut(state, service).tier = *tier,
+        Event::PortChanged { service, port } => service_mut(state, service).port = *port,
+        Event::ServiceDeleted { service } => delete(state, service),
+        Event::RegionAdded { service, region, units, zones } => {
+            add_location(state, service, region, *units, zones);
+        }
+        Event::UnitsScaled { service, region, units } => {
+            location_mut(state, service, region).units = *units;
+        }
+        Event::ZonesChanged { service, region, zones } => {
+            location_mut(state, service, region).zones = zones.clone();
+        }
+        Event::RegionRemoved { service, region } => remove_location(state, service, region),
+        Event::PrimaryPromoted { service, region } => {
+            service_mut(state, service).primary = region.clone();
+        }
+        Event::GatewayEnabled { service, region } => {
+            location_mut(state, service, region).gateway_enabled = true;
+        }
+        Event::GatewayDisabled { service, region } => {
+            location_mut(state, service, region).gateway_enabled = false;
+        }
+        Event::ClusterFounded { .. }
+        | Event::DataVersionRaised { .. }
+        | Event::LimitsSet { .. }
+        | Event::RegionDefined { .. }
+        | Event::HistoryTrimmed { .. }
+        | Event::AgentRegistered { .. }
+        | Event::AgentUpdated { .. }
+        | Event::AgentDrained { .. }
+        | Event::AgentUndrained { .. }
+        | Event::AgentRemoved { .. }
+        | Event::UnitAssigned { .. }
+        | Event::UnitReleased { .. }
+        | Event::UnitReady { .. }
+        | Event::UnitFailed { .. }
+        | Event::UnitStopped { .. } => {}
+    }
+}
+
+/// What placement decides and agents report.
+fn evolve_unit(state: &mut State, event: &Event) {
+    match event {
+        Event::UnitAssigned { unit, incarnation, agent } => {
+            assign(state, unit, *incarnation, agent);
+        }
+        Event::UnitReleased { unit, incarnation } => {
+            unit_mut(state, unit, *incarnation).phase = UnitPhase::Draining;
+        }
+        Event::UnitReady { unit, incarnation, pid } => {
+            unit_mut(state, unit, *incarnation).phase = UnitPhase::Ready { pid: *pid };
+        }
+        Event::UnitFailed { unit, incarnation, restarts, next_try, cause } => {
+            let (restarts, next_try, cause) = (*restarts, *next_try, cause.clone());
+            let failed = UnitPhase::Failed { restarts, next_try, cause };
+            unit_mut(state, unit, *incarnation).phase = failed;
+        }
+        Event::UnitStopped { unit, incarnation } => stop(state, unit, *incarnation),
+        Event::ClusterFounded { .. }
+        | Event::DataVersionRaised { .. }
+        | Event::LimitsSet { .. }
+        | Event::RegionDefined { .. }
+        | Event::HistoryTrimmed { .. }
+        | Event::AgentRegistered { .. }
+        | Event::AgentUpdated { .. }
+        | Event::AgentDrained { .. }
+        | Event::AgentUndrained { .. }
+        | Event::AgentRemoved { .. }
+        | Event::ServiceCreated { .. }
+        | Event::TierChanged { .. }
+        | Event::PortChanged { .. }
+        | Event::ServiceDeleted { .. }
+        | Event::RegionAdded { .. }
+        | Event::UnitsScaled { .. }
+        | Event::ZonesChanged { .. }
+        | Event::RegionRemoved { .. }
+        | Event::PrimaryPromoted { .. }
+        | Event::GatewayEnabled { .. }
+        | Event::GatewayDisabled { .. } => {}
+    }
+}
+
+fn register(state: &mut State, description: &AgentDescription) {
+    let registered = Agent {
+        description: description.clone(),
+        drained: false,
+        registered: state.header.revision,
+        last_report: (Generation(0), Sequence(0)),
+    };
+    state.agents.insert(description.name.clone(), registered);
+}
+
+fn forget(state: &mut State, agent: &AgentName) {
+    state.agents.remove(agent).expect("a removed agent was registered");
+    state.units.retain(|_, unit| unit.agent != *agent);
+}
+
+fn create(state: &mut State, name: &ServiceName, tier: Tier, primary: &RegionName, port: u16) {
+    let created = Service {
+        name: name.clone(),
+        tier,
+        primary: primary.clone(),
+        port,
+        locations: BTreeMap::new(),
+        revision: state.header.revision,
+    };
+    state.services.insert(name.clone(), created);
+}
+
+fn delete(state: &mut State, service: &ServiceName) {
+    let deleted = state.services.remove(service);
+    deleted.expect("a deleted service existed");
+}
+
+fn add_location(
+    state: &mut State,
+    service: &ServiceName,
+    region: &RegionName,
+    units: u16,
+    zones: &Zones,
+) {
+    let location = Location { units, zones: zones.clone(), gateway_enabled: true };
+    let locations = &mut service_mut(state, service).locations;
+    locations.insert(region.clone(), location);
+}
+
+fn remove_location(state: &mut State, service: &ServiceName, region: &RegionName) {
+    let removed = service_mut(state, service).locations.remove(region);
+    removed.expect("a removed region was a location");
+}
+
+fn assign(state: &mut State, id: &UnitId, incarnation: Incarnation, agent: &AgentName) {
+    let assigned = Unit {
+        id: id.clone(),
+        incarnation,
+        agent: agent.clone(),
+        port: service_mut(state, &id.service).port,
+        phase: UnitPhase::Starting,
+    };
+    state.units.insert((id.clone(), incarnation), assigned);
+}
+
+fn stop(state: &mut State, unit: &UnitId, incarnation: Incarnation) {
+    let stopped = state.units.remove(&(unit.clone(), incarnation));
+    stopped.expect("a stopped unit was assigned");
+}
+
+fn agent_mut<'a>(state: &'a mut State, name: &AgentName) -> &'a mut Agent {
+    state.agents.get_mut(name).expect("an agent's event follows its registration")
+}
+
+fn service_mut<'a>(state: &'a mut State, name: &ServiceName) -> &'a mut Service {
+    state.services.get_mut(name).expect("a service's event follows its creation")
+}
+
+fn location_mut<'a>(
+    state: &'a mut State,
+    service: &ServiceName,
+    region: &RegionName,
+) -> &'a mut Location {
+    let location = service_mut(state, service).locations.get_mut(region);
+    location.expect("a location's event follows its addition")
+}
+
+fn unit_mut<'a>(state: &'a mut State, unit: &UnitId, incarnation: Incarnation) -> &'a mut Unit {
+    let unit = state.units.get_mut(&(unit.clone(), incarnation));
+    unit.expect("a unit's event follows its assignment")
+}

@@ -1,0 +1,160 @@
+//! Why a command is refused. A refusal carries every fault of its command, each with the names and
+//! numbers that a reader needs to mend it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClusterId, DataVersion, NodeId, Revision};
+use crate::limits;
+use crate::name::{AgentName, RegionName, ServiceName};
+use crate::service::Tier;
+
+/// One rule that a command breaks. Stored by position: append only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the fields are named by what they hold, and each message says them"
+)]
+pub enum Fault {
+    /// The log has no cluster yet.
+    #[error("the cluster is not founded yet")]
+    NotFounded,
+    /// The log has a cluster already.
+    #[error("the cluster {cluster} is founded already")]
+    AlreadyFounded { cluster: ClusterId },
+    /// The data version would not rise.
+    #[error("the data version is {current} already")]
+    DataVersionNotNewer { current: DataVersion },
+    /// Some agent could not read what would be written.
+    #[error("agent {agent} supports data version {supports}, not {wanted}")]
+    DataVersionUnsupported { agent: AgentName, supports: DataVersion, wanted: DataVersion },
+    /// A limit is out of its range.
+    #[error("the limit {limit} must be from {least} to {most}, not {given}")]
+    LimitOutOfRange { limit: String, least: u16, most: u16, given: u16 },
+    /// A limit of voters is even.
+    #[error("the number of voters must be odd, not {given}")]
+    VotersEven { given: u8 },
+    /// A limit is below what some location has.
+    #[error(
+        "{service} has {units} units in {region}: a limit of {limit} for the {tier} tier is too low"
+    )]
+    LimitBelowUse { service: ServiceName, region: RegionName, units: u16, tier: Tier, limit: u16 },
+    /// A region's name is taken by the catalogue.
+    #[error("{region} is a region of the catalogue and cannot be defined again")]
+    RegionInCatalogue { region: RegionName },
+    /// A region's place is not on the globe.
+    #[error("{region}: a latitude is from -90 to 90 degrees and a longitude from -180 to 180")]
+    NotOnTheGlobe { region: RegionName },
+    /// A region's display name is empty or too long.
+    #[error("{region}: a display name has from 1 to {} characters", limits::DISPLAY_NAME_CHARS)]
+    DisplayNameLength { region: RegionName },
+    /// There are more of something than a cluster holds.
+    #[error("a cluster has at most {most} {what}")]
+    TooMany { what: String, most: u32 },
+    /// The history ends before what is to be trimmed.
+    #[error("cannot trim through revision {through}: the last event is {last}")]
+    TrimBeyondEnd { through: Revision, last: Revision },
+
+    /// No agent has that name.
+    #[error("there is no agent {agent}{}", did_you_mean(nearest))]
+    AgentUnknown { agent: AgentName, nearest: Vec<String> },
+    /// Another machine has that agent's name.
+    #[error(
+        "the name {agent} belongs to node {node}; if that machine or its disk is gone, remove the \
+         agent first"
+    )]
+    AgentNameTaken { agent: AgentName, node: NodeId },
+    /// Another agent has that node id.
+    #[error("node {node} is registered as agent {agent}")]
+    NodeTaken { agent: AgentName, node: NodeId },
+    /// What is fixed for an agent's life was changed.
+    #[error("agent {agent} cannot change its {what}: remove it and join it as a new agent")]
+    AgentChanged { agent: AgentName, what: String },
+    /// An agent's description is not well-formed.
+    #[error("agent {agent}: {given:?} is not a host name or an IP address")]
+    NotAHost { agent: AgentName, given: String },
+    /// Somebody has to keep the log.
+    #[error("{agent} is the last agent that can hold the log; it cannot be drained or removed")]
+    LastAgent { agent: AgentName },
+
+    /// No service has that name.
+    #[error("there is no service {service}{}", did_you_mean(nearest))]
+    ServiceUnknown { service: ServiceName, nearest: Vec<String> },
+    /// A service has that name.
+    #[error("the service {service} exists already")]
+    ServiceExists { service: ServiceName },
+    /// The service was changed since.
+    #[error("{service} was changed since revision {expected}: it is at revision {current}")]
+    Conflict { service: ServiceName, expected: Revision, current: Revision },
+    /// Nothing to do.
+    #[error("the change set has no edits")]
+    NoEdits,
+    /// A region was edited twice in one change set.
+    #[error("{region} is edited more than once in one change set")]
+    EditedTwice { region: RegionName },
+    /// No region has that name.
+    #[error("there is no region {region}{}", did_you_mean(nearest))]
+    RegionUnknown { region: RegionName, nearest: Vec<String> },
+    /// The service has that region.
+    #[error("{service} is in {region} already")]
+    RegionExists { service: ServiceName, region: RegionName },
+    /// The service does not have that region.
+    #[error("{service} is not in {region}")]
+    RegionAbsent { service: ServiceName, region: RegionName },
+    /// The primary region was to go.
+    #[error("{region} is the primary region of {service}; promote another one before removing it")]
+    PrimaryRemoved { service: ServiceName, region: RegionName },
+    /// A location has at least one unit.
+    #[error("{region}: a location has at least 1 unit; to have none, remove the region")]
+    NoUnits { region: RegionName },
+    /// The tier has a limit.
+    #[error("{region}: {units} units are more than the {most} of the {tier} tier")]
+    TooManyUnits { region: RegionName, units: u16, most: u16, tier: Tier },
+    /// The units cannot be spread evenly.
+    #[error("{region}: {units} units cannot be spread evenly over {zones} zones")]
+    UnevenZones { region: RegionName, units: u16, zones: u16 },
+    /// Only premium has several regions.
+    #[error(
+        "{service} would have {regions} regions; the {tier} tier has 1, only premium has several"
+    )]
+    SeveralRegions { service: ServiceName, regions: u32, tier: Tier },
+    /// The port belongs to the system.
+    #[error(
+        "port {port} cannot be a gateway's: use one from {} to 65535",
+        limits::LOWEST_GATEWAY_PORT
+    )]
+    PortReserved { port: u16 },
+    /// The port is another service's.
+    #[error("port {port} is the gateway port of {service}")]
+    PortTaken { port: u16, service: ServiceName },
+    /// No port is left.
+    #[error("no gateway port is free from {} up", limits::FIRST_GATEWAY_PORT)]
+    NoFreePort,
+
+    /// The report is older than one that was taken in.
+    #[error("the report of agent {agent} is older than one that was taken in")]
+    StaleReport { agent: AgentName },
+
+    /// The software that was asked does not know that data version.
+    #[error("the leader's software supports data version {newest}, not {wanted}")]
+    DataVersionUnknown { wanted: DataVersion, newest: DataVersion },
+    /// A region's display name has a control character in it.
+    #[error("{region}: a display name must not contain control characters")]
+    DisplayNameControl { region: RegionName },
+    /// The change set is too long.
+    #[error("a change set has at most {most} edits; this one has {given}")]
+    TooManyEdits { given: u32, most: u32 },
+    /// Something that a service has one of was given more than once in one change set.
+    #[error("the change set gives more than one {what}")]
+    GivenTwice { what: String },
+    /// The report is too long.
+    #[error("a report has at most {most} units; that of agent {agent} has {given}")]
+    ReportTooLong { agent: AgentName, given: u32, most: u32 },
+}
+
+fn did_you_mean(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        [only] => format!("; did you mean {only}?"),
+        [others @ .., last] => format!("; did you mean {} or {last}?", others.join(", ")),
+    }
+}

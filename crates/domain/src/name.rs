@@ -1,0 +1,224 @@
+//! Checked names. A value of these types is well-formed wherever it appears: whoever holds one
+//! need not check it again, also after it crossed a network or a disk.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// Why a text is not a name of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing was given.
+    #[error("a {kind} must not be empty")]
+    Empty {
+        /// What was to be named.
+        kind: &'static str,
+    },
+    /// The text is longer than its kind allows.
+    #[error("a {kind} has at most {max} characters; this one has {length}")]
+    TooLong {
+        /// What was to be named.
+        kind: &'static str,
+        /// Most characters allowed.
+        max: usize,
+        /// Characters given.
+        length: usize,
+    },
+    /// The text has a character that its kind does not allow, or has it in the wrong place.
+    #[error(
+        "{given:?} is not a {kind}: use lower-case letters, digits and hyphens, \
+         starting with a letter and ending with a letter or a digit"
+    )]
+    Malformed {
+        /// What was to be named.
+        kind: &'static str,
+        /// The text given.
+        given: String,
+    },
+    /// The text has a control character in it.
+    #[error("a {kind} must not contain control characters")]
+    ControlCharacter {
+        /// What was to be named.
+        kind: &'static str,
+    },
+}
+
+/// Checks `text` against the grammar that host names, paths and labels all accept:
+/// `[a-z]([a-z0-9-]*[a-z0-9])?`.
+fn check_label(kind: &'static str, max: usize, text: &str) -> Result<(), NameError> {
+    check_length(kind, max, text)?;
+    let bytes = text.as_bytes();
+    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let well_formed = bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.last().is_some_and(plain)
+        && bytes.iter().all(|b| plain(b) || *b == b'-');
+    if well_formed { Ok(()) } else { Err(NameError::Malformed { kind, given: text.to_owned() }) }
+}
+
+/// Checks free text that people write for people.
+fn check_text(kind: &'static str, max: usize, text: &str) -> Result<(), NameError> {
+    check_length(kind, max, text)?;
+    if text.chars().any(char::is_control) {
+        return Err(NameError::ControlCharacter { kind });
+    }
+    Ok(())
+}
+
+fn check_length(kind: &'static str, max: usize, text: &str) -> Result<(), NameError> {
+    let length = text.chars().count();
+    if length == 0 {
+        return Err(NameError::Empty { kind });
+    }
+    if length > max {
+        return Err(NameError::TooLong { kind, max, length });
+    }
+    Ok(())
+}
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:expr, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Accepts `text` if it is well-formed.
+            ///
+            /// # Errors
+            /// The rule that it breaks.
+            pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+                let text = text.into();
+                $check($kind, $max, &text)?;
+                Ok(Self(text))
+            }
+
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// The name of a service, unique in its cluster: 1 to 50 characters.
+    ServiceName,
+    "service name",
+    limits::SERVICE_NAME_CHARS,
+    check_label
+);
+checked_text!(
+    /// The name of an agent, unique in its cluster: 1 to 63 characters.
+    AgentName,
+    "agent name",
+    limits::AGENT_NAME_CHARS,
+    check_label
+);
+checked_text!(
+    /// The short name of a region, such as `westeurope`: 1 to 40 characters. Well-formed does not
+    /// mean known: only the catalogue and the regions that operators defined say what exists.
+    RegionName,
+    "region name",
+    limits::REGION_NAME_CHARS,
+    check_label
+);
+checked_text!(
+    /// Who asks for a change, as the client says: information, not proof.
+    Actor,
+    "actor",
+    limits::ACTOR_CHARS,
+    check_text
+);
+checked_text!(
+    /// Why a change was made, in the words of the person who made it.
+    Reason,
+    "reason",
+    limits::REASON_CHARS,
+    check_text
+);
+
+impl RegionName {
+    /// Accepts `westeurope` as well as `West Europe`: capitals and blanks do not count.
+    ///
+    /// # Errors
+    /// The rule that the folded name breaks.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let folded: String =
+            text.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
+        Self::new(folded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_may_be_written_as_people_write_it() {
+        let written = RegionName::parse("West Europe").expect("is a region name");
+        assert_eq!(written.as_str(), "westeurope");
+    }
+
+    #[test]
+    fn names_that_could_leave_a_path_or_a_label_are_refused() {
+        for bad in ["", "-a", "a-", "1a", "A", "a_b", "a.b", "a/b", "..", "ä", "a b", "a\0"] {
+            assert!(ServiceName::new(bad).is_err(), "{bad:?} was accepted");
+        }
+        for good in ["a", "a1", "contoso", "my-service-2"] {
+            assert!(ServiceName::new(good).is_ok(), "{good:?} was refused");
+        }
+    }
+
+    #[test]
+    fn lengths_count_up_to_their_limit() {
+        assert!(ServiceName::new("a".repeat(limits::SERVICE_NAME_CHARS)).is_ok());
+        assert_eq!(
+            ServiceName::new("a".repeat(51)).expect_err("is too long").to_string(),
+            "a service name has at most 50 characters; this one has 51"
+        );
+    }
+
+    #[test]
+    fn a_reason_is_one_line_of_text() {
+        assert!(Reason::new("more load on Monday, see #12").is_ok());
+        assert!(Reason::new("two\nlines").is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! A service and its table of locations.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Revision, Zones};
+use crate::name::{RegionName, ServiceName};
+
+/// What a service may have: how many units in a location, and whether several regions.
+/// Stored by position: append only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Tier {
+    /// For trying things out: one unit.
+    Developer,
+    /// Small: up to two units.
+    Basic,
+    /// Ordinary: up to four units.
+    Standard,
+    /// The only tier with several regions; up to twelve units in each.
+    Premium,
+}
+
+impl Tier {
+    /// Every tier, the smallest first.
+    pub const ALL: [Self; 4] = [Self::Developer, Self::Basic, Self::Standard, Self::Premium];
+
+    /// Whether a service of this tier may have more than one region.
+    #[must_use]
+    pub fn allows_several_regions(self) -> bool {
+        self == Self::Premium
+    }
+
+    /// The tier's name as people write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Developer => "developer",
+            Self::Basic => "basic",
+            Self::Standard => "standard",
+            Self::Premium => "premium",
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text names no tier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is not a tier: use developer, basic, standard or premium")]
+pub struct NotATier {
+    /// The text given.
+    pub given: String,
+}
+
+impl FromStr for Tier {
+    type Err = NotATier;
+
+    fn from_str(text: &str) -> Result<Self, NotATier> {
+        Self::ALL
+            .into_iter()
+            .find(|tier| tier.as_str() == text.to_ascii_lowercase())
+            .ok_or_else(|| NotATier { given: text.to_owned() })
+    }
+}
+
+/// One row of a service's table of locations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// Units wanted there, at least one.
+    pub units: u16,
+    /// The zones that the units are spread over; empty for no zones.
+    pub zones: Zones,
+    /// Whether callers are served there.
+    pub gateway_enabled: bool,
+}
+
+/// One API service instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name, unique in the cluster.
+    pub name: ServiceName,
+    /// Its tier.
+    pub tier: Tier,
+    /// The region that it was born in or that was promoted since; always one of the locations.
+    pub primary: RegionName,
+    /// The TCP port of its gateways, the same in every region, unique in the cluster.
+    pub port: u16,
+    /// Its locations, the primary among them.
+    pub locations: BTreeMap<RegionName, Location>,
+    /// The last event that changed its configuration. Unit, agent and routing events do not count.
+    pub revision: Revision,
+}
+
+impl Service {
+    /// Units wanted in all locations together.
+    #[must_use]
+    pub fn units(&self) -> u32 {
+        self.locations.values().map(|location| u32::from(location.units)).sum()
+    }
+}

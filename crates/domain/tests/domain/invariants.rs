@@ -1,0 +1,87 @@
+//! What holds in every state that commands can lead to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meridian_domain::limits;
+use meridian_domain::*;
+
+/// # Panics
+/// Naming the invariant that does not hold.
+pub fn check(state: &State) {
+    let ports: BTreeSet<u16> = state.services.values().map(|service| service.port).collect();
+    assert_eq!(ports.len(), state.services.len(), "every service has a port of its own");
+    for service in state.services.values() {
+        check_service(state, service);
+        for (region, location) in &service.locations {
+            check_location(state, service, region, location);
+        }
+    }
+    for ((id, incarnation), unit) in &state.units {
+        assert_eq!((id, incarnation), (&unit.id, &unit.incarnation), "a unit is kept by its key");
+        assert!(incarnation.0 <= state.header.revision.0, "an incarnation is a revision");
+        let agent = state.agents.get(&unit.agent).expect("every unit belongs to an agent");
+        assert_eq!(agent.description.region, id.region, "a unit runs in its region");
+        if unit.is_wanted() {
+            let service = state.services.get(&id.service).expect("a wanted unit has a service");
+            assert!(service.locations.contains_key(&id.region), "a wanted unit has a location");
+            assert_eq!(unit.port, service.port, "a wanted unit listens on its service's port");
+        }
+    }
+    let undrained = state.agents.values().filter(|agent| !agent.drained).count();
+    assert!(undrained > 0 || state.agents.is_empty(), "some agent can hold the log");
+}
+
+fn check_service(state: &State, service: &Service) {
+    assert!(service.locations.contains_key(&service.primary), "the primary is a location");
+    assert!(
+        service.locations.len() == 1 || service.tier == Tier::Premium,
+        "only premium has several regions"
+    );
+    assert!(service.port >= limits::LOWEST_GATEWAY_PORT, "a port is not the system's");
+    assert!(service.revision <= state.header.revision, "a service was changed in the past");
+}
+
+fn check_location(state: &State, service: &Service, region: &RegionName, location: &Location) {
+    let most = state.header.limits.units(service.tier);
+    assert!((1..=most).contains(&location.units), "units are within the tier's limit");
+    assert!(state.region(region).is_some(), "a location's region is known");
+    let wanted: Vec<&Unit> =
+        state.units_of(&service.name, region).filter(|unit| unit.is_wanted()).collect();
+    let slots: BTreeSet<u16> = wanted.iter().map(|unit| unit.id.slot).collect();
+    assert_eq!(slots.len(), wanted.len(), "wanted units have slots of their own");
+    let mut placed = 0;
+    for (share, agents) in pools(state, region, location) {
+        let mut held: BTreeMap<&AgentName, u16> =
+            agents.into_iter().map(|name| (name, 0)).collect();
+        for unit in &wanted {
+            held.entry(&unit.agent).and_modify(|units| *units += 1);
+        }
+        let sum: u16 = held.values().sum();
+        assert_eq!(sum, if held.is_empty() { 0 } else { share }, "the share is placed");
+        let (least, most) = (held.values().min(), held.values().max());
+        assert!(most.unwrap_or(&0) - least.unwrap_or(&0) <= 1, "the share is balanced");
+        placed += usize::from(sum);
+    }
+    assert_eq!(placed, wanted.len(), "every wanted unit is on an agent that takes units");
+    assert!(placed <= usize::from(location.units), "no unit too many is placed");
+}
+
+fn pools<'a>(
+    state: &'a State,
+    region: &RegionName,
+    location: &Location,
+) -> Vec<(u16, BTreeSet<&'a AgentName>)> {
+    let of = |wanted: Option<Zone>| {
+        let takes = |agent: &&'a Agent| {
+            agent.takes_units()
+                && agent.description.region == *region
+                && (wanted.is_none() || agent.description.zone == wanted)
+        };
+        state.agents.values().filter(takes).map(|agent| &agent.description.name).collect()
+    };
+    if location.zones.is_empty() {
+        return vec![(location.units, of(None))];
+    }
+    let units_of_each = location.units / location.zones.len() as u16;
+    location.zones.iter().map(|zone| (units_of_each, of(Some(*zone)))).collect()
+}

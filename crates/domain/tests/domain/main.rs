@@ -1,0 +1,14 @@
+//! The rules from outside: tables of commands with what they lead to, and properties that hold for
+//! any sequence of them.
+
+mod agents;
+mod cluster;
+mod electorate;
+mod evolution;
+mod invariants;
+mod placement;
+mod properties;
+mod random;
+mod reports;
+mod services;
+mod world;

@@ -1,0 +1,218 @@
+//! Commands at random: mostly such as could be accepted, about few enough things to meet again.
+
+use meridian_domain::limits::Limits;
+use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
+use meridian_domain::*;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::world::{agent, agent_name, change, cluster, create, region, service, set, zone, zones};
+
+/// A command, or the recipe for one that depends on the state that it meets.
+#[derive(Debug, Clone)]
+pub enum Step {
+    Do(Box<Command>),
+    /// A report of an agent about what it has: for each unit in turn one of `statuses`, or nothing.
+    Report {
+        agent: AgentName,
+        generation: u64,
+        behind: u64,
+        statuses: Vec<Option<UnitStatus>>,
+    },
+    /// A change that expects the present revision of the service, or an older one.
+    Expecting {
+        service: ServiceName,
+        behind: u64,
+        edits: Vec<Edit>,
+    },
+}
+
+impl Step {
+    pub fn command(&self, state: &State, sequence: u64) -> Command {
+        match self {
+            Self::Do(command) => (**command).clone(),
+            Self::Report { agent, generation, behind, statuses } => {
+                let rows = state.units_on(agent).zip(statuses.iter().cycle());
+                let row = |(unit, status): (&Unit, &Option<UnitStatus>)| {
+                    let (unit, incarnation) = (unit.id.clone(), unit.incarnation);
+                    status.clone().map(|status| ReportedUnit { unit, incarnation, status })
+                };
+                Command::Report(Report {
+                    agent: agent.clone(),
+                    generation: Generation(*generation),
+                    sequence: Sequence(sequence),
+                    observed: Revision(state.header.revision.0.saturating_sub(*behind)),
+                    units: rows.filter_map(row).collect(),
+                })
+            }
+            Self::Expecting { service, behind, edits } => {
+                let current = state.services.get(service).map_or(0, |known| known.revision.0);
+                Command::ChangeService {
+                    service: service.clone(),
+                    expected: Some(Revision(current.saturating_sub(*behind))),
+                    edits: edits.clone(),
+                }
+            }
+        }
+    }
+}
+
+fn any_region() -> impl Strategy<Value = RegionName> {
+    let often = prop_oneof![4 => Just("westeurope"), 4 => Just("eastus"), 2 => Just("lab")];
+    prop_oneof![9 => often, 1 => select(vec!["southeastasia", "nowhere"])].prop_map(region)
+}
+
+fn any_service() -> impl Strategy<Value = ServiceName> {
+    prop_oneof![4 => Just("contoso"), 1 => Just("fabrikam")].prop_map(service)
+}
+
+fn any_tier() -> impl Strategy<Value = Tier> {
+    prop_oneof![3 => Just(Tier::Premium), 1 => select(Tier::ALL.to_vec())]
+}
+
+fn any_zones() -> impl Strategy<Value = Zones> {
+    select(vec![vec![], vec![1], vec![1, 2], vec![1, 2, 3]]).prop_map(|over| zones(&over))
+}
+
+fn any_agent() -> impl Strategy<Value = AgentName> {
+    (1..=AGENTS).prop_map(|number| agent_name(&format!("a{number}")))
+}
+
+/// Most agents there are.
+const AGENTS: u64 = 6;
+
+/// What agent `number` always says of itself: the last one runs in another region.
+pub fn describe(number: u64) -> AgentDescription {
+    let place = if number == AGENTS { "eastus" } else { "westeurope" };
+    let zone = u8::try_from(number % 4).ok().filter(|number| *number > 0).map(zone);
+    AgentDescription { zone, ..agent(&format!("a{number}"), number, place) }
+}
+
+fn description() -> impl Strategy<Value = AgentDescription> {
+    let odd = |one_in: f64| prop::bool::weighted(1.0 / one_in);
+    (1..=AGENTS, odd(20.0), odd(20.0), odd(5.0)).prop_map(|(number, is_new, witness, moved)| {
+        let known = describe(number);
+        AgentDescription {
+            node: NodeId(if is_new { number + AGENTS } else { number }),
+            witness,
+            gateway_host: if moved { "gw.example.net".to_owned() } else { known.gateway_host },
+            ..known
+        }
+    })
+}
+
+fn any_units() -> impl Strategy<Value = u16> {
+    prop_oneof![4 => select(vec![6_u16, 12]), 8 => 1..6_u16, 1 => select(vec![0_u16, 13])]
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let add = (any_region(), any_units(), any_zones())
+        .prop_map(|(region, units, zones)| Edit::Add { region, units, zones });
+    let spread = (any_region(), prop::option::of(any_units()), any_zones())
+        .prop_map(|(region, units, zones)| Edit::Scale { region, units, zones: Some(zones) });
+    let scale = (any_region(), any_units()).prop_map(|(region, units)| {
+        let units = Some(units);
+        Edit::Scale { region, units, zones: None }
+    });
+    prop_oneof![
+        1 => add,
+        2 => spread,
+        2 => scale,
+        4 => (any_region(), any_units()).prop_map(|(region, units)| Edit::Set { region, units }),
+        1 => any_region().prop_map(|region| Edit::Remove { region }),
+        1 => any_region().prop_map(|region| Edit::Promote { region }),
+        1 => any_region().prop_map(|region| Edit::Enable { region }),
+        1 => any_region().prop_map(|region| Edit::Disable { region }),
+        1 => any_tier().prop_map(Edit::Tier),
+        1 => (8078..8090_u16).prop_map(Edit::Port),
+    ]
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    prop::collection::vec(edit(), 1..3)
+}
+
+fn any_generation() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => Just(1_u64), 1 => Just(2)]
+}
+
+fn status() -> impl Strategy<Value = Option<UnitStatus>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(UnitStatus::Busy)),
+        (1..3_u32).prop_map(|pid| Some(UnitStatus::Ready { pid: Some(pid) })),
+        (1..3_u32).prop_map(|restarts| {
+            let cause = "it exited".to_owned();
+            Some(UnitStatus::Failed { restarts, next_try: Timestamp(1), cause })
+        }),
+    ]
+}
+
+fn about_the_cluster() -> impl Strategy<Value = Command> {
+    let limits = (6..14_u16, 1..7_u8).prop_map(|(premium_units, voters)| Limits {
+        premium_units,
+        voters,
+        ..Limits::default()
+    });
+    prop_oneof![
+        limits.prop_map(|limits| Command::SetLimits { limits }),
+        (0..95_i32).prop_map(|degrees| Command::DefineRegion {
+            region: Region {
+                name: region("lab"),
+                display_name: "Lab".to_owned(),
+                latitude_microdegrees: degrees * 1_000_000,
+                longitude_microdegrees: 0,
+            }
+        }),
+        (0..3_u32).prop_map(|version| Command::RaiseDataVersion { version: DataVersion(version) }),
+        (0..9_000_u64).prop_map(|through| Command::TrimHistory { through: Revision(through) }),
+    ]
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    let create = (any_service(), any_tier(), any_region(), prop::option::of(8078..8084_u16))
+        .prop_map(|(service, tier, primary, port)| Command::CreateService {
+            service,
+            tier,
+            primary,
+            port,
+        });
+    let change = (any_service(), edits()).prop_map(|(service, edits)| Command::ChangeService {
+        service,
+        expected: None,
+        edits,
+    });
+    let command = prop_oneof![
+        2 => about_the_cluster(),
+        6 => description().prop_map(Command::RegisterAgent),
+        3 => any_agent().prop_map(|agent| Command::DrainAgent { agent }),
+        4 => any_agent().prop_map(|agent| Command::UndrainAgent { agent }),
+        1 => any_agent().prop_map(|agent| Command::RemoveAgent { agent }),
+        4 => create,
+        12 => change,
+        1 => any_service().prop_map(|service| Command::DeleteService { service, expected: None }),
+    ];
+    let report = (any_agent(), any_generation(), 0..9_u64, prop::collection::vec(status(), 1..5))
+        .prop_map(|(agent, generation, behind, statuses)| Step::Report {
+            agent,
+            generation,
+            behind,
+            statuses,
+        });
+    let expecting = (any_service(), 0..2_u64, edits())
+        .prop_map(|(service, behind, edits)| Step::Expecting { service, behind, edits });
+    prop_oneof![
+        8 => command.prop_map(|command| Step::Do(Box::new(command))),
+        6 => report,
+        1 => expecting,
+    ]
+}
+
+/// How every sequence begins: three agents that share a region, and a service in it and in another.
+pub fn beginning() -> Vec<Step> {
+    let mut commands = vec![Command::FoundCluster { cluster: cluster(1), founders: vec![] }];
+    commands.extend((1..4).map(describe).map(Command::RegisterAgent));
+    commands.push(create("contoso", Tier::Premium, "westeurope"));
+    commands.push(change([set("westeurope", 6), set("eastus", 2)]));
+    commands.into_iter().map(|command| Step::Do(Box::new(command))).collect()
+}
