@@ -12,6 +12,7 @@ use crate::name::{RegionName, ServiceName};
 /// What a service may have: how many units in a location, and whether several regions.
 /// Stored by position: append only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// For trying things out: one unit.
     Developer,

@@ -1,0 +1,22 @@
+//! The seams between the rooms: what the API, the agent and the page may ask of the replicated log,
+//! without knowing how it is replicated.
+//!
+//! | port | asks |
+//! | --- | --- |
+//! | [`Propose`] | that something happen |
+//! | [`Read`] | what is so |
+//! | [`History`] | what happened |
+//! | [`Cluster`] | who keeps the log, and how they are |
+//!
+//! `meridian-replication` provides all of them, `meridian` wires them, tests fake them. Nothing here
+//! may know openraft, gRPC or a file.
+
+mod cluster;
+mod history;
+mod propose;
+mod read;
+
+pub use cluster::{AgentStatus, Cluster, ClusterError, Member, Role};
+pub use history::{History, HistoryError};
+pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
+pub use read::{Consistency, Read, ReadError, ReadPoint};

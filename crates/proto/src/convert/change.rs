@@ -1,0 +1,212 @@
+//! The requests that ask for a change.
+
+use meridian_domain::limits::{self, Limits};
+use meridian_domain::{Actor, Command, Reason, Region, RequestId};
+
+use super::edit::{edits, optional};
+use super::{Checks, Violations, field};
+use crate::v1;
+
+/// A change that was asked for, well-formed throughout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// What is to happen.
+    pub command: Command,
+    /// Who asks, as the client says.
+    pub actor: Actor,
+    /// Why, if they said.
+    pub reason: Option<Reason>,
+    /// Whether it is meant.
+    pub aim: Aim,
+}
+
+/// Whether a change is meant, or only what it would do is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// It is to happen, once however often it is asked for under this id.
+    Change {
+        /// The id.
+        request: RequestId,
+    },
+    /// What would happen is to be said, and nothing to be changed.
+    DryRun,
+}
+
+/// A request message that asks for a change.
+pub trait ChangeRequest {
+    /// What every change carries.
+    fn context(&self) -> Option<&v1::ChangeContext>;
+
+    /// The command, if every field of it is well-formed; what is wrong is noted in `checks`.
+    fn command(&self, checks: &mut Checks) -> Option<Command>;
+
+    /// The whole request.
+    ///
+    /// # Errors
+    /// Everything that is not well-formed.
+    fn asked(&self) -> Result<Asked, Violations> {
+        let mut checks = Checks::default();
+        let context = context(&mut checks, self.context());
+        let command = self.command(&mut checks);
+        let asked = context.zip(command).map(|(context, command)| {
+            let (actor, reason, aim) = context;
+            Asked { command, actor, reason, aim }
+        });
+        checks.finish(asked)
+    }
+}
+
+type Context = (Actor, Option<Reason>, Aim);
+
+fn context(checks: &mut Checks, given: Option<&v1::ChangeContext>) -> Option<Context> {
+    let Some(given) = given else {
+        checks.refuse("context", "a request id and an actor are needed");
+        return None;
+    };
+    let actor = checks.take("context.actor", Actor::new(given.actor.as_str()));
+    let reason = Some(given.reason.as_str()).filter(|reason| !reason.is_empty());
+    let reason = reason.map(|reason| checks.take("context.reason", Reason::new(reason)));
+    let aim = if given.dry_run {
+        Some(Aim::DryRun)
+    } else {
+        let request = field::request_id(checks, "context.request_id", &given.request_id);
+        request.map(|request| Aim::Change { request })
+    };
+    Some((actor?, optional(reason)?, aim?))
+}
+
+impl ChangeRequest for v1::CreateServiceRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        let service = field::service(checks, "service", &self.service);
+        let tier = field::tier(checks, "tier", &self.tier);
+        let primary = field::region(checks, "primary", &self.primary);
+        let port = optional(self.port.map(|port| field::port(checks, "port", port)));
+        Some(Command::CreateService {
+            service: service?,
+            tier: tier?,
+            primary: primary?,
+            port: port?,
+        })
+    }
+}
+
+impl ChangeRequest for v1::ChangeServiceRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        let service = field::service(checks, "service", &self.service);
+        let expected = self.expected_revision;
+        let expected =
+            expected.map(|expected| field::revision(checks, "expected_revision", expected));
+        let edits = edits(checks, "edits", &self.edits);
+        let expected = optional(expected)?;
+        Some(Command::ChangeService { service: service?, expected, edits: edits? })
+    }
+}
+
+impl ChangeRequest for v1::DeleteServiceRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        let service = field::service(checks, "service", &self.service);
+        let expected = self.expected_revision;
+        let expected =
+            expected.map(|expected| field::revision(checks, "expected_revision", expected));
+        let expected = optional(expected)?;
+        Some(Command::DeleteService { service: service?, expected })
+    }
+}
+
+impl ChangeRequest for v1::DrainAgentRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        let agent = field::agent(checks, "agent", &self.agent)?;
+        Some(if self.undo {
+            Command::UndrainAgent { agent }
+        } else {
+            Command::DrainAgent { agent }
+        })
+    }
+}
+
+impl ChangeRequest for v1::RemoveAgentRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        Some(Command::RemoveAgent { agent: field::agent(checks, "agent", &self.agent)? })
+    }
+}
+
+impl ChangeRequest for v1::SetLimitsRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        let Some(given) = &self.limits else {
+            checks.refuse("limits", "all limits are needed");
+            return None;
+        };
+        let developer_units = field::units(checks, "limits.developer_units", given.developer_units);
+        let basic_units = field::units(checks, "limits.basic_units", given.basic_units);
+        let standard_units = field::units(checks, "limits.standard_units", given.standard_units);
+        let premium_units = field::units(checks, "limits.premium_units", given.premium_units);
+        let voters = u8::try_from(given.voters).ok();
+        let voters =
+            voters.filter(|voters| *voters <= limits::MOST_VOTERS && !voters.is_multiple_of(2));
+        let problem = || format!("this is 1, 3 or 5, not {}", given.voters);
+        let voters = checks.take("limits.voters", voters.ok_or_else(problem));
+        let limits = Limits {
+            developer_units: developer_units?,
+            basic_units: basic_units?,
+            standard_units: standard_units?,
+            premium_units: premium_units?,
+            voters: voters?,
+        };
+        Some(Command::SetLimits { limits })
+    }
+}
+
+impl ChangeRequest for v1::DefineRegionRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        let most = limits::DISPLAY_NAME_CHARS;
+        let name = field::region(checks, "name", &self.name);
+        let display_name = field::text(checks, "display_name", most, &self.display_name);
+        let latitude = field::microdegrees(checks, "latitude", 90, self.latitude);
+        let longitude = field::microdegrees(checks, "longitude", 180, self.longitude);
+        let region = Region {
+            name: name?,
+            display_name: display_name?,
+            latitude_microdegrees: latitude?,
+            longitude_microdegrees: longitude?,
+        };
+        Some(Command::DefineRegion { region })
+    }
+}
+
+impl ChangeRequest for v1::TrimHistoryRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        Some(Command::TrimHistory { through: field::revision(checks, "through", self.through)? })
+    }
+}

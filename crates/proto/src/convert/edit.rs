@@ -1,0 +1,81 @@
+//! The edits of a change set.
+
+use meridian_domain::{Edit, limits};
+
+use super::{Checks, field};
+use crate::v1;
+
+/// All edits, or what is wrong with each of them.
+pub fn edits(checks: &mut Checks, path: &str, given: &[v1::Edit]) -> Option<Vec<Edit>> {
+    let most = limits::EDITS_PER_CHANGE_SET;
+    if given.is_empty() || given.len() > most {
+        let problem = format_args!("a change set has from 1 to {most} edits, not {}", given.len());
+        checks.refuse(path, problem);
+        return None;
+    }
+    let each = given.iter().enumerate();
+    let each = each.map(|(index, given)| edit(checks, &format!("{path}[{index}]"), given));
+    // Collected in full first: the edits behind a bad one are to be checked as well.
+    each.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn edit(checks: &mut Checks, path: &str, given: &v1::Edit) -> Option<Edit> {
+    use v1::edit::Edit as Given;
+    let Some(given) = &given.edit else {
+        checks.refuse(path, "this edit is empty, or of a kind that this version does not know");
+        return None;
+    };
+    let at = |name: &str| format!("{path}.{name}");
+    match given {
+        Given::Add(add) => added(checks, &at("add"), add),
+        Given::Scale(scale) => scaled(checks, &at("scale"), scale),
+        Given::Set(set) => {
+            let region = field::region(checks, &at("set.region"), &set.region);
+            let units = field::units(checks, &at("set.units"), set.units);
+            Some(Edit::Set { region: region?, units: units? })
+        }
+        Given::Remove(region) => {
+            Some(Edit::Remove { region: field::region(checks, &at("remove"), region)? })
+        }
+        Given::Promote(region) => {
+            Some(Edit::Promote { region: field::region(checks, &at("promote"), region)? })
+        }
+        Given::Enable(region) => {
+            Some(Edit::Enable { region: field::region(checks, &at("enable"), region)? })
+        }
+        Given::Disable(region) => {
+            Some(Edit::Disable { region: field::region(checks, &at("disable"), region)? })
+        }
+        Given::Tier(tier) => Some(Edit::Tier(field::tier(checks, &at("tier"), tier)?)),
+        Given::Port(port) => Some(Edit::Port(field::port(checks, &at("port"), *port)?)),
+    }
+}
+
+fn added(checks: &mut Checks, path: &str, given: &v1::AddRegion) -> Option<Edit> {
+    let region = field::region(checks, &format!("{path}.region"), &given.region);
+    let units = field::units(checks, &format!("{path}.units"), given.units);
+    let zones = field::zones(checks, &format!("{path}.zones"), &given.zones);
+    Some(Edit::Add { region: region?, units: units?, zones: zones? })
+}
+
+fn scaled(checks: &mut Checks, path: &str, given: &v1::ScaleRegion) -> Option<Edit> {
+    if given.units.is_none() && given.zones.is_none() {
+        checks.refuse(path, "say how many units, which zones, or both");
+        return None;
+    }
+    let region = field::region(checks, &format!("{path}.region"), &given.region);
+    let units = given.units.map(|units| field::units(checks, &format!("{path}.units"), units));
+    let zones = given.zones.as_ref();
+    let zones =
+        zones.map(|zones| field::zones(checks, &format!("{path}.zones.zones"), &zones.zones));
+    Some(Edit::Scale { region: region?, units: optional(units)?, zones: optional(zones)? })
+}
+
+/// A field that may be absent, but not be given and wrong.
+pub(super) fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(None) => None,
+        Some(checked) => Some(checked),
+    }
+}

@@ -1,0 +1,91 @@
+//! serde's human-readable form as `google.protobuf.Struct`, and back.
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+use serde_json::{Map, Number};
+
+/// The greatest whole number up to which a double holds every one (2^53).
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// An object with its keys in lowerCamelCase at every depth: the names of the domain's fields are
+/// written with underscores, and keys are for clients.
+#[must_use]
+pub fn to_struct(object: Map<String, serde_json::Value>) -> Struct {
+    Struct {
+        fields: object.into_iter().map(|(key, value)| (camel(&key), to_value(value))).collect(),
+    }
+}
+
+fn to_value(json: serde_json::Value) -> Value {
+    let kind = match json {
+        serde_json::Value::Null => Kind::NullValue(0),
+        serde_json::Value::Bool(truth) => Kind::BoolValue(truth),
+        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
+        serde_json::Value::String(text) => Kind::StringValue(text),
+        serde_json::Value::Array(items) => {
+            Kind::ListValue(ListValue { values: items.into_iter().map(to_value).collect() })
+        }
+        serde_json::Value::Object(object) => Kind::StructValue(to_struct(object)),
+    };
+    Value { kind: Some(kind) }
+}
+
+/// A struct as JSON. Whole numbers are written without a fraction, as they were before they became
+/// doubles.
+#[must_use]
+pub fn from_struct(given: Struct) -> serde_json::Value {
+    let fields = given.fields.into_iter().map(|(key, value)| (key, from_value(value)));
+    serde_json::Value::Object(fields.collect())
+}
+
+fn from_value(value: Value) -> serde_json::Value {
+    match value.kind {
+        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
+        Some(Kind::BoolValue(truth)) => serde_json::Value::Bool(truth),
+        Some(Kind::NumberValue(number)) => from_number(number),
+        Some(Kind::StringValue(text)) => serde_json::Value::String(text),
+        Some(Kind::ListValue(list)) => list.values.into_iter().map(from_value).collect(),
+        Some(Kind::StructValue(object)) => from_struct(object),
+    }
+}
+
+fn from_number(number: f64) -> serde_json::Value {
+    if number.fract() == 0.0 && number.abs() <= WHOLE {
+        #[allow(clippy::cast_possible_truncation, reason = "whole and in range, as was checked")]
+        let whole = number as i64;
+        return serde_json::Value::Number(whole.into());
+    }
+    Number::from_f64(number).map_or(serde_json::Value::Null, serde_json::Value::Number)
+}
+
+fn camel(key: &str) -> String {
+    let mut words = key.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |mut key, word| {
+        let mut chars = word.chars();
+        key.extend(chars.next().map(|initial| initial.to_ascii_uppercase()));
+        key.push_str(chars.as_str());
+        key
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_struct_comes_back_as_it_went_but_for_its_keys() {
+        let given = json!({
+            "data_version": 1, "microdegrees": -77_037_000, "ratio": 0.5, "zone": null,
+            "agent": {"peer_address": "127.0.1.1:7401", "witness": false}, "zones": [1, 2],
+        });
+        let serde_json::Value::Object(object) = given else { unreachable!("is an object") };
+        let expected = json!({
+            "dataVersion": 1, "microdegrees": -77_037_000, "ratio": 0.5, "zone": null,
+            "agent": {"peerAddress": "127.0.1.1:7401", "witness": false}, "zones": [1, 2],
+        });
+        assert_eq!(from_struct(to_struct(object)), expected);
+    }
+}

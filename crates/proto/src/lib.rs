@@ -1,0 +1,22 @@
+//! The contracts of `proto/meridian/v1` as Rust types, and what the domain's values look like in
+//! them. The `.proto` files are the documentation of both.
+
+pub mod convert;
+
+pub mod frame;
+
+/// Version 1 of the contracts.
+#[allow(missing_docs, reason = "generated; the contracts document it")]
+#[allow(
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "generated"
+)]
+pub mod v1 {
+    tonic::include_proto!("meridian.v1");
+}
+
+/// The compiled contracts, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.bin"));
