@@ -1,0 +1,205 @@
+//! The cluster and its agents.
+
+mod status;
+mod warnings;
+
+use std::time::Duration;
+
+use meridian_domain::{Agent, AgentName, Command, Fault, NodeId, State};
+use meridian_ports::{Member, Requester, Role};
+use meridian_proto::convert::agent::Registration;
+use meridian_proto::convert::{Checks, Violations, field, time};
+use meridian_proto::v1;
+use meridian_proto::v1::cluster_server::Cluster;
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::{Ports, change, deadline, reading};
+
+/// How long a list of members waits for the leader's contact times.
+const MEMBERS_WAIT: Duration = Duration::from_secs(1);
+
+/// The service of that name in the contract.
+pub(crate) struct ClusterApi(pub(crate) Ports);
+
+#[tonic::async_trait]
+impl Cluster for ClusterApi {
+    async fn list_members(
+        &self,
+        request: Request<v1::ListMembersRequest>,
+    ) -> Result<Response<v1::ListMembersResponse>, Status> {
+        let deadline = deadline::within(deadline::of(request.metadata()), MEMBERS_WAIT);
+        let members = self.0.cluster.members(deadline).await;
+        let state = self.0.read.state();
+        let mut members: Vec<_> = members.iter().map(|member| row(&state, member)).collect();
+        members.sort_by(|a, b| (&a.agent, &a.id).cmp(&(&b.agent, &b.id)));
+        Ok(Response::new(v1::ListMembersResponse { members }))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        Ok(Response::new(status::of(&self.0, deadline).await))
+    }
+
+    async fn register_agent(
+        &self,
+        request: Request<v1::RegisterAgentRequest>,
+    ) -> Result<Response<v1::RegisterAgentResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let registration = Registration::try_from(request.get_ref()).map_err(Error::from)?;
+        let ours = self.0.cluster.id();
+        if let Some(given) = registration.cluster.filter(|given| *given != ours) {
+            return Err(Error::WrongCluster { ours, given }.into());
+        }
+        let command = Command::RegisterAgent(registration.description);
+        let receipt = change::propose(&self.0, command, Requester::System, deadline).await?;
+        Ok(Response::new(v1::RegisterAgentResponse {
+            cluster_id: ours.to_string(),
+            revision: receipt.revision.0,
+        }))
+    }
+
+    async fn invite_agent(
+        &self,
+        request: Request<v1::InviteAgentRequest>,
+    ) -> Result<Response<v1::InviteAgentResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let mut checks = Checks::default();
+        let peer = field::address(&mut checks, "peer_address", &request.get_ref().peer_address);
+        let peer = checks.finish(peer).map_err(Error::from)?;
+        let agent = self.0.cluster.invite(&peer, deadline).await.map_err(Error::from)?;
+        Ok(Response::new(v1::InviteAgentResponse { agent: agent.to_string() }))
+    }
+
+    async fn drain_agent(
+        &self,
+        request: Request<v1::DrainAgentRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+
+    async fn remove_agent(
+        &self,
+        request: Request<v1::RemoveAgentRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let to = self.candidate(&request.get_ref().agent)?;
+        let leader = self.0.cluster.transfer_leader(to, deadline).await.map_err(Error::from)?;
+        let agent = name_of(&self.0.read.state(), leader);
+        Ok(Response::new(v1::TransferLeaderResponse { agent }))
+    }
+
+    async fn take_snapshot(
+        &self,
+        request: Request<v1::TakeSnapshotRequest>,
+    ) -> Result<Response<v1::TakeSnapshotResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let revision = self.0.cluster.snapshot(deadline).await.map_err(Error::from)?;
+        Ok(Response::new(v1::TakeSnapshotResponse { revision: revision.0 }))
+    }
+
+    async fn set_limits(
+        &self,
+        request: Request<v1::SetLimitsRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+
+    async fn get_limits(
+        &self,
+        request: Request<v1::GetLimitsRequest>,
+    ) -> Result<Response<v1::GetLimitsResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let read = reading::freshen(&self.0, request.get_ref().consistency, deadline).await?;
+        let state = self.0.read.state();
+        Ok(Response::new(v1::GetLimitsResponse {
+            read_point: reading::point(&state, &read),
+            limits: Some(v1::Limits::from(&state.header.limits)),
+        }))
+    }
+
+    async fn define_region(
+        &self,
+        request: Request<v1::DefineRegionRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+
+    async fn trim_history(
+        &self,
+        request: Request<v1::TrimHistoryRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+}
+
+impl ClusterApi {
+    /// The node that is to lead: that of the agent named, or whichever is best.
+    fn candidate(&self, agent: &str) -> Result<Option<NodeId>, Error> {
+        if agent.is_empty() {
+            return Ok(None);
+        }
+        let agent = agent_name(agent)?;
+        let state = self.0.read.state();
+        match state.agents.get(&agent) {
+            Some(known) => Ok(Some(known.description.node)),
+            None => {
+                let known = state.agents.keys().map(AgentName::as_str);
+                let nearest = meridian_domain::nearest::nearest(agent.as_str(), known);
+                Err(Error::refused(vec![Fault::AgentUnknown { agent, nearest }]))
+            }
+        }
+    }
+}
+
+fn agent_name(given: &str) -> Result<AgentName, Violations> {
+    let mut checks = Checks::default();
+    let name = field::agent(&mut checks, "agent", given);
+    checks.finish(name)
+}
+
+/// The agent of a node; none while it is not registered, or no longer.
+fn agent_of(state: &State, node: NodeId) -> Option<&Agent> {
+    state.agents.values().find(|agent| agent.description.node == node)
+}
+
+/// The name of a node's agent; empty where it has none.
+fn name_of(state: &State, node: NodeId) -> String {
+    agent_of(state, node).map(|agent| agent.description.name.to_string()).unwrap_or_default()
+}
+
+fn row(state: &State, member: &Member) -> v1::Member {
+    let role = match member.role {
+        Role::Leader => "leader",
+        Role::Follower => "follower",
+        Role::Learner => "learner",
+    };
+    let raft = v1::Member {
+        id: member.node.to_string(),
+        role: role.to_owned(),
+        voter: member.voter,
+        last_contact: member.last_contact.map(time::duration),
+        ..v1::Member::default()
+    };
+    match agent_of(state, member.node) {
+        None => raft,
+        Some(agent) => v1::Member {
+            agent: agent.description.name.to_string(),
+            region: agent.description.region.to_string(),
+            address: agent.description.client_address.to_string(),
+            witness: agent.description.witness,
+            drained: agent.drained,
+            ..raft
+        },
+    }
+}

@@ -1,0 +1,149 @@
+//! The `google.rpc` details of a status, kept small enough to travel.
+//!
+//! A status travels in the trailers of a response, encoded in base64. gRPC's C core (Python, Ruby, C++)
+//! begins to refuse metadata above 8 KiB, Java refuses it, and hyper refuses it above 16 KiB. A refusal
+//! can name 128 faults, so lists are cut where they no longer fit.
+
+use std::time::Duration;
+
+use meridian_domain::Fault;
+use meridian_proto::convert::{Violations, time};
+use meridian_proto::v1;
+use prost::Message;
+use tonic::{Code, Status};
+use tonic_types::pb;
+use tonic_types::pb::bad_request::FieldViolation;
+use tonic_types::pb::precondition_failure::Violation as PreconditionViolation;
+
+use super::fault;
+
+/// Bytes of all details together, before base64 makes 4 of 3.
+const DETAILS_BYTES: usize = 4_800;
+/// Bytes kept for the events of a conflict, where there are faults as well.
+const CONFLICT_BYTES: usize = 3_600;
+/// Bytes around each message: its tag, its length.
+const FRAME_BYTES: usize = 8;
+/// Characters of a message.
+const MESSAGE_CHARS: usize = 600;
+/// What the error details of this project are said to come from.
+const DOMAIN: &str = "meridian";
+
+/// A status in the making.
+pub(super) struct Details {
+    code: Code,
+    message: String,
+    details: Vec<prost_types::Any>,
+    room: usize,
+}
+
+impl Details {
+    pub(super) fn new(code: Code, message: String) -> Self {
+        let message = match message.char_indices().nth(MESSAGE_CHARS) {
+            Some((end, _)) => format!("{} ...", &message[..end]),
+            None => message,
+        };
+        Self { code, message, details: Vec::new(), room: DETAILS_BYTES }
+    }
+
+    pub(super) fn info(&mut self, reason: &str, metadata: Vec<(&'static str, String)>) {
+        let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let info = pb::ErrorInfo { reason: reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
+        self.attach("google.rpc.ErrorInfo", &info);
+    }
+
+    pub(super) fn retry(&mut self, after: Duration) {
+        let retry = pb::RetryInfo { retry_delay: Some(time::duration(after)) };
+        self.attach("google.rpc.RetryInfo", &retry);
+    }
+
+    pub(super) fn fields(&mut self, violations: &Violations) {
+        let each = violations.iter().map(|violation| FieldViolation {
+            field: violation.field.clone(),
+            description: violation.problem.clone(),
+            ..FieldViolation::default()
+        });
+        let (field_violations, _) = fitting(each, self.room);
+        self.attach("google.rpc.BadRequest", &pb::BadRequest { field_violations });
+    }
+
+    pub(super) fn faults(&mut self, faults: &[Fault]) {
+        let conflict = faults.iter().any(|fault| matches!(fault, Fault::Conflict { .. }));
+        let kept = if conflict { CONFLICT_BYTES } else { 0 };
+        let each = faults.iter().map(|fault| PreconditionViolation {
+            r#type: fault::type_name(fault).to_owned(),
+            subject: fault::subject(fault),
+            description: fault.to_string(),
+        });
+        let (violations, cut) = fitting(each, self.room.saturating_sub(kept));
+        if cut {
+            let missing = faults.len() - violations.len();
+            self.message.push_str(&format!(" (the details leave out {missing})"));
+        }
+        self.attach("google.rpc.PreconditionFailure", &pb::PreconditionFailure { violations });
+    }
+
+    pub(super) fn conflict(&mut self, conflict: &v1::Conflict) {
+        let newest_first = conflict.events.iter().rev().cloned();
+        let head = v1::Conflict { events: Vec::new(), more: true, ..conflict.clone() };
+        let room = self.room.saturating_sub(head.encoded_len() + FRAME_BYTES);
+        let (mut events, cut) = fitting(newest_first, room);
+        events.reverse();
+        let conflict = v1::Conflict { events, more: cut || conflict.more, ..head };
+        self.attach("meridian.v1.Conflict", &conflict);
+    }
+
+    fn attach(&mut self, name: &str, detail: &impl Message) {
+        let value = detail.encode_to_vec();
+        let type_url = format!("type.googleapis.com/{name}");
+        self.room = self.room.saturating_sub(value.len() + type_url.len() + FRAME_BYTES);
+        self.details.push(prost_types::Any { type_url, value });
+    }
+
+    pub(super) fn into_status(self) -> Status {
+        let status = pb::Status {
+            code: self.code.into(),
+            message: self.message.clone(),
+            details: self.details,
+        };
+        Status::with_details(self.code, self.message, status.encode_to_vec().into())
+    }
+}
+
+/// As many of the messages, from the first on, as fit into `room` bytes, and whether any was left
+/// out.
+fn fitting<M: Message>(messages: impl Iterator<Item = M>, room: usize) -> (Vec<M>, bool) {
+    let mut room = room;
+    let mut fit = Vec::new();
+    for message in messages {
+        let bytes = message.encoded_len() + FRAME_BYTES;
+        if bytes > room {
+            return (fit, true);
+        }
+        room -= bytes;
+        fit.push(message);
+    }
+    (fit, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_domain::RegionName;
+    use tonic_types::StatusExt;
+
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn a_refusal_with_every_possible_fault_fits_into_the_metadata_of_a_response() {
+        let fault = |number| Fault::RegionUnknown {
+            region: RegionName::new(format!("a{number:0>38}")).expect("is a name"),
+            nearest: vec!["westeurope".to_owned(), "westus".to_owned(), "westus2".to_owned()],
+        };
+        let status = Status::from(Error::refused((0..128).map(fault).collect()));
+        assert!(status.details().len() < 6_000, "{} bytes", status.details().len());
+        assert_eq!(status.code(), Code::NotFound);
+        let failure = status.get_details_precondition_failure().expect("has the faults");
+        let missing = 128 - failure.violations.len();
+        assert!(status.message().contains(&format!("leave out {missing}")), "{}", status.message());
+    }
+}

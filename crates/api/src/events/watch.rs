@@ -1,0 +1,181 @@
+//! One watch: a cursor into the event log, asked for one frame after the other.
+//!
+//! Nothing is buffered: the next frame is read when the connection has room for it, so a slow reader
+//! slows only itself. Notifications wake the watch up and say nothing else; what it sends it reads
+//! from the log at its cursor, so it leaves no gap and repeats nothing, whatever happens to the node
+//! beneath it.
+
+use std::time::Duration;
+
+use futures::stream::{self, Stream};
+use meridian_domain::{EventRecord, Revision};
+use meridian_ports::{Consistency, HistoryError};
+use meridian_proto::convert::time;
+use meridian_proto::v1;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+
+use super::EventsApi;
+use crate::error::Error;
+use crate::{Ports, reading};
+
+/// Events in a frame.
+const FRAME_EVENTS: usize = 256;
+
+pub(super) struct Watch {
+    ports: Ports,
+    latest: Receiver<Revision>,
+    stopping: Receiver<bool>,
+    idle: Duration,
+    follow: bool,
+    /// The next event to send; none behind the last number there is.
+    cursor: Option<Revision>,
+    /// Once the cursor is past this one, the watch has caught up.
+    target: Revision,
+    progress: Progress,
+    /// When an idle frame is due.
+    due: Instant,
+}
+
+/// How far a watch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    CatchingUp,
+    CaughtUp,
+    Ended,
+}
+
+/// Why a watch goes on.
+enum Wake {
+    Look,
+    Idle,
+    Stop,
+}
+
+impl Watch {
+    pub(super) async fn begin(
+        api: &EventsApi,
+        request: &v1::WatchRequest,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let consistency = reading::consistency(request.consistency)?;
+        let ports = api.ports.clone();
+        let latest = ports.history.latest();
+        let read = ports.read.read(consistency, deadline).await?;
+        let from = Revision(request.from.max(1));
+        let before = Revision(from.0 - 1);
+        let target = match consistency {
+            Consistency::Linearizable => read.revision,
+            // Who follows from beyond a stale node knows more than it: it has to catch up first.
+            Consistency::Stale if request.follow => read.revision.max(before),
+            Consistency::Stale => read.revision,
+        };
+        let watch = Self {
+            latest,
+            stopping: api.stopping.clone(),
+            idle: api.idle,
+            follow: request.follow,
+            cursor: Some(from),
+            target,
+            progress: Progress::CatchingUp,
+            due: Instant::now() + api.idle,
+            ports,
+        };
+        watch.refuse_trimmed(from)?;
+        Ok(watch)
+    }
+
+    /// A watch from a trimmed revision fails before its stream begins.
+    fn refuse_trimmed(&self, from: Revision) -> Result<(), HistoryError> {
+        self.ports.history.events(from, 1).map(|_| ())
+    }
+
+    /// The frames, to the end of the watch or to the error that ends it.
+    pub(super) fn frames(self) -> impl Stream<Item = Result<v1::WatchResponse, Status>> + Send {
+        stream::unfold(self, |mut watch| async {
+            if watch.progress == Progress::Ended {
+                return None;
+            }
+            let frame = watch.next().await.map_err(Status::from);
+            if frame.is_err() {
+                watch.progress = Progress::Ended;
+            }
+            Some((frame, watch))
+        })
+    }
+
+    async fn next(&mut self) -> Result<v1::WatchResponse, Error> {
+        loop {
+            if *self.stopping.borrow() {
+                return Err(Error::ShuttingDown);
+            }
+            // Marked as seen before the log is read: what comes in between wakes the watch again.
+            let latest = *self.latest.borrow_and_update();
+            let events = self.read(latest)?;
+            if !events.is_empty() {
+                return Ok(self.frame(latest, &events).await);
+            }
+            if self.progress == Progress::CatchingUp && self.is_past_target() {
+                return Ok(self.caught_up(latest).await);
+            }
+            match self.wait().await {
+                Wake::Look => {}
+                Wake::Idle => return Ok(self.frame(latest, &[]).await),
+                Wake::Stop => return Err(Error::ShuttingDown),
+            }
+        }
+    }
+
+    /// The events at the cursor, which moves behind them.
+    fn read(&mut self, latest: Revision) -> Result<Vec<EventRecord>, Error> {
+        let end = if self.follow { latest } else { latest.min(self.target) };
+        let Some(cursor) = self.cursor.filter(|cursor| *cursor <= end) else {
+            return Ok(Vec::new());
+        };
+        let left =
+            usize::try_from(end.0 - cursor.0).map_or(usize::MAX, |left| left.saturating_add(1));
+        let events = self.ports.history.events(cursor, left.min(FRAME_EVENTS))?;
+        for (event, wanted) in events.iter().zip(cursor.0..) {
+            if event.revision.0 != wanted {
+                return Err(Error::Gap { wanted, found: event.revision.0 });
+            }
+        }
+        if let Some(last) = events.last() {
+            self.cursor = last.revision.0.checked_add(1).map(Revision);
+        }
+        Ok(events)
+    }
+
+    fn is_past_target(&self) -> bool {
+        self.cursor.is_none_or(|cursor| cursor > self.target)
+            && *self.latest.borrow() >= self.target
+    }
+
+    async fn caught_up(&mut self, latest: Revision) -> v1::WatchResponse {
+        self.progress = if self.follow { Progress::CaughtUp } else { Progress::Ended };
+        v1::WatchResponse { caught_up: true, ..self.frame(latest, &[]).await }
+    }
+
+    async fn frame(&mut self, latest: Revision, events: &[EventRecord]) -> v1::WatchResponse {
+        self.due = Instant::now() + self.idle;
+        // A stale read waits for nobody; it only tells the age of the last contact.
+        let read = self.ports.read.read(Consistency::Stale, Instant::now()).await;
+        let contact = read.ok().and_then(|point| point.leader_contact);
+        v1::WatchResponse {
+            events: events.iter().map(v1::Event::from).collect(),
+            revision: latest.0,
+            caught_up: false,
+            leader_contact: contact.map(time::duration),
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        tokio::select! {
+            changed = self.latest.changed() => if changed.is_ok() { Wake::Look } else { Wake::Stop },
+            // Its sender is gone only when the server is.
+            _ = self.stopping.wait_for(|stopping| *stopping) => Wake::Stop,
+            () = sleep_until(self.due) => Wake::Idle,
+        }
+    }
+}

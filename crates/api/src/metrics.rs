@@ -1,0 +1,26 @@
+//! What the API counts and measures. All names are here.
+
+use metrics::{Unit, describe_counter, describe_histogram};
+
+/// Calls that ended, by `method` and `code`.
+pub(crate) const REQUESTS: &str = "meridian_api_requests_total";
+/// How long calls took, by `method`. A stream's time is that from its beginning to its end.
+pub(crate) const DURATION: &str = "meridian_api_request_duration_seconds";
+/// Connections dropped before they carried a call, by `reason`.
+pub(crate) const DROPPED: &str = "meridian_accept_dropped_total";
+
+/// Describes the metrics of this crate to the recorder. Called once, after it was installed.
+pub fn describe_metrics() {
+    describe_counter!(REQUESTS, Unit::Count, "gRPC calls that ended, by method and status code.");
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "Time from the beginning of a gRPC call to its end, by method."
+    );
+    describe_counter!(
+        DROPPED,
+        Unit::Count,
+        "Connections dropped before their first call: \
+         silent (no handshake in time), crowded_out (too many at once), full, not_http2."
+    );
+}

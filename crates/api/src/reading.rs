@@ -1,0 +1,78 @@
+//! What every read has in common.
+
+use meridian_domain::{Fault, Service, ServiceName, State};
+use meridian_ports::{Consistency, ReadPoint};
+use meridian_proto::convert::{Checks, Violations, field, time};
+use meridian_proto::v1;
+use tokio::time::Instant;
+
+use crate::Ports;
+use crate::error::Error;
+
+/// Services named in the answer to a request that has to name one.
+const NAMES_LISTED: usize = 10;
+
+/// The consistency that a message asks for.
+///
+/// # Errors
+/// If it is none of those that there are.
+pub(crate) fn consistency(given: i32) -> Result<Consistency, Violations> {
+    match v1::Consistency::try_from(given) {
+        Ok(v1::Consistency::Linearizable) => Ok(Consistency::Linearizable),
+        Ok(v1::Consistency::Stale) => Ok(Consistency::Stale),
+        Err(_) => Err(Violations::one("consistency", format_args!("{given} is not a consistency"))),
+    }
+}
+
+/// Returns once the state is as fresh as the message asks for.
+pub(crate) async fn freshen(
+    ports: &Ports,
+    wanted: i32,
+    deadline: Instant,
+) -> Result<ReadPoint, Error> {
+    Ok(ports.read.read(consistency(wanted)?, deadline).await?)
+}
+
+/// Where an answer from `state` stands, which may by now be newer than the read had to be.
+pub(crate) fn point(state: &State, read: &ReadPoint) -> Option<v1::ReadPoint> {
+    Some(v1::ReadPoint {
+        revision: state.header.revision.0,
+        leader_contact: read.leader_contact.map(time::duration),
+    })
+}
+
+/// The service of that name, or, where none is given, the only one there is.
+pub(crate) fn service<'a>(state: &'a State, given: &str) -> Result<&'a Service, Error> {
+    if !given.is_empty() {
+        let name = service_name(given)?;
+        return state.services.get(&name).ok_or_else(|| unknown_service(state, name));
+    }
+    let mut services = state.services.values();
+    match (services.next(), services.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(Violations::one("service", "there is no service yet").into()),
+        (Some(_), Some(_)) => Err(Violations::one("service", name_one_of(state)).into()),
+    }
+}
+
+/// A well-formed service name.
+pub(crate) fn service_name(given: &str) -> Result<ServiceName, Violations> {
+    let mut checks = Checks::default();
+    let name = field::service(&mut checks, "service", given);
+    checks.finish(name)
+}
+
+/// That there is no service of that name, with the nearest ones.
+pub(crate) fn unknown_service(state: &State, service: ServiceName) -> Error {
+    let known = state.services.keys().map(ServiceName::as_str);
+    let nearest = meridian_domain::nearest::nearest(service.as_str(), known);
+    Error::refused(vec![Fault::ServiceUnknown { service, nearest }])
+}
+
+fn name_one_of(state: &State) -> String {
+    let names = state.services.keys().take(NAMES_LISTED).map(ServiceName::as_str);
+    let names = names.collect::<Vec<_>>().join(", ");
+    let more = state.services.len().saturating_sub(NAMES_LISTED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("there are several services, name one: {names}{more}")
+}

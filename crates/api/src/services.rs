@@ -1,0 +1,131 @@
+//! Services, their locations and their units.
+
+mod locations;
+mod units;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::try_join;
+use meridian_domain::{NodeId, RegionName, State};
+use meridian_proto::v1;
+use meridian_proto::v1::services_server::Services;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status};
+
+use crate::{Ports, change, deadline, reading};
+
+/// How long the leader may not have heard of an agent before that is said of its locations: several
+/// heartbeats on the slowest profile, and an election.
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
+/// How long a list waits for the leader's contact times, which it can do without.
+const CONTACTS_WAIT: Duration = Duration::from_millis(500);
+
+/// The service of that name in the contract.
+pub(crate) struct ServicesApi(pub(crate) Ports);
+
+#[tonic::async_trait]
+impl Services for ServicesApi {
+    async fn create_service(
+        &self,
+        request: Request<v1::CreateServiceRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+
+    async fn change_service(
+        &self,
+        request: Request<v1::ChangeServiceRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+
+    async fn delete_service(
+        &self,
+        request: Request<v1::DeleteServiceRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
+    }
+
+    async fn list_services(
+        &self,
+        request: Request<v1::ListServicesRequest>,
+    ) -> Result<Response<v1::ListServicesResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let read = reading::freshen(&self.0, request.get_ref().consistency, deadline).await?;
+        let state = self.0.read.state();
+        Ok(Response::new(v1::ListServicesResponse {
+            read_point: reading::point(&state, &read),
+            services: state.services.values().map(v1::Service::from).collect(),
+        }))
+    }
+
+    async fn list_locations(
+        &self,
+        request: Request<v1::ListLocationsRequest>,
+    ) -> Result<Response<v1::ListLocationsResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let asked = request.get_ref();
+        let fresh = reading::freshen(&self.0, asked.consistency, deadline);
+        let silent = silent(&self.0, deadline).map(Ok);
+        let (read, silent) = try_join(fresh, silent).await?;
+        let state = self.0.read.state();
+        let service = reading::service(&state, &asked.service)?;
+        Ok(Response::new(v1::ListLocationsResponse {
+            read_point: reading::point(&state, &read),
+            service: service.name.to_string(),
+            service_revision: service.revision.0,
+            locations: locations::of(&state, service, &silent),
+        }))
+    }
+
+    async fn list_units(
+        &self,
+        request: Request<v1::ListUnitsRequest>,
+    ) -> Result<Response<v1::ListUnitsResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let asked = request.get_ref();
+        let read = reading::freshen(&self.0, asked.consistency, deadline).await?;
+        let state = self.0.read.state();
+        Ok(Response::new(v1::ListUnitsResponse {
+            read_point: reading::point(&state, &read),
+            units: units::of(&state, &asked.service)?,
+        }))
+    }
+
+    async fn list_catalogue(
+        &self,
+        _: Request<v1::ListCatalogueRequest>,
+    ) -> Result<Response<v1::ListCatalogueResponse>, Status> {
+        let state = self.0.read.state();
+        Ok(Response::new(v1::ListCatalogueResponse { regions: catalogue(&state) }))
+    }
+}
+
+/// The agents of which the leader has not heard for a while. One whose contact is not known is not
+/// said to be silent.
+pub(crate) async fn silent(ports: &Ports, deadline: Instant) -> BTreeSet<NodeId> {
+    let members = ports.cluster.members(deadline::within(deadline, CONTACTS_WAIT)).await;
+    let silent = members.into_iter().filter(|member| member.last_contact > Some(SILENCE));
+    silent.map(|member| member.node).collect()
+}
+
+/// Locations that are not ready, a sentence each.
+pub(crate) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
+    locations::unready(state, silent)
+}
+
+fn catalogue(state: &State) -> Vec<v1::Region> {
+    let mut agents: BTreeMap<&RegionName, u32> = BTreeMap::new();
+    for agent in state.agents.values() {
+        *agents.entry(&agent.description.region).or_default() += 1;
+    }
+    let mut regions: Vec<_> = state.all_regions().collect();
+    regions.sort_by(|a, b| a.name.cmp(&b.name));
+    let of = |name| agents.get(name).copied().unwrap_or_default();
+    let regions = regions.into_iter().map(|region| {
+        v1::Region::of(region, of(&region.name), state.regions.contains_key(&region.name))
+    });
+    regions.collect()
+}

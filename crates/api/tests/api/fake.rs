@@ -1,0 +1,324 @@
+//! One node in memory behind all four ports. What a cluster could answer instead is set in its
+//! [`Script`].
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meridian_domain::agent::Address;
+use meridian_domain::outcome::Recollection;
+use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
+use meridian_domain::{
+    AgentDescription, AgentName, Change, ClusterId, Command, DataVersion, Digest, Entry,
+    EventRecord, Generation, NodeId, Origin, RegionName, Revision, State, Timestamp, UnitPhase,
+    Verdict, decide, evolve,
+};
+use meridian_ports::{
+    AgentStatus, Cluster, ClusterError, Consistency, History, HistoryError, Member, Proposal,
+    Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, Requester, Role,
+};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What the next calls meet.
+#[derive(Default)]
+pub struct Script {
+    pub propose: Option<ProposeError>,
+    pub panics: bool,
+    pub read: Option<ReadError>,
+    pub cluster: Option<ClusterError>,
+    pub leaderless: bool,
+    /// Node numbers of which the leader has not heard for a minute.
+    pub silent: Vec<u64>,
+    /// Names of agents that do not answer.
+    pub mute: Vec<String>,
+    /// Names of agents with another state than this node.
+    pub strange: Vec<String>,
+    /// How long events take to be readable here.
+    pub delivery: Duration,
+    pub trimmed: u64,
+    /// The deadline of the newest proposal, as the time it had left.
+    pub time_left: Option<Duration>,
+}
+
+pub struct Fake {
+    state: RwLock<State>,
+    log: RwLock<Vec<EventRecord>>,
+    latest: watch::Sender<Revision>,
+    /// How many pages of events were read.
+    pub reads: AtomicUsize,
+    pub script: Mutex<Script>,
+}
+
+pub fn cluster_id() -> ClusterId {
+    ClusterId(Uuid::from_u128(0x0193_2f5e_8b1a_4c3d_9e4f_0123_4567_89ab))
+}
+
+pub fn agent_name(name: &str) -> AgentName {
+    AgentName::new(name).expect("is a name")
+}
+
+/// The agent with that number; `a` is number 1.
+fn description(number: u8, region: &str) -> AgentDescription {
+    let address = |port| Address::new(format!("127.0.1.{number}:{port}")).expect("is one");
+    AgentDescription {
+        name: agent_name(&char::from(b'a' + number - 1).to_string()),
+        node: NodeId(number.into()),
+        region: RegionName::new(region).expect("is a name"),
+        zone: None,
+        witness: false,
+        client_address: address(7400),
+        peer_address: address(7401),
+        gateway_host: format!("127.0.1.{number}"),
+        supports: DataVersion(1),
+    }
+}
+
+impl Fake {
+    /// A founded cluster of three agents: `a` in westeurope, `b` in eastus, `c` in southeastasia.
+    pub fn founded() -> Arc<Self> {
+        let fake = Arc::new(Self {
+            state: RwLock::default(),
+            log: RwLock::default(),
+            latest: watch::channel(Revision(0)).0,
+            reads: AtomicUsize::default(),
+            script: Mutex::default(),
+        });
+        let founders = [(1, "westeurope"), (2, "eastus"), (3, "southeastasia")];
+        let founders = founders.into_iter().map(|(number, region)| description(number, region));
+        let founders = founders.collect();
+        fake.happen(Command::FoundCluster { cluster: cluster_id(), founders });
+        fake
+    }
+
+    /// Lets a command of the system happen.
+    pub fn happen(&self, command: Command) {
+        let receipt = self.decide(&command, Origin::System);
+        assert_eq!(receipt.verdict, Verdict::Accepted, "{command:?}");
+        self.latest.send_replace(receipt.revision);
+    }
+
+    /// Every agent reports all its units as ready, and the draining ones as gone.
+    pub fn settle(&self) {
+        let agents: Vec<_> =
+            self.state.read().expect("is whole").agents.values().cloned().collect();
+        for agent in agents {
+            let name = agent.description.name;
+            let state = self.state.read().expect("is whole");
+            let running = state.units_on(&name).filter(|unit| unit.phase != UnitPhase::Draining);
+            let units = running.map(|unit| ReportedUnit {
+                unit: unit.id.clone(),
+                incarnation: unit.incarnation,
+                status: UnitStatus::Ready { pid: Some(4711) },
+            });
+            let units = units.collect();
+            let (generation, sequence) = (Generation(1), agent.last_report.1.next());
+            let observed = state.header.revision;
+            drop(state);
+            let report = Report { agent: name.clone(), generation, sequence, observed, units };
+            let origin = Origin::Report { agent: name, generation, sequence };
+            let receipt = self.decide(&Command::Report(report), origin);
+            self.latest.send_replace(receipt.revision);
+        }
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.state.read().expect("is whole").header.revision.0
+    }
+
+    pub fn set(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().expect("is whole"));
+    }
+
+    fn script<T>(&self, read: impl FnOnce(&Script) -> T) -> T {
+        read(&self.script.lock().expect("is whole"))
+    }
+
+    fn decide(&self, command: &Command, origin: Origin) -> Receipt {
+        let mut state = self.state.write().expect("is whole");
+        let base = state.header.revision;
+        let (events, verdict) = match decide(&state, command) {
+            Ok(events) => (events, Verdict::Accepted),
+            Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+        };
+        let changes = vec![Change { origin, events, verdict: verdict.clone() }];
+        let entry = Entry { base, time: Timestamp(1_795_000_000_123), changes };
+        evolve::apply(&mut state, &entry).expect("was decided against this state");
+        self.log.write().expect("is whole").extend(entry.records());
+        Receipt { verdict, base, revision: state.header.revision }
+    }
+
+    fn publish(&self, revision: Revision) {
+        let delay = self.script(|script| script.delivery);
+        let latest = self.latest.clone();
+        let publish = move || {
+            latest.send_if_modified(|latest| {
+                let newer = revision > *latest;
+                *latest = revision.max(*latest);
+                newer
+            });
+        };
+        if delay.is_zero() {
+            publish();
+        } else {
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                publish();
+            });
+        }
+    }
+}
+
+fn digest(command: &Command) -> Digest {
+    let mut hasher = DefaultHasher::new();
+    format!("{command:?}").hash(&mut hasher);
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&hasher.finish().to_be_bytes());
+    Digest(digest)
+}
+
+#[async_trait]
+impl Propose for Fake {
+    async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError> {
+        let left = proposal.deadline.saturating_duration_since(Instant::now());
+        self.set(|script| script.time_left = Some(left));
+        assert!(!self.script(|script| script.panics), "the script says so");
+        if let Some(error) = self.script(|script| script.propose.clone()) {
+            return Err(error);
+        }
+        let origin = match proposal.requester {
+            Requester::System | Requester::Agent => Origin::System,
+            Requester::Operator { request, actor, reason } => {
+                let digest = digest(&proposal.command);
+                match self.state().outcomes.recall(request, &digest) {
+                    Recollection::Unknown => {}
+                    Recollection::Reused => return Err(ProposeError::RequestReused { request }),
+                    Recollection::Expired => return Err(ProposeError::RequestExpired { request }),
+                    Recollection::Same(outcome) => {
+                        let verdict = outcome.verdict.clone();
+                        let (base, revision) = (outcome.base, outcome.revision);
+                        return Ok(Receipt { verdict, base, revision });
+                    }
+                }
+                Origin::Operator { request, digest, actor, reason }
+            }
+        };
+        let receipt = self.decide(&proposal.command, origin);
+        self.publish(receipt.revision);
+        Ok(receipt)
+    }
+}
+
+#[async_trait]
+impl Read for Fake {
+    async fn read(&self, consistency: Consistency, _: Instant) -> Result<ReadPoint, ReadError> {
+        match (consistency, self.script(|script| script.read.clone())) {
+            (Consistency::Linearizable, Some(error)) => Err(error),
+            _ => Ok(ReadPoint {
+                revision: *self.latest.borrow(),
+                leader_contact: Some(Duration::from_millis(20)),
+            }),
+        }
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("is whole")
+    }
+
+    fn durable(&self) -> watch::Receiver<Revision> {
+        self.latest.subscribe()
+    }
+}
+
+impl History for Fake {
+    fn events(&self, from: Revision, limit: usize) -> Result<Vec<EventRecord>, HistoryError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let trimmed = self.script(|script| script.trimmed);
+        if from.0 <= trimmed {
+            return Err(HistoryError::Trimmed { from, oldest: Revision(trimmed + 1) });
+        }
+        let latest = *self.latest.borrow();
+        let log = self.log.read().expect("is whole");
+        let before = log.partition_point(|event| event.revision < from);
+        let wanted = log[before..].iter().take_while(|event| event.revision <= latest);
+        Ok(wanted.take(limit).cloned().collect())
+    }
+
+    fn latest(&self) -> watch::Receiver<Revision> {
+        self.latest.subscribe()
+    }
+
+    fn chain(&self) -> (Revision, Digest) {
+        (*self.latest.borrow(), Digest([0; 32]))
+    }
+}
+
+#[async_trait]
+impl Cluster for Fake {
+    fn id(&self) -> ClusterId {
+        cluster_id()
+    }
+
+    fn node(&self) -> NodeId {
+        NodeId(1)
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        (!self.script(|script| script.leaderless)).then_some(NodeId(1))
+    }
+
+    async fn members(&self, _: Instant) -> Vec<Member> {
+        let nodes: Vec<_> =
+            self.state().agents.values().map(|agent| agent.description.node).collect();
+        let member = |node: NodeId| {
+            let silent = self.script(|script| script.silent.contains(&node.0));
+            let contact = Duration::from_millis(if silent { 60_000 } else { 30 });
+            let leads = self.leader() == Some(node);
+            let role = if leads { Role::Leader } else { Role::Follower };
+            let last_contact = self.leader().filter(|_| !leads).map(|_| contact);
+            Member { node, role, voter: true, last_contact }
+        };
+        nodes.into_iter().map(member).collect()
+    }
+
+    async fn agents(&self, _: Instant) -> Vec<AgentStatus> {
+        let revision = Revision(self.revision());
+        let names: Vec<_> = self.state().agents.keys().cloned().collect();
+        let status = |agent: AgentName| {
+            let listed = |list: &Vec<String>| list.iter().any(|name| name == agent.as_str());
+            let mute = self.script(|script| listed(&script.mute));
+            let strange = self.script(|script| listed(&script.strange));
+            let position = (!mute).then_some((revision, Digest([u8::from(strange); 32])));
+            AgentStatus { agent, position, lag: Some(Duration::ZERO) }
+        };
+        names.into_iter().map(status).collect()
+    }
+
+    async fn transfer_leader(
+        &self,
+        to: Option<NodeId>,
+        _: Instant,
+    ) -> Result<NodeId, ClusterError> {
+        match self.script(|script| script.cluster.clone()) {
+            Some(error) => Err(error),
+            None => Ok(to.unwrap_or(NodeId(2))),
+        }
+    }
+
+    async fn snapshot(&self, _: Instant) -> Result<Revision, ClusterError> {
+        match self.script(|script| script.cluster.clone()) {
+            Some(error) => Err(error),
+            None => Ok(Revision(self.revision())),
+        }
+    }
+
+    async fn invite(&self, _: &Address, _: Instant) -> Result<AgentName, ClusterError> {
+        match self.script(|script| script.cluster.clone()) {
+            Some(error) => Err(error),
+            None => Ok(agent_name("d")),
+        }
+    }
+}
