@@ -1,0 +1,179 @@
+//! How values become bytes on disk: an envelope around bincode.
+//!
+//! ```text
+//! offset  size  field
+//!      0     4  magic "MRDN"
+//!      4     2  schema version of the type, little-endian
+//!      6     2  type number, little-endian
+//!      8     4  length of the body in bytes, little-endian
+//!     12     4  CRC-32 (IEEE) of bytes 4 to 12 and of the body, little-endian
+//!     16     n  body: bincode 1, fixed-width little-endian integers, no trailing bytes
+//! ```
+//!
+//! bincode stores an enum by position and a struct without names: a moved variant decodes silently
+//! as another one, and an added field is an end-of-file error. So each stored type is frozen with
+//! its schema version: to change one, keep the old struct, give the new one the next version, and
+//! decode the old bytes into the old struct and convert. Bytes with a newer version than this
+//! software knows are refused by name. Golden-byte tests pin every version.
+
+use bincode::Options;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const MAGIC: [u8; 4] = *b"MRDN";
+const HEADER_BYTES: usize = 16;
+/// Bytes of the largest body: far above every limit of the domain, far below what would exhaust
+/// memory when a length lies.
+const MOST_BODY_BYTES: u64 = 16 << 20;
+
+/// A type with a stored form.
+pub trait Stored: Serialize + DeserializeOwned {
+    /// Tells the stored types apart; never reused.
+    const TYPE: u16;
+    /// Raised with every change of the form.
+    const VERSION: u16;
+    /// What to call it in an error.
+    const NAME: &'static str;
+}
+
+/// Why bytes are not a value of the wanted type.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Shorter than an envelope, without its magic, or longer than it says.
+    #[error("{name}: these bytes are not in an envelope of Meridian's")]
+    NotAnEnvelope {
+        /// The wanted type.
+        name: &'static str,
+    },
+    /// The checksum does not match: the bytes were changed after they were written.
+    #[error("{name}: the checksum does not match; the bytes are damaged")]
+    Checksum {
+        /// The wanted type.
+        name: &'static str,
+    },
+    /// An envelope of another type.
+    #[error("{name}: these bytes are of type {found}, not {wanted}")]
+    WrongType {
+        /// The wanted type.
+        name: &'static str,
+        /// Its number.
+        wanted: u16,
+        /// The number found.
+        found: u16,
+    },
+    /// Written by newer software.
+    #[error(
+        "{name}: written in version {found}, this software reads up to {supported}; \
+         run the newer software on this data"
+    )]
+    Newer {
+        /// The wanted type.
+        name: &'static str,
+        /// The newest version that this software reads.
+        supported: u16,
+        /// The version found.
+        found: u16,
+    },
+    /// The envelope is whole and its body is not: a mistake in the software that wrote it.
+    #[error("{name}: the body cannot be decoded: {cause}")]
+    Body {
+        /// The wanted type.
+        name: &'static str,
+        /// What bincode says.
+        cause: String,
+    },
+}
+
+impl From<DecodeError> for std::io::Error {
+    fn from(error: DecodeError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidData, error)
+    }
+}
+
+fn body_format() -> impl Options {
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_limit(MOST_BODY_BYTES)
+        .reject_trailing_bytes()
+}
+
+/// The stored form of `value`.
+///
+/// # Panics
+/// If the value is larger than any stored value may be, or of a type that bincode cannot store:
+/// both are mistakes in this software.
+pub fn encode<T: Stored>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    body_format().serialize_into(&mut bytes, value).expect("stored types can be encoded");
+    let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("bodies are limited");
+    bytes[..4].copy_from_slice(&MAGIC);
+    bytes[4..6].copy_from_slice(&T::VERSION.to_le_bytes());
+    bytes[6..8].copy_from_slice(&T::TYPE.to_le_bytes());
+    bytes[8..12].copy_from_slice(&length.to_le_bytes());
+    let checksum = checksum(&bytes);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// The value whose stored form `bytes` are.
+///
+/// # Errors
+/// If they are not, for any reason: arbitrary bytes are safe to give.
+pub fn decode<T: Stored>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let name = T::NAME;
+    if bytes.len() < HEADER_BYTES || bytes[..4] != MAGIC {
+        return Err(DecodeError::NotAnEnvelope { name });
+    }
+    let two = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let four =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let body = &bytes[HEADER_BYTES..];
+    if four(8) as usize != body.len() {
+        return Err(DecodeError::NotAnEnvelope { name });
+    }
+    if four(12) != checksum(bytes) {
+        return Err(DecodeError::Checksum { name });
+    }
+    if two(6) != T::TYPE {
+        return Err(DecodeError::WrongType { name, wanted: T::TYPE, found: two(6) });
+    }
+    if two(4) > T::VERSION {
+        return Err(DecodeError::Newer { name, supported: T::VERSION, found: two(4) });
+    }
+    body_format()
+        .deserialize(body)
+        .map_err(|error| DecodeError::Body { name, cause: error.to_string() })
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[4..12]);
+    hasher.update(&bytes[HEADER_BYTES..]);
+    hasher.finalize()
+}
+
+macro_rules! stored {
+    ($($type:ty = $number:literal, version $version:literal, $name:literal;)*) => {
+        $(impl $crate::codec::Stored for $type {
+            const TYPE: u16 = $number;
+            const VERSION: u16 = $version;
+            const NAME: &'static str = $name;
+        })*
+    };
+}
+pub(crate) use stored;
+
+// The numbers of all stored types of the domain; those of this crate's own types stand beside them:
+// 1-19 here, 20-29 the Raft log, 30-39 the derived store, 40-49 messages between agents.
+stored! {
+    meridian_domain::Entry = 1, version 1, "log entry";
+    meridian_domain::EventRecord = 2, version 1, "event";
+    meridian_domain::Command = 3, version 1, "command";
+    meridian_domain::state::Header = 4, version 1, "state header";
+    meridian_domain::Service = 5, version 1, "service";
+    meridian_domain::Unit = 6, version 1, "unit";
+    meridian_domain::Agent = 7, version 1, "agent";
+    meridian_domain::Region = 8, version 1, "region";
+    meridian_domain::outcome::Outcome = 9, version 1, "outcome";
+    meridian_domain::AgentDescription = 10, version 1, "agent description";
+}

@@ -1,0 +1,200 @@
+//! Implements the [`Cluster`] port: who keeps the log, and how they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meridian_domain::agent::Address;
+use meridian_domain::{AgentName, ClusterId, Digest, NodeId, Revision};
+use meridian_ports::{AgentStatus, Cluster, ClusterError, Member, Role};
+use tokio::time::{Instant, timeout_at};
+
+use crate::contact::Contact;
+use crate::leadership::Leadership;
+use crate::peer::links::Links;
+use crate::peer::meeting::{Admission, admit, identify};
+use crate::raft::{Raft, TypeConfig};
+use crate::store::Store;
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::metrics::RaftMetrics;
+
+/// How often a transfer or a snapshot is looked at while it goes on.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long another agent may take to answer an invitation.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Members {
+    pub(crate) cluster: ClusterId,
+    pub(crate) node: NodeId,
+    pub(crate) raft: Raft,
+    pub(crate) store: Store,
+    pub(crate) links: Arc<Links>,
+    pub(crate) leadership: Leadership,
+    pub(crate) contact: Contact,
+}
+
+impl Members {
+    /// When the leader last heard of each member; nothing where no leader answers.
+    async fn contacts(&self, deadline: Instant) -> BTreeMap<NodeId, Duration> {
+        let leader = match self.leadership.known_leader() {
+            Some(leader) if leader == self.node => {
+                let heartbeats = self.raft.metrics().borrow_watched().heartbeat.clone();
+                let heard = heartbeats.into_iter().flatten();
+                return heard.filter_map(|(node, at)| Some((node, at?.elapsed()))).collect();
+            }
+            Some(leader) => leader,
+            None => return BTreeMap::new(),
+        };
+        match timeout_at(deadline, self.links.contacts(leader)).await {
+            Ok(Ok(answer)) if answer.leads => answer
+                .contacts
+                .into_iter()
+                .map(|contact| (NodeId(contact.node), Duration::from_millis(contact.ms)))
+                .collect(),
+            Ok(Ok(_) | Err(_)) | Err(_) => BTreeMap::new(),
+        }
+    }
+
+    async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentStatus {
+        if node == self.node {
+            let position = Some(self.store.position());
+            return AgentStatus { agent, position, lag: self.contact.age() };
+        }
+        match timeout_at(deadline, self.links.position(node)).await {
+            Ok(Ok(answer)) => AgentStatus {
+                agent,
+                position: <[u8; 32]>::try_from(&*answer.state_hash)
+                    .ok()
+                    .map(|hash| (Revision(answer.revision), Digest(hash))),
+                lag: answer.leader_contact_ms.map(Duration::from_millis),
+            },
+            Ok(Err(_)) | Err(_) => AgentStatus { agent, position: None, lag: None },
+        }
+    }
+
+    /// The voter that is to lead: the one that was named, or the most up to date.
+    fn heir(&self, named: Option<NodeId>) -> Result<NodeId, ClusterError> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
+        match named {
+            Some(node) if voters.contains(&node) => Ok(node),
+            Some(node) => Err(ClusterError::NotAVoter { node }),
+            None => {
+                let leader = metrics.current_leader;
+                let progress = metrics.replication.unwrap_or_default();
+                let others = voters.into_iter().filter(|node| Some(*node) != leader);
+                others
+                    .max_by_key(|node| progress.get(node).cloned().flatten().map(|log| log.index))
+                    .ok_or(ClusterError::NoLeader)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Cluster for Members {
+    fn id(&self) -> ClusterId {
+        self.cluster
+    }
+
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        self.leadership.known_leader()
+    }
+
+    async fn members(&self, deadline: Instant) -> Vec<Member> {
+        let contacts = self.contacts(deadline).await;
+        let leader = self.leadership.known_leader();
+        let membership = self.raft.server_metrics().borrow_watched().membership_config.clone();
+        let voters: Vec<_> = membership.voter_ids().collect();
+        let member = |node: NodeId| {
+            let voter = voters.contains(&node);
+            let role = match (leader == Some(node), voter) {
+                (true, _) => Role::Leader,
+                (false, true) => Role::Follower,
+                (false, false) => Role::Learner,
+            };
+            let leads = leader == Some(node) && !contacts.is_empty();
+            let last_contact = contacts.get(&node).copied().or(leads.then_some(Duration::ZERO));
+            Member { node, role, voter, last_contact }
+        };
+        membership.nodes().map(|(node, _)| member(*node)).collect()
+    }
+
+    async fn agents(&self, deadline: Instant) -> Vec<AgentStatus> {
+        let agents: Vec<_> = {
+            let state = self.store.state();
+            let named = state.agents.iter();
+            named.map(|(name, agent)| (name.clone(), agent.description.node)).collect()
+        };
+        let asked = agents.into_iter().map(|(name, node)| self.status_of(name, node, deadline));
+        futures::future::join_all(asked).await
+    }
+
+    async fn transfer_leader(
+        &self,
+        to: Option<NodeId>,
+        deadline: Instant,
+    ) -> Result<NodeId, ClusterError> {
+        let began = Instant::now();
+        let heir = self.heir(to)?;
+        let moved = async {
+            loop {
+                match self.leadership.known_leader() {
+                    Some(leader) if leader == heir => return Ok(heir),
+                    // Asked again each round: a request that is lost is not repeated by Raft.
+                    Some(leader) if leader == self.node => {
+                        let asked = self.raft.trigger().transfer_leader(heir).await;
+                        asked.map_err(|_| ClusterError::NoLeader)?;
+                    }
+                    Some(leader) => drop(self.links.hand_over(leader, heir).await),
+                    None => {}
+                }
+                self.leadership.changed_or(LOOK * 10).await;
+            }
+        };
+        timeout_at(deadline, moved).await.unwrap_or_else(|_| {
+            let what = "the transfer of leadership";
+            Err(ClusterError::TimedOut { what, waited: began.elapsed() })
+        })
+    }
+
+    async fn snapshot(&self, deadline: Instant) -> Result<Revision, ClusterError> {
+        let began = Instant::now();
+        let stopped = |_| ClusterError::NoLeader;
+        let wanted = *self.store.applied().borrow();
+        self.raft.trigger().snapshot().await.map_err(stopped)?;
+        let left = deadline.saturating_duration_since(began);
+        let built = |metrics: &RaftMetrics<TypeConfig>| {
+            metrics.snapshot.as_ref().is_some_and(|snapshot| snapshot.index >= wanted)
+        };
+        let metrics = self.raft.wait(Some(left)).metrics(built, "the snapshot is built").await;
+        let timed_out =
+            |_| ClusterError::TimedOut { what: "the snapshot", waited: began.elapsed() };
+        let snapshot = metrics.map_err(timed_out)?.snapshot;
+        let index = snapshot.map(|snapshot| snapshot.index).ok_or(ClusterError::NoLeader)?;
+        self.raft.trigger().purge_log(index).await.map_err(stopped)?;
+        Ok(self.store.state().header.revision)
+    }
+
+    async fn invite(&self, peer: &Address, deadline: Instant) -> Result<AgentName, ClusterError> {
+        let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
+        let failed = |cause| ClusterError::Peer { peer: peer.to_string(), cause };
+        let met = identify(peer, patience).await.map_err(failed)?;
+        let endpoints = {
+            let state = self.store.state();
+            let agents = state.agents.values();
+            agents.map(|agent| agent.description.client_address.to_string()).collect()
+        };
+        let admission = Admission { cluster: self.cluster, endpoints };
+        admit(peer, met.description.node, &admission, patience).await.map_err(failed)?;
+        Ok(met.description.name)
+    }
+}

@@ -1,0 +1,65 @@
+//! Opens what a node has on disk, and checks that its parts are of one whole before any is used.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::fuse::Fuse;
+use crate::log_store::LogStore;
+use crate::node::Stores;
+use crate::storage::database::Database;
+use crate::storage::directory::{DataDirectory, Identity};
+use crate::storage::journal::Journal;
+use crate::storage::sled_database::{self, SledDatabase};
+use crate::storage::wal::{ChunkLimits, Wal, WalError};
+use crate::store::{self, LogGap, Store};
+
+/// Why a node's data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The Raft log is damaged, or cannot be read.
+    #[error(transparent)]
+    Log(#[from] WalError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(#[from] sled_database::OpenError),
+    /// The derived store is damaged, or cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// Both are whole and do not meet.
+    #[error(transparent)]
+    Gap(#[from] LogGap),
+}
+
+/// Opens the stores in `directory`, whose identity is `identity`. Blocks while it reads; to be called
+/// within a tokio runtime.
+///
+/// # Errors
+/// If the data is damaged or incomplete: nothing is repaired here, and the error says which way leads
+/// back.
+pub fn open(
+    directory: &DataDirectory,
+    identity: Identity,
+    fuse: &Fuse,
+) -> Result<Stores, OpenError> {
+    let journal = Wal::open(directory, identity, ChunkLimits::default(), fuse.clone())?;
+    let database = SledDatabase::open(&directory.database_path(), fuse.clone())?;
+    assemble(Box::new(journal), Arc::new(database), fuse)
+}
+
+/// Puts opened stores together, whatever they are kept on.
+///
+/// # Errors
+/// If they are damaged or do not meet.
+pub fn assemble(
+    journal: Box<dyn Journal>,
+    database: Arc<dyn Database>,
+    fuse: &Fuse,
+) -> Result<Stores, OpenError> {
+    let bounds = journal.bounds();
+    let synced = Arc::new(AtomicU64::new(0));
+    let log = LogStore::new(journal, fuse.clone(), synced.clone());
+    let (store, state_machine) = Store::open(database, log.flushed(), synced, fuse.clone())?;
+    let first = bounds.purged.map_or(0, |purged| purged.index + 1);
+    store.verify_against_log(first, bounds.last.map(|last| last.index))?;
+    Ok(Stores { log, state_machine, store })
+}

@@ -1,0 +1,23 @@
+//! Between agents: what they ask of each other, over gRPC on the peer port.
+//!
+//! | module | is |
+//! | --- | --- |
+//! | `identity` | who calls whom, checked on every call |
+//! | `message`, `wire` | what is said, as bytes |
+//! | `links` | connections for forwarded commands and reads |
+//! | `network` | openraft's connections: appends, votes, snapshots, each its own |
+//! | `snapshot` | a snapshot as a stream of parts |
+//! | `server` | the other end of all of them |
+//! | `meeting` | before there is a cluster in common |
+//!
+//! Clients have a port of their own, and each kind of peer traffic a connection of its own, so that a
+//! snapshot on a slow link delays neither heartbeats nor answers.
+
+pub(crate) mod identity;
+pub(crate) mod links;
+pub mod meeting;
+pub(crate) mod message;
+pub(crate) mod network;
+pub mod server;
+pub(crate) mod snapshot;
+pub(crate) mod wire;

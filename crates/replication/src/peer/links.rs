@@ -1,0 +1,184 @@
+//! Connections over which commands and reads are forwarded: one a node, opened when first needed,
+//! dropped on the first error so that the next call resolves the name again.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use meridian_domain::agent::Address;
+use meridian_domain::{ClusterId, NodeId};
+use meridian_proto::v1::peer_client::PeerClient;
+use meridian_proto::v1::{self as proto};
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::type_config::alias::WatchReceiverOf;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status};
+
+use super::identity::Headers;
+use crate::raft::{Raft, TypeConfig};
+
+/// Bytes of the largest message between agents: sixteen entries, or a part of a snapshot.
+pub const MESSAGE_BYTES: usize = 4 << 20;
+
+/// A connection on which every call carries the identity headers.
+pub type Client = PeerClient<InterceptedService<Channel, Headers>>;
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The other side certainly did not act on it.
+    #[error("{0}")]
+    NotSent(String),
+    /// It may have acted on it.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+/// Opens a connection now. The address is resolved anew each time.
+///
+/// # Errors
+/// If that fails or takes longer than `patience`.
+pub async fn connect(
+    address: &Address,
+    headers: Headers,
+    patience: Duration,
+) -> Result<Client, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| format!("{address}: {error}"))?
+        .connect_timeout(patience)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(Some(1 << 20))
+        .initial_connection_window_size(Some(4 << 20));
+    let channel = tokio::time::timeout(patience, endpoint.connect())
+        .await
+        .map_err(|_| format!("{address} did not answer within {patience:?}"))?
+        .map_err(|error| format!("{address} cannot be reached: {}", root_cause(&error)))?;
+    Ok(PeerClient::with_interceptor(channel, headers)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES))
+}
+
+/// The innermost cause: the outer ones say only that something failed.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// The connections of one node to all others.
+pub struct Links {
+    cluster: ClusterId,
+    patience: Duration,
+    metrics: WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>,
+    open: Mutex<BTreeMap<NodeId, Client>>,
+}
+
+impl Links {
+    /// Links to the members that `raft` knows of.
+    pub(crate) fn new(cluster: ClusterId, raft: &Raft, patience: Duration) -> Self {
+        Self { cluster, patience, metrics: raft.server_metrics(), open: Mutex::default() }
+    }
+
+    /// Takes a command to `node`.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn propose(
+        &self,
+        node: NodeId,
+        request: proto::ProposeRequest,
+    ) -> Result<proto::ProposeResponse, CallError> {
+        let mut client = self.client(node).await?;
+        self.answered(node, client.propose(request).await)
+    }
+
+    /// Asks `node` for a read index.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn read_index(
+        &self,
+        node: NodeId,
+        request: proto::ReadIndexRequest,
+    ) -> Result<proto::ReadIndexResponse, CallError> {
+        let mut client = self.client(node).await?;
+        self.answered(node, client.read_index(request).await)
+    }
+
+    /// Asks `node` how far it is.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn position(&self, node: NodeId) -> Result<proto::PositionResponse, CallError> {
+        let mut client = self.client(node).await?;
+        self.answered(node, client.position(proto::PositionRequest {}).await)
+    }
+
+    /// Asks `node` when it last heard of each member.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn contacts(&self, node: NodeId) -> Result<proto::ContactsResponse, CallError> {
+        let mut client = self.client(node).await?;
+        self.answered(node, client.contacts(proto::ContactsRequest {}).await)
+    }
+
+    /// Asks `node` to hand leadership to `to`.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn hand_over(
+        &self,
+        node: NodeId,
+        to: NodeId,
+    ) -> Result<proto::HandOverResponse, CallError> {
+        let mut client = self.client(node).await?;
+        self.answered(node, client.hand_over(proto::HandOverRequest { to: to.0 }).await)
+    }
+
+    /// Every member's node id and address.
+    pub fn members(&self) -> Vec<(NodeId, Address)> {
+        let membership = self.metrics.borrow_watched().membership_config.clone();
+        membership.nodes().map(|(node, member)| (*node, member.address.clone())).collect()
+    }
+
+    async fn client(&self, node: NodeId) -> Result<Client, CallError> {
+        if let Some(client) = self.open().get(&node) {
+            return Ok(client.clone());
+        }
+        let members = self.members();
+        let address = members.into_iter().find(|(member, _)| *member == node);
+        let (_, address) =
+            address.ok_or_else(|| CallError::NotSent(format!("{node} is not a member")))?;
+        let headers = Headers::new(self.cluster, node);
+        let client = connect(&address, headers, self.patience).await.map_err(CallError::NotSent)?;
+        self.open().insert(node, client.clone());
+        Ok(client)
+    }
+
+    fn answered<T>(
+        &self,
+        node: NodeId,
+        answer: Result<Response<T>, Status>,
+    ) -> Result<T, CallError> {
+        answer.map(Response::into_inner).map_err(|status| {
+            self.open().remove(&node);
+            let cause = format!("{node} answered {:?}: {}", status.code(), status.message());
+            match status.code() {
+                // The other side says so before it looks at the call.
+                Code::FailedPrecondition | Code::Unimplemented => CallError::NotSent(cause),
+                _ => CallError::Unanswered(cause),
+            }
+        })
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Client>> {
+        self.open.lock().expect("no holder of the links panics")
+    }
+}

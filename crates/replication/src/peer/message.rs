@@ -1,0 +1,105 @@
+//! What agents say to each other, as bytes.
+
+use std::io;
+
+use bytes::Bytes;
+use meridian_domain::{Actor, Command, NodeId, Reason, RequestId};
+use meridian_ports::{Proposal, ProposeError, Receipt, Requester};
+use meridian_proto::v1 as proto;
+use meridian_proto::v1::propose_request::Requester as WireRequester;
+use meridian_proto::v1::propose_response::Result as WireResult;
+use tonic::Status;
+
+use super::wire::Message;
+use crate::codec::{self, stored};
+use crate::proposer::Attempt;
+
+stored! {
+    Receipt = 40, version 1, "receipt";
+    ProposeError = 41, version 1, "refusal";
+}
+
+/// One of openraft's messages on its way.
+pub fn wrap<M: Message>(message: M) -> proto::RaftMessage {
+    proto::RaftMessage { body: Bytes::from(codec::encode(&message.into_wire())) }
+}
+
+/// One of openraft's messages on arrival.
+pub fn unwrap<M: Message>(message: &proto::RaftMessage) -> Result<M, Status> {
+    let wire = codec::decode(&message.body).map_err(io::Error::from);
+    wire.and_then(M::from_wire).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// A proposal on its way to the leader.
+pub fn propose_request(proposal: &Proposal) -> proto::ProposeRequest {
+    let requester = match &proposal.requester {
+        Requester::Operator { request, actor, reason } => {
+            WireRequester::Operator(proto::OperatorRequester {
+                request_id: request.to_string(),
+                actor: actor.to_string(),
+                reason: reason.as_ref().map(ToString::to_string).unwrap_or_default(),
+            })
+        }
+        Requester::Agent => WireRequester::Agent(proto::AgentRequester {}),
+        Requester::System => WireRequester::System(proto::SystemRequester {}),
+    };
+    let command = Bytes::from(codec::encode(&proposal.command));
+    proto::ProposeRequest { command, requester: Some(requester) }
+}
+
+/// The command and who asked for it, on arrival at the leader.
+pub fn proposed(request: proto::ProposeRequest) -> Result<(Command, Requester), Status> {
+    let bad = |what: &str, error: &dyn std::fmt::Display| {
+        Status::invalid_argument(format!("{what}: {error}"))
+    };
+    let command = codec::decode(&request.command).map_err(|error| bad("command", &error))?;
+    let requester = match request.requester {
+        Some(WireRequester::Operator(operator)) => Requester::Operator {
+            request: operator
+                .request_id
+                .parse::<RequestId>()
+                .map_err(|error| bad("request_id", &error))?,
+            actor: Actor::new(operator.actor).map_err(|error| bad("actor", &error))?,
+            reason: match operator.reason {
+                reason if reason.is_empty() => None,
+                reason => Some(Reason::new(reason).map_err(|error| bad("reason", &error))?),
+            },
+        },
+        Some(WireRequester::Agent(_)) => Requester::Agent,
+        Some(WireRequester::System(_)) => Requester::System,
+        None => return Err(Status::invalid_argument("requester: nobody asks")),
+    };
+    Ok((command, requester))
+}
+
+/// What an attempt came to, on its way back.
+pub fn propose_response(attempt: Attempt, leader: Option<NodeId>) -> proto::ProposeResponse {
+    let result = match attempt {
+        Attempt::Done(Ok(receipt)) => WireResult::Receipt(codec::encode(&receipt).into()),
+        Attempt::Done(Err(error)) => WireResult::Error(codec::encode(&error).into()),
+        Attempt::NotThere => {
+            WireResult::NotLeader(proto::NotLeader { leader: leader.map(|node| node.0) })
+        }
+        Attempt::Unknown(cause) => {
+            WireResult::Error(codec::encode(&ProposeError::Unknown { cause }).into())
+        }
+    };
+    proto::ProposeResponse { result: Some(result) }
+}
+
+/// What an attempt came to, on arrival.
+pub fn attempt_of(response: proto::ProposeResponse) -> Attempt {
+    let undecodable = |error: codec::DecodeError| Attempt::Unknown(error.to_string());
+    match response.result {
+        Some(WireResult::Receipt(bytes)) => {
+            codec::decode(&bytes).map_or_else(undecodable, |receipt| Attempt::Done(Ok(receipt)))
+        }
+        Some(WireResult::Error(bytes)) => match codec::decode(&bytes) {
+            Ok(ProposeError::Unknown { cause }) => Attempt::Unknown(cause),
+            Ok(error) => Attempt::Done(Err(error)),
+            Err(error) => undecodable(error),
+        },
+        Some(WireResult::NotLeader(_)) => Attempt::NotThere,
+        None => Attempt::Unknown("the leader's answer is empty".to_owned()),
+    }
+}

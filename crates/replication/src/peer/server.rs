@@ -1,0 +1,196 @@
+//! The other end of the calls between members.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures::{Stream, StreamExt};
+use meridian_domain::{ClusterId, NodeId};
+use meridian_proto::v1 as proto;
+use meridian_proto::v1::peer_server::{Peer, PeerServer};
+use meridian_proto::v1::read_index_response::Result as ReadIndexResult;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::identity::Check;
+use super::links::MESSAGE_BYTES;
+use super::message::{propose_response, proposed, unwrap, wrap};
+use super::snapshot;
+use crate::contact::Contact;
+use crate::leadership::Leadership;
+use crate::proposer::{of_answer, origin};
+use crate::raft::Raft;
+use crate::reader::{Indexed, read_index};
+use crate::sequencer::Sequencer;
+use crate::store::Store;
+use openraft::Instant as _;
+use openraft::async_runtime::WatchReceiver as _;
+
+/// Answers the other members of the cluster.
+#[derive(Clone)]
+pub struct PeerService {
+    pub(crate) raft: Raft,
+    pub(crate) store: Store,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) leadership: Leadership,
+    pub(crate) contact: Contact,
+}
+
+/// The service with its check of who is meant.
+pub type CheckedPeerService = InterceptedService<PeerServer<PeerService>, Check>;
+
+impl PeerService {
+    pub(crate) fn checked(self, cluster: ClusterId, node: NodeId) -> CheckedPeerService {
+        let server = PeerServer::new(self)
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
+        InterceptedService::new(server, Check::new(cluster, node))
+    }
+
+    fn not_leader(&self) -> proto::NotLeader {
+        proto::NotLeader { leader: self.leadership.known_leader().map(|node| node.0) }
+    }
+}
+
+/// Raft has stopped, which it does only when the node is stopping.
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("this node is stopping: {error}"))
+}
+
+#[async_trait]
+impl Peer for PeerService {
+    type AppendStream = Pin<Box<dyn Stream<Item = Result<proto::RaftMessage, Status>> + Send>>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<proto::RaftMessage>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        // A damaged message ends the stream of requests, and so that of answers; the leader opens
+        // another one.
+        let requests = request.into_inner().scan((), |(), message| {
+            let request = message.and_then(|message| unwrap(&message));
+            let request = request.map_err(|status| tracing::debug!(%status, "append stream ends"));
+            async move { request.ok() }
+        });
+        let contact = self.contact.clone();
+        let answers = self.raft.stream_append(requests).map(move |answer| match answer {
+            Ok(answer) => {
+                if answer.is_ok() {
+                    contact.heard();
+                }
+                Ok(wrap(answer))
+            }
+            Err(fatal) => Err(stopped(fatal)),
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<proto::RaftMessage>,
+    ) -> Result<Response<proto::RaftMessage>, Status> {
+        let answer = self.raft.vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
+        Ok(Response::new(wrap(answer)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<proto::RaftMessage>,
+    ) -> Result<Response<proto::RaftMessage>, Status> {
+        let answer = self.raft.pre_vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
+        Ok(Response::new(wrap(answer)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<proto::RaftMessage>,
+    ) -> Result<Response<proto::RaftMessage>, Status> {
+        let request = unwrap(request.get_ref())?;
+        let answer = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+        Ok(Response::new(wrap(answer)))
+    }
+
+    async fn describe_history(
+        &self,
+        _: Request<proto::DescribeHistoryRequest>,
+    ) -> Result<Response<proto::DescribeHistoryResponse>, Status> {
+        let (revision, chain) = self.store.chain();
+        let chain = chain.0.to_vec().into();
+        Ok(Response::new(proto::DescribeHistoryResponse { revision: revision.0, chain }))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<proto::SnapshotPart>>,
+    ) -> Result<Response<proto::RaftMessage>, Status> {
+        let (vote, snapshot) = snapshot::receive(&self.store, request.into_inner()).await?;
+        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(wrap(answer)))
+    }
+
+    async fn propose(
+        &self,
+        request: Request<proto::ProposeRequest>,
+    ) -> Result<Response<proto::ProposeResponse>, Status> {
+        let (command, requester) = proposed(request.into_inner())?;
+        let origin = origin(&command, &requester);
+        let attempt = of_answer(self.sequencer.submit(command, origin).await);
+        Ok(Response::new(propose_response(attempt, self.leadership.known_leader())))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<proto::ReadIndexRequest>,
+    ) -> Result<Response<proto::ReadIndexResponse>, Status> {
+        let asker = NodeId(request.get_ref().node);
+        let result = match read_index(&self.raft, &self.store, asker).await {
+            Indexed::Index(index) => ReadIndexResult::Index(index),
+            Indexed::NotLeader => ReadIndexResult::NotLeader(self.not_leader()),
+            Indexed::Removed => ReadIndexResult::Removed(proto::Removed {}),
+        };
+        Ok(Response::new(proto::ReadIndexResponse { result: Some(result) }))
+    }
+
+    async fn position(
+        &self,
+        _: Request<proto::PositionRequest>,
+    ) -> Result<Response<proto::PositionResponse>, Status> {
+        let (revision, state_hash) = self.store.position();
+        let applied = *self.store.applied().borrow();
+        let leader_contact = self.contact.age();
+        Ok(Response::new(proto::PositionResponse {
+            revision: revision.0,
+            state_hash: state_hash.0.to_vec().into(),
+            applied,
+            leader_contact_ms: leader_contact.map(milliseconds),
+        }))
+    }
+
+    async fn contacts(
+        &self,
+        _: Request<proto::ContactsRequest>,
+    ) -> Result<Response<proto::ContactsResponse>, Status> {
+        let heartbeats = self.raft.metrics().borrow_watched().heartbeat.clone();
+        let contacts = heartbeats.iter().flatten().filter_map(|(node, heard)| {
+            let ms = milliseconds(heard.as_ref()?.elapsed());
+            Some(proto::Contact { node: node.0, ms })
+        });
+        let contacts = contacts.collect();
+        Ok(Response::new(proto::ContactsResponse { contacts, leads: self.raft.is_leader() }))
+    }
+
+    async fn hand_over(
+        &self,
+        request: Request<proto::HandOverRequest>,
+    ) -> Result<Response<proto::HandOverResponse>, Status> {
+        let leads = self.raft.is_leader();
+        if leads {
+            let to = NodeId(request.get_ref().to);
+            self.raft.trigger().transfer_leader(to).await.map_err(stopped)?;
+        }
+        Ok(Response::new(proto::HandOverResponse { leads }))
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

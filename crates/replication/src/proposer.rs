@@ -1,0 +1,146 @@
+//! Room 3, every node's side: takes a command to the leader, wherever it is, and stays with it until
+//! there is an answer or no time left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meridian_domain::{Command, Digest, NodeId, Origin};
+use meridian_ports::{Proposal, Propose, ProposeError, Receipt, Requester};
+use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout_at};
+
+use crate::codec;
+use crate::leadership::Leadership;
+use crate::peer::links::{CallError, Links};
+use crate::peer::message;
+use crate::sequencer::{Answer, Sequencer};
+
+/// How long to wait before the same leader is asked again, at first and at most: an election takes
+/// several of these.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(160));
+
+/// Implements [`Propose`] over this node's sequencer and the other nodes'.
+#[derive(Clone)]
+pub struct Proposer {
+    node: NodeId,
+    leadership: Leadership,
+    sequencer: Sequencer,
+    links: Arc<Links>,
+}
+
+/// What one attempt came to.
+pub(crate) enum Attempt {
+    /// An answer that no further attempt can better.
+    Done(Result<Receipt, ProposeError>),
+    /// Nothing was proposed: the node does not lead, or could not be reached.
+    NotThere,
+    /// It may have been proposed.
+    Unknown(String),
+}
+
+impl Proposer {
+    /// A proposer for `node`.
+    pub(crate) fn new(
+        node: NodeId,
+        leadership: Leadership,
+        sequencer: Sequencer,
+        links: Arc<Links>,
+    ) -> Self {
+        Self { node, leadership, sequencer, links }
+    }
+
+    async fn attempt(&self, leader: NodeId, proposal: &Proposal) -> Attempt {
+        if leader == self.node {
+            let command = proposal.command.clone();
+            let origin = origin(&command, &proposal.requester);
+            return of_answer(self.sequencer.submit(command, origin).await);
+        }
+        let request = message::propose_request(proposal);
+        match self.links.propose(leader, request).await {
+            Ok(response) => message::attempt_of(response),
+            Err(CallError::NotSent(cause)) => {
+                tracing::debug!(%leader, %cause, "the leader cannot be reached");
+                Attempt::NotThere
+            }
+            Err(CallError::Unanswered(cause)) => Attempt::Unknown(cause),
+        }
+    }
+
+    async fn until_answered(
+        &self,
+        proposal: &Proposal,
+        unknown: &mut Option<String>,
+    ) -> Result<Receipt, ProposeError> {
+        let mut pause = PAUSE.0;
+        loop {
+            let leader = self.leadership.leader().await;
+            // Should time run out during the attempt, its outcome is unknown.
+            let before = unknown.clone();
+            unknown.get_or_insert_with(|| format!("the leader {leader} has not answered in time"));
+            match self.attempt(leader, proposal).await {
+                Attempt::Done(done) => {
+                    *unknown = before;
+                    return done;
+                }
+                Attempt::NotThere => *unknown = before,
+                Attempt::Unknown(cause) => {
+                    // Repeating is safe only under a request id that the cluster remembers.
+                    if !matches!(proposal.requester, Requester::Operator { .. }) {
+                        return Err(ProposeError::Unknown { cause });
+                    }
+                    *unknown = Some(cause);
+                }
+            }
+            self.leadership.changed_or(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+}
+
+/// What the sequencer's answer means to whoever asked, here or across the network.
+pub(crate) fn of_answer(answer: Answer) -> Attempt {
+    match answer {
+        Answer::Receipt(receipt) => Attempt::Done(Ok(receipt)),
+        Answer::Failed(ProposeError::Unknown { cause }) => Attempt::Unknown(cause),
+        Answer::Failed(error) => Attempt::Done(Err(error)),
+        Answer::NotLeader => Attempt::NotThere,
+    }
+}
+
+/// How a command's origin is written into the log.
+pub(crate) fn origin(command: &Command, requester: &Requester) -> Origin {
+    match (requester, command) {
+        (Requester::Operator { request, actor, reason }, _) => Origin::Operator {
+            request: *request,
+            digest: Digest(Sha256::digest(codec::encode(command)).into()),
+            actor: actor.clone(),
+            reason: reason.clone(),
+        },
+        (Requester::Agent, Command::Report(report)) => Origin::Report {
+            agent: report.agent.clone(),
+            generation: report.generation,
+            sequence: report.sequence,
+        },
+        (Requester::Agent | Requester::System, _) => Origin::System,
+    }
+}
+
+#[async_trait]
+impl Propose for Proposer {
+    async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError> {
+        let began = Instant::now();
+        let mut unknown = None;
+        let answered = self.until_answered(&proposal, &mut unknown);
+        let result = timeout_at(proposal.deadline, answered).await;
+        let result =
+            result.unwrap_or_else(|_| Err(ProposeError::NoLeader { waited: began.elapsed() }));
+        // A later refusal to take the change does not undo an earlier attempt that may have.
+        match (result, unknown) {
+            (Err(error), Some(cause)) if error.is_definite() => {
+                Err(ProposeError::Unknown { cause })
+            }
+            (result, _) => result,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Decides a batch of commands: pure, but for the panic that it contains.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bincode::Options;
+use meridian_domain::outcome::Recollection;
+use meridian_domain::{
+    Change, Command, Entry, Origin, State, Timestamp, Verdict, decide, evolve, limits,
+};
+use meridian_ports::{ProposeError, Receipt};
+use tokio::sync::oneshot;
+
+use super::{Answer, Waiting};
+
+/// The entry that a batch became, and who waits for it.
+pub struct Batch {
+    /// What to propose; without changes, there is nothing to propose.
+    pub entry: Entry,
+    /// Who is answered once the entry has applied.
+    pub waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
+    bytes: usize,
+}
+
+/// The state cannot be gone on with: deciding or folding a command panicked half-way.
+#[derive(Debug)]
+pub struct Spoiled;
+
+/// What became of one command.
+enum Decided {
+    /// A new change, with its size in an entry.
+    New(Change, usize),
+    /// Decided before: its answer, which holds once the entries in flight have applied.
+    Before(Receipt),
+    /// Refused without being proposed.
+    Refused(ProposeError),
+}
+
+impl Batch {
+    /// An empty batch on `state`, at a time that is never before that of the entry before.
+    pub fn new(state: &State, now: Timestamp) -> Self {
+        let time = now.max(state.header.time);
+        let entry = Entry { base: state.header.revision, time, changes: Vec::new() };
+        Self { entry, waiting: Vec::new(), bytes: 0 }
+    }
+
+    /// Decides a command against `state`, which becomes the state after it. Gives the command back if
+    /// it no longer fits into the entry.
+    ///
+    /// # Errors
+    /// [`Spoiled`] if the state can no longer be used; the command was answered.
+    pub fn add(&mut self, state: &mut State, waiting: Waiting) -> Result<Option<Waiting>, Spoiled> {
+        let Waiting { command, origin, answer } = waiting;
+        let decided = catch_unwind(AssertUnwindSafe(|| decided(state, &command, &origin)));
+        match decided {
+            Ok(Decided::New(change, bytes)) => {
+                if self.bytes + bytes > limits::ENTRY_BYTES && !self.entry.changes.is_empty() {
+                    return Ok(Some(Waiting { command, origin, answer }));
+                }
+                if bytes > limits::CHANGE_BYTES {
+                    let too_large = ProposeError::TooLarge { bytes, most: limits::CHANGE_BYTES };
+                    let _ = answer.send(Answer::Failed(too_large));
+                    return Ok(None);
+                }
+                let base = state.header.revision;
+                let folded =
+                    catch_unwind(AssertUnwindSafe(|| evolve::apply_change(state, &change)));
+                if folded.is_err() {
+                    return Err(spoiled(answer));
+                }
+                let verdict = change.verdict.clone();
+                let receipt = Receipt { verdict, base, revision: state.header.revision };
+                self.bytes += bytes;
+                self.entry.changes.push(change);
+                self.waiting.push((answer, receipt));
+                Ok(None)
+            }
+            Ok(Decided::Before(receipt)) => {
+                self.waiting.push((answer, receipt));
+                Ok(None)
+            }
+            Ok(Decided::Refused(error)) => {
+                let _ = answer.send(Answer::Failed(error));
+                Ok(None)
+            }
+            Err(_) => Err(spoiled(answer)),
+        }
+    }
+}
+
+fn spoiled(answer: oneshot::Sender<Answer>) -> Spoiled {
+    let cause = "deciding the command failed; the agent's log has the details".to_owned();
+    let _ = answer.send(Answer::Failed(ProposeError::Internal { cause }));
+    Spoiled
+}
+
+fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
+    if let Origin::Operator { request, digest, .. } = origin {
+        match state.outcomes.recall(*request, digest) {
+            Recollection::Unknown => {}
+            Recollection::Same(outcome) => {
+                let verdict = outcome.verdict.clone();
+                let (base, revision) = (outcome.base, outcome.revision);
+                return Decided::Before(Receipt { verdict, base, revision });
+            }
+            Recollection::Reused => {
+                return Decided::Refused(ProposeError::RequestReused { request: *request });
+            }
+            Recollection::Expired => {
+                return Decided::Refused(ProposeError::RequestExpired { request: *request });
+            }
+        }
+    }
+    let (events, verdict) = match decide(state, command) {
+        Ok(events) => (events, Verdict::Accepted),
+        Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+    };
+    let change = Change { origin: origin.clone(), events, verdict };
+    // What is neither remembered nor changes anything need not be in the log: a steady cluster
+    // writes nothing.
+    if change.events.is_empty() && !matches!(origin, Origin::Operator { .. }) {
+        let here = state.header.revision;
+        return Decided::Before(Receipt { verdict: change.verdict, base: here, revision: here });
+    }
+    let size = bincode::DefaultOptions::new().with_fixint_encoding().serialized_size(&change);
+    let bytes = size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
+    Decided::New(change, bytes)
+}

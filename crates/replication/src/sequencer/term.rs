@@ -1,0 +1,236 @@
+//! The sequencer's loop: one round per term of leadership, and within it one entry after another.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use meridian_domain::{Entry, State, Timestamp};
+use meridian_ports::{ProposeError, Receipt};
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::ClientWriteError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::Batch;
+use super::{Answer, Waiting};
+use crate::codec;
+use crate::fuse::Fuse;
+use crate::raft::{Applied, LeaderId, Payload, Raft, WriteOutcome, WriteReceiver, write_channel};
+use crate::store::Store;
+
+/// Entries in flight. The second overlaps its deciding and encoding with the first one's way to a
+/// majority; a third gains nothing measurable.
+const IN_FLIGHT: usize = 2;
+/// How long the barrier of a new leader may take before it is tried again.
+const BARRIER: Duration = Duration::from_secs(2);
+
+/// Serves the queue for as long as the node lives.
+pub async fn run(raft: Raft, store: Store, fuse: Fuse, mut queue: mpsc::Receiver<Waiting>) {
+    let mut metrics = raft.server_metrics();
+    loop {
+        if fuse.cause().is_some() {
+            return;
+        }
+        match begin(&raft, &store).await {
+            Some((leader, state)) => {
+                let flights = VecDeque::new();
+                let mut term = Term { raft: &raft, leader, state, flights, left_over: None };
+                if term.serve(&mut queue, &fuse).await.is_none() {
+                    return;
+                }
+            }
+            None => {
+                tokio::select! {
+                    waiting = queue.recv() => match waiting {
+                        Some(waiting) => drop(waiting.answer.send(Answer::NotLeader)),
+                        None => return,
+                    },
+                    changed = metrics.changed() => if changed.is_err() { return },
+                }
+            }
+        }
+    }
+}
+
+/// If this node leads: its term, and the state once everything committed before is applied.
+async fn begin(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)> {
+    let leader = raft.as_leader().ok()?.to_committed_leader_id();
+    let barrier = raft.ensure_linearizable(ReadPolicy::ReadIndex);
+    match tokio::time::timeout(BARRIER, barrier).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) | Err(_) => return None,
+    }
+    let state = Arc::new(store.state().clone());
+    let still = raft.as_leader().ok()?.to_committed_leader_id();
+    (still == leader).then_some((leader, state))
+}
+
+/// One term of leadership.
+struct Term<'a> {
+    raft: &'a Raft,
+    leader: LeaderId,
+    /// The state that the entries in flight will leave.
+    state: Arc<State>,
+    flights: VecDeque<Flight>,
+    /// The command that did not fit into the entry before.
+    left_over: Option<Waiting>,
+}
+
+/// An entry on its way.
+struct Flight {
+    outcome: WriteReceiver,
+    waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
+}
+
+impl Term<'_> {
+    /// Takes commands until the term ends or an entry fails; none if the queue is closed.
+    async fn serve(&mut self, queue: &mut mpsc::Receiver<Waiting>, fuse: &Fuse) -> Option<()> {
+        let mut metrics = self.raft.server_metrics();
+        loop {
+            let room = self.flights.len() < IN_FLIGHT;
+            let landed = tokio::select! {
+                biased;
+                outcome = next_outcome(&mut self.flights) => self.land(outcome),
+                changed = metrics.changed() => changed.is_ok() && self.still_leads(),
+                waiting = next_waiting(&mut self.left_over, queue), if room => {
+                    self.depart(waiting?, queue).await
+                }
+            };
+            if !landed || fuse.cause().is_some() {
+                self.fail_all();
+                return Some(());
+            }
+        }
+    }
+
+    fn still_leads(&self) -> bool {
+        self.raft.as_leader().is_ok_and(|l| l.to_committed_leader_id() == self.leader)
+    }
+
+    /// Makes an entry of `first` and of what else waits, and proposes it. False if the term is over
+    /// or the state is spoiled.
+    async fn depart(&mut self, first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> bool {
+        let state = Arc::make_mut(&mut self.state);
+        let mut batch = Batch::new(state, now());
+        let mut next = Some(first);
+        while let Some(waiting) = next.take() {
+            match batch.add(state, waiting) {
+                Ok(None) => next = queue.try_recv().ok(),
+                Ok(Some(does_not_fit)) => self.left_over = Some(does_not_fit),
+                Err(spoiled) => {
+                    tracing::error!(?spoiled, "deciding a command panicked; its term begins anew");
+                    answer_all(batch.waiting, not_proposed);
+                    return false;
+                }
+            }
+        }
+        self.fly(batch).await
+    }
+
+    async fn fly(&mut self, batch: Batch) -> bool {
+        let Batch { entry, waiting, .. } = batch;
+        if entry.changes.is_empty() {
+            self.answer_after_those_in_flight(waiting);
+            return true;
+        }
+        metrics::counter!("meridian_proposals_total").increment(1);
+        metrics::histogram!("meridian_proposal_changes").record(waiting.len() as f64);
+        let (responder, outcome) = write_channel();
+        let payload = Payload(Bytes::from(codec::encode::<Entry>(&entry)));
+        let write = self.raft.write(payload).with_leader(self.leader).responder(responder);
+        if write.await.is_err() {
+            answer_all(waiting, unknown);
+            return false;
+        }
+        self.flights.push_back(Flight { outcome, waiting });
+        true
+    }
+
+    /// A repeated request's answer rests on entries that may still be in flight.
+    fn answer_after_those_in_flight(&mut self, waiting: Vec<(oneshot::Sender<Answer>, Receipt)>) {
+        match self.flights.back_mut() {
+            Some(last) => last.waiting.extend(waiting),
+            None => answer_all(waiting, Answer::Receipt),
+        }
+    }
+
+    /// Answers those who waited for the first entry in flight. False if it did not apply.
+    fn land(&mut self, outcome: Option<WriteOutcome>) -> bool {
+        let flight = self.flights.pop_front().expect("an outcome is of an entry in flight");
+        match outcome {
+            Some(Ok(response)) => match response.response() {
+                Applied::Entry(_) => {
+                    answer_all(flight.waiting, Answer::Receipt);
+                    true
+                }
+                // Its base did not match: another leader's entry came in between, so this term is over.
+                Applied::Refused | Applied::Nothing => {
+                    answer_all(flight.waiting, not_proposed);
+                    false
+                }
+            },
+            Some(Err(ClientWriteError::ForwardToLeader(_))) => {
+                answer_all(flight.waiting, not_proposed);
+                false
+            }
+            Some(Err(_)) | None => {
+                answer_all(flight.waiting, unknown);
+                false
+            }
+        }
+    }
+
+    fn fail_all(&mut self) {
+        if let Some(waiting) = self.left_over.take() {
+            let _ = waiting.answer.send(Answer::NotLeader);
+        }
+        for flight in self.flights.drain(..) {
+            answer_all(flight.waiting, unknown);
+        }
+    }
+}
+
+/// The next command to decide; none if the queue is closed. Cancel-safe.
+async fn next_waiting(
+    left_over: &mut Option<Waiting>,
+    queue: &mut mpsc::Receiver<Waiting>,
+) -> Option<Waiting> {
+    match left_over.take() {
+        Some(waiting) => Some(waiting),
+        None => queue.recv().await,
+    }
+}
+
+/// The outcome of the first entry in flight; never, while there is none.
+async fn next_outcome(flights: &mut VecDeque<Flight>) -> Option<WriteOutcome> {
+    match flights.front_mut() {
+        Some(flight) => (&mut flight.outcome).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+fn answer_all(
+    waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
+    answer: impl Fn(Receipt) -> Answer,
+) {
+    for (sender, receipt) in waiting {
+        // Whoever stopped waiting asks again with the same request id, if it matters to them.
+        let _ = sender.send(answer(receipt));
+    }
+}
+
+fn not_proposed(_: Receipt) -> Answer {
+    Answer::NotLeader
+}
+
+fn unknown(_: Receipt) -> Answer {
+    let cause = "the leader lost its office while the change was on its way".to_owned();
+    Answer::Failed(ProposeError::Unknown { cause })
+}
+
+/// The clock of the cluster: the only place where time enters the log.
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,138 @@
+//! Reads events: the newest from memory, the others from the database.
+
+use std::io;
+
+use bytes::Bytes;
+use meridian_domain::{Digest, EventRecord, Revision};
+use meridian_ports::HistoryError;
+
+use super::Core;
+use crate::event_log::{BrokenEvent, Place, StoredEvent, trimmed_rows};
+use crate::rows;
+
+/// Bytes of stored events in one message of a snapshot.
+const MESSAGE_BYTES: usize = 256 << 10;
+/// Events that are read from the database at once.
+const PAGE_EVENTS: usize = 512;
+
+impl Core {
+    /// See [`super::Store::events`].
+    pub(super) fn events(
+        &self,
+        from: Revision,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, HistoryError> {
+        let trimmed = self.tail().log.trimmed;
+        if trimmed > Revision(0) && from <= trimmed {
+            return Err(HistoryError::Trimmed { from, oldest: trimmed.next() });
+        }
+        let mut records = Vec::new();
+        let mut next = from.max(Revision(1));
+        while records.len() < limit {
+            let page = self.page(next, (limit - records.len()).min(PAGE_EVENTS))?;
+            if page.is_empty() {
+                break;
+            }
+            for event in page {
+                records.push(event.decode(next).map_err(|error| self.unreadable(error))?);
+                next = next.next();
+            }
+        }
+        Ok(records)
+    }
+
+    /// See [`super::Store::stored_events`].
+    pub(super) fn stored_events(
+        &self,
+        from: Revision,
+        through: Revision,
+    ) -> Result<Vec<Bytes>, HistoryError> {
+        let oldest = trimmed_rows(self.tail().log.trimmed).next();
+        if from < oldest {
+            return Err(HistoryError::Trimmed { from, oldest });
+        }
+        let wanted = usize::try_from((through.0 + 1).saturating_sub(from.0)).unwrap_or(usize::MAX);
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        for event in self.page(from, wanted.min(PAGE_EVENTS))? {
+            bytes += event.row().len();
+            if bytes > MESSAGE_BYTES && !records.is_empty() {
+                break;
+            }
+            records.push(event.record());
+        }
+        Ok(records)
+    }
+
+    /// The chain hash at `revision`; none where that is beyond the log, or its row is trimmed.
+    pub(crate) fn chain_at(&self, revision: Revision) -> Result<Option<Digest>, HistoryError> {
+        {
+            let log = &self.tail().log;
+            if revision > log.revision {
+                return Ok(None);
+            }
+            if let Some(chain) = log.chain_at(revision) {
+                return Ok(Some(chain));
+            }
+            if revision <= trimmed_rows(log.trimmed) {
+                return Ok(None);
+            }
+        }
+        Ok(self.page(revision, 1)?.first().map(StoredEvent::chain))
+    }
+
+    /// Up to `limit` events from `from` on; none only where there are no more.
+    fn page(&self, from: Revision, limit: usize) -> Result<Vec<StoredEvent>, HistoryError> {
+        loop {
+            let (history, end) = match self.tail().log.locate(from, limit) {
+                Place::Memory(events) => return Ok(events),
+                Place::Database(history, end) => (history, end),
+            };
+            let error = match self.stored_page(history, from, end, limit) {
+                Ok(events) => return Ok(events),
+                Err(error) => error,
+            };
+            // A snapshot that was installed meanwhile may have put another history in the place of
+            // this one, or have trimmed it: then there is a new answer to find.
+            let log = &self.tail().log;
+            if log.trimmed >= from {
+                return Err(HistoryError::Trimmed { from, oldest: log.trimmed.next() });
+            }
+            if log.history == history {
+                return Err(self.unreadable(error));
+            }
+        }
+    }
+
+    fn stored_page(
+        &self,
+        history: u64,
+        from: Revision,
+        end: Revision,
+        limit: usize,
+    ) -> io::Result<Vec<StoredEvent>> {
+        let end = end.min(Revision(from.0.saturating_add(limit as u64)));
+        let rows = self.database.scan(
+            &rows::event_key(history, from),
+            &rows::event_key(history, end),
+            limit,
+        )?;
+        let mut events = Vec::with_capacity(rows.len());
+        for ((key, row), revision) in rows.into_iter().zip((from.0..).map(Revision)) {
+            if key != rows::event_key(history, revision) {
+                return Err(BrokenEvent::Missing { revision }.into());
+            }
+            events.push(StoredEvent::from_row(revision, row)?);
+        }
+        let next = Revision(from.0 + events.len() as u64);
+        if next < end {
+            return Err(BrokenEvent::Missing { revision: next }.into());
+        }
+        Ok(events)
+    }
+
+    fn unreadable(&self, error: impl Into<io::Error>) -> HistoryError {
+        let error = self.fail("the event log cannot be read", error);
+        HistoryError::Storage { cause: super::with_causes(&error) }
+    }
+}

@@ -1,0 +1,216 @@
+//! The one thread that writes the derived store.
+//!
+//! Its jobs come in one queue and are done in order, so that a sync covers every range queued before
+//! it, and an installed snapshot meets all that was applied before it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use meridian_domain::Revision;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Core;
+use crate::rows::KeyRange;
+use crate::snapshot::install::Pointer;
+use crate::snapshot::staging::Chunk;
+use crate::storage::database::Batch;
+
+/// Ranges and other jobs that wait at most; applying waits beyond that. A range is at most some
+/// hundred entries, so this bounds what memory holds and the disk does not.
+pub(super) const MOST_JOBS: usize = 64;
+/// Rows that are swept away at once, between two jobs.
+const SWEPT_ROWS: usize = 1_024;
+
+/// What the writer is asked for. A reply that never comes means that it was not done.
+pub(crate) enum Job {
+    /// Write what a range of entries has changed, once the Raft log holds it.
+    Range(AppliedRange),
+    /// Sync everything before.
+    Sync { reply: oneshot::Sender<()> },
+    /// Write a part of a snapshot that is being received.
+    Stage { chunk: Chunk, reply: oneshot::Sender<()> },
+    /// Make a received snapshot the present one.
+    Install { pointer: Pointer, reply: oneshot::Sender<()> },
+    /// Remove these rows when there is time. Nothing points at them any more.
+    Sweep(Vec<KeyRange>),
+    /// Write what can be written, sync, and end.
+    Close { reply: oneshot::Sender<()> },
+}
+
+/// What a range of entries has changed.
+pub(crate) struct AppliedRange {
+    /// Its last log index.
+    pub(crate) index: u64,
+    /// The last event up to its end.
+    pub(crate) revision: Revision,
+    /// Its rows, with the position.
+    pub(crate) batch: Batch,
+    /// Rows of events that it has trimmed.
+    pub(crate) trimmed: Option<KeyRange>,
+}
+
+pub(super) struct Writer {
+    core: Arc<Core>,
+    jobs: mpsc::Receiver<Job>,
+    flushed: watch::Receiver<Option<u64>>,
+    /// The last log index in the rows.
+    written_index: u64,
+    /// A range was left out, because the Raft log will not hold it any more in this life. None may
+    /// be written after it.
+    cut: bool,
+    garbage: Vec<KeyRange>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        core: Arc<Core>,
+        jobs: mpsc::Receiver<Job>,
+        written_index: u64,
+        garbage: Vec<KeyRange>,
+    ) -> Self {
+        let flushed = core.flushed.clone();
+        Self { core, jobs, flushed, written_index, cut: false, garbage }
+    }
+
+    /// Starts the thread. It ends when the store is closed or dropped, or the fuse has blown.
+    pub(super) fn spawn(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let thread = std::thread::Builder::new().name("derived-writer".to_owned());
+        thread.spawn(move || runtime.block_on(self.run()))?;
+        Ok(())
+    }
+
+    async fn run(mut self) {
+        if let Err(error) = self.work().await {
+            self.core.fail("the derived store cannot be written", error);
+        }
+    }
+
+    async fn work(&mut self) -> io::Result<()> {
+        let fuse = self.core.fuse.clone();
+        loop {
+            let job = match self.jobs.try_recv() {
+                Ok(job) => job,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+                Err(TryRecvError::Empty) if !self.garbage.is_empty() => {
+                    self.sweep()?;
+                    continue;
+                }
+                Err(TryRecvError::Empty) => tokio::select! {
+                    biased;
+                    _ = fuse.blown() => return Ok(()),
+                    job = self.jobs.recv() => match job {
+                        Some(job) => job,
+                        None => return Ok(()),
+                    },
+                },
+            };
+            // What is in memory may be wrong once the fuse has blown: the disk stays as it is.
+            if fuse.cause().is_some() {
+                return Ok(());
+            }
+            if !self.serve(job).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does one job; false after the last one.
+    async fn serve(&mut self, job: Job) -> io::Result<bool> {
+        match job {
+            Job::Range(range) => self.write(range).await?,
+            Job::Sync { reply } if !self.cut => {
+                self.sync()?;
+                answer(reply);
+            }
+            Job::Stage { chunk, reply } if !self.cut => {
+                self.core.database.write(chunk.into_batch(&self.core))?;
+                answer(reply);
+            }
+            Job::Install { pointer, reply } if !self.cut => {
+                self.install(pointer)?;
+                answer(reply);
+            }
+            Job::Sync { .. } | Job::Stage { .. } | Job::Install { .. } => {}
+            Job::Sweep(ranges) => self.garbage.extend(ranges),
+            Job::Close { reply } => {
+                self.sync()?;
+                answer(reply);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn write(&mut self, range: AppliedRange) -> io::Result<()> {
+        if self.cut || !self.log_holds(range.index).await {
+            self.cut = true;
+            return Ok(());
+        }
+        self.core.database.write(range.batch)?;
+        self.written_index = range.index;
+        self.core.tail().log.note_written(range.revision);
+        self.garbage.extend(range.trimmed);
+        metrics::gauge!("meridian_derived_backlog_ranges").decrement(1.0);
+        Ok(())
+    }
+
+    /// Waits until the Raft log holds `index` durably; false if that will not happen any more.
+    async fn log_holds(&mut self, index: u64) -> bool {
+        tokio::select! {
+            biased;
+            held = self.flushed.wait_for(|flushed| *flushed >= Some(index)) => held.is_ok(),
+            () = self.core.closing.cancelled() => false,
+            _ = self.core.fuse.blown() => false,
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.core.database.sync()?;
+        self.core.synced_index.store(self.written_index, Ordering::Release);
+        Ok(())
+    }
+
+    /// Everything staged must be on the disk before the pointer, and the pointer before anybody is
+    /// told.
+    fn install(&mut self, pointer: Pointer) -> io::Result<()> {
+        pointer.check(&self.core)?;
+        self.core.database.sync()?;
+        let (index, batch) = pointer.into_batch();
+        self.core.database.write(batch)?;
+        self.written_index = index;
+        self.sync()
+    }
+
+    fn sweep(&mut self) -> io::Result<()> {
+        let Some(range) = self.garbage.last_mut() else { return Ok(()) };
+        match sweep_some(&*self.core.database, range)? {
+            Some(rest) => range.start = rest,
+            None => drop(self.garbage.pop()),
+        }
+        Ok(())
+    }
+}
+
+/// Whoever asked may have gone; that changes nothing.
+fn answer(reply: oneshot::Sender<()>) {
+    reply.send(()).ok();
+}
+
+/// Removes the first rows of the range, and says where the rest begins, if there is more.
+pub(super) fn sweep_some(
+    database: &dyn crate::storage::database::Database,
+    range: &KeyRange,
+) -> io::Result<Option<Vec<u8>>> {
+    let rows = database.scan(&range.start, &range.end, SWEPT_ROWS)?;
+    let last = rows.last().map(|(key, _)| key.clone());
+    let full = rows.len() == SWEPT_ROWS;
+    let mut batch = Batch::default();
+    rows.into_iter().for_each(|(key, _)| batch.remove(key));
+    if !batch.changes.is_empty() {
+        database.write(batch)?;
+    }
+    Ok(last.filter(|_| full))
+}

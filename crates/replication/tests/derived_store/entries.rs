@@ -1,0 +1,220 @@
+//! Entries that fit the state they are made for, from arbitrary numbers.
+
+use meridian_domain::limits::Limits;
+use meridian_domain::{
+    Actor, AgentDescription, AgentName, Change, ClusterId, DataVersion, Digest, Entry, Event,
+    Fault, Incarnation, NodeId, Origin, Region, RegionName, RequestId, Revision, ServiceName,
+    State, Tier, Timestamp, Unit, UnitId, Verdict, Zones, catalogue, evolve,
+};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// What one change is made of: a kind and two choices.
+pub type Seed = (u8, u8, u8);
+
+/// Entries of a few changes each.
+pub fn seeds() -> impl Strategy<Value = Vec<Vec<Seed>>> {
+    prop::collection::vec(prop::collection::vec(any::<Seed>(), 1..5), 1..40)
+}
+
+pub fn request(number: u128) -> RequestId {
+    let version_and_variant = 0x7000_8000_0000_0000_0000_u128;
+    Uuid::from_u128(number << 80 | version_and_variant).try_into().unwrap()
+}
+
+/// An entry with one change of an operator's.
+pub fn operator_entry(base: Revision, number: u128, events: Vec<Event>) -> Entry {
+    let origin = Origin::Operator {
+        request: request(number),
+        digest: Digest([7; 32]),
+        actor: Actor::new("ada@example").unwrap(),
+        reason: None,
+    };
+    let change = Change { origin, events, verdict: Verdict::Accepted };
+    Entry { base, time: Timestamp(1_000 + base.0), changes: vec![change] }
+}
+
+/// The entry that the seeds make where the state is `state`, which it is applied to.
+pub fn entry(state: &mut State, number: u128, seeds: &[Seed]) -> Entry {
+    let base = state.header.revision;
+    let time = Timestamp(1_000_000 + u64::try_from(number).unwrap());
+    let mut changes = Vec::new();
+    for (seed, part) in seeds.iter().zip(0..) {
+        let mut scratch = state.clone();
+        let events: Vec<Event> = events(&scratch, *seed)
+            .into_iter()
+            .inspect(|event| {
+                let next = scratch.header.revision.next();
+                evolve::evolve(&mut scratch, next, event);
+            })
+            .collect();
+        let verdict = match events.is_empty() {
+            true => Verdict::Rejected(Vec::<Fault>::new()),
+            false => Verdict::Accepted,
+        };
+        let change = Change { origin: origin(state, number * 8 + part, *seed), events, verdict };
+        evolve::apply_change(state, &change);
+        changes.push(change);
+    }
+    state.header.time = state.header.time.max(time);
+    Entry { base, time, changes }
+}
+
+/// As many entries as there are seeds, each made for the state that the ones before it leave.
+pub fn entries(seeds: &[Vec<Seed>]) -> Vec<Entry> {
+    let mut state = State::default();
+    (1..).zip(seeds).map(|(number, seeds)| entry(&mut state, number, seeds)).collect()
+}
+
+/// Entries with `events` events each, `count` of them, going on from `state`.
+pub fn many(state: &mut State, count: u64, events: u64) -> Vec<Entry> {
+    let mut made = Vec::new();
+    for number in 0..count {
+        let base = state.header.revision;
+        let limits = |n: u64| Event::LimitsSet {
+            limits: Limits {
+                premium_units: u16::try_from(n % 1_000).unwrap(),
+                ..Limits::default()
+            },
+        };
+        let number = u128::from(base.0) * 1_000 + u128::from(number) + 1;
+        let entry = operator_entry(base, number, (0..events).map(|n| limits(base.0 + n)).collect());
+        evolve::apply(state, &entry).unwrap();
+        made.push(entry);
+    }
+    made
+}
+
+fn origin(state: &State, number: u128, (kind, a, _): Seed) -> Origin {
+    let reporter = pick(state.agents.values(), a).filter(|_| kind % 3 == 0);
+    match reporter {
+        Some(agent) => Origin::Report {
+            agent: agent.description.name.clone(),
+            generation: meridian_domain::Generation(u64::from(a)),
+            sequence: meridian_domain::Sequence(u64::try_from(number).unwrap()),
+        },
+        None if kind % 7 == 1 => Origin::System,
+        None => Origin::Operator {
+            request: request(number),
+            digest: Digest([a; 32]),
+            actor: Actor::new("ada@example").unwrap(),
+            reason: None,
+        },
+    }
+}
+
+fn pick<T>(mut from: impl Iterator<Item = T> + Clone, choice: u8) -> Option<T> {
+    let count = from.clone().count();
+    from.nth(usize::from(choice) % count.max(1))
+}
+
+fn region(choice: u8) -> RegionName {
+    pick(catalogue::regions().iter(), choice).unwrap().name.clone()
+}
+
+fn description(choice: u8) -> AgentDescription {
+    AgentDescription {
+        name: AgentName::new(format!("agent-{}", choice % 5)).unwrap(),
+        node: NodeId(u64::from(choice)),
+        region: region(choice % 3),
+        zone: None,
+        witness: choice.is_multiple_of(2),
+        client_address: "127.0.1.1:7400".parse().unwrap(),
+        peer_address: "127.0.1.1:7401".parse().unwrap(),
+        gateway_host: "127.0.1.1".to_owned(),
+        supports: DataVersion(u32::from(choice)),
+    }
+}
+
+/// Events that fit the state; none where there is nothing for that kind.
+fn events(state: &State, (kind, a, b): Seed) -> Vec<Event> {
+    match kind % 5 {
+        0 => cluster_event(state, kind / 5, a, b).into_iter().collect(),
+        1 | 2 => service_events(state, kind / 5, a, b),
+        _ => unit_event(state, kind / 5, a, b).into_iter().collect(),
+    }
+}
+
+fn cluster_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
+    let agent = pick(state.agents.values(), a).map(|agent| agent.description.clone());
+    Some(match kind % 9 {
+        0 => Event::ClusterFounded {
+            cluster: ClusterId(Uuid::from_u128(u128::from(a))),
+            data_version: DataVersion(1),
+        },
+        1 => Event::DataVersionRaised { version: DataVersion(u32::from(a)) },
+        2 => Event::LimitsSet { limits: Limits { voters: 3, ..Limits::default() } },
+        3 => {
+            let name = RegionName::new(format!("moon-{}", a % 4)).unwrap();
+            Event::RegionDefined { region: Region { name, ..catalogue::regions()[0].clone() } }
+        }
+        4 => Event::AgentUpdated { agent: AgentDescription { node: NodeId(b.into()), ..agent? } },
+        5 => Event::AgentDrained { agent: agent?.name },
+        6 => Event::AgentUndrained { agent: agent?.name },
+        7 => {
+            let agent = agent?;
+            Event::AgentRemoved { agent: agent.name, node: agent.node }
+        }
+        _ => Event::AgentRegistered { agent: description(a) },
+    })
+}
+
+fn service_events(state: &State, kind: u8, a: u8, b: u8) -> Vec<Event> {
+    if kind.is_multiple_of(12) {
+        let service = ServiceName::new(format!("service-{}", a % 3)).unwrap();
+        if state.services.contains_key(&service) {
+            return vec![Event::ServiceDeleted { service }];
+        }
+        let region = region(b);
+        let zones = Zones::new();
+        return vec![
+            Event::ServiceCreated {
+                service: service.clone(),
+                tier: Tier::Premium,
+                primary: region.clone(),
+                port: 8_080,
+            },
+            Event::RegionAdded { service, region, units: 1, zones },
+        ];
+    }
+    let Some(present) = pick(state.services.values(), a) else { return Vec::new() };
+    let service = present.name.clone();
+    let Some(location) = pick(present.locations.keys(), b).cloned() else { return Vec::new() };
+    vec![match kind % 12 {
+        1 => Event::TierChanged { service, tier: Tier::Premium },
+        2 => Event::PortChanged { service, port: 9_000 + u16::from(b) },
+        3 => Event::UnitsScaled { service, region: location, units: u16::from(b) },
+        4 => {
+            let zones = [1.try_into().unwrap(), 2.try_into().unwrap()].into();
+            Event::ZonesChanged { service, region: location, zones }
+        }
+        5 if present.locations.len() > 1 => Event::RegionRemoved { service, region: location },
+        6 => Event::PrimaryPromoted { service, region: location },
+        7 => Event::GatewayEnabled { service, region: location },
+        8 => Event::GatewayDisabled { service, region: location },
+        _ => Event::RegionAdded { service, region: region(b), units: 2, zones: Zones::new() },
+    }]
+}
+
+fn unit_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
+    if kind % 6 < 2 {
+        let service = pick(state.services.keys(), a)?.clone();
+        let unit = UnitId { service, region: region(b), slot: u16::from(b % 4) };
+        let incarnation = Incarnation(state.header.revision.next().0);
+        let agent = pick(state.agents.keys(), b)?.clone();
+        return Some(Event::UnitAssigned { unit, incarnation, agent });
+    }
+    let Unit { id: unit, incarnation, .. } = pick(state.units.values(), a)?.clone();
+    Some(match kind % 6 {
+        2 => Event::UnitReleased { unit, incarnation },
+        3 => Event::UnitReady { unit, incarnation, pid: Some(b.into()) },
+        4 => Event::UnitFailed {
+            unit,
+            incarnation,
+            restarts: b.into(),
+            next_try: Timestamp(5),
+            cause: "it ended".to_owned(),
+        },
+        _ => Event::UnitStopped { unit, incarnation },
+    })
+}
