@@ -1,0 +1,404 @@
+//! Several nodes in one process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use meridian_domain::agent::Address;
+use meridian_domain::{
+    Actor, AgentDescription, AgentName, ClusterId, Command, DataVersion, NodeId, RegionName,
+    RequestId, Revision,
+};
+use meridian_ports::{Consistency, Proposal, ProposeError, Receipt, Requester, Role};
+use meridian_replication::founding::Founders;
+use meridian_replication::fuse::Fuse;
+pub use meridian_replication::node::Ports;
+use meridian_replication::node::{Node, NodeConfig, NodeError};
+use meridian_replication::open::open;
+use meridian_replication::peer::meeting::{Admission, Lobby};
+use meridian_replication::storage::directory::{DataDirectory, Identity};
+use meridian_replication::timing::Profile;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::wait::until;
+
+/// How long one call may take in a test that expects it to succeed.
+const CALL: Duration = Duration::from_secs(20);
+
+/// What a test may set of its nodes.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Log entries between two snapshots.
+    pub snapshot_after: u64,
+    /// Log entries kept behind a snapshot.
+    pub keep_entries: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { snapshot_after: 100_000, keep_entries: 1_000 }
+    }
+}
+
+/// A cluster on loopback, in temporary directories.
+pub struct Cluster {
+    root: TempDir,
+    options: Options,
+    cluster: ClusterId,
+    /// The nodes, stopped ones too.
+    pub nodes: Vec<TestNode>,
+}
+
+/// One node of it.
+pub struct TestNode {
+    description: AgentDescription,
+    directory: PathBuf,
+    running: Option<Running>,
+}
+
+struct Running {
+    ports: Ports,
+    shutdown: CancellationToken,
+    node: JoinHandle<Result<(), NodeError>>,
+    runtime: Runtime,
+}
+
+/// A node that is dropped with its test is not waited for.
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.runtime.shutdown_background();
+        }
+    }
+}
+
+impl Cluster {
+    /// Founds a cluster with one agent in each of the regions.
+    pub async fn found(regions: &[&str], options: Options) -> anyhow::Result<Self> {
+        let root = tempfile::tempdir()?;
+        let mut listeners = Vec::new();
+        let mut nodes = Vec::new();
+        for (index, region) in regions.iter().enumerate() {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            nodes.push(TestNode::new(root.path(), index, region, listener.local_addr()?)?);
+            listeners.push(listener);
+        }
+        let addresses: Vec<Address> =
+            nodes.iter().map(|node| node.description.peer_address.clone()).collect();
+        let mut cluster =
+            Self { root, options, cluster: ClusterId(Uuid::nil()), nodes: Vec::new() };
+        let mut meeting = Vec::new();
+        for (node, listener) in nodes.iter().zip(listeners) {
+            meeting.push(Founder::meet(node, listener)?);
+        }
+        let first = &nodes[0].description;
+        let founders = Founders::gather(&meeting[0].lobby, first.node, &addresses).await?;
+        cluster.cluster = founders.cluster();
+        let mut founders = Some(founders);
+        for (mut node, founder) in nodes.into_iter().zip(meeting) {
+            let listener = founder.leave().await?;
+            node.start(cluster.cluster, &cluster.options, listener, founders.take()).await?;
+            cluster.nodes.push(node);
+        }
+        cluster.founded().await;
+        Ok(cluster)
+    }
+
+    async fn founded(&self) {
+        until("the founding of the cluster", || async {
+            let ports = self.nodes[0].ports();
+            let read = ports.read.read(Consistency::Linearizable, Instant::now() + CALL).await;
+            (read.is_ok() && ports.read.state().header.cluster.is_some()).then_some(())
+        })
+        .await;
+    }
+
+    /// Adds an agent in `region` to the running cluster, and returns its index.
+    pub async fn join(&mut self, region: &str) -> anyhow::Result<usize> {
+        let index = self.nodes.len();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut node = TestNode::new(self.root.path(), index, region, listener.local_addr()?)?;
+        let command = Command::RegisterAgent(node.description.clone());
+        self.propose(0, command).await.context("the agent could not register")?;
+        node.start(self.cluster, &self.options, listener.into_std()?, None).await?;
+        self.nodes.push(node);
+        Ok(index)
+    }
+
+    /// Asks node `index` for a change, as an operator with a new request id.
+    ///
+    /// # Errors
+    /// As the port's.
+    pub async fn propose(&self, index: usize, command: Command) -> Result<Receipt, ProposeError> {
+        self.propose_as(index, command, new_request()).await
+    }
+
+    /// The same, under a given request id.
+    ///
+    /// # Errors
+    /// As the port's.
+    pub async fn propose_as(
+        &self,
+        index: usize,
+        command: Command,
+        request: RequestId,
+    ) -> Result<Receipt, ProposeError> {
+        let actor = Actor::new("test").expect("is an actor");
+        let requester = Requester::Operator { request, actor, reason: None };
+        let deadline = Instant::now() + CALL;
+        self.nodes[index].ports().propose.propose(Proposal { command, requester, deadline }).await
+    }
+
+    /// Stops a node in good order.
+    pub async fn stop(&mut self, index: usize) -> anyhow::Result<()> {
+        self.nodes[index].stop().await
+    }
+
+    /// Starts a stopped node again, on the disk and the port that it had.
+    pub async fn restart(&mut self, index: usize) -> anyhow::Result<()> {
+        let (cluster, options) = (self.cluster, self.options.clone());
+        let node = &mut self.nodes[index];
+        let address = node.description.peer_address.to_string();
+        let listener =
+            until("the port to be free", || async { TcpListener::bind(&address).await.ok() }).await;
+        node.start(cluster, &options, listener.into_std()?, None).await
+    }
+
+    /// The index of the node that leads, once the running ones agree on it.
+    pub async fn leader(&self) -> usize {
+        until("a leader", || async {
+            let running = self.running();
+            let leader = running.first()?.1.cluster.leader()?;
+            let agreed = running.iter().all(|(_, ports)| ports.cluster.leader() == Some(leader));
+            let index = running.iter().find(|(_, ports)| ports.cluster.node() == leader)?.0;
+            agreed.then_some(index)
+        })
+        .await
+    }
+
+    /// Returns once all running nodes have the same revision, chain and state, and returns the
+    /// revision.
+    pub async fn agreement(&self) -> Revision {
+        until("all nodes to have the same events and state", || async {
+            let running = self.running();
+            let deadline = Instant::now() + CALL;
+            let mut positions = Vec::new();
+            for (_, ports) in &running {
+                ports.read.read(Consistency::Linearizable, deadline).await.ok()?;
+                let own = ports.cluster.node();
+                let statuses = ports.cluster.agents(deadline).await;
+                let name = {
+                    let state = ports.read.state();
+                    state
+                        .agents
+                        .values()
+                        .find(|a| a.description.node == own)?
+                        .description
+                        .name
+                        .clone()
+                };
+                let status = statuses.into_iter().find(|status| status.agent == name)?;
+                positions.push((status.position?, ports.history.chain()));
+            }
+            let first = positions.first()?;
+            positions.iter().all(|position| position == first).then_some(first.0.0)
+        })
+        .await
+    }
+
+    /// Returns once `count` members vote.
+    pub async fn voters(&self, count: usize) {
+        until("the voters", || async {
+            let (_, ports) = self.running().into_iter().next()?;
+            let members = ports.cluster.members(Instant::now() + CALL).await;
+            let voters = members.iter().filter(|member| member.voter).count();
+            let one_leads = members.iter().any(|member| member.role == Role::Leader);
+            (voters == count && one_leads).then_some(())
+        })
+        .await;
+    }
+
+    /// The running nodes, with their indexes.
+    #[must_use]
+    pub fn running(&self) -> Vec<(usize, &Ports)> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter_map(|(index, node)| Some((index, &node.running.as_ref()?.ports))).collect()
+    }
+}
+
+impl TestNode {
+    fn new(root: &Path, index: usize, region: &str, address: SocketAddr) -> anyhow::Result<Self> {
+        let name = format!("{region}-{index}");
+        let address = Address::new(address.to_string())?;
+        let description = AgentDescription {
+            name: AgentName::new(&*name)?,
+            node: NodeId(Uuid::new_v4().as_u64_pair().0),
+            region: RegionName::new(region)?,
+            zone: None,
+            witness: false,
+            client_address: address.clone(),
+            peer_address: address,
+            gateway_host: "127.0.0.1".to_owned(),
+            supports: DataVersion::SUPPORTED,
+        };
+        Ok(Self { description, directory: root.join(name), running: None })
+    }
+
+    /// What the running node offers.
+    ///
+    /// # Panics
+    /// If it is stopped.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        &self.running.as_ref().expect("the node runs").ports
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &AgentName {
+        &self.description.name
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    async fn start(
+        &mut self,
+        cluster: ClusterId,
+        options: &Options,
+        listener: std::net::TcpListener,
+        founders: Option<Founders>,
+    ) -> anyhow::Result<()> {
+        // A runtime of its own: ending it ends everything of the node, as a process would.
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let (description, directory) = (self.description.clone(), self.directory.clone());
+        let options = options.clone();
+        let shutdown = CancellationToken::new();
+        let started = runtime.spawn(start(
+            description,
+            directory,
+            cluster,
+            options,
+            listener,
+            founders,
+            shutdown.clone(),
+        ));
+        let (ports, node) = started.await??;
+        self.running = Some(Running { ports, shutdown, node, runtime });
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> anyhow::Result<()> {
+        let Running { ports, shutdown, node, runtime } =
+            self.running.take().context("the node runs")?;
+        drop(ports);
+        shutdown.cancel();
+        let ended = node.await;
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
+            .await?;
+        Ok(ended??)
+    }
+}
+
+/// Starts a node in the runtime that this runs in.
+async fn start(
+    description: AgentDescription,
+    directory: PathBuf,
+    cluster: ClusterId,
+    options: Options,
+    listener: std::net::TcpListener,
+    founders: Option<Founders>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<(Ports, JoinHandle<Result<(), NodeError>>)> {
+    let mut held = DataDirectory::open(&directory)?;
+    let identity = Identity { cluster, node: description.node };
+    held.establish(identity)?;
+    let fuse = Fuse::default();
+    let config = NodeConfig {
+        cluster,
+        description: description.clone(),
+        timing: Profile::Lan.timing(),
+        snapshot_after: options.snapshot_after,
+        keep_entries: options.keep_entries,
+        disk_floor: 0,
+        data_directory: directory,
+    };
+    let node = Node::build(config, open(&held, identity, &fuse)?, fuse).await?;
+    let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
+    serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
+    if let Some(founders) = founders {
+        node.found(founders).await?;
+    }
+    let ports = node.ports();
+    let running = tokio::spawn(async move {
+        let _held = held;
+        node.run(shutdown).await
+    });
+    Ok((ports, running))
+}
+
+/// A founder that waits for the others.
+struct Founder {
+    lobby: Lobby,
+    listener: std::net::TcpListener,
+    shutdown: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+impl Founder {
+    fn meet(node: &TestNode, listener: TcpListener) -> anyhow::Result<Self> {
+        let listener = listener.into_std()?;
+        let serving = TcpListener::from_std(listener.try_clone()?)?;
+        let admitted = Arc::new(Mutex::new(None));
+        let remember = Box::new(move |cluster| {
+            *admitted.lock().expect("is not poisoned") = Some(cluster);
+            Ok(())
+        });
+        let lobby = Lobby::new(node.description.clone(), None, remember);
+        let shutdown = CancellationToken::new();
+        let server = serve(serving, lobby.clone(), None, shutdown.clone());
+        Ok(Self { lobby, listener, shutdown, server })
+    }
+
+    async fn leave(self) -> anyhow::Result<std::net::TcpListener> {
+        let Admission { .. } = self.lobby.admitted().await;
+        self.shutdown.cancel();
+        self.server.abort();
+        let _ = self.server.await;
+        Ok(self.listener)
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    lobby: Lobby,
+    node: Option<&Node>,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
+    let router = tonic::transport::Server::builder()
+        .add_service(lobby.service())
+        .add_optional_service(node.map(Node::peer_service));
+    let incoming = TcpListenerStream::new(listener);
+    tokio::spawn(async move {
+        let served = router.serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned());
+        served.await.expect("the test server runs");
+    })
+}
+
+/// A request id as a client makes it.
+#[must_use]
+pub fn new_request() -> RequestId {
+    Uuid::now_v7().try_into().expect("is version 7")
+}
