@@ -149,6 +149,9 @@ pub enum Fault {
     /// The report is too long.
     #[error("a report has at most {most} units; that of agent {agent} has {given}")]
     ReportTooLong { agent: AgentName, given: u32, most: u32 },
+    /// The service would have too many locations.
+    #[error("{service} would have {given} regions; a service has at most {most}")]
+    TooManyLocations { service: ServiceName, given: u32, most: u32 },
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

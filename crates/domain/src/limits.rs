@@ -33,6 +33,9 @@ pub const LOWEST_GATEWAY_PORT: u16 = 1024;
 
 /// Services in a cluster: bounds the state that every node holds in memory.
 pub const SERVICES: usize = 1_000;
+/// Locations of one service: more than there are regions in any cloud, and few enough that a service
+/// is one small stored value.
+pub const LOCATIONS: usize = 256;
 /// Agents in a cluster.
 pub const AGENTS: usize = 1_000;
 /// Regions that operators may define beside the catalogue.

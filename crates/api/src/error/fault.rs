@@ -87,6 +87,7 @@ pub(super) fn type_name(fault: &Fault) -> &'static str {
         Fault::TooManyEdits { .. } => "TOO_MANY_EDITS",
         Fault::GivenTwice { .. } => "GIVEN_TWICE",
         Fault::ReportTooLong { .. } => "REPORT_TOO_LONG",
+        Fault::TooManyLocations { .. } => "TOO_MANY_LOCATIONS",
     }
 }
 
@@ -103,6 +104,7 @@ pub(super) fn subject(fault: &Fault) -> String {
         | Fault::ServiceExists { service }
         | Fault::Conflict { service, .. }
         | Fault::SeveralRegions { service, .. }
+        | Fault::TooManyLocations { service, .. }
         | Fault::PortTaken { service, .. } => format!("services/{service}"),
         Fault::RegionInCatalogue { region }
         | Fault::NotOnTheGlobe { region }

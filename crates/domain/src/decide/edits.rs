@@ -188,6 +188,13 @@ fn check(decision: &mut Decision<'_>, before: &Service, draft: &Service) {
     for (region, location) in &draft.locations {
         check_location(decision, draft, region, location, most);
     }
+    if draft.locations.len() > limits::LOCATIONS {
+        decision.refuse(Fault::TooManyLocations {
+            service: draft.name.clone(),
+            given: u32::try_from(draft.locations.len()).unwrap_or(u32::MAX),
+            most: limits::LOCATIONS as u32,
+        });
+    }
     if draft.locations.len() > 1 && !draft.tier.allows_several_regions() {
         decision.refuse(Fault::SeveralRegions {
             service: draft.name.clone(),

@@ -37,8 +37,9 @@ enum Decided {
 
 impl Batch {
     /// An empty batch on `state`, at a time that is never before that of the entry before.
-    pub fn new(state: &State, now: Timestamp) -> Self {
+    pub fn new(state: &mut State, now: Timestamp) -> Self {
         let time = now.max(state.header.time);
+        state.header.time = time;
         let entry = Entry { base: state.header.revision, time, changes: Vec::new() };
         Self { entry, waiting: Vec::new(), bytes: 0 }
     }
@@ -124,4 +125,61 @@ fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
     let size = bincode::DefaultOptions::new().with_fixint_encoding().serialized_size(&change);
     let bytes = size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
     Decided::New(change, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_domain::{Actor, ClusterId, Command, Digest, RequestId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn waiting(command: Command) -> (Waiting, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        let request = RequestId::try_from(Uuid::now_v7()).expect("is version 7");
+        let actor = Actor::new("test").expect("is an actor");
+        let digest = Digest::default();
+        let origin = Origin::Operator { request, digest, actor, reason: None };
+        (Waiting { command, origin, answer }, answered)
+    }
+
+    fn found() -> Command {
+        Command::FoundCluster { cluster: ClusterId(Uuid::nil()), founders: Vec::new() }
+    }
+
+    #[test]
+    fn time_never_goes_back_though_the_clock_does() {
+        let mut state = State::default();
+        assert_eq!(Batch::new(&mut state, Timestamp(20)).entry.time, Timestamp(20));
+        assert_eq!(Batch::new(&mut state, Timestamp(10)).entry.time, Timestamp(20));
+    }
+
+    #[test]
+    fn each_command_is_decided_against_the_state_that_those_before_it_leave() {
+        let mut state = State::default();
+        let mut batch = Batch::new(&mut state, Timestamp(1));
+        let mut answers = Vec::new();
+        for command in [found(), found()] {
+            let (waiting, answered) = waiting(command);
+            assert!(batch.add(&mut state, waiting).expect("is decided").is_none());
+            answers.push(answered);
+        }
+        let events: Vec<_> = batch.entry.changes.iter().map(|c| c.events.len()).collect();
+        assert_eq!(events, [1, 0], "the second finds the cluster founded");
+        assert_eq!(batch.waiting.len(), 2, "nobody is answered before the entry has applied");
+    }
+
+    #[test]
+    fn a_repeated_request_takes_no_place_in_the_log() {
+        let mut state = State::default();
+        let mut batch = Batch::new(&mut state, Timestamp(1));
+        let (first, _answered) = waiting(found());
+        let origin = first.origin.clone();
+        assert!(batch.add(&mut state, first).expect("is decided").is_none());
+        let (answer, _answered) = oneshot::channel();
+        let again = Waiting { command: found(), origin, answer };
+        assert!(batch.add(&mut state, again).expect("is decided").is_none());
+        assert_eq!(batch.entry.changes.len(), 1);
+        assert_eq!(batch.waiting[0].1, batch.waiting[1].1);
+    }
 }

@@ -387,5 +387,6 @@ pub fn faults() -> Vec<Fault> {
         Fault::TooManyEdits { given: 73, most: 74 },
         Fault::GivenTwice { what: "tier".to_owned() },
         Fault::ReportTooLong { agent: agent(), given: 75, most: 76 },
+        Fault::TooManyLocations { service: service(), given: 77, most: 78 },
     ]
 }
