@@ -1,5 +1,6 @@
 //! Every change goes this way: checked, decided, answered with its events.
 
+use meridian_domain::event::Subject;
 use meridian_domain::{Command, Event, Fault, Revision, ServiceName, Verdict, decide};
 use meridian_ports::{Consistency, HistoryError, Proposal, Receipt, Requester};
 use meridian_proto::convert::{Aim, Asked, ChangeRequest, event};
@@ -179,9 +180,7 @@ fn conflict(
         };
         next = Revision(next.0 + page.len() as u64);
         let own = page.iter().filter(|record| {
-            record.revision <= current
-                && record.event.is_configuration()
-                && record.event.service() == Some(service)
+            record.revision <= current && record.event.subject() == Subject::Service(service)
         });
         events.extend(own.map(v1::Event::from));
     }

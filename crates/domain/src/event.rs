@@ -112,10 +112,21 @@ impl Event {
         }
     }
 
-    /// The service that the event is about, if it is about one.
+    /// What the event is about.
     #[must_use]
-    pub fn service(&self) -> Option<&ServiceName> {
+    pub fn subject(&self) -> Subject<'_> {
         match self {
+            Self::ClusterFounded { .. }
+            | Self::DataVersionRaised { .. }
+            | Self::LimitsSet { .. }
+            | Self::RegionDefined { .. }
+            | Self::HistoryTrimmed { .. } => Subject::Cluster,
+            Self::AgentRegistered { agent } | Self::AgentUpdated { agent } => {
+                Subject::Agent(&agent.name)
+            }
+            Self::AgentDrained { agent }
+            | Self::AgentUndrained { agent }
+            | Self::AgentRemoved { agent, .. } => Subject::Agent(agent),
             Self::ServiceCreated { service, .. }
             | Self::TierChanged { service, .. }
             | Self::PortChanged { service, .. }
@@ -126,55 +137,25 @@ impl Event {
             | Self::RegionRemoved { service, .. }
             | Self::PrimaryPromoted { service, .. }
             | Self::GatewayEnabled { service, .. }
-            | Self::GatewayDisabled { service, .. } => Some(service),
+            | Self::GatewayDisabled { service, .. } => Subject::Service(service),
             Self::UnitAssigned { unit, .. }
             | Self::UnitReleased { unit, .. }
             | Self::UnitReady { unit, .. }
             | Self::UnitFailed { unit, .. }
-            | Self::UnitStopped { unit, .. } => Some(&unit.service),
-            Self::ClusterFounded { .. }
-            | Self::DataVersionRaised { .. }
-            | Self::LimitsSet { .. }
-            | Self::RegionDefined { .. }
-            | Self::HistoryTrimmed { .. }
-            | Self::AgentRegistered { .. }
-            | Self::AgentUpdated { .. }
-            | Self::AgentDrained { .. }
-            | Self::AgentUndrained { .. }
-            | Self::AgentRemoved { .. } => None,
+            | Self::UnitStopped { unit, .. } => Subject::Unit(unit),
         }
     }
+}
 
-    /// Whether the event changes what an operator saved: these move a service's own revision.
-    #[must_use]
-    pub fn is_configuration(&self) -> bool {
-        match self {
-            Self::ServiceCreated { .. }
-            | Self::TierChanged { .. }
-            | Self::PortChanged { .. }
-            | Self::ServiceDeleted { .. }
-            | Self::RegionAdded { .. }
-            | Self::UnitsScaled { .. }
-            | Self::ZonesChanged { .. }
-            | Self::RegionRemoved { .. }
-            | Self::PrimaryPromoted { .. }
-            | Self::GatewayEnabled { .. }
-            | Self::GatewayDisabled { .. } => true,
-            Self::ClusterFounded { .. }
-            | Self::DataVersionRaised { .. }
-            | Self::LimitsSet { .. }
-            | Self::RegionDefined { .. }
-            | Self::HistoryTrimmed { .. }
-            | Self::AgentRegistered { .. }
-            | Self::AgentUpdated { .. }
-            | Self::AgentDrained { .. }
-            | Self::AgentUndrained { .. }
-            | Self::AgentRemoved { .. }
-            | Self::UnitAssigned { .. }
-            | Self::UnitReleased { .. }
-            | Self::UnitReady { .. }
-            | Self::UnitFailed { .. }
-            | Self::UnitStopped { .. } => false,
-        }
-    }
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// All of it.
+    Cluster,
+    /// An agent.
+    Agent(&'a AgentName),
+    /// A service as operators save it: these events move the service's own revision.
+    Service(&'a ServiceName),
+    /// A unit.
+    Unit(&'a UnitId),
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::agent::{Agent, AgentDescription};
 use crate::entry::{Change, Entry, Origin};
-use crate::event::Event;
+use crate::event::{Event, Subject};
 use crate::id::{Generation, Incarnation, Revision, Sequence, UnitId, Zones};
 use crate::name::{AgentName, RegionName, ServiceName};
 use crate::outcome::Outcome;
@@ -81,19 +81,15 @@ pub fn apply_change(state: &mut State, change: &Change) {
 pub fn evolve(state: &mut State, revision: Revision, event: &Event) {
     assert_eq!(revision, state.header.revision.next(), "events are numbered without a gap");
     state.header.revision = revision;
-    evolve_cluster(state, event);
-    evolve_service(state, event);
-    evolve_unit(state, event);
-    if event.is_configuration()
-        && let Some(name) = event.service()
+    change(state, event);
+    if let Subject::Service(name) = event.subject()
         && let Some(service) = state.services.get_mut(name)
     {
         service.revision = revision;
     }
 }
 
-/// What concerns the cluster and its agents.
-fn evolve_cluster(state: &mut State, event: &Event) {
+fn change(state: &mut State, event: &Event) {
     match event {
         Event::ClusterFounded { cluster, data_version } => {
             state.header.cluster = Some(*cluster);
@@ -105,33 +101,13 @@ fn evolve_cluster(state: &mut State, event: &Event) {
             state.regions.insert(region.name.clone(), region.clone());
         }
         Event::HistoryTrimmed { through } => state.header.trimmed = *through,
+
         Event::AgentRegistered { agent } => register(state, agent),
         Event::AgentUpdated { agent } => agent_mut(state, &agent.name).description = agent.clone(),
         Event::AgentDrained { agent } => agent_mut(state, agent).drained = true,
         Event::AgentUndrained { agent } => agent_mut(state, agent).drained = false,
         Event::AgentRemoved { agent, .. } => forget(state, agent),
-        Event::ServiceCreated { .. }
-        | Event::TierChanged { .. }
-        | Event::PortChanged { .. }
-        | Event::ServiceDeleted { .. }
-        | Event::RegionAdded { .. }
-        | Event::UnitsScaled { .. }
-        | Event::ZonesChanged { .. }
-        | Event::RegionRemoved { .. }
-        | Event::PrimaryPromoted { .. }
-        | Event::GatewayEnabled { .. }
-        | Event::GatewayDisabled { .. }
-        | Event::UnitAssigned { .. }
-        | Event::UnitReleased { .. }
-        | Event::UnitReady { .. }
-        | Event::UnitFailed { .. }
-        | Event::UnitStopped { .. } => {}
-    }
-}
 
-/// What operators save.
-fn evolve_service(state: &mut State, event: &Event) {
-    match event {
         Event::ServiceCreated { service, tier, primary, port } => {
             create(state, service, *tier, primary, *port);
         }
@@ -157,27 +133,7 @@ fn evolve_service(state: &mut State, event: &Event) {
         Event::GatewayDisabled { service, region } => {
             location_mut(state, service, region).gateway_enabled = false;
         }
-        Event::ClusterFounded { .. }
-        | Event::DataVersionRaised { .. }
-        | Event::LimitsSet { .. }
-        | Event::RegionDefined { .. }
-        | Event::HistoryTrimmed { .. }
-        | Event::AgentRegistered { .. }
-        | Event::AgentUpdated { .. }
-        | Event::AgentDrained { .. }
-        | Event::AgentUndrained { .. }
-        | Event::AgentRemoved { .. }
-        | Event::UnitAssigned { .. }
-        | Event::UnitReleased { .. }
-        | Event::UnitReady { .. }
-        | Event::UnitFailed { .. }
-        | Event::UnitStopped { .. } => {}
-    }
-}
 
-/// What placement decides and agents report.
-fn evolve_unit(state: &mut State, event: &Event) {
-    match event {
         Event::UnitAssigned { unit, incarnation, agent } => {
             assign(state, unit, *incarnation, agent);
         }
@@ -193,27 +149,6 @@ fn evolve_unit(state: &mut State, event: &Event) {
             unit_mut(state, unit, *incarnation).phase = failed;
         }
         Event::UnitStopped { unit, incarnation } => stop(state, unit, *incarnation),
-        Event::ClusterFounded { .. }
-        | Event::DataVersionRaised { .. }
-        | Event::LimitsSet { .. }
-        | Event::RegionDefined { .. }
-        | Event::HistoryTrimmed { .. }
-        | Event::AgentRegistered { .. }
-        | Event::AgentUpdated { .. }
-        | Event::AgentDrained { .. }
-        | Event::AgentUndrained { .. }
-        | Event::AgentRemoved { .. }
-        | Event::ServiceCreated { .. }
-        | Event::TierChanged { .. }
-        | Event::PortChanged { .. }
-        | Event::ServiceDeleted { .. }
-        | Event::RegionAdded { .. }
-        | Event::UnitsScaled { .. }
-        | Event::ZonesChanged { .. }
-        | Event::RegionRemoved { .. }
-        | Event::PrimaryPromoted { .. }
-        | Event::GatewayEnabled { .. }
-        | Event::GatewayDisabled { .. } => {}
     }
 }
 

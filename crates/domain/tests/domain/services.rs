@@ -275,3 +275,27 @@ fn an_unknown_service_is_refused_with_the_nearest_names() {
     );
     assert_eq!(world.refuses(delete("q")), ["there is no service q"]);
 }
+
+#[test]
+fn a_service_stays_one_small_value() {
+    let mut world = World::contoso();
+    for number in 0..limits::LOCATIONS {
+        world.does(Command::DefineRegion {
+            region: Region {
+                name: region(&format!("custom{number}")),
+                display_name: format!("Custom {number}"),
+                latitude_microdegrees: 0,
+                longitude_microdegrees: 0,
+            },
+        });
+    }
+    let places: Vec<_> = (0..limits::LOCATIONS).map(|number| format!("custom{number}")).collect();
+    for some in places.chunks(limits::EDITS_PER_CHANGE_SET).take(1) {
+        world.saves(some.iter().map(|place| add(place, 1)).collect::<Vec<_>>());
+    }
+    let rest: Vec<_> = places[limits::EDITS_PER_CHANGE_SET..].iter().map(|p| add(p, 1)).collect();
+    assert_eq!(
+        world.refuses(change(rest)),
+        ["contoso would have 257 regions; a service has at most 256"]
+    );
+}
