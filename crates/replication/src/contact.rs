@@ -1,22 +1,28 @@
-//! When this node last heard of a leader that it follows.
+//! When this node last heard of a leader that it follows, and when as leader of its members.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::raft::Raft;
+use meridian_domain::NodeId;
 use openraft::Instant as _;
+use openraft::alias::SerdeInstantOf;
 use openraft::async_runtime::WatchReceiver as _;
+
+use crate::raft::{LeaderId, Raft, TypeConfig};
 
 /// Cheap to clone; every clone is the same record.
 #[derive(Clone)]
 pub struct Contact {
     raft: Raft,
     heard: Arc<Mutex<Option<Instant>>>,
+    /// The term in which this node was last seen to lead, and when that was first seen.
+    leading: Arc<Mutex<Option<(LeaderId, Instant)>>>,
 }
 
 impl Contact {
     pub(crate) fn new(raft: Raft) -> Self {
-        Self { raft, heard: Arc::default() }
+        Self { raft, heard: Arc::default(), leading: Arc::default() }
     }
 
     /// Notes that a leader's append was accepted just now.
@@ -32,5 +38,26 @@ impl Contact {
             return Some(acknowledged.elapsed());
         }
         self.heard.lock().expect("no holder of this lock panics").map(|heard| heard.elapsed())
+    }
+
+    /// How long ago each other member last acknowledged this leader; none where this node does not
+    /// lead. A member that has not done so at all is as old as the leadership, which is known once
+    /// this has been asked during it.
+    #[must_use]
+    pub fn of_members(&self) -> Option<BTreeMap<NodeId, Duration>> {
+        let term = self.raft.as_leader().ok()?.to_committed_leader_id();
+        let led = {
+            let mut leading = self.leading.lock().expect("no holder of this lock panics");
+            match *leading {
+                Some((known, since)) if known == term => since.elapsed(),
+                Some(_) | None => {
+                    *leading = Some((term, Instant::now()));
+                    Duration::ZERO
+                }
+            }
+        };
+        let heard = self.raft.metrics().borrow_watched().heartbeat.clone();
+        let age = |at: Option<SerdeInstantOf<TypeConfig>>| at.map_or(led, |at| at.elapsed());
+        Some(heard.into_iter().flatten().map(|(node, at)| (node, age(at))).collect())
     }
 }

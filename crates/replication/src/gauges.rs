@@ -52,6 +52,8 @@ pub(crate) async fn run(raft: Raft, contact: Contact) {
         gauge!("meridian_raft_applied_index").set(index(&metrics.last_applied));
         gauge!("meridian_raft_snapshot_index").set(index(&metrics.snapshot));
         gauge!("meridian_raft_voters").set(metrics.membership_config.voter_ids().count() as f64);
+        // Asked here so that it is known since when this node leads.
+        let _ = contact.of_members();
         let since = contact.age().map_or(-1.0, |age| age.as_secs_f64());
         gauge!("meridian_raft_leader_contact_seconds").set(since);
         tokio::time::sleep(LOOK).await;

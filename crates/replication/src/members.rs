@@ -16,7 +16,6 @@ use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
 use crate::raft::{Raft, TypeConfig};
 use crate::store::Store;
-use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::RaftMetrics;
 
@@ -40,14 +39,11 @@ pub struct Members {
 impl Members {
     /// When the leader last heard of each member; nothing where no leader answers.
     async fn contacts(&self, deadline: Instant) -> BTreeMap<NodeId, Duration> {
-        let leader = match self.leadership.known_leader() {
-            Some(leader) if leader == self.node => {
-                let heartbeats = self.raft.metrics().borrow_watched().heartbeat.clone();
-                let heard = heartbeats.into_iter().flatten();
-                return heard.filter_map(|(node, at)| Some((node, at?.elapsed()))).collect();
-            }
-            Some(leader) => leader,
-            None => return BTreeMap::new(),
+        if let Some(own) = self.contact.of_members() {
+            return own;
+        }
+        let Some(leader) = self.leadership.known_leader() else {
+            return BTreeMap::new();
         };
         match timeout_at(deadline, self.links.contacts(leader)).await {
             Ok(Ok(answer)) if answer.leads => answer

@@ -76,19 +76,17 @@ impl Lobby {
         admitted.expect("the lobby is alive").clone().expect("there is an admission")
     }
 
-    /// Makes the agent part of `cluster`, durably. Repeating it changes nothing.
+    /// Makes the agent part of a cluster, durably. Repeating it changes nothing but the endpoints.
     ///
     /// # Errors
     /// If it belongs to another cluster, or the admission cannot be made durable.
     pub fn admit(&self, admission: Admission) -> Result<(), AdmitError> {
         let mut remember = self.remember.lock().expect("no holder of this lock panics");
-        if let Some(present) = &*self.admission.borrow() {
-            if present.cluster == admission.cluster {
-                return Ok(());
-            }
-            return Err(AdmitError::OtherCluster(present.cluster));
+        match self.cluster() {
+            Some(present) if present == admission.cluster => {}
+            Some(present) => return Err(AdmitError::OtherCluster(present)),
+            None => remember(admission.cluster).map_err(AdmitError::NotDurable)?,
         }
-        remember(admission.cluster).map_err(AdmitError::NotDurable)?;
         self.admission.send_replace(Some(admission));
         Ok(())
     }

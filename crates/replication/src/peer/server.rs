@@ -22,8 +22,6 @@ use crate::raft::Raft;
 use crate::reader::{Indexed, read_index};
 use crate::sequencer::Sequencer;
 use crate::store::Store;
-use openraft::Instant as _;
-use openraft::async_runtime::WatchReceiver as _;
 
 /// Answers the other members of the cluster.
 #[derive(Clone)]
@@ -169,13 +167,12 @@ impl Peer for PeerService {
         &self,
         _: Request<proto::ContactsRequest>,
     ) -> Result<Response<proto::ContactsResponse>, Status> {
-        let heartbeats = self.raft.metrics().borrow_watched().heartbeat.clone();
-        let contacts = heartbeats.iter().flatten().filter_map(|(node, heard)| {
-            let ms = milliseconds(heard.as_ref()?.elapsed());
-            Some(proto::Contact { node: node.0, ms })
-        });
-        let contacts = contacts.collect();
-        Ok(Response::new(proto::ContactsResponse { contacts, leads: self.raft.is_leader() }))
+        let of_members = self.contact.of_members();
+        let leads = of_members.is_some();
+        let contacts = of_members.into_iter().flatten();
+        let contacts =
+            contacts.map(|(node, age)| proto::Contact { node: node.0, ms: milliseconds(age) });
+        Ok(Response::new(proto::ContactsResponse { contacts: contacts.collect(), leads }))
     }
 
     async fn hand_over(
