@@ -1,0 +1,166 @@
+//! What a unit is told when it is started.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use meridian_domain::{
+    AgentName, ClusterId, Generation, Incarnation, RegionName, Revision, ServiceName, UnitId,
+};
+
+use crate::serve::Patience;
+
+/// What a unit is told when it is started. All but the last three fields are its identity.
+#[derive(Debug, Clone)]
+pub struct UnitConfig {
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// The agent that starts it.
+    pub agent: AgentName,
+    /// Its place.
+    pub unit: UnitId,
+    /// Its assignment.
+    pub incarnation: Incarnation,
+    /// The revision of the configuration that it starts with.
+    pub configuration: Revision,
+    /// The version of the software that it runs. Default: this crate's version.
+    pub build: String,
+    /// The generation of the agent that starts it: older ones are refused.
+    pub generation: Generation,
+    /// The run directory. Default: the working directory, because the path of a control socket has
+    /// at most 108 bytes (unix(7)) and a data directory may be deeper than that.
+    pub directory: PathBuf,
+    /// How long it waits for whom. Default: see there.
+    pub patience: Patience,
+}
+
+/// A unit was started with arguments that it does not understand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArgumentError {
+    /// An argument has no value.
+    #[error("{name} needs a value")]
+    NoValue {
+        /// The argument.
+        name: String,
+    },
+    /// A value is not of the kind that its argument wants.
+    #[error("{name} cannot be {value:?}: {cause}")]
+    BadValue {
+        /// The argument.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// Which rule it breaks.
+        cause: String,
+    },
+    /// There is no such argument.
+    #[error("a unit knows no argument {name}")]
+    Unknown {
+        /// The argument.
+        name: String,
+    },
+    /// An argument is missing.
+    #[error("{name} is missing")]
+    Missing {
+        /// The argument.
+        name: &'static str,
+    },
+}
+
+const ARGUMENTS: [&str; 8] = [
+    "--cluster",
+    "--agent",
+    "--service",
+    "--region",
+    "--slot",
+    "--incarnation",
+    "--generation",
+    "--configuration",
+];
+
+impl UnitConfig {
+    /// Understands what an agent writes on a unit's command line:
+    ///
+    /// ```text
+    /// --cluster UUID --agent NAME --service NAME --region NAME --slot N
+    /// --incarnation N --generation N --configuration REVISION
+    /// ```
+    ///
+    /// All are needed, in any order; of a repeated one, the last counts.
+    ///
+    /// # Errors
+    /// The first argument that is missing, unknown or malformed.
+    pub fn from_arguments(
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Self, ArgumentError> {
+        let mut values: [Option<String>; ARGUMENTS.len()] = Default::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(name) = arguments.next() {
+            let Some(place) = ARGUMENTS.iter().position(|known| *known == name) else {
+                return Err(ArgumentError::Unknown { name });
+            };
+            values[place] = Some(arguments.next().ok_or(ArgumentError::NoValue { name })?);
+        }
+        let [cluster, agent, service, region, slot, incarnation, generation, configuration] =
+            values;
+        Ok(Self {
+            cluster: ClusterId(parse("--cluster", cluster)?),
+            agent: parse::<AgentName>("--agent", agent)?,
+            unit: UnitId {
+                service: parse::<ServiceName>("--service", service)?,
+                region: parse::<RegionName>("--region", region)?,
+                slot: parse("--slot", slot)?,
+            },
+            incarnation: Incarnation(parse("--incarnation", incarnation)?),
+            configuration: Revision(parse("--configuration", configuration)?),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: Generation(parse("--generation", generation)?),
+            directory: PathBuf::from("."),
+            patience: Patience::default(),
+        })
+    }
+}
+
+fn parse<T: FromStr<Err: ToString>>(
+    name: &'static str,
+    value: Option<String>,
+) -> Result<T, ArgumentError> {
+    let value = value.ok_or(ArgumentError::Missing { name })?;
+    value.parse().map_err(|error: T::Err| ArgumentError::BadValue {
+        name,
+        cause: error.to_string(),
+        value,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<UnitConfig, ArgumentError> {
+        UnitConfig::from_arguments(line.split(' ').map(str::to_owned))
+    }
+
+    const LINE: &str = "--cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab --agent we-1 \
+                        --service contoso --region westeurope --slot 2 --incarnation 7 \
+                        --generation 3 --configuration 9";
+
+    #[test]
+    fn the_command_line_of_an_agent_is_understood() {
+        let config = parse(LINE).expect("is complete");
+        assert_eq!(config.unit.to_string(), "contoso/westeurope/2");
+        assert_eq!((config.incarnation, config.generation), (Incarnation(7), Generation(3)));
+    }
+
+    #[test]
+    fn the_argument_at_fault_is_named() {
+        let without = LINE.replace("--agent we-1 ", "");
+        assert_eq!(parse(&without).unwrap_err(), ArgumentError::Missing { name: "--agent" });
+        let odd = parse(&format!("{LINE} --colour red")).unwrap_err();
+        assert_eq!(odd.to_string(), "a unit knows no argument --colour");
+        let bad = parse(&LINE.replace("contoso", "../x")).unwrap_err();
+        assert!(bad.to_string().starts_with("--service cannot be \"../x\":"), "{bad}");
+        let short = parse(&LINE.replace(" 9", "")).unwrap_err();
+        assert_eq!(short.to_string(), "--configuration needs a value");
+    }
+}

@@ -1,0 +1,32 @@
+//! The unit: one gateway process worth of capacity.
+//!
+//! An agent starts a unit with the service's listening socket as its standard input. From then on the
+//! unit is on its own: it answers calls, and it obeys its control socket (`meridian.v1`,
+//! `control.proto`) and SIGTERM, also after its agent died. It must not know the log, placement, or
+//! any other unit, and it never decides to stop, but for one case: when its lock file was deleted,
+//! nothing could reach it any more, so it drains by itself.
+//!
+//! In the run directory, all names after the unit's incarnation:
+//!
+//! | file | who writes it | what for |
+//! | --- | --- | --- |
+//! | `u7.json` | the agent, before it spawns the unit | why the unit runs; the unit holds its lock |
+//! | `u7.sock` | the unit | the control socket |
+//! | `u7.log` | the unit | its standard output and error |
+//!
+//! Start with [`run`], then [`Unit`]; the drain is in `serve`, the control socket in `control`.
+
+mod config;
+mod control;
+mod lock;
+mod process;
+mod routes;
+mod serve;
+mod shared;
+mod unit;
+
+pub use config::{ArgumentError, UnitConfig};
+pub use lock::LockError;
+pub use process::{RunError, inherited_listener, run, terminated};
+pub use serve::Patience;
+pub use unit::{BuildError, Unit};

@@ -1,0 +1,13 @@
+//! The unit from outside: its port, its control socket, its signals, its lock.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod control;
+mod process;
+mod serving;
+mod support;
+
+#[test]
+fn unit_process() {
+    support::become_unit();
+}

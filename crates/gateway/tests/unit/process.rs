@@ -1,0 +1,75 @@
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Child;
+
+use meridian_domain::Generation;
+use meridian_gateway::{BuildError, LockError, Unit};
+use rustix::process::{Pid, Signal, getsid, kill_process};
+
+use crate::support::{Caller, Running, config, eventually, listener, run_directory, spawn};
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+#[test]
+fn a_unit_obeys_sigterm_and_nothing_that_is_meant_for_a_terminal() {
+    let directory = run_directory();
+    let listener = listener();
+    let address = listener.local_addr().unwrap();
+    let mut unit = spawn(directory.path(), &listener);
+    let mut caller = Caller::connect(address).unwrap();
+    assert!(caller.call("GET", "/status-0123456789abcdef").is_ok());
+
+    assert_eq!(getsid(Some(pid(&unit))).unwrap(), pid(&unit), "it is in a session of its own");
+    for ignored in [Signal::INT, Signal::HUP] {
+        kill_process(pid(&unit), ignored).unwrap();
+        assert!(caller.call("GET", "/").is_ok());
+    }
+    // Once ours is closed, what refuses callers is that the draining unit let go of its own.
+    drop(listener);
+    kill_process(pid(&unit), Signal::TERM).unwrap();
+    eventually("the port refuses", || Caller::connect(address).is_err());
+    assert!(caller.call("GET", "/").unwrap().head.contains("connection: close\r\n"));
+    assert_eq!(unit.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_process_of_the_same_incarnation_exits_and_harms_nothing() {
+    let directory = run_directory();
+    let listener = listener();
+    let address = listener.local_addr().unwrap();
+    let mut first = spawn(directory.path(), &listener);
+    let mut caller = Caller::connect(address).unwrap();
+    let status = |caller: &mut Caller| caller.call("GET", "/status-0123456789abcdef").unwrap().body;
+    let identity = status(&mut caller);
+
+    let mut second = spawn(directory.path(), &listener);
+    let ended = second.wait().unwrap();
+    assert!(!ended.success() && ended.signal().is_none(), "{ended:?}");
+    assert_eq!(status(&mut Caller::connect(address).unwrap()), identity);
+    assert!(std::os::unix::net::UnixStream::connect(directory.path().join("u7.sock")).is_ok());
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_no_agent_wants_does_not_start() {
+    let unit = Running::start();
+    let taken = Unit::build(config(unit.directory.path()), listener()).unwrap_err();
+    assert!(matches!(taken, BuildError::Lock(LockError::Taken { .. })), "{taken}");
+    let empty = tempfile::tempdir().unwrap();
+    let unwanted = Unit::build(config(empty.path()), listener()).unwrap_err();
+    assert!(matches!(unwanted, BuildError::Lock(LockError::Unwanted { .. })), "{unwanted}");
+    let wanted = run_directory();
+    let mut config = config(wanted.path());
+    config.generation = Generation(2);
+    let late = Unit::build(config, listener()).unwrap_err();
+    assert!(matches!(late, BuildError::Lock(LockError::Late { .. })), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_whose_lock_file_was_deleted_ends_by_itself() {
+    let unit = Running::start();
+    std::fs::remove_dir_all(unit.directory.path()).unwrap();
+    unit.ended.await.unwrap();
+}

@@ -1,0 +1,82 @@
+use serde_json::Value;
+
+use crate::support::{Caller, Running};
+
+const STATUS: &str = "/status-0123456789abcdef";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_path_says_who_answers() {
+    let unit = Running::start();
+    let mut caller = Caller::connect(unit.address).unwrap();
+    let answer = caller.call("GET", STATUS).unwrap();
+    assert!(answer.head.starts_with("http/1.1 200 "), "{}", answer.head);
+    assert!(answer.head.contains("content-type: application/json\r\n"), "{}", answer.head);
+    let identity: Value = serde_json::from_str(&answer.body).unwrap();
+    let expected = serde_json::json!({
+        "cluster": "01932f5e-8b1a-7c3d-9e4f-0123456789ab",
+        "service": "contoso",
+        "region": "westeurope",
+        "unit": "contoso/westeurope/2",
+        "incarnation": 7,
+        "agent": "we-1",
+        "pid": std::process::id(),
+        "build": env!("CARGO_PKG_VERSION"),
+    });
+    assert_eq!(identity, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_else_is_not_found_on_the_same_connection() {
+    let unit = Running::start();
+    let mut caller = Caller::connect(unit.address).unwrap();
+    let others = [("GET", "/"), ("GET", "/status-0123456789abcdef0"), ("POST", STATUS)];
+    for (method, path) in others {
+        let answer = caller.call(method, path).unwrap();
+        assert!(answer.head.starts_with("http/1.1 404 "), "{method} {path}: {}", answer.head);
+        assert!(answer.head.contains("content-type: application/problem+json\r\n"));
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((&problem["status"], &problem["title"]), (&404.into(), &"Not Found".into()));
+    }
+    assert!(caller.call("GET", STATUS).unwrap().head.starts_with("http/1.1 200 "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_does_not_finish_its_request_is_let_go() {
+    let unit = Running::start();
+    let mut slow = Caller::connect(unit.address).unwrap();
+    slow.send("GET / HTTP/1.1\r\nHost:").unwrap();
+    let mut silent = Caller::connect(unit.address).unwrap();
+    assert!(slow.receive().is_err());
+    assert!(silent.is_ended());
+    let mut other = Caller::connect(unit.address).unwrap();
+    assert!(other.call("GET", STATUS).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_unit_answers_what_still_comes_and_says_that_it_closes() {
+    let unit = Running::start();
+    let address = unit.address;
+    let mut busy = Caller::connect(address).unwrap();
+    let before = busy.call("GET", STATUS).unwrap();
+    assert!(!before.head.contains("connection: close"), "{}", before.head);
+
+    let ended = unit.shut_down();
+    crate::support::eventually("the port refuses", || Caller::connect(address).is_err());
+    let during = busy.call("GET", STATUS).unwrap();
+    assert!(during.head.starts_with("http/1.1 200 "), "{}", during.head);
+    assert!(during.head.contains("connection: close\r\n"), "{}", during.head);
+    assert!(busy.is_ended());
+    ended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_an_idle_nor_a_stuck_connection_holds_a_drain_up() {
+    let unit = Running::start();
+    let mut idle = Caller::connect(unit.address).unwrap();
+    idle.call("GET", STATUS).unwrap();
+    let mut stuck = Caller::connect(unit.address).unwrap();
+    stuck.send("GET / HTTP/1.1\r\nHost:").unwrap();
+    unit.shut_down().await.unwrap();
+    assert!(idle.is_ended());
+    assert!(stuck.receive().is_err());
+}

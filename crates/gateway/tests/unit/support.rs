@@ -1,0 +1,152 @@
+//! A unit within the test, one as a process of its own, and what talks to them.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use meridian_gateway::{Patience, Unit, UnitConfig};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub const ARGUMENTS: &str = "--cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab --agent we-1 \
+     --service contoso --region westeurope --slot 2 --incarnation 7 --generation 3 \
+     --configuration 9";
+
+/// For whatever must happen some time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn config(directory: &Path) -> UnitConfig {
+    let mut config = UnitConfig::from_arguments(ARGUMENTS.split(' ').map(str::to_owned)).unwrap();
+    config.directory = directory.to_owned();
+    config.patience = Patience {
+        request_head: Duration::from_millis(300),
+        polite: Duration::from_millis(300),
+        finish: Duration::from_millis(300),
+    };
+    config
+}
+
+pub fn listener() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// A run directory in which generation 3 of the agent wants incarnation 7.
+pub fn run_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("u7.json"), "00000000 {\"generation\":3}\n").unwrap();
+    directory
+}
+
+/// A unit that runs within the test.
+pub struct Running {
+    pub directory: tempfile::TempDir,
+    pub address: SocketAddr,
+    shutdown: oneshot::Sender<()>,
+    pub ended: JoinHandle<()>,
+}
+
+impl Running {
+    pub fn start() -> Self {
+        let directory = run_directory();
+        let listener = listener();
+        let address = listener.local_addr().unwrap();
+        let unit = Unit::build(config(directory.path()), listener).unwrap();
+        let (shutdown, stopped) = oneshot::channel();
+        let ended = tokio::spawn(unit.run(async {
+            stopped.await.ok();
+        }));
+        Self { directory, address, shutdown, ended }
+    }
+
+    pub fn shut_down(self) -> JoinHandle<()> {
+        self.shutdown.send(()).unwrap();
+        self.ended
+    }
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub head: String,
+    pub body: String,
+}
+
+/// A connection over HTTP.
+pub struct Caller {
+    stream: BufReader<TcpStream>,
+}
+
+impl Caller {
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    pub fn send(&mut self, bytes: &str) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_bytes())
+    }
+
+    pub fn receive(&mut self) -> io::Result<Answer> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let head = head.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer { head, body: String::from_utf8(body).unwrap() })
+    }
+
+    pub fn call(&mut self, method: &str, path: &str) -> io::Result<Answer> {
+        self.send(&format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"))?;
+        self.receive()
+    }
+
+    /// Whether the unit ends this connection in time, without another word.
+    pub fn is_ended(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0]), Ok(0))
+    }
+}
+
+/// What this test program does when it was started as a unit.
+pub fn become_unit() {
+    let arguments: Vec<String> = std::env::args().skip_while(|a| a != "--").skip(1).collect();
+    if arguments.is_empty() {
+        return;
+    }
+    let config = UnitConfig::from_arguments(arguments).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(meridian_gateway::run(config)).unwrap();
+}
+
+/// Starts a unit as a process: this test program again, as the one test that becomes a unit.
+pub fn spawn(directory: &Path, listener: &TcpListener) -> Child {
+    let listener = OwnedFd::from(listener.try_clone().unwrap());
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "unit_process", "--nocapture", "--"])
+        .args(ARGUMENTS.split(' ').filter(|argument| !argument.is_empty()))
+        .current_dir(directory)
+        .stdin(Stdio::from(listener))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < limit, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
