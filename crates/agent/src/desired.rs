@@ -1,0 +1,209 @@
+//! The units that this agent is to have, and the revision as of which that is so.
+//!
+//! File `desired` in the data directory, in the form that the module `durable` describes:
+//!
+//! ```text
+//! {"version":1,"revision":R,"removed":false,"units":[
+//!   {"unit":{"service":S,"region":R,"slot":N},"incarnation":I,"port":P,"configuration":C,"wanted":true}]}
+//! ```
+//!
+//! `revision` is that at which the set became this one; later ones that left it alone are not
+//! written. `wanted` is false for a unit that is to drain. `removed` is true once the cluster has
+//! confirmed that it removed this agent, which is for ever. A later version that cannot be read by
+//! this one raises `version`; this one then refuses to start.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use meridian_domain::{AgentName, Incarnation, Revision, State, Unit, UnitId};
+use serde::{Deserialize, Serialize};
+
+use crate::driver::UnitSpec;
+use crate::durable::{self, ReadError, Version};
+
+const NAME: &str = "desired";
+
+/// The set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Desired {
+    /// The revision as of which the log wants this.
+    pub(crate) revision: Revision,
+    /// The cluster has removed this agent.
+    pub(crate) removed: bool,
+    /// By assignment, those that are to drain included.
+    pub(crate) units: BTreeMap<Incarnation, DesiredUnit>,
+}
+
+/// One unit of the set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DesiredUnit {
+    pub(crate) unit: UnitId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) port: u16,
+    /// The configuration of its service. It informs, so a change of it alone is not stored.
+    pub(crate) configuration: Revision,
+    /// Whether it is to run; it is to drain otherwise.
+    pub(crate) wanted: bool,
+}
+
+impl Desired {
+    /// What `state` wants of `agent`.
+    pub(crate) fn of(state: &State, agent: &AgentName) -> Self {
+        let desired = |unit: &Unit| DesiredUnit {
+            unit: unit.id.clone(),
+            incarnation: unit.incarnation,
+            port: unit.port,
+            // A service that was deleted has none, and its units are not started any more.
+            configuration: state
+                .services
+                .get(&unit.id.service)
+                .map_or_else(Revision::default, |service| service.revision),
+            wanted: unit.is_wanted(),
+        };
+        let units = state.units_on(agent).map(|unit| (unit.incarnation, desired(unit))).collect();
+        Self { revision: state.header.revision, removed: false, units }
+    }
+
+    /// Whether acting on `other` would lead to the same units.
+    pub(crate) fn is_same_set(&self, other: &Self) -> bool {
+        let of = |set: &Self| -> Vec<_> {
+            set.units.values().map(|unit| (unit.incarnation, unit.port, unit.wanted)).collect()
+        };
+        self.removed == other.removed && of(self) == of(other)
+    }
+}
+
+impl DesiredUnit {
+    /// What the driver is told to run.
+    pub(crate) fn spec(&self) -> UnitSpec {
+        UnitSpec {
+            unit: self.unit.clone(),
+            incarnation: self.incarnation,
+            port: self.port,
+            configuration: self.configuration,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: Version,
+    revision: Revision,
+    removed: bool,
+    units: Vec<DesiredUnit>,
+}
+
+/// Where the set is stored.
+pub(crate) fn path(directory: &Path) -> PathBuf {
+    directory.join(NAME)
+}
+
+/// The set stored in `directory`; an empty one of revision 0 where there is none.
+pub(crate) fn load(directory: &Path) -> Result<Desired, ReadError> {
+    let stored: Stored = match durable::read(&path(directory)) {
+        Ok(stored) => stored,
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Desired::default());
+        }
+        Err(error) => return Err(error),
+    };
+    let units = stored.units.into_iter().map(|unit| (unit.incarnation, unit)).collect();
+    Ok(Desired { revision: stored.revision, removed: stored.removed, units })
+}
+
+/// Stores the set, and returns once it is durable.
+pub(crate) fn store(directory: &Path, desired: &Desired) -> io::Result<()> {
+    let stored = Stored {
+        version: Version,
+        revision: desired.revision,
+        removed: desired.removed,
+        units: desired.units.values().cloned().collect(),
+    };
+    durable::replace(directory, NAME, &stored)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use meridian_domain::{RegionName, ServiceName};
+
+    use super::*;
+
+    fn desired() -> Desired {
+        let unit = DesiredUnit {
+            unit: UnitId {
+                service: ServiceName::new("contoso").unwrap(),
+                region: RegionName::new("westeurope").unwrap(),
+                slot: 2,
+            },
+            incarnation: Incarnation(7),
+            port: 8080,
+            configuration: Revision(6),
+            wanted: true,
+        };
+        Desired { revision: Revision(9), removed: false, units: [(Incarnation(7), unit)].into() }
+    }
+
+    #[test]
+    fn the_stored_form_of_version_1_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        store(directory.path(), &desired()).unwrap();
+        let stored = std::fs::read_to_string(path(directory.path())).unwrap();
+        assert_eq!(
+            stored,
+            concat!(
+                r#"1d8cd30b {"version":1,"revision":9,"removed":false,"units":[{"#,
+                r#""unit":{"service":"contoso","region":"westeurope","slot":2},"#,
+                r#""incarnation":7,"port":8080,"configuration":6,"wanted":true}]}"#,
+                "\n"
+            )
+        );
+        assert_eq!(load(directory.path()).unwrap(), desired());
+    }
+
+    #[test]
+    fn where_nothing_was_stored_nothing_is_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(load(directory.path()).unwrap(), Desired::default());
+    }
+
+    #[test]
+    fn a_damaged_or_newer_file_is_an_error_and_never_an_empty_set() {
+        let directory = tempfile::tempdir().unwrap();
+        store(directory.path(), &desired()).unwrap();
+        let stored = std::fs::read(path(directory.path())).unwrap();
+        for length in 0..stored.len() - 1 {
+            std::fs::write(path(directory.path()), &stored[..length]).unwrap();
+            assert!(load(directory.path()).is_err(), "{length} bytes were believed");
+        }
+        let newer = r#"{"version":2,"units":{}}"#;
+        let newer = format!("{:08x} {newer}\n", crc32fast::hash(newer.as_bytes()));
+        std::fs::write(path(directory.path()), newer).unwrap();
+        assert!(matches!(load(directory.path()), Err(ReadError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_crash_before_the_file_is_replaced_leaves_the_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        store(directory.path(), &desired()).unwrap();
+        std::fs::write(directory.path().join("desired.new"), "half of a newer").unwrap();
+        assert_eq!(load(directory.path()).unwrap(), desired());
+    }
+
+    #[test]
+    fn only_what_changes_the_units_makes_another_set() {
+        let of = |change: &dyn Fn(&mut Desired, &mut DesiredUnit)| {
+            let mut other = desired();
+            let mut unit = other.units.remove(&Incarnation(7)).unwrap();
+            change(&mut other, &mut unit);
+            other.units.insert(unit.incarnation, unit);
+            desired().is_same_set(&other)
+        };
+        assert!(of(&|set, _| set.revision = Revision(10)));
+        assert!(of(&|_, unit| unit.configuration = Revision(10)));
+        assert!(!of(&|set, _| set.removed = true));
+        assert!(!of(&|_, unit| unit.wanted = false));
+        assert!(!of(&|_, unit| unit.incarnation = Incarnation(8)));
+    }
+}

@@ -1,0 +1,228 @@
+//! The agent's side of a unit's control socket (`proto/meridian/v1/control.proto`).
+
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{AddrParseError, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use meridian_domain::{
+    AgentName, ClusterId, Generation, Incarnation, NameError, RegionName, Revision, ServiceName,
+    UnitId,
+};
+use meridian_proto::frame::{self, FrameError};
+use meridian_proto::v1::unit_request::Command;
+use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::v1::{
+    DescribeUnit, DrainUnit, HandOverListener, UnitIdentity, UnitRefusal, UnitRefusalReason,
+    UnitRequest, UnitResponse, UnitState,
+};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// For an answer: a unit computes none, it only has to be scheduled.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// Bytes read at a time.
+const READ_BYTES: usize = 4096;
+
+/// Why a unit did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    #[error("the control socket broke")]
+    Io(#[from] io::Error),
+    #[error("the unit does not answer")]
+    Silent,
+    #[error("the unit's answer cannot be understood")]
+    Frame(#[from] FrameError),
+    #[error("the unit's answer is not to what was asked")]
+    Beside,
+    #[error("the unit refuses: {}", .0.message)]
+    Refused(UnitRefusal),
+    #[error("the unit does not say who it is")]
+    Identity(#[from] IdentityError),
+    #[error("it is a unit of agent {agent} in cluster {cluster}")]
+    Foreign { cluster: ClusterId, agent: AgentName },
+    #[error("the unit handed over something else than its listening socket")]
+    NoListener,
+}
+
+impl CallError {
+    /// Whether the unit has made clear that it obeys somebody else.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Foreign { .. } => true,
+            Self::Refused(refusal) => refusal.reason() == UnitRefusalReason::StaleGeneration,
+            Self::Io(_)
+            | Self::Silent
+            | Self::Frame(_)
+            | Self::Beside
+            | Self::Identity(_)
+            | Self::NoListener => false,
+        }
+    }
+}
+
+/// What of an identity is not well-formed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IdentityError {
+    #[error(transparent)]
+    Cluster(#[from] uuid::Error),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Slot(#[from] std::num::TryFromIntError),
+    #[error(transparent)]
+    Address(#[from] AddrParseError),
+}
+
+/// Who a unit says it is.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) cluster: ClusterId,
+    pub(super) agent: AgentName,
+    pub(super) unit: UnitId,
+    pub(super) incarnation: Incarnation,
+    pub(super) build: String,
+    pub(super) configuration: Revision,
+    pub(super) address: SocketAddr,
+    pub(super) draining: bool,
+}
+
+/// A connection to a unit.
+#[derive(Debug)]
+pub(super) struct Control {
+    stream: UnixStream,
+    generation: Generation,
+    buffer: BytesMut,
+    descriptor: Option<OwnedFd>,
+}
+
+impl Control {
+    /// Connects to the socket at `path`; requests carry `generation`.
+    pub(super) async fn connect(path: &Path, generation: Generation) -> io::Result<Self> {
+        let stream = UnixStream::connect(path).await?;
+        Ok(Self { stream, generation, buffer: BytesMut::new(), descriptor: None })
+    }
+
+    /// The process that listens on the socket, as the system knows it.
+    pub(super) fn peer(&self) -> io::Result<Option<rustix::process::Pid>> {
+        let pid = self.stream.peer_cred()?.pid();
+        Ok(pid.and_then(rustix::process::Pid::from_raw))
+    }
+
+    /// Asks who the unit is.
+    pub(super) async fn describe(&mut self) -> Result<Identity, CallError> {
+        match self.call(Command::Describe(DescribeUnit {})).await? {
+            Answer::Identity(identity) => Ok(Identity::try_from(identity)?),
+            _ => Err(CallError::Beside),
+        }
+    }
+
+    /// Has the unit drain and exit.
+    pub(super) async fn drain(&mut self) -> Result<(), CallError> {
+        match self.call(Command::Drain(DrainUnit {})).await? {
+            Answer::Draining(_) => Ok(()),
+            _ => Err(CallError::Beside),
+        }
+    }
+
+    /// Takes a duplicate of the unit's listening socket.
+    pub(super) async fn take_listener(
+        &mut self,
+        address: SocketAddr,
+    ) -> Result<TcpListener, CallError> {
+        match self.call(Command::HandOverListener(HandOverListener {})).await? {
+            Answer::Listener(_) => {}
+            _ => return Err(CallError::Beside),
+        }
+        let descriptor = self.descriptor.take().ok_or(CallError::NoListener)?;
+        let listens = rustix::net::sockopt::socket_acceptconn(&descriptor).unwrap_or(false);
+        let listener = TcpListener::from(descriptor);
+        match listener.local_addr() {
+            Ok(found) if listens && found == address => Ok(listener),
+            _ => Err(CallError::NoListener),
+        }
+    }
+
+    /// Returns once the unit has ended the connection, or said something that it was not asked.
+    ///
+    /// Safe to cancel, unlike the calls.
+    pub(super) async fn ended(&mut self) {
+        // Either way the connection is of no more use.
+        if let Ok(()) = self.stream.readable().await
+            && let Err(error) = self.read().await
+        {
+            tracing::debug!(%error, "a control connection broke");
+        }
+    }
+
+    /// Not safe to cancel: the answer would be taken for the next call's.
+    async fn call(&mut self, command: Command) -> Result<Answer, CallError> {
+        let request = UnitRequest { generation: self.generation.0, command: Some(command) };
+        let answered = timeout(ANSWER_LIMIT, async {
+            self.stream.write_all(&frame::encode(&request)).await?;
+            loop {
+                if let Some(response) = frame::decode::<UnitResponse>(&mut self.buffer)? {
+                    return Ok(response);
+                }
+                if self.read().await? == 0 {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                }
+            }
+        });
+        match answered.await.unwrap_or(Err(CallError::Silent))?.answer {
+            Some(Answer::Refusal(refusal)) => Err(CallError::Refused(refusal)),
+            Some(answer) => Ok(answer),
+            None => Err(CallError::Beside),
+        }
+    }
+
+    /// Reads what is there, and the descriptor that came with it.
+    async fn read(&mut self) -> io::Result<usize> {
+        let mut bytes = [0; READ_BYTES];
+        let (read, descriptor) = self
+            .stream
+            .async_io(Interest::READABLE, || {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut beside = RecvAncillaryBuffer::new(&mut space);
+                let mut slices = [IoSliceMut::new(&mut bytes)];
+                let received =
+                    recvmsg(&self.stream, &mut slices, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+                let descriptor = beside.drain().find_map(|message| match message {
+                    RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+                    _ => None,
+                });
+                Ok((received.bytes, descriptor))
+            })
+            .await?;
+        self.buffer.extend_from_slice(&bytes[..read]);
+        self.descriptor = descriptor.or_else(|| self.descriptor.take());
+        Ok(read)
+    }
+}
+
+impl TryFrom<UnitIdentity> for Identity {
+    type Error = IdentityError;
+
+    fn try_from(identity: UnitIdentity) -> Result<Self, IdentityError> {
+        let draining = identity.state() == UnitState::Draining;
+        Ok(Self {
+            cluster: ClusterId(identity.cluster.parse()?),
+            agent: AgentName::new(identity.agent)?,
+            unit: UnitId {
+                service: ServiceName::new(identity.service)?,
+                region: RegionName::new(identity.region)?,
+                slot: identity.slot.try_into()?,
+            },
+            incarnation: Incarnation(identity.incarnation),
+            build: identity.build,
+            configuration: Revision(identity.configuration_revision),
+            address: identity.address.parse()?,
+            draining,
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! Who holds a port: for an error message that helps.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Characters of a command line that are shown.
+const COMMAND_CHARS: usize = 120;
+/// The state of a listening socket in `/proc/net/tcp` (include/net/tcp_states.h).
+const LISTENING: &str = "0A";
+
+/// The process that holds a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// Its command line, shortened.
+    pub command: String,
+}
+
+impl Holder {
+    /// Finds a process that keeps others from listening on `address`. `None` if there is none or it
+    /// belongs to another user whose descriptors cannot be seen. Reads a lot of `/proc`.
+    #[must_use]
+    pub fn of(address: SocketAddr) -> Option<Self> {
+        let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+            .iter()
+            .filter_map(|table| fs::read_to_string(table).ok())
+            .flat_map(|table| listening_inodes(&table, address))
+            .map(|inode| format!("socket:[{inode}]"))
+            .collect();
+        fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            let holds = fs::read_dir(process.path().join("fd")).ok()?.flatten().any(|descriptor| {
+                fs::read_link(descriptor.path()).is_ok_and(|target| {
+                    sockets.iter().any(|s| s.as_bytes() == target.as_os_str().as_bytes())
+                })
+            });
+            holds.then(|| Self { pid, command: command(&process.path()) })
+        })
+    }
+}
+
+/// The inodes of the sockets that listen where they keep others from `address`, from a table as of
+/// proc(5).
+fn listening_inodes(table: &str, address: SocketAddr) -> Vec<String> {
+    let of_line = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let local = listening_address(fields.nth(1)?)?;
+        let state = fields.nth(1)?;
+        let inode = fields.nth(5)?;
+        let (found, wanted) = (local.ip(), address.ip().to_canonical());
+        let meets = found == wanted || found.is_unspecified() || wanted.is_unspecified();
+        let listens = state == LISTENING && local.port() == address.port() && meets;
+        listens.then(|| inode.to_owned())
+    };
+    table.lines().skip(1).filter_map(of_line).collect()
+}
+
+/// An address as those tables write it: each 32 bits of it in the byte order of this machine.
+fn listening_address(text: &str) -> Option<SocketAddr> {
+    let (digits, port) = text.rsplit_once(':')?;
+    let bytes: Vec<u8> = digits
+        .as_bytes()
+        .chunks(8)
+        .map(|word| u32::from_str_radix(str::from_utf8(word).ok()?, 16).ok())
+        .map(|word| word.map(u32::to_ne_bytes))
+        .collect::<Option<Vec<_>>>()?
+        .concat();
+    let address = match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
+    };
+    Some(SocketAddr::new(address, u16::from_str_radix(port, 16).ok()?))
+}
+
+fn command(process: &Path) -> String {
+    let line = fs::read(process.join("cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&line).replace('\0', " ");
+    words.trim_end().chars().filter(|c| !c.is_control()).take(COMMAND_CHARS).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 0
+   1: 0100007F:1F90 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000     0        0 12346 1 0
+   2: 0200007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12347 1 0
+";
+
+    #[test]
+    fn only_listeners_that_keep_others_from_the_address_are_found() {
+        let inodes = |address: &str| listening_inodes(TABLE, address.parse().unwrap());
+        assert_eq!(inodes("127.0.0.1:8080"), ["12345"]);
+        assert_eq!(inodes("0.0.0.0:8080"), ["12345"]);
+        assert_eq!(inodes("127.0.0.2:8081"), ["12347"]);
+        assert!(inodes("127.0.0.3:8080").is_empty());
+        assert!(inodes("127.0.0.1:80").is_empty());
+        assert!(listening_inodes("garbage\nmore garbage", ([127, 0, 0, 1], 80).into()).is_empty());
+    }
+
+    #[test]
+    fn an_address_of_version_6_is_read_too() {
+        let loopback = "00000000000000000000000001000000:1F90";
+        assert_eq!(listening_address(loopback), Some("[::1]:8080".parse().unwrap()));
+        let mapped = "0000000000000000FFFF00000100007F:1F90";
+        assert_eq!(listening_address(mapped), Some("127.0.0.1:8080".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_listener_of_this_process_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let holder = Holder::of(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(holder.pid, std::process::id());
+        assert!(!holder.command.is_empty());
+    }
+}

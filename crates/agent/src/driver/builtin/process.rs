@@ -1,0 +1,122 @@
+//! A unit as a process: spawned by this life of the agent, or found.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use meridian_domain::AgentName;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::process::{Child, Command};
+
+use super::run_directory::Intent;
+use crate::driver::ExitStatus;
+
+/// The process of a unit.
+#[derive(Debug)]
+pub(super) enum Process {
+    /// Spawned by this life of the agent, which is told how it ends.
+    Child(Child),
+    /// Found, and held by a descriptor that stays with this very process (pidfd_open(2)).
+    Found(OwnedFd),
+    /// It holds its lock; more is not known yet.
+    Unknown,
+}
+
+impl Process {
+    /// Takes hold of a found process.
+    pub(super) fn find(pid: Pid) -> io::Result<Self> {
+        Ok(Self::Found(pidfd_open(pid, PidfdFlags::empty())?))
+    }
+
+    /// Returns once a child has ended, and never for another process: its connection ends with it,
+    /// and [`is_dead`](Self::is_dead) then says the rest. Safe to cancel.
+    pub(super) async fn ended(&mut self) -> ExitStatus {
+        let Self::Child(child) = self else { return std::future::pending().await };
+        match child.wait().await {
+            Ok(status) => status
+                .code()
+                .map(ExitStatus::Code)
+                .or(status.signal().map(ExitStatus::Signal))
+                .unwrap_or(ExitStatus::Unknown),
+            Err(error) => {
+                tracing::error!(%error, "a child cannot be waited for");
+                ExitStatus::Unknown
+            }
+        }
+    }
+
+    /// Whether a found process has ended.
+    pub(super) fn is_dead(&self) -> bool {
+        let Self::Found(process) = self else { return false };
+        let mut readable = [PollFd::new(process, PollFlags::IN)];
+        matches!(poll(&mut readable, Some(&Timespec::default())), Ok(1..))
+    }
+
+    /// Kills the process, if it is known.
+    pub(super) fn kill(&mut self) {
+        let killed = match self {
+            Self::Child(child) => child.start_kill(),
+            Self::Found(process) => pidfd_send_signal(process, Signal::KILL).map_err(Into::into),
+            Self::Unknown => Err(io::ErrorKind::NotFound.into()),
+        };
+        if let Err(error) = killed {
+            tracing::warn!(%error, "a unit could not be killed");
+        }
+    }
+}
+
+/// What is run for each unit: by default this program itself, as `meridian unit ...`.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program. Default: the one that runs now, even if its file was replaced meanwhile.
+    pub path: PathBuf,
+    /// Its first arguments, before those that describe the unit. Default: `unit`.
+    pub arguments: Vec<OsString>,
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        // An upgrade removes the file of the running program. The link still leads to it, and agent
+        // and units should be of one version.
+        let path = std::env::current_exe().ok().filter(|path| path.exists());
+        Self {
+            path: path.unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
+            arguments: vec!["unit".into()],
+        }
+    }
+}
+
+/// Spawns a unit: the listening socket is its standard input, the run directory its working
+/// directory, and nothing of it is a pipe that would break with the agent.
+pub(super) fn spawn(
+    program: &Program,
+    agent: &AgentName,
+    intent: &Intent,
+    listener: &TcpListener,
+    log: File,
+    directory: &Path,
+) -> io::Result<Child> {
+    let Intent { cluster, unit, incarnation, generation, configuration, .. } = intent;
+    Command::new(&program.path)
+        .args(&program.arguments)
+        .args(["--cluster", &cluster.to_string()])
+        .args(["--agent", agent.as_str()])
+        .args(["--service", unit.service.as_str()])
+        .args(["--region", unit.region.as_str()])
+        .args(["--slot", &unit.slot.to_string()])
+        .args(["--incarnation", &incarnation.to_string()])
+        .args(["--generation", &generation.to_string()])
+        .args(["--configuration", &configuration.to_string()])
+        .current_dir(directory)
+        .stdin(Stdio::from(listener.as_fd().try_clone_to_owned()?))
+        .stdout(Stdio::from(log.try_clone()?))
+        .stderr(Stdio::from(log))
+        .kill_on_drop(false)
+        .spawn()
+}

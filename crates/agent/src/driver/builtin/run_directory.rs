@@ -1,0 +1,261 @@
+//! The run directory: what this machine's units leave on disk.
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `u7.json` | why incarnation 7 runs (an [`Intent`]), synced before it is spawned; its lock file |
+//! | `u7.sock` | its control socket |
+//! | `u7.log` | its standard output and error; kept after a crash until it starts again or is stopped |
+//! | `u7.json.new` | an intent that was not finished |
+//!
+//! This is the state of one machine, not of the cluster: it is never copied, and nothing is lost with
+//! it but the units that run. Intents are in the form that the module `durable` describes, with
+//! `"version":1`. One that cannot be read (a newer version, damage) only hides a unit that does not
+//! answer: a unit that answers is adopted by what it says.
+//!
+//! A lock that is free means that the process is dead: whoever holds it does so from its first moments
+//! to its end. Files are deleted under the lock (see `meridian-gateway`, module `lock`, for why).
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use meridian_domain::{ClusterId, Generation, Incarnation, Revision, UnitId};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{self, ReadError};
+
+/// Bytes at the end of a log in which its last line is looked for.
+const LOG_TAIL_BYTES: u64 = 4096;
+/// Characters of the last line that are kept: a cause of failure has at most 256.
+const LAST_WORDS_CHARS: usize = 160;
+
+/// Why a unit runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Intent {
+    /// Always 1. A later version may add fields without raising it.
+    pub(super) version: u32,
+    pub(super) cluster: ClusterId,
+    pub(super) unit: UnitId,
+    pub(super) incarnation: Incarnation,
+    /// The generation of the agent that spawned it.
+    pub(super) generation: Generation,
+    pub(super) address: SocketAddr,
+    pub(super) configuration: Revision,
+}
+
+/// What holds an incarnation's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// A process that is this incarnation.
+    Held,
+    /// Nobody.
+    Free,
+}
+
+/// The directory.
+#[derive(Debug)]
+pub(super) struct RunDirectory {
+    path: PathBuf,
+    handle: File,
+}
+
+impl RunDirectory {
+    /// Opens it, creating it where there is none, for this user alone.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let path = path.canonicalize()?;
+        let handle = File::open(&path)?;
+        Ok(Self { path, handle })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every incarnation that has a file.
+    pub(super) fn incarnations(&self) -> io::Result<BTreeSet<Incarnation>> {
+        let mut found = BTreeSet::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| {
+                let (stem, kind) = name.strip_prefix('u')?.split_once('.')?;
+                KINDS.contains(&kind).then(|| stem.parse().ok()).flatten()
+            });
+            found.extend(number.map(Incarnation));
+        }
+        Ok(found)
+    }
+
+    /// Makes an intent durable.
+    pub(super) fn record(&self, intent: &Intent) -> io::Result<()> {
+        durable::replace(&self.path, &name(intent.incarnation, "json"), intent)
+    }
+
+    pub(super) fn intent(&self, incarnation: Incarnation) -> Result<Intent, ReadError> {
+        durable::read(&self.file(incarnation, "json"))
+    }
+
+    /// Whether a process is this incarnation.
+    pub(super) fn lock(&self, incarnation: Incarnation) -> io::Result<Lock> {
+        self.locked(incarnation, || Ok(()))
+    }
+
+    /// Deletes what a dead process left; nothing if one is alive. The log goes only `with_log`.
+    pub(super) fn clear(&self, incarnation: Incarnation, with_log: bool) -> io::Result<Lock> {
+        self.locked(incarnation, || {
+            let kinds = KINDS.iter().filter(|kind| with_log || **kind != "log");
+            kinds.map(|kind| self.file(incarnation, kind)).try_for_each(remove)
+        })
+    }
+
+    /// Does `what` while nobody can become this incarnation, if nobody is.
+    fn locked(
+        &self,
+        incarnation: Incarnation,
+        what: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<Lock> {
+        let path = self.file(incarnation, "json");
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            // Without an intent, nothing can be or become this incarnation.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return what().map(|()| Lock::Free);
+            }
+            Err(error) => return Err(error),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => what().map(|()| Lock::Free),
+            Err(Errno::WOULDBLOCK) => Ok(Lock::Held),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The path of a control socket, short whatever the directory is called: the address of a Unix
+    /// socket has at most 108 bytes (unix(7)).
+    pub(super) fn socket(&self, incarnation: Incarnation) -> PathBuf {
+        let directory = self.handle.as_raw_fd();
+        PathBuf::from(format!("/proc/self/fd/{directory}/{}", name(incarnation, "sock")))
+    }
+
+    /// The file that takes what a unit writes.
+    pub(super) fn log(&self, incarnation: Incarnation) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(self.file(incarnation, "log"))
+    }
+
+    /// The last line that a unit wrote.
+    pub(super) fn last_words(&self, incarnation: Incarnation) -> Option<String> {
+        let mut file = File::open(self.file(incarnation, "log")).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES))).ok()?;
+        let mut tail = Vec::new();
+        file.take(LOG_TAIL_BYTES).read_to_end(&mut tail).ok()?;
+        let tail = String::from_utf8_lossy(&tail);
+        let line = tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+        Some(line.chars().filter(|c| !c.is_control()).take(LAST_WORDS_CHARS).collect())
+    }
+
+    fn file(&self, incarnation: Incarnation, kind: &str) -> PathBuf {
+        self.path.join(name(incarnation, kind))
+    }
+}
+
+/// In the order in which they are deleted: an intent goes last, so that a crash in between leaves
+/// something to find the rest by.
+const KINDS: [&str; 4] = ["log", "sock", "json.new", "json"];
+
+fn name(incarnation: Incarnation, kind: &str) -> String {
+    format!("u{incarnation}.{kind}")
+}
+
+fn remove(path: PathBuf) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use meridian_domain::{RegionName, ServiceName};
+
+    use super::*;
+
+    fn intent() -> Intent {
+        Intent {
+            version: 1,
+            cluster: ClusterId(uuid::Uuid::nil()),
+            unit: UnitId {
+                service: ServiceName::new("contoso").unwrap(),
+                region: RegionName::new("westeurope").unwrap(),
+                slot: 2,
+            },
+            incarnation: Incarnation(7),
+            generation: Generation(3),
+            address: "127.0.1.1:8080".parse().unwrap(),
+            configuration: Revision(9),
+        }
+    }
+
+    #[test]
+    fn the_stored_form_of_version_1_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(root.path()).unwrap();
+        run.record(&intent()).unwrap();
+        let stored = fs::read_to_string(root.path().join("u7.json")).unwrap();
+        assert_eq!(
+            stored.split_once(' ').unwrap().1,
+            concat!(
+                r#"{"version":1,"cluster":"00000000-0000-0000-0000-000000000000","#,
+                r#""unit":{"service":"contoso","region":"westeurope","slot":2},"incarnation":7,"#,
+                r#""generation":3,"address":"127.0.1.1:8080","configuration":9}"#,
+                "\n"
+            )
+        );
+        assert_eq!(run.intent(Incarnation(7)).unwrap(), intent());
+    }
+
+    #[test]
+    fn what_a_living_process_holds_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(root.path()).unwrap();
+        run.record(&intent()).unwrap();
+        let held = File::open(root.path().join("u7.json")).unwrap();
+        flock(&held, FlockOperation::LockExclusive).unwrap();
+        assert_eq!(run.clear(Incarnation(7), true).unwrap(), Lock::Held);
+        assert!(run.intent(Incarnation(7)).is_ok());
+        drop(held);
+        assert_eq!(run.clear(Incarnation(7), true).unwrap(), Lock::Free);
+        assert!(run.incarnations().unwrap().is_empty());
+    }
+
+    #[test]
+    fn only_names_of_this_kind_are_incarnations() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(root.path()).unwrap();
+        for name in ["u1.json", "u2.log", "u3.sock", "u4.json.new", "u5.txt", "ux.json", "note"] {
+            File::create(root.path().join(name)).unwrap();
+        }
+        let found: Vec<u64> = run.incarnations().unwrap().iter().map(|i| i.0).collect();
+        assert_eq!(found, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_last_words_are_the_last_line_with_something_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(root.path()).unwrap();
+        assert_eq!(run.last_words(Incarnation(7)), None);
+        fs::write(root.path().join("u7.log"), "x\n".repeat(9_000) + "Error: no\t luck\n\n")
+            .unwrap();
+        assert_eq!(run.last_words(Incarnation(7)).unwrap(), "Error: no luck");
+    }
+}

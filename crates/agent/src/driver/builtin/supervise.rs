@@ -1,0 +1,231 @@
+//! One task for each unit: it holds the connection to it, passes the word to stop on, and sees it
+//! end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meridian_domain::Incarnation;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::Inner;
+use super::control::{CallError, Control, Identity};
+use super::process::Process;
+use super::run_directory::Lock;
+use crate::driver::{ExitStatus, Phase};
+
+/// For a new unit to answer. A machine that needs longer to start a process serves nobody.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Between two attempts to reach a unit: doubled from the first to the second.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+
+/// The watch over one unit.
+pub(super) struct Supervisor {
+    inner: Arc<Inner>,
+    incarnation: Incarnation,
+    process: Process,
+    stop: watch::Receiver<bool>,
+    /// The connection to the unit, kept open because its end is news.
+    link: Option<Control>,
+    next_attempt: Instant,
+    pause: Duration,
+    /// When the process is killed: because it does not answer, or does not drain.
+    deadline: Option<Instant>,
+    answered: bool,
+    draining: bool,
+    /// It was killed before it ever answered.
+    given_up: bool,
+    /// It obeys a newer life of the agent, or another agent: not to be killed by this one.
+    out_of_reach: bool,
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        incarnation: Incarnation,
+        process: Process,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let now = Instant::now();
+        // What was found may serve though it does not answer: only the log takes capacity away.
+        let spawned = matches!(process, Process::Child(_));
+        Self {
+            inner,
+            incarnation,
+            process,
+            stop,
+            link: None,
+            next_attempt: now,
+            pause: RETRY_PAUSES.0,
+            deadline: spawned.then(|| now + START_LIMIT),
+            answered: false,
+            draining: false,
+            given_up: false,
+            out_of_reach: false,
+        }
+    }
+
+    /// Watches until the unit has ended, and notes how.
+    pub(super) async fn run(mut self) {
+        let status = loop {
+            if let Some(status) = self.step().await {
+                break status;
+            }
+        };
+        let status = if self.given_up { ExitStatus::NeverAnswered } else { status };
+        self.inner.ended(self.incarnation, status).await;
+    }
+
+    /// Waits for one thing to happen and deals with it; how the unit ended, if it did.
+    async fn step(&mut self) -> Option<ExitStatus> {
+        let linked = self.link.is_some();
+        let deadline = self.deadline;
+        tokio::select! {
+            status = self.process.ended() => {
+                if !self.is_locked() {
+                    return Some(status);
+                }
+                // Somebody else is this incarnation, and the child made way for it.
+                self.process = Process::Unknown;
+                self.unlink();
+            }
+            Ok(()) = self.stop.changed() => self.drain().await,
+            () = reached(deadline) => self.kill(),
+            () = ended(&mut self.link) => self.unlink(),
+            () = sleep_until(self.next_attempt), if !linked => {
+                if let Err(error) = self.attempt().await {
+                    self.note(&error);
+                    return self.is_gone().then_some(ExitStatus::Unknown);
+                }
+            }
+        }
+        None
+    }
+
+    /// Tries to reach the unit, and sets the time of the next attempt.
+    async fn attempt(&mut self) -> Result<(), CallError> {
+        let socket = self.inner.run.socket(self.incarnation);
+        self.next_attempt = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(RETRY_PAUSES.1);
+        let mut control = Control::connect(&socket, self.inner.config.generation).await?;
+        self.take_hold(&control)?;
+        let identity = control.describe().await?;
+        self.inner.check(self.incarnation, &identity)?;
+        self.linked(control, identity).await;
+        Ok(())
+    }
+
+    /// Holds on to a found process by the socket that it listens on, also if it does not answer.
+    fn take_hold(&mut self, control: &Control) -> io::Result<()> {
+        if matches!(self.process, Process::Unknown)
+            && let Some(pid) = control.peer()?
+        {
+            let process = Process::find(pid)?;
+            // Only this incarnation holds its lock. So it was alive after `find`, and the process
+            // id was still its own.
+            if self.is_locked() {
+                self.process = process;
+            }
+        }
+        Ok(())
+    }
+
+    async fn linked(&mut self, mut control: Control, identity: Identity) {
+        let stopping = *self.stop.borrow();
+        if !identity.draining && !stopping {
+            self.inner.adopt_listener(&mut control, identity.address).await;
+        }
+        if !self.draining {
+            self.deadline = None;
+        }
+        self.answered = true;
+        self.pause = RETRY_PAUSES.0;
+        self.link = Some(control);
+        if identity.draining {
+            // Its end was decided elsewhere; it must not be taken for a crash.
+            self.inner.stop(self.incarnation).await;
+        }
+        self.inner.know(self.incarnation, identity, self.link.as_ref());
+        if stopping {
+            self.drain().await;
+        }
+    }
+
+    fn unlink(&mut self) {
+        self.link = None;
+        self.next_attempt = Instant::now();
+        self.inner.change(|table| {
+            table.update(self.incarnation, |unit| {
+                if unit.phase == Phase::Ready {
+                    unit.phase = Phase::Starting;
+                }
+            });
+        });
+    }
+
+    /// Passes the word to stop on; if there is no link yet, [`linked`](Self::linked) does it again.
+    async fn drain(&mut self) {
+        if !self.draining {
+            self.draining = true;
+            self.deadline = Some(Instant::now() + self.inner.config.drain_limit);
+        }
+        if let Some(link) = &mut self.link
+            && let Err(error) = link.drain().await
+        {
+            self.link = None;
+            self.note(&error);
+        }
+    }
+
+    /// Draws the conclusion from a call that failed.
+    fn note(&mut self, error: &CallError) {
+        let incarnation = self.incarnation;
+        if !error.is_final() {
+            tracing::debug!(%incarnation, %error, "not reached");
+        } else if !self.out_of_reach {
+            tracing::error!(%incarnation, %error, "a unit that does not obey is left alone");
+            self.out_of_reach = true;
+        }
+    }
+
+    fn kill(&mut self) {
+        self.deadline = Some(Instant::now() + self.inner.config.drain_limit);
+        if self.out_of_reach {
+            return;
+        }
+        tracing::warn!(incarnation = %self.incarnation, "killed: it did not answer or end in time");
+        self.given_up = !self.answered;
+        self.process.kill();
+    }
+
+    /// Whether a found process has ended. A child's end comes with its status instead.
+    fn is_gone(&self) -> bool {
+        match self.process {
+            Process::Child(_) => false,
+            Process::Found(_) => self.process.is_dead(),
+            Process::Unknown => !self.is_locked(),
+        }
+    }
+
+    /// Whether some process is this incarnation, or that cannot be known.
+    fn is_locked(&self) -> bool {
+        !matches!(self.inner.run.lock(self.incarnation), Ok(Lock::Free))
+    }
+}
+
+/// Returns at `deadline`, if there is one.
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when the link, if there is one, has ended.
+async fn ended(link: &mut Option<Control>) {
+    match link {
+        Some(control) => control.ended().await,
+        None => std::future::pending().await,
+    }
+}
