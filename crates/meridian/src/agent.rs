@@ -1,0 +1,105 @@
+//! `meridian agent`: the daemon of one machine in a region.
+//!
+//! ```text
+//! configuration -> log, metrics -> data directory locked, all ports open      Agent::build
+//!   -> HTTP and peer port served -> part of a cluster -> node -> client port  Agent::run
+//! ```
+//!
+//! This is where the rooms are put together; each is documented in its own crate.
+
+mod admission;
+mod compose;
+mod peer_port;
+mod readiness;
+mod registration;
+pub mod shutdown;
+mod units;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::client::report_failure;
+use crate::config::flags::Flags;
+use crate::config::values::Values;
+use crate::config::{self, AgentConfig, ConfigError, render};
+use crate::telemetry::{logs, metrics};
+use compose::{Agent, AgentError};
+
+/// The folder of a data directory in which the units leave their files.
+pub const RUN_DIRECTORY: &str = "run";
+/// The environment variable that names the configuration file.
+pub const CONFIG_VARIABLE: &str = "MERIDIAN_CONFIG";
+/// The exit code of a configuration that is refused.
+const MISCONFIGURED: u8 = 2;
+
+/// What `meridian agent` is told.
+#[derive(Debug, Clone, Args)]
+pub struct AgentArgs {
+    /// The configuration file; deploy/agent.example.toml shows every key [default: none]
+    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
+    config: Option<PathBuf>,
+
+    /// Check the configuration, print what is in effect and where it comes from, and exit
+    #[arg(long)]
+    check_config: bool,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Runs the agent until it is told to stop, and returns the code to exit with.
+pub fn run(args: AgentArgs) -> ExitCode {
+    let (values, config) = match configure(&args) {
+        Ok(configured) => configured,
+        Err(error) => {
+            report_failure(&error.to_string(), &error.next_step());
+            return ExitCode::from(MISCONFIGURED);
+        }
+    };
+    if args.check_config {
+        anstream::print!("{}", render::in_effect(&values));
+        return ExitCode::SUCCESS;
+    }
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report_failure(&with_causes(&error), error.next_step());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn configure(args: &AgentArgs) -> Result<(Values, AgentConfig), ConfigError> {
+    let values = config::layers(args.flags.0.clone(), args.config.as_deref())?;
+    let config = AgentConfig::resolve(&values)?;
+    Ok((values, config))
+}
+
+fn serve(config: AgentConfig) -> Result<(), AgentError> {
+    logs::start(config.log_format, &config.log_level)?;
+    let metrics = metrics::start()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(AgentError::Runtime)?;
+    let served = runtime.block_on(async {
+        let told = shutdown::listen().map_err(AgentError::Runtime)?;
+        told.exit_when_told_twice();
+        Agent::build(config, metrics).await?.run(told.once).await
+    });
+    // A name that is still being looked up must not keep the process.
+    runtime.shutdown_background();
+    served
+}
+
+/// The error with its causes, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

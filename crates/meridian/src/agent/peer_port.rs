@@ -1,0 +1,97 @@
+//! The port between agents. It is served from the beginning, because agents meet there before they
+//! have a cluster; calls between members are answered once there is a node.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use meridian_api::accept::{Limits, incoming};
+use meridian_replication::peer::meeting::Lobby;
+use meridian_replication::peer::server::CheckedPeerService;
+use tokio::net::TcpListener;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+use tonic::server::NamedService;
+use tonic::transport::Server;
+use tower::Service;
+
+/// How often a silent connection is asked whether it is alive, and how long it has to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// Calls that one connection has open at once: forwarded commands and reads among them.
+const STREAMS_PER_CONNECTION: u32 = 4_096;
+/// Bytes that a call, and all calls of a connection, may have under way: a snapshot is to fill a link
+/// of 300 ms round trip time.
+const WINDOW_BYTES: (u32, u32) = (1 << 20, 4 << 20);
+
+/// A service that exists later than its port. Cheap to clone; every clone is the same.
+#[derive(Clone)]
+pub struct Late<S>(Arc<OnceLock<S>>);
+
+impl<S> Default for Late<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S> Late<S> {
+    /// From now on, calls are answered. Only the first service counts.
+    pub fn fill(&self, service: S) {
+        // A second one would be the same node's: an agent has one.
+        let _ = self.0.set(service);
+    }
+}
+
+impl<S: NamedService> NamedService for Late<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, B> Service<Request<Body>> for Late<S>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match self.0.get() {
+            // The services that tonic generates are always ready.
+            Some(service) => {
+                let answer = service.clone().call(request);
+                Box::pin(async { Ok(answer.await?.map(Body::new)) })
+            }
+            None => {
+                let status = Status::unavailable("this agent is not a member of a cluster yet");
+                Box::pin(ready(Ok(status.into_http())))
+            }
+        }
+    }
+}
+
+/// Serves the port until aborted: the streams between members end with their nodes, not before.
+pub async fn serve(listener: TcpListener, lobby: Lobby, peer: Late<CheckedPeerService>) {
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .initial_stream_window_size(WINDOW_BYTES.0)
+        .initial_connection_window_size(WINDOW_BYTES.1)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .add_service(lobby.service())
+        .add_service(peer)
+        .serve_with_incoming(incoming(listener, Limits::default()));
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the port between agents is not served any more");
+    }
+}

@@ -1,0 +1,62 @@
+//! The units of this machine: the built-in driver, and the reconciler that keeps them as the log says.
+
+use std::sync::Arc;
+
+use meridian_agent::driver::{self, Builtin, BuiltinConfig, Program};
+use meridian_agent::generation::{self, RaiseError};
+use meridian_agent::{Ended, Reconciler, ReconcilerConfig, reconcile};
+use meridian_domain::ClusterId;
+use meridian_replication::node::Ports;
+use tokio_util::sync::CancellationToken;
+
+use super::RUN_DIRECTORY;
+use crate::config::AgentConfig;
+
+/// Why the units of this machine are kept no more. They go on as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitsError {
+    /// This life of the agent has no number.
+    #[error(transparent)]
+    Generation(#[from] RaiseError),
+    /// The units of earlier lives cannot be found.
+    #[error(transparent)]
+    Driver(#[from] driver::OpenError),
+    /// What is wanted cannot be read.
+    #[error(transparent)]
+    Build(#[from] reconcile::BuildError),
+    /// What is wanted cannot be written down.
+    #[error(transparent)]
+    Run(#[from] reconcile::RunError),
+}
+
+/// Takes the units of the agent's earlier lives over, and keeps them as the log says until
+/// `shutdown`, or until the cluster has removed the agent.
+///
+/// # Errors
+/// If something on the disk cannot be used.
+pub async fn keep(
+    config: &AgentConfig,
+    cluster: ClusterId,
+    ports: Ports,
+    shutdown: CancellationToken,
+) -> Result<(), UnitsError> {
+    let generation = generation::raise(&config.data_dir)?;
+    let driver = Builtin::open(BuiltinConfig {
+        cluster,
+        agent: config.name.clone(),
+        generation,
+        directory: config.data_dir.join(RUN_DIRECTORY),
+        gateway: config.gateway_listen,
+        program: Program::default(),
+        drain_limit: BuiltinConfig::DRAIN_LIMIT,
+    });
+    let driver = Arc::new(driver.await?);
+    let directory = config.data_dir.clone();
+    let agent = config.name.clone();
+    let told = ReconcilerConfig { agent, directory, generation };
+    let reconciler = Reconciler::build(told, ports.propose, ports.read, driver)?;
+    if reconciler.run(shutdown).await? == Ended::Removed {
+        tracing::info!("this agent was removed from its cluster, and its units have ended");
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! What can be typed: the commands and their flags, as `clap` definitions.
+//!
+//! Nothing here talks to a cluster; [`crate::client`] does what the commands say.
+
+mod arguments;
+mod cluster;
+mod duration;
+mod edit;
+mod events;
+mod global;
+mod region;
+pub mod scope;
+mod service;
+mod usage;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::agent::AgentArgs;
+use crate::dev::DevArgs;
+
+pub use cluster::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
+pub use edit::RegionEdit;
+pub use events::EventsArgs;
+pub use global::{Format, GlobalArgs};
+pub use region::{AddArgs, DefineArgs, RegionCommand, ScaleArgs};
+pub use service::{CreateArgs, ServiceCommand, UpdateArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  meridian dev                                         start a cluster on this machine
+  meridian region add eastus --units 2 --wait          serve from one more region
+  meridian region set westeurope=3 eastus=2 -southeastasia   several edits, one save
+  meridian region list                                 what is wanted, and what is there
+  meridian events --follow                             what happens, as it happens
+
+Exit codes:
+  0  done
+  1  refused by a rule
+  2  wrong usage
+  3  conflict with an expected revision
+  4  nobody reachable or no majority, and certainly nothing proposed
+  5  outcome unknown: the message has the command that asks again";
+
+/// Keeps API gateways at the declared capacity in many regions.
+#[derive(Debug, Parser)]
+#[command(name = "meridian", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Flags that stand before or after the command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command of the binary.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What people and scripts ask of a cluster.
+    #[command(flatten)]
+    Client(ClientCommand),
+    /// Run the agent of this machine, or drain one
+    #[command(args_conflicts_with_subcommands = true)]
+    Agent(AgentInvocation),
+    /// Run a whole cluster on this machine, to try things out
+    Dev(DevArgs),
+    /// Units
+    #[command(subcommand)]
+    Unit(UnitCommand),
+}
+
+/// `meridian agent`: the daemon, unless a subcommand says otherwise.
+#[derive(Debug, Clone, Args)]
+pub struct AgentInvocation {
+    /// What to do with an agent of the cluster.
+    #[command(subcommand)]
+    pub command: Option<AgentCommand>,
+    /// What the daemon is told.
+    #[command(flatten)]
+    pub daemon: AgentArgs,
+}
+
+/// What can be done with agents.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AgentCommand {
+    /// Move an agent's units to others and give it no new ones, or end that
+    Drain(DrainArgs),
+}
+
+/// What can be done with units.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UnitCommand {
+    /// List the units of one service or of all
+    List,
+}
+
+/// What people and scripts ask of a cluster, through any of its agents.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ClientCommand {
+    /// Services: create, list, show, update, delete
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Regions: the catalogue, and the regions of a service
+    #[command(subcommand)]
+    Region(RegionCommand),
+    /// Show what happened, and with --follow what happens
+    Events(EventsArgs),
+    /// Show how far every agent is, and what an operator should know
+    Status,
+    /// The cluster: members, leadership, snapshots, limits, history
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// `meridian unit list`; the word `unit` is shared with the gateway process, so the root of the
+    /// command line names it.
+    #[command(skip)]
+    UnitList,
+    /// `meridian agent drain`; the word `agent` is shared with the daemon, so the root of the
+    /// command line names it.
+    #[command(skip)]
+    AgentDrain(DrainArgs),
+}
+
+impl Cli {
+    /// Reads the arguments of the process, the program's name first.
+    ///
+    /// # Errors
+    /// The code to exit with, once help, the version or a fault of usage was printed.
+    pub fn from_arguments(raw: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
+        let marked = arguments::mark_removals(&Self::command(), raw);
+        Self::try_parse_from(marked).map_err(|error| usage::report(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_and_command_has_help() {
+        fn visit(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                assert!(argument.get_help().is_some(), "{}: {id}", command.get_name());
+            }
+            for inner in command.get_subcommands() {
+                assert!(inner.get_about().is_some(), "{}", inner.get_name());
+                visit(inner);
+            }
+        }
+        visit(&Cli::command());
+    }
+}

@@ -1,0 +1,71 @@
+//! The edits of `region set`: `westeurope=3` adds or scales a region, `-southeastasia` removes one.
+
+use std::str::FromStr;
+
+/// What stands in for the hyphen of a removal while `clap` reads the arguments: the typographic
+/// minus sign, which reads the same in its messages. See [`super::arguments`].
+pub(super) const MINUS: char = '\u{2212}';
+
+/// One edit of `region set`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegionEdit {
+    /// Add the region with this many units, or scale it to them.
+    Set {
+        /// The region, as it was typed.
+        region: String,
+        /// The units wanted there.
+        units: u32,
+    },
+    /// Remove the region.
+    Remove {
+        /// The region, as it was typed.
+        region: String,
+    },
+}
+
+/// The text is not an edit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("use REGION=UNITS to add or scale a region and -REGION to remove one")]
+pub struct NotAnEdit;
+
+impl FromStr for RegionEdit {
+    type Err = NotAnEdit;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEdit> {
+        let removed = text.strip_prefix(['-', MINUS]);
+        match (removed, text.rsplit_once('=')) {
+            (Some(region), None) if !region.trim().is_empty() => {
+                Ok(Self::Remove { region: region.to_owned() })
+            }
+            (None, Some((region, units))) if !region.trim().is_empty() => {
+                let units = units.parse().map_err(|_| NotAnEdit)?;
+                Ok(Self::Set { region: region.to_owned(), units })
+            }
+            _ => Err(NotAnEdit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_sets_or_removes_a_region() {
+        let set = |region: &str, units| RegionEdit::Set { region: region.to_owned(), units };
+        let remove = |region: &str| RegionEdit::Remove { region: region.to_owned() };
+        for (text, edit) in [
+            ("westeurope=3", set("westeurope", 3)),
+            ("West Europe=3", set("West Europe", 3)),
+            ("eastus=0", set("eastus", 0)),
+            ("-southeastasia", remove("southeastasia")),
+            ("\u{2212}southeastasia", remove("southeastasia")),
+            ("-South East Asia", remove("South East Asia")),
+        ] {
+            assert_eq!(text.parse(), Ok(edit), "{text}");
+        }
+        for bad in ["", "-", "=", "eastus", "eastus=", "=3", "eastus=x", "eastus=-1", "-eastus=3"] {
+            assert_eq!(bad.parse::<RegionEdit>(), Err(NotAnEdit), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Who asks, as far as the environment says: `user@host`.
+
+use std::env;
+
+use meridian_domain::limits::ACTOR_CHARS;
+
+/// The person or script at the keyboard. It is a hint for readers of the event log, not proof.
+pub fn actor() -> String {
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|variable| env::var(variable).ok().filter(|user| !user.is_empty()))
+        .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{user}@{host}").chars().filter(|c| !c.is_control()).take(ACTOR_CHARS).collect()
+}

@@ -1,0 +1,146 @@
+//! What a gRPC status says about the call that it answers.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
+use tonic_types::StatusExt;
+
+/// The domain of the details that Meridian itself attaches.
+const DOMAIN: &str = "meridian";
+
+/// What a status says about the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// An agent decided, with no. Asking again gives the same.
+    Answer,
+    /// An agent cannot take the call now; certainly nothing was proposed.
+    NotTaken {
+        /// When it thinks that it may.
+        retry_after: Option<Duration>,
+    },
+    /// The call never left this process.
+    NotSent,
+    /// It may have happened, or may yet.
+    Unknown,
+}
+
+/// What `status` says. What is not certain is unknown.
+pub fn meaning(status: &Status) -> Meaning {
+    // A status with a source was made on this side, out of what the connection did.
+    if let Some(source) = status.source() {
+        return match causes(source).any(|error| error.is::<ConnectError>()) {
+            true => Meaning::NotSent,
+            false => Meaning::Unknown,
+        };
+    }
+    match status.code() {
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::Unimplemented => Meaning::Answer,
+        // A proxy says these, too, and may have passed the call on. Only an agent knows.
+        Code::Unavailable | Code::ResourceExhausted if reason(status).is_some() => {
+            let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+            Meaning::NotTaken { retry_after }
+        }
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Unavailable
+        | Code::ResourceExhausted
+        | Code::Internal
+        | Code::DataLoss => Meaning::Unknown,
+    }
+}
+
+/// The reason that Meridian gives for programs, such as `REFUSED`.
+pub fn reason(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info()?;
+    (info.domain == DOMAIN).then_some(info.reason)
+}
+
+/// A value that Meridian attaches for programs, such as `oldest`.
+pub fn metadata(status: &Status, key: &str) -> Option<String> {
+    let info = status.get_details_error_info()?;
+    info.metadata.get(key).cloned()
+}
+
+/// The innermost cause of an error: the outer ones of a connection say only that there was one.
+pub fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let innermost = causes(error).last().unwrap_or(error);
+    match innermost.downcast_ref::<std::io::Error>() {
+        Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "connection refused".to_owned()
+        }
+        _ => innermost.to_string(),
+    }
+}
+
+/// How the answer to a call was lost.
+pub fn loss(status: &Status) -> String {
+    let Some(source) = status.source() else {
+        return status.message().to_owned();
+    };
+    if causes(source).any(|error| error.is::<TimeoutExpired>()) {
+        return "no answer in time".to_owned();
+    }
+    format!("the connection was lost: {}", root_cause(source))
+}
+
+/// An error and what caused it, outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn by_an_agent(code: Code) -> Status {
+        let details = ErrorDetails::with_error_info("NO_LEADER", DOMAIN, HashMap::new());
+        Status::with_error_details(code, "no leader", details)
+    }
+
+    #[test]
+    fn only_an_agent_can_say_that_nothing_was_proposed() {
+        let not_taken = Meaning::NotTaken { retry_after: None };
+        assert_eq!(meaning(&by_an_agent(Code::Unavailable)), not_taken);
+        assert_eq!(meaning(&by_an_agent(Code::ResourceExhausted)), not_taken);
+        assert_eq!(meaning(&Status::unavailable("upstream reset")), Meaning::Unknown);
+    }
+
+    #[test]
+    fn a_lost_or_late_answer_is_unknown() {
+        for code in [Code::DeadlineExceeded, Code::Cancelled, Code::Unknown, Code::Internal] {
+            assert_eq!(meaning(&by_an_agent(code)), Meaning::Unknown, "{code:?}");
+        }
+        let mut lost = Status::unavailable("transport error");
+        lost.set_source(Arc::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+        assert_eq!(meaning(&lost), Meaning::Unknown);
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer() {
+        for code in [
+            Code::InvalidArgument,
+            Code::FailedPrecondition,
+            Code::NotFound,
+            Code::AlreadyExists,
+            Code::Aborted,
+        ] {
+            assert_eq!(meaning(&by_an_agent(code)), Meaning::Answer, "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `meridian service`, and which service a command is about.
+
+use meridian_proto::v1;
+use meridian_proto::v1::edit::Edit as EditKind;
+use meridian_proto::v1::services_client::ServicesClient;
+
+use crate::cli::{CreateArgs, ServiceCommand, UpdateArgs};
+
+use super::change::change;
+use super::confirm::confirm;
+use super::failure::Failure;
+use super::output::table;
+use super::session::{LARGEST_ANSWER_BYTES, Session};
+use super::view::{LocationView, ServiceDetailView, ServiceView};
+use super::wait::Goal;
+
+/// Runs a `meridian service` command.
+///
+/// # Errors
+/// As its parts.
+pub async fn run(session: &Session, command: ServiceCommand) -> Result<(), Failure> {
+    match command {
+        ServiceCommand::Create(args) => create(session, args).await,
+        ServiceCommand::List => session.output.list(&list(session).await?),
+        ServiceCommand::Show { name } => show(session, &name).await,
+        ServiceCommand::Update(args) => update(session, args).await,
+        ServiceCommand::Delete { name } => delete(session, name).await,
+    }
+}
+
+async fn create(session: &Session, args: CreateArgs) -> Result<(), Failure> {
+    let goal = Goal::ServiceConverged(args.name.clone());
+    let message = |context| v1::CreateServiceRequest {
+        context: Some(context),
+        service: args.name,
+        tier: args.tier,
+        primary: args.primary,
+        port: args.port.map(u32::from),
+    };
+    change(session, Some(goal), message, async |channel, request| {
+        ServicesClient::new(channel).create_service(request).await
+    })
+    .await
+}
+
+async fn list(session: &Session) -> Result<Vec<ServiceView>, Failure> {
+    let request = v1::ListServicesRequest { consistency: session.consistency().into() };
+    let answer = session.read(request, async |channel, request| {
+        let client = ServicesClient::new(channel);
+        client.max_decoding_message_size(LARGEST_ANSWER_BYTES).list_services(request).await
+    });
+    Ok(answer.await?.services.into_iter().map(ServiceView::from).collect())
+}
+
+async fn show(session: &Session, name: &str) -> Result<(), Failure> {
+    let locations = locations(session, name).await?;
+    let services = list(session).await?;
+    let service = services.into_iter().find(|service| service.name == name);
+    // It answered with its regions a moment ago.
+    let service = service.ok_or_else(|| Failure::Refused {
+        cause: format!("the service {name} was deleted just now"),
+        next: "`meridian service list` lists the services".to_owned(),
+    })?;
+    let detail = ServiceDetailView { service, locations };
+    session.output.one(&detail, |detail| {
+        let service = table(std::slice::from_ref(&detail.service));
+        format!("{service}\n{}", table(&detail.locations))
+    })
+}
+
+/// The regions of a service.
+///
+/// # Errors
+/// If there is no such service, or nobody answered.
+pub async fn locations(session: &Session, service: &str) -> Result<Vec<LocationView>, Failure> {
+    let request = v1::ListLocationsRequest {
+        consistency: session.consistency().into(),
+        service: service.to_owned(),
+    };
+    let answer = session.read(request, async |channel, request| {
+        ServicesClient::new(channel).list_locations(request).await
+    });
+    Ok(answer.await?.locations.into_iter().map(LocationView::from).collect())
+}
+
+async fn update(session: &Session, args: UpdateArgs) -> Result<(), Failure> {
+    let tier = args.tier.map(EditKind::Tier);
+    let port = args.port.map(|port| EditKind::Port(port.into()));
+    let primary = args.primary.map(EditKind::Promote);
+    let edits = [tier, port, primary].into_iter().flatten().collect();
+    edit(session, args.name, edits).await
+}
+
+/// Asks for several edits of a service in one save.
+///
+/// # Errors
+/// As [`change`].
+pub async fn edit(session: &Session, service: String, edits: Vec<EditKind>) -> Result<(), Failure> {
+    let goal = Goal::ServiceConverged(service.clone());
+    let message = |context| v1::ChangeServiceRequest {
+        context: Some(context),
+        service,
+        expected_revision: session.global.expect_revision,
+        edits: edits.into_iter().map(|edit| v1::Edit { edit: Some(edit) }).collect(),
+    };
+    change(session, Some(goal), message, async |channel, request| {
+        ServicesClient::new(channel).change_service(request).await
+    })
+    .await
+}
+
+async fn delete(session: &Session, name: String) -> Result<(), Failure> {
+    confirm(session, &format!("delete the service {name} and stop all of its units"))?;
+    let goal = Goal::ServiceGone(name.clone());
+    let message = |context| v1::DeleteServiceRequest {
+        context: Some(context),
+        service: name,
+        expected_revision: session.global.expect_revision,
+    };
+    change(session, Some(goal), message, async |channel, request| {
+        ServicesClient::new(channel).delete_service(request).await
+    })
+    .await
+}
+
+/// The service that the command is about: the one that was named, or the only one that there is.
+///
+/// # Errors
+/// If none was named and there is not exactly one.
+pub async fn about(session: &Session) -> Result<String, Failure> {
+    if let Some(name) = &session.global.service {
+        return Ok(name.clone());
+    }
+    let mut names: Vec<String> =
+        list(session).await?.into_iter().map(|service| service.name).collect();
+    match names.len() {
+        1 => Ok(names.remove(0)),
+        0 => Err(Failure::Usage {
+            cause: "there is no service yet".to_owned(),
+            next: "create one: meridian service create NAME --primary REGION".to_owned(),
+        }),
+        count => Err(Failure::Usage {
+            cause: format!("there are {count} services: {}", names.join(", ")),
+            next: "name one with --service".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,102 @@
+//! What every client command needs: the flags, the endpoints, and where output goes.
+
+use meridian_proto::v1;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::cli::GlobalArgs;
+
+use super::actor;
+use super::call::{Caller, Kind};
+use super::command_line::CommandLine;
+use super::explain::{Asked, explain};
+use super::failure::Failure;
+use super::output::Output;
+
+/// Messages larger than this are refused: a list of every unit of the largest cluster has its place.
+pub const LARGEST_ANSWER_BYTES: usize = 64 << 20;
+
+/// One run of one client command.
+#[derive(Debug)]
+pub struct Session {
+    /// The flags around the command.
+    pub global: GlobalArgs,
+    /// The way to the agents.
+    pub caller: Caller,
+    /// The way to standard output.
+    pub output: Output,
+    /// What was typed.
+    pub command_line: CommandLine,
+}
+
+impl Session {
+    /// Prepares a command; asks nobody yet.
+    ///
+    /// # Errors
+    /// If an endpoint is malformed.
+    pub fn new(global: GlobalArgs) -> Result<Self, Failure> {
+        let given = global.endpoints.iter().filter(|text| !text.trim().is_empty());
+        let endpoints = given.map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+        if endpoints.is_empty() {
+            return Err(Failure::Usage {
+                cause: "no endpoint is given".to_owned(),
+                next: "name one with --endpoint HOST:PORT or in MERIDIAN_ENDPOINTS".to_owned(),
+            });
+        }
+        Ok(Self {
+            caller: Caller::new(endpoints, global.timeout),
+            output: Output::new(global.output),
+            command_line: CommandLine::of_this_process(),
+            global,
+        })
+    }
+
+    /// How fresh reads have to be.
+    pub fn consistency(&self) -> v1::Consistency {
+        if self.global.stale { v1::Consistency::Stale } else { v1::Consistency::Linearizable }
+    }
+
+    /// What a change carries, with a new request id unless one was given. A dry run has none.
+    pub fn context(&self) -> v1::ChangeContext {
+        let request_id = match (self.global.dry_run, self.global.request_id) {
+            (true, _) => String::new(),
+            (false, Some(id)) => id.to_string(),
+            (false, None) => Uuid::now_v7().to_string(),
+        };
+        v1::ChangeContext {
+            request_id,
+            actor: actor(),
+            reason: self.global.reason.clone().unwrap_or_default(),
+            dry_run: self.global.dry_run,
+        }
+    }
+
+    /// Asks for something that changes nothing.
+    ///
+    /// # Errors
+    /// The agent's refusal, or that nobody answered.
+    pub async fn read<M: Clone, R>(
+        &self,
+        message: M,
+        rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        let asked = Asked { kind: Kind::Read, request_id: None, command_line: &self.command_line };
+        let answer = self.caller.call(Kind::Read, message, rpc).await;
+        answer.map_err(|error| explain(error, &asked))
+    }
+
+    /// Asks for something that has no request id, once.
+    ///
+    /// # Errors
+    /// The agent's refusal, that nobody answered, or that the outcome is unknown.
+    pub async fn once<M: Clone, R>(
+        &self,
+        message: M,
+        rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        let asked = Asked { kind: Kind::Once, request_id: None, command_line: &self.command_line };
+        let answer = self.caller.call(Kind::Once, message, rpc).await;
+        answer.map_err(|error| explain(error, &asked))
+    }
+}

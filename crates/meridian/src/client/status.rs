@@ -1,0 +1,37 @@
+//! `meridian status`.
+
+use meridian_proto::v1;
+use meridian_proto::v1::cluster_client::ClusterClient;
+
+use super::failure::Failure;
+use super::output::table;
+use super::session::Session;
+use super::view::StatusView;
+
+/// Prints how far every agent is, and what an operator should know. Warnings are no failure.
+///
+/// # Errors
+/// As [`Session::read`].
+pub async fn show(session: &Session) -> Result<(), Failure> {
+    let answer = session.read(v1::GetStatusRequest {}, async |channel, request| {
+        ClusterClient::new(channel).get_status(request).await
+    });
+    session.output.one(&StatusView::from(answer.await?), text)
+}
+
+fn text(status: &StatusView) -> String {
+    let mut text = format!(
+        "cluster {}, led by {}, answered by {}\n\n{}",
+        status.cluster_id,
+        status.leader.as_deref().unwrap_or("nobody"),
+        status.answered_by,
+        table(&status.agents)
+    );
+    if !status.warnings.is_empty() {
+        text.push('\n');
+    }
+    for warning in &status.warnings {
+        text += &format!("warning: {warning}\n");
+    }
+    text
+}

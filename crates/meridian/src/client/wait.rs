@@ -1,0 +1,181 @@
+//! Waiting until the effect of a change can be seen.
+
+use std::time::Duration;
+
+use meridian_proto::v1;
+use meridian_proto::v1::cluster_client::ClusterClient;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::failure::Failure;
+use super::service;
+use super::session::Session;
+use super::unit;
+use super::view::{LocationView, MemberView, StatusWord, UnitView};
+
+/// The first pause between two looks; each further one is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause between two looks: what a person does not notice.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What is waited for.
+#[derive(Debug)]
+pub enum Goal {
+    /// As many units of this service answer as are wanted, everywhere.
+    ServiceConverged(String),
+    /// No unit of this service is left.
+    ServiceGone(String),
+    /// No unit is left on this agent.
+    AgentEmpty(String),
+    /// This agent is no member.
+    AgentGone(String),
+    /// This agent is a member.
+    AgentJoined(String),
+}
+
+/// Returns once the goal is reached. An agent that cannot answer for a while does not end the wait.
+///
+/// # Errors
+/// If it is not reached within `--wait-timeout`, or cannot be any more.
+pub async fn until(
+    session: &Session,
+    goal: &Goal,
+    request_id: Option<&str>,
+) -> Result<(), Failure> {
+    let limit = session.global.wait_timeout;
+    let mut missing = String::from("nobody has answered yet");
+    let looking = look(session, goal, &mut missing);
+    let cause = tokio::select! {
+        looked = timeout_at(Instant::now() + limit, looking) => match looked {
+            Ok(reached) => return reached,
+            Err(_) => format!("not there yet after {limit:.1?}"),
+        },
+        _ = tokio::signal::ctrl_c() => "interrupted while waiting".to_owned(),
+    };
+    let again = match request_id {
+        Some(id) => session.command_line.with_request_id(id),
+        None => session.command_line.again(),
+    };
+    Err(Failure::NotConverged {
+        cause: format!("the change is done, but {cause}: {missing}"),
+        next: format!("wait on with: {again}"),
+    })
+}
+
+async fn look(session: &Session, goal: &Goal, missing: &mut String) -> Result<(), Failure> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        session.caller.restart_clock();
+        match lacks(session, goal).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(lack)) => *missing = lack,
+            Err(Failure::Unavailable { cause, .. }) => *missing = cause,
+            Err(failure) => return Err(failure),
+        }
+        sleep(pause).await;
+        pause = (pause + pause / 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What the goal still lacks; none if it is reached.
+async fn lacks(session: &Session, goal: &Goal) -> Result<Option<String>, Failure> {
+    match goal {
+        Goal::ServiceConverged(service) => {
+            let locations = service::locations(session, service).await?;
+            Ok(list(locations.iter().filter_map(location_lacks)))
+        }
+        Goal::ServiceGone(service) => units_left(session, service, |_| true).await,
+        Goal::AgentEmpty(agent) => units_left(session, "", |unit| unit.agent == *agent).await,
+        Goal::AgentGone(agent) => {
+            let member = member(session, agent).await?;
+            Ok(member.map(|member| format!("{agent} is still a {}", member.role)))
+        }
+        Goal::AgentJoined(agent) => match member(session, agent).await? {
+            Some(_) => Ok(None),
+            None => Ok(Some(format!("{agent} is not a member"))),
+        },
+    }
+}
+
+fn location_lacks(location: &LocationView) -> Option<String> {
+    let enough = location.ready_units >= location.units;
+    match location.status {
+        StatusWord::Ready => None,
+        StatusWord::Disabled if enough => None,
+        StatusWord::Disabled
+        | StatusWord::Converging
+        | StatusWord::NoAgent
+        | StatusWord::AgentUnreachable
+        | StatusWord::Removing
+        | StatusWord::Unknown => Some(format!(
+            "{} is {} with {} of {} units",
+            location.region,
+            location.status.as_str(),
+            location.ready_units,
+            location.units
+        )),
+    }
+}
+
+async fn units_left(
+    session: &Session,
+    service: &str,
+    counts: impl Fn(&UnitView) -> bool,
+) -> Result<Option<String>, Failure> {
+    match unit::units(session, service).await {
+        Ok(units) => {
+            let left = units.into_iter().filter(counts);
+            Ok(list(left.map(|unit| format!("{} is {}", unit.unit, unit.state))))
+        }
+        // A service of which nothing is left is not known any more.
+        Err(Failure::Refused { .. }) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The member that is this agent.
+///
+/// # Errors
+/// If nobody answered.
+pub async fn member(session: &Session, agent: &str) -> Result<Option<MemberView>, Failure> {
+    let answer = session.read(v1::ListMembersRequest {}, async |channel, request| {
+        ClusterClient::new(channel).list_members(request).await
+    });
+    let mut members = answer.await?.members.into_iter();
+    Ok(members.find(|member| member.agent == agent).map(MemberView::from))
+}
+
+fn list(lacks: impl Iterator<Item = String>) -> Option<String> {
+    let lacks: Vec<String> = lacks.collect();
+    (!lacks.is_empty()).then(|| lacks.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(status: StatusWord, ready_units: u32) -> LocationView {
+        LocationView {
+            region: "eastus".to_owned(),
+            display_name: "East US".to_owned(),
+            primary: false,
+            units: 2,
+            ready_units,
+            zones: vec![],
+            gateway_enabled: true,
+            status,
+            gateway_url: None,
+        }
+    }
+
+    #[test]
+    fn a_disabled_region_has_converged_once_its_units_are_ready() {
+        assert_eq!(location_lacks(&location(StatusWord::Ready, 2)), None);
+        assert_eq!(location_lacks(&location(StatusWord::Disabled, 2)), None);
+        assert!(location_lacks(&location(StatusWord::Disabled, 1)).is_some());
+        assert_eq!(
+            location_lacks(&location(StatusWord::NoAgent, 0)).as_deref(),
+            Some("eastus is noAgent with 0 of 2 units")
+        );
+        assert!(location_lacks(&location(StatusWord::Removing, 2)).is_some());
+    }
+}

@@ -1,0 +1,86 @@
+//! Reading a configuration file: TOML, one key a line, no sections.
+
+use std::path::Path;
+
+use meridian_domain::nearest::nearest;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::ConfigError;
+use super::key::{KEYS, Key, Kind, find};
+use super::values::{Origin, Values};
+
+/// Reads the file at `path`.
+///
+/// # Errors
+/// If it cannot be read, is not TOML, or has an unknown key or a value of the wrong kind. Whether
+/// the value makes sense is found out once all layers are known.
+pub fn read(path: &Path) -> Result<Values, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
+    parse(path, &text)
+}
+
+/// Understands the text of the file at `path`.
+///
+/// # Errors
+/// Like [`read`].
+pub fn parse(path: &Path, text: &str) -> Result<Values, ConfigError> {
+    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+        path: path.to_path_buf(),
+        line: line(error.span().map_or(0, |span| span.start)),
+        cause: error.message().trim().replace('\n', ", "),
+    })?;
+    let mut values = Values::default();
+    let mut entries: Vec<_> = table.get_ref().iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    for (name, value) in entries {
+        let origin = Origin::File { path: path.to_path_buf(), line: line(name.span().start) };
+        let key = find(name.get_ref()).ok_or_else(|| unknown(name.get_ref(), &origin))?;
+        let texts = texts(key, value).ok_or_else(|| ConfigError::WrongKind {
+            origin: origin.clone(),
+            key: key.name,
+            wanted: wanted(key.kind),
+        })?;
+        values.set(key, relative_to(path, key, texts), origin);
+    }
+    Ok(values)
+}
+
+fn unknown(name: &str, origin: &Origin) -> ConfigError {
+    let known = KEYS.iter().map(|key| key.name);
+    let nearest = nearest(&name.to_lowercase().replace('-', "_"), known).into_iter().next();
+    ConfigError::UnknownKey { origin: origin.clone(), key: name.to_owned(), nearest }
+}
+
+/// The value as a flag would give it, if it is of the key's kind.
+fn texts(key: &Key, value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
+    match (key.kind, value.get_ref()) {
+        (Kind::Text, DeValue::String(text)) => Some(vec![text.to_string()]),
+        (Kind::Number(_), DeValue::Integer(number)) => Some(vec![number.to_string()]),
+        (Kind::Switch, DeValue::Boolean(on)) => Some(vec![on.to_string()]),
+        (Kind::List, DeValue::Array(items)) => {
+            items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+        }
+        _ => None,
+    }
+}
+
+fn wanted(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "a text in quotes",
+        Kind::Number(_) => "a whole number without quotes",
+        Kind::Switch => "true or false, without quotes",
+        Kind::List => "a list of texts, such as [\"10.1.0.4:7400\"]",
+    }
+}
+
+/// A path in a file is meant from where the file is, wherever the agent is started.
+fn relative_to(file: &Path, key: &Key, texts: Vec<String>) -> Vec<String> {
+    let (true, Some(directory)) = (key.name == "data_dir", file.parent()) else {
+        return texts;
+    };
+    let from_there = |text: String| directory.join(text).to_string_lossy().into_owned();
+    texts.into_iter().map(from_there).collect()
+}

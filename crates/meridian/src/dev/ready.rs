@@ -1,0 +1,147 @@
+//! Waiting for the agents of a new or restarted cluster, and giving it its first service.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use meridian_domain::agent::Address;
+use meridian_domain::{AgentName, RegionName};
+use meridian_proto::v1::services_client::ServicesClient;
+use meridian_proto::v1::{ChangeContext, CreateServiceRequest, ListServicesRequest};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
+use uuid::Uuid;
+
+use crate::client::actor;
+
+/// The first service of a new cluster.
+const SERVICE: &str = "contoso";
+/// Its tier: the one that may have several regions.
+const TIER: &str = "premium";
+/// For one question to one agent.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two rounds.
+const PAUSE: Duration = Duration::from_millis(100);
+/// For the first agent to be ready: elections and the replay of a long log are in it.
+const FIRST: Duration = Duration::from_secs(60);
+/// For the others, once one is: whoever is not ready by then has a problem of its own.
+const OTHERS: Duration = Duration::from_secs(15);
+
+/// What a cluster holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Its newest revision.
+    pub revision: u64,
+    /// How many services it has.
+    pub services: usize,
+}
+
+/// A cluster that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// What it held when it became ready.
+    pub contents: Contents,
+    /// The agents that are not ready yet.
+    pub missing: Vec<AgentName>,
+}
+
+/// Returns once all agents answer with what is acknowledged, or as many as will. Cancel-safe.
+///
+/// # Errors
+/// What each said last, if none does in time.
+pub async fn wait(agents: &[(AgentName, Address)]) -> Result<Ready, Vec<(AgentName, String)>> {
+    let mut deadline = Instant::now() + FIRST;
+    let mut waiting: BTreeSet<_> = agents.iter().map(|(name, _)| name.clone()).collect();
+    let mut first = None;
+    loop {
+        let mut words = Vec::new();
+        for (name, address) in agents.iter().filter(|(name, _)| waiting.contains(name)) {
+            words.push(match ask(address).await {
+                Ok(contents) => (name.clone(), Ok(contents)),
+                Err(word) => (name.clone(), Err(word)),
+            });
+        }
+        let mut complaints = Vec::new();
+        for (name, word) in words {
+            match word {
+                Ok(contents) => {
+                    waiting.remove(&name);
+                    if first.is_none() {
+                        first = Some(contents);
+                        deadline = Instant::now() + OTHERS;
+                    }
+                }
+                Err(word) => complaints.push((name, word)),
+            }
+        }
+        match first {
+            Some(contents) if waiting.is_empty() || Instant::now() >= deadline => {
+                return Ok(Ready { contents, missing: waiting.into_iter().collect() });
+            }
+            None if Instant::now() >= deadline => return Err(complaints),
+            Some(_) | None => sleep(PAUSE).await,
+        }
+    }
+}
+
+/// What an agent answers to a question that needs a majority.
+async fn ask(address: &Address) -> Result<Contents, String> {
+    let asked = async {
+        let mut client = connect(address).await?;
+        let mut request = Request::new(ListServicesRequest::default());
+        request.set_timeout(PATIENCE);
+        let answer = client.list_services(request).await;
+        let answer = answer.map_err(|status| status.message().to_owned())?.into_inner();
+        match answer.read_point.map_or(0, |point| point.revision) {
+            0 => Err("its cluster is not founded yet".to_owned()),
+            revision => Ok(Contents { revision, services: answer.services.len() }),
+        }
+    };
+    timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
+}
+
+/// Creates the first service, like any client: at one agent after another, under one request id.
+///
+/// # Errors
+/// What the last agent said.
+pub async fn create_service(
+    agents: &[(AgentName, Address)],
+    primary: &RegionName,
+) -> Result<(), String> {
+    let message = CreateServiceRequest {
+        context: Some(ChangeContext {
+            request_id: Uuid::now_v7().to_string(),
+            actor: actor(),
+            reason: String::new(),
+            dry_run: false,
+        }),
+        service: SERVICE.to_owned(),
+        tier: TIER.to_owned(),
+        primary: primary.to_string(),
+        port: None,
+    };
+    let mut said = String::new();
+    for (name, address) in agents {
+        let asked = async {
+            let mut request = Request::new(message.clone());
+            request.set_timeout(PATIENCE);
+            match connect(address).await?.create_service(request).await {
+                Ok(_) => Ok(()),
+                Err(status) if status.code() == Code::AlreadyExists => Ok(()),
+                Err(status) => Err(status.message().to_owned()),
+            }
+        };
+        match asked.await {
+            Ok(()) => return Ok(()),
+            Err(word) => said = format!("{name}: {word}"),
+        }
+    }
+    Err(said)
+}
+
+async fn connect(address: &Address) -> Result<ServicesClient<Channel>, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"));
+    let endpoint = endpoint.map_err(|error| error.to_string())?.connect_timeout(PATIENCE);
+    let channel = endpoint.connect().await.map_err(|_| "it cannot be reached".to_owned())?;
+    Ok(ServicesClient::new(channel))
+}

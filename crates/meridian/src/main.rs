@@ -1,0 +1,38 @@
+//! Meridian: one binary that is the agent, the gateway unit and the command line.
+//!
+//! Start with [`cli`] for what can be typed, [`client`] for what the client commands do, [`agent`]
+//! for the daemon, and [`dev`] for a cluster on one machine.
+
+mod agent;
+mod cli;
+mod client;
+mod config;
+mod dev;
+mod listen;
+mod telemetry;
+mod unit;
+
+use std::process::ExitCode;
+
+use cli::{AgentCommand, Cli, Command, UnitCommand};
+
+fn main() -> ExitCode {
+    if let Some(config) = unit::requested() {
+        return unit::run(config);
+    }
+    let Cli { global, command } = match Cli::from_arguments(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match command {
+        Command::Client(command) => client::run(global, command),
+        Command::Agent(invocation) => match invocation.command {
+            None => agent::run(invocation.daemon),
+            Some(AgentCommand::Drain(args)) => {
+                client::run(global, client::Command::AgentDrain(args))
+            }
+        },
+        Command::Dev(args) => dev::run(args),
+        Command::Unit(UnitCommand::List) => client::run(global, client::Command::UnitList),
+    }
+}

@@ -1,0 +1,58 @@
+//! Running the binary.
+
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// The binary, to be run against these endpoints and no others.
+pub fn meridian(endpoints: &[String], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meridian"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("USER", "ada")
+        .env("MERIDIAN_ENDPOINTS", endpoints.join(","))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs the binary to its end.
+pub async fn run(endpoints: &[String], arguments: &[&str]) -> Run {
+    let output = meridian(endpoints, arguments).output().await.expect("the binary starts");
+    Run::from(output)
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("is text");
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Run {
+    /// Standard output as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks the exit code, and that a failure is one line of cause and one of next step.
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        if code != 0 {
+            let lines: Vec<&str> = self.err.lines().collect();
+            let [.., cause, next] = lines[..] else { panic!("{self:?}") };
+            assert!(cause.starts_with("error: ") && next.starts_with("next: "), "{self:?}");
+        }
+        self
+    }
+}
