@@ -24,7 +24,7 @@ use tracing_subscriber::filter::ParseError;
 use super::admission::{AdmissionError, Membership, become_member, gather};
 use super::peer_port::{self, Late};
 use super::readiness;
-use super::registration::{JoinError, register};
+use super::registration::{JoinError, check_cluster, register};
 use super::units::{self, UnitsError};
 use crate::config::{AgentConfig, Start};
 use crate::listen::{self, ListenError};
@@ -282,12 +282,16 @@ impl Member {
     }
 
     /// Has this agent registered, if it never was: a node that was registered has heard of it from
-    /// the log. Returns only if it is refused.
+    /// the log, and only makes sure that its cluster is the one that it is told to join. Returns only
+    /// if it is refused.
     async fn register(&self, read: Arc<dyn Read>) -> Result<(), JoinError> {
         let unheard_of = read.state().header.cluster.is_none();
         let endpoints = &self.membership.endpoints;
-        if unheard_of && !endpoints.is_empty() {
-            register(endpoints, &self.description, self.membership.cluster).await?;
+        let cluster = self.membership.cluster;
+        if !endpoints.is_empty() && unheard_of {
+            register(endpoints, &self.description, cluster).await?;
+        } else {
+            check_cluster(endpoints, cluster).await?;
         }
         std::future::pending().await
     }

@@ -34,6 +34,40 @@ pub enum JoinError {
         /// Who was asked.
         endpoint: Address,
     },
+    /// The agent has the data directory of another cluster.
+    #[error("the data directory belongs to cluster {own}, and {endpoint} to cluster {theirs}")]
+    OtherCluster {
+        /// The cluster that the data directory belongs to.
+        own: ClusterId,
+        /// Who was asked.
+        endpoint: Address,
+        /// The cluster that it is of.
+        theirs: ClusterId,
+    },
+}
+
+/// Asks each of the agents at `endpoints` once which cluster it is of, for an agent that belongs to
+/// `own` already. One that does not answer says nothing: a start waits for nobody. Cancel-safe.
+///
+/// # Errors
+/// If some answer, and none of them is of `own`.
+pub async fn check_cluster(endpoints: &[Address], own: ClusterId) -> Result<(), JoinError> {
+    let mut other = Ok(());
+    for endpoint in endpoints {
+        let asking = async {
+            let mut client = ClusterClient::new(connect(endpoint).await.ok()?);
+            let answer = client.get_status(request(GetStatusRequest {})).await.ok()?;
+            answer.into_inner().cluster_id.parse().map(ClusterId).ok()
+        };
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(Some(theirs)) if theirs == own => return Ok(()),
+            Ok(Some(theirs)) => {
+                other = Err(JoinError::OtherCluster { own, endpoint: endpoint.clone(), theirs });
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+    other
 }
 
 /// Asks the agents at `endpoints`, until one answers, which cluster they are of. Cancel-safe.

@@ -172,8 +172,9 @@ pub const KEYS: [Key; 22] = [
     list(
         "join",
         "10.1.0.4:7400, 10.2.0.4:7400",
-        "Client addresses of agents through which this one joins their cluster. Without meaning once \
-         the data directory belongs to a cluster. Default: none; the agent waits to be invited.",
+        "Client addresses of agents through which this one joins their cluster. Once the data \
+         directory belongs to a cluster, it has to be theirs. Default: none; the agent waits to be \
+         invited.",
     ),
     number(
         "snapshot_after_entries",
