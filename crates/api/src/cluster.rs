@@ -1,6 +1,7 @@
 //! The cluster and its agents.
 
 mod status;
+mod survey;
 mod warnings;
 
 use std::time::Duration;

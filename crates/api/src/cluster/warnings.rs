@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use meridian_domain::{AgentName, NodeId, State};
 
 use super::agent_of;
-use super::status::Survey;
+use super::survey::Survey;
 use crate::services;
 
 /// Voters from which on the loss of any one is survived.
