@@ -11,8 +11,9 @@ use crate::id::{Revision, Zones};
 use crate::limits;
 use crate::name::{RegionName, ServiceName};
 use crate::nearest::nearest;
-use crate::service::{Location, Service, Tier};
+use crate::service::{Location, Service};
 use crate::state::State;
+use crate::tier::Tier;
 
 pub(super) fn create(
     decision: &mut Decision<'_>,
