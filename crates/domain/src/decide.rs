@@ -8,6 +8,7 @@ mod agent;
 mod cluster;
 mod edits;
 mod placing;
+mod port;
 mod report;
 mod service;
 
