@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::agent::unknown_region;
-use super::{Decision, port};
+use super::decision::Decision;
+use super::port;
 use crate::command::Edit;
 use crate::fault::Fault;
 use crate::id::Zones;

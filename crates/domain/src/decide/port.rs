@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Decision;
+use super::decision::Decision;
 use crate::fault::Fault;
 use crate::limits;
 use crate::name::ServiceName;

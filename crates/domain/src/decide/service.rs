@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::agent::unknown_region;
-use super::{Decision, edits, placing, port};
+use super::decision::Decision;
+use super::{edits, placing, port};
 use crate::command::Edit;
 use crate::event::Event;
 use crate::fault::Fault;
