@@ -20,6 +20,7 @@ mod conflict;
 mod endpoint;
 mod explain;
 mod failure;
+mod lookup;
 mod output;
 mod refusal;
 mod region;
