@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use meridian_gateway::{ArgumentError, UnitConfig};
 
 use crate::client::report_failure;
-use crate::config::LogFormat;
-use crate::telemetry::logs;
+use crate::telemetry::logs::{self, LogFormat};
 
 /// What a unit logs. Its agent keeps the file.
 const LOG_LEVEL: &str = "info";
