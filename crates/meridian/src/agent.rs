@@ -20,10 +20,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::client::report_failure;
 use crate::config::flags::Flags;
 use crate::config::values::Values;
 use crate::config::{self, AgentConfig, ConfigError, render};
+use crate::exit;
 use crate::telemetry::{logs, metrics};
 use compose::{Agent, AgentError};
 
@@ -31,8 +31,6 @@ use compose::{Agent, AgentError};
 pub const RUN_DIRECTORY: &str = "run";
 /// The environment variable that names the configuration file.
 pub const CONFIG_VARIABLE: &str = "MERIDIAN_CONFIG";
-/// The exit code of a configuration that is refused.
-const MISCONFIGURED: u8 = 2;
 
 /// What `meridian agent` is told.
 #[derive(Debug, Clone, Args)]
@@ -54,8 +52,8 @@ pub fn run(args: AgentArgs) -> ExitCode {
     let (values, config) = match configure(&args) {
         Ok(configured) => configured,
         Err(error) => {
-            report_failure(&error.to_string(), &error.next_step());
-            return ExitCode::from(MISCONFIGURED);
+            exit::report(&error.to_string(), &error.next_step());
+            return ExitCode::from(exit::USAGE);
         }
     };
     if args.check_config {
@@ -65,7 +63,7 @@ pub fn run(args: AgentArgs) -> ExitCode {
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report_failure(&with_causes(&error), error.next_step());
+            exit::report(&with_causes(&error), error.next_step());
             ExitCode::FAILURE
         }
     }

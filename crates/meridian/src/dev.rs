@@ -27,15 +27,12 @@ use meridian_domain::{AgentName, NameError};
 use meridian_replication::storage::directory::{DataDirectory, DirectoryError};
 
 use crate::agent::shutdown::{self, Told};
-use crate::client::report_failure;
+use crate::exit;
 use crate::listen::{self, ListenError};
 use cluster::Cluster;
 use home::{Home, HomeError, data_path, kept_layout};
 use layout::{Layout, LayoutArgs, LayoutError, Plan};
 use process::Program;
-
-/// The exit code of arguments that are refused.
-const WRONG_USAGE: u8 = 2;
 
 /// What `meridian dev` is told.
 #[derive(Debug, Clone, Args)]
@@ -92,8 +89,8 @@ fn complaints(said: &[(AgentName, String)]) -> String {
 impl DevError {
     fn code(&self) -> u8 {
         match self {
-            Self::Layout(_) | Self::Name(_) => WRONG_USAGE,
-            _ => 1,
+            Self::Layout(_) | Self::Name(_) => exit::USAGE,
+            _ => exit::REFUSED,
         }
     }
 
@@ -134,7 +131,7 @@ pub fn run(args: DevArgs) -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report_failure(&error.to_string(), &error.next_step());
+            exit::report(&error.to_string(), &error.next_step());
             ExitCode::from(error.code())
         }
     }
