@@ -15,12 +15,9 @@ mod registration;
 pub mod shutdown;
 mod units;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
-
-use crate::config::flags::Flags;
+use crate::cli::AgentArgs;
 use crate::config::values::Values;
 use crate::config::{self, AgentConfig, ConfigError, render};
 use crate::exit;
@@ -29,23 +26,6 @@ use compose::{Agent, AgentError};
 
 /// The folder of a data directory in which the units leave their files.
 pub const RUN_DIRECTORY: &str = "run";
-/// The environment variable that names the configuration file.
-pub const CONFIG_VARIABLE: &str = "MERIDIAN_CONFIG";
-
-/// What `meridian agent` is told.
-#[derive(Debug, Clone, Args)]
-pub struct AgentArgs {
-    /// The configuration file; deploy/agent.example.toml shows every key [default: none]
-    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<PathBuf>,
-
-    /// Check the configuration, print what is in effect and where it comes from, and exit
-    #[arg(long)]
-    check_config: bool,
-
-    #[command(flatten)]
-    flags: Flags,
-}
 
 /// Runs the agent until it is told to stop, and returns the code to exit with.
 pub fn run(args: AgentArgs) -> ExitCode {
