@@ -24,8 +24,7 @@ use crate::exit;
 use crate::telemetry::{logs, metrics};
 use compose::{Agent, AgentError};
 
-/// The folder of a data directory in which the units leave their files.
-pub const RUN_DIRECTORY: &str = "run";
+pub use units::RUN_DIRECTORY;
 
 /// Runs the agent until it is told to stop, and returns the code to exit with.
 pub fn run(args: AgentArgs) -> ExitCode {
