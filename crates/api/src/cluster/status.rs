@@ -5,8 +5,9 @@ use meridian_proto::convert::time;
 use meridian_proto::v1;
 use tokio::time::Instant;
 
+use super::nodes::name_of;
 use super::survey::Survey;
-use super::{name_of, warnings};
+use super::warnings;
 use crate::Ports;
 
 /// Asks every agent, whatever becomes of the majority.

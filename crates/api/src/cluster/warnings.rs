@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use meridian_domain::{AgentName, NodeId, State};
 
-use super::agent_of;
+use super::nodes::agent_of;
 use super::survey::Survey;
 use crate::services;
 
