@@ -22,6 +22,7 @@ mod backoff;
 mod desired;
 mod diff;
 mod durable;
+mod jitter;
 mod metrics;
 mod observe;
 mod report;

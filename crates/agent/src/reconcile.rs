@@ -25,6 +25,7 @@ use crate::backoff::{Backoff, Moment};
 use crate::desired::{self, Desired};
 use crate::diff::{Action, Plan, Scene, diff};
 use crate::driver::{Driver, stop_all};
+use crate::jitter::jittered;
 use crate::metrics;
 use crate::observe::{Observed, Observer};
 use crate::report::Reporter;
@@ -297,9 +298,4 @@ impl Reconciler {
             sleep(RETRY).await;
         }
     }
-}
-
-/// About as long, so that agents do not fall into step.
-pub(crate) fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.8..1.2))
 }

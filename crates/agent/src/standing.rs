@@ -9,7 +9,7 @@ use meridian_ports::{Consistency, Read, ReadError, ReadPoint};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::reconcile::jittered;
+use crate::jitter::jittered;
 
 /// For an answer to one question.
 const DEADLINE: Duration = Duration::from_secs(5);

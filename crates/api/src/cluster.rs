@@ -1,11 +1,13 @@
 //! The cluster and its agents.
 
+mod nodes;
 mod status;
+mod survey;
 mod warnings;
 
 use std::time::Duration;
 
-use meridian_domain::{Agent, AgentName, Command, Fault, NodeId, State};
+use meridian_domain::{AgentName, Command, Fault, NodeId, State};
 use meridian_ports::{Member, Requester, Role};
 use meridian_proto::convert::agent::Registration;
 use meridian_proto::convert::{Checks, Violations, field, time};
@@ -15,6 +17,7 @@ use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::{Ports, change, deadline, reading};
+use nodes::{agent_of, name_of};
 
 /// How long a list of members waits for the leader's contact times.
 const MEMBERS_WAIT: Duration = Duration::from_secs(1);
@@ -166,16 +169,6 @@ fn agent_name(given: &str) -> Result<AgentName, Violations> {
     let mut checks = Checks::default();
     let name = field::agent(&mut checks, "agent", given);
     checks.finish(name)
-}
-
-/// The agent of a node; none while it is not registered, or no longer.
-fn agent_of(state: &State, node: NodeId) -> Option<&Agent> {
-    state.agents.values().find(|agent| agent.description.node == node)
-}
-
-/// The name of a node's agent; empty where it has none.
-fn name_of(state: &State, node: NodeId) -> String {
-    agent_of(state, node).map(|agent| agent.description.name.to_string()).unwrap_or_default()
 }
 
 fn row(state: &State, member: &Member) -> v1::Member {

@@ -8,7 +8,7 @@ use crate::id::{ClusterId, DataVersion, Revision, Zones};
 use crate::limits::Limits;
 use crate::name::{AgentName, RegionName, ServiceName};
 use crate::report::Report;
-use crate::service::Tier;
+use crate::tier::Tier;
 
 /// One request for change: all of it happens, or none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

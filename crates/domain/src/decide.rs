@@ -6,16 +6,18 @@
 
 mod agent;
 mod cluster;
+mod decision;
 mod edits;
 mod placing;
+mod port;
 mod report;
 mod service;
 
 use crate::command::Command;
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::id::Revision;
 use crate::state::State;
+use decision::Decision;
 
 /// Decides `command` against `state`. The first event takes the revision after the state's.
 ///
@@ -26,7 +28,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Fault>
     if state.header.cluster.is_none() && !founds {
         return Err(vec![Fault::NotFounded]);
     }
-    let mut decision = Decision { state, events: Vec::new(), faults: Vec::new() };
+    let mut decision = Decision::new(state);
     let it = &mut decision;
     match command {
         Command::FoundCluster { cluster, founders } => cluster::found(it, *cluster, founders),
@@ -48,37 +50,4 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Fault>
         Command::Report(report) => report::take_in(it, report),
     }
     decision.end()
-}
-
-/// What a command leads to, as far as that is known.
-struct Decision<'a> {
-    state: &'a State,
-    events: Vec<Event>,
-    faults: Vec<Fault>,
-}
-
-impl Decision<'_> {
-    fn happens(&mut self, event: Event) {
-        self.events.push(event);
-    }
-
-    /// Notes a fault, once.
-    fn refuse(&mut self, fault: Fault) {
-        if !self.faults.contains(&fault) {
-            self.faults.push(fault);
-        }
-    }
-
-    fn is_refused(&self) -> bool {
-        !self.faults.is_empty()
-    }
-
-    /// The number of the event that happens next.
-    fn next_revision(&self) -> Revision {
-        Revision(self.state.header.revision.0 + self.events.len() as u64).next()
-    }
-
-    fn end(self) -> Result<Vec<Event>, Vec<Fault>> {
-        if self.is_refused() { Err(self.faults) } else { Ok(self.events) }
-    }
 }

@@ -7,7 +7,7 @@ use crate::catalogue::Region;
 use crate::id::{ClusterId, DataVersion, Incarnation, NodeId, Revision, Timestamp, UnitId, Zones};
 use crate::limits::Limits;
 use crate::name::{AgentName, RegionName, ServiceName};
-use crate::service::Tier;
+use crate::tier::Tier;
 
 /// A fact. Stored by position: variants and fields are never moved, removed or changed; a new
 /// variant is appended and says since which data version it exists. All of these: since version 1.

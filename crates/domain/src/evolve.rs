@@ -12,8 +12,9 @@ use crate::event::{Event, Subject};
 use crate::id::{Generation, Incarnation, Revision, Sequence, UnitId, Zones};
 use crate::name::{AgentName, RegionName, ServiceName};
 use crate::outcome::Outcome;
-use crate::service::{Location, Service, Tier};
+use crate::service::{Location, Service};
 use crate::state::State;
+use crate::tier::Tier;
 use crate::unit::{Unit, UnitPhase};
 
 /// The entry was decided against another state than the one it met. Nothing was changed.

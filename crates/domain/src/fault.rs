@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{ClusterId, DataVersion, NodeId, Revision};
 use crate::limits;
 use crate::name::{AgentName, RegionName, ServiceName};
-use crate::service::Tier;
+use crate::tier::Tier;
 
 /// One rule that a command breaks. Stored by position: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -35,6 +35,7 @@ pub mod placement;
 pub mod report;
 pub mod service;
 pub mod state;
+pub mod tier;
 pub mod unit;
 
 pub use agent::{Address, Agent, AgentDescription};
@@ -49,6 +50,7 @@ pub use id::{
     Timestamp, UnitId, Zone, Zones,
 };
 pub use name::{Actor, AgentName, NameError, Reason, RegionName, ServiceName};
-pub use service::{Location, Service, Tier};
+pub use service::{Location, Service};
 pub use state::State;
+pub use tier::Tier;
 pub use unit::{Unit, UnitPhase};

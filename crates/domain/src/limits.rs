@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::Tier;
+use crate::tier::Tier;
 
 /// Characters in a service name: what the cloud's own services accept.
 pub const SERVICE_NAME_CHARS: usize = 50;

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use meridian_domain::{
     AgentName, ClusterId, Generation, Incarnation, RegionName, Revision, ServiceName, UnitId,
 };
-
-use crate::serve::Patience;
 
 /// What a unit is told when it is started. All but the last three fields are its identity.
 #[derive(Debug, Clone)]
@@ -31,6 +30,28 @@ pub struct UnitConfig {
     pub directory: PathBuf,
     /// How long it waits for whom. Default: see there.
     pub patience: Patience,
+}
+
+/// How long a unit waits for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the head of a request, from its connection's start or its previous answer on: so neither
+    /// a slow nor a silent caller holds a connection for ever. Default 30 s.
+    pub request_head: Duration,
+    /// For callers to end their connections by themselves, in a drain. Default 3 s.
+    pub polite: Duration,
+    /// For running calls, after that; what runs longer is cut. Default 7 s.
+    pub finish: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            request_head: Duration::from_secs(30),
+            polite: Duration::from_secs(3),
+            finish: Duration::from_secs(7),
+        }
+    }
 }
 
 /// A unit was started with arguments that it does not understand.

@@ -25,8 +25,7 @@ mod serve;
 mod shared;
 mod unit;
 
-pub use config::{ArgumentError, UnitConfig};
+pub use config::{ArgumentError, Patience, UnitConfig};
 pub use lock::LockError;
 pub use process::{RunError, inherited_listener, run, terminated};
-pub use serve::Patience;
 pub use unit::{BuildError, Unit};

@@ -21,32 +21,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::Patience;
 use crate::routes::Routes;
 
 /// The pause after the system refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How long a unit waits for whom.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// For the head of a request, from its connection's start or its previous answer on: so neither
-    /// a slow nor a silent caller holds a connection for ever. Default 30 s.
-    pub request_head: Duration,
-    /// For callers to end their connections by themselves, in a drain. Default 3 s.
-    pub polite: Duration,
-    /// For running calls, after that; what runs longer is cut. Default 7 s.
-    pub finish: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            request_head: Duration::from_secs(30),
-            polite: Duration::from_secs(3),
-            finish: Duration::from_secs(7),
-        }
-    }
-}
 
 /// What the connections of a unit have in common.
 #[derive(Debug)]

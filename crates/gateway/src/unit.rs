@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::config::UnitConfig;
+use crate::config::{Patience, UnitConfig};
 use crate::control;
 use crate::lock::{Lock, LockError};
 use crate::routes::Routes;
-use crate::serve::{Patience, serve};
+use crate::serve::serve;
 use crate::shared::Shared;
 
 /// Why a unit could not be built.

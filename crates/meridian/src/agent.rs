@@ -15,47 +15,24 @@ mod registration;
 pub mod shutdown;
 mod units;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
-
-use crate::client::report_failure;
-use crate::config::flags::Flags;
+use crate::cli::AgentArgs;
 use crate::config::values::Values;
 use crate::config::{self, AgentConfig, ConfigError, render};
+use crate::exit;
 use crate::telemetry::{logs, metrics};
 use compose::{Agent, AgentError};
 
-/// The folder of a data directory in which the units leave their files.
-pub const RUN_DIRECTORY: &str = "run";
-/// The environment variable that names the configuration file.
-pub const CONFIG_VARIABLE: &str = "MERIDIAN_CONFIG";
-/// The exit code of a configuration that is refused.
-const MISCONFIGURED: u8 = 2;
-
-/// What `meridian agent` is told.
-#[derive(Debug, Clone, Args)]
-pub struct AgentArgs {
-    /// The configuration file; deploy/agent.example.toml shows every key [default: none]
-    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
-    config: Option<PathBuf>,
-
-    /// Check the configuration, print what is in effect and where it comes from, and exit
-    #[arg(long)]
-    check_config: bool,
-
-    #[command(flatten)]
-    flags: Flags,
-}
+pub use units::RUN_DIRECTORY;
 
 /// Runs the agent until it is told to stop, and returns the code to exit with.
 pub fn run(args: AgentArgs) -> ExitCode {
     let (values, config) = match configure(&args) {
         Ok(configured) => configured,
         Err(error) => {
-            report_failure(&error.to_string(), &error.next_step());
-            return ExitCode::from(MISCONFIGURED);
+            exit::report(&error.to_string(), &error.next_step());
+            return ExitCode::from(exit::USAGE);
         }
     };
     if args.check_config {
@@ -65,7 +42,7 @@ pub fn run(args: AgentArgs) -> ExitCode {
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report_failure(&with_causes(&error), error.next_step());
+            exit::report(&with_causes(&error), error.next_step());
             ExitCode::FAILURE
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! Nothing here talks to a cluster; [`crate::client`] does what the commands say.
 
+mod agent;
 mod arguments;
 mod cluster;
+mod dev;
 mod duration;
 mod edit;
 mod events;
@@ -16,12 +18,11 @@ mod usage;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::agent::AgentArgs;
-use crate::dev::DevArgs;
-
+pub use agent::{AgentArgs, AgentCommand, AgentInvocation, CONFIG_VARIABLE};
 pub use cluster::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
+pub use dev::{DevArgs, LayoutArgs};
 pub use edit::RegionEdit;
 pub use events::EventsArgs;
 pub use global::{Format, GlobalArgs};
@@ -70,24 +71,6 @@ pub enum Command {
     /// Units
     #[command(subcommand)]
     Unit(UnitCommand),
-}
-
-/// `meridian agent`: the daemon, unless a subcommand says otherwise.
-#[derive(Debug, Clone, Args)]
-pub struct AgentInvocation {
-    /// What to do with an agent of the cluster.
-    #[command(subcommand)]
-    pub command: Option<AgentCommand>,
-    /// What the daemon is told.
-    #[command(flatten)]
-    pub daemon: AgentArgs,
-}
-
-/// What can be done with agents.
-#[derive(Debug, Clone, Subcommand)]
-pub enum AgentCommand {
-    /// Move an agent's units to others and give it no new ones, or end that
-    Drain(DrainArgs),
 }
 
 /// What can be done with units.

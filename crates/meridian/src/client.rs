@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Nothing here may know how an agent works; it knows the contract in `proto/meridian/v1` only.
-//! Start with [`call`] for how endpoints are gone through, then [`failure`] for the exit codes.
+//! Start with [`call`] for how endpoints are gone through, then [`failure`] for what can go wrong.
 
 mod actor;
 mod call;
@@ -20,6 +20,7 @@ mod conflict;
 mod endpoint;
 mod explain;
 mod failure;
+mod lookup;
 mod output;
 mod refusal;
 mod region;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 
 pub use actor::actor;
 pub use command_line::quote;
-pub use failure::{Failure, USAGE, report as report_failure};
+pub use failure::Failure;
 
 pub use crate::cli::ClientCommand as Command;
 use crate::cli::GlobalArgs;

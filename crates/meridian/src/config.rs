@@ -25,7 +25,7 @@ use meridian_domain::id::Zone;
 use meridian_domain::{AgentName, RegionName};
 use meridian_replication::timing::Profile;
 
-use crate::telemetry::logs;
+use crate::telemetry::logs::{self, LogFormat};
 pub use error::ConfigError;
 use key::{Kind, find};
 use values::{Given, Values};
@@ -87,17 +87,6 @@ pub enum Start {
     Join(Vec<Address>),
     /// It waits: for one of these founders to found, or, where there are none, for an invitation.
     Wait(Vec<Address>),
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// As text on a terminal, as JSON elsewhere.
-    Auto,
-    /// As text.
-    Text,
-    /// As JSON, an object a line.
-    Json,
 }
 
 /// Puts the layers on top of each other: what was given by flag and in the environment, the file if

@@ -18,43 +18,20 @@ mod units;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, NameError};
 use meridian_replication::storage::directory::{DataDirectory, DirectoryError};
 
 use crate::agent::shutdown::{self, Told};
-use crate::client::report_failure;
+use crate::cli::DevArgs;
+use crate::exit;
 use crate::listen::{self, ListenError};
 use cluster::Cluster;
 use home::{Home, HomeError, data_path, kept_layout};
-use layout::{Layout, LayoutArgs, LayoutError, Plan};
+use layout::{Layout, LayoutError, Plan};
 use process::Program;
-
-/// The exit code of arguments that are refused.
-const WRONG_USAGE: u8 = 2;
-
-/// What `meridian dev` is told.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Examples:
-  meridian dev                                three agents in three regions
-  meridian dev --regions eastus,japaneast     two, and a witness as the third vote
-  meridian dev --data-dir /tmp/two --address-base 127.0.2.0    a second cluster beside the first
-
-Ctrl-C stops all agents and all units of the data directory. Started again, the cluster carries on.
-To begin anew, remove the data directory.")]
-pub struct DevArgs {
-    /// What holds the agents' configurations, logs and data
-    #[arg(long, value_name = "DIRECTORY", default_value = ".meridian")]
-    data_dir: PathBuf,
-
-    #[command(flatten)]
-    layout: LayoutArgs,
-}
 
 /// Why the cluster does not run.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +69,8 @@ fn complaints(said: &[(AgentName, String)]) -> String {
 impl DevError {
     fn code(&self) -> u8 {
         match self {
-            Self::Layout(_) | Self::Name(_) => WRONG_USAGE,
-            _ => 1,
+            Self::Layout(_) | Self::Name(_) => exit::USAGE,
+            _ => exit::REFUSED,
         }
     }
 
@@ -134,7 +111,7 @@ pub fn run(args: DevArgs) -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report_failure(&error.to_string(), &error.next_step());
+            exit::report(&error.to_string(), &error.next_step());
             ExitCode::from(error.code())
         }
     }

@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod config;
 mod dev;
+mod exit;
 mod listen;
 mod telemetry;
 mod unit;

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use meridian_gateway::{ArgumentError, UnitConfig};
 
-use crate::client::report_failure;
-use crate::config::LogFormat;
-use crate::telemetry::logs;
+use crate::exit;
+use crate::telemetry::logs::{self, LogFormat};
 
 /// What a unit logs. Its agent keeps the file.
 const LOG_LEVEL: &str = "info";
@@ -26,7 +25,7 @@ pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
     match config.map_err(|error| error.to_string()).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
-            report_failure(&cause, "units are started by their agent");
+            exit::report(&cause, "units are started by their agent");
             ExitCode::FAILURE
         }
     }

@@ -26,8 +26,8 @@ use tokio::sync::watch;
 use crate::fuse::Fuse;
 use crate::log_store::group::{Group, Waiter};
 use crate::raft::TypeConfig;
-use crate::storage::entry::{StoredEntry, StoredVote};
-use crate::storage::journal::{Journal, Position};
+use crate::storage::entry::{Position, StoredEntry, StoredVote};
+use crate::storage::journal::Journal;
 
 pub use group::describe_metrics;
 

@@ -18,39 +18,25 @@
 
 mod batch;
 mod term;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use meridian_domain::{Command, Origin};
-use meridian_ports::{ProposeError, Receipt};
+use meridian_ports::ProposeError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fuse::Fuse;
 use crate::raft::Raft;
 use crate::store::Store;
+use waiting::Waiting;
+
+pub use waiting::Answer;
 
 /// Commands that wait for the sequencer at most; more are refused at once, since a queue that only
 /// grows answers nobody in time.
 const QUEUE: usize = 4_096;
-
-/// A command on its way through the sequencer.
-struct Waiting {
-    command: Command,
-    origin: Origin,
-    answer: oneshot::Sender<Answer>,
-}
-
-/// What the sequencer says to a command.
-#[derive(Debug)]
-pub enum Answer {
-    /// It was decided and applied.
-    Receipt(Receipt),
-    /// There is no receipt; whether it may still happen, the error says.
-    Failed(ProposeError),
-    /// This node does not lead; nothing was proposed.
-    NotLeader,
-}
 
 /// How much room the disk has, as the node last saw it.
 #[derive(Debug, Default)]

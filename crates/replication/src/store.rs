@@ -28,13 +28,14 @@ use crate::rows::position::Position;
 use crate::storage::database::Database;
 
 mod durability;
+mod error;
 mod load;
 mod open;
 mod reading;
 mod verify;
 pub(crate) mod writer;
 
-pub use open::OpenError;
+pub use error::OpenError;
 pub use verify::LogGap;
 use writer::Job;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use meridian_domain::{AgentName, NodeId, State};
 
-use super::agent_of;
-use super::status::Survey;
+use super::nodes::agent_of;
+use super::survey::Survey;
 use crate::services;
 
 /// Voters from which on the loss of any one is survived.

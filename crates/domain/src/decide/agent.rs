@@ -1,6 +1,7 @@
 //! Agents come, change their addresses, are drained and go.
 
-use super::{Decision, placing};
+use super::decision::Decision;
+use super::placing;
 use crate::agent::{Agent, AgentDescription, is_host};
 use crate::event::Event;
 use crate::fault::Fault;

@@ -1,6 +1,7 @@
 //! Founding, the data version, limits, regions and history.
 
-use super::{Decision, agent};
+use super::agent;
+use super::decision::Decision;
 use crate::agent::AgentDescription;
 use crate::catalogue::{self, Region};
 use crate::event::Event;

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Decision;
 use super::agent::unknown_region;
-use super::service::check_port;
+use super::decision::Decision;
+use super::port;
 use crate::command::Edit;
 use crate::fault::Fault;
 use crate::id::Zones;
@@ -182,7 +182,7 @@ fn locate<'a>(
 /// What has to hold once all edits are applied.
 fn check(decision: &mut Decision<'_>, before: &Service, draft: &Service) {
     if draft.port != before.port {
-        check_port(decision, &draft.name, draft.port);
+        port::check(decision, &draft.name, draft.port);
     }
     let most = decision.state.header.limits.units(draft.tier);
     for (region, location) in &draft.locations {

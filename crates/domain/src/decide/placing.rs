@@ -1,6 +1,6 @@
 //! Turns what placement finds into events.
 
-use super::Decision;
+use super::decision::Decision;
 use crate::event::Event;
 use crate::id::{Incarnation, UnitId};
 use crate::name::{AgentName, RegionName};

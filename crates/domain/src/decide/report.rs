@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Decision;
 use super::agent::unknown_agent;
+use super::decision::Decision;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::id::{Incarnation, UnitId};

@@ -1,9 +1,10 @@
 //! Services are created, changed by whole change sets, and deleted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::agent::unknown_region;
-use super::{Decision, edits, placing};
+use super::decision::Decision;
+use super::{edits, placing, port};
 use crate::command::Edit;
 use crate::event::Event;
 use crate::fault::Fault;
@@ -11,8 +12,8 @@ use crate::id::{Revision, Zones};
 use crate::limits;
 use crate::name::{RegionName, ServiceName};
 use crate::nearest::nearest;
-use crate::service::{Location, Service, Tier};
-use crate::state::State;
+use crate::service::{Location, Service};
+use crate::tier::Tier;
 
 pub(super) fn create(
     decision: &mut Decision<'_>,
@@ -31,10 +32,10 @@ pub(super) fn create(
     if state.region(primary).is_none() {
         decision.refuse(unknown_region(state, primary));
     }
-    let Some(port) = port.or_else(|| lowest_free_port(state, name)) else {
+    let Some(port) = port.or_else(|| port::lowest_free(state, name)) else {
         return decision.refuse(Fault::NoFreePort);
     };
-    check_port(decision, name, port);
+    port::check(decision, name, port);
     if decision.is_refused() {
         return;
     }
@@ -188,29 +189,4 @@ fn place_changed(decision: &mut Decision<'_>, before: &Service, after: &Service)
             placing::place(decision, after, region);
         }
     }
-}
-
-/// Whether `port` can be the gateway port of the service `name`.
-pub(super) fn check_port(decision: &mut Decision<'_>, name: &ServiceName, port: u16) {
-    if port < limits::LOWEST_GATEWAY_PORT {
-        decision.refuse(Fault::PortReserved { port });
-    }
-    let mut others = decision.state.services.values().filter(|other| other.name != *name);
-    if let Some(other) = others.find(|other| other.port == port) {
-        let service = other.name.clone();
-        decision.refuse(Fault::PortTaken { port, service });
-    }
-}
-
-/// A port is free for the service `name` if no other service has it, nor units of another service
-/// that still drain: as long as those live, it is open on their agents.
-fn lowest_free_port(state: &State, name: &ServiceName) -> Option<u16> {
-    let of_units = state.units.values().filter(|unit| unit.id.service != *name);
-    let taken: BTreeSet<u16> = state
-        .services
-        .values()
-        .map(|service| service.port)
-        .chain(of_units.map(|unit| unit.port))
-        .collect();
-    (limits::FIRST_GATEWAY_PORT..=u16::MAX).find(|port| !taken.contains(port))
 }

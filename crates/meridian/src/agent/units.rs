@@ -9,8 +9,10 @@ use meridian_domain::ClusterId;
 use meridian_replication::node::Ports;
 use tokio_util::sync::CancellationToken;
 
-use super::RUN_DIRECTORY;
 use crate::config::AgentConfig;
+
+/// The folder of a data directory in which the units leave their files.
+pub const RUN_DIRECTORY: &str = "run";
 
 /// Why the units of this machine are kept no more. They go on as they are.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::RegionEdit;
+use super::edit::RegionEdit;
 
 /// What can be done with regions.
 #[derive(Debug, Clone, Subcommand)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use crate::client::{self, USAGE};
+use crate::exit;
 
 /// Prints what `clap` found and returns the code to exit with. Help and the version, when asked
 /// for, go to standard output and are no fault.
@@ -15,12 +15,12 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // A reader that has seen enough closes the pipe; that is no fault.
             let _ = error.print();
-            ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+            ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE })
         }
         _ => {
             let (cause, next) = two_lines(&error.render().to_string());
-            client::report_failure(&cause, &next);
-            ExitCode::from(USAGE)
+            exit::report(&cause, &next);
+            ExitCode::from(exit::USAGE)
         }
     }
 }

@@ -8,9 +8,10 @@ use crate::cli::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
 use super::change::change;
 use super::confirm::confirm;
 use super::failure::Failure;
+use super::lookup;
 use super::output::table;
 use super::session::Session;
-use super::view::{LeaderView, LimitsView, MemberView, SnapshotView};
+use super::view::{LeaderView, LimitsView, SnapshotView};
 use super::wait::{self, Goal};
 
 /// Hexadecimal digits of a member id.
@@ -22,7 +23,7 @@ const ID_DIGITS: usize = 16;
 /// As its parts.
 pub async fn run(session: &Session, command: ClusterCommand) -> Result<(), Failure> {
     match command {
-        ClusterCommand::Members => session.output.list(&members(session).await?),
+        ClusterCommand::Members => session.output.list(&lookup::members(session).await?),
         ClusterCommand::Join { peer_address } => join(session, peer_address).await,
         ClusterCommand::Remove { name } => remove(session, name).await,
         ClusterCommand::TransferLeader { name } => transfer_leader(session, name).await,
@@ -56,17 +57,6 @@ pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
     .await
 }
 
-/// The members of the Raft group.
-///
-/// # Errors
-/// As [`Session::read`].
-pub async fn members(session: &Session) -> Result<Vec<MemberView>, Failure> {
-    let answer = session.read(v1::ListMembersRequest {}, async |channel, request| {
-        ClusterClient::new(channel).list_members(request).await
-    });
-    Ok(answer.await?.members.into_iter().map(MemberView::from).collect())
-}
-
 async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
     let request = v1::InviteAgentRequest { peer_address };
     let invited = session.once(request, async |channel, request| {
@@ -74,7 +64,7 @@ async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
     });
     let agent = invited.await?.agent;
     wait::until(session, &Goal::AgentJoined(agent.clone()), None).await?;
-    let joined = members(session).await?.into_iter().find(|m| m.agent.as_ref() == Some(&agent));
+    let joined = lookup::member(session, &agent).await?;
     let joined = joined.ok_or(Failure::Garbled { what: "member that was there a moment ago" })?;
     session.output.one(&joined, |member| table(std::slice::from_ref(member)))
 }
@@ -96,7 +86,7 @@ async fn agent_of(session: &Session, name: String) -> Result<String, Failure> {
     if name.len() != ID_DIGITS || !name.chars().all(|c| c.is_ascii_hexdigit()) {
         return Ok(name);
     }
-    let members = members(session).await?;
+    let members = lookup::members(session).await?;
     if members.iter().any(|member| member.agent.as_ref() == Some(&name)) {
         return Ok(name);
     }

@@ -1,25 +1,12 @@
-//! Why a command did not do what was asked, as people and scripts see it: one line of cause, one
-//! line of next step, and an exit code. The codes are an interface; they never change their meaning.
-//!
-//! | code | meaning |
-//! | --- | --- |
-//! | 0 | done |
-//! | 1 | refused by a rule, or by the person who was asked |
-//! | 2 | wrong usage; also a field that the server finds malformed |
-//! | 3 | conflict with an expected revision |
-//! | 4 | nobody reachable or no majority, and certainly nothing proposed |
-//! | 5 | outcome unknown, or done and not converged while `--wait` waited |
-//! | 130 | interrupted while following events |
+//! Why a client command did not do what was asked, and how it ends for that: see [`exit`].
 
 use std::io;
 use std::process::ExitCode;
 
 use crate::cli::scope::FlagWithoutMeaning;
+use crate::exit;
 
 use super::endpoint::NotAnEndpoint;
-
-/// The exit code of wrong usage.
-pub const USAGE: u8 = 2;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -96,13 +83,15 @@ impl Failure {
     /// The code to exit with.
     pub fn code(&self) -> u8 {
         match self {
-            Self::ReaderGone => 0,
-            Self::Refused { .. } | Self::Garbled { .. } | Self::Output(_) | Self::Runtime(_) => 1,
-            Self::Usage { .. } => USAGE,
-            Self::Conflict { .. } => 3,
-            Self::Unavailable { .. } => 4,
-            Self::Unknown { .. } | Self::NotConverged { .. } => 5,
-            Self::Interrupted => 130,
+            Self::ReaderGone => exit::DONE,
+            Self::Refused { .. } | Self::Garbled { .. } | Self::Output(_) | Self::Runtime(_) => {
+                exit::REFUSED
+            }
+            Self::Usage { .. } => exit::USAGE,
+            Self::Conflict { .. } => exit::CONFLICT,
+            Self::Unavailable { .. } => exit::UNAVAILABLE,
+            Self::Unknown { .. } | Self::NotConverged { .. } => exit::UNKNOWN,
+            Self::Interrupted => exit::INTERRUPTED,
         }
     }
 
@@ -125,25 +114,10 @@ impl Failure {
     /// Tells the person, where there is something to tell, and returns the code to exit with.
     pub fn into_exit_code(self) -> ExitCode {
         if let Some(next) = self.next() {
-            report(&self.to_string(), next);
+            exit::report(&self.to_string(), next);
         }
         ExitCode::from(self.code())
     }
-}
-
-/// Prints a line of cause and a line of next step to standard error.
-pub fn report(cause: &str, next: &str) {
-    anstream::eprintln!("{ERROR}error:{ERROR:#} {}", one_line(cause));
-    anstream::eprintln!("{NEXT}next:{NEXT:#} {}", one_line(next));
-}
-
-const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
-const NEXT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().bold();
-
-/// What other programs say may have line breaks and control characters; here it has one line.
-fn one_line(text: &str) -> String {
-    let visible: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    visible.trim().to_owned()
 }
 
 impl From<FlagWithoutMeaning> for Failure {
@@ -180,10 +154,5 @@ mod tests {
         ] {
             assert_eq!(failure.code(), code, "{failure:?}");
         }
-    }
-
-    #[test]
-    fn what_others_say_fits_on_one_line_and_moves_no_cursor() {
-        assert_eq!(one_line("two\nlines\u{1b}[2J"), "two lines [2J");
     }
 }

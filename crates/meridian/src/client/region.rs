@@ -10,6 +10,7 @@ use crate::cli::{AddArgs, DefineArgs, RegionCommand, RegionEdit, ScaleArgs};
 use super::change::change;
 use super::confirm::confirm;
 use super::failure::Failure;
+use super::lookup;
 use super::service;
 use super::session::Session;
 use super::view::RegionView;
@@ -93,7 +94,7 @@ fn fold(name: &str) -> String {
 
 async fn list(session: &Session) -> Result<(), Failure> {
     let service = service::about(session).await?;
-    session.output.list(&service::locations(session, &service).await?)
+    session.output.list(&lookup::locations(session, &service).await?)
 }
 
 async fn define(session: &Session, args: DefineArgs) -> Result<(), Failure> {

@@ -9,9 +9,10 @@ use crate::cli::{CreateArgs, ServiceCommand, UpdateArgs};
 use super::change::change;
 use super::confirm::confirm;
 use super::failure::Failure;
+use super::lookup;
 use super::output::table;
-use super::session::{LARGEST_ANSWER_BYTES, Session};
-use super::view::{LocationView, ServiceDetailView, ServiceView};
+use super::session::Session;
+use super::view::ServiceDetailView;
 use super::wait::Goal;
 
 /// Runs a `meridian service` command.
@@ -21,7 +22,7 @@ use super::wait::Goal;
 pub async fn run(session: &Session, command: ServiceCommand) -> Result<(), Failure> {
     match command {
         ServiceCommand::Create(args) => create(session, args).await,
-        ServiceCommand::List => session.output.list(&list(session).await?),
+        ServiceCommand::List => session.output.list(&lookup::services(session).await?),
         ServiceCommand::Show { name } => show(session, &name).await,
         ServiceCommand::Update(args) => update(session, args).await,
         ServiceCommand::Delete { name } => delete(session, name).await,
@@ -43,18 +44,9 @@ async fn create(session: &Session, args: CreateArgs) -> Result<(), Failure> {
     .await
 }
 
-async fn list(session: &Session) -> Result<Vec<ServiceView>, Failure> {
-    let request = v1::ListServicesRequest { consistency: session.consistency().into() };
-    let answer = session.read(request, async |channel, request| {
-        let client = ServicesClient::new(channel);
-        client.max_decoding_message_size(LARGEST_ANSWER_BYTES).list_services(request).await
-    });
-    Ok(answer.await?.services.into_iter().map(ServiceView::from).collect())
-}
-
 async fn show(session: &Session, name: &str) -> Result<(), Failure> {
-    let locations = locations(session, name).await?;
-    let services = list(session).await?;
+    let locations = lookup::locations(session, name).await?;
+    let services = lookup::services(session).await?;
     let service = services.into_iter().find(|service| service.name == name);
     // It answered with its regions a moment ago.
     let service = service.ok_or_else(|| Failure::Refused {
@@ -66,21 +58,6 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         let service = table(std::slice::from_ref(&detail.service));
         format!("{service}\n{}", table(&detail.locations))
     })
-}
-
-/// The regions of a service.
-///
-/// # Errors
-/// If there is no such service, or nobody answered.
-pub async fn locations(session: &Session, service: &str) -> Result<Vec<LocationView>, Failure> {
-    let request = v1::ListLocationsRequest {
-        consistency: session.consistency().into(),
-        service: service.to_owned(),
-    };
-    let answer = session.read(request, async |channel, request| {
-        ServicesClient::new(channel).list_locations(request).await
-    });
-    Ok(answer.await?.locations.into_iter().map(LocationView::from).collect())
 }
 
 async fn update(session: &Session, args: UpdateArgs) -> Result<(), Failure> {
@@ -132,7 +109,7 @@ pub async fn about(session: &Session) -> Result<String, Failure> {
         return Ok(name.clone());
     }
     let mut names: Vec<String> =
-        list(session).await?.into_iter().map(|service| service.name).collect();
+        lookup::services(session).await?.into_iter().map(|service| service.name).collect();
     match names.len() {
         1 => Ok(names.remove(0)),
         0 => Err(Failure::Usage {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::cli::GlobalArgs;
 
-use super::actor;
+use super::actor::actor;
 use super::call::{Caller, Kind};
 use super::command_line::CommandLine;
 use super::explain::{Asked, explain};

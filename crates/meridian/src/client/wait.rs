@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use meridian_proto::v1;
-use meridian_proto::v1::cluster_client::ClusterClient;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::Failure;
-use super::service;
+use super::lookup;
 use super::session::Session;
-use super::unit;
-use super::view::{LocationView, MemberView, StatusWord, UnitView};
+use super::view::{LocationView, StatusWord, UnitView};
 
 /// The first pause between two looks; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -80,16 +77,16 @@ async fn look(session: &Session, goal: &Goal, missing: &mut String) -> Result<()
 async fn lacks(session: &Session, goal: &Goal) -> Result<Option<String>, Failure> {
     match goal {
         Goal::ServiceConverged(service) => {
-            let locations = service::locations(session, service).await?;
+            let locations = lookup::locations(session, service).await?;
             Ok(list(locations.iter().filter_map(location_lacks)))
         }
         Goal::ServiceGone(service) => units_left(session, service, |_| true).await,
         Goal::AgentEmpty(agent) => units_left(session, "", |unit| unit.agent == *agent).await,
         Goal::AgentGone(agent) => {
-            let member = member(session, agent).await?;
+            let member = lookup::member(session, agent).await?;
             Ok(member.map(|member| format!("{agent} is still a {}", member.role)))
         }
-        Goal::AgentJoined(agent) => match member(session, agent).await? {
+        Goal::AgentJoined(agent) => match lookup::member(session, agent).await? {
             Some(_) => Ok(None),
             None => Ok(Some(format!("{agent} is not a member"))),
         },
@@ -121,7 +118,7 @@ async fn units_left(
     service: &str,
     counts: impl Fn(&UnitView) -> bool,
 ) -> Result<Option<String>, Failure> {
-    match unit::units(session, service).await {
+    match lookup::units(session, service).await {
         Ok(units) => {
             let left = units.into_iter().filter(counts);
             Ok(list(left.map(|unit| format!("{} is {}", unit.unit, unit.state))))
@@ -130,18 +127,6 @@ async fn units_left(
         Err(Failure::Refused { .. }) => Ok(None),
         Err(failure) => Err(failure),
     }
-}
-
-/// The member that is this agent.
-///
-/// # Errors
-/// If nobody answered.
-pub async fn member(session: &Session, agent: &str) -> Result<Option<MemberView>, Failure> {
-    let answer = session.read(v1::ListMembersRequest {}, async |channel, request| {
-        ClusterClient::new(channel).list_members(request).await
-    });
-    let mut members = answer.await?.members.into_iter();
-    Ok(members.find(|member| member.agent == agent).map(MemberView::from))
 }
 
 fn list(lacks: impl Iterator<Item = String>) -> Option<String> {

@@ -193,8 +193,8 @@ fn naming(path: &Path) -> impl FnOnce(io::Error) -> HomeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::LayoutArgs;
     use crate::config::{AgentConfig, Start, layers};
-    use crate::dev::layout::LayoutArgs;
 
     fn home() -> (tempfile::TempDir, Home) {
         let parent = tempfile::tempdir().expect("a directory");

@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use meridian_domain::nearest::nearest;
 use meridian_domain::{AgentName, NameError, RegionName, catalogue};
 use serde::{Deserialize, Serialize};
+
+use crate::cli::LayoutArgs;
 
 /// The regions of a cluster of which nothing else was said.
 const DEFAULT_REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
@@ -14,31 +15,6 @@ const DEFAULT_REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
 const MOST_REGIONS: usize = 9;
 /// The name of the agent that only votes.
 const WITNESS: &str = "witness";
-
-/// What can be said about the cluster when it is first started.
-#[derive(Debug, Clone, Default, Args)]
-pub struct LayoutArgs {
-    /// The regions, 1 to 9, the first of them the primary one of the first service [default:
-    /// westeurope,eastus,southeastasia]
-    #[arg(long, value_name = "REGION,...", value_delimiter = ',')]
-    pub regions: Option<Vec<String>>,
-
-    /// The agents listen on the loopback addresses after this one [default: 127.0.1.0]
-    #[arg(long, value_name = "IP")]
-    pub address_base: Option<Ipv4Addr>,
-
-    /// The port for clients, the same on every address, at least 1 [default: 7400]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub client_port: Option<u16>,
-
-    /// The port between agents, the same on every address, at least 1 [default: 7401]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub peer_port: Option<u16>,
-
-    /// The port for health and metrics, the same on every address, at least 1 [default: 7480]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub http_port: Option<u16>,
-}
 
 /// A development cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,7 +218,7 @@ fn regions(given: &[String]) -> Result<Vec<RegionName>, LayoutError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Command, FromArgMatches};
+    use clap::{Args, Command, FromArgMatches};
 
     use super::*;
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::home::{config_path, log_path};
 use super::layout::Plan;
-use crate::agent::CONFIG_VARIABLE;
+use crate::cli::CONFIG_VARIABLE;
 use crate::client::quote;
 use crate::config::key::KEYS;
 

@@ -7,7 +7,16 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 
-use crate::config::LogFormat;
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As text on a terminal, as JSON elsewhere.
+    Auto,
+    /// As text.
+    Text,
+    /// As JSON, an object a line.
+    Json,
+}
 
 /// What libraries say below these levels is for those who work on them. A level that names them
 /// counts more.

@@ -24,7 +24,8 @@ use tokio::sync::{oneshot, watch};
 use crate::fuse::Fuse;
 use crate::raft::TypeConfig;
 use crate::storage::durable::with_causes;
-use crate::storage::journal::{Bounds, Done, Journal, Position};
+use crate::storage::entry::Position;
+use crate::storage::journal::{Bounds, Done, Journal};
 
 const SYNC_SECONDS: &str = "meridian_raft_log_sync_seconds";
 const SYNCED_BATCHES: &str = "meridian_raft_log_synced_batches_total";

@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{Stored, stored};
 use crate::raft::{LogId, TypeConfig, Vote};
 use crate::rows::position::Members;
-use crate::storage::entry::{StoredEntry, StoredVote};
-use crate::storage::journal::Position;
+use crate::storage::entry::{Position, StoredEntry, StoredVote};
 
 stored! {
     Append = 42, version 1, "append request";

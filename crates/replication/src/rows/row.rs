@@ -9,7 +9,7 @@ use meridian_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Key;
+use super::key::Key;
 use crate::codec::{self, DecodeError, stored};
 
 stored! {

@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_domain::state::Header;
-use meridian_domain::{Change, Entry, NodeId, Origin, Timestamp, Verdict, evolve, limits};
+use meridian_domain::{
+    Change, Entry, Incarnation, NodeId, Origin, RegionName, RequestId, ServiceName, Timestamp,
+    UnitId, Verdict, evolve, limits,
+};
 use uuid::Uuid;
 
 use super::position::{Format, LogPosition, Members, Position, SegmentEnd};

@@ -10,7 +10,7 @@ use meridian_domain::{
 use meridian_ports::{ProposeError, Receipt};
 use tokio::sync::oneshot;
 
-use super::{Answer, Waiting};
+use super::waiting::{Answer, Waiting};
 
 /// The entry that a batch became, and who waits for it.
 pub struct Batch {

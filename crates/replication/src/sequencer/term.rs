@@ -13,7 +13,7 @@ use openraft::errors::ClientWriteError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
-use super::{Answer, Waiting};
+use super::waiting::{Answer, Waiting};
 use crate::codec;
 use crate::fuse::Fuse;
 use crate::raft::{Applied, LeaderId, Payload, Raft, WriteOutcome, WriteReceiver, write_channel};

@@ -14,11 +14,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::stored;
 use crate::raft::{Member, Payload, TypeConfig};
-use crate::storage::journal::Position;
 
 stored! {
     StoredEntry = 20, version 1, "Raft entry";
     StoredVote = 21, version 1, "Raft vote";
+}
+
+/// Where an entry stands in the Raft log. A later term's is greater, whatever its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    /// The term of the leader that proposed the entry.
+    pub term: u64,
+    /// That leader's node id.
+    pub node: u64,
+    /// The index of the entry; the first is 0.
+    pub index: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "index {} of term {} (leader {:016x})", self.index, self.term, self.node)
+    }
 }
 
 /// An entry of the Raft log.

@@ -7,26 +7,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
-use crate::storage::entry::{StoredEntry, StoredVote};
-
-/// Where an entry stands in the Raft log. A later term's is greater, whatever its index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Position {
-    /// The term of the leader that proposed the entry.
-    pub term: u64,
-    /// That leader's node id.
-    pub node: u64,
-    /// The index of the entry; the first is 0.
-    pub index: u64,
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "index {} of term {} (leader {:016x})", self.index, self.term, self.node)
-    }
-}
+use crate::storage::entry::{Position, StoredEntry, StoredVote};
 
 /// What a journal holds, the parts that are not durable yet included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -29,8 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, stored};
 use crate::storage::directory::{Identity, StoredIdentity};
 use crate::storage::durable::{self, FileError, naming};
-use crate::storage::entry::StoredVote;
-use crate::storage::journal::Position;
+use crate::storage::entry::{Position, StoredVote};
 
 stored! {
     StoredMark = 22, version 1, "mark";

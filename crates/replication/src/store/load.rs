@@ -6,7 +6,8 @@ use std::io;
 use meridian_domain::{Digest, Revision, State};
 use openraft::alias::StoredMembershipOf;
 
-use super::{OpenError, Tail};
+use super::Tail;
+use super::error::OpenError;
 use crate::codec::{self, Stored};
 use crate::event_log::{self, BrokenEvent, EventLog, StoredEvent, trimmed_rows};
 use crate::raft::TypeConfig;

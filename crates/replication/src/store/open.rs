@@ -4,76 +4,20 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use meridian_domain::Revision;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::error::OpenError;
 use super::load::{load, single};
 use super::writer::{MOST_JOBS, Writer, sweep_some};
 use super::{Core, Store, Tail, durability};
-use crate::codec::{self, DecodeError};
-use crate::event_log::{BrokenEvent, trimmed_rows};
+use crate::codec;
+use crate::event_log::trimmed_rows;
 use crate::fuse::Fuse;
-use crate::rows::position::{Format, NotAMembership};
-use crate::rows::{self, KeyRange, RowError};
+use crate::rows::position::Format;
+use crate::rows::{self, KeyRange};
 use crate::state_machine::StateMachine;
 use crate::storage::database::{Batch, Database};
-
-/// Why a derived store is not opened. Nothing is repaired: what it held comes back from the Raft
-/// log or from other nodes.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The database failed.
-    #[error("the derived store cannot be read")]
-    Database(#[from] io::Error),
-    /// Written by newer software.
-    #[error("the derived store has format {found}; this software reads up to {}", rows::FORMAT)]
-    Newer {
-        /// Its format.
-        found: u32,
-    },
-    /// A single row cannot be read.
-    #[error("the derived store is damaged: {what}")]
-    Single {
-        /// Which row.
-        what: &'static str,
-        /// Why.
-        #[source]
-        cause: DecodeError,
-    },
-    /// The membership makes no sense.
-    #[error("the derived store is damaged")]
-    Membership(#[from] NotAMembership),
-    /// A row of the state cannot be read.
-    #[error("the derived store is damaged")]
-    Row(#[from] RowError),
-    /// Rows of the state are missing, or there are too many.
-    #[error(
-        "the derived store is damaged: it has {found} state rows at revision {revision}, \
-         and its position says {wanted} at revision {wanted_revision}"
-    )]
-    Incomplete {
-        /// Rows found.
-        found: u64,
-        /// The revision in the state's header.
-        revision: Revision,
-        /// Rows that the position tells of.
-        wanted: u64,
-        /// Its revision.
-        wanted_revision: Revision,
-    },
-    /// A segment's hash is missing, or is not that of its last event.
-    #[error(
-        "the derived store is damaged: the hash of event segment {segment} is missing or wrong"
-    )]
-    Segment {
-        /// The segment's number, from 0.
-        segment: u64,
-    },
-    /// An event is missing, damaged, or does not fit the others.
-    #[error("the derived store is damaged")]
-    Event(#[from] BrokenEvent),
-}
 
 impl Store {
     /// Opens the derived store in `database`, an empty one if there is none, and returns it with the

@@ -16,8 +16,8 @@ use meridian_domain::{
     UnitId, UnitPhase, Verdict, Zone, Zones,
 };
 use meridian_replication::storage::directory::StoredIdentity;
+pub use meridian_replication::storage::entry::Position;
 use meridian_replication::storage::entry::{StoredBody, StoredEntry, StoredMember, StoredVote};
-pub use meridian_replication::storage::journal::Position;
 use meridian_replication::storage::mark::StoredMark;
 use uuid::Uuid;
 

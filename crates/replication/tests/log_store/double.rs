@@ -4,8 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use meridian_replication::storage::entry::{StoredEntry, StoredVote};
-use meridian_replication::storage::journal::{Bounds, Done, Journal, Position};
+use meridian_replication::storage::entry::{Position, StoredEntry, StoredVote};
+use meridian_replication::storage::journal::{Bounds, Done, Journal};
 
 /// What a test holds of a [`Double`].
 #[derive(Default, Clone)]

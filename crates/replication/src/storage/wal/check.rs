@@ -5,7 +5,7 @@ use std::path::Path;
 
 use raft_log::RaftLog;
 
-use crate::storage::journal::Position;
+use crate::storage::entry::Position;
 use crate::storage::mark::Mark;
 use crate::storage::wal::WalError;
 use crate::storage::wal::record::Records;

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crate::fuse::Fuse;
 use crate::storage::durable::with_causes;
-use crate::storage::entry::StoredVote;
-use crate::storage::journal::Position;
+use crate::storage::entry::{Position, StoredVote};
 use crate::storage::mark::Mark;
 
 /// How far the mark may fall behind a log that is written all the time.

@@ -14,8 +14,8 @@ use raft_log::codeq::{Decode, Encode};
 use raft_log::{Callback, RaftLogRecord, Types};
 
 use crate::codec::{self, Stored};
-use crate::storage::entry::{StoredEntry, StoredVote};
-use crate::storage::journal::{Done, Position};
+use crate::storage::entry::{Position, StoredEntry, StoredVote};
+use crate::storage::journal::Done;
 
 /// Bytes of the largest envelope in a record: far above every limit of ours, and low enough that a
 /// damaged length is told from a torn record.

@@ -1,0 +1,51 @@
+//! `meridian dev`.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What `meridian dev` is told.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  meridian dev                                three agents in three regions
+  meridian dev --regions eastus,japaneast     two, and a witness as the third vote
+  meridian dev --data-dir /tmp/two --address-base 127.0.2.0    a second cluster beside the first
+
+Ctrl-C stops all agents and all units of the data directory. Started again, the cluster carries on.
+To begin anew, remove the data directory.")]
+pub struct DevArgs {
+    /// What holds the agents' configurations, logs and data
+    #[arg(long, value_name = "DIRECTORY", default_value = ".meridian")]
+    pub data_dir: PathBuf,
+
+    /// Which agents there are, and where.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
+}
+
+/// What can be said about the cluster when it is first started.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LayoutArgs {
+    /// The regions, 1 to 9, the first of them the primary one of the first service [default:
+    /// westeurope,eastus,southeastasia]
+    #[arg(long, value_name = "REGION,...", value_delimiter = ',')]
+    pub regions: Option<Vec<String>>,
+
+    /// The agents listen on the loopback addresses after this one [default: 127.0.1.0]
+    #[arg(long, value_name = "IP")]
+    pub address_base: Option<Ipv4Addr>,
+
+    /// The port for clients, the same on every address, at least 1 [default: 7400]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub client_port: Option<u16>,
+
+    /// The port between agents, the same on every address, at least 1 [default: 7401]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub peer_port: Option<u16>,
+
+    /// The port for health and metrics, the same on every address, at least 1 [default: 7480]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub http_port: Option<u16>,
+}
