@@ -51,6 +51,9 @@ pub const CHANGE_BYTES: usize = 1 << 20;
 /// Events of one segment of the event log. History is trimmed by whole segments: segment n ends with
 /// the event whose revision is n times this.
 pub const SEGMENT_EVENTS: u64 = 4_096;
+/// Bytes of one event, or of one answer, in an entry: each is one stored value, which the database
+/// takes up to 64 KiB, with what is kept beside it.
+pub const VALUE_BYTES: usize = 48 << 10;
 /// Outcomes of operators' requests that are remembered: more than an hour of constant changes.
 pub const OUTCOMES: usize = 65_536;
 

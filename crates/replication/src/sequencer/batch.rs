@@ -8,6 +8,7 @@ use meridian_domain::{
     Change, Command, Entry, Origin, State, Timestamp, Verdict, decide, evolve, limits,
 };
 use meridian_ports::{ProposeError, Receipt};
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::waiting::{Answer, Waiting};
@@ -57,8 +58,7 @@ impl Batch {
                 if self.bytes + bytes > limits::ENTRY_BYTES && !self.entry.changes.is_empty() {
                     return Ok(Some(Waiting { command, origin, answer }));
                 }
-                if bytes > limits::CHANGE_BYTES {
-                    let too_large = ProposeError::TooLarge { bytes, most: limits::CHANGE_BYTES };
+                if let Some(too_large) = too_large(&change, bytes) {
                     let _ = answer.send(Answer::Failed(too_large));
                     return Ok(None);
                 }
@@ -86,6 +86,21 @@ impl Batch {
             Err(_) => Err(spoiled(answer)),
         }
     }
+}
+
+/// Whether a change cannot be stored, as a whole or in one of its parts: every event, and the answer,
+/// becomes one value of the derived store, and what that refused on one node it would on all.
+fn too_large(change: &Change, bytes: usize) -> Option<ProposeError> {
+    let beyond = |bytes, most| (bytes > most).then_some(ProposeError::TooLarge { bytes, most });
+    let parts = change.events.iter().map(size).chain([size(&change.verdict)]);
+    let largest = if bytes > limits::VALUE_BYTES { parts.max().unwrap_or(0) } else { 0 };
+    beyond(bytes, limits::CHANGE_BYTES).or_else(|| beyond(largest, limits::VALUE_BYTES))
+}
+
+/// Bytes that `value` takes in an entry.
+fn size(value: &impl Serialize) -> usize {
+    let size = bincode::DefaultOptions::new().with_fixint_encoding().serialized_size(value);
+    size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 fn spoiled(answer: oneshot::Sender<Answer>) -> Spoiled {
@@ -122,8 +137,7 @@ fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
         let here = state.header.revision;
         return Decided::Before(Receipt { verdict: change.verdict, base: here, revision: here });
     }
-    let size = bincode::DefaultOptions::new().with_fixint_encoding().serialized_size(&change);
-    let bytes = size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
+    let bytes = size(&change);
     Decided::New(change, bytes)
 }
 

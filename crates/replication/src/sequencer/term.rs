@@ -98,7 +98,7 @@ impl Term<'_> {
                 }
             };
             if !landed || fuse.cause().is_some() {
-                self.fail_all();
+                self.end().await;
                 return Some(());
             }
         }
@@ -181,7 +181,13 @@ impl Term<'_> {
         }
     }
 
-    fn fail_all(&mut self) {
+    /// Answers everyone who still waits. While this node leads on, the entries in flight land first:
+    /// what is decided next must be decided with their outcomes.
+    async fn end(&mut self) {
+        while self.still_leads() && !self.flights.is_empty() {
+            let outcome = next_outcome(&mut self.flights).await;
+            self.land(outcome);
+        }
         if let Some(waiting) = self.left_over.take() {
             let _ = waiting.answer.send(Answer::NotLeader);
         }
