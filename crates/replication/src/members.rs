@@ -19,8 +19,10 @@ use crate::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::RaftMetrics;
 
-/// How often a transfer or a snapshot is looked at while it goes on.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often a transfer is asked for again while it goes on.
+const LOOK: Duration = Duration::from_millis(200);
+/// How recently a voter must have answered the leader to take over from it.
+const ANSWERS: Duration = Duration::from_secs(3);
 /// How long another agent may take to answer an invitation.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -72,17 +74,26 @@ impl Members {
         }
     }
 
-    /// The voter that is to lead: the one that was named, or the most up to date.
-    fn heir(&self, named: Option<NodeId>) -> Result<NodeId, ClusterError> {
+    /// The voter that is to lead: the one that was named, or the most up to date. One that does not
+    /// answer is refused: a leader that tries to hand over stops leading, whether or not it succeeds.
+    async fn heir(&self, named: Option<NodeId>, deadline: Instant) -> Result<NodeId, ClusterError> {
+        let contacts = self.contacts(deadline).await;
         let metrics = self.raft.metrics().borrow_watched().clone();
+        let leader = metrics.current_leader.ok_or(ClusterError::NoLeader)?;
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
+        let answers = |node: &NodeId| {
+            *node == leader || contacts.get(node).is_some_and(|silent| *silent < ANSWERS)
+        };
         match named {
-            Some(node) if voters.contains(&node) => Ok(node),
-            Some(node) => Err(ClusterError::NotAVoter { node }),
+            Some(node) if !voters.contains(&node) => Err(ClusterError::NotAVoter { node }),
+            Some(node) if !answers(&node) => Err(ClusterError::Peer {
+                peer: node.to_string(),
+                cause: "it does not answer the leader, so it cannot take over".to_owned(),
+            }),
+            Some(node) => Ok(node),
             None => {
-                let leader = metrics.current_leader;
                 let progress = metrics.replication.unwrap_or_default();
-                let others = voters.into_iter().filter(|node| Some(*node) != leader);
+                let others = voters.into_iter().filter(|node| *node != leader && answers(node));
                 others
                     .max_by_key(|node| progress.get(node).cloned().flatten().map(|log| log.index))
                     .ok_or(ClusterError::NoLeader)
@@ -140,12 +151,17 @@ impl Cluster for Members {
         deadline: Instant,
     ) -> Result<NodeId, ClusterError> {
         let began = Instant::now();
-        let heir = self.heir(to)?;
+        let heir = self.heir(to, deadline).await?;
+        let first = self.leadership.known_leader();
         let moved = async {
             loop {
                 match self.leadership.known_leader() {
                     Some(leader) if leader == heir => return Ok(heir),
                     // Asked again each round: a request that is lost is not repeated by Raft.
+                    Some(leader) if Some(leader) != first => {
+                        let cause = "it was elected instead".to_owned();
+                        return Err(ClusterError::Peer { peer: leader.to_string(), cause });
+                    }
                     Some(leader) if leader == self.node => {
                         let asked = self.raft.trigger().transfer_leader(heir).await;
                         asked.map_err(|_| ClusterError::NoLeader)?;
@@ -153,7 +169,7 @@ impl Cluster for Members {
                     Some(leader) => drop(self.links.hand_over(leader, heir).await),
                     None => {}
                 }
-                self.leadership.changed_or(LOOK * 10).await;
+                self.leadership.changed_or(LOOK).await;
             }
         };
         timeout_at(deadline, moved).await.unwrap_or_else(|_| {
