@@ -32,6 +32,17 @@ impl Fuse {
         });
     }
 
+    /// Spawns a task that the node cannot work without: should it panic, the node stops, instead of
+    /// going on with a part of it missing.
+    pub fn guard(&self, what: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (fuse, task) = (self.clone(), tokio::spawn(task));
+        tokio::spawn(async move {
+            if task.await.is_err_and(|error| error.is_panic()) {
+                fuse.blow(format_args!("{what} panicked; the agent's log has the details"));
+            }
+        });
+    }
+
     /// Why the node stops, if it does.
     #[must_use]
     pub fn cause(&self) -> Option<String> {

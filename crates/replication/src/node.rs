@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use meridian_domain::{AgentDescription, ClusterId, Command};
 use meridian_ports::{Cluster, Consistency, History, Proposal, Propose, Read, Requester};
+use openraft::async_runtime::WatchReceiver as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -141,7 +142,7 @@ impl Node {
             leadership: leadership.clone(),
             links: links.clone(),
         };
-        let reader = Reader::start(asker, store.clone(), contact.clone());
+        let reader = Reader::start(asker, store.clone(), contact.clone(), &fuse);
         let members = Members {
             cluster,
             node,
@@ -208,6 +209,7 @@ impl Node {
             store: self.store.clone(),
             proposer: self.proposer.clone(),
             links: self.members.links.clone(),
+            contact: self.members.contact.clone(),
             fuse: self.fuse.clone(),
         };
         tasks.spawn(duties.run());
@@ -221,6 +223,8 @@ impl Node {
         let blown = tokio::select! {
             () = shutdown.cancelled() => None,
             cause = self.fuse.blown() => Some(cause),
+            () = ended(&self.raft) => Some("Raft ended by itself; its errors are in the log".to_owned()),
+            cause = panicked(&mut tasks) => Some(cause),
         };
         tasks.abort_all();
         // Raft's own tasks end with it; one that panicked has said so.
@@ -232,6 +236,22 @@ impl Node {
         self.log.close().map_err(NodeError::Close)?;
         self.store.close().await.map_err(NodeError::Close)
     }
+}
+
+/// Returns once Raft's own task has ended.
+async fn ended(raft: &Raft) {
+    let mut metrics = raft.server_metrics();
+    while metrics.changed().await.is_ok() {}
+}
+
+/// Returns once one of the tasks has panicked. Those that are done are done.
+async fn panicked(tasks: &mut JoinSet<()>) -> String {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err_and(|error| error.is_panic()) {
+            return "a task of this node panicked; the agent's log has the details".to_owned();
+        }
+    }
+    std::future::pending().await
 }
 
 /// Keeps the sequencer told how much room there is.

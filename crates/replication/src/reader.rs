@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::contact::Contact;
+use crate::fuse::Fuse;
 use crate::leadership::Leadership;
 use crate::peer::links::Links;
 use crate::raft::Raft;
@@ -40,9 +41,9 @@ pub struct Reader {
 
 impl Reader {
     /// Starts the task that asks leaders; it ends when every handle is dropped.
-    pub(crate) fn start(asker: Asker, store: Store, contact: Contact) -> Self {
+    pub(crate) fn start(asker: Asker, store: Store, contact: Contact, fuse: &Fuse) -> Self {
         let (questions, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(asker.run(waiting));
+        fuse.guard("the task that asks for read indexes", asker.run(waiting));
         Self { questions, store, contact }
     }
 

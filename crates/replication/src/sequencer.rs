@@ -65,7 +65,8 @@ impl Sequencer {
     /// Starts the sequencer; it ends when every handle of it is dropped.
     pub(crate) fn start(raft: Raft, store: Store, fuse: Fuse, space: Arc<DiskSpace>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(term::run(raft, store, fuse, waiting));
+        let task = term::run(raft, store, fuse.clone(), waiting);
+        fuse.guard("the sequencer", task);
         Self { queue, space }
     }
 
