@@ -41,6 +41,20 @@ impl Leadership {
         }
     }
 
+    /// Returns once this node follows another leader than `leader`. Cancel-safe.
+    pub async fn passed_from(&self, leader: NodeId) {
+        let mut metrics = self.metrics.clone();
+        loop {
+            let known = metrics.borrow_and_update().current_leader;
+            if known.is_some_and(|known| known != leader) {
+                return;
+            }
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Returns when the leader may have changed, at the latest after `pause`. Cancel-safe.
     pub async fn changed_or(&self, pause: Duration) {
         let mut metrics = self.metrics.clone();

@@ -57,7 +57,15 @@ impl Proposer {
             return of_answer(self.sequencer.submit(command, origin).await);
         }
         let request = message::propose_request(proposal);
-        match self.links.propose(leader, request).await {
+        let answered = tokio::select! {
+            answered = self.links.propose(leader, request) => answered,
+            // A leader that hangs would keep its callers until their deadlines, and the others have
+            // gone on without it.
+            () = self.leadership.passed_from(leader) => {
+                Err(CallError::Unanswered(format!("{leader} was deposed before it answered")))
+            }
+        };
+        match answered {
             Ok(response) => message::attempt_of(response),
             Err(CallError::NotSent(cause)) => {
                 tracing::debug!(%leader, %cause, "the leader cannot be reached");
