@@ -1,5 +1,5 @@
-//! Why a command is refused. A refusal carries every fault of its command, each with the names and
-//! numbers that a reader needs to mend it.
+//! Why a command is refused. A refusal carries the faults of its command, each with the names and
+//! numbers that a reader needs to mend it, and at most [`limits::FAULTS`] of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,9 @@ use crate::name::{AgentName, RegionName, ServiceName};
 use crate::tier::Tier;
 
 /// One rule that a command breaks. Stored by position: append only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
 #[expect(
     missing_docs,
     reason = "the fields are named by what they hold, and each message says them"
@@ -152,6 +154,9 @@ pub enum Fault {
     /// The service would have too many locations.
     #[error("{service} would have {given} regions; a service has at most {most}")]
     TooManyLocations { service: ServiceName, given: u32, most: u32 },
+    /// The last of a refusal that names no further ones, of which there are more.
+    #[error("and {count} more faults")]
+    AndMore { count: u32 },
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

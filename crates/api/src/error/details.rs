@@ -2,7 +2,7 @@
 //!
 //! A status travels in the trailers of a response, encoded in base64. gRPC's C core (Python, Ruby, C++)
 //! begins to refuse metadata above 8 KiB, Java refuses it, and hyper refuses it above 16 KiB. A refusal
-//! can name 128 faults, so lists are cut where they no longer fit.
+//! can name 32 faults, so lists are cut where they no longer fit.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Details {
         });
         let (violations, cut) = fitting(each, self.room.saturating_sub(kept));
         if cut {
-            let missing = faults.len() - violations.len();
+            let missing = fault::count(faults) - violations.len();
             self.message.push_str(&format!(" (the details leave out {missing})"));
         }
         self.attach("google.rpc.PreconditionFailure", &pb::PreconditionFailure { violations });
@@ -127,21 +127,27 @@ fn fitting<M: Message>(messages: impl Iterator<Item = M>, room: usize) -> (Vec<M
 
 #[cfg(test)]
 mod tests {
-    use meridian_domain::RegionName;
+    use meridian_domain::{RegionName, limits};
     use tonic_types::StatusExt;
 
     use super::*;
     use crate::error::Error;
 
-    #[test]
-    fn a_refusal_with_every_possible_fault_fits_into_the_metadata_of_a_response() {
-        let fault = |number| Fault::RegionUnknown {
+    fn unknown_region(number: usize) -> Fault {
+        Fault::RegionUnknown {
             region: RegionName::new(format!("a{number:0>38}")).expect("is a name"),
             nearest: vec!["westeurope".to_owned(), "westus".to_owned(), "westus2".to_owned()],
-        };
-        let status = Status::from(Error::refused((0..128).map(fault).collect()));
+        }
+    }
+
+    #[test]
+    fn a_refusal_with_every_possible_fault_fits_into_the_metadata_of_a_response() {
+        let mut faults: Vec<Fault> = (1..limits::FAULTS).map(unknown_region).collect();
+        faults.push(Fault::AndMore { count: 97 });
+        let status = Status::from(Error::refused(faults));
         assert!(status.details().len() < 6_000, "{} bytes", status.details().len());
         assert_eq!(status.code(), Code::NotFound);
+        assert!(status.message().starts_with("128 rules refuse the change: "));
         let failure = status.get_details_precondition_failure().expect("has the faults");
         let missing = 128 - failure.violations.len();
         assert!(status.message().contains(&format!("leave out {missing}")), "{}", status.message());

@@ -7,7 +7,8 @@ use tonic::Code;
 
 /// The code of a refusal: that of all its faults where they are of one kind.
 pub(super) fn code(faults: &[Fault]) -> Code {
-    let codes: BTreeSet<i32> = faults.iter().map(|fault| code_of(fault).into()).collect();
+    let named = faults.iter().filter(|fault| !matches!(fault, Fault::AndMore { .. }));
+    let codes: BTreeSet<i32> = named.map(|fault| code_of(fault).into()).collect();
     let aborted = i32::from(Code::Aborted);
     match codes.first() {
         _ if codes.contains(&aborted) => Code::Aborted,
@@ -39,9 +40,18 @@ pub(super) fn summary(faults: &[Fault]) -> String {
         [only] => only.to_string(),
         _ => {
             let each = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            format!("{} rules refuse the change: {each}", faults.len())
+            format!("{} rules refuse the change: {each}", count(faults))
         }
     }
+}
+
+/// How many faults there are, those that a refusal only counts included.
+pub(super) fn count(faults: &[Fault]) -> usize {
+    let each = faults.iter().map(|fault| match fault {
+        Fault::AndMore { count } => *count as usize,
+        _ => 1,
+    });
+    each.sum()
 }
 
 /// The type of the fault's violation: its name as programs see it.
@@ -88,6 +98,7 @@ pub(super) fn type_name(fault: &Fault) -> &'static str {
         Fault::GivenTwice { .. } => "GIVEN_TWICE",
         Fault::ReportTooLong { .. } => "REPORT_TOO_LONG",
         Fault::TooManyLocations { .. } => "TOO_MANY_LOCATIONS",
+        Fault::AndMore { .. } => "AND_MORE",
     }
 }
 
@@ -136,6 +147,7 @@ pub(super) fn subject(fault: &Fault) -> String {
         | Fault::TooMany { .. }
         | Fault::TrimBeyondEnd { .. }
         | Fault::NoEdits
-        | Fault::NoFreePort => String::new(),
+        | Fault::NoFreePort
+        | Fault::AndMore { .. } => String::new(),
     }
 }

@@ -106,8 +106,10 @@ pub(super) fn define_region(decision: &mut Decision<'_>, region: &Region) {
     {
         decision.refuse(Fault::NotOnTheGlobe { region: region.name.clone() });
     }
-    let characters = region.display_name.trim().chars().count();
-    if !(1..=limits::DISPLAY_NAME_CHARS).contains(&characters) {
+    // What is stored is the whole text, blanks around it included.
+    let characters = region.display_name.chars().count();
+    let blank = region.display_name.trim().is_empty();
+    if blank || characters > limits::DISPLAY_NAME_CHARS {
         decision.refuse(Fault::DisplayNameLength { region: region.name.clone() });
     }
     if region.display_name.chars().any(char::is_control) {

@@ -2,6 +2,7 @@
 //! any sequence of them.
 
 mod agents;
+mod bounds;
 mod cluster;
 mod electorate;
 mod evolution;

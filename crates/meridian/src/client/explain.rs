@@ -23,6 +23,9 @@ pub struct Asked<'a> {
 /// The failure that a call ended with.
 pub fn explain(error: CallError, asked: &Asked<'_>) -> Failure {
     match error {
+        CallError::Refused(status) if is_forgotten(&status) => {
+            Failure::Unknown { cause: faults(&status), next: next_step(&status) }
+        }
         CallError::Refused(status) => explain_refusal(&status),
         CallError::Unavailable { tried } => unavailable(&tried, asked.kind),
         CallError::Unknown { tried } => unknown(&tried.to_string(), asked),
@@ -94,6 +97,11 @@ pub fn explain_refusal(status: &Status) -> Failure {
         },
         _ => Failure::Refused { cause, next: next_step(status) },
     }
+}
+
+/// Whether an agent says that it no longer knows what became of the request: it may have happened.
+fn is_forgotten(status: &Status) -> bool {
+    refusal::reason(status).is_some_and(|reason| reason == "REQUEST_EXPIRED")
 }
 
 const MEND: &str = "mend the command and run it again; nothing was changed";

@@ -75,6 +75,15 @@ async fn refusals_have_their_exit_codes() {
 }
 
 #[tokio::test]
+async fn a_request_that_was_forgotten_may_have_happened() {
+    let expired = status(Code::FailedPrecondition, "REQUEST_EXPIRED", "the request is too old");
+    let run = refused_with(expired, &["region", "add", "eastus", "--request-id", ID]).await;
+    run.exits(5);
+    assert!(run.err.contains("error: the request is too old\n"), "{run:?}");
+    assert!(run.err.contains("look for its effect in `meridian events`"), "{run:?}");
+}
+
+#[tokio::test]
 async fn a_conflict_prints_what_happened_in_between() {
     let conflict = v1::Conflict {
         service: "contoso".to_owned(),

@@ -388,5 +388,6 @@ pub fn faults() -> Vec<Fault> {
         Fault::GivenTwice { what: "tier".to_owned() },
         Fault::ReportTooLong { agent: agent(), given: 75, most: 76 },
         Fault::TooManyLocations { service: service(), given: 77, most: 78 },
+        Fault::AndMore { count: 79 },
     ]
 }
