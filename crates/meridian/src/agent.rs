@@ -15,7 +15,11 @@ mod registration;
 pub mod shutdown;
 mod units;
 
+use std::io;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
 
 use crate::cli::AgentArgs;
 use crate::config::values::Values;
@@ -57,8 +61,7 @@ fn configure(args: &AgentArgs) -> Result<(Values, AgentConfig), ConfigError> {
 fn serve(config: AgentConfig) -> Result<(), AgentError> {
     logs::start(config.log_format, &config.log_level)?;
     let metrics = metrics::start()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(AgentError::Runtime)?;
+    let runtime = runtime().map_err(AgentError::Runtime)?;
     let served = runtime.block_on(async {
         let told = shutdown::listen().map_err(AgentError::Runtime)?;
         told.exit_when_told_twice();
@@ -67,6 +70,14 @@ fn serve(config: AgentConfig) -> Result<(), AgentError> {
     // A name that is still being looked up must not keep the process.
     runtime.shutdown_background();
     served
+}
+
+/// A change is a chain of short steps that wait for each other: each that goes to another thread costs
+/// more than it does. So half of the processors, and the rest for what writes to the disk.
+fn runtime() -> io::Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(processors.div_ceil(2)).enable_all().build()
 }
 
 /// The error with its causes, in one line.

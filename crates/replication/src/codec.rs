@@ -103,7 +103,9 @@ fn body_format() -> impl Options {
 /// If the value is larger than any stored value may be, or of a type that bincode cannot store:
 /// both are mistakes in this software.
 pub fn encode<T: Stored>(value: &T) -> Vec<u8> {
-    let mut bytes = vec![0; HEADER_BYTES];
+    let body_bytes = body_format().serialized_size(value).expect("stored types have a size");
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + usize::try_from(body_bytes).unwrap_or(0));
+    bytes.resize(HEADER_BYTES, 0);
     body_format().serialize_into(&mut bytes, value).expect("stored types can be encoded");
     let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("bodies are limited");
     bytes[..4].copy_from_slice(&MAGIC);

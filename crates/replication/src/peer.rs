@@ -5,6 +5,7 @@
 //! | `identity` | who calls whom, checked on every call |
 //! | `message`, `wire` | what is said, as bytes |
 //! | `links` | connections for forwarded commands and reads |
+//! | `proposals` | forwarded commands, all of a connection as one stream |
 //! | `network` | openraft's connections: appends, votes, snapshots, each its own |
 //! | `snapshot` | a snapshot as a stream of parts |
 //! | `server` | the other end of all of them |
@@ -18,6 +19,7 @@ pub(crate) mod links;
 pub mod meeting;
 pub(crate) mod message;
 pub(crate) mod network;
+pub(crate) mod proposals;
 pub mod server;
 pub(crate) mod snapshot;
 pub(crate) mod wire;

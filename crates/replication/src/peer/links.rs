@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 
 use super::identity::Headers;
+use super::proposals::Proposals;
 use crate::raft::{Raft, TypeConfig};
 
 /// Bytes of the largest message between agents: sixteen entries, or a part of a snapshot.
@@ -77,12 +78,14 @@ pub struct Links {
     patience: Duration,
     metrics: WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>,
     open: Mutex<BTreeMap<NodeId, Client>>,
+    proposals: Mutex<BTreeMap<NodeId, Proposals>>,
 }
 
 impl Links {
     /// Links to the members that `raft` knows of.
     pub(crate) fn new(cluster: ClusterId, raft: &Raft, patience: Duration) -> Self {
-        Self { cluster, patience, metrics: raft.server_metrics(), open: Mutex::default() }
+        let (open, proposals) = Default::default();
+        Self { cluster, patience, metrics: raft.server_metrics(), open, proposals }
     }
 
     /// Takes a command to `node`.
@@ -94,8 +97,21 @@ impl Links {
         node: NodeId,
         request: proto::ProposeRequest,
     ) -> Result<proto::ProposeResponse, CallError> {
-        let mut client = self.client(node).await?;
-        self.answered(node, client.propose(request).await)
+        let open = self.proposals().get(&node).filter(|open| !open.has_ended()).cloned();
+        let proposals = match open {
+            Some(open) => open,
+            None => self.open_proposals(node).await?,
+        };
+        proposals.ask(request).await
+    }
+
+    async fn open_proposals(&self, node: NodeId) -> Result<Proposals, CallError> {
+        let opened = Proposals::open(self.client(node).await?).await;
+        // Nothing was said on a stream that did not open.
+        let opened = self.answered(node, opened.map(Response::new));
+        let opened = opened.map_err(|error| CallError::NotSent(error.to_string()))?;
+        self.proposals().insert(node, opened.clone());
+        Ok(opened)
     }
 
     /// Asks `node` for a read index.
@@ -176,6 +192,10 @@ impl Links {
                 _ => CallError::Unanswered(cause),
             }
         })
+    }
+
+    fn proposals(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Proposals>> {
+        self.proposals.lock().expect("no holder of the links panics")
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Client>> {

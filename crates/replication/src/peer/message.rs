@@ -30,7 +30,7 @@ pub fn unwrap<M: Message>(message: &proto::RaftMessage) -> Result<M, Status> {
     wire.and_then(M::from_wire).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
-/// A proposal on its way to the leader.
+/// A proposal on its way to the leader. Its stream gives it a number.
 pub fn propose_request(proposal: &Proposal) -> proto::ProposeRequest {
     let requester = match &proposal.requester {
         Requester::Operator { request, actor, reason } => {
@@ -44,7 +44,7 @@ pub fn propose_request(proposal: &Proposal) -> proto::ProposeRequest {
         Requester::System => WireRequester::System(proto::SystemRequester {}),
     };
     let command = Bytes::from(codec::encode(&proposal.command));
-    proto::ProposeRequest { command, requester: Some(requester) }
+    proto::ProposeRequest { command, requester: Some(requester), number: 0 }
 }
 
 /// The command and who asked for it, on arrival at the leader.
@@ -72,8 +72,12 @@ pub fn proposed(request: proto::ProposeRequest) -> Result<(Command, Requester), 
     Ok((command, requester))
 }
 
-/// What an attempt came to, on its way back.
-pub fn propose_response(attempt: Attempt, leader: Option<NodeId>) -> proto::ProposeResponse {
+/// What the attempt of that number came to, on its way back.
+pub fn propose_response(
+    number: u64,
+    attempt: Attempt,
+    leader: Option<NodeId>,
+) -> proto::ProposeResponse {
     let result = match attempt {
         Attempt::Done(Ok(receipt)) => WireResult::Receipt(codec::encode(&receipt).into()),
         Attempt::Done(Err(error)) => WireResult::Error(codec::encode(&error).into()),
@@ -84,7 +88,7 @@ pub fn propose_response(attempt: Attempt, leader: Option<NodeId>) -> proto::Prop
             WireResult::Error(codec::encode(&ProposeError::Unknown { cause }).into())
         }
     };
-    proto::ProposeResponse { result: Some(result) }
+    proto::ProposeResponse { result: Some(result), number }
 }
 
 /// What an attempt came to, on arrival.

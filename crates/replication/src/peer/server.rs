@@ -5,6 +5,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use meridian_domain::{ClusterId, NodeId};
+use meridian_ports::ProposeError;
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::peer_server::{Peer, PeerServer};
 use meridian_proto::v1::read_index_response::Result as ReadIndexResult;
@@ -14,10 +15,11 @@ use tonic::{Request, Response, Status, Streaming};
 use super::identity::Check;
 use super::links::MESSAGE_BYTES;
 use super::message::{propose_response, proposed, unwrap, wrap};
+use super::proposals::OPEN_PROPOSALS;
 use super::snapshot;
 use crate::contact::Contact;
 use crate::leadership::Leadership;
-use crate::proposer::{of_answer, origin};
+use crate::proposer::{Attempt, of_answer, origin};
 use crate::raft::Raft;
 use crate::reader::{Indexed, read_index};
 use crate::sequencer::Sequencer;
@@ -44,6 +46,24 @@ impl PeerService {
         InterceptedService::new(server, Check::new(cluster, node))
     }
 
+    async fn proposed(
+        self,
+        request: proto::ProposeRequest,
+    ) -> Result<proto::ProposeResponse, Status> {
+        let number = request.number;
+        let attempt = match proposed(request) {
+            Ok((command, requester)) => {
+                let origin = origin(&command, &requester);
+                of_answer(self.sequencer.submit(command, origin).await)
+            }
+            Err(status) => {
+                let cause = status.message().to_owned();
+                Attempt::Done(Err(ProposeError::Internal { cause }))
+            }
+        };
+        Ok(propose_response(number, attempt, self.leadership.known_leader()))
+    }
+
     fn not_leader(&self) -> proto::NotLeader {
         proto::NotLeader { leader: self.leadership.known_leader().map(|node| node.0) }
     }
@@ -57,6 +77,7 @@ fn stopped(error: impl std::fmt::Display) -> Status {
 #[async_trait]
 impl Peer for PeerService {
     type AppendStream = Pin<Box<dyn Stream<Item = Result<proto::RaftMessage, Status>> + Send>>;
+    type ProposeStream = Pin<Box<dyn Stream<Item = Result<proto::ProposeResponse, Status>> + Send>>;
 
     async fn append(
         &self,
@@ -127,12 +148,15 @@ impl Peer for PeerService {
 
     async fn propose(
         &self,
-        request: Request<proto::ProposeRequest>,
-    ) -> Result<Response<proto::ProposeResponse>, Status> {
-        let (command, requester) = proposed(request.into_inner())?;
-        let origin = origin(&command, &requester);
-        let attempt = of_answer(self.sequencer.submit(command, origin).await);
-        Ok(Response::new(propose_response(attempt, self.leadership.known_leader())))
+        request: Request<Streaming<proto::ProposeRequest>>,
+    ) -> Result<Response<Self::ProposeStream>, Status> {
+        let service = self.clone();
+        let answers = request
+            .into_inner()
+            .scan((), |(), message| std::future::ready(message.ok()))
+            .map(move |request| service.clone().proposed(request))
+            .buffer_unordered(OPEN_PROPOSALS);
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn read_index(

@@ -135,7 +135,8 @@ impl Changes {
         let state = core.state();
         let tail = core.tail();
         let history = tail.log.history;
-        for key in &self.rows {
+        // The header is a row of every state, also of one that no event has changed yet.
+        for key in self.rows.union(&BTreeSet::from([Key::Header])) {
             let place = rows::state_key(tail.epoch, &key.bytes());
             match Row::of(&state, key).value() {
                 Some(value) => batch.insert(place, value),
@@ -160,6 +161,7 @@ impl Changes {
             revision: tail.log.revision,
             batch,
             trimmed: self.trimmed.then(|| rows::event_keys(0..u64::MAX).start..kept),
+            ranges: 1,
         }
     }
 }

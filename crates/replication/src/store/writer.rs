@@ -1,15 +1,18 @@
 //! The one thread that writes the derived store.
 //!
 //! Its jobs come in one queue and are done in order, so that a sync covers every range queued before
-//! it, and an installed snapshot meets all that was applied before it.
+//! it, and an installed snapshot meets all that was applied before it. Ranges that come shortly after
+//! each other are written as one: nobody waits for them, and most write the same few rows again.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use meridian_domain::Revision;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::Core;
 use crate::rows::KeyRange;
@@ -20,6 +23,11 @@ use crate::storage::database::Batch;
 /// Ranges and other jobs that wait at most; applying waits beyond that. A range is at most some
 /// hundred entries, so this bounds what memory holds and the disk does not.
 pub(super) const MOST_JOBS: usize = 64;
+/// How long the first of the ranges waits that are written as one: rows that a crash takes with it
+/// come back from the Raft log, and this much of it is soon applied again.
+const GATHERING: Duration = Duration::from_millis(50);
+/// Ranges that are written as one at most.
+const GATHERED_RANGES: usize = 32;
 /// Rows that are swept away at once, between two jobs.
 const SWEPT_ROWS: usize = 1_024;
 
@@ -47,8 +55,10 @@ pub(crate) struct AppliedRange {
     pub(crate) revision: Revision,
     /// Its rows, with the position.
     pub(crate) batch: Batch,
-    /// Rows of events that it has trimmed.
+    /// Rows of events that it has trimmed: all of them, from the first on.
     pub(crate) trimmed: Option<KeyRange>,
+    /// How many ranges were put together for it.
+    pub(crate) ranges: u32,
 }
 
 pub(super) struct Writer {
@@ -61,6 +71,22 @@ pub(super) struct Writer {
     /// be written after it.
     cut: bool,
     garbage: Vec<KeyRange>,
+    /// Ranges that are to be written as one.
+    gathered: Vec<AppliedRange>,
+    /// Until when they wait for more, if there are any.
+    until: Option<Instant>,
+}
+
+impl AppliedRange {
+    /// This range and the next one, as one.
+    fn followed_by(mut self, next: Self) -> Self {
+        self.index = next.index;
+        self.revision = next.revision;
+        self.ranges += next.ranges;
+        self.batch.changes.extend(next.batch.changes);
+        self.trimmed = next.trimmed.or(self.trimmed);
+        self
+    }
 }
 
 impl Writer {
@@ -71,12 +97,13 @@ impl Writer {
         garbage: Vec<KeyRange>,
     ) -> Self {
         let flushed = core.flushed.clone();
-        Self { core, jobs, flushed, written_index, cut: false, garbage }
+        let (gathered, until) = Default::default();
+        Self { core, jobs, flushed, written_index, cut: false, garbage, gathered, until }
     }
 
     /// Starts the thread. It ends when the store is closed or dropped, or the fuse has blown.
     pub(super) fn spawn(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("derived-writer".to_owned());
         thread.spawn(move || runtime.block_on(self.run()))?;
         Ok(())
@@ -91,26 +118,29 @@ impl Writer {
     async fn work(&mut self) -> io::Result<()> {
         let fuse = self.core.fuse.clone();
         loop {
+            let until = self.until;
             let job = match self.jobs.try_recv() {
-                Ok(job) => job,
-                Err(TryRecvError::Disconnected) => return Ok(()),
-                Err(TryRecvError::Empty) if !self.garbage.is_empty() => {
+                Ok(job) => Some(job),
+                Err(TryRecvError::Disconnected) => None,
+                Err(TryRecvError::Empty) if until.is_none() && !self.garbage.is_empty() => {
                     self.sweep()?;
                     continue;
                 }
                 Err(TryRecvError::Empty) => tokio::select! {
                     biased;
                     _ = fuse.blown() => return Ok(()),
-                    job = self.jobs.recv() => match job {
-                        Some(job) => job,
-                        None => return Ok(()),
-                    },
+                    job = self.jobs.recv() => job,
+                    () = past(until) => {
+                        self.write_gathered().await?;
+                        continue;
+                    }
                 },
             };
             // What is in memory may be wrong once the fuse has blown: the disk stays as it is.
             if fuse.cause().is_some() {
                 return Ok(());
             }
+            let Some(job) = job else { return self.write_gathered().await };
             if !self.serve(job).await? {
                 return Ok(());
             }
@@ -119,8 +149,11 @@ impl Writer {
 
     /// Does one job; false after the last one.
     async fn serve(&mut self, job: Job) -> io::Result<bool> {
+        if !matches!(job, Job::Range(_)) {
+            self.write_gathered().await?;
+        }
         match job {
-            Job::Range(range) => self.write(range).await?,
+            Job::Range(range) => self.gather(range).await?,
             Job::Sync { reply } if !self.cut => {
                 self.sync()?;
                 answer(reply);
@@ -144,16 +177,38 @@ impl Writer {
         Ok(true)
     }
 
-    async fn write(&mut self, range: AppliedRange) -> io::Result<()> {
-        if self.cut || !self.log_holds(range.index).await {
-            self.cut = true;
+    async fn gather(&mut self, range: AppliedRange) -> io::Result<()> {
+        let now = Instant::now();
+        let until = *self.until.get_or_insert(now + GATHERING);
+        self.gathered.push(range);
+        let full = self.gathered.len() >= GATHERED_RANGES || now >= until;
+        if full { self.write_gathered().await } else { Ok(()) }
+    }
+
+    /// Writes the gathered ranges once the Raft log holds them; where it will not hold them all any
+    /// more, those that it does.
+    async fn write_gathered(&mut self) -> io::Result<()> {
+        self.until = None;
+        let ranges = std::mem::take(&mut self.gathered);
+        let Some(last) = ranges.last().filter(|_| !self.cut) else { return Ok(()) };
+        self.cut = !self.log_holds(last.index).await;
+        if self.core.fuse.cause().is_some() {
             return Ok(());
         }
+        let flushed = *self.flushed.borrow();
+        let held = ranges.into_iter().take_while(|range| flushed >= Some(range.index));
+        match held.reduce(AppliedRange::followed_by) {
+            Some(range) => self.write(range),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, range: AppliedRange) -> io::Result<()> {
         self.core.database.write(range.batch)?;
         self.written_index = range.index;
         self.core.tail().log.note_written(range.revision);
         self.garbage.extend(range.trimmed);
-        metrics::gauge!("meridian_derived_backlog_ranges").decrement(1.0);
+        metrics::gauge!("meridian_derived_backlog_ranges").decrement(f64::from(range.ranges));
         Ok(())
     }
 
@@ -191,6 +246,14 @@ impl Writer {
             None => drop(self.garbage.pop()),
         }
         Ok(())
+    }
+}
+
+/// Returns at that time; never, where there is none.
+async fn past(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

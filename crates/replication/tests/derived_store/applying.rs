@@ -158,3 +158,14 @@ async fn a_storage_error_stops_the_node() {
     assert!(node.apply(&many(&mut State::default(), 1, 1)).await.is_err());
     assert!(node.store.close().await.is_err());
 }
+
+/// A node that was killed between joining Raft and its first event once did not start again.
+#[tokio::test]
+async fn a_store_opens_again_before_its_first_event() {
+    let mut node = Node::empty();
+    node.apply_blank().await.unwrap();
+    let before = node.sum();
+    let node = node.restart().await;
+    assert_eq!(node.applied(), 1);
+    assert_eq!(node.sum(), before);
+}

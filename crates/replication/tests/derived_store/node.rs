@@ -74,6 +74,13 @@ impl Node {
         self.machine.apply(stream::iter(entries)).await
     }
 
+    /// Applies an entry that says nothing: each leader's first.
+    pub async fn apply_blank(&mut self) -> io::Result<()> {
+        let log_id = log_id(self.applied() + 1);
+        let entry = EntryOf::<TypeConfig> { log_id, payload: EntryPayload::Blank };
+        self.machine.apply(stream::iter([Ok((entry, None))])).await
+    }
+
     /// Ends this life in good order and begins the next.
     pub async fn restart(self) -> Self {
         self.store.close().await.unwrap();
