@@ -1,8 +1,8 @@
 //! Clusters for tests: real nodes on real disks and sockets. Shipped with nothing.
 //!
 //! [`cluster::Cluster`] runs several nodes in one process, each with its own data directory and its
-//! own loopback port, through the same code that the binary composes. [`process`] runs the binary itself:
-//! agents, units and the command line as processes of their own.
+//! own loopback port, through the same code that the binary composes. [`process`] runs the binary
+//! itself: agents, units and the command line as processes of their own.
 
 pub mod cluster;
 pub mod process;

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A process is a sandbox's if it is the binary under test and works on the sandbox's directory.
-//! Those are killed when the sandbox is dropped, also by a panic, and no others ever.
+//! Those are killed when the sandbox is dropped, also by a panic, and no others ever. A test
+//! program that is killed itself leaves them behind.
 
 mod addresses;
 mod agent;
@@ -22,7 +23,7 @@ mod sandbox;
 
 pub use agent::Agent;
 pub use binary::binary;
-pub use cli::Output;
+pub use cli::{Output, run};
 pub use dev::Dev;
 pub use http::{Answer, get};
 pub use running::{Process, UnitProcess};

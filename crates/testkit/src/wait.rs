@@ -24,3 +24,23 @@ where
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Returns what `attempt` gives, once it succeeds.
+///
+/// # Panics
+/// If it fails for [`PATIENCE`], naming `what` was waited for and how the last attempt failed.
+pub async fn until_ok<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> T
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let began = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => {
+                assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}: {error:#}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

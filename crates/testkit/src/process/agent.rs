@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -14,6 +15,7 @@ use super::cli::{self, Output};
 use super::http::{Answer, get};
 use super::port;
 use super::running::{Process, UnitProcess};
+use crate::wait::{PATIENCE, until};
 
 /// Where an agent is, running or not.
 #[derive(Debug, Clone)]
@@ -103,16 +105,36 @@ impl Agent {
     pub fn process(&self) -> anyhow::Result<Option<Process>> {
         let config = self.config();
         let line = ["agent", "--config", &config.to_string_lossy()];
-        let mut processes = Process::all_within(&self.home)?.into_iter();
-        Ok(processes.find(|process| process.arguments().starts_with(&line.map(str::to_owned))))
+        let line = line.map(str::to_owned);
+        let processes = Process::all_within(&self.home)?.into_iter();
+        // What is about to become a unit is a copy of the agent, for a moment.
+        let alike = processes.filter(|process| process.arguments().starts_with(&line));
+        Ok(alike.min_by_key(Process::began))
     }
 
-    /// Kills it with SIGKILL.
+    /// Has it stop in good order, with SIGTERM, and returns when it has ended.
     ///
     /// # Errors
     /// If it does not run.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        let process = self.process()?.with_context(|| format!("the agent {} runs", self.name))?;
+        process.terminate();
+        until("the agent to stop", async || process.has_ended().then_some(())).await;
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL, and returns when nothing is left of it but units.
+    ///
+    /// # Errors
+    /// If it does not run, or does not end.
     pub fn kill(&self) -> anyhow::Result<()> {
-        self.process()?.with_context(|| format!("the agent {} runs", self.name))?.kill()
+        self.process()?.with_context(|| format!("the agent {} runs", self.name))?.kill()?;
+        let killed = Instant::now();
+        while self.process()?.is_some() {
+            ensure!(killed.elapsed() < PATIENCE, "a copy of the agent {} goes on", self.name);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Its units that run, of this life of it and of earlier ones, in order.
@@ -134,6 +156,19 @@ impl Agent {
         let endpoint = self.endpoint();
         let global = ["--endpoint", &endpoint, "--output", "json"];
         cli::run(arguments.iter().copied().chain(global)).await
+    }
+
+    /// Runs a command of the binary against this agent alone, with JSON for data, until it is
+    /// dropped; the data go to a file.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn follow(&self, arguments: &[&str], data: &Path) -> anyhow::Result<Child> {
+        let endpoint = self.endpoint();
+        let global = ["--endpoint", &endpoint, "--output", "json"];
+        let mut command = cli::command(arguments.iter().copied().chain(global))?;
+        command.stdout(File::create(data)?).stderr(Stdio::null()).kill_on_drop(true);
+        command.spawn().context("the binary cannot be run")
     }
 
     /// The data of a command that is done.

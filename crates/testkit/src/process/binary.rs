@@ -43,9 +43,9 @@ fn build() -> anyhow::Result<PathBuf> {
         .context("cargo cannot be run")?;
     ensure!(built.status.success(), "the binary cannot be built: {}", built.status);
     let messages = String::from_utf8(built.stdout).context("cargo writes text")?;
-    let built = messages.lines().filter_map(|line| {
+    let built = messages.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    built.last().context("cargo names what it built")?.canonicalize().context("the binary is there")
+    built.context("cargo names what it built")?.canonicalize().context("the binary is there")
 }

@@ -71,9 +71,7 @@ pub(super) fn command(
 ///
 /// # Errors
 /// If it cannot be run.
-pub(super) async fn run(
-    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-) -> anyhow::Result<Output> {
+pub async fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<Output> {
     let began = Instant::now();
     let output = command(arguments)?.kill_on_drop(true).output().await;
     let output = output.context("the binary cannot be run")?;

@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::binary::binary;
 use super::cli::{self, Output};
 use super::running::Process;
 use super::sandbox::Sandbox;
@@ -37,15 +38,17 @@ impl Dev {
         command.stdout(File::create(&data)?).stderr(File::create(&said)?);
         let child = command.spawn().context("`meridian dev` cannot be started")?;
         let mut dev = Self { child, data, said };
-        let ended = until("`meridian dev` to be ready", async || {
-            if let Ok(Some(ended)) = dev.child.try_wait() {
-                return Some(Some(ended));
-            }
-            dev.data().contains(READY).then_some(None)
-        });
-        let ended = ended.await;
-        ensure!(ended.is_none(), "`meridian dev` ended: {ended:?}: {}", dev.said());
+        let begun = || std::future::ready(dev.begun());
+        let ready = until("`meridian dev` to be ready", begun).await;
+        ensure!(ready, "`meridian dev` ended: {}", dev.said());
         Ok(dev)
+    }
+
+    /// Whether it is ready, or has ended before it was; nothing while neither is so.
+    fn begun(&mut self) -> Option<bool> {
+        let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+        let ready = self.data().contains(READY);
+        (ready || ended).then_some(ready && !ended)
     }
 
     /// Runs it in the sandbox to its end, where it is expected to refuse.
@@ -53,6 +56,8 @@ impl Dev {
     /// # Errors
     /// If it cannot be run.
     pub async fn refused(sandbox: &Sandbox, arguments: &[&str]) -> anyhow::Result<Output> {
+        // Built before the clock runs.
+        binary()?;
         let run = cli::run(Self::arguments(sandbox, arguments));
         timeout(PATIENCE, run).await.context("`meridian dev` goes on")?
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::binary::binary;
@@ -22,6 +23,8 @@ pub struct Process {
     /// Its arguments, behind the name of the program.
     arguments: Vec<String>,
     directory: PathBuf,
+    /// When it began, in ticks since the machine did.
+    began: u64,
     handle: OwnedFd,
 }
 
@@ -63,7 +66,10 @@ impl Process {
         arguments.next()?;
         let arguments = arguments.map(|text| String::from_utf8_lossy(text).into_owned()).collect();
         let directory = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-        let process = Self { pid, arguments, directory, handle };
+        // Field 22 of proc_pid_stat(5); the second one, in parentheses, may hold anything.
+        let status = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let began = status.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+        let process = Self { pid, arguments, directory, began, handle };
         (!process.has_ended()).then_some(process)
     }
 
@@ -76,6 +82,12 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// When it began: the order of two processes, and nothing else.
+    #[must_use]
+    pub fn began(&self) -> u64 {
+        self.began
     }
 
     /// Its arguments, behind the name of the program.
@@ -109,7 +121,8 @@ impl Process {
         self.signal(Signal::KILL);
         let limit = Timespec::try_from(GONE).context("is a time")?;
         let mut descriptors = [PollFd::new(&self.handle, PollFlags::IN)];
-        let ended = poll(&mut descriptors, Some(&limit)).context("waiting for a killed process")?;
+        // The end of a child of this process interrupts the call.
+        let ended = retry_on_intr(|| poll(&mut descriptors, Some(&limit)))?;
         ensure!(ended == 1, "process {} was killed and did not end within {GONE:?}", self.pid);
         Ok(())
     }
@@ -133,7 +146,7 @@ impl Process {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         let mut descriptors = [PollFd::new(&self.handle, PollFlags::IN)];
-        poll(&mut descriptors, Some(&Timespec::default())) != Ok(0)
+        retry_on_intr(|| poll(&mut descriptors, Some(&Timespec::default()))) != Ok(0)
     }
 
     fn signal(&self, signal: Signal) {

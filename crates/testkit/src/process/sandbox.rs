@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ const ROUNDS: usize = 50;
 /// works there is killed when this is dropped. After a panic, the directory is kept and named.
 #[derive(Debug)]
 pub struct Sandbox {
-    // The last to go: the processes are killed before, and the addresses free before another's turn.
+    // The processes end before any of these goes, and the next one's turn comes last.
     root: Option<TempDir>,
     path: PathBuf,
     addresses: Addresses,
@@ -35,7 +35,7 @@ impl Sandbox {
     /// # Errors
     /// If there is no directory or no address for it.
     pub async fn new() -> anyhow::Result<Self> {
-        static TURNS: OnceLock<std::sync::Arc<Semaphore>> = OnceLock::new();
+        static TURNS: OnceLock<Arc<Semaphore>> = OnceLock::new();
         let turns = TURNS.get_or_init(|| Semaphore::new(AT_ONCE).into());
         let turn = turns.clone().acquire_owned().await.context("turns do not end")?;
         let root = TempDir::with_prefix("meridian-").context("a directory")?;

@@ -1,0 +1,162 @@
+//! The benchmark. `src/bin/bench.rs` says what each figure means.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `options` | what is measured, and how long |
+//! | `member` | what all measurements ask of a cluster, whichever it is |
+//! | `agents`, `changes` | that for Meridian: its processes, and its client |
+//! | `etcd` | that for etcd |
+//! | `process` | one process that this one started |
+//! | `load`, `failover`, `scale`, `restart` | a measurement each |
+//! | `report` | medians, ratios, the table |
+
+mod agents;
+mod changes;
+mod etcd;
+mod failover;
+mod load;
+mod member;
+mod options;
+mod process;
+mod report;
+mod restart;
+mod scale;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use agents::Agents;
+use etcd::Etcd;
+use member::Cluster as _;
+pub use options::{Measurement, Options};
+pub use report::Report;
+use report::Unit;
+
+/// How long a new cluster is left alone before its memory is looked at.
+const REST: Duration = Duration::from_secs(3);
+
+/// Measures what the options say. Every process that it starts ends with the returned future.
+///
+/// # Errors
+/// If a process cannot be started, or does not do what it is asked in time.
+pub async fn run(options: Options) -> anyhow::Result<Report> {
+    let root = options.directory()?;
+    let mut bench = Bench::start(options, root).await?;
+    if bench.measures(Measurement::Memory) {
+        bench.memory().await?;
+    }
+    if bench.measures(Measurement::Scale) {
+        bench.scale().await?;
+    }
+    if bench.measures(Measurement::Changes) {
+        bench.changes().await?;
+    }
+    if bench.measures(Measurement::Failover) {
+        bench.failover().await?;
+    }
+    if bench.measures(Measurement::Restart) {
+        bench.restart().await?;
+    }
+    Ok(bench.report)
+}
+
+/// Both clusters, and what was measured so far. Dropped from the top: the processes end before their
+/// directory goes.
+struct Bench {
+    agents: Agents,
+    etcd: Option<Etcd>,
+    options: Options,
+    report: Report,
+    _root: TempDir,
+}
+
+impl Bench {
+    async fn start(options: Options, root: TempDir) -> anyhow::Result<Self> {
+        let program = agents::program(options.program.as_deref()).await?;
+        let agents = Agents::start(program, root.path()).await.context("no cluster of agents")?;
+        let wanted = !options.skip_etcd && options.compares();
+        let etcd = if wanted { Etcd::start(root.path()).await.context("no etcd")? } else { None };
+        let report = Report::new(etcd.is_some());
+        if wanted && etcd.is_none() {
+            eprintln!("etcd is not installed: nothing to compare with");
+        }
+        Ok(Self { agents, etcd, options, report, _root: root })
+    }
+
+    fn measures(&self, measurement: Measurement) -> bool {
+        self.options.measures(measurement)
+    }
+
+    async fn memory(&mut self) -> anyhow::Result<()> {
+        tokio::time::sleep(REST).await;
+        for bytes in self.agents.resident_bytes()? {
+            self.report.meridian("idle agent, resident memory", Unit::Mebibytes, mebibytes(bytes));
+        }
+        Ok(())
+    }
+
+    async fn changes(&mut self) -> anyhow::Result<()> {
+        for round in 0..self.options.rounds {
+            for &clients in &self.options.clients {
+                let time = Duration::from_secs(self.options.seconds);
+                let load = load::Load { clients, first: round, time };
+                let sample = load.run(&self.agents).await?;
+                eprintln!("round {round}, {clients} clients: {} {sample}", Agents::NAME);
+                self.report.load(false, clients, &sample);
+                if let Some(etcd) = &self.etcd {
+                    let sample = load.run(etcd).await?;
+                    eprintln!("round {round}, {clients} clients: {} {sample}", Etcd::NAME);
+                    self.report.load(true, clients, &sample);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn failover(&mut self) -> anyhow::Result<()> {
+        let name = "killed leader to first write";
+        for round in 0..self.options.rounds {
+            let took = failover::measure(&mut self.agents).await?;
+            eprintln!("round {round}, failover: {} {took:?}", Agents::NAME);
+            self.report.meridian(name, Unit::Milliseconds, milliseconds(took));
+            if let Some(etcd) = &mut self.etcd {
+                let took = failover::measure(etcd).await?;
+                eprintln!("round {round}, failover: {} {took:?}", Etcd::NAME);
+                self.report.etcd(name, Unit::Milliseconds, milliseconds(took));
+            }
+        }
+        Ok(())
+    }
+
+    async fn scale(&mut self) -> anyhow::Result<()> {
+        for took in scale::measure(&self.agents).await? {
+            let name = "acknowledged scale to ready unit";
+            self.report.meridian(name, Unit::Milliseconds, milliseconds(took));
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> anyhow::Result<()> {
+        let events = self.options.events;
+        restart::fill(&self.agents, events).await?;
+        for round in 0..self.options.rounds {
+            let restart = restart::measure(&mut self.agents).await?;
+            eprintln!("round {round}, restart: {restart:?}");
+            let name = format!("restart with {events} events");
+            self.report.meridian(&name, Unit::Milliseconds, milliseconds(restart.took));
+            let name = format!("resident memory with {events} events");
+            self.report.meridian(&name, Unit::Mebibytes, mebibytes(restart.resident_bytes));
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

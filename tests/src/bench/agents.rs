@@ -1,0 +1,192 @@
+//! Three agents, each in a region of its own.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use meridian_proto::v1;
+use meridian_proto::v1::cluster_client::ClusterClient;
+use meridian_proto::v1::services_client::ServicesClient;
+use tokio::process::Command;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+use super::changes::Changes;
+use super::member::{CALL, Cluster, MEMBERS, free_address, until};
+use super::process::Process;
+
+/// Where the agents live: as `meridian dev` has it.
+pub const REGIONS: [&str; MEMBERS] = ["westeurope", "eastus", "southeastasia"];
+
+/// The cluster.
+pub struct Agents {
+    program: PathBuf,
+    agents: Vec<Agent>,
+}
+
+struct Agent {
+    address: SocketAddr,
+    directory: PathBuf,
+    process: Process,
+}
+
+/// The program to measure: the given one, or this workspace's, built in the release profile.
+///
+/// # Errors
+/// If it does not compile.
+pub async fn program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(given) = given {
+        return Ok(given.to_path_buf());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--release", "--package", "meridian", "--bin", "meridian"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit());
+    let built = build.output().await.context("cannot run cargo")?;
+    anyhow::ensure!(built.status.success(), "meridian does not compile");
+    let messages = String::from_utf8(built.stdout)?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let program = messages
+        .into_iter()
+        .find_map(|message: serde_json::Value| message["executable"].as_str().map(PathBuf::from));
+    program.context("cargo does not say where it put meridian")
+}
+
+impl Agents {
+    /// Founds a cluster under `root`. Returns when each agent answers linearizable reads.
+    ///
+    /// # Errors
+    /// If an agent does not.
+    pub async fn start(program: PathBuf, root: &Path) -> anyhow::Result<Self> {
+        let peers = (0..MEMBERS).map(|_| free_address()).collect::<Result<Vec<_>, _>>()?;
+        let mut agents = Vec::new();
+        for (index, region) in REGIONS.iter().enumerate() {
+            let directory = root.join(region);
+            fs::create_dir(&directory)?;
+            let address = free_address()?;
+            let config = config(index, address, free_address()?, &peers);
+            fs::write(directory.join("agent.toml"), config)?;
+            let process = start(&program, &directory)?;
+            agents.push(Agent { address, directory, process });
+        }
+        let mut cluster = Self { program, agents };
+        for member in 0..MEMBERS {
+            cluster.ready(member).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Resident memory of each agent, in bytes.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub fn resident_bytes(&self) -> anyhow::Result<Vec<u64>> {
+        self.agents.iter().map(|agent| agent.process.resident_bytes()).collect()
+    }
+
+    /// A connection to one agent.
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    pub async fn connect(&self, member: usize) -> anyhow::Result<Channel> {
+        connect(self.agents[member].address).await
+    }
+
+    /// The newest revision, by a linearizable read at one agent.
+    ///
+    /// # Errors
+    /// If it is not answered.
+    pub async fn revision(&self, member: usize) -> anyhow::Result<u64> {
+        revision(self.agents[member].address).await
+    }
+
+    async fn ready(&mut self, member: usize) -> anyhow::Result<()> {
+        let Agent { address, directory, process } = &mut self.agents[member];
+        let log = directory.join("agent.log");
+        until(async || {
+            process.check(&log)?;
+            anyhow::ensure!(revision(*address).await? > 0, "its cluster is not founded");
+            Ok(())
+        })
+        .await
+        .with_context(|| format!("the agent in {} does not get ready", REGIONS[member]))
+    }
+}
+
+impl Cluster for Agents {
+    const NAME: &'static str = "meridian";
+    type Client = Changes;
+
+    async fn client(&self, number: usize, member: usize) -> anyhow::Result<Changes> {
+        Changes::new(self.connect(member).await?, number).await
+    }
+
+    async fn leader(&self, member: usize) -> anyhow::Result<usize> {
+        let mut client = ClusterClient::new(self.connect(member).await?);
+        let status = client.get_status(v1::GetStatusRequest {}).await?.into_inner();
+        let leader = (0..MEMBERS).find(|index| name(*index) == status.leader);
+        leader.context("no agent leads")
+    }
+
+    fn processor_time(&self) -> anyhow::Result<Duration> {
+        self.agents.iter().map(|member| member.process.processor_time()).sum()
+    }
+
+    async fn kill(&mut self, member: usize) -> anyhow::Result<()> {
+        self.agents[member].process.kill().await
+    }
+
+    async fn start_again(&mut self, member: usize) -> anyhow::Result<()> {
+        self.agents[member].process = start(&self.program, &self.agents[member].directory)?;
+        self.ready(member).await
+    }
+}
+
+fn name(index: usize) -> String {
+    format!("{}-1", REGIONS[index])
+}
+
+/// An agent's configuration: what has to be said, and else the defaults.
+fn config(index: usize, client: SocketAddr, http: SocketAddr, peers: &[SocketAddr]) -> String {
+    let founders: Vec<_> = peers.iter().map(|peer| format!("\"{peer}\"")).collect();
+    format!(
+        "name = \"{}\"\nregion = \"{}\"\ndata_dir = \"data\"\nnetwork = \"lan\"\n\
+         client_listen = \"{client}\"\npeer_listen = \"{}\"\nhttp_listen = \"{http}\"\n\
+         gateway_listen = \"127.0.77.{}\"\nfounders = [{}]\ninit = {}\n",
+        name(index),
+        REGIONS[index],
+        peers[index],
+        index + 1,
+        founders.join(", "),
+        index == 0,
+    )
+}
+
+fn start(program: &Path, directory: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(program);
+    command.args(["agent", "--config"]).arg(directory.join("agent.toml"));
+    // They would count for every agent alike, and more than the files.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("MERIDIAN_") {
+            command.env_remove(variable);
+        }
+    }
+    Process::start(&mut command, &directory.join("agent.log"))
+}
+
+async fn connect(address: SocketAddr) -> anyhow::Result<Channel> {
+    Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(CALL).connect().await?)
+}
+
+async fn revision(address: SocketAddr) -> anyhow::Result<u64> {
+    let mut request = Request::new(v1::ListServicesRequest::default());
+    request.set_timeout(CALL);
+    let answer = ServicesClient::new(connect(address).await?).list_services(request).await?;
+    Ok(answer.into_inner().read_point.map_or(0, |point| point.revision))
+}

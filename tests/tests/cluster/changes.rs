@@ -1,0 +1,107 @@
+//! Changes, at any node and under any request id.
+
+use std::sync::Arc;
+
+use meridian_domain::{Fault, Revision, Verdict};
+use meridian_ports::ProposeError;
+use meridian_testkit::cluster::{Options, new_request};
+
+use crate::support::{accepted, add, change, contoso, create, set};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_may_be_asked_for_at_any_node() {
+    let cluster = contoso(Options::default()).await;
+    for (node, place) in ["northeurope", "westus", "japaneast"].into_iter().enumerate() {
+        let receipt = cluster.propose(node, change("contoso", vec![add(place, 1)])).await;
+        assert!(accepted(&receipt.expect("is answered")));
+    }
+    cluster.agreement().await;
+    let state = cluster.nodes[2].ports().read.state();
+    assert_eq!(state.services.values().next().expect("contoso").locations.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_is_answered_again_and_happens_once() {
+    let cluster = contoso(Options::default()).await;
+    let request = new_request();
+    let command = change("contoso", vec![add("eastus", 2)]);
+    let first = cluster.propose_as(0, command.clone(), request).await.expect("is answered");
+    for node in 0..3 {
+        let again = cluster.propose_as(node, command.clone(), request).await;
+        assert_eq!(again.expect("is answered"), first);
+    }
+    let other = change("contoso", vec![add("westus", 2)]);
+    let reused = cluster.propose_as(1, other, request).await.expect_err("is refused");
+    assert_eq!(reused, ProposeError::RequestReused { request });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_an_outcome_that_is_remembered() {
+    let cluster = contoso(Options::default()).await;
+    let request = new_request();
+    let first = cluster.propose_as(0, create("contoso"), request).await.expect("is answered");
+    assert!(matches!(&first.verdict, Verdict::Rejected(faults)
+        if matches!(faults[..], [Fault::ServiceExists { .. }])));
+    assert_eq!(first.base, first.revision);
+    let again = cluster.propose_as(2, create("contoso"), request).await.expect("is answered");
+    assert_eq!(again, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_changes_each_happen_once_while_the_leader_goes() {
+    let mut cluster = contoso(Options::default()).await;
+    cluster.voters(3).await;
+    let leader = cluster.leader().await;
+    let survivors: Vec<_> = (0..3).filter(|node| *node != leader).collect();
+    let ports: Vec<_> = survivors.iter().map(|node| cluster.nodes[*node].ports().clone()).collect();
+    let ports = Arc::new(ports);
+    let clients: Vec<_> = (0..16_u16)
+        .map(|client| {
+            let ports = ports.clone();
+            tokio::spawn(async move {
+                let mut revisions = Vec::new();
+                for round in 0..20_usize {
+                    let port = &ports[round % ports.len()];
+                    let units = u16::try_from(round % 2).expect("is small") + 1;
+                    let place = ["northeurope", "westus", "japaneast", "brazilsouth"]
+                        [usize::from(client) % 4];
+                    let command = change("contoso", vec![set(place, units)]);
+                    let receipt = ask(port, command).await;
+                    if receipt.revision > receipt.base {
+                        revisions.push(receipt.revision);
+                    }
+                }
+                revisions
+            })
+        })
+        .collect();
+    cluster.stop(leader).await.expect("stops");
+    let mut acknowledged: Vec<Revision> = Vec::new();
+    for client in clients {
+        acknowledged.extend(client.await.expect("the client ends"));
+    }
+    cluster.restart(leader).await.expect("starts");
+    cluster.agreement().await;
+    acknowledged.sort_unstable();
+    let before = acknowledged.len();
+    acknowledged.dedup();
+    assert_eq!(acknowledged.len(), before, "two changes had the same revision");
+    let history = &cluster.nodes[leader].ports().history;
+    for revision in acknowledged {
+        let event = history.events(revision, 1).expect("can be read");
+        assert_eq!(event[0].change_end, revision);
+    }
+}
+
+pub async fn ask(
+    ports: &meridian_testkit::cluster::Ports,
+    command: meridian_domain::Command,
+) -> meridian_ports::Receipt {
+    use meridian_domain::Actor;
+    use meridian_ports::{Proposal, Requester};
+    let actor = Actor::new("test").expect("is an actor");
+    let requester = Requester::Operator { request: new_request(), actor, reason: None };
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let proposal = Proposal { command, requester, deadline };
+    ports.propose.propose(proposal).await.expect("is answered in time")
+}

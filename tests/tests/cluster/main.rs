@@ -1,0 +1,7 @@
+//! Clusters in one process: real nodes, disks and sockets, no agents and no units.
+
+mod changes;
+mod membership;
+mod reads;
+mod snapshots;
+mod support;
