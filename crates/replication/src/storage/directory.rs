@@ -1,8 +1,9 @@
 //! The data directory: whose it is, and that only one process uses it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use meridian_domain::{ClusterId, NodeId};
 use rustix::fs::{FlockOperation, flock};
@@ -199,6 +200,11 @@ impl DataDirectory {
     }
 }
 
+/// A process that was killed while it started another leaves a copy of itself for a moment, which holds
+/// the lock with it: so often it is looked at again, with so long a pause.
+const LOOKS_AFTER_DEATH: u32 = 40;
+const PAUSE_AFTER_DEATH: Duration = Duration::from_millis(50);
+
 fn lock(directory: &Path) -> Result<File, DirectoryError> {
     let path = directory.join("lock");
     let mut file = OpenOptions::new()
@@ -208,20 +214,33 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
         .truncate(false)
         .open(&path)
         .map_err(naming("open", &path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            // The number only informs people: the error is clear without it.
-            let holder = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+    let mut looks = LOOKS_AFTER_DEATH;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(naming("lock", &path)(errno.into()).into()),
+        }
+        let holder = holder(&mut file);
+        let lives = holder.is_none_or(|pid| Path::new("/proc").join(pid.to_string()).exists());
+        if lives || looks == 0 {
             return Err(DirectoryError::InUse { path: directory.to_path_buf(), holder });
         }
-        Err(errno) => return Err(naming("lock", &path)(errno.into()).into()),
+        looks -= 1;
+        std::thread::sleep(PAUSE_AFTER_DEATH);
     }
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(naming("write", &path))?;
     Ok(file)
+}
+
+/// The process that last took the lock, where it said. The number only informs people, and tells
+/// whether waiting is of use.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]
