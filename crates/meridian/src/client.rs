@@ -17,6 +17,7 @@ mod cluster;
 mod command_line;
 mod confirm;
 mod conflict;
+mod contract;
 mod endpoint;
 mod explain;
 mod failure;

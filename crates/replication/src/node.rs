@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use meridian_domain::{AgentDescription, ClusterId, Command};
+use meridian_domain::{AgentDescription, ClusterId, Command, Verdict};
 use meridian_ports::{Cluster, Consistency, History, Proposal, Propose, Read, Requester};
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::task::JoinSet;
@@ -269,7 +269,7 @@ async fn watch_disk(directory: PathBuf, space: Arc<DiskSpace>) {
 }
 
 /// Tells the cluster, once, where this agent now is and what it supports, if that has changed since it
-/// registered.
+/// registered. The same description is refused the same way ever after, so a refusal is told once.
 async fn announce(description: AgentDescription, reader: Reader, proposer: Proposer) {
     loop {
         let deadline = Instant::now() + ANNOUNCE * 5;
@@ -282,8 +282,20 @@ async fn announce(description: AgentDescription, reader: Reader, proposer: Propo
                 Some(known) if known == description => return,
                 Some(known) if known.node == description.node => {
                     let proposal = Proposal { command, requester, deadline };
-                    if let Err(error) = proposer.propose(proposal).await {
-                        tracing::info!(%error, "this agent's addresses are announced again");
+                    match proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
+                        Ok(Verdict::Accepted) => {}
+                        Ok(Verdict::Rejected(faults)) => {
+                            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+                            tracing::error!(
+                                faults = faults.join("; "),
+                                "the cluster refuses what this agent now says of itself; remove the \
+                                 agent and join it as a new one, or put the configuration back"
+                            );
+                            return;
+                        }
+                        Err(error) => {
+                            tracing::info!(%error, "this agent's addresses are announced again");
+                        }
                     }
                 }
                 // Not registered yet, or no longer: neither is changed from here.

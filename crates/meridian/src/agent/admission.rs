@@ -2,10 +2,15 @@
 //!
 //! | the data directory | told to | so |
 //! | --- | --- | --- |
-//! | belongs to a cluster | anything | nothing is asked any more |
+//! | belongs to a cluster | anything | nothing is asked any more, once it has heard of its log |
 //! | is new | found | gathers the founders, and makes them part of a new cluster |
 //! | is new | join | asks which cluster it is, and joins it |
 //! | is new | nothing | waits until a founder or an operator's invitation makes it part of one |
+//!
+//! An agent that stops between its admission and its registration knows its cluster and nobody in it,
+//! unless it was told to join: it waits to be invited once more.
+
+use std::time::Duration;
 
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, ClusterId};
@@ -15,13 +20,16 @@ use meridian_replication::peer::meeting::{Admission, AdmitError, Lobby};
 use super::registration::{JoinError, find_cluster};
 use crate::config::Start;
 
+/// Between two looks at whether there was another invitation.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// What an agent is part of.
 pub struct Membership {
     /// The cluster.
     pub cluster: ClusterId,
     /// The founders, where this agent founds it.
     pub founders: Option<Founders>,
-    /// Through which agents it has itself registered, where it may not be.
+    /// The agents that it was told to join, or that it was invited to register itself with.
     pub endpoints: Vec<Address>,
 }
 
@@ -70,8 +78,7 @@ pub async fn become_member(
         Start::Wait(founders) => {
             announce_waiting(description, founders);
             let Admission { cluster, endpoints } = lobby.admitted().await;
-            let endpoints = endpoints.iter().filter_map(|text| text.parse().ok()).collect();
-            Ok(Membership { cluster, founders: None, endpoints })
+            Ok(Membership { cluster, founders: None, endpoints: addresses(&endpoints) })
         }
     }
 }
@@ -91,6 +98,34 @@ pub async fn gather(
     Founders::gather(lobby, description.node, addresses).await
 }
 
+/// Does `register` through the agents at `endpoints` and those of the newest invitation. Begins anew
+/// with each further one: the agents of the earlier ones may be gone. Waits while there are none.
+pub async fn with_newest_invitation<T>(
+    lobby: &Lobby,
+    endpoints: &[Address],
+    register: impl AsyncFn(&[Address]) -> T,
+) -> T {
+    loop {
+        let invitation = lobby.admitted().await;
+        let mut known = addresses(&invitation.endpoints);
+        known
+            .extend(endpoints.iter().filter(|it| !known.contains(it)).cloned().collect::<Vec<_>>());
+        let another = async {
+            while lobby.admitted().await == invitation {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::select! {
+            done = register(&known), if !known.is_empty() => return done,
+            () = another => tracing::info!("invited once more"),
+        }
+    }
+}
+
+fn addresses(endpoints: &[String]) -> Vec<Address> {
+    endpoints.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
 fn announce_waiting(description: &AgentDescription, founders: &[Address]) {
     let address = &description.peer_address;
     if founders.is_empty() {
@@ -100,5 +135,56 @@ fn announce_waiting(description: &AgentDescription, founders: &[Address]) {
         );
     } else {
         tracing::info!(?founders, "waiting for the founder that was told to found");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_domain::{AgentName, DataVersion, NodeId, RegionName};
+
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        Address::new(text).expect("is an address")
+    }
+
+    fn description() -> AgentDescription {
+        AgentDescription {
+            name: AgentName::new("eastus-1").expect("is a name"),
+            node: NodeId(7),
+            region: RegionName::new("eastus").expect("is a name"),
+            zone: None,
+            witness: false,
+            client_address: address("127.0.0.1:7400"),
+            peer_address: address("127.0.0.1:7401"),
+            gateway_host: "127.0.0.1".to_owned(),
+            supports: DataVersion::SUPPORTED,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_stopped_before_it_was_registered_listens_to_further_invitations() {
+        let cluster = ClusterId(uuid::Uuid::from_u128(1));
+        let lobby = Lobby::new(description(), Some(cluster), Box::new(|_| Ok(())));
+        let invite = |endpoint: &str| {
+            let admission = Admission { cluster, endpoints: vec![endpoint.to_owned()] };
+            lobby.admit(admission).expect("it is the same cluster");
+        };
+        let start = Start::Wait(Vec::new());
+        let member = become_member(&lobby, &description(), &start).await.expect("is a member");
+        assert_eq!((member.cluster, &*member.endpoints), (cluster, &[][..]));
+
+        let register = async |endpoints: &[Address]| {
+            if endpoints.contains(&address("gone:7400")) {
+                invite("alive:7400");
+                return std::future::pending().await;
+            }
+            endpoints.to_vec()
+        };
+        let registered = with_newest_invitation(&lobby, &member.endpoints, register);
+        let invited = async { invite("gone:7400") };
+        let both = async { tokio::join!(registered, invited).0 };
+        let through = tokio::time::timeout(Duration::from_secs(20), both).await;
+        assert_eq!(through.expect("is registered"), [address("alive:7400")]);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use meridian_api::Server;
+use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, DataVersion, NodeId};
 use meridian_ports::Read;
 use meridian_replication::founding::FoundingError;
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::ParseError;
 
-use super::admission::{AdmissionError, Membership, become_member, gather};
+use super::admission::{AdmissionError, Membership, become_member, gather, with_newest_invitation};
 use super::peer_port::{self, Late};
 use super::readiness;
 use super::registration::{JoinError, check_cluster, register};
@@ -285,13 +286,18 @@ impl Member {
     /// the log, and only makes sure that its cluster is the one that it is told to join. Returns only
     /// if it is refused.
     async fn register(&self, read: Arc<dyn Read>) -> Result<(), JoinError> {
-        let unheard_of = read.state().header.cluster.is_none();
-        let endpoints = &self.membership.endpoints;
-        let cluster = self.membership.cluster;
-        if !endpoints.is_empty() && unheard_of {
-            register(endpoints, &self.description, cluster).await?;
-        } else {
+        let Membership { cluster, ref endpoints, .. } = self.membership;
+        let heard = || read.state().header.cluster.is_some();
+        if heard() {
             check_cluster(endpoints, cluster).await?;
+        } else {
+            let asking =
+                async |endpoints: &[Address]| register(endpoints, &self.description, cluster).await;
+            let mut durable = read.durable();
+            tokio::select! {
+                registered = with_newest_invitation(&self.lobby, endpoints, asking) => registered?,
+                _ = durable.wait_for(|_| heard()) => {}
+            }
         }
         std::future::pending().await
     }

@@ -9,6 +9,7 @@
 //! | not connected, or the agent says that nothing was proposed | the next endpoint | exit code 4 |
 //! | sent, and the answer lost or late | the next endpoint, with the same id | exit code 5 |
 //! | answered, with yes or with no | nobody | - |
+//! | answered, and the answer cannot be read here | nobody | exit code 5, for a change |
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -105,6 +106,8 @@ enum Attempt<R> {
         word: String,
         retry_after: Option<Duration>,
     },
+    /// It was answered, and the answer cannot be read.
+    Unreadable(Box<Status>),
     /// It was sent; what became of it is not known.
     Unknown(String),
 }
@@ -194,6 +197,15 @@ impl Caller {
                         wanted_pause = wanted_pause.max(retry_after.unwrap_or_default());
                         tried.note(endpoint, word);
                     }
+                    Attempt::Unreadable(status) => {
+                        self.prefer(*index);
+                        if kind == Kind::Read {
+                            return Err(CallError::Refused(status));
+                        }
+                        tried.unknown = true;
+                        tried.note(endpoint, status.message().to_owned());
+                        return Err(tried.give_up(kind));
+                    }
                     Attempt::Unknown(word) => {
                         tried.unknown = true;
                         tried.note(endpoint, word);
@@ -260,6 +272,7 @@ async fn attempt<M, R>(
 fn judge<R>(status: Status) -> Attempt<R> {
     match refusal::meaning(&status) {
         Meaning::Answer => Attempt::Refused(Box::new(status)),
+        Meaning::Unreadable => Attempt::Unreadable(Box::new(status)),
         Meaning::NotTaken { retry_after } => {
             Attempt::NotTaken { word: status.message().to_owned(), retry_after }
         }

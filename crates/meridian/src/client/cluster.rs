@@ -1,12 +1,12 @@
 //! `meridian cluster` and `meridian agent drain`.
 
 use meridian_proto::v1;
-use meridian_proto::v1::cluster_client::ClusterClient;
 
 use crate::cli::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
 
 use super::change::change;
 use super::confirm::confirm;
+use super::contract;
 use super::failure::Failure;
 use super::lookup;
 use super::output::table;
@@ -52,7 +52,7 @@ pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
         undo: args.undo,
     };
     change(session, goal, message, async |channel, request| {
-        ClusterClient::new(channel).drain_agent(request).await
+        contract::cluster(channel).drain_agent(request).await
     })
     .await
 }
@@ -60,7 +60,7 @@ pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
 async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
     let request = v1::InviteAgentRequest { peer_address };
     let invited = session.once(request, async |channel, request| {
-        ClusterClient::new(channel).invite_agent(request).await
+        contract::cluster(channel).invite_agent(request).await
     });
     let agent = invited.await?.agent;
     wait::until(session, &Goal::AgentJoined(agent.clone()), None).await?;
@@ -75,7 +75,7 @@ async fn remove(session: &Session, name: String) -> Result<(), Failure> {
     let goal = Goal::AgentGone(agent.clone());
     let message = |context| v1::RemoveAgentRequest { context: Some(context), agent };
     change(session, Some(goal), message, async |channel, request| {
-        ClusterClient::new(channel).remove_agent(request).await
+        contract::cluster(channel).remove_agent(request).await
     })
     .await
 }
@@ -100,7 +100,7 @@ async fn agent_of(session: &Session, name: String) -> Result<String, Failure> {
 async fn transfer_leader(session: &Session, name: Option<String>) -> Result<(), Failure> {
     let request = v1::TransferLeaderRequest { agent: name.unwrap_or_default() };
     let answer = session.once(request, async |channel, request| {
-        ClusterClient::new(channel).transfer_leader(request).await
+        contract::cluster(channel).transfer_leader(request).await
     });
     let view = LeaderView { leader: answer.await?.agent };
     session.output.one(&view, |view| format!("{} leads\n", view.leader))
@@ -108,7 +108,7 @@ async fn transfer_leader(session: &Session, name: Option<String>) -> Result<(), 
 
 async fn snapshot(session: &Session) -> Result<(), Failure> {
     let answer = session.once(v1::TakeSnapshotRequest {}, async |channel, request| {
-        ClusterClient::new(channel).take_snapshot(request).await
+        contract::cluster(channel).take_snapshot(request).await
     });
     let revision = answer.await?.revision;
     let view = SnapshotView { revision, endpoint: session.caller.answering().to_string() };
@@ -120,7 +120,7 @@ async fn snapshot(session: &Session) -> Result<(), Failure> {
 async fn limits(session: &Session) -> Result<v1::Limits, Failure> {
     let request = v1::GetLimitsRequest { consistency: session.consistency().into() };
     let answer = session.read(request, async |channel, request| {
-        ClusterClient::new(channel).get_limits(request).await
+        contract::cluster(channel).get_limits(request).await
     });
     answer.await?.limits.ok_or(Failure::Garbled { what: "limits" })
 }
@@ -136,7 +136,7 @@ async fn set_limits(session: &Session, args: LimitsSetArgs) -> Result<(), Failur
     };
     let message = |context| v1::SetLimitsRequest { context: Some(context), limits: Some(wanted) };
     change(session, None, message, async |channel, request| {
-        ClusterClient::new(channel).set_limits(request).await
+        contract::cluster(channel).set_limits(request).await
     })
     .await
 }
@@ -145,7 +145,7 @@ async fn trim_history(session: &Session, through: u64) -> Result<(), Failure> {
     confirm(session, &format!("forget the events up to revision {through} for good"))?;
     let message = |context| v1::TrimHistoryRequest { context: Some(context), through };
     change(session, None, message, async |channel, request| {
-        ClusterClient::new(channel).trim_history(request).await
+        contract::cluster(channel).trim_history(request).await
     })
     .await
 }

@@ -1,11 +1,10 @@
 //! What several commands have to read before they can do, or show, what they are about.
 
 use meridian_proto::v1;
-use meridian_proto::v1::cluster_client::ClusterClient;
-use meridian_proto::v1::services_client::ServicesClient;
 
+use super::contract;
 use super::failure::Failure;
-use super::session::{LARGEST_ANSWER_BYTES, Session};
+use super::session::Session;
 use super::view::{LocationView, MemberView, ServiceView, UnitView};
 
 /// The services.
@@ -15,8 +14,7 @@ use super::view::{LocationView, MemberView, ServiceView, UnitView};
 pub async fn services(session: &Session) -> Result<Vec<ServiceView>, Failure> {
     let request = v1::ListServicesRequest { consistency: session.consistency().into() };
     let answer = session.read(request, async |channel, request| {
-        let client = ServicesClient::new(channel);
-        client.max_decoding_message_size(LARGEST_ANSWER_BYTES).list_services(request).await
+        contract::services(channel).list_services(request).await
     });
     Ok(answer.await?.services.into_iter().map(ServiceView::from).collect())
 }
@@ -31,7 +29,7 @@ pub async fn locations(session: &Session, service: &str) -> Result<Vec<LocationV
         service: service.to_owned(),
     };
     let answer = session.read(request, async |channel, request| {
-        ServicesClient::new(channel).list_locations(request).await
+        contract::services(channel).list_locations(request).await
     });
     Ok(answer.await?.locations.into_iter().map(LocationView::from).collect())
 }
@@ -46,8 +44,7 @@ pub async fn units(session: &Session, service: &str) -> Result<Vec<UnitView>, Fa
         service: service.to_owned(),
     };
     let answer = session.read(request, async |channel, request| {
-        let client = ServicesClient::new(channel);
-        client.max_decoding_message_size(LARGEST_ANSWER_BYTES).list_units(request).await
+        contract::services(channel).list_units(request).await
     });
     Ok(answer.await?.units.into_iter().map(UnitView::from).collect())
 }
@@ -58,7 +55,7 @@ pub async fn units(session: &Session, service: &str) -> Result<Vec<UnitView>, Fa
 /// As [`Session::read`].
 pub async fn members(session: &Session) -> Result<Vec<MemberView>, Failure> {
     let answer = session.read(v1::ListMembersRequest {}, async |channel, request| {
-        ClusterClient::new(channel).list_members(request).await
+        contract::cluster(channel).list_members(request).await
     });
     Ok(answer.await?.members.into_iter().map(MemberView::from).collect())
 }

@@ -14,6 +14,8 @@ const DOMAIN: &str = "meridian";
 pub enum Meaning {
     /// An agent decided, with no. Asking again gives the same.
     Answer,
+    /// An agent answered, and what it answered cannot be read here. Asking again gives the same.
+    Unreadable,
     /// An agent cannot take the call now; certainly nothing was proposed.
     NotTaken {
         /// When it thinks that it may.
@@ -40,10 +42,12 @@ pub fn meaning(status: &Status) -> Meaning {
         | Code::NotFound
         | Code::AlreadyExists
         | Code::Aborted
-        | Code::OutOfRange
         | Code::PermissionDenied
         | Code::Unauthenticated
         | Code::Unimplemented => Meaning::Answer,
+        Code::OutOfRange if reason(status).is_some() => Meaning::Answer,
+        // The library says this of an answer that is too large: the call was carried out.
+        Code::OutOfRange => Meaning::Unreadable,
         // A proxy says these, too, and may have passed the call on. Only an agent knows.
         Code::Unavailable | Code::ResourceExhausted if reason(status).is_some() => {
             let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
@@ -132,6 +136,12 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_decoded_is_no_refusal() {
+        let status = Status::out_of_range("decoded message length too large");
+        assert_eq!(meaning(&status), Meaning::Unreadable);
+    }
+
+    #[test]
     fn a_refusal_is_an_answer() {
         for code in [
             Code::InvalidArgument,
@@ -139,6 +149,7 @@ mod tests {
             Code::NotFound,
             Code::AlreadyExists,
             Code::Aborted,
+            Code::OutOfRange,
         ] {
             assert_eq!(meaning(&by_an_agent(code)), Meaning::Answer, "{code:?}");
         }

@@ -1,14 +1,13 @@
 //! `meridian region`.
 
 use meridian_proto::v1;
-use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::edit::Edit as EditKind;
-use meridian_proto::v1::services_client::ServicesClient;
 
 use crate::cli::{AddArgs, DefineArgs, RegionCommand, RegionEdit, ScaleArgs};
 
 use super::change::change;
 use super::confirm::confirm;
+use super::contract;
 use super::failure::Failure;
 use super::lookup;
 use super::service;
@@ -74,7 +73,7 @@ fn removal(service: &str, edits: &[EditKind]) -> Option<String> {
 
 async fn catalogue(session: &Session, filter: Option<&str>) -> Result<(), Failure> {
     let answer = session.read(v1::ListCatalogueRequest {}, async |channel, request| {
-        ServicesClient::new(channel).list_catalogue(request).await
+        contract::services(channel).list_catalogue(request).await
     });
     let filter = fold(filter.unwrap_or_default());
     let regions = answer.await?.regions.into_iter();
@@ -106,7 +105,7 @@ async fn define(session: &Session, args: DefineArgs) -> Result<(), Failure> {
         longitude: args.longitude,
     };
     change(session, None, message, async |channel, request| {
-        ClusterClient::new(channel).define_region(request).await
+        contract::cluster(channel).define_region(request).await
     })
     .await
 }

@@ -2,12 +2,12 @@
 
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
-use meridian_proto::v1::services_client::ServicesClient;
 
 use crate::cli::{CreateArgs, ServiceCommand, UpdateArgs};
 
 use super::change::change;
 use super::confirm::confirm;
+use super::contract;
 use super::failure::Failure;
 use super::lookup;
 use super::output::table;
@@ -39,7 +39,7 @@ async fn create(session: &Session, args: CreateArgs) -> Result<(), Failure> {
         port: args.port.map(u32::from),
     };
     change(session, Some(goal), message, async |channel, request| {
-        ServicesClient::new(channel).create_service(request).await
+        contract::services(channel).create_service(request).await
     })
     .await
 }
@@ -81,7 +81,7 @@ pub async fn edit(session: &Session, service: String, edits: Vec<EditKind>) -> R
         edits: edits.into_iter().map(|edit| v1::Edit { edit: Some(edit) }).collect(),
     };
     change(session, Some(goal), message, async |channel, request| {
-        ServicesClient::new(channel).change_service(request).await
+        contract::services(channel).change_service(request).await
     })
     .await
 }
@@ -95,7 +95,7 @@ async fn delete(session: &Session, name: String) -> Result<(), Failure> {
         expected_revision: session.global.expect_revision,
     };
     change(session, Some(goal), message, async |channel, request| {
-        ServicesClient::new(channel).delete_service(request).await
+        contract::services(channel).delete_service(request).await
     })
     .await
 }

@@ -14,9 +14,6 @@ use super::explain::{Asked, explain};
 use super::failure::Failure;
 use super::output::Output;
 
-/// Messages larger than this are refused: a list of every unit of the largest cluster has its place.
-pub const LARGEST_ANSWER_BYTES: usize = 64 << 20;
-
 /// One run of one client command.
 #[derive(Debug)]
 pub struct Session {

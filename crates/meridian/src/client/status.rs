@@ -1,8 +1,8 @@
 //! `meridian status`.
 
 use meridian_proto::v1;
-use meridian_proto::v1::cluster_client::ClusterClient;
 
+use super::contract;
 use super::failure::Failure;
 use super::output::table;
 use super::session::Session;
@@ -14,7 +14,7 @@ use super::view::StatusView;
 /// As [`Session::read`].
 pub async fn show(session: &Session) -> Result<(), Failure> {
     let answer = session.read(v1::GetStatusRequest {}, async |channel, request| {
-        ClusterClient::new(channel).get_status(request).await
+        contract::cluster(channel).get_status(request).await
     });
     session.output.one(&StatusView::from(answer.await?), text)
 }

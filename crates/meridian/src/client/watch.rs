@@ -4,19 +4,19 @@
 use std::time::Duration;
 
 use meridian_proto::v1;
-use meridian_proto::v1::events_client::EventsClient;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, Streaming};
 
 use crate::cli::EventsArgs;
 
 use super::call::{self, Kind, Tried};
+use super::contract;
 use super::endpoint::Endpoint;
 use super::explain::{explain_refusal, unavailable};
 use super::failure::Failure;
 use super::output;
 use super::refusal::{self, Meaning};
-use super::session::{LARGEST_ANSWER_BYTES, Session};
+use super::session::Session;
 use super::view::EventView;
 
 /// An agent says at least every five seconds that it is there; one that is silent for three times as
@@ -168,7 +168,7 @@ impl Reader<'_> {
             consistency: self.session.consistency().into(),
         });
         request.set_timeout(left);
-        let mut client = EventsClient::new(channel).max_decoding_message_size(LARGEST_ANSWER_BYTES);
+        let mut client = contract::events(channel);
         match timeout(left, client.watch(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(judge(status)),
@@ -204,7 +204,7 @@ impl Reader<'_> {
 
 fn judge(status: Status) -> End {
     match refusal::meaning(&status) {
-        Meaning::Answer => End::Refused(Box::new(status)),
+        Meaning::Answer | Meaning::Unreadable => End::Refused(Box::new(status)),
         Meaning::NotTaken { .. } => {
             End::Lost { word: status.message().to_owned(), somebody_there: true }
         }

@@ -8,6 +8,7 @@ use meridian_proto::v1;
 use meridian_proto::v1::cluster_server::{Cluster, ClusterServer};
 use meridian_proto::v1::events_server::{Events, EventsServer};
 use meridian_proto::v1::services_server::{Services, ServicesServer};
+use prost::Message;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -19,6 +20,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 #[derive(Debug, Clone)]
 pub enum Reply {
     Done,
+    /// As many events as make a message of this size.
+    Large(usize),
     Fail(Status),
     Hang,
 }
@@ -118,12 +121,15 @@ impl Agent {
         match reply {
             Some(Reply::Fail(status)) => Err(status),
             Some(Reply::Hang) => std::future::pending().await,
-            Some(Reply::Done) | None => {
-                let events = vec![event(12)];
-                Ok(Response::new(v1::ChangeResponse { revision: 12, base: 11, events }))
-            }
+            Some(Reply::Large(bytes)) => Ok(done(bytes.div_ceil(event(12).encoded_len()))),
+            Some(Reply::Done) | None => Ok(done(1)),
         }
     }
+}
+
+fn done(events: usize) -> Response<v1::ChangeResponse> {
+    let events = vec![event(12); events];
+    Response::new(v1::ChangeResponse { revision: 12, base: 11, events })
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {

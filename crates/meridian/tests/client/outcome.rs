@@ -31,6 +31,24 @@ async fn a_change_is_printed_with_its_request_id() {
 }
 
 #[tokio::test]
+async fn a_change_may_have_more_events_than_the_library_reads_by_itself() {
+    let agent = Agent::start([Reply::Large(5 << 20)]).await;
+    run(&agent.endpoints(), &["region", "add", "eastus"]).await.exits(0);
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_cannot_be_read_is_not_called_refused() {
+    let unreadable = || Reply::Fail(Status::out_of_range("decoded message length too large"));
+    for line in [&["region", "add", "eastus"][..], &["cluster", "transfer-leader"]] {
+        let agent = Agent::start([unreadable()]).await;
+        let run = run(&agent.endpoints(), line).await;
+        run.exits(5);
+        assert!(run.err.contains("is unknown"), "{run:?}");
+        assert_eq!(agent.changes().len(), 1, "asking again gives the same");
+    }
+}
+
+#[tokio::test]
 async fn a_given_request_id_is_kept() {
     let agent = Agent::start([Reply::Done]).await;
     run(&agent.endpoints(), &["--request-id", ID, "region", "promote", "eastus"]).await.exits(0);
