@@ -28,6 +28,10 @@ pub(crate) const LONGEST_PROBATION: Duration = Duration::from_secs(5);
 /// The cause of failure of a unit that left no other.
 const VANISHED: &str = "it is gone, and this agent did not stop it";
 
+/// The cause of failure of a unit that hangs. It is not started again: its process still is there,
+/// and may go on.
+const SILENT: &str = "it does not answer its control socket";
+
 /// A point in time, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -95,7 +99,8 @@ impl Backoff {
         let cause = match phase {
             Some(Phase::Exited(exit)) if !counted => exit.to_string(),
             None if row.is_some() && !counted => VANISHED.to_owned(),
-            Some(Phase::Exited(_)) | None => return false,
+            Some(Phase::Silent) if !counted => SILENT.to_owned(),
+            Some(Phase::Exited(_) | Phase::Silent) | None => return false,
             Some(Phase::Starting | Phase::Draining) => {
                 self.started(incarnation);
                 return false;

@@ -106,6 +106,8 @@ fn keep(
             }
             scene.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy)
         }
+        // Neither started again nor killed: it may go on, and only the log takes capacity away.
+        Some((Phase::Silent, _)) => scene.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy),
         Some((Phase::Starting | Phase::Draining, _)) => UnitStatus::Busy,
         Some((Phase::Ready, pid)) => {
             if is_due(plan, scene.backoff.believed_from(incarnation), scene.now) {

@@ -98,6 +98,8 @@ pub enum Phase {
     Starting,
     /// It answers calls.
     Ready,
+    /// It runs, and has not answered its driver for some time: it hangs, as far as can be known.
+    Silent,
     /// It was stopped, and finishes its calls.
     Draining,
     /// It ended, and nobody had told it to.

@@ -30,7 +30,7 @@ pub(crate) fn units(observed: &Observed, rows: &[ReportedUnit]) {
         Phase::Starting => "starting",
         Phase::Ready => "ready",
         Phase::Draining => "draining",
-        Phase::Exited(_) => "failed",
+        Phase::Silent | Phase::Exited(_) => "failed",
     });
     let not_started = rows.iter().filter(|row| {
         let failed = matches!(row.status, UnitStatus::Failed { .. });

@@ -122,18 +122,21 @@ impl Setting {
 #[test]
 fn one_unit_in_every_situation() {
     let (run, drain) = (Some(true), Some(false));
-    let cases: [(Option<bool>, Option<Phase>, &str); 14] = [
+    let cases: [(Option<bool>, Option<Phase>, &str); 17] = [
         (run, None, "start 7, 7 busy"),
         (run, Some(Phase::Starting), "7 busy"),
         (run, Some(Phase::Ready), "7 ready"),
+        (run, Some(Phase::Silent), "7 busy"),
         (run, Some(Phase::Draining), "7 busy"),
         (run, Some(exited()), "start 7, 7 busy"),
         (drain, None, ""),
         (drain, Some(Phase::Starting), "stop 7 Released, 7 busy"),
         (drain, Some(Phase::Ready), "stop 7 Released, 7 busy"),
+        (drain, Some(Phase::Silent), "stop 7 Released, 7 busy"),
         (drain, Some(Phase::Draining), "7 busy"),
         (drain, Some(exited()), "stop 7 Released, 7 busy"),
         (None, Some(Phase::Ready), "stop 7 Surplus"),
+        (None, Some(Phase::Silent), "stop 7 Surplus"),
         (None, Some(Phase::Draining), ""),
         (None, Some(exited()), "stop 7 Surplus"),
         (None, None, ""),
@@ -188,7 +191,13 @@ fn a_unit_that_recovers_is_reported_ready_when_it_has_answered_for_a_while() {
 }
 
 fn phase() -> impl Strategy<Value = Phase> {
-    prop_oneof![Just(Phase::Starting), Just(Phase::Ready), Just(Phase::Draining), Just(exited()),]
+    prop_oneof![
+        Just(Phase::Starting),
+        Just(Phase::Ready),
+        Just(Phase::Silent),
+        Just(Phase::Draining),
+        Just(exited()),
+    ]
 }
 
 prop_compose! {

@@ -223,7 +223,7 @@ impl Inner {
                 unit.build = Some(identity.build);
                 unit.configuration = identity.configuration;
                 unit.address = identity.address;
-                if unit.phase == Phase::Starting {
+                if matches!(unit.phase, Phase::Starting | Phase::Silent) {
                     unit.phase = Phase::Ready;
                 }
             });

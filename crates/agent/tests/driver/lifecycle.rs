@@ -60,6 +60,21 @@ async fn a_unit_that_dies_is_listed_with_its_cause_until_it_starts_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_hangs_is_not_called_ready_and_lives_on() {
+    let machine = Machine::new();
+    let driver = machine.driver(1).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    let units = until_ready(&driver, 1).await;
+    let process = Pid::from_raw(units[0].pid.unwrap().try_into().unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    let silent = |units: &[RunningUnit]| units[0].phase == Phase::Silent;
+    until(&driver, "it is seen to hang", silent).await;
+    kill_process(process, Signal::CONT).unwrap();
+    assert_eq!(until_ready(&driver, 1).await, units);
+    machine.tidy(&driver).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_failed_unit_last_said_is_part_of_its_cause() {
     let machine = Machine::new();
     let mut config = config(&machine.run(), 1);

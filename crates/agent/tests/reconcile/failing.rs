@@ -67,3 +67,28 @@ async fn a_unit_that_is_released_while_it_waits_is_not_tried_again() {
     world.converges().await;
     assert_eq!(world.units().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_hangs_is_reported_failed_and_left_alone_until_it_answers_again() {
+    let mut world = World::contoso(2);
+    let _life = world.converged_agent().await;
+    let (before, starts) = (world.log.events().len(), world.machine.starts().len());
+    let unit = world.wanted()[0];
+    world.machine.hangs(unit, true);
+    let failures = || {
+        let phases = world.units().into_iter().map(|unit| unit.phase);
+        let failed = phases.filter_map(|phase| match phase {
+            UnitPhase::Failed { cause, .. } => Some(cause),
+            _ => None,
+        });
+        failed.collect::<Vec<_>>()
+    };
+    let silent = ["it does not answer its control socket"];
+    world.until("the log tells it", || failures() == silent).await;
+    world.passes(Duration::from_secs(3_600)).await;
+    assert_eq!(failures(), silent);
+    world.machine.hangs(unit, false);
+    world.converges().await;
+    assert_eq!(world.events_since(before), ["UnitFailed", "UnitReady"]);
+    assert_eq!((world.machine.starts().len(), world.machine.stops().len()), (starts, 0));
+}

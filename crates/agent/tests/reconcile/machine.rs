@@ -116,6 +116,12 @@ impl Machine {
         });
     }
 
+    /// Has a running unit hang, or go on.
+    pub fn hangs(&self, incarnation: Incarnation, hangs: bool) {
+        let phase = if hangs { Phase::Silent } else { Phase::Ready };
+        self.change(|table| table.units.get_mut(&incarnation).unwrap().phase = phase);
+    }
+
     /// The agent that ran until now is gone: its driver's memory of dead units goes with it.
     pub fn forget_the_dead(&self) {
         self.change(|table| table.units.retain(|_, unit| !matches!(unit.phase, Phase::Exited(_))));

@@ -17,6 +17,10 @@ use crate::driver::{ExitStatus, Phase};
 
 /// For a new unit to answer. A machine that needs longer to start a process serves nobody.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Between two questions to a unit that answers: only so is one that hangs told from one that serves.
+const CHECK_PERIOD: Duration = Duration::from_secs(5);
+/// Questions without an answer, one after another, that are no longer put down to a busy machine.
+const SILENCES: u32 = 3;
 /// Between two attempts to reach a unit: doubled from the first to the second.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -28,8 +32,11 @@ pub(super) struct Supervisor {
     stop: watch::Receiver<bool>,
     /// The connection to the unit, kept open because its end is news.
     link: Option<Control>,
+    /// When it is asked next: for a link where there is none, and whether it still answers else.
     next_attempt: Instant,
     pause: Duration,
+    /// Questions without an answer since the last one that had one.
+    silences: u32,
     /// When the process is killed: because it does not answer, or does not drain.
     deadline: Option<Instant>,
     answered: bool,
@@ -58,6 +65,7 @@ impl Supervisor {
             link: None,
             next_attempt: now,
             pause: RETRY_PAUSES.0,
+            silences: 0,
             deadline: spawned.then(|| now + START_LIMIT),
             answered: false,
             draining: false,
@@ -79,7 +87,7 @@ impl Supervisor {
 
     /// Waits for one thing to happen and deals with it; how the unit ended, if it did.
     async fn step(&mut self) -> Option<ExitStatus> {
-        let linked = self.link.is_some();
+        let asks = self.link.is_none() || !self.draining;
         let deadline = self.deadline;
         tokio::select! {
             status = self.process.ended() => {
@@ -93,14 +101,31 @@ impl Supervisor {
             Ok(()) = self.stop.changed() => self.drain().await,
             () = reached(deadline) => self.kill(),
             () = ended(&mut self.link) => self.unlink(),
-            () = sleep_until(self.next_attempt), if !linked => {
-                if let Err(error) = self.attempt().await {
+            () = sleep_until(self.next_attempt), if asks => {
+                if let Err(error) = self.ask().await {
                     self.note(&error);
                     return self.is_gone().then_some(ExitStatus::Unknown);
                 }
             }
         }
         None
+    }
+
+    /// Asks the unit whether it still answers, or tries to reach it.
+    async fn ask(&mut self) -> Result<(), CallError> {
+        match &mut self.link {
+            Some(link) => match link.describe().await {
+                Ok(_) => self.next_attempt = Instant::now() + CHECK_PERIOD,
+                // A late answer would be taken for that to the next question.
+                Err(error) => {
+                    self.unlink();
+                    return Err(error);
+                }
+            },
+            None => self.attempt().await?,
+        }
+        self.silences = 0;
+        Ok(())
     }
 
     /// Tries to reach the unit, and sets the time of the next attempt.
@@ -141,6 +166,7 @@ impl Supervisor {
         }
         self.answered = true;
         self.pause = RETRY_PAUSES.0;
+        self.next_attempt = Instant::now() + CHECK_PERIOD;
         self.link = Some(control);
         if identity.draining {
             // Its end was decided elsewhere; it must not be taken for a crash.
@@ -181,12 +207,31 @@ impl Supervisor {
     /// Draws the conclusion from a call that failed.
     fn note(&mut self, error: &CallError) {
         let incarnation = self.incarnation;
+        if matches!(error, CallError::Silent) {
+            self.note_silence();
+        }
         if !error.is_final() {
             tracing::debug!(%incarnation, %error, "not reached");
         } else if !self.out_of_reach {
             tracing::error!(%incarnation, %error, "a unit that does not obey is left alone");
             self.out_of_reach = true;
         }
+    }
+
+    /// Counts a question without an answer. Where there is a deadline, that decides.
+    fn note_silence(&mut self) {
+        self.silences = self.silences.saturating_add(1);
+        if self.silences < SILENCES || self.deadline.is_some() {
+            return;
+        }
+        self.next_attempt = Instant::now() + CHECK_PERIOD;
+        self.inner.change(|table| {
+            table.update(self.incarnation, |unit| {
+                if unit.phase == Phase::Starting {
+                    unit.phase = Phase::Silent;
+                }
+            });
+        });
     }
 
     fn kill(&mut self) {

@@ -95,7 +95,8 @@ impl Table {
         let Self { rows, listeners } = self;
         listeners.retain(|address, _| {
             let used = rows.values().any(|row| {
-                let serves = matches!(row.unit.phase, Phase::Starting | Phase::Ready);
+                let serves =
+                    matches!(row.unit.phase, Phase::Starting | Phase::Ready | Phase::Silent);
                 serves && row.unit.address == *address
             });
             if !used {
