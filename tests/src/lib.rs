@@ -1,4 +1,4 @@
 //! Tests of the whole live beside this file: `tests/`, one program a kind of test. What is here is
-//! [`bench`], the measurements behind `cargo run --release -p meridian-tests --bin bench`.
+//! [`mod@bench`], the measurements behind `cargo run --release -p meridian-tests --bin bench`.
 
 pub mod bench;
