@@ -1,5 +1,7 @@
 //! Several nodes in one process.
 
+mod options;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -29,25 +31,12 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use options::Options;
+
 use crate::wait::until;
 
 /// How long one call may take in a test that expects it to succeed.
 const CALL: Duration = Duration::from_secs(20);
-
-/// What a test may set of its nodes.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Log entries between two snapshots.
-    pub snapshot_after: u64,
-    /// Log entries kept behind a snapshot.
-    pub keep_entries: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { snapshot_after: 100_000, keep_entries: 1_000 }
-    }
-}
 
 /// A cluster on loopback, in temporary directories.
 pub struct Cluster {
