@@ -34,6 +34,9 @@ enum Decided {
     Before(Receipt),
     /// Refused without being proposed.
     Refused(ProposeError),
+    /// The cluster is not founded yet. A refusal would be remembered under the request id, although
+    /// the very same request is welcome a moment later.
+    TooEarly,
 }
 
 impl Batch {
@@ -83,6 +86,10 @@ impl Batch {
                 let _ = answer.send(Answer::Failed(error));
                 Ok(None)
             }
+            Ok(Decided::TooEarly) => {
+                let _ = answer.send(Answer::NotLeader);
+                Ok(None)
+            }
             Err(_) => Err(spoiled(answer)),
         }
     }
@@ -110,6 +117,9 @@ fn spoiled(answer: oneshot::Sender<Answer>) -> Spoiled {
 }
 
 fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
+    if state.header.cluster.is_none() && !matches!(command, Command::FoundCluster { .. }) {
+        return Decided::TooEarly;
+    }
     if let Origin::Operator { request, digest, .. } = origin {
         match state.outcomes.recall(*request, digest) {
             Recollection::Unknown => {}
@@ -181,6 +191,17 @@ mod tests {
         let events: Vec<_> = batch.entry.changes.iter().map(|c| c.events.len()).collect();
         assert_eq!(events, [1, 0], "the second finds the cluster founded");
         assert_eq!(batch.waiting.len(), 2, "nobody is answered before the entry has applied");
+    }
+
+    #[test]
+    fn before_the_cluster_is_founded_a_command_is_sent_back_and_not_remembered() {
+        let mut state = State::default();
+        let mut batch = Batch::new(&mut state, Timestamp(1));
+        let through = meridian_domain::Revision(0);
+        let (early, mut answered) = waiting(Command::TrimHistory { through });
+        assert!(batch.add(&mut state, early).expect("is decided").is_none());
+        assert!(matches!(answered.try_recv(), Ok(Answer::NotLeader)));
+        assert!(batch.entry.changes.is_empty());
     }
 
     #[test]
