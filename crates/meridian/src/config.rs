@@ -55,6 +55,8 @@ pub struct AgentConfig {
     pub gateway_listen: IpAddr,
     /// Under which host callers reach them. Default: `gateway_listen`.
     pub gateway_advertise: String,
+    /// Whether units end with the agent when it is told to stop. Default: no.
+    pub drain_on_stop: bool,
     /// How it comes to belong to a cluster, if it does not yet.
     pub start: Start,
     /// Log entries between two snapshots, at least 1. Default: 20,000.
@@ -120,6 +122,7 @@ impl AgentConfig {
             http,
             gateway_listen: resolver.gateway_listen(insecure)?,
             gateway_advertise: resolver.gateway_advertise()?,
+            drain_on_stop: resolver.required("drain_on_stop")?,
             start: resolver.start()?,
             snapshot_after_entries: resolver.number("snapshot_after_entries")?,
             keep_entries: resolver.number("keep_entries")?,

@@ -32,8 +32,8 @@ use crate::listen::{self, ListenError};
 use crate::telemetry::health::Health;
 use crate::telemetry::{http, metrics};
 
-/// How long an agent may take to stop.
-const STOP: Duration = Duration::from_secs(10);
+/// How long an agent may take to stop: the longest drain of its units, and some.
+const STOP: Duration = Duration::from_secs(20);
 
 /// Why an agent does not run, or runs no more.
 #[derive(Debug, thiserror::Error)]
@@ -243,7 +243,6 @@ impl Member {
                 return Err(refused.into());
             }
             () = stop.cancelled() => {
-                tracing::info!("the agent stops; units go on without it");
                 within_limit(working).await?
             }
         };

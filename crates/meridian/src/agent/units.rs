@@ -29,10 +29,14 @@ pub enum UnitsError {
     /// What is wanted cannot be written down.
     #[error(transparent)]
     Run(#[from] reconcile::RunError),
+    /// Units may be left.
+    #[error("the units could not be drained")]
+    Drain(#[from] driver::Unreachable),
 }
 
 /// Takes the units of the agent's earlier lives over, and keeps them as the log says until
-/// `shutdown`, or until the cluster has removed the agent.
+/// `shutdown`, or until the cluster has removed the agent. Drains them then, if they are to end with
+/// the agent.
 ///
 /// # Errors
 /// If something on the disk cannot be used.
@@ -56,9 +60,16 @@ pub async fn keep(
     let directory = config.data_dir.clone();
     let agent = config.name.clone();
     let told = ReconcilerConfig { agent, directory, generation };
-    let reconciler = Reconciler::build(told, ports.propose, ports.read, driver)?;
-    if reconciler.run(shutdown).await? == Ended::Removed {
-        tracing::info!("this agent was removed from its cluster, and its units have ended");
+    let reconciler = Reconciler::build(told, ports.propose, ports.read, driver.clone())?;
+    match reconciler.run(shutdown).await? {
+        Ended::Removed => {
+            tracing::info!("this agent was removed from its cluster, and its units have ended");
+        }
+        Ended::Shutdown if config.drain_on_stop => {
+            tracing::info!("the agent stops, and drains its units first");
+            driver::stop_all(driver.as_ref()).await?;
+        }
+        Ended::Shutdown => tracing::info!("the agent stops; units go on without it"),
     }
     Ok(())
 }

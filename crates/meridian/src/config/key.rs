@@ -82,7 +82,7 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
 }
 
 /// Every key, in the order in which people read about them.
-pub const KEYS: [Key; 22] = [
+pub const KEYS: [Key; 23] = [
     text(
         "name",
         "westeurope-1",
@@ -157,6 +157,12 @@ pub const KEYS: [Key; 22] = [
         "eu-1.example.net",
         "Under which host callers reach these gateways. Default: gateway_listen, where that is an \
          address and not a wildcard.",
+    ),
+    switch(
+        "drain_on_stop",
+        "Whether the units of this machine end with the agent, once they have finished their calls, \
+         when it is told to stop. Meant for containers, which end whole; elsewhere units go on \
+         without their agent, and its next start finds them.",
     ),
     list(
         "founders",
