@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDescription;
+use crate::api::Api;
 use crate::catalogue::Region;
 use crate::id::{ClusterId, DataVersion, Revision, Zones};
 use crate::limits::Limits;
-use crate::name::{AgentName, RegionName, ServiceName};
+use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::report::Report;
 use crate::tier::Tier;
 
@@ -88,6 +89,13 @@ pub enum Command {
     },
     /// An agent says how its units are.
     Report(Report),
+    /// Replace the units of a service, one after another in each region.
+    RollUnits {
+        /// Which service.
+        service: ServiceName,
+        /// In this region alone; in all of them where none is given.
+        region: Option<RegionName>,
+    },
 }
 
 /// One edit of a change set.
@@ -142,6 +150,13 @@ pub enum Edit {
     Tier(Tier),
     /// Change the port of the gateways.
     Port(u16),
+    /// Add an API, or replace the one of that name.
+    PublishApi(Api),
+    /// Remove an API.
+    RemoveApi {
+        /// Its name.
+        api: ApiName,
+    },
 }
 
 impl Edit {
@@ -156,7 +171,7 @@ impl Edit {
             | Self::Promote { region }
             | Self::Enable { region }
             | Self::Disable { region } => Some(region),
-            Self::Tier(_) | Self::Port(_) => None,
+            Self::Tier(_) | Self::Port(_) | Self::PublishApi(_) | Self::RemoveApi { .. } => None,
         }
     }
 }

@@ -5,12 +5,14 @@
 //! since data version 1; a later one has to be kept back until the state's data version allows it.
 
 mod agent;
+mod apis;
 mod cluster;
 mod decision;
 mod edits;
 mod placing;
 mod port;
 mod report;
+mod roll;
 mod service;
 
 use crate::command::Command;
@@ -48,6 +50,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Fault>
         }
         Command::DeleteService { service, expected } => service::delete(it, service, *expected),
         Command::Report(report) => report::take_in(it, report),
+        Command::RollUnits { service, region } => roll::start(it, service, region.as_ref()),
     }
     decision.end()
 }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDescription;
+use crate::api::Api;
 use crate::catalogue::Region;
 use crate::id::{ClusterId, DataVersion, Incarnation, NodeId, Revision, Timestamp, UnitId, Zones};
 use crate::limits::Limits;
-use crate::name::{AgentName, RegionName, ServiceName};
+use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::tier::Tier;
 
 /// A fact. Stored by position: variants and fields are never moved, removed or changed; a new
@@ -65,7 +66,7 @@ pub enum Event {
     /// An agent is to drain a unit and stop it.
     UnitReleased { unit: UnitId, incarnation: Incarnation },
     /// A unit answers calls.
-    UnitReady { unit: UnitId, incarnation: Incarnation, pid: Option<u32> },
+    UnitReady { unit: UnitId, incarnation: Incarnation, pid: Option<u32>, configuration: Revision },
     /// A unit died or did not start.
     UnitFailed {
         unit: UnitId,
@@ -76,6 +77,15 @@ pub enum Event {
     },
     /// A released unit is gone.
     UnitStopped { unit: UnitId, incarnation: Incarnation },
+
+    /// A service has this API, or has it so, from here on.
+    ApiPublished { service: ServiceName, api: Api },
+    /// A service has lost an API.
+    ApiRemoved { service: ServiceName, api: ApiName },
+    /// A ready unit serves another configuration.
+    UnitConfigured { unit: UnitId, incarnation: Incarnation, configuration: Revision },
+    /// The units that a location has now are replaced, one after another.
+    RollStarted { service: ServiceName, region: RegionName },
 }
 
 impl Event {
@@ -109,6 +119,10 @@ impl Event {
             Self::UnitReady { .. } => "UnitReady",
             Self::UnitFailed { .. } => "UnitFailed",
             Self::UnitStopped { .. } => "UnitStopped",
+            Self::ApiPublished { .. } => "ApiPublished",
+            Self::ApiRemoved { .. } => "ApiRemoved",
+            Self::UnitConfigured { .. } => "UnitConfigured",
+            Self::RollStarted { .. } => "RollStarted",
         }
     }
 
@@ -137,13 +151,30 @@ impl Event {
             | Self::RegionRemoved { service, .. }
             | Self::PrimaryPromoted { service, .. }
             | Self::GatewayEnabled { service, .. }
-            | Self::GatewayDisabled { service, .. } => Subject::Service(service),
+            | Self::GatewayDisabled { service, .. }
+            | Self::ApiPublished { service, .. }
+            | Self::ApiRemoved { service, .. } => Subject::Service(service),
+            Self::RollStarted { service, .. } => Subject::Units(service),
             Self::UnitAssigned { unit, .. }
             | Self::UnitReleased { unit, .. }
             | Self::UnitReady { unit, .. }
             | Self::UnitFailed { unit, .. }
-            | Self::UnitStopped { unit, .. } => Subject::Unit(unit),
+            | Self::UnitStopped { unit, .. }
+            | Self::UnitConfigured { unit, .. } => Subject::Unit(unit),
         }
+    }
+
+    /// Whether it changes what the units of its service serve.
+    #[must_use]
+    pub fn configures(&self) -> bool {
+        matches!(
+            self,
+            Self::ServiceCreated { .. }
+                | Self::GatewayEnabled { .. }
+                | Self::GatewayDisabled { .. }
+                | Self::ApiPublished { .. }
+                | Self::ApiRemoved { .. }
+        )
     }
 }
 
@@ -156,6 +187,8 @@ pub enum Subject<'a> {
     Agent(&'a AgentName),
     /// A service as operators save it: these events move the service's own revision.
     Service(&'a ServiceName),
+    /// The units of a service, not what operators saved of it.
+    Units(&'a ServiceName),
     /// A unit.
     Unit(&'a UnitId),
 }

@@ -87,6 +87,9 @@ pub fn evolve(state: &mut State, revision: Revision, event: &Event) {
         && let Some(service) = state.services.get_mut(name)
     {
         service.revision = revision;
+        if event.configures() {
+            service.configuration = revision;
+        }
     }
 }
 
@@ -141,8 +144,12 @@ fn change(state: &mut State, event: &Event) {
         Event::UnitReleased { unit, incarnation } => {
             unit_mut(state, unit, *incarnation).phase = UnitPhase::Draining;
         }
-        Event::UnitReady { unit, incarnation, pid } => {
-            unit_mut(state, unit, *incarnation).phase = UnitPhase::Ready { pid: *pid };
+        Event::UnitReady { unit, incarnation, pid, configuration } => {
+            let ready = UnitPhase::Ready { pid: *pid, configuration: *configuration };
+            unit_mut(state, unit, *incarnation).phase = ready;
+        }
+        Event::UnitConfigured { unit, incarnation, configuration } => {
+            configure(unit_mut(state, unit, *incarnation), *configuration);
         }
         Event::UnitFailed { unit, incarnation, restarts, next_try, cause } => {
             let (restarts, next_try, cause) = (*restarts, *next_try, cause.clone());
@@ -150,6 +157,25 @@ fn change(state: &mut State, event: &Event) {
             unit_mut(state, unit, *incarnation).phase = failed;
         }
         Event::UnitStopped { unit, incarnation } => stop(state, unit, *incarnation),
+
+        Event::ApiPublished { service, api } => {
+            state.apis.insert((service.clone(), api.name.clone()), api.clone());
+        }
+        Event::ApiRemoved { service, api } => {
+            let removed = state.apis.remove(&(service.clone(), api.clone()));
+            removed.expect("a removed API was published");
+        }
+        Event::RollStarted { service, region } => {
+            let revision = state.header.revision;
+            location_mut(state, service, region).rolled = revision;
+        }
+    }
+}
+
+fn configure(unit: &mut Unit, revision: Revision) {
+    match &mut unit.phase {
+        UnitPhase::Ready { configuration, .. } => *configuration = revision,
+        phase => panic!("a unit that is {phase:?} serves no configuration"),
     }
 }
 
@@ -176,6 +202,7 @@ fn create(state: &mut State, name: &ServiceName, tier: Tier, primary: &RegionNam
         port,
         locations: BTreeMap::new(),
         revision: state.header.revision,
+        configuration: state.header.revision,
     };
     state.services.insert(name.clone(), created);
 }
@@ -183,6 +210,7 @@ fn create(state: &mut State, name: &ServiceName, tier: Tier, primary: &RegionNam
 fn delete(state: &mut State, service: &ServiceName) {
     let deleted = state.services.remove(service);
     deleted.expect("a deleted service existed");
+    state.apis.retain(|(owner, _), _| owner != service);
 }
 
 fn add_location(
@@ -192,9 +220,8 @@ fn add_location(
     units: u16,
     zones: &Zones,
 ) {
-    let location = Location { units, zones: zones.clone(), gateway_enabled: true };
-    let locations = &mut service_mut(state, service).locations;
-    locations.insert(region.clone(), location);
+    let location = Location::new(units, zones.clone());
+    service_mut(state, service).locations.insert(region.clone(), location);
 }
 
 fn remove_location(state: &mut State, service: &ServiceName, region: &RegionName) {

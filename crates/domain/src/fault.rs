@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, DataVersion, NodeId, Revision};
 use crate::limits;
-use crate::name::{AgentName, RegionName, ServiceName};
+use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::tier::Tier;
 
 /// One rule that a command breaks. Stored by position: append only.
@@ -157,6 +157,33 @@ pub enum Fault {
     /// The last of a refusal that names no further ones, of which there are more.
     #[error("and {count} more faults")]
     AndMore { count: u32 },
+    /// The service has no such API.
+    #[error("{service} has no API {api}{}", did_you_mean(nearest))]
+    ApiUnknown { service: ServiceName, api: ApiName, nearest: Vec<String> },
+    /// Two APIs would get the same calls.
+    #[error("{path} is the path of the API {other} already; {api} needs another one")]
+    PathTaken { api: ApiName, path: String, other: ApiName },
+    /// Calls would come back to where they came from.
+    #[error("{api}: the backend {backend} is the gateway of agent {agent}: calls would go round")]
+    BackendIsGateway { api: ApiName, backend: String, agent: AgentName },
+    /// A time-out is out of its range.
+    #[error(
+        "{api}: the {which} time-out must be from 1 to {} ms, not {given}",
+        limits::LONGEST_TIMEOUT_MS
+    )]
+    TimeoutOutOfRange { api: ApiName, which: String, given: u32 },
+    /// An API was edited twice in one change set.
+    #[error("the API {api} is edited more than once in one change set")]
+    ApiEditedTwice { api: ApiName },
+    /// The service would have too many APIs.
+    #[error("{service} would have {given} APIs; a service has at most {most}")]
+    TooManyApis { service: ServiceName, given: u32, most: u32 },
+    /// An API would have too many backends.
+    #[error("{api} has backends for {given} regions; an API has at most {most}")]
+    TooManyBackends { api: ApiName, given: u32, most: u32 },
+    /// A machine runs only so many processes.
+    #[error("agent {agent} would have {units} units; it runs at most {most}: add agents there")]
+    AgentFull { agent: AgentName, units: u32, most: u32 },
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

@@ -18,8 +18,10 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod agent;
+pub mod api;
 pub mod catalogue;
 pub mod command;
+pub mod configuration;
 pub mod decide;
 pub mod electorate;
 pub mod entry;
@@ -39,8 +41,10 @@ pub mod tier;
 pub mod unit;
 
 pub use agent::{Address, Agent, AgentDescription};
+pub use api::{Api, ApiPath, BackendUrl};
 pub use catalogue::Region;
 pub use command::{Command, Edit};
+pub use configuration::Configuration;
 pub use decide::decide;
 pub use entry::{Change, Entry, EventRecord, Origin, Verdict};
 pub use event::Event;
@@ -49,7 +53,7 @@ pub use id::{
     ClusterId, DataVersion, Digest, Generation, Incarnation, NodeId, RequestId, Revision, Sequence,
     Timestamp, UnitId, Zone, Zones,
 };
-pub use name::{Actor, AgentName, NameError, Reason, RegionName, ServiceName};
+pub use name::{Actor, AgentName, ApiName, NameError, Reason, RegionName, ServiceName};
 pub use service::{Location, Service};
 pub use state::State;
 pub use tier::Tier;

@@ -9,6 +9,12 @@ use crate::tier::Tier;
 pub const SERVICE_NAME_CHARS: usize = 50;
 /// Characters in an agent name: one label of a host name (RFC 1035).
 pub const AGENT_NAME_CHARS: usize = 63;
+/// Characters in the name of an API: as in a service's.
+pub const API_NAME_CHARS: usize = 50;
+/// Characters in the path of an API.
+pub const API_PATH_CHARS: usize = 256;
+/// Characters in the URL of a backend: the longest host name (RFC 1035) and a path of as many.
+pub const BACKEND_CHARS: usize = 512;
 /// Characters in a region's short name: twice the longest in the catalogue.
 pub const REGION_NAME_CHARS: usize = 40;
 /// Characters in a region's display name.
@@ -39,11 +45,20 @@ pub const SERVICES: usize = 1_000;
 /// Locations of one service: more than there are regions in any cloud, and few enough that a service
 /// is one small stored value.
 pub const LOCATIONS: usize = 256;
+/// APIs of one service: what its units are told of them fits into one message.
+pub const APIS: usize = 256;
+/// Regions in which one API has a backend of its own: few enough that it is one small stored value.
+pub const REGIONAL_BACKENDS: usize = 64;
+/// Milliseconds that a backend may be given: a caller that waits for longer has gone.
+pub const LONGEST_TIMEOUT_MS: u32 = 600_000;
 /// Agents in a cluster.
 pub const AGENTS: usize = 1_000;
 /// Regions that operators may define beside the catalogue.
 pub const CUSTOM_REGIONS: usize = 1_000;
-/// Units in a report: the most that one agent can be told to run.
+/// Units of one agent: each is a process on its machine. Operators' changes are refused beyond that;
+/// units of an agent that goes are placed on the others all the same.
+pub const UNITS_PER_AGENT: usize = 1_000;
+/// Units in a report: those, the ones that it drains, and those that came to it from others.
 pub const UNITS_PER_REPORT: usize = 4_096;
 
 /// Bytes of the commands that share one Raft entry: keeps an append short beside heartbeats.

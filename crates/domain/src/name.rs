@@ -153,6 +153,13 @@ checked_text!(
     check_label
 );
 checked_text!(
+    /// The name of an API, unique in its service: 1 to 50 characters.
+    ApiName,
+    "API name",
+    limits::API_NAME_CHARS,
+    check_label
+);
+checked_text!(
     /// The short name of a region, such as `westeurope`: 1 to 40 characters. Well-formed does not
     /// mean known: only the catalogue and the regions that operators defined say what exists.
     RegionName,
@@ -174,6 +181,13 @@ checked_text!(
     limits::REASON_CHARS,
     check_text
 );
+
+impl ApiName {
+    /// The one before all others in their order.
+    pub(crate) fn least() -> Self {
+        Self("a".to_owned())
+    }
+}
 
 impl RegionName {
     /// Accepts `westeurope` as well as `West Europe`: capitals and blanks do not count.

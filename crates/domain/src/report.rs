@@ -41,6 +41,8 @@ pub enum UnitStatus {
     Ready {
         /// Its process, where its driver has one.
         pid: Option<u32>,
+        /// The revision of the configuration that it serves.
+        configuration: Revision,
     },
     /// It died or did not start; the agent tries again.
     Failed {

@@ -17,6 +17,8 @@ pub struct Location {
     pub zones: Zones,
     /// Whether callers are served there.
     pub gateway_enabled: bool,
+    /// Units assigned before this event are to be replaced, one after another; 0 where none are.
+    pub rolled: Revision,
 }
 
 /// One API service instance.
@@ -34,6 +36,16 @@ pub struct Service {
     pub locations: BTreeMap<RegionName, Location>,
     /// The last event that changed its configuration. Unit, agent and routing events do not count.
     pub revision: Revision,
+    /// The last event that changed what its units serve.
+    pub configuration: Revision,
+}
+
+impl Location {
+    /// A location as it is when it is added.
+    #[must_use]
+    pub fn new(units: u16, zones: Zones) -> Self {
+        Self { units, zones, gateway_enabled: true, rolled: Revision(0) }
+    }
 }
 
 impl Service {

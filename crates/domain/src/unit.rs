@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Incarnation, Timestamp, UnitId};
+use crate::id::{Incarnation, Revision, Timestamp, UnitId};
 use crate::name::AgentName;
 
 /// One assignment of a unit to an agent.
@@ -29,6 +29,8 @@ pub enum UnitPhase {
     Ready {
         /// Its process, where its driver has one. Informs people; it identifies nothing.
         pid: Option<u32>,
+        /// The revision of the configuration that it serves.
+        configuration: Revision,
     },
     /// It died or did not start; its agent tries again.
     Failed {
@@ -54,5 +56,14 @@ impl Unit {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, UnitPhase::Ready { .. })
+    }
+
+    /// The revision of the configuration that it serves, while it is ready.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Revision> {
+        match self.phase {
+            UnitPhase::Ready { configuration, .. } => Some(configuration),
+            UnitPhase::Starting | UnitPhase::Failed { .. } | UnitPhase::Draining => None,
+        }
     }
 }

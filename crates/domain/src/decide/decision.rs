@@ -38,6 +38,11 @@ impl<'a> Decision<'a> {
         !self.faults.is_empty()
     }
 
+    /// What happens, as far as that is known.
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
     /// The number of the event that happens next.
     pub(super) fn next_revision(&self) -> Revision {
         Revision(self.state.header.revision.0 + self.events.len() as u64).next()

@@ -2,24 +2,28 @@
 //! together, whatever order they are written in. So a new region can be added, promoted and the old
 //! primary one removed in one save.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::agent::unknown_region;
 use super::decision::Decision;
-use super::port;
+use super::{apis, port};
+use crate::api::Api;
 use crate::command::Edit;
 use crate::fault::Fault;
 use crate::id::Zones;
 use crate::limits;
-use crate::name::RegionName;
+use crate::name::{ApiName, RegionName};
 use crate::service::{Location, Service};
 
+/// A service with its APIs.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub(super) service: Service,
+    pub(super) apis: BTreeMap<ApiName, Api>,
+}
+
 /// The service as the edits leave it, if they break no rule.
-pub(super) fn draft(
-    decision: &mut Decision<'_>,
-    before: &Service,
-    edits: &[Edit],
-) -> Option<Service> {
+pub(super) fn draft(decision: &mut Decision<'_>, before: &Draft, edits: &[Edit]) -> Option<Draft> {
     check_length(decision, edits);
     if decision.is_refused() {
         return None;
@@ -27,11 +31,30 @@ pub(super) fn draft(
     let mut draft = before.clone();
     let mut edits = once_each(decision, edits);
     edits.sort_by_key(|edit| step(edit));
-    for edit in edits {
+    for edit in &edits {
         apply(decision, &mut draft, edit);
     }
-    check(decision, before, &draft);
+    check(decision, &before.service, &draft.service);
+    apis::check(decision, &draft, &published(&edits));
     (!decision.is_refused()).then_some(draft)
+}
+
+/// The APIs that the edits are about: what others break is not theirs to answer for.
+fn published<'a>(edits: &[&'a Edit]) -> Vec<&'a Api> {
+    let publishes = |edit: &&'a Edit| match edit {
+        Edit::PublishApi(api) => Some(api),
+        Edit::Add { .. }
+        | Edit::Scale { .. }
+        | Edit::Set { .. }
+        | Edit::Remove { .. }
+        | Edit::Promote { .. }
+        | Edit::Enable { .. }
+        | Edit::Disable { .. }
+        | Edit::Tier(_)
+        | Edit::Port(_)
+        | Edit::RemoveApi { .. } => None,
+    };
+    edits.iter().filter_map(publishes).collect()
 }
 
 fn check_length(decision: &mut Decision<'_>, edits: &[Edit]) {
@@ -54,6 +77,7 @@ enum Subject<'a> {
     Primary,
     Capacity(&'a RegionName),
     Gateway(&'a RegionName),
+    Api(&'a ApiName),
 }
 
 fn subject(edit: &Edit) -> Subject<'_> {
@@ -66,6 +90,7 @@ fn subject(edit: &Edit) -> Subject<'_> {
         | Edit::Set { region, .. }
         | Edit::Remove { region } => Subject::Capacity(region),
         Edit::Enable { region } | Edit::Disable { region } => Subject::Gateway(region),
+        Edit::PublishApi(Api { name, .. }) | Edit::RemoveApi { api: name } => Subject::Api(name),
     }
 }
 
@@ -84,6 +109,7 @@ fn once_each<'a>(decision: &mut Decision<'_>, edits: &'a [Edit]) -> Vec<&'a Edit
             Subject::Capacity(region) | Subject::Gateway(region) => {
                 Fault::EditedTwice { region: region.clone() }
             }
+            Subject::Api(api) => Fault::ApiEditedTwice { api: api.clone() },
         });
     }
     first
@@ -97,12 +123,13 @@ fn step(edit: &Edit) -> u8 {
         Edit::Promote { .. } => 2,
         Edit::Enable { .. } | Edit::Disable { .. } => 3,
         Edit::Remove { .. } => 4,
+        Edit::RemoveApi { .. } | Edit::PublishApi(_) => 5,
     }
 }
 
 /// Applies an edit, also one with a fault, as far as that goes: so the edits that rely on it do not
 /// seem faulty too.
-fn apply(decision: &mut Decision<'_>, draft: &mut Service, edit: &Edit) {
+fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft, edit: &Edit) {
     match edit {
         Edit::Tier(tier) => draft.tier = *tier,
         Edit::Port(port) => draft.port = *port,
@@ -139,6 +166,8 @@ fn apply(decision: &mut Decision<'_>, draft: &mut Service, edit: &Edit) {
             }
             draft.locations.remove(region);
         }
+        Edit::PublishApi(api) => drop(apis.insert(api.name.clone(), api.clone())),
+        Edit::RemoveApi { api } => apis::remove(decision, &draft.name, apis, api),
     }
 }
 
@@ -152,8 +181,7 @@ fn add(
     if decision.state.region(region).is_none() {
         decision.refuse(unknown_region(decision.state, region));
     }
-    let location = Location { units, zones: zones.clone(), gateway_enabled: true };
-    draft.locations.insert(region.clone(), location);
+    draft.locations.insert(region.clone(), Location::new(units, zones.clone()));
 }
 
 fn serve(decision: &mut Decision<'_>, draft: &mut Service, region: &RegionName, enabled: bool) {

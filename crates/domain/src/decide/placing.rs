@@ -1,12 +1,16 @@
 //! Turns what placement finds into events.
 
+use std::collections::BTreeMap;
+
 use super::decision::Decision;
 use crate::event::Event;
+use crate::fault::Fault;
 use crate::id::{Incarnation, UnitId};
+use crate::limits;
 use crate::name::{AgentName, RegionName};
 use crate::placement::{self, Assignment, Hosts, Plan};
 use crate::service::Service;
-use crate::state::State;
+use crate::state::{State, newest_of_each_slot};
 use crate::unit::Unit;
 
 /// The agents of a region that take units.
@@ -22,20 +26,6 @@ pub(super) fn hosts(state: &State, region: &RegionName) -> Hosts {
 pub(super) fn place(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
     let hosts = hosts(decision.state, region);
     place_on(decision, service, region, &hosts, None);
-}
-
-/// Like [`place`]; but every unit is assigned anew, so that those that stay where they are take over
-/// what changed for all.
-pub(super) fn place_anew(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
-    let hosts = hosts(decision.state, region);
-    let mut plan = plan(decision.state, service, region, &hosts, None);
-    for unit in std::mem::take(&mut plan.kept) {
-        plan.assigned.push(Assignment { slot: unit.id.slot, agent: unit.agent.clone() });
-        plan.released.push(unit);
-    }
-    plan.released.sort_by_key(|unit| unit.id.slot);
-    plan.assigned.sort_by_key(|assignment| assignment.slot);
-    follow(decision, service, region, plan);
 }
 
 /// Places every location in `region` on `hosts`. The units of an agent that is `gone` with them are
@@ -82,21 +72,92 @@ fn plan<'a>(
     let wanted = state
         .units_of(&service.name, region)
         .filter(|unit| unit.is_wanted() && Some(&unit.agent) != gone);
-    placement::plan(&service.name, &service.locations[region], hosts, wanted)
+    let current = newest_of_each_slot(wanted);
+    placement::plan(&service.name, &service.locations[region], hosts, current)
 }
 
+/// Makes a plan happen. A unit that moves, or that listens on a port which its service has given up, is
+/// assigned anew before it is released: see [`replace`].
 fn follow(decision: &mut Decision<'_>, service: &Service, region: &RegionName, plan: Plan<'_>) {
-    for unit in plan.released {
-        release(decision, unit);
+    let moves = |unit: &&Unit| plan.assigned.iter().any(|new| new.slot == unit.id.slot);
+    let (moved, ended): (Vec<&Unit>, Vec<&Unit>) = plan.released.into_iter().partition(moves);
+    for unit in ended {
+        release_slot(decision, unit);
+    }
+    for unit in plan.kept.into_iter().filter(|unit| unit.port != service.port) {
+        replace(decision, unit, unit.agent.clone());
     }
     for Assignment { slot, agent } in plan.assigned {
-        let unit = UnitId { service: service.name.clone(), region: region.clone(), slot };
-        let incarnation = Incarnation(decision.next_revision().0);
-        decision.happens(Event::UnitAssigned { unit, incarnation, agent });
+        match moved.iter().find(|unit| unit.id.slot == slot) {
+            Some(unit) => replace(decision, unit, agent),
+            None => {
+                let unit = UnitId { service: service.name.clone(), region: region.clone(), slot };
+                assign(decision, unit, agent);
+            }
+        }
     }
+}
+
+/// Assigns a unit's slot anew. The unit serves on until the new assignment is ready, and is released
+/// then ([`supersede`]); so no move lowers the capacity that answers calls. One that is not ready
+/// itself has nothing to serve, and is released at once.
+pub(super) fn replace(decision: &mut Decision<'_>, unit: &Unit, agent: AgentName) {
+    if !unit.is_ready() {
+        release(decision, unit);
+    }
+    assign(decision, unit.id.clone(), agent);
+}
+
+/// Releases the older assignments of the slot of a unit that is ready now.
+pub(super) fn supersede(decision: &mut Decision<'_>, ready: &Unit) {
+    for unit in older(decision.state, ready) {
+        release(decision, unit);
+    }
+}
+
+/// The older assignments of the unit's slot that are wanted still.
+fn older<'a>(state: &'a State, unit: &'a Unit) -> impl Iterator<Item = &'a Unit> {
+    let of_the_location = state.units_of(&unit.id.service, &unit.id.region);
+    of_the_location.filter(move |other| {
+        other.id == unit.id && other.incarnation < unit.incarnation && other.is_wanted()
+    })
+}
+
+/// Releases a unit and what bridges its start.
+fn release_slot(decision: &mut Decision<'_>, unit: &Unit) {
+    supersede(decision, unit);
+    release(decision, unit);
+}
+
+fn assign(decision: &mut Decision<'_>, unit: UnitId, agent: AgentName) {
+    let incarnation = Incarnation(decision.next_revision().0);
+    decision.happens(Event::UnitAssigned { unit, incarnation, agent });
 }
 
 fn release(decision: &mut Decision<'_>, unit: &Unit) {
     let incarnation = unit.incarnation;
     decision.happens(Event::UnitReleased { unit: unit.id.clone(), incarnation });
+}
+
+/// Refuses a change by which an agent would have more units than a machine can run.
+pub(super) fn check_agents(decision: &mut Decision<'_>) {
+    let mut assigned: BTreeMap<AgentName, usize> = BTreeMap::new();
+    for agent in decision.events().iter().filter_map(assignee) {
+        *assigned.entry(agent.clone()).or_default() += 1;
+    }
+    let state = decision.state;
+    for (agent, more) in assigned {
+        let units = state.units_on(&agent).filter(|unit| unit.is_wanted()).count() + more;
+        if units > limits::UNITS_PER_AGENT {
+            decision.refuse(Fault::AgentFull {
+                agent,
+                units: u32::try_from(units).unwrap_or(u32::MAX),
+                most: limits::UNITS_PER_AGENT as u32,
+            });
+        }
+    }
+}
+
+fn assignee(event: &Event) -> Option<&AgentName> {
+    if let Event::UnitAssigned { agent, .. } = event { Some(agent) } else { None }
 }

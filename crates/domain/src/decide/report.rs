@@ -1,12 +1,13 @@
 //! What an agent says of its units becomes the events by which the state is behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::agent::unknown_agent;
 use super::decision::Decision;
+use super::{placing, roll};
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::id::{Incarnation, UnitId};
+use crate::id::{Incarnation, Revision, UnitId};
 use crate::limits;
 use crate::report::{Report, UnitStatus};
 use crate::unit::{Unit, UnitPhase};
@@ -30,6 +31,7 @@ pub(super) fn take_in(decision: &mut Decision<'_>, report: &Report) {
     }
     let reported: BTreeMap<(&UnitId, Incarnation), &UnitStatus> =
         report.units.iter().map(|row| ((&row.unit, row.incarnation), &row.status)).collect();
+    let (mut ready, mut locations) = (Vec::new(), BTreeSet::new());
     for unit in state.units_on(&report.agent) {
         let status = reported.get(&(&unit.id, unit.incarnation)).copied();
         let event = match status {
@@ -38,10 +40,17 @@ pub(super) fn take_in(decision: &mut Decision<'_>, report: &Report) {
             Some(_) => None,
             None => missing(unit, report),
         };
-        if let Some(event) = event {
-            decision.happens(event);
+        let Some(event) = event else { continue };
+        if matches!(event, Event::UnitReady { .. }) {
+            ready.push(unit);
         }
+        locations.insert((unit.id.service.clone(), unit.id.region.clone()));
+        decision.happens(event);
     }
+    for unit in &ready {
+        placing::supersede(decision, unit);
+    }
+    roll::follow(decision, locations.into_iter(), &ready);
 }
 
 /// A released unit that the agent does not have is gone, unless the agent had not even heard of it
@@ -55,14 +64,7 @@ fn missing(unit: &Unit, report: &Report) -> Option<Event> {
 fn follow(unit: &Unit, status: &UnitStatus) -> Option<Event> {
     match status {
         UnitStatus::Busy => None,
-        UnitStatus::Ready { pid } => {
-            let ready = UnitPhase::Ready { pid: *pid };
-            (unit.phase != ready).then(|| Event::UnitReady {
-                unit: unit.id.clone(),
-                incarnation: unit.incarnation,
-                pid: *pid,
-            })
-        }
+        UnitStatus::Ready { pid, configuration } => ready(unit, *pid, *configuration),
         UnitStatus::Failed { restarts, next_try, cause } => (failures(unit) != Some(*restarts))
             .then(|| Event::UnitFailed {
                 unit: unit.id.clone(),
@@ -71,6 +73,22 @@ fn follow(unit: &Unit, status: &UnitStatus) -> Option<Event> {
                 next_try: *next_try,
                 cause: cause.chars().take(limits::CAUSE_CHARS).collect(),
             }),
+    }
+}
+
+/// What it says of a unit that the state knows as ready, too, can only be news of what it serves.
+fn ready(unit: &Unit, pid: Option<u32>, configuration: Revision) -> Option<Event> {
+    let (id, incarnation) = (unit.id.clone(), unit.incarnation);
+    match unit.phase {
+        UnitPhase::Ready { pid: known, configuration: serves } if known == pid => (serves
+            != configuration)
+            .then_some(Event::UnitConfigured { unit: id, incarnation, configuration }),
+        UnitPhase::Starting
+        | UnitPhase::Ready { .. }
+        | UnitPhase::Failed { .. }
+        | UnitPhase::Draining => {
+            Some(Event::UnitReady { unit: id, incarnation, pid, configuration })
+        }
     }
 }
 

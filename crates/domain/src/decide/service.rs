@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::agent::unknown_region;
 use super::decision::Decision;
-use super::{edits, placing, port};
+use super::edits::{self, Draft};
+use super::{apis, placing, port};
 use crate::command::Edit;
 use crate::event::Event;
 use crate::fault::Fault;
@@ -39,7 +40,7 @@ pub(super) fn create(
     if decision.is_refused() {
         return;
     }
-    let location = Location { units: 1, zones: Zones::new(), gateway_enabled: true };
+    let location = Location::new(1, Zones::new());
     let service = Service {
         name: name.clone(),
         tier,
@@ -47,11 +48,13 @@ pub(super) fn create(
         port,
         locations: BTreeMap::from([(primary.clone(), location)]),
         revision: decision.next_revision(),
+        configuration: decision.next_revision(),
     };
     let (primary, name) = (primary.clone(), name.clone());
     decision.happens(Event::ServiceCreated { service: name, tier, primary: primary.clone(), port });
     add_region(decision, &service, &primary);
     placing::place(decision, &service, &primary);
+    placing::check_agents(decision);
 }
 
 pub(super) fn change(
@@ -60,14 +63,18 @@ pub(super) fn change(
     expected: Option<Revision>,
     edits: &[Edit],
 ) {
-    let Some(before) = find(decision, name, expected) else {
+    let Some(service) = find(decision, name, expected) else {
         return;
     };
-    let Some(after) = edits::draft(decision, before, edits) else {
+    let apis = decision.state.apis_of(name).map(|api| (api.name.clone(), api.clone())).collect();
+    let before = Draft { service: service.clone(), apis };
+    let Some(after) = edits::draft(decision, &before, edits) else {
         return;
     };
-    record(decision, before, &after);
-    place_changed(decision, before, &after);
+    record(decision, service, &after.service);
+    apis::record(decision, &before, &after);
+    place_changed(decision, service, &after.service);
+    placing::check_agents(decision);
 }
 
 pub(super) fn delete(decision: &mut Decision<'_>, name: &ServiceName, expected: Option<Revision>) {
@@ -82,7 +89,7 @@ pub(super) fn delete(decision: &mut Decision<'_>, name: &ServiceName, expected: 
 
 /// The service, unless it is unknown or is not as the operator saw it: then what they ask for was
 /// meant for something else, and is not looked at.
-fn find<'a>(
+pub(super) fn find<'a>(
     decision: &mut Decision<'a>,
     name: &ServiceName,
     expected: Option<Revision>,
@@ -133,7 +140,7 @@ fn record(decision: &mut Decision<'_>, before: &Service, after: &Service) {
 }
 
 fn add_region(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
-    let Location { units, zones, gateway_enabled: _ } = &service.locations[region];
+    let Location { units, zones, gateway_enabled: _, rolled: _ } = &service.locations[region];
     decision.happens(Event::RegionAdded {
         service: service.name.clone(),
         region: region.clone(),
@@ -183,9 +190,8 @@ fn place_changed(decision: &mut Decision<'_>, before: &Service, after: &Service)
     }
     for (region, is) in &after.locations {
         let was = before.locations.get(region);
-        if after.port != before.port {
-            placing::place_anew(decision, after, region);
-        } else if was.is_none_or(|was| was.units != is.units || was.zones != is.zones) {
+        let moved = was.is_none_or(|was| was.units != is.units || was.zones != is.zones);
+        if moved || after.port != before.port {
             placing::place(decision, after, region);
         }
     }

@@ -87,14 +87,14 @@ fn only_the_units_of_a_drained_agent_move_and_come_back_when_it_does() {
     let events = world.does(drain("second"));
     assert_eq!(
         types(&events),
-        ["AgentDrained", "UnitReleased", "UnitReleased", "UnitAssigned", "UnitAssigned"]
+        ["AgentDrained", "UnitReleased", "UnitAssigned", "UnitReleased", "UnitAssigned"]
     );
     assert!(untouched.iter().all(|unit| world.placed("westeurope").contains(unit)));
     assert_eq!(world.does(drain("second")), []);
     let events = world.does(undrain("second"));
     assert_eq!(
         types(&events),
-        ["AgentUndrained", "UnitReleased", "UnitReleased", "UnitAssigned", "UnitAssigned"]
+        ["AgentUndrained", "UnitReleased", "UnitAssigned", "UnitReleased", "UnitAssigned"]
     );
     assert_eq!(elsewhere(&world).len(), 4);
 }

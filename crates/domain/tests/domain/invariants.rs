@@ -24,8 +24,10 @@ pub fn check(state: &State) {
         if unit.is_wanted() {
             let service = state.services.get(&id.service).expect("a wanted unit has a service");
             assert!(service.locations.contains_key(&id.region), "a wanted unit has a location");
-            assert_eq!(unit.port, service.port, "a wanted unit listens on its service's port");
         }
+    }
+    for (service, _) in state.apis.keys() {
+        assert!(state.services.contains_key(service), "every API has a service");
     }
     let undrained = state.agents.values().filter(|agent| !agent.drained).count();
     assert!(undrained > 0 || state.agents.is_empty(), "some agent can hold the log");
@@ -39,16 +41,26 @@ fn check_service(state: &State, service: &Service) {
     );
     assert!(service.port >= limits::LOWEST_GATEWAY_PORT, "a port is not the system's");
     assert!(service.revision <= state.header.revision, "a service was changed in the past");
+    assert!(service.configuration <= service.revision, "units serve what was saved");
+    let paths: BTreeSet<&ApiPath> = state.apis_of(&service.name).map(|api| &api.path).collect();
+    assert_eq!(paths.len(), state.apis_of(&service.name).count(), "every API has its own path");
 }
 
 fn check_location(state: &State, service: &Service, region: &RegionName, location: &Location) {
     let most = state.header.limits.units(service.tier);
     assert!((1..=most).contains(&location.units), "units are within the tier's limit");
     assert!(state.region(region).is_some(), "a location's region is known");
-    let wanted: Vec<&Unit> =
-        state.units_of(&service.name, region).filter(|unit| unit.is_wanted()).collect();
+    let wanted: Vec<&Unit> = state.current_units(&service.name, region).collect();
+    for unit in &wanted {
+        assert_eq!(unit.port, service.port, "a current unit listens on its service's port");
+    }
     let slots: BTreeSet<u16> = wanted.iter().map(|unit| unit.id.slot).collect();
-    assert_eq!(slots.len(), wanted.len(), "wanted units have slots of their own");
+    let of_the_location = state.units_of(&service.name, region).filter(|unit| unit.is_wanted());
+    for unit in of_the_location.filter(|unit| !wanted.contains(unit)) {
+        assert!(slots.contains(&unit.id.slot), "an older unit bridges the start of a newer one");
+        let newest = wanted.iter().find(|newest| newest.id == unit.id).expect("has a newer one");
+        assert!(!newest.is_ready(), "an older unit is released once a newer one is ready");
+    }
     let mut placed = 0;
     for (share, agents) in pools(state, region, location) {
         let mut held: BTreeMap<&AgentName, u16> =

@@ -2,11 +2,13 @@
 //! any sequence of them.
 
 mod agents;
+mod apis;
 mod bounds;
 mod cluster;
 mod electorate;
 mod evolution;
 mod invariants;
+mod moving;
 mod placement;
 mod properties;
 mod random;

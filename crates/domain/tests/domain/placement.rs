@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::world::{agent_name, region, service, zone, zones};
 
 fn location(units: u16, over: &[u8]) -> Location {
-    Location { units, zones: zones(over), gateway_enabled: true }
+    Location::new(units, zones(over))
 }
 
 fn unit(slot: u16, agent: &AgentName, ready: bool) -> Unit {
@@ -18,7 +18,11 @@ fn unit(slot: u16, agent: &AgentName, ready: bool) -> Unit {
         incarnation: Incarnation(slot.into()),
         agent: agent.clone(),
         port: 8080,
-        phase: if ready { UnitPhase::Ready { pid: None } } else { UnitPhase::Starting },
+        phase: if ready {
+            UnitPhase::Ready { pid: None, configuration: Revision(0) }
+        } else {
+            UnitPhase::Starting
+        },
     }
 }
 

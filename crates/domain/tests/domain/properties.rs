@@ -69,7 +69,7 @@ fn all_is_well(state: &State) -> Vec<Command> {
         let rows = state.units_on(&name).filter(|unit| unit.is_wanted()).map(|unit| ReportedUnit {
             unit: unit.id.clone(),
             incarnation: unit.incarnation,
-            status: UnitStatus::Ready { pid: None },
+            status: UnitStatus::Ready { pid: None, configuration: Revision(1) },
         });
         Command::Report(Report {
             units: rows.collect(),
@@ -106,8 +106,11 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let mut world = World { state: live(&steps).0 };
-        for report in all_is_well(&world.state) {
-            world.does(report);
+        // A roll takes a report for each unit.
+        for _ in 0..=world.state.units.len() {
+            for report in all_is_well(&world.state) {
+                world.does(report);
+            }
         }
         prop_assert!(world.state.units.values().all(Unit::is_ready));
         for report in all_is_well(&world.state) {

@@ -6,7 +6,9 @@ use meridian_domain::*;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::world::{agent, agent_name, change, cluster, create, region, service, set, zone, zones};
+use crate::world::{
+    agent, agent_name, api, change, cluster, create, region, service, set, zone, zones,
+};
 
 /// A command, or the recipe for one that depends on the state that it meets.
 #[derive(Debug, Clone)]
@@ -125,7 +127,15 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => any_region().prop_map(|region| Edit::Disable { region }),
         1 => any_tier().prop_map(Edit::Tier),
         1 => (8078..8090_u16).prop_map(Edit::Port),
+        2 => (any_api(), select(vec!["/", "/a", "/a/b"])).prop_map(|(name, path)| {
+            Edit::PublishApi(api(name, path, "http://orders.internal"))
+        }),
+        1 => any_api().prop_map(|name| Edit::RemoveApi { api: api(name, "/", "http://a").name }),
     ]
+}
+
+fn any_api() -> impl Strategy<Value = &'static str> {
+    select(vec!["orders", "stock"])
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
@@ -140,7 +150,10 @@ fn status() -> impl Strategy<Value = Option<UnitStatus>> {
     prop_oneof![
         Just(None),
         Just(Some(UnitStatus::Busy)),
-        (1..3_u32).prop_map(|pid| Some(UnitStatus::Ready { pid: Some(pid) })),
+        (1..3_u32).prop_map(|pid| Some(UnitStatus::Ready {
+            pid: Some(pid),
+            configuration: Revision(pid.into())
+        })),
         (1..3_u32).prop_map(|restarts| {
             let cause = "it exited".to_owned();
             Some(UnitStatus::Failed { restarts, next_try: Timestamp(1), cause })
@@ -191,6 +204,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => create,
         12 => change,
         1 => any_service().prop_map(|service| Command::DeleteService { service, expected: None }),
+        2 => (any_service(), prop::option::of(any_region()))
+            .prop_map(|(service, region)| Command::RollUnits { service, region }),
     ];
     let report = (any_agent(), any_generation(), 0..9_u64, prop::collection::vec(status(), 1..5))
         .prop_map(|(agent, generation, behind, statuses)| Step::Report {

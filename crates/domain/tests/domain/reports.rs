@@ -3,7 +3,7 @@ use meridian_domain::*;
 
 use crate::world::*;
 
-const READY: UnitStatus = UnitStatus::Ready { pid: Some(7) };
+const READY: UnitStatus = UnitStatus::Ready { pid: Some(7), configuration: Revision(2) };
 
 fn failed(restarts: u32) -> UnitStatus {
     let cause = "it exited with 1".to_owned();
@@ -28,7 +28,8 @@ fn a_report_makes_events_of_what_differs_and_nothing_of_the_rest() {
         (UnitStatus::Busy, vec![]),
         (READY, vec!["UnitReady"]),
         (READY, vec![]),
-        (UnitStatus::Ready { pid: Some(8) }, vec!["UnitReady"]),
+        (UnitStatus::Ready { pid: Some(7), configuration: Revision(3) }, vec!["UnitConfigured"]),
+        (UnitStatus::Ready { pid: Some(8), configuration: Revision(3) }, vec!["UnitReady"]),
         (failed(1), vec!["UnitFailed"]),
         (failed(1), vec![]),
         (failed(2), vec!["UnitFailed"]),

@@ -217,7 +217,7 @@ fn an_expected_revision_is_compared_with_the_services_own() {
     world.does(Command::Report(world.report(
         "westeurope",
         1,
-        report::UnitStatus::Ready { pid: None },
+        report::UnitStatus::Ready { pid: None, configuration: Revision(1) },
     )));
     world.does(expecting(saved_at, vec![scale("westeurope", 2)]));
     assert_eq!(
@@ -240,8 +240,8 @@ fn another_port_assigns_every_unit_anew_on_its_agent() {
         [
             "PortChanged",
             "UnitReleased",
-            "UnitReleased",
             "UnitAssigned",
+            "UnitReleased",
             "UnitAssigned",
             "UnitReleased",
             "UnitAssigned",

@@ -54,8 +54,24 @@ impl World {
     /// The wanted units of a location of `contoso`, as slots and agents.
     pub fn placed(&self, place: &str) -> Vec<(u16, String)> {
         let (service, region) = (service("contoso"), region(place));
-        let units = self.state.units_of(&service, &region).filter(|unit| unit.is_wanted());
+        let units = self.state.current_units(&service, &region);
         units.map(|unit| (unit.id.slot, unit.agent.to_string())).collect()
+    }
+
+    /// Takes in that the units of an agent that are wanted are ready, and the others gone.
+    pub fn settles(&mut self, name: &str) -> Vec<Event> {
+        let agent = agent_name(name);
+        let last = self.state.agents[&agent].last_report.1;
+        let configuration = self.service().configuration;
+        let ready = UnitStatus::Ready { pid: Some(7), configuration };
+        let mut report = self.report(name, last.0 + 1, ready);
+        let wanted =
+            |row: &ReportedUnit| self.state.units[&(row.unit.clone(), row.incarnation)].is_wanted();
+        report.units.retain(wanted);
+        let events = self.does(Command::Report(report));
+        let known = self.state.agents.get_mut(&agent).expect("the agent is known");
+        known.last_report.1 = Sequence(last.0 + 1);
+        events
     }
 
     /// A report of an agent, with everything that the state has on it in the same status.
@@ -146,6 +162,20 @@ pub fn remove(name: &str) -> Edit {
 
 pub fn promote(name: &str) -> Edit {
     Edit::Promote { region: region(name) }
+}
+
+pub fn api(name: &str, path: &str, backend: &str) -> Api {
+    Api {
+        name: ApiName::new(name).expect("is an API name"),
+        path: ApiPath::new(path).expect("is a path"),
+        backend: BackendUrl::new(backend).expect("is a backend"),
+        regional: std::collections::BTreeMap::new(),
+        timeouts: api::Timeouts::default(),
+    }
+}
+
+pub fn publish(name: &str, path: &str, backend: &str) -> Edit {
+    Edit::PublishApi(api(name, path, backend))
 }
 
 pub fn types(events: &[Event]) -> Vec<&'static str> {

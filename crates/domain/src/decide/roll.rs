@@ -1,0 +1,71 @@
+//! Replacing the units of a location, one after another, without lowering its capacity.
+//!
+//! `RollStarted` notes in the location which units are to go: those assigned before it. Whenever a
+//! report leaves every replacement of the location ready, the next unit is assigned anew; so a roll
+//! needs nobody who drives it, goes on under a new leader, and stops by itself where replacements do
+//! not become ready.
+
+use super::decision::Decision;
+use super::placing;
+use super::service;
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::id::{Incarnation, Revision};
+use crate::name::{RegionName, ServiceName};
+use crate::service::Location;
+use crate::unit::Unit;
+
+pub(super) fn start(decision: &mut Decision<'_>, name: &ServiceName, region: Option<&RegionName>) {
+    let Some(service) = service::find(decision, name, None) else {
+        return;
+    };
+    if let Some(region) = region.filter(|region| !service.locations.contains_key(*region)) {
+        let (service, region) = (name.clone(), region.clone());
+        return decision.refuse(Fault::RegionAbsent { service, region });
+    }
+    let rolled = service.locations.keys().filter(|name| region.is_none_or(|only| only == *name));
+    for region in rolled {
+        let since = decision.next_revision();
+        let (service, region) = (name.clone(), region.clone());
+        decision.happens(Event::RollStarted { service: service.clone(), region: region.clone() });
+        go_on(decision, &service, &region, since, &[]);
+    }
+}
+
+/// Goes on with the rolls of the locations in which something was reported. `ready` are the units
+/// that became ready by the same report.
+pub(super) fn follow(
+    decision: &mut Decision<'_>,
+    reported: impl Iterator<Item = (ServiceName, RegionName)>,
+    ready: &[&Unit],
+) {
+    let state = decision.state;
+    for (service, region) in reported {
+        let row = state.services.get(&service).and_then(|row| row.locations.get(&region));
+        if let Some(Location { rolled, .. }) = row.filter(|row| row.rolled > Revision(0)) {
+            go_on(decision, &service, &region, *rolled, ready);
+        }
+    }
+}
+
+/// Replaces the next unit of those assigned before `since`, unless a replacement is under way.
+fn go_on(
+    decision: &mut Decision<'_>,
+    service: &ServiceName,
+    region: &RegionName,
+    since: Revision,
+    ready: &[&Unit],
+) {
+    let state = decision.state;
+    let is_ready = |unit: &Unit| unit.is_ready() || ready.contains(&unit);
+    let is_new = |unit: &Unit| unit.incarnation > Incarnation(since.0);
+    let current: Vec<&Unit> = state.current_units(service, region).collect();
+    if current.iter().any(|unit| is_new(unit) && !is_ready(unit)) {
+        return;
+    }
+    let due = current.into_iter().filter(|unit| !is_new(unit));
+    // One that serves nobody goes first: nothing is lost by it.
+    if let Some(next) = due.min_by_key(|unit| (is_ready(unit), unit.id.slot)) {
+        placing::replace(decision, next, next.agent.clone());
+    }
+}
