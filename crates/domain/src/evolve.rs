@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use crate::agent::{Agent, AgentDescription};
+use crate::api::Api;
 use crate::entry::{Change, Entry, Origin};
 use crate::event::{Event, Subject};
 use crate::id::{Generation, Incarnation, Revision, Sequence, UnitId, Zones};
-use crate::name::{AgentName, RegionName, ServiceName};
+use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::outcome::Outcome;
 use crate::service::{Location, Service};
 use crate::state::State;
@@ -142,29 +143,23 @@ fn change(state: &mut State, event: &Event) {
             assign(state, unit, *incarnation, agent);
         }
         Event::UnitReleased { unit, incarnation } => {
-            unit_mut(state, unit, *incarnation).phase = UnitPhase::Draining;
+            enter(state, unit, *incarnation, UnitPhase::Draining);
         }
         Event::UnitReady { unit, incarnation, pid, configuration } => {
-            let ready = UnitPhase::Ready { pid: *pid, configuration: *configuration };
-            unit_mut(state, unit, *incarnation).phase = ready;
+            let (pid, configuration) = (*pid, *configuration);
+            enter(state, unit, *incarnation, UnitPhase::Ready { pid, configuration });
         }
         Event::UnitConfigured { unit, incarnation, configuration } => {
-            configure(unit_mut(state, unit, *incarnation), *configuration);
+            configure(state, unit, *incarnation, *configuration);
         }
         Event::UnitFailed { unit, incarnation, restarts, next_try, cause } => {
             let (restarts, next_try, cause) = (*restarts, *next_try, cause.clone());
-            let failed = UnitPhase::Failed { restarts, next_try, cause };
-            unit_mut(state, unit, *incarnation).phase = failed;
+            enter(state, unit, *incarnation, UnitPhase::Failed { restarts, next_try, cause });
         }
         Event::UnitStopped { unit, incarnation } => stop(state, unit, *incarnation),
 
-        Event::ApiPublished { service, api } => {
-            state.apis.insert((service.clone(), api.name.clone()), api.clone());
-        }
-        Event::ApiRemoved { service, api } => {
-            let removed = state.apis.remove(&(service.clone(), api.clone()));
-            removed.expect("a removed API was published");
-        }
+        Event::ApiPublished { service, api } => publish(state, service, api),
+        Event::ApiRemoved { service, api } => unpublish(state, service, api),
         Event::RollStarted { service, region } => {
             let revision = state.header.revision;
             location_mut(state, service, region).rolled = revision;
@@ -172,11 +167,25 @@ fn change(state: &mut State, event: &Event) {
     }
 }
 
-fn configure(unit: &mut Unit, revision: Revision) {
-    match &mut unit.phase {
-        UnitPhase::Ready { configuration, .. } => *configuration = revision,
-        phase => panic!("a unit that is {phase:?} serves no configuration"),
-    }
+fn enter(state: &mut State, unit: &UnitId, incarnation: Incarnation, phase: UnitPhase) {
+    unit_mut(state, unit, incarnation).phase = phase;
+}
+
+fn configure(state: &mut State, unit: &UnitId, incarnation: Incarnation, revision: Revision) {
+    let unit = unit_mut(state, unit, incarnation);
+    let UnitPhase::Ready { configuration, .. } = &mut unit.phase else {
+        panic!("a unit that is {:?} serves no configuration", unit.phase);
+    };
+    *configuration = revision;
+}
+
+fn publish(state: &mut State, service: &ServiceName, api: &Api) {
+    state.apis.insert((service.clone(), api.name.clone()), api.clone());
+}
+
+fn unpublish(state: &mut State, service: &ServiceName, api: &ApiName) {
+    let removed = state.apis.remove(&(service.clone(), api.clone()));
+    removed.expect("a removed API was published");
 }
 
 fn register(state: &mut State, description: &AgentDescription) {

@@ -74,6 +74,12 @@ pub enum DecodeError {
         /// The version found.
         found: u16,
     },
+    /// Written before the first release, whose forms are the first that are kept.
+    #[error("{name}: written by unreleased software, which nothing reads: start with empty data")]
+    Older {
+        /// The wanted type.
+        name: &'static str,
+    },
     /// The envelope is whole and its body is not: a mistake in the software that wrote it.
     #[error("{name}: the body cannot be decoded: {cause}")]
     Body {
@@ -142,6 +148,9 @@ pub fn decode<T: Stored>(bytes: &[u8]) -> Result<T, DecodeError> {
     if two(4) > T::VERSION {
         return Err(DecodeError::Newer { name, supported: T::VERSION, found: two(4) });
     }
+    if two(4) < T::VERSION {
+        return Err(DecodeError::Older { name });
+    }
     body_format()
         .deserialize(body)
         .map_err(|error| DecodeError::Body { name, cause: error.to_string() })
@@ -168,12 +177,12 @@ pub(crate) use stored;
 // The numbers of all stored types of the domain; those of this crate's own types stand beside them:
 // 1-19 here, 20-29 the Raft log, 30-39 the derived store, 40-49 messages between agents.
 stored! {
-    meridian_domain::Entry = 1, version 1, "log entry";
-    meridian_domain::EventRecord = 2, version 1, "event";
-    meridian_domain::Command = 3, version 1, "command";
+    meridian_domain::Entry = 1, version 2, "log entry";
+    meridian_domain::EventRecord = 2, version 2, "event";
+    meridian_domain::Command = 3, version 2, "command";
     meridian_domain::state::Header = 4, version 1, "state header";
-    meridian_domain::Service = 5, version 1, "service";
-    meridian_domain::Unit = 6, version 1, "unit";
+    meridian_domain::Service = 5, version 2, "service";
+    meridian_domain::Unit = 6, version 2, "unit";
     meridian_domain::Agent = 7, version 1, "agent";
     meridian_domain::Region = 8, version 1, "region";
     meridian_domain::outcome::Outcome = 9, version 1, "outcome";

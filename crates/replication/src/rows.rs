@@ -11,6 +11,7 @@
 //! t/<epoch u64>a<agent name>                 Agent
 //!              f                             Forgotten: the greatest request id forgotten
 //!              o<request id, 16 bytes>       Outcome
+//!              p<service>\0<API name>   StoredApi
 //!              r<region name>                Region, of those that operators defined
 //!              s<service name>               Service
 //!              u<service>\0<region>\0<slot u16><incarnation u64>   Unit
@@ -34,7 +35,7 @@
 
 use std::ops::Range;
 
-use meridian_domain::{Digest, Revision, State};
+use meridian_domain::{ApiName, Digest, Revision, ServiceName, State};
 
 mod key;
 pub mod position;
@@ -42,10 +43,10 @@ mod row;
 pub mod touched;
 
 pub use key::Key;
-pub use row::{Forgotten, Row, RowError};
+pub use row::{Forgotten, Row, RowError, StoredApi};
 
 /// The version of the layout above.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Events in a segment.
 pub const SEGMENT_EVENTS: u64 = 4_096;
 
@@ -119,6 +120,8 @@ pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
     let agents = state.agents.keys().cloned().map(Key::Agent);
     let forgotten = state.outcomes.forgotten.map(|_| Key::Forgotten);
     let outcomes = state.outcomes.by_request.keys().copied().map(Key::Outcome);
+    let api = |(service, api): &(ServiceName, ApiName)| Key::Api(service.clone(), api.clone());
+    let apis = state.apis.keys().map(api);
     let regions = state.regions.keys().cloned().map(Key::Region);
     let services = state.services.keys().cloned().map(Key::Service);
     let units = state.units.keys().map(|(unit, number)| Key::Unit(unit.clone(), *number));
@@ -126,6 +129,7 @@ pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
     agents
         .chain(forgotten)
         .chain(outcomes)
+        .chain(apis)
         .chain(regions)
         .chain(services)
         .chain(units)
@@ -136,7 +140,8 @@ pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
 #[must_use]
 pub fn count(state: &State) -> u64 {
     let forgotten = usize::from(state.outcomes.forgotten.is_some());
-    let lists = [state.agents.len(), state.regions.len(), state.services.len(), state.units.len()];
+    let State { agents, apis, regions, services, units, .. } = state;
+    let lists = [agents.len(), apis.len(), regions.len(), services.len(), units.len()];
     (lists.iter().sum::<usize>() + state.outcomes.by_request.len() + forgotten + 1) as u64
 }
 

@@ -1,6 +1,8 @@
 //! The keys of the rows of the state, without their epoch.
 
-use meridian_domain::{AgentName, Incarnation, RegionName, RequestId, ServiceName, UnitId};
+use meridian_domain::{
+    AgentName, ApiName, Incarnation, RegionName, RequestId, ServiceName, UnitId,
+};
 
 /// The row of the state that something is kept in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +15,8 @@ pub enum Key {
     Outcome(RequestId),
     /// That of a region that an operator defined.
     Region(RegionName),
+    /// An API's.
+    Api(ServiceName, ApiName),
     /// A service's.
     Service(ServiceName),
     /// A unit's.
@@ -30,6 +34,9 @@ impl Key {
             Self::Forgotten => b"f".to_vec(),
             Self::Outcome(request) => [b"o", request.uuid().as_bytes().as_slice()].concat(),
             Self::Region(name) => [b"r", name.as_str().as_bytes()].concat(),
+            Self::Api(service, api) => {
+                [b"p", service.as_str().as_bytes(), b"\0", api.as_str().as_bytes()].concat()
+            }
             Self::Service(name) => [b"s", name.as_str().as_bytes()].concat(),
             Self::Unit(unit, incarnation) => [
                 b"u",

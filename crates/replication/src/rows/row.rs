@@ -4,8 +4,8 @@ use meridian_domain::agent::Agent;
 use meridian_domain::outcome::Outcome;
 use meridian_domain::state::Header;
 use meridian_domain::{
-    AgentName, Incarnation, Region, RegionName, RequestId, Service, ServiceName, State, Unit,
-    UnitId,
+    AgentName, Api, ApiName, Incarnation, Region, RegionName, RequestId, Service, ServiceName,
+    State, Unit, UnitId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::codec::{self, DecodeError, stored};
 
 stored! {
     Forgotten = 34, version 1, "forgotten requests";
+    StoredApi = 35, version 1, "API";
 }
 
 /// The greatest request id that was forgotten.
@@ -21,6 +22,15 @@ stored! {
 pub struct Forgotten {
     /// That id.
     pub request: RequestId,
+}
+
+/// An API with the service that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredApi {
+    /// The service.
+    pub service: ServiceName,
+    /// The API.
+    pub api: Api,
 }
 
 /// What a row of the state holds; nothing where there is no such row. The same type writes a row,
@@ -35,6 +45,8 @@ pub enum Row {
     Outcome(RequestId, Option<Outcome>),
     /// A region that an operator defined.
     Region(RegionName, Option<Region>),
+    /// An API of a service.
+    Api((ServiceName, ApiName), Option<Api>),
     /// A service.
     Service(ServiceName, Option<Service>),
     /// A unit.
@@ -82,6 +94,11 @@ impl Row {
                 Self::Outcome(*request, state.outcomes.by_request.get(request).cloned())
             }
             Key::Region(name) => Self::Region(name.clone(), state.regions.get(name).cloned()),
+            Key::Api(service, api) => {
+                let key = (service.clone(), api.clone());
+                let present = state.apis.get(&key).cloned();
+                Self::Api(key, present)
+            }
             Key::Service(name) => Self::Service(name.clone(), state.services.get(name).cloned()),
             Key::Unit(unit, incarnation) => {
                 let key = (unit.clone(), *incarnation);
@@ -106,6 +123,8 @@ impl Row {
             Self::Outcome(request, None) => drop(state.outcomes.by_request.remove(&request)),
             Self::Region(name, Some(region)) => drop(state.regions.insert(name, region)),
             Self::Region(name, None) => drop(state.regions.remove(&name)),
+            Self::Api(key, Some(api)) => drop(state.apis.insert(key, api)),
+            Self::Api(key, None) => drop(state.apis.remove(&key)),
             Self::Service(name, Some(service)) => drop(state.services.insert(name, service)),
             Self::Service(name, None) => drop(state.services.remove(&name)),
             Self::Unit(key, Some(unit)) => drop(state.units.insert(key, unit)),
@@ -122,6 +141,7 @@ impl Row {
             Self::Forgotten(_) => Key::Forgotten,
             Self::Outcome(request, _) => Key::Outcome(*request),
             Self::Region(name, _) => Key::Region(name.clone()),
+            Self::Api((service, api), _) => Key::Api(service.clone(), api.clone()),
             Self::Service(name, _) => Key::Service(name.clone()),
             Self::Unit((unit, incarnation), _) => Key::Unit(unit.clone(), *incarnation),
             Self::Header(_) => Key::Header,
@@ -136,6 +156,9 @@ impl Row {
             Self::Forgotten(forgotten) => forgotten.as_ref().map(codec::encode),
             Self::Outcome(_, outcome) => outcome.as_ref().map(codec::encode),
             Self::Region(_, region) => region.as_ref().map(codec::encode),
+            Self::Api((service, _), api) => api.as_ref().map(|api| {
+                codec::encode(&StoredApi { service: service.clone(), api: api.clone() })
+            }),
             Self::Service(_, service) => service.as_ref().map(codec::encode),
             Self::Unit(_, unit) => unit.as_ref().map(codec::encode),
             Self::Header(header) => Some(codec::encode(header)),
@@ -160,6 +183,9 @@ impl Row {
             }
             Some(b'r') => codec::decode::<Region>(value)
                 .map(|region| Self::Region(region.name.clone(), Some(region))),
+            Some(b'p') => codec::decode::<StoredApi>(value).map(|StoredApi { service, api }| {
+                Self::Api((service, api.name.clone()), Some(api))
+            }),
             Some(b's') => codec::decode::<Service>(value)
                 .map(|service| Self::Service(service.name.clone(), Some(service))),
             Some(b'u') => codec::decode::<Unit>(value)

@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use meridian_domain::api::Timeouts;
 use meridian_domain::state::Header;
 use meridian_domain::{
-    Change, Entry, Incarnation, NodeId, Origin, RegionName, RequestId, ServiceName, Timestamp,
+    Api, Change, Entry, Incarnation, NodeId, Origin, RegionName, RequestId, ServiceName, Timestamp,
     UnitId, Verdict, evolve, limits,
 };
 use uuid::Uuid;
@@ -106,6 +107,24 @@ fn the_forgotten_request_has_its_stored_form() {
     golden(
         &Forgotten { request: request(1) },
         "4d52444e01002200180000009477ae7c100000000000000000000000000170008000000000000000",
+    );
+}
+
+#[test]
+fn an_api_has_its_stored_form() {
+    let backend = "http://a".parse().expect("is a backend");
+    let api = Api {
+        name: "orders".parse().expect("is a name"),
+        path: "/orders".parse().expect("is a path"),
+        backend,
+        regional: BTreeMap::new(),
+        timeouts: Timeouts { connect_ms: 1, response_ms: 2, idle_ms: 3 },
+    };
+    golden(
+        &StoredApi { service: "contoso".parse().expect("is a name"), api },
+        "4d52444e0100230050000000b7c831920700000000000000636f6e746f736f06000000000000006f\
+         726465727307000000000000002f6f72646572730800000000000000687474703a2f2f6100000000\
+         00000000010000000200000003000000",
     );
 }
 

@@ -55,24 +55,39 @@ fn by_event(state: &State, event: &Event, keys: &mut BTreeSet<Key>) {
                 state.units_on(agent).map(|unit| Key::Unit(unit.id.clone(), unit.incarnation)),
             );
         }
+        Event::ApiPublished { service, api } => {
+            keys.insert(Key::Api(service.clone(), api.name.clone()));
+            keys.insert(Key::Service(service.clone()));
+        }
+        Event::ApiRemoved { service, api } => {
+            keys.insert(Key::Api(service.clone(), api.clone()));
+            keys.insert(Key::Service(service.clone()));
+        }
+        // Its APIs go with it. Those that the same entry published are named by their own events.
+        Event::ServiceDeleted { service } => {
+            let apis = state.apis_of(service);
+            keys.extend(apis.map(|api| Key::Api(service.clone(), api.name.clone())));
+            keys.insert(Key::Service(service.clone()));
+        }
         Event::ServiceCreated { service, .. }
         | Event::TierChanged { service, .. }
         | Event::PortChanged { service, .. }
-        | Event::ServiceDeleted { service }
         | Event::RegionAdded { service, .. }
         | Event::UnitsScaled { service, .. }
         | Event::ZonesChanged { service, .. }
         | Event::RegionRemoved { service, .. }
         | Event::PrimaryPromoted { service, .. }
         | Event::GatewayEnabled { service, .. }
-        | Event::GatewayDisabled { service, .. } => {
+        | Event::GatewayDisabled { service, .. }
+        | Event::RollStarted { service, .. } => {
             keys.insert(Key::Service(service.clone()));
         }
         Event::UnitAssigned { unit, incarnation, .. }
         | Event::UnitReleased { unit, incarnation }
         | Event::UnitReady { unit, incarnation, .. }
         | Event::UnitFailed { unit, incarnation, .. }
-        | Event::UnitStopped { unit, incarnation } => {
+        | Event::UnitStopped { unit, incarnation }
+        | Event::UnitConfigured { unit, incarnation, .. } => {
             keys.insert(Key::Unit(unit.clone(), *incarnation));
         }
     }

@@ -16,9 +16,9 @@ pub enum OpenError {
     /// The database failed.
     #[error("the derived store cannot be read")]
     Database(#[from] io::Error),
-    /// Written by newer software.
-    #[error("the derived store has format {found}; this software reads up to {}", rows::FORMAT)]
-    Newer {
+    /// Written by newer software, or before the first release.
+    #[error("the derived store has format {found}; this software reads {} alone", rows::FORMAT)]
+    OtherFormat {
         /// Its format.
         found: u32,
     },

@@ -71,8 +71,8 @@ impl Store {
 
 fn check_format(database: &dyn Database) -> Result<(), OpenError> {
     match single::<Format>(database, rows::FORMAT_KEY, "its format")? {
-        Some(Format { version }) if version > rows::FORMAT => {
-            Err(OpenError::Newer { found: version })
+        Some(Format { version }) if version != rows::FORMAT => {
+            Err(OpenError::OtherFormat { found: version })
         }
         Some(_) => Ok(()),
         None => {

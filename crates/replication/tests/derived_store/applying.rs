@@ -23,7 +23,12 @@ fn misfit(base: Revision) -> Entry {
         Event::LimitsSet {
             limits: meridian_domain::limits::Limits { voters: 1, ..Default::default() },
         },
-        Event::UnitReady { unit, incarnation: Incarnation(1), pid: None },
+        Event::UnitReady {
+            unit,
+            incarnation: Incarnation(1),
+            pid: None,
+            configuration: Revision(1),
+        },
     ];
     entry
 }

@@ -1,10 +1,14 @@
 //! Entries that fit the state they are made for, from arbitrary numbers.
 
+use std::collections::BTreeMap;
+
+use meridian_domain::api::Timeouts;
 use meridian_domain::limits::Limits;
 use meridian_domain::{
-    Actor, AgentDescription, AgentName, Change, ClusterId, DataVersion, Digest, Entry, Event,
-    Fault, Incarnation, NodeId, Origin, Region, RegionName, RequestId, Revision, ServiceName,
-    State, Tier, Timestamp, Unit, UnitId, Verdict, Zones, catalogue, evolve,
+    Actor, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change, ClusterId,
+    DataVersion, Digest, Entry, Event, Fault, Incarnation, NodeId, Origin, Region, RegionName,
+    RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId, Verdict, Zones,
+    catalogue, evolve,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -112,6 +116,16 @@ fn region(choice: u8) -> RegionName {
     pick(catalogue::regions().iter(), choice).unwrap().name.clone()
 }
 
+fn api(choice: u8) -> Api {
+    Api {
+        name: ApiName::new(["orders", "stock"][usize::from(choice % 2)]).unwrap(),
+        path: ApiPath::new(&format!("/{choice}")).unwrap(),
+        backend: BackendUrl::new("http://backend").unwrap(),
+        regional: BTreeMap::new(),
+        timeouts: Timeouts::default(),
+    }
+}
+
 fn description(choice: u8) -> AgentDescription {
     AgentDescription {
         name: AgentName::new(format!("agent-{}", choice % 5)).unwrap(),
@@ -160,7 +174,7 @@ fn cluster_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
 }
 
 fn service_events(state: &State, kind: u8, a: u8, b: u8) -> Vec<Event> {
-    if kind.is_multiple_of(12) {
+    if kind.is_multiple_of(15) {
         let service = ServiceName::new(format!("service-{}", a % 3)).unwrap();
         if state.services.contains_key(&service) {
             return vec![Event::ServiceDeleted { service }];
@@ -180,7 +194,7 @@ fn service_events(state: &State, kind: u8, a: u8, b: u8) -> Vec<Event> {
     let Some(present) = pick(state.services.values(), a) else { return Vec::new() };
     let service = present.name.clone();
     let Some(location) = pick(present.locations.keys(), b).cloned() else { return Vec::new() };
-    vec![match kind % 12 {
+    vec![match kind % 15 {
         1 => Event::TierChanged { service, tier: Tier::Premium },
         2 => Event::PortChanged { service, port: 9_000 + u16::from(b) },
         3 => Event::UnitsScaled { service, region: location, units: u16::from(b) },
@@ -192,6 +206,11 @@ fn service_events(state: &State, kind: u8, a: u8, b: u8) -> Vec<Event> {
         6 => Event::PrimaryPromoted { service, region: location },
         7 => Event::GatewayEnabled { service, region: location },
         8 => Event::GatewayDisabled { service, region: location },
+        9 => Event::RollStarted { service, region: location },
+        10 => Event::ApiPublished { service, api: api(b) },
+        11 if state.apis.contains_key(&(service.clone(), api(b).name)) => {
+            Event::ApiRemoved { service, api: api(b).name }
+        }
         _ => Event::RegionAdded { service, region: region(b), units: 2, zones: Zones::new() },
     }]
 }
@@ -207,7 +226,12 @@ fn unit_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
     let Unit { id: unit, incarnation, .. } = pick(state.units.values(), a)?.clone();
     Some(match kind % 6 {
         2 => Event::UnitReleased { unit, incarnation },
-        3 => Event::UnitReady { unit, incarnation, pid: Some(b.into()) },
+        3 => Event::UnitReady {
+            unit,
+            incarnation,
+            pid: Some(b.into()),
+            configuration: Revision(a.into()),
+        },
         4 => Event::UnitFailed {
             unit,
             incarnation,

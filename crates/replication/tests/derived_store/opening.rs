@@ -72,12 +72,12 @@ async fn a_missing_segment_hash_or_state_row_is_found_on_opening() {
 }
 
 #[tokio::test]
-async fn a_format_of_newer_software_is_refused() {
+async fn another_format_is_refused() {
     let database = filled(100).await;
-    let format = meridian_replication::rows::position::Format { version: 2 };
+    let format = meridian_replication::rows::position::Format { version: 3 };
     change(&database, b"m/format".to_vec(), |_| Some(meridian_replication::codec::encode(&format)));
     let refusal = refusal(&database).to_string();
-    assert_eq!(refusal, "the derived store has format 2; this software reads up to 1");
+    assert_eq!(refusal, "the derived store has format 3; this software reads 2 alone");
 }
 
 #[tokio::test]

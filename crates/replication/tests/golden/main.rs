@@ -1,8 +1,8 @@
 //! The stored form of every type, byte for byte.
 //!
-//! `version-1.txt` holds what software that was released once wrote: lines are added to it and
-//! never edited. A failure here means that this software cannot read what older software wrote:
-//! give the type a new version instead, as `codec.rs` describes, and add its lines.
+//! `version-1.txt` holds what released software writes. From the first release on lines are added to
+//! it and never edited. A failure here means that this software cannot read what older software
+//! wrote: give the type a new version instead, as `codec.rs` describes, and add its lines.
 
 mod samples;
 

@@ -4,16 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use meridian_domain::api::Timeouts;
 use meridian_domain::command::{Command, Edit};
 use meridian_domain::limits::Limits;
 use meridian_domain::outcome::Outcome;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::state::Header;
 use meridian_domain::{
-    Actor, Address, Agent, AgentDescription, AgentName, Change, ClusterId, DataVersion, Digest,
-    Entry, Event, EventRecord, Fault, Generation, Incarnation, Location, NodeId, Origin, Reason,
-    Region, RegionName, RequestId, Revision, Sequence, Service, ServiceName, Tier, Timestamp, Unit,
-    UnitId, UnitPhase, Verdict, Zone, Zones,
+    Actor, Address, Agent, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change,
+    ClusterId, DataVersion, Digest, Entry, Event, EventRecord, Fault, Generation, Incarnation,
+    Location, NodeId, Origin, Reason, Region, RegionName, RequestId, Revision, Sequence, Service,
+    ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, Zone, Zones,
 };
 use meridian_replication::storage::directory::StoredIdentity;
 pub use meridian_replication::storage::entry::Position;
@@ -62,6 +63,28 @@ fn limits() -> Limits {
     Limits { developer_units: 2, basic_units: 3, standard_units: 5, premium_units: 13, voters: 3 }
 }
 
+fn api_name() -> ApiName {
+    ApiName::new("orders").expect("is a name")
+}
+
+fn other_api() -> ApiName {
+    ApiName::new("stock").expect("is a name")
+}
+
+fn backend(text: &str) -> BackendUrl {
+    BackendUrl::new(text).expect("is a backend")
+}
+
+pub fn api() -> Api {
+    Api {
+        name: api_name(),
+        path: ApiPath::new("/orders").expect("is a path"),
+        backend: backend("https://orders.internal:8443/v2"),
+        regional: BTreeMap::from([(region_name(), backend("http://[::1]:93"))]),
+        timeouts: Timeouts { connect_ms: 94, response_ms: 95, idle_ms: 96 },
+    }
+}
+
 pub fn region() -> Region {
     Region {
         name: region_name(),
@@ -95,7 +118,8 @@ pub fn agent() -> Agent {
 }
 
 pub fn service() -> Service {
-    let location = Location { units: 4, zones: zones(), gateway_enabled: true };
+    let location =
+        Location { units: 4, zones: zones(), gateway_enabled: true, rolled: Revision(80) };
     Service {
         name: service_name(),
         tier: Tier::Standard,
@@ -103,6 +127,7 @@ pub fn service() -> Service {
         port: 8081,
         locations: BTreeMap::from([(region_name(), location)]),
         revision: Revision(24),
+        configuration: Revision(81),
     }
 }
 
@@ -124,7 +149,7 @@ pub fn unit(phase: UnitPhase) -> Unit {
 pub fn unit_phases() -> Vec<UnitPhase> {
     vec![
         UnitPhase::Starting,
-        UnitPhase::Ready { pid: Some(4711) },
+        UnitPhase::Ready { pid: Some(4711), configuration: Revision(82) },
         UnitPhase::Failed {
             restarts: 6,
             next_try: Timestamp(1_700_000_000_002),
@@ -137,7 +162,7 @@ pub fn unit_phases() -> Vec<UnitPhase> {
 pub fn unit_statuses() -> Vec<UnitStatus> {
     vec![
         UnitStatus::Busy,
-        UnitStatus::Ready { pid: Some(4712) },
+        UnitStatus::Ready { pid: Some(4712), configuration: Revision(83) },
         UnitStatus::Failed {
             restarts: 7,
             next_try: Timestamp(1_700_000_000_003),
@@ -216,6 +241,8 @@ pub fn edits() -> Vec<Edit> {
         Edit::Disable { region: region() },
         Edit::Tier(Tier::Basic),
         Edit::Port(8083),
+        Edit::PublishApi(api()),
+        Edit::RemoveApi { api: api_name() },
     ]
 }
 
@@ -247,6 +274,7 @@ pub fn commands() -> Vec<Command> {
             observed: Revision(42),
             units: unit_statuses().into_iter().map(reported).collect(),
         }),
+        Command::RollUnits { service: service(), region: Some(region_name()) },
     ]
 }
 
@@ -283,7 +311,12 @@ pub fn events() -> Vec<Event> {
         Event::GatewayDisabled { service: service(), region: region() },
         Event::UnitAssigned { unit: unit(), incarnation, agent: agent_name() },
         Event::UnitReleased { unit: unit(), incarnation },
-        Event::UnitReady { unit: unit(), incarnation, pid: Some(4713) },
+        Event::UnitReady {
+            unit: unit(),
+            incarnation,
+            pid: Some(4713),
+            configuration: Revision(84),
+        },
         Event::UnitFailed {
             unit: unit(),
             incarnation,
@@ -292,6 +325,10 @@ pub fn events() -> Vec<Event> {
             cause: "exit status 2".to_owned(),
         },
         Event::UnitStopped { unit: unit(), incarnation },
+        Event::ApiPublished { service: service(), api: api() },
+        Event::ApiRemoved { service: service(), api: api_name() },
+        Event::UnitConfigured { unit: unit(), incarnation, configuration: Revision(85) },
+        Event::RollStarted { service: service(), region: region() },
     ]
 }
 
@@ -389,5 +426,17 @@ pub fn faults() -> Vec<Fault> {
         Fault::ReportTooLong { agent: agent(), given: 75, most: 76 },
         Fault::TooManyLocations { service: service(), given: 77, most: 78 },
         Fault::AndMore { count: 79 },
+        Fault::ApiUnknown { service: service(), api: api_name(), nearest: nearest() },
+        Fault::PathTaken { api: api_name(), path: "/orders".to_owned(), other: other_api() },
+        Fault::BackendIsGateway {
+            api: api_name(),
+            backend: "http://127.0.1.1:8080".to_owned(),
+            agent: agent(),
+        },
+        Fault::TimeoutOutOfRange { api: api_name(), which: "idle".to_owned(), given: 86 },
+        Fault::ApiEditedTwice { api: api_name() },
+        Fault::TooManyApis { service: service(), given: 87, most: 88 },
+        Fault::TooManyBackends { api: api_name(), given: 89, most: 90 },
+        Fault::AgentFull { agent: agent(), units: 91, most: 92 },
     ]
 }
