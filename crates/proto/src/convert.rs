@@ -15,6 +15,7 @@
 //! | [`time`] | time stamps and durations |
 
 pub mod agent;
+pub mod api;
 pub mod change;
 pub mod edit;
 pub mod event;

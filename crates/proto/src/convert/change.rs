@@ -125,6 +125,19 @@ impl ChangeRequest for v1::DeleteServiceRequest {
     }
 }
 
+impl ChangeRequest for v1::RollUnitsRequest {
+    fn context(&self) -> Option<&v1::ChangeContext> {
+        self.context.as_ref()
+    }
+
+    fn command(&self, checks: &mut Checks) -> Option<Command> {
+        let service = field::service(checks, "service", &self.service);
+        let given = Some(self.region.as_str()).filter(|region| !region.is_empty());
+        let region = optional(given.map(|region| field::region(checks, "region", region)));
+        Some(Command::RollUnits { service: service?, region: region? })
+    }
+}
+
 impl ChangeRequest for v1::DrainAgentRequest {
     fn context(&self) -> Option<&v1::ChangeContext> {
         self.context.as_ref()

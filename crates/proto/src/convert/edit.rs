@@ -2,7 +2,7 @@
 
 use meridian_domain::{Edit, limits};
 
-use super::{Checks, field};
+use super::{Checks, api, field};
 use crate::v1;
 
 /// All edits, or what is wrong with each of them.
@@ -47,6 +47,12 @@ fn edit(checks: &mut Checks, path: &str, given: &v1::Edit) -> Option<Edit> {
             Some(Edit::Disable { region: field::region(checks, &at("disable"), region)? })
         }
         Given::Tier(tier) => Some(Edit::Tier(field::tier(checks, &at("tier"), tier)?)),
+        Given::PublishApi(given) => {
+            Some(Edit::PublishApi(api::api(checks, &at("publish_api"), given)?))
+        }
+        Given::RemoveApi(name) => {
+            Some(Edit::RemoveApi { api: field::api(checks, &at("remove_api"), name)? })
+        }
         Given::Port(port) => Some(Edit::Port(field::port(checks, &at("port"), *port)?)),
     }
 }

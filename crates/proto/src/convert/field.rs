@@ -3,8 +3,8 @@
 
 use meridian_domain::agent::is_host;
 use meridian_domain::{
-    Address, AgentName, NodeId, RegionName, RequestId, Revision, ServiceName, Tier, Zone, Zones,
-    limits,
+    Address, AgentName, ApiName, NodeId, RegionName, RequestId, Revision, ServiceName, Tier, Zone,
+    Zones, limits,
 };
 
 use super::Checks;
@@ -12,6 +12,11 @@ use super::Checks;
 /// The name of a service.
 pub fn service(checks: &mut Checks, path: &str, text: &str) -> Option<ServiceName> {
     checks.take(path, ServiceName::new(text))
+}
+
+/// The name of an API.
+pub fn api(checks: &mut Checks, path: &str, text: &str) -> Option<ApiName> {
+    checks.take(path, ApiName::new(text))
 }
 
 /// The name of an agent.

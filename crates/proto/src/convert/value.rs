@@ -22,6 +22,7 @@ impl From<&Service> for v1::Service {
             units: service.units(),
             revision: service.revision.0,
             regions: locations(service).map(|(region, _)| region.to_string()).collect(),
+            configuration: service.configuration.0,
         }
     }
 }
