@@ -4,19 +4,25 @@
 //!
 //! ```text
 //! {"version":1,"revision":R,"removed":false,"units":[
-//!   {"unit":{"service":S,"region":R,"slot":N},"incarnation":I,"port":P,"configuration":C,"wanted":true}]}
+//!   {"unit":{"service":S,"region":R,"slot":N},"incarnation":I,"port":P,"wanted":true}],
+//!  "configurations":{S:{"revision":C,"enabled":true,"apis":[{"name":A,"path":P,"backend":U,
+//!   "timeouts":{"connect_ms":T,"response_ms":T,"idle_ms":T}}]}}}
 //! ```
 //!
 //! `revision` is that at which the set became this one; later ones that left it alone are not
-//! written. `wanted` is false for a unit that is to drain. `removed` is true once the cluster has
+//! written. What units serve is stored with them: an agent that comes back without a quorum has them
+//! serve what they served. `wanted` is false for a unit that is to drain. `removed` is true once the cluster has
 //! confirmed that it removed this agent, which is for ever. A later version that cannot be read by
 //! this one raises `version`; this one then refuses to start.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use meridian_domain::{AgentName, Incarnation, Revision, State, Unit, UnitId};
+use meridian_domain::{
+    AgentName, Configuration, Incarnation, Revision, ServiceName, State, Unit, UnitId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::UnitSpec;
@@ -33,6 +39,8 @@ pub(crate) struct Desired {
     pub(crate) removed: bool,
     /// By assignment, those that are to drain included.
     pub(crate) units: BTreeMap<Incarnation, DesiredUnit>,
+    /// What the units that are to run serve, by service: all are in this agent's region.
+    pub(crate) configurations: BTreeMap<ServiceName, Arc<Configuration>>,
 }
 
 /// One unit of the set.
@@ -41,8 +49,6 @@ pub(crate) struct DesiredUnit {
     pub(crate) unit: UnitId,
     pub(crate) incarnation: Incarnation,
     pub(crate) port: u16,
-    /// The configuration of its service. It informs, so a change of it alone is not stored.
-    pub(crate) configuration: Revision,
     /// Whether it is to run; it is to drain otherwise.
     pub(crate) wanted: bool,
 }
@@ -54,15 +60,23 @@ impl Desired {
             unit: unit.id.clone(),
             incarnation: unit.incarnation,
             port: unit.port,
-            // A service that was deleted has none, and its units are not started any more.
-            configuration: state
-                .services
-                .get(&unit.id.service)
-                .map_or_else(Revision::default, |service| service.revision),
             wanted: unit.is_wanted(),
         };
         let units = state.units_on(agent).map(|unit| (unit.incarnation, desired(unit))).collect();
-        Self { revision: state.header.revision, removed: false, units }
+        let mut configurations = BTreeMap::new();
+        for UnitId { service, region, .. } in
+            state.units_on(agent).filter(|unit| unit.is_wanted()).map(|unit| &unit.id)
+        {
+            let configuration = || Arc::new(Configuration::of(state, service, region));
+            configurations.entry(service.clone()).or_insert_with(configuration);
+        }
+        Self { revision: state.header.revision, removed: false, units, configurations }
+    }
+
+    /// What a unit of the set is to serve, if it is to run.
+    pub(crate) fn configuration(&self, incarnation: Incarnation) -> Option<&Arc<Configuration>> {
+        let unit = self.units.get(&incarnation).filter(|unit| unit.wanted)?;
+        self.configurations.get(&unit.unit.service)
     }
 
     /// Whether acting on `other` would lead to the same units.
@@ -70,18 +84,19 @@ impl Desired {
         let of = |set: &Self| -> Vec<_> {
             set.units.values().map(|unit| (unit.incarnation, unit.port, unit.wanted)).collect()
         };
-        self.removed == other.removed && of(self) == of(other)
+        self.removed == other.removed
+            && of(self) == of(other)
+            && self.configurations == other.configurations
     }
-}
 
-impl DesiredUnit {
-    /// What the driver is told to run.
-    pub(crate) fn spec(&self) -> UnitSpec {
+    /// What the driver is told to run for a unit of the set.
+    pub(crate) fn spec(&self, unit: &DesiredUnit) -> UnitSpec {
+        let configuration = self.configurations.get(&unit.unit.service);
         UnitSpec {
-            unit: self.unit.clone(),
-            incarnation: self.incarnation,
-            port: self.port,
-            configuration: self.configuration,
+            unit: unit.unit.clone(),
+            incarnation: unit.incarnation,
+            port: unit.port,
+            configuration: configuration.cloned().unwrap_or_default(),
         }
     }
 }
@@ -92,6 +107,7 @@ struct Stored {
     revision: Revision,
     removed: bool,
     units: Vec<DesiredUnit>,
+    configurations: BTreeMap<ServiceName, Arc<Configuration>>,
 }
 
 /// Where the set is stored.
@@ -109,7 +125,8 @@ pub(crate) fn load(directory: &Path) -> Result<Desired, ReadError> {
         Err(error) => return Err(error),
     };
     let units = stored.units.into_iter().map(|unit| (unit.incarnation, unit)).collect();
-    Ok(Desired { revision: stored.revision, removed: stored.removed, units })
+    let Stored { revision, removed, configurations, .. } = stored;
+    Ok(Desired { revision, removed, units, configurations })
 }
 
 /// Stores the set, and returns once it is durable.
@@ -119,6 +136,7 @@ pub(crate) fn store(directory: &Path, desired: &Desired) -> io::Result<()> {
         revision: desired.revision,
         removed: desired.removed,
         units: desired.units.values().cloned().collect(),
+        configurations: desired.configurations.clone(),
     };
     durable::replace(directory, NAME, &stored)
 }
@@ -126,7 +144,9 @@ pub(crate) fn store(directory: &Path, desired: &Desired) -> io::Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
-    use meridian_domain::{RegionName, ServiceName};
+    use meridian_domain::api::Timeouts;
+    use meridian_domain::configuration::ConfiguredApi;
+    use meridian_domain::{ApiName, ApiPath, BackendUrl, RegionName};
 
     use super::*;
 
@@ -139,10 +159,21 @@ mod tests {
             },
             incarnation: Incarnation(7),
             port: 8080,
-            configuration: Revision(6),
             wanted: true,
         };
-        Desired { revision: Revision(9), removed: false, units: [(Incarnation(7), unit)].into() }
+        let api = ConfiguredApi {
+            name: ApiName::new("orders").unwrap(),
+            path: ApiPath::new("/orders").unwrap(),
+            backend: BackendUrl::new("http://a").unwrap(),
+            timeouts: Timeouts { connect_ms: 1, response_ms: 2, idle_ms: 3 },
+        };
+        let served = Configuration { revision: Revision(6), enabled: true, apis: vec![api] };
+        Desired {
+            revision: Revision(9),
+            removed: false,
+            units: [(Incarnation(7), unit)].into(),
+            configurations: [(ServiceName::new("contoso").unwrap(), Arc::new(served))].into(),
+        }
     }
 
     #[test]
@@ -153,9 +184,12 @@ mod tests {
         assert_eq!(
             stored,
             concat!(
-                r#"1d8cd30b {"version":1,"revision":9,"removed":false,"units":[{"#,
+                r#"3905c03a {"version":1,"revision":9,"removed":false,"units":[{"#,
                 r#""unit":{"service":"contoso","region":"westeurope","slot":2},"#,
-                r#""incarnation":7,"port":8080,"configuration":6,"wanted":true}]}"#,
+                r#""incarnation":7,"port":8080,"wanted":true}],"configurations":{"contoso":{"#,
+                r#""revision":6,"enabled":true,"apis":[{"name":"orders","path":"/orders","#,
+                r#""backend":"http://a","#,
+                r#""timeouts":{"connect_ms":1,"response_ms":2,"idle_ms":3}}]}}}"#,
                 "\n"
             )
         );
@@ -201,7 +235,7 @@ mod tests {
             desired().is_same_set(&other)
         };
         assert!(of(&|set, _| set.revision = Revision(10)));
-        assert!(of(&|_, unit| unit.configuration = Revision(10)));
+        assert!(!of(&|set, _| set.configurations.clear()));
         assert!(!of(&|set, _| set.removed = true));
         assert!(!of(&|_, unit| unit.wanted = false));
         assert!(!of(&|_, unit| unit.incarnation = Incarnation(8)));

@@ -102,7 +102,7 @@ fn keep(
         None | Some((Phase::Exited(_), _)) => {
             let next_try = scene.backoff.next_try(incarnation);
             if idle && is_due(plan, next_try, scene.now) {
-                plan.actions.push(Action::Start(unit.spec()));
+                plan.actions.push(Action::Start(scene.desired.spec(unit)));
             }
             scene.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy)
         }
@@ -111,7 +111,8 @@ fn keep(
         Some((Phase::Starting | Phase::Draining, _)) => UnitStatus::Busy,
         Some((Phase::Ready, pid)) => {
             if is_due(plan, scene.backoff.believed_from(incarnation), scene.now) {
-                UnitStatus::Ready { pid }
+                let configuration = running.map_or_else(Default::default, |it| it.configuration);
+                UnitStatus::Ready { pid, configuration }
             } else {
                 UnitStatus::Busy
             }

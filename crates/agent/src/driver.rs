@@ -9,14 +9,18 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use meridian_domain::{Incarnation, Revision, UnitId};
+use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
 use tokio::sync::watch;
 
 pub mod builtin;
 
+mod limits;
+
 pub use builtin::{Builtin, BuiltinConfig, Holder, OpenError, Program};
+pub use limits::{AccessLog, UnitLimits};
 
 /// Starts and stops units on one machine.
 ///
@@ -54,6 +58,18 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// If the driver could not be told.
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable>;
 
+    /// Has a unit serve a configuration, from now on and when it is started again. The list says the
+    /// revision that it serves once it does. No effect on an unknown incarnation, nor where it is to
+    /// serve that already.
+    ///
+    /// # Errors
+    /// If the driver could not be told.
+    async fn configure(
+        &self,
+        incarnation: Incarnation,
+        configuration: Arc<Configuration>,
+    ) -> Result<(), Unreachable>;
+
     /// Changes each time [`list`](Self::list) may answer otherwise than before. The value means
     /// nothing.
     fn changes(&self) -> watch::Receiver<u64>;
@@ -68,8 +84,8 @@ pub struct UnitSpec {
     pub incarnation: Incarnation,
     /// The port that it listens on, at the agent's gateway address.
     pub port: u16,
-    /// The revision of the configuration that it is to serve.
-    pub configuration: Revision,
+    /// What it is to serve. It is not ready before it does.
+    pub configuration: Arc<Configuration>,
 }
 
 /// A unit that a driver has.
@@ -87,8 +103,19 @@ pub struct RunningUnit {
     pub pid: Option<u32>,
     /// The version of the software that it runs, once it has said so.
     pub build: Option<String>,
-    /// The revision of the configuration that it serves.
+    /// The revision of the configuration that it serves; 0 while it has none.
     pub configuration: Revision,
+    /// How busy it is, as it last said.
+    pub load: Load,
+}
+
+/// How busy a unit is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Calls that run.
+    pub in_flight: u32,
+    /// Calls that run, in thousandths of what it takes at a time, smoothed over some seconds.
+    pub utilisation_permille: u32,
 }
 
 /// How a unit is.

@@ -146,8 +146,8 @@ impl Reconciler {
             self.round().await?;
             self.wait().await;
             if self.standing.is_removed() {
-                self.act_on(Desired { removed: true, units: [].into(), ..self.desired.clone() })
-                    .await?;
+                let (revision, removed) = (self.desired.revision, true);
+                self.act_on(Desired { revision, removed, ..Desired::default() }).await?;
             }
         }
         self.leave().await;
@@ -185,6 +185,7 @@ impl Reconciler {
         self.wake = wake.map_or(self.wake, |wake| wake.min(self.wake));
         metrics::units(&observed, &rows);
         actions.into_iter().for_each(|action| self.act(action));
+        self.configure(&observed).await;
         self.reporter.report(self.desired.revision, rows);
         metrics::round(self.began.elapsed());
         Ok(())
@@ -239,6 +240,18 @@ impl Reconciler {
                     "stops a unit"
                 );
                 self.acts.stop(incarnation);
+            }
+        }
+    }
+
+    /// Says to every unit that runs what it is to serve. The driver knows what is new to whom.
+    async fn configure(&self, observed: &Observed) {
+        for incarnation in observed.keys() {
+            let Some(configuration) = self.desired.configuration(*incarnation) else { continue };
+            let told = self.driver.configure(*incarnation, Arc::clone(configuration)).await;
+            if let Err(error) = told {
+                let cause = with_causes(&error);
+                tracing::warn!(%incarnation, %cause, "the unit cannot be told what to serve");
             }
         }
     }

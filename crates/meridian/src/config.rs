@@ -20,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use meridian_agent::driver::{AccessLog, UnitLimits};
 use meridian_domain::agent::{Address, is_host};
 use meridian_domain::id::Zone;
 use meridian_domain::{AgentName, RegionName};
@@ -57,6 +58,8 @@ pub struct AgentConfig {
     pub gateway_advertise: String,
     /// Whether units end with the agent when it is told to stop. Default: no.
     pub drain_on_stop: bool,
+    /// What each unit takes on. Default: [`UnitLimits::default`].
+    pub limits: UnitLimits,
     /// How it comes to belong to a cluster, if it does not yet.
     pub start: Start,
     /// Log entries between two snapshots, at least 1. Default: 20,000.
@@ -123,6 +126,7 @@ impl AgentConfig {
             gateway_listen: resolver.gateway_listen(insecure)?,
             gateway_advertise: resolver.gateway_advertise()?,
             drain_on_stop: resolver.required("drain_on_stop")?,
+            limits: resolver.limits()?,
             start: resolver.start()?,
             snapshot_after_entries: resolver.number("snapshot_after_entries")?,
             keep_entries: resolver.number("keep_entries")?,
@@ -187,13 +191,26 @@ impl Resolver<'_> {
         given.texts.iter().map(parsed).collect()
     }
 
-    fn number(&self, key: &'static str) -> Result<u64, ConfigError> {
+    fn limits(&self) -> Result<UnitLimits, ConfigError> {
+        Ok(UnitLimits {
+            concurrent_requests: self.number("unit_concurrent_requests")?,
+            requests_per_second: self.number("unit_requests_per_second")?,
+            header_bytes: self.number("unit_header_bytes")?,
+            body_bytes: self.number("unit_body_bytes")?,
+            header_timeout_ms: self.number("unit_header_timeout_ms")?,
+            access_log: self.required_by("access_log", access_log)?,
+        })
+    }
+
+    fn number<T: TryFrom<u64>>(&self, key: &'static str) -> Result<T, ConfigError> {
         let least = match find(key).map(|key| key.kind) {
             Some(Kind::Number(least)) => least,
             Some(Kind::Text | Kind::Switch | Kind::List) | None => 0,
         };
         self.required_by(key, |text| match text.parse::<u64>() {
-            Ok(number) if number >= least => Ok(number),
+            Ok(number) if number >= least => {
+                T::try_from(number).map_err(|_| "it is too large".to_owned())
+            }
             Ok(_) => Err(format!("it is at least {least}")),
             Err(_) => Err(format!("it is a whole number from {least}")),
         })
@@ -326,6 +343,15 @@ fn profile(text: &str) -> Result<Profile, &'static str> {
         "lan" => Ok(Profile::Lan),
         "wan" => Ok(Profile::Wan),
         _ => Err("write lan or wan"),
+    }
+}
+
+fn access_log(text: &str) -> Result<AccessLog, &'static str> {
+    match text {
+        "off" => Ok(AccessLog::Off),
+        "path" => Ok(AccessLog::Path),
+        "query" => Ok(AccessLog::Query),
+        _ => Err("write off, path or query"),
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
 use super::*;
-use crate::driver::{Exit, ExitStatus};
+use crate::driver::{Exit, ExitStatus, Load};
 
 const REVISION: u64 = 10;
 
@@ -24,12 +24,11 @@ fn desired(units: &BTreeMap<u64, bool>) -> Desired {
             unit: unit(incarnation),
             incarnation: Incarnation(incarnation),
             port: 8080,
-            configuration: Revision(1),
             wanted,
         };
         (desired.incarnation, desired)
     });
-    Desired { revision: Revision(REVISION), removed: false, units: units.collect() }
+    Desired { revision: Revision(REVISION), units: units.collect(), ..Desired::default() }
 }
 
 fn running(incarnation: u64, phase: Phase) -> RunningUnit {
@@ -41,6 +40,7 @@ fn running(incarnation: u64, phase: Phase) -> RunningUnit {
         pid: Some(42),
         build: None,
         configuration: Revision(1),
+        load: Load::default(),
     }
 }
 

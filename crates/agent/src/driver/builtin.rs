@@ -17,12 +17,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use meridian_domain::{AgentName, ClusterId, Generation, Incarnation};
+use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
 use tokio::sync::watch;
 
-use super::{Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitSpec, Unreachable};
+use super::{
+    Driver, Exit, ExitStatus, Load, Phase, RunningUnit, StartError, UnitLimits, UnitSpec,
+    Unreachable,
+};
 
 mod adopt;
+mod configuration;
 mod control;
 mod holder;
 mod listen;
@@ -39,7 +43,7 @@ use control::{CallError, Control, Identity};
 use process::Process;
 use run_directory::{Intent, Lock, RunDirectory};
 use supervise::Supervisor;
-use table::Table;
+use table::{Orders, Table};
 
 /// After a crash, how long the socket waits for the unit to be started again, so that a restart at
 /// once loses no caller that queues. After that, callers are better off refused.
@@ -60,6 +64,8 @@ pub struct BuiltinConfig {
     pub gateway: IpAddr,
     /// What is run for each unit.
     pub program: Program,
+    /// What each unit takes on.
+    pub limits: UnitLimits,
     /// How long a stopped unit may take to end before it is killed. Default
     /// [`DRAIN_LIMIT`](Self::DRAIN_LIMIT).
     pub drain_limit: Duration,
@@ -103,6 +109,15 @@ impl Driver for Builtin {
         Ok(())
     }
 
+    async fn configure(
+        &self,
+        incarnation: Incarnation,
+        configuration: Arc<Configuration>,
+    ) -> Result<(), Unreachable> {
+        self.inner.table().configure(incarnation, configuration);
+        Ok(())
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
     }
@@ -123,6 +138,7 @@ impl Inner {
     async fn start(self: Arc<Self>, spec: UnitSpec) -> Result<(), StartError> {
         let _one_at_a_time = self.starting.lock().await;
         let incarnation = spec.incarnation;
+        let configuration = Some(Arc::clone(&spec.configuration));
         let runs = |unit: &RunningUnit| !matches!(unit.phase, Phase::Exited(_));
         if self.table().unit(incarnation).is_some_and(runs) {
             return Ok(());
@@ -132,7 +148,7 @@ impl Inner {
             == Lock::Held
         {
             tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
-            self.supervise(&intent, Process::Unknown);
+            self.supervise(&intent, Process::Unknown, configuration);
             return Ok(());
         }
         let kept = self.table().listener(intent.address);
@@ -143,7 +159,7 @@ impl Inner {
         let process = self.spawn(&intent, &listener).await?;
         tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
         self.change(|table| table.keep_listener(intent.address, listener));
-        self.supervise(&intent, process);
+        self.supervise(&intent, process, configuration);
         Ok(())
     }
 
@@ -156,7 +172,6 @@ impl Inner {
             incarnation: spec.incarnation,
             generation: self.config.generation,
             address: SocketAddr::new(self.config.gateway, spec.port),
-            configuration: spec.configuration,
         }
     }
 
@@ -188,7 +203,12 @@ impl Inner {
     }
 
     /// Adds a unit to the table, and watches over it from now on.
-    fn supervise(self: &Arc<Self>, intent: &Intent, process: Process) {
+    fn supervise(
+        self: &Arc<Self>,
+        intent: &Intent,
+        process: Process,
+        configuration: Option<Arc<Configuration>>,
+    ) {
         let pid = match &process {
             Process::Child(child) => child.id(),
             Process::Found(_) | Process::Unknown => None,
@@ -200,10 +220,12 @@ impl Inner {
             phase: Phase::Starting,
             pid,
             build: None,
-            configuration: intent.configuration,
+            configuration: Revision::default(),
+            load: Load::default(),
         };
-        let stop = self.change(|table| table.insert(unit));
-        let supervisor = Supervisor::new(Arc::clone(self), intent.incarnation, process, stop);
+        let orders = Orders { stop: false, configuration };
+        let orders = self.change(|table| table.insert(unit, orders));
+        let supervisor = Supervisor::new(Arc::clone(self), intent.incarnation, process, orders);
         tokio::spawn(supervisor.run());
     }
 
@@ -223,7 +245,21 @@ impl Inner {
                 unit.build = Some(identity.build);
                 unit.configuration = identity.configuration;
                 unit.address = identity.address;
-                if matches!(unit.phase, Phase::Starting | Phase::Silent) {
+                unit.load = identity.load;
+                if !identity.waiting && matches!(unit.phase, Phase::Starting | Phase::Silent) {
+                    unit.phase = Phase::Ready;
+                }
+            });
+        });
+    }
+
+    /// Notes what a unit serves from now on. One that waited for that is ready.
+    fn configured(&self, incarnation: Incarnation, revision: Revision) {
+        tracing::info!(%incarnation, configuration = %revision, "serves a configuration");
+        self.change(|table| {
+            table.update(incarnation, |unit| {
+                unit.configuration = revision;
+                if unit.phase == Phase::Starting {
                     unit.phase = Phase::Ready;
                 }
             });

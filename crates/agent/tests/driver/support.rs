@@ -5,13 +5,16 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meridian_agent::driver::{
-    Builtin, BuiltinConfig, Driver as _, Phase, Program, RunningUnit, UnitSpec, stop_all,
+    Builtin, BuiltinConfig, Driver as _, Phase, Program, RunningUnit, UnitLimits, UnitSpec,
+    stop_all,
 };
 use meridian_domain::{
-    AgentName, ClusterId, Generation, Incarnation, RegionName, Revision, ServiceName, UnitId,
+    AgentName, ClusterId, Configuration, Generation, Incarnation, RegionName, Revision,
+    ServiceName, UnitId,
 };
 use meridian_gateway::UnitConfig;
 
@@ -104,6 +107,7 @@ pub fn config(run: &Path, generation: u64) -> BuiltinConfig {
             path: std::env::current_exe().unwrap(),
             arguments: arguments.map(OsString::from).to_vec(),
         },
+        limits: UnitLimits::default(),
         drain_limit: BuiltinConfig::DRAIN_LIMIT,
     }
 }
@@ -117,8 +121,13 @@ pub fn spec(incarnation: u64, port: u16) -> UnitSpec {
         },
         incarnation: Incarnation(incarnation),
         port,
-        configuration: Revision(9),
+        configuration: Arc::new(configuration(9)),
     }
+}
+
+/// What a unit serves that has no API.
+pub fn configuration(revision: u64) -> Configuration {
+    Configuration { revision: Revision(revision), enabled: true, apis: vec![] }
 }
 
 /// Waits until the list of units fulfils `condition`, and returns it.

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig};
-use meridian_domain::{AgentName, Command, Generation, NodeId, State};
+use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
+use meridian_domain::{AgentName, Command, Generation, NodeId, Revision, Sequence, State, Unit};
 use meridian_ports::Read as _;
 use tokio::time::Duration;
 
@@ -75,9 +76,26 @@ async fn a_drained_agent_ends_its_units_and_goes_on() {
     state.agents.insert(other.description.name.clone(), other);
     world.log.replace(state);
     world.log.does(Command::DrainAgent { agent: name() });
+    world.passes(Duration::from_secs(60)).await;
+    assert_eq!(world.machine.ready().len(), 2, "it serves until others do");
+    world.log.does(others_are_ready(&world));
     world.until("nothing runs", || world.machine.units().is_empty()).await;
     world.until("the log says so", || world.units().is_empty()).await;
     assert_eq!(life.stop().await, Ended::Shutdown);
+}
+
+/// The report of the other agent that its units are ready.
+fn others_are_ready(world: &World) -> Command {
+    let state = world.log.state();
+    let agent = AgentName::new("we-2").unwrap();
+    let ready = |unit: &Unit| ReportedUnit {
+        unit: unit.id.clone(),
+        incarnation: unit.incarnation,
+        status: UnitStatus::Ready { pid: None, configuration: Revision(1) },
+    };
+    let units = state.units_on(&agent).map(ready).collect();
+    let (generation, sequence, observed) = (Generation(9), Sequence(1), state.header.revision);
+    Command::Report(Report { agent, generation, sequence, observed, units })
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use meridian_agent::driver::{
-    Driver, Exit, ExitStatus, Holder, Phase, RunningUnit, StartError, UnitSpec, Unreachable,
+    Driver, Exit, ExitStatus, Holder, Load, Phase, RunningUnit, StartError, UnitSpec, Unreachable,
 };
-use meridian_domain::{Incarnation, UnitId};
+use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -38,6 +38,8 @@ struct Table {
     habit: Habit,
     drain: Duration,
     reachable: bool,
+    /// What each unit was told to serve last.
+    told: BTreeMap<Incarnation, Arc<Configuration>>,
     starts: Vec<(Instant, Incarnation)>,
     stops: Vec<Incarnation>,
     starting: usize,
@@ -51,6 +53,7 @@ impl Machine {
             habit: Habit::Serve,
             drain: Duration::from_secs(1),
             reachable: true,
+            told: BTreeMap::new(),
             starts: vec![],
             stops: vec![],
             starting: 0,
@@ -100,6 +103,11 @@ impl Machine {
         self.table().stops.clone()
     }
 
+    /// What a unit serves.
+    pub fn serves(&self, incarnation: Incarnation) -> Option<Arc<Configuration>> {
+        self.table().told.get(&incarnation).cloned()
+    }
+
     /// The most units that were started at the same time.
     pub fn most_starting(&self) -> usize {
         self.table().most_starting
@@ -134,7 +142,7 @@ impl Machine {
     }
 
     fn begin(&self, spec: UnitSpec) -> Result<(), StartError> {
-        let UnitSpec { unit, incarnation, port, .. } = spec;
+        let UnitSpec { unit, incarnation, port, configuration } = spec;
         let habit = self.table().habit;
         if habit == Habit::FindThePortHeld {
             let address = ([127, 0, 1, 1], port).into();
@@ -146,8 +154,10 @@ impl Machine {
             if table.units.get(&incarnation).is_some_and(alive) {
                 return false;
             }
-            let unit = running(unit, incarnation, port, Phase::Starting);
+            let mut unit = running(unit, incarnation, port, Phase::Starting);
+            unit.configuration = configuration.revision;
             table.units.insert(incarnation, unit);
+            table.told.insert(incarnation, configuration);
             true
         });
         if started {
@@ -228,6 +238,22 @@ impl Driver for Machine {
         Ok(())
     }
 
+    async fn configure(
+        &self,
+        incarnation: Incarnation,
+        configuration: Arc<Configuration>,
+    ) -> Result<(), Unreachable> {
+        if self.serves(incarnation).as_ref() != Some(&configuration) {
+            self.change(|table| {
+                if let Some(unit) = table.units.get_mut(&incarnation) {
+                    unit.configuration = configuration.revision;
+                    table.told.insert(incarnation, configuration);
+                }
+            });
+        }
+        Ok(())
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
@@ -241,6 +267,7 @@ fn running(unit: UnitId, incarnation: Incarnation, port: u16, phase: Phase) -> R
         phase,
         pid: u32::try_from(incarnation.0).ok(),
         build: None,
-        configuration: Default::default(),
+        configuration: Revision(0),
+        load: Load::default(),
     }
 }

@@ -54,6 +54,7 @@ pub async fn keep(
         directory: config.data_dir.join(RUN_DIRECTORY),
         gateway: config.gateway_listen,
         program: Program::default(),
+        limits: config.limits,
         drain_limit: BuiltinConfig::DRAIN_LIMIT,
     });
     let driver = Arc::new(driver.await?);

@@ -82,7 +82,7 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
 }
 
 /// Every key, in the order in which people read about them.
-pub const KEYS: [Key; 23] = [
+pub const KEYS: [Key; 29] = [
     text(
         "name",
         "westeurope-1",
@@ -163,6 +163,45 @@ pub const KEYS: [Key; 23] = [
         "Whether the units of this machine end with the agent, once they have finished their calls, \
          when it is told to stop. Meant for containers, which end whole; elsewhere units go on \
          without their agent, and its next start finds them.",
+    ),
+    number(
+        "unit_concurrent_requests",
+        0,
+        "1024",
+        "Calls that one unit of this machine takes at a time; one more is answered with 503. At \
+         least 0, which means no limit.",
+    ),
+    number(
+        "unit_requests_per_second",
+        0,
+        "0",
+        "Calls that one unit takes in a second, with bursts of as many; one more is answered with \
+         429. At least 0, which means no limit.",
+    ),
+    number(
+        "unit_header_bytes",
+        0,
+        "32768",
+        "Bytes in the head of a call; more is answered with 431. At least 0, which means no limit \
+         of its own.",
+    ),
+    number(
+        "unit_body_bytes",
+        0,
+        "67108864",
+        "Bytes in the body of a call; more is answered with 413. At least 0, which means no limit.",
+    ),
+    number(
+        "unit_header_timeout_ms",
+        0,
+        "30000",
+        "Milliseconds for the head of a call to arrive. At least 0, which means no limit.",
+    ),
+    defaulting(
+        "access_log",
+        "off",
+        "Whether units write a line of JSON for each call into their logs in data_dir/run: `off`, \
+         `path`, or `query`: with the query, which may hold secrets.",
     ),
     list(
         "founders",

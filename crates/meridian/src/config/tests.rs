@@ -81,6 +81,7 @@ fn what_is_not_given_has_its_documented_default() {
         gateway_listen: [127, 0, 0, 1].into(),
         gateway_advertise: "127.0.0.1".to_owned(),
         drain_on_stop: false,
+        limits: UnitLimits::default(),
         start: Start::Wait(Vec::new()),
         snapshot_after_entries: 20_000,
         keep_entries: 5_000,

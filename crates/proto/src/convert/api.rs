@@ -12,13 +12,13 @@ use crate::v1;
 pub fn api(checks: &mut Checks, path: &str, given: &v1::Api) -> Option<Api> {
     let at = |name: &str| format!("{path}.{name}");
     let name = field::api(checks, &at("name"), &given.name);
-    let prefix = checks.take(&at("path"), ApiPath::new(&given.path));
-    let backend = checks.take(&at("backend"), BackendUrl::new(&given.backend));
+    let prefix = checks.take(at("path"), ApiPath::new(&given.path));
+    let backend = checks.take(at("backend"), BackendUrl::new(&given.backend));
     let regional = regional(checks, &at("regional_backends"), &given.regional_backends);
     let usual = Timeouts::default();
     let mut timeout = |name: &str, given: Option<u32>, usual: u32| match given {
         None => Some(usual),
-        Some(given) => checks.take(&at(name), in_range(given)),
+        Some(given) => checks.take(at(name), in_range(given)),
     };
     let connect_ms = timeout("connect_timeout_ms", given.connect_timeout_ms, usual.connect_ms);
     let response_ms = timeout("response_timeout_ms", given.response_timeout_ms, usual.response_ms);
@@ -56,7 +56,7 @@ fn regional(
     for (index, given) in given.iter().enumerate() {
         let region = field::region(checks, &format!("{path}[{index}].region"), &given.region);
         let backend = BackendUrl::new(&given.backend);
-        let backend = checks.take(&format!("{path}[{index}].backend"), backend);
+        let backend = checks.take(format!("{path}[{index}].backend"), backend);
         if regional.insert(region?, backend?).is_some() {
             checks.refuse(path, format_args!("{} is named twice", given.region));
             return None;

@@ -99,7 +99,7 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
         return;
     }
     tracing::info!(unit = %intent.unit, %incarnation, "found running");
-    inner.supervise(&intent, Process::Unknown);
+    inner.supervise(&intent, Process::Unknown, None);
 }
 
 /// What a unit itself says, where its intent cannot be read.
@@ -115,7 +115,6 @@ async fn ask(inner: &Inner, incarnation: Incarnation) -> Result<Intent, CallErro
         incarnation,
         generation,
         address: identity.address,
-        configuration: identity.configuration,
     })
 }
 

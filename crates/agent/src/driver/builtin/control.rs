@@ -16,13 +16,15 @@ use meridian_proto::frame::{self, FrameError};
 use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Answer;
 use meridian_proto::v1::{
-    DescribeUnit, DrainUnit, HandOverListener, UnitIdentity, UnitRefusal, UnitRefusalReason,
-    UnitRequest, UnitResponse, UnitState,
+    ConfigureUnit, DescribeUnit, DrainUnit, GatewayConfiguration, HandOverListener, UnitIdentity,
+    UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse, UnitState,
 };
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
+
+use crate::driver::Load;
 
 /// For an answer: a unit computes none, it only has to be scheduled.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -51,6 +53,11 @@ pub(super) enum CallError {
 }
 
 impl CallError {
+    /// Whether the unit is well and will not do what was asked, however often it is.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_)) && !self.is_final()
+    }
+
     /// Whether the unit has made clear that it obeys somebody else.
     pub(super) fn is_final(&self) -> bool {
         match self {
@@ -89,7 +96,10 @@ pub(super) struct Identity {
     pub(super) build: String,
     pub(super) configuration: Revision,
     pub(super) address: SocketAddr,
+    pub(super) load: Load,
     pub(super) draining: bool,
+    /// It serves nothing before it is told what.
+    pub(super) waiting: bool,
 }
 
 /// A connection to a unit.
@@ -118,6 +128,18 @@ impl Control {
     pub(super) async fn describe(&mut self) -> Result<Identity, CallError> {
         match self.call(Command::Describe(DescribeUnit {})).await? {
             Answer::Identity(identity) => Ok(Identity::try_from(identity)?),
+            _ => Err(CallError::Beside),
+        }
+    }
+
+    /// Has the unit serve a configuration. The revision that it then serves, which may be a newer one.
+    pub(super) async fn configure(
+        &mut self,
+        configuration: GatewayConfiguration,
+    ) -> Result<Revision, CallError> {
+        let configuration = Some(configuration);
+        match self.call(Command::Configure(ConfigureUnit { configuration })).await? {
+            Answer::Configured(configured) => Ok(Revision(configured.revision)),
             _ => Err(CallError::Beside),
         }
     }
@@ -210,6 +232,8 @@ impl TryFrom<UnitIdentity> for Identity {
 
     fn try_from(identity: UnitIdentity) -> Result<Self, IdentityError> {
         let draining = identity.state() == UnitState::Draining;
+        let waiting = identity.state() == UnitState::Waiting;
+        let load = identity.load.unwrap_or_default();
         Ok(Self {
             cluster: ClusterId(identity.cluster.parse()?),
             agent: AgentName::new(identity.agent)?,
@@ -222,7 +246,12 @@ impl TryFrom<UnitIdentity> for Identity {
             build: identity.build,
             configuration: Revision(identity.configuration_revision),
             address: identity.address.parse()?,
+            load: Load {
+                in_flight: load.in_flight,
+                utilisation_permille: load.utilisation_permille,
+            },
             draining,
+            waiting,
         })
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn spawn(
     log: File,
     directory: &Path,
 ) -> io::Result<Child> {
-    let Intent { cluster, unit, incarnation, generation, configuration, .. } = intent;
+    let Intent { cluster, unit, incarnation, generation, .. } = intent;
     Command::new(&program.path)
         .args(&program.arguments)
         .args(["--cluster", &cluster.to_string()])
@@ -112,7 +112,6 @@ pub(super) fn spawn(
         .args(["--slot", &unit.slot.to_string()])
         .args(["--incarnation", &incarnation.to_string()])
         .args(["--generation", &generation.to_string()])
-        .args(["--configuration", &configuration.to_string()])
         .current_dir(directory)
         .stdin(Stdio::from(listener.as_fd().try_clone_to_owned()?))
         .stdout(Stdio::from(log.try_clone()?))

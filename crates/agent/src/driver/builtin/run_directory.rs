@@ -23,7 +23,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use meridian_domain::{ClusterId, Generation, Incarnation, Revision, UnitId};
+use meridian_domain::{ClusterId, Generation, Incarnation, UnitId};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,6 @@ pub(super) struct Intent {
     /// The generation of the agent that spawned it.
     pub(super) generation: Generation,
     pub(super) address: SocketAddr,
-    pub(super) configuration: Revision,
 }
 
 /// What holds an incarnation's lock.
@@ -202,7 +201,6 @@ mod tests {
             incarnation: Incarnation(7),
             generation: Generation(3),
             address: "127.0.1.1:8080".parse().unwrap(),
-            configuration: Revision(9),
         }
     }
 
@@ -217,7 +215,7 @@ mod tests {
             concat!(
                 r#"{"version":1,"cluster":"00000000-0000-0000-0000-000000000000","#,
                 r#""unit":{"service":"contoso","region":"westeurope","slot":2},"incarnation":7,"#,
-                r#""generation":3,"address":"127.0.1.1:8080","configuration":9}"#,
+                r#""generation":3,"address":"127.0.1.1:8080"}"#,
                 "\n"
             )
         );

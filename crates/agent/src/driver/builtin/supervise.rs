@@ -5,14 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::Incarnation;
+use meridian_domain::{Configuration, Incarnation};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::Inner;
 use super::control::{CallError, Control, Identity};
 use super::process::Process;
 use super::run_directory::Lock;
+use super::table::Orders;
+use super::{Inner, configuration};
 use crate::driver::{ExitStatus, Phase};
 
 /// For a new unit to answer. A machine that needs longer to start a process serves nobody.
@@ -29,7 +30,9 @@ pub(super) struct Supervisor {
     inner: Arc<Inner>,
     incarnation: Incarnation,
     process: Process,
-    stop: watch::Receiver<bool>,
+    orders: watch::Receiver<Orders>,
+    /// What the unit was told to serve over this connection.
+    configured: Option<Arc<Configuration>>,
     /// The connection to the unit, kept open because its end is news.
     link: Option<Control>,
     /// When it is asked next: for a link where there is none, and whether it still answers else.
@@ -52,7 +55,7 @@ impl Supervisor {
         inner: Arc<Inner>,
         incarnation: Incarnation,
         process: Process,
-        stop: watch::Receiver<bool>,
+        orders: watch::Receiver<Orders>,
     ) -> Self {
         let now = Instant::now();
         // What was found may serve though it does not answer: only the log takes capacity away.
@@ -61,7 +64,8 @@ impl Supervisor {
             inner,
             incarnation,
             process,
-            stop,
+            orders,
+            configured: None,
             link: None,
             next_attempt: now,
             pause: RETRY_PAUSES.0,
@@ -98,7 +102,7 @@ impl Supervisor {
                 self.process = Process::Unknown;
                 self.unlink();
             }
-            Ok(()) = self.stop.changed() => self.drain().await,
+            Ok(()) = self.orders.changed() => self.obey().await,
             () = reached(deadline) => self.kill(),
             () = ended(&mut self.link) => self.unlink(),
             () = sleep_until(self.next_attempt), if asks => {
@@ -115,7 +119,10 @@ impl Supervisor {
     async fn ask(&mut self) -> Result<(), CallError> {
         match &mut self.link {
             Some(link) => match link.describe().await {
-                Ok(_) => self.next_attempt = Instant::now() + CHECK_PERIOD,
+                Ok(identity) => {
+                    self.next_attempt = Instant::now() + CHECK_PERIOD;
+                    self.inner.table().update(self.incarnation, |unit| unit.load = identity.load);
+                }
                 // A late answer would be taken for that to the next question.
                 Err(error) => {
                     self.unlink();
@@ -157,7 +164,7 @@ impl Supervisor {
     }
 
     async fn linked(&mut self, mut control: Control, identity: Identity) {
-        let stopping = *self.stop.borrow();
+        let stopping = self.orders.borrow().stop;
         if !identity.draining && !stopping {
             self.inner.adopt_listener(&mut control, identity.address).await;
         }
@@ -173,13 +180,43 @@ impl Supervisor {
             self.inner.stop(self.incarnation).await;
         }
         self.inner.know(self.incarnation, identity, self.link.as_ref());
-        if stopping {
+        self.obey().await;
+    }
+
+    /// Passes on what the unit is to do, as far as it was not told over this connection.
+    async fn obey(&mut self) {
+        if self.orders.borrow_and_update().stop {
             self.drain().await;
+        } else {
+            self.configure().await;
         }
+    }
+
+    async fn configure(&mut self) {
+        let wanted = self.orders.borrow().configuration.clone();
+        let (Some(wanted), Some(link)) = (wanted, &mut self.link) else { return };
+        if self.configured.as_ref() == Some(&wanted) {
+            return;
+        }
+        let message = configuration::message(&wanted, &self.inner.config.limits);
+        match link.configure(message).await {
+            Ok(revision) => self.inner.configured(self.incarnation, revision),
+            // It serves what it served; the same again would be refused again.
+            Err(error) if error.is_refusal() => {
+                let (incarnation, revision) = (self.incarnation, wanted.revision);
+                tracing::error!(%incarnation, configuration = %revision, %error, "not served");
+            }
+            Err(error) => {
+                self.unlink();
+                return self.note(&error);
+            }
+        }
+        self.configured = Some(wanted);
     }
 
     fn unlink(&mut self) {
         self.link = None;
+        self.configured = None;
         self.next_attempt = Instant::now();
         self.inner.change(|table| {
             table.update(self.incarnation, |unit| {

@@ -4,17 +4,25 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use meridian_domain::Incarnation;
+use meridian_domain::{Configuration, Incarnation};
 use tokio::sync::watch;
 
 use crate::driver::{Exit, Phase, RunningUnit};
 
 /// A unit, and the word that reaches its supervisor.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) unit: RunningUnit,
-    /// Becomes true when the unit is to stop.
-    pub(super) stop: watch::Sender<bool>,
+struct Row {
+    unit: RunningUnit,
+    orders: watch::Sender<Orders>,
+}
+
+/// What a unit is to do.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// It is to drain and end.
+    pub(super) stop: bool,
+    /// What it is to serve. Absent for one that was found, until that is known.
+    pub(super) configuration: Option<Arc<Configuration>>,
 }
 
 /// What the driver knows.
@@ -36,15 +44,27 @@ impl Table {
         self.rows.get(&incarnation).map(|row| &row.unit)
     }
 
-    /// Adds a unit, in place of one that has exited. What receives the word to stop is returned.
-    pub(super) fn insert(&mut self, unit: RunningUnit) -> watch::Receiver<bool> {
-        let (stop, stopped) = watch::channel(false);
-        self.rows.insert(unit.incarnation, Row { unit, stop });
-        stopped
+    /// Adds a unit, in place of one that has exited. What receives its orders is returned.
+    pub(super) fn insert(&mut self, unit: RunningUnit, orders: Orders) -> watch::Receiver<Orders> {
+        let (orders, receiver) = watch::channel(orders);
+        self.rows.insert(unit.incarnation, Row { unit, orders });
+        receiver
+    }
+
+    /// Has a unit serve a configuration, if it is to serve another one.
+    pub(super) fn configure(&self, incarnation: Incarnation, wanted: Arc<Configuration>) {
+        let Some(row) = self.rows.get(&incarnation) else { return };
+        row.orders.send_if_modified(|orders| {
+            let is_new = orders.configuration.as_ref() != Some(&wanted);
+            if is_new {
+                orders.configuration = Some(wanted);
+            }
+            is_new
+        });
     }
 
     pub(super) fn is_stopping(&self, incarnation: Incarnation) -> bool {
-        self.rows.get(&incarnation).is_some_and(|row| *row.stop.borrow())
+        self.rows.get(&incarnation).is_some_and(|row| row.orders.borrow().stop)
     }
 
     /// Changes what is known of a unit.
@@ -67,7 +87,7 @@ impl Table {
         }
         row.unit.phase = Phase::Draining;
         // Before the unit hears of it: it lets go of the socket when it drains, and so must we.
-        row.stop.send_replace(true);
+        row.orders.send_modify(|orders| orders.stop = true);
         self.close_idle_listeners();
         false
     }
@@ -75,7 +95,7 @@ impl Table {
     /// Notes the end of a unit: forgotten if it was told to stop, kept with its cause otherwise.
     pub(super) fn end(&mut self, incarnation: Incarnation, exit: Exit) {
         let Some(row) = self.rows.get_mut(&incarnation) else { return };
-        if *row.stop.borrow() {
+        if row.orders.borrow().stop {
             self.rows.remove(&incarnation);
         } else {
             row.unit.phase = Phase::Exited(exit);
