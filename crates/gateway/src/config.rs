@@ -1,14 +1,15 @@
 //! What a unit is told when it is started.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use meridian_domain::{
-    AgentName, ClusterId, Generation, Incarnation, RegionName, Revision, ServiceName, UnitId,
+    AgentName, ClusterId, Generation, Incarnation, RegionName, ServiceName, UnitId,
 };
 
-/// What a unit is told when it is started. All but the last three fields are its identity.
+/// What a unit is told when it is started. The fields up to `build` are its identity.
 #[derive(Debug, Clone)]
 pub struct UnitConfig {
     /// The cluster that it belongs to.
@@ -19,8 +20,6 @@ pub struct UnitConfig {
     pub unit: UnitId,
     /// Its assignment.
     pub incarnation: Incarnation,
-    /// The revision of the configuration that it starts with.
-    pub configuration: Revision,
     /// The version of the software that it runs. Default: this crate's version.
     pub build: String,
     /// The generation of the agent that starts it: older ones are refused.
@@ -28,6 +27,8 @@ pub struct UnitConfig {
     /// The run directory. Default: the working directory, because the path of a control socket has
     /// at most 108 bytes (unix(7)) and a data directory may be deeper than that.
     pub directory: PathBuf,
+    /// Its threads. Default: one for each core that this process may use.
+    pub workers: NonZeroUsize,
     /// How long it waits for whom. Default: see there.
     pub patience: Patience,
 }
@@ -87,23 +88,15 @@ pub enum ArgumentError {
     },
 }
 
-const ARGUMENTS: [&str; 8] = [
-    "--cluster",
-    "--agent",
-    "--service",
-    "--region",
-    "--slot",
-    "--incarnation",
-    "--generation",
-    "--configuration",
-];
+const ARGUMENTS: [&str; 7] =
+    ["--cluster", "--agent", "--service", "--region", "--slot", "--incarnation", "--generation"];
 
 impl UnitConfig {
     /// Understands what an agent writes on a unit's command line:
     ///
     /// ```text
     /// --cluster UUID --agent NAME --service NAME --region NAME --slot N
-    /// --incarnation N --generation N --configuration REVISION
+    /// --incarnation N --generation N
     /// ```
     ///
     /// All are needed, in any order; of a repeated one, the last counts.
@@ -121,8 +114,7 @@ impl UnitConfig {
             };
             values[place] = Some(arguments.next().ok_or(ArgumentError::NoValue { name })?);
         }
-        let [cluster, agent, service, region, slot, incarnation, generation, configuration] =
-            values;
+        let [cluster, agent, service, region, slot, incarnation, generation] = values;
         Ok(Self {
             cluster: ClusterId(parse("--cluster", cluster)?),
             agent: parse::<AgentName>("--agent", agent)?,
@@ -132,10 +124,10 @@ impl UnitConfig {
                 slot: parse("--slot", slot)?,
             },
             incarnation: Incarnation(parse("--incarnation", incarnation)?),
-            configuration: Revision(parse("--configuration", configuration)?),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             generation: Generation(parse("--generation", generation)?),
             directory: PathBuf::from("."),
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             patience: Patience::default(),
         })
     }
@@ -164,7 +156,7 @@ mod tests {
 
     const LINE: &str = "--cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab --agent we-1 \
                         --service contoso --region westeurope --slot 2 --incarnation 7 \
-                        --generation 3 --configuration 9";
+                        --generation 3";
 
     #[test]
     fn the_command_line_of_an_agent_is_understood() {
@@ -181,7 +173,7 @@ mod tests {
         assert_eq!(odd.to_string(), "a unit knows no argument --colour");
         let bad = parse(&LINE.replace("contoso", "../x")).unwrap_err();
         assert!(bad.to_string().starts_with("--service cannot be \"../x\":"), "{bad}");
-        let short = parse(&LINE.replace(" 9", "")).unwrap_err();
-        assert_eq!(short.to_string(), "--configuration needs a value");
+        let short = parse(&LINE.replace("--generation 3", "--generation")).unwrap_err();
+        assert_eq!(short.to_string(), "--generation needs a value");
     }
 }

@@ -12,7 +12,8 @@ use meridian_proto::frame;
 use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Answer;
 use meridian_proto::v1::{
-    DrainStarted, ListenerHandedOver, UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse,
+    Configured, DrainStarted, ListenerHandedOver, UnitRefusal, UnitRefusalReason, UnitRequest,
+    UnitResponse,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -82,7 +83,7 @@ async fn connection(stream: &mut UnixStream, shared: &Shared) -> io::Result<()> 
                 return send(stream, &UnitResponse { answer: Some(malformed) }, None).await;
             }
         };
-        let (answer, listener) = answer(&request, shared);
+        let (answer, listener) = answer(request, shared);
         send(stream, &UnitResponse { answer: Some(answer) }, listener.as_deref()).await?;
     }
 }
@@ -115,14 +116,14 @@ async fn receive(
 }
 
 /// Does what is asked. The listening socket beside the answer is to go with it.
-fn answer(request: &UnitRequest, shared: &Shared) -> (Answer, Option<Arc<TcpListener>>) {
+fn answer(request: UnitRequest, shared: &Shared) -> (Answer, Option<Arc<TcpListener>>) {
     let generation = Generation(request.generation);
     if let Err(Stale(newest)) = shared.admit(generation) {
         tracing::warn!(%generation, %newest, "a request of an older agent generation is refused");
         let said = format!("generation {generation} is older than {newest}");
         return (refusal(shared, UnitRefusalReason::StaleGeneration, &said), None);
     }
-    match &request.command {
+    match request.command {
         Some(Command::Describe(_)) => (Answer::Identity(shared.identity()), None),
         Some(Command::HandOverListener(_)) => match shared.listener() {
             Some(listener) => (Answer::Listener(ListenerHandedOver {}), Some(listener)),
@@ -136,7 +137,15 @@ fn answer(request: &UnitRequest, shared: &Shared) -> (Answer, Option<Arc<TcpList
             shared.start_drain();
             (Answer::Draining(DrainStarted {}), None)
         }
-        None => {
+        Some(Command::Configure(given)) => match shared.configure(given.configuration) {
+            Ok(revision) => (Answer::Configured(Configured { revision }), None),
+            Err(error) => {
+                tracing::warn!(%error, "a configuration is refused");
+                let reason = UnitRefusalReason::InvalidConfiguration;
+                (refusal(shared, reason, &error.to_string()), None)
+            }
+        },
+        Some(Command::ReadMetrics(_)) | None => {
             let said = format!("build {} knows no such command", shared.identity().build);
             (refusal(shared, UnitRefusalReason::UnknownCommand, &said), None)
         }

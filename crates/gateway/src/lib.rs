@@ -1,7 +1,8 @@
 //! The unit: one gateway process worth of capacity.
 //!
-//! An agent starts a unit with the service's listening socket as its standard input. From then on the
-//! unit is on its own: it answers calls, and it obeys its control socket (`meridian.v1`,
+//! An agent starts a unit with the service's listening socket as its standard input, and tells it by
+//! its control socket what to serve. From then on the unit is on its own: it forwards calls to the
+//! backends of its service's APIs, and it obeys its control socket (`meridian.v1`,
 //! `control.proto`) and SIGTERM, also after its agent died. It must not know the log, placement, or
 //! any other unit, and it never decides to stop, but for one case: when its lock file was deleted,
 //! nothing could reach it any more, so it drains by itself.
@@ -14,13 +15,19 @@
 //! | `u7.sock` | the unit | the control socket |
 //! | `u7.log` | the unit | its standard output and error |
 //!
-//! Start with [`run`], then [`Unit`]; the drain is in `serve`, the control socket in `control`.
+//! Start with [`run`], then [`Unit`]; the drain is in `serve`, the way of a call in `call` and
+//! `forward`, the control socket in `control`.
 
+mod call;
 mod config;
+mod configuration;
 mod control;
+mod forward;
+mod load;
 mod lock;
+mod problem;
 mod process;
-mod routes;
+mod runtime;
 mod serve;
 mod shared;
 mod unit;

@@ -3,70 +3,183 @@
 //! The end is polite, in this order: accept no more; answer what still comes with
 //! `Connection: close`, so that callers go elsewhere by themselves; and only then have hyper close
 //! what is left. Closing at once loses the calls that are on their way while a connection closes
-//! (85 to 106 of 30,000 over 61 scale cycles; none this way).
+//! (85 to 106 of 30,000 over 61 scale cycles; none this way). HTTP/2 can say which calls it did not
+//! take, so there the end begins at once.
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Patience;
-use crate::routes::Routes;
+use crate::call;
+use crate::forward::{Body, Connector};
+use crate::shared::Shared;
 
 /// The pause after the system refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often connections that stood idle for long are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// The pause while a caller sent the first of the three bytes that tell the protocols apart.
+const SNIFF_PAUSE: Duration = Duration::from_millis(10);
 
-/// What the connections of a unit have in common.
+/// One thread's share of a unit.
 #[derive(Debug)]
-struct Server {
-    routes: Routes,
-    patience: Patience,
-    /// Set when the unit is to end.
-    drain: CancellationToken,
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) connector: Connector,
     /// Set when the polite part of the drain is over.
     finish: CancellationToken,
 }
 
-/// Serves `listener` until `drain` is set, and returns when the last connection has ended.
-pub(crate) async fn serve(
-    listener: Arc<TcpListener>,
-    routes: Routes,
-    patience: Patience,
-    drain: CancellationToken,
-) {
-    let finish = CancellationToken::new();
-    let server = Arc::new(Server { routes, patience, drain, finish });
-    let connections = TaskTracker::new();
-    loop {
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, connector: Connector) -> Self {
+        Self { shared, connector, finish: CancellationToken::new() }
+    }
+
+    /// Serves `listener` from the first configuration until the drain, and returns when the last
+    /// connection has ended.
+    pub(crate) async fn serve(self: Arc<Self>, listener: Arc<TcpListener>) {
+        let connections = TaskTracker::new();
         tokio::select! {
             biased;
-            () = server.drain.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(Arc::clone(&server).connection(stream));
-                }
-                Err(error) => rest_after(&error).await,
-            },
+            () = self.shared.drain().cancelled() => {}
+            () = self.accept(&listener, &connections) => {}
+            () = self.sweep() => {}
+        }
+        // The socket is shared: what still queues on it, another unit takes.
+        drop(listener);
+        connections.close();
+        tracing::info!(connections = connections.len(), "draining");
+        if timeout(self.shared.config().patience.polite, connections.wait()).await.is_err() {
+            self.finish.cancel();
+            connections.wait().await;
         }
     }
-    // The socket is shared: what still queues on it, another unit takes.
-    drop(listener);
-    connections.close();
-    tracing::info!(connections = connections.len(), "draining");
-    if timeout(patience.polite, connections.wait()).await.is_err() {
-        server.finish.cancel();
-        connections.wait().await;
+
+    async fn accept(self: &Arc<Self>, listener: &TcpListener, connections: &TaskTracker) {
+        self.shared.configured().cancelled().await;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    connections.spawn(Arc::clone(self).connection(stream, peer.ip()));
+                }
+                Err(error) => rest_after(&error).await,
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        loop {
+            sleep(SWEEP).await;
+            if let Some(configuration) = self.shared.configuration() {
+                let now = std::time::Instant::now();
+                configuration
+                    .origins()
+                    .for_each(|origin| origin.sweep(self.connector.worker(), now));
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "answers on a connection will be delayed");
+        }
+        let limit = self.shared.config().patience.request_head;
+        let sniffed = tokio::select! {
+            sniffed = timeout(limit, speaks_http2(&stream)) => sniffed,
+            () = self.finish.cancelled() => return,
+        };
+        match sniffed {
+            Ok(Ok(true)) => self.http2(stream, peer).await,
+            Ok(Ok(false)) => self.http1(stream, peer).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it began"),
+            Err(_) => tracing::debug!("a silent connection is closed"),
+        }
+    }
+
+    async fn http1(&self, stream: TcpStream, peer: IpAddr) {
+        let service = service_fn(async |request| self.answer(peer, request).await);
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.shared.config().patience.request_head)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = self.finish.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                timeout(self.shared.config().patience.finish, connection).await.ok()
+            }
+        };
+        note_end(ended);
+    }
+
+    async fn http2(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
+        let patience = self.shared.config().patience;
+        let worker = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let worker = Arc::clone(&worker);
+            async move { worker.answer(peer, request).await }
+        });
+        let mut connection = pin!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = self.shared.drain().cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                timeout(patience.polite + patience.finish, connection).await.ok()
+            }
+        };
+        note_end(ended);
+    }
+
+    async fn answer(
+        &self,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let version = request.version();
+        let mut response = call::answer(&self.shared, &self.connector, peer, request).await;
+        if version < Version::HTTP_2 && self.shared.drain().is_cancelled() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+}
+
+/// Whether a connection begins as HTTP/2 does: no method of HTTP/1 starts with "PRI".
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const BEGINNING: &[u8] = b"PRI";
+    let mut first = [0; BEGINNING.len()];
+    loop {
+        let length = stream.peek(&mut first).await?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if first[..length] != BEGINNING[..length] {
+            return Ok(false);
+        }
+        if length == BEGINNING.len() {
+            return Ok(true);
+        }
+        sleep(SNIFF_PAUSE).await;
     }
 }
 
@@ -83,43 +196,10 @@ async fn rest_after(error: &io::Error) {
     }
 }
 
-impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "answers on a connection will be delayed");
-        }
-        let service = service_fn(|request| {
-            let answer = self.answer(&request);
-            async move { Ok::<_, Infallible>(answer) }
-        });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.patience.request_head)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = self.finish.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                timeout(self.patience.finish, connection).await.ok()
-            }
-        };
-        match ended {
-            Some(Ok(())) => {}
-            Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
-            None => tracing::warn!("a call that outlasted the drain was cut"),
-        }
-    }
-
-    fn answer(
-        &self,
-        request: &hyper::Request<Incoming>,
-    ) -> hyper::Response<http_body_util::Full<bytes::Bytes>> {
-        let mut response = self.routes.answer(request);
-        if self.drain.is_cancelled() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+fn note_end(ended: Option<hyper::Result<()>>) {
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        None => tracing::warn!("a call that outlasted the drain was cut"),
     }
 }

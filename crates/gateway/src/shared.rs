@@ -1,24 +1,34 @@
-//! What the control socket and the server of a unit have in common.
+//! What the control socket and the workers of a unit have in common.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use meridian_domain::Generation;
-use meridian_proto::v1::{UnitIdentity, UnitState};
+use meridian_proto::v1::{GatewayConfiguration, UnitIdentity, UnitState};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::call::Status;
 use crate::config::UnitConfig;
+use crate::configuration::{Configuration, ConfigurationError};
+use crate::load::Load;
 
-/// What the control socket and the server of a unit have in common.
+/// What the control socket and the workers of a unit have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
     config: UnitConfig,
     address: SocketAddr,
+    status: Status,
     newest_generation: AtomicU64,
     listener: Mutex<Option<Arc<TcpListener>>>,
+    configuration: ArcSwapOption<Configuration>,
+    /// Held while the configuration is changed.
+    changing: Mutex<()>,
+    configured: CancellationToken,
     drain: CancellationToken,
+    load: Arc<Load>,
 }
 
 /// A request carries an older generation than this, the newest that was seen.
@@ -29,10 +39,15 @@ impl Shared {
     pub(crate) fn new(config: UnitConfig, address: SocketAddr, listener: Arc<TcpListener>) -> Self {
         Self {
             newest_generation: AtomicU64::new(config.generation.0),
+            status: Status::new(&config),
             config,
             address,
             listener: Mutex::new(Some(listener)),
+            configuration: ArcSwapOption::empty(),
+            changing: Mutex::new(()),
+            configured: CancellationToken::new(),
             drain: CancellationToken::new(),
+            load: Arc::default(),
         }
     }
 
@@ -51,6 +66,37 @@ impl Shared {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Puts `given` in force, unless a newer configuration is, and returns the revision in force.
+    pub(crate) fn configure(
+        &self,
+        given: Option<GatewayConfiguration>,
+    ) -> Result<u64, ConfigurationError> {
+        let given = given.ok_or(ConfigurationError::Missing)?;
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.configuration.load_full();
+        if let Some(current) = current.as_ref().filter(|current| current.revision > given.revision)
+        {
+            return Ok(current.revision);
+        }
+        let workers = self.config.workers.get();
+        let new = Configuration::check(given, current.as_deref(), workers)?;
+        let revision = new.revision;
+        tracing::info!(revision, enabled = new.enabled, apis = new.apis().len(), "configured");
+        self.configuration.store(Some(Arc::new(new)));
+        self.configured.cancel();
+        Ok(revision)
+    }
+
+    /// What the unit serves; `None` until the agent says it.
+    pub(crate) fn configuration(&self) -> Option<Arc<Configuration>> {
+        self.configuration.load_full()
+    }
+
+    /// Set when there is a configuration.
+    pub(crate) fn configured(&self) -> &CancellationToken {
+        &self.configured
+    }
+
     /// Begins the drain. Harmless to repeat.
     pub(crate) fn start_drain(&self) {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -62,10 +108,26 @@ impl Shared {
         &self.drain
     }
 
+    pub(crate) fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
+    pub(crate) fn config(&self) -> &UnitConfig {
+        &self.config
+    }
+
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
     pub(crate) fn identity(&self) -> UnitIdentity {
         let config = &self.config;
-        let state =
-            if self.drain.is_cancelled() { UnitState::Draining } else { UnitState::Serving };
+        let configuration = self.configuration.load();
+        let state = match configuration.as_ref() {
+            _ if self.drain.is_cancelled() => UnitState::Draining,
+            Some(_) => UnitState::Serving,
+            None => UnitState::Waiting,
+        };
         UnitIdentity {
             cluster: config.cluster.to_string(),
             agent: config.agent.to_string(),
@@ -74,10 +136,11 @@ impl Shared {
             slot: config.unit.slot.into(),
             incarnation: config.incarnation.0,
             build: config.build.clone(),
-            configuration_revision: config.configuration.0,
+            configuration_revision: configuration.as_ref().map_or(0, |serves| serves.revision),
             address: self.address.to_string(),
             state: state.into(),
             newest_generation: self.newest_generation().0,
+            load: Some(self.load.read(0)),
         }
     }
 }

@@ -4,13 +4,18 @@ use std::io;
 use std::net::TcpListener as StdTcpListener;
 use std::sync::Arc;
 
+use futures::future::join_all;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use crate::config::{Patience, UnitConfig};
+use crate::config::UnitConfig;
 use crate::control;
+use crate::forward::Connector;
+use crate::load::{self, Load};
 use crate::lock::{Lock, LockError};
-use crate::routes::Routes;
-use crate::serve::serve;
+use crate::runtime::Thread;
+use crate::serve::Worker;
 use crate::shared::Shared;
 
 /// Why a unit could not be built.
@@ -25,6 +30,9 @@ pub enum BuildError {
     /// The listening socket is of no use.
     #[error("the listening socket cannot be used")]
     Listener(#[source] io::Error),
+    /// A thread could not be started.
+    #[error("a worker's thread could not be started")]
+    Thread(#[source] io::Error),
 }
 
 /// A unit that holds its lock and its sockets.
@@ -33,50 +41,63 @@ pub struct Unit {
     lock: Lock,
     control: UnixListener,
     listener: Arc<TcpListener>,
-    routes: Routes,
-    patience: Patience,
+    first: Worker,
+    others: Vec<Thread>,
     shared: Arc<Shared>,
+    /// Set when the unit is dropped, also within its run: then its other threads end too.
+    abandoned: CancellationToken,
 }
 
 impl Unit {
-    /// Locks the incarnation and opens the control socket; `listener` must not block. Calls are
-    /// answered, and the control socket too, once it [runs](Self::run).
+    /// Locks the incarnation, opens the control socket and starts the workers; `listener` must not
+    /// block. The control socket is answered once the unit [runs](Self::run), calls from the first
+    /// configuration on.
     ///
     /// # Errors
-    /// If the incarnation runs already or is not wanted any more, or a socket cannot be used.
+    /// If the incarnation runs already or is not wanted any more, a socket cannot be used, or a
+    /// thread cannot be started.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(config: UnitConfig, listener: StdTcpListener) -> Result<Self, BuildError> {
         let lock = Lock::acquire(&config.directory, config.incarnation, config.generation)?;
         let address = listener.local_addr().map_err(BuildError::Listener)?;
+        let duplicates: io::Result<Vec<StdTcpListener>> =
+            (1..config.workers.get()).map(|_| listener.try_clone()).collect();
+        let duplicates = duplicates.map_err(BuildError::Listener)?;
         let listener = Arc::new(TcpListener::from_std(listener).map_err(BuildError::Listener)?);
         let control = control::bind(&config.directory, config.incarnation);
-        let routes = Routes::new(&config);
+        let control = control.map_err(BuildError::Control)?;
         tracing::info!(
             unit = %config.unit,
             incarnation = %config.incarnation,
             cluster = %config.cluster,
             build = config.build,
+            workers = config.workers,
             %address,
-            "serving"
+            "waiting for a configuration"
         );
-        Ok(Self {
-            lock,
-            control: control.map_err(BuildError::Control)?,
-            routes,
-            patience: config.patience,
-            shared: Arc::new(Shared::new(config, address, Arc::clone(&listener))),
-            listener,
-        })
+        let shared = Arc::new(Shared::new(config, address, Arc::clone(&listener)));
+        let abandoned = CancellationToken::new();
+        let connector = Connector::new();
+        let start = |(duplicate, number)| {
+            let worker = Worker::new(Arc::clone(&shared), connector.for_worker(number));
+            Thread::start(worker, duplicate, abandoned.clone())
+        };
+        let others: io::Result<Vec<Thread>> = duplicates.into_iter().zip(1..).map(start).collect();
+        let others = others.inspect_err(|_| abandoned.cancel()).map_err(BuildError::Thread)?;
+        let first = Worker::new(Arc::clone(&shared), connector);
+        Ok(Self { lock, control, listener, first, others, shared, abandoned })
     }
 
     /// Serves until `shutdown` ends, the agent says so, or the lock file is deleted; then drains.
     /// Returns when the last connection has ended, about ten seconds later at most.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { lock, control, listener, routes, patience, shared } = self;
+        let Self { lock, control, listener, first, others, shared, abandoned } = self;
+        let _abandoned = abandoned.drop_guard();
         let drain = shared.drain().clone();
-        let serving = serve(listener, routes, patience, drain.clone());
+        let serving = Arc::new(first).serve(listener);
+        let others = join_all(others.into_iter().map(Thread::ended));
         let ending = async {
             let why = tokio::select! {
                 () = shutdown => "it was terminated",
@@ -88,9 +109,18 @@ impl Unit {
         };
         let answering = control::serve(control, Arc::clone(&shared));
         tokio::select! {
-            ((), ()) = async { tokio::join!(serving, ending) } => {}
+            _ = async { tokio::join!(serving, others, ending) } => {}
             () = answering => {}
+            () = sample(shared.load()) => {}
         }
         tracing::info!("drained");
+    }
+}
+
+/// Observes the load, for ever.
+async fn sample(load: &Load) {
+    loop {
+        sleep(load::SAMPLING).await;
+        load.sample();
     }
 }

@@ -33,7 +33,7 @@ pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
 
 fn serve(config: UnitConfig) -> Result<(), String> {
     logs::start(LogFormat::Auto, LOG_LEVEL).map_err(|error| error.to_string())?;
-    // One thread: there is a process for every unit of capacity.
+    // The first of the unit's threads: it starts one for each further core itself.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(meridian_gateway::run(config)).map_err(|error| error.to_string())

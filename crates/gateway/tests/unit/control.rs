@@ -1,20 +1,25 @@
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use meridian_proto::frame;
 use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Answer;
 use meridian_proto::v1::{
-    DescribeUnit, DrainUnit, HandOverListener, UnitRefusal, UnitRefusalReason, UnitRequest,
-    UnitResponse, UnitState,
+    ConfigureUnit, Configured, DescribeUnit, DrainUnit, GatewayConfiguration, HandOverListener,
+    UnitIdentity, UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse, UnitState,
 };
 
-use crate::support::Running;
+use crate::support::{Caller, Running, api, configuration};
 
 fn connect(unit: &Running) -> UnixStream {
-    let stream = UnixStream::connect(unit.directory.path().join("u7.sock")).unwrap();
+    connect_in(unit.directory.path())
+}
+
+fn connect_in(directory: &Path) -> UnixStream {
+    let stream = UnixStream::connect(directory.join("u7.sock")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }
@@ -40,6 +45,18 @@ fn call(stream: &mut UnixStream, generation: u64, command: Command) -> Answer {
     receive(stream).expect("the unit answers")
 }
 
+/// Tells the unit in `directory` what to serve.
+pub fn configure(directory: &Path, configuration: GatewayConfiguration) -> Answer {
+    let command = ConfigureUnit { configuration: Some(configuration) };
+    call(&mut connect_in(directory), 3, Command::Configure(command))
+}
+
+fn identity(unit: &Running) -> UnitIdentity {
+    let answer = call(&mut connect(unit), 3, Command::Describe(DescribeUnit {}));
+    let Answer::Identity(identity) = answer else { panic!("{answer:?}") };
+    identity
+}
+
 fn refusal(answer: Answer) -> UnitRefusal {
     let Answer::Refusal(refusal) = answer else { panic!("{answer:?} is no refusal") };
     refusal
@@ -48,13 +65,65 @@ fn refusal(answer: Answer) -> UnitRefusal {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_says_who_it_is() {
     let unit = Running::start();
-    let answer = call(&mut connect(&unit), 3, Command::Describe(DescribeUnit {}));
-    let Answer::Identity(identity) = answer else { panic!("{answer:?}") };
+    let identity = identity(&unit);
     assert_eq!(identity.cluster, "01932f5e-8b1a-7c3d-9e4f-0123456789ab");
     assert_eq!((identity.service.as_str(), identity.slot), ("contoso", 2));
     assert_eq!((identity.incarnation, identity.configuration_revision), (7, 9));
     assert_eq!(identity.address, unit.address.to_string());
     assert_eq!(identity.state(), UnitState::Serving);
+    assert_eq!(identity.load.unwrap().in_flight, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_accepts_nothing_before_its_first_configuration() {
+    let unit = Running::waiting();
+    assert_eq!(identity(&unit).state(), UnitState::Waiting);
+    assert_eq!(identity(&unit).configuration_revision, 0);
+    // The system takes the connection, which another unit would accept.
+    let mut caller = Caller::connect(unit.address).unwrap();
+    caller.send("GET /status-0123456789abcdef HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    assert!(caller.stays_silent(Duration::from_millis(200)));
+    unit.configure(configuration(1, Vec::new()));
+    assert_eq!(caller.receive().unwrap().status(), 200);
+    assert_eq!(identity(&unit).state(), UnitState::Serving);
+    unit.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_unit_can_be_stopped() {
+    let unit = Running::waiting();
+    assert!(matches!(
+        call(&mut connect(&unit), 3, Command::Drain(DrainUnit {})),
+        Answer::Draining(_)
+    ));
+    unit.ended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_configuration_never_replaces_a_newer_one() {
+    let unit = Running::start();
+    let revision = |answer| match answer {
+        Answer::Configured(Configured { revision }) => revision,
+        other => panic!("{other:?}"),
+    };
+    let give = |revision| configure(unit.directory.path(), configuration(revision, Vec::new()));
+    assert_eq!(revision(give(8)), 9);
+    assert_eq!(identity(&unit).configuration_revision, 9);
+    assert_eq!(revision(give(10)), 10);
+    assert_eq!(identity(&unit).configuration_revision, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_breaks_a_rule_leaves_the_one_before_in_force() {
+    let unit = Running::start();
+    let broken = configuration(10, vec![api("orders", "http://127.0.0.1:1".to_owned())]);
+    let refused = refusal(configure(unit.directory.path(), broken));
+    assert_eq!(refused.reason(), UnitRefusalReason::InvalidConfiguration);
+    assert!(refused.message.contains("must start with \"/\""), "{}", refused.message);
+    let nothing = Command::Configure(ConfigureUnit { configuration: None });
+    let refused = refusal(call(&mut connect(&unit), 3, nothing));
+    assert_eq!(refused.reason(), UnitRefusalReason::InvalidConfiguration);
+    assert_eq!(identity(&unit).configuration_revision, 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backend;
 mod control;
+mod forwarding;
 mod process;
 mod serving;
 mod support;

@@ -1,11 +1,25 @@
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::Child;
 
 use meridian_domain::Generation;
 use meridian_gateway::{BuildError, LockError, Unit};
+use meridian_proto::v1::unit_response::Answer;
 use rustix::process::{Pid, Signal, getsid, kill_process};
 
-use crate::support::{Caller, Running, config, eventually, listener, run_directory, spawn};
+use crate::support::{
+    Caller, Running, config, configuration, eventually, listener, run_directory, spawn,
+};
+
+/// Configures the unit in `directory` as soon as it has its control socket.
+fn configure_when_up(directory: &Path) {
+    eventually("the control socket is open", || {
+        UnixStream::connect(directory.join("u7.sock")).is_ok()
+    });
+    let answer = crate::control::configure(directory, configuration(1, Vec::new()));
+    assert!(matches!(answer, Answer::Configured(_)), "{answer:?}");
+}
 
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
@@ -17,6 +31,7 @@ fn a_unit_obeys_sigterm_and_nothing_that_is_meant_for_a_terminal() {
     let listener = listener();
     let address = listener.local_addr().unwrap();
     let mut unit = spawn(directory.path(), &listener);
+    configure_when_up(directory.path());
     let mut caller = Caller::connect(address).unwrap();
     assert!(caller.call("GET", "/status-0123456789abcdef").is_ok());
 
@@ -39,6 +54,7 @@ fn a_second_process_of_the_same_incarnation_exits_and_harms_nothing() {
     let listener = listener();
     let address = listener.local_addr().unwrap();
     let mut first = spawn(directory.path(), &listener);
+    configure_when_up(directory.path());
     let mut caller = Caller::connect(address).unwrap();
     let status = |caller: &mut Caller| caller.call("GET", "/status-0123456789abcdef").unwrap().body;
     let identity = status(&mut caller);
@@ -47,7 +63,7 @@ fn a_second_process_of_the_same_incarnation_exits_and_harms_nothing() {
     let ended = second.wait().unwrap();
     assert!(!ended.success() && ended.signal().is_none(), "{ended:?}");
     assert_eq!(status(&mut Caller::connect(address).unwrap()), identity);
-    assert!(std::os::unix::net::UnixStream::connect(directory.path().join("u7.sock")).is_ok());
+    assert!(UnixStream::connect(directory.path().join("u7.sock")).is_ok());
     first.kill().unwrap();
     first.wait().unwrap();
 }

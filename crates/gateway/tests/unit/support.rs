@@ -8,12 +8,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use meridian_gateway::{Patience, Unit, UnitConfig};
+use meridian_proto::v1::unit_response::Answer as ControlAnswer;
+use meridian_proto::v1::{GatewayApi, GatewayConfiguration};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::control;
+
 pub const ARGUMENTS: &str = "--cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab --agent we-1 \
-     --service contoso --region westeurope --slot 2 --incarnation 7 --generation 3 \
-     --configuration 9";
+     --service contoso --region westeurope --slot 2 --incarnation 7 --generation 3";
 
 /// For whatever must happen some time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,6 +45,23 @@ pub fn run_directory() -> tempfile::TempDir {
     directory
 }
 
+/// A configuration of an enabled region.
+pub fn configuration(revision: u64, apis: Vec<GatewayApi>) -> GatewayConfiguration {
+    GatewayConfiguration { revision, enabled: true, apis, ..Default::default() }
+}
+
+/// An API with short time-outs, and with its path as its name.
+pub fn api(path: &str, backend: String) -> GatewayApi {
+    GatewayApi {
+        name: path.to_owned(),
+        path: path.to_owned(),
+        backend,
+        connect_timeout_ms: 400,
+        response_timeout_ms: 400,
+        idle_timeout_ms: 400,
+    }
+}
+
 /// A unit that runs within the test.
 pub struct Running {
     pub directory: tempfile::TempDir,
@@ -51,7 +71,26 @@ pub struct Running {
 }
 
 impl Running {
+    /// A unit that serves no API.
     pub fn start() -> Self {
+        Self::serving(configuration(9, Vec::new()))
+    }
+
+    /// A unit that serves `configuration`.
+    pub fn serving(configuration: GatewayConfiguration) -> Self {
+        let unit = Self::waiting();
+        unit.configure(configuration);
+        unit
+    }
+
+    /// Has the unit serve `configuration` from now on.
+    pub fn configure(&self, configuration: GatewayConfiguration) {
+        let answer = control::configure(self.directory.path(), configuration);
+        assert!(matches!(answer, ControlAnswer::Configured(_)), "{answer:?}");
+    }
+
+    /// A unit that was not told yet what to serve.
+    pub fn waiting() -> Self {
         let directory = run_directory();
         let listener = listener();
         let address = listener.local_addr().unwrap();
@@ -76,6 +115,18 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    pub fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The values of the fields `name`, in lower case.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.filter(|field| field.0 == name).map(|field| field.1).collect()
+    }
+}
+
 /// A connection over HTTP.
 pub struct Caller {
     stream: BufReader<TcpStream>,
@@ -92,23 +143,64 @@ impl Caller {
         self.stream.get_mut().write_all(bytes.as_bytes())
     }
 
-    pub fn receive(&mut self) -> io::Result<Answer> {
+    /// The head of the next answer, in lower case.
+    pub fn receive_head(&mut self) -> io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.stream.read_line(&mut head)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        let head = head.to_ascii_lowercase();
+        Ok(head.to_ascii_lowercase())
+    }
+
+    /// What comes next, of this length.
+    pub fn receive_bytes(&mut self, length: usize) -> io::Result<String> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(String::from_utf8(bytes).unwrap())
+    }
+
+    pub fn receive(&mut self) -> io::Result<Answer> {
+        let head = self.receive_head()?;
+        if head.contains("transfer-encoding: chunked\r\n") {
+            let body = self.receive_chunks()?;
+            return Ok(Answer { head, body });
+        }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.stream.read_exact(&mut body)?;
         Ok(Answer { head, body: String::from_utf8(body).unwrap() })
     }
 
+    fn receive_chunks(&mut self) -> io::Result<String> {
+        let mut body = String::new();
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let length = usize::from_str_radix(line.trim_end(), 16).unwrap();
+            let mut chunk = vec![0; length + 2];
+            self.stream.read_exact(&mut chunk)?;
+            if length == 0 {
+                return Ok(body);
+            }
+            body.push_str(str::from_utf8(&chunk[..length]).unwrap());
+        }
+    }
+
     pub fn call(&mut self, method: &str, path: &str) -> io::Result<Answer> {
         self.send(&format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"))?;
         self.receive()
+    }
+
+    /// Whether nothing comes for `time`.
+    pub fn stays_silent(&mut self, time: Duration) -> bool {
+        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+        let silent = self.stream.fill_buf().is_err();
+        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        silent
     }
 
     /// Whether the unit ends this connection in time, without another word.

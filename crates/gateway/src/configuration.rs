@@ -1,0 +1,187 @@
+//! What a unit serves: the agent's configuration, checked and made ready for use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meridian_proto::v1::{GatewayApi, GatewayConfiguration};
+
+use crate::forward::Origin;
+use backend::Backend;
+
+mod backend;
+
+/// APIs of a configuration.
+const MOST_APIS: usize = 256;
+/// The longest time-out, in milliseconds.
+const LONGEST_TIMEOUT_MS: u32 = 10 * 60 * 1000;
+
+/// What a unit serves.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    pub(crate) revision: u64,
+    pub(crate) enabled: bool,
+    /// Those with the longest paths first.
+    apis: Vec<Arc<Api>>,
+}
+
+/// An API as this unit serves it.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) name: String,
+    /// The prefix of its calls; empty for "/".
+    prefix: String,
+    /// What the prefix is replaced by, without a slash at its end.
+    pub(crate) base_path: String,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// How long an API's backend may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// For a connection.
+    pub(crate) connect: Duration,
+    /// For the head of the answer, from the call's last byte on.
+    pub(crate) response: Duration,
+    /// For each further part of a body, either way.
+    pub(crate) idle: Duration,
+}
+
+/// Which rule a configuration breaks.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigurationError {
+    #[error("the request carries no configuration")]
+    Missing,
+    #[error("there are {apis} APIs: at most {MOST_APIS} are allowed")]
+    TooManyApis { apis: usize },
+    #[error("API {name:?}: {rule}")]
+    Api { name: String, rule: ApiRule },
+}
+
+/// What is wrong with an API.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiRule {
+    #[error("an API needs a name")]
+    NoName,
+    #[error("another API has the same name")]
+    SameName,
+    #[error("the path {0:?} must start with \"/\"")]
+    NoSlash(String),
+    #[error("the path {0:?} must not have empty, \".\" or \"..\" segments, nor end with \"/\"")]
+    Segment(String),
+    #[error("the path {0:?} must be made of the characters of a URL's path")]
+    Characters(String),
+    #[error("another API has the path {0:?}")]
+    SamePath(String),
+    #[error("the backend {url:?} {rule}")]
+    Backend { url: String, rule: backend::BackendRule },
+    #[error("{name} is {value} ms: it must be from 1 ms to {LONGEST_TIMEOUT_MS} ms")]
+    Timeout { name: &'static str, value: u32 },
+}
+
+impl Configuration {
+    /// Checks `given`. Backends that `previous` had too keep their connections; of each, every one
+    /// of `workers` has its own.
+    pub(crate) fn check(
+        given: GatewayConfiguration,
+        previous: Option<&Self>,
+        workers: usize,
+    ) -> Result<Self, ConfigurationError> {
+        if given.apis.len() > MOST_APIS {
+            return Err(ConfigurationError::TooManyApis { apis: given.apis.len() });
+        }
+        let mut apis: Vec<Arc<Api>> = Vec::with_capacity(given.apis.len());
+        for api in given.apis {
+            let name = api.name.clone();
+            let known = apis.iter().chain(previous.iter().flat_map(|previous| &previous.apis));
+            let api = Api::check(api, &apis, known.map(|api| &api.origin), workers)
+                .map_err(|rule| ConfigurationError::Api { name, rule })?;
+            apis.push(Arc::new(api));
+        }
+        apis.sort_by_key(|api| std::cmp::Reverse(api.prefix.len()));
+        Ok(Self { revision: given.revision, enabled: given.enabled, apis })
+    }
+
+    /// The API that gets the calls to `path`, and what follows its prefix there.
+    pub(crate) fn route<'a>(&self, path: &'a str) -> Option<(&Arc<Api>, &'a str)> {
+        self.apis.iter().find_map(|api| {
+            let rest = path.strip_prefix(api.prefix.as_str())?;
+            (rest.is_empty() || rest.starts_with('/')).then_some((api, rest))
+        })
+    }
+
+    pub(crate) fn apis(&self) -> &[Arc<Api>] {
+        &self.apis
+    }
+
+    /// The backends of its APIs; one that several have comes several times.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = &Arc<Origin>> {
+        self.apis.iter().map(|api| &api.origin)
+    }
+}
+
+impl Api {
+    fn check<'a>(
+        given: GatewayApi,
+        others: &[Arc<Self>],
+        mut known: impl Iterator<Item = &'a Arc<Origin>>,
+        workers: usize,
+    ) -> Result<Self, ApiRule> {
+        if given.name.is_empty() {
+            return Err(ApiRule::NoName);
+        }
+        if others.iter().any(|other| other.name == given.name) {
+            return Err(ApiRule::SameName);
+        }
+        let prefix = check_path(&given.path)?;
+        if others.iter().any(|other| other.prefix == prefix) {
+            return Err(ApiRule::SamePath(given.path));
+        }
+        let timeouts = Timeouts {
+            connect: check_timeout("connect_timeout_ms", given.connect_timeout_ms)?,
+            response: check_timeout("response_timeout_ms", given.response_timeout_ms)?,
+            idle: check_timeout("idle_timeout_ms", given.idle_timeout_ms)?,
+        };
+        let Backend { base, base_path } = Backend::check(&given.backend)
+            .map_err(|rule| ApiRule::Backend { url: given.backend.clone(), rule })?;
+        let origin = known
+            .find(|origin| *origin.base() == base)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Origin::new(base, workers)));
+        Ok(Self { name: given.name, prefix: prefix.to_owned(), base_path, origin, timeouts })
+    }
+}
+
+/// The prefix that `path` stands for.
+fn check_path(path: &str) -> Result<&str, ApiRule> {
+    let Some(segments) = path.strip_prefix('/') else {
+        return Err(ApiRule::NoSlash(path.to_owned()));
+    };
+    if segments.is_empty() {
+        return Ok("");
+    }
+    if segments.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        return Err(ApiRule::Segment(path.to_owned()));
+    }
+    if !segments.bytes().all(is_path_byte) {
+        return Err(ApiRule::Characters(path.to_owned()));
+    }
+    Ok(path)
+}
+
+/// Whether `byte` may be in a path as of RFC 3986, slashes and percent-encoding included.
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte)
+}
+
+fn check_timeout(name: &'static str, value: u32) -> Result<Duration, ApiRule> {
+    if (1..=LONGEST_TIMEOUT_MS).contains(&value) {
+        Ok(Duration::from_millis(value.into()))
+    } else {
+        Err(ApiRule::Timeout { name, value })
+    }
+}
+
+#[cfg(test)]
+#[path = "configuration/tests.rs"]
+mod tests;

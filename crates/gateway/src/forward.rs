@@ -1,0 +1,163 @@
+//! Forwarding a call to its backend.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
+use hyper::{Request, Response, Version};
+use tokio::time::timeout;
+
+use crate::configuration::Api;
+use crate::load::InFlight;
+use crate::problem::Problem;
+
+mod body;
+mod connect;
+mod headers;
+mod origin;
+mod retry;
+mod target;
+mod upload;
+
+pub(crate) use body::Body;
+pub(crate) use connect::Connector;
+pub(crate) use origin::Origin;
+pub(crate) use target::{authority, check_path};
+
+use body::Download;
+use origin::Lease;
+use upload::{Progress, Stalled, Upload};
+
+/// What a call is forwarded with.
+#[derive(Debug)]
+pub(crate) struct Route<'a> {
+    pub(crate) api: &'a Arc<Api>,
+    /// What follows the API's prefix in the call's path.
+    pub(crate) rest: &'a str,
+    /// The host that the caller asked for.
+    pub(crate) host: Option<HeaderValue>,
+    /// Who called.
+    pub(crate) peer: IpAddr,
+}
+
+/// A call on its way to a backend.
+struct Forwarding<'a> {
+    connector: &'a Connector,
+    api: &'a Api,
+    progress: Option<Arc<Progress>>,
+}
+
+/// Forwards a call and returns the backend's answer, whose body still flows. `call` ends with it.
+pub(crate) async fn forward(
+    connector: &Connector,
+    route: Route<'_>,
+    request: Request<Incoming>,
+    call: InFlight,
+) -> Result<Response<Body>, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let version = parts.version;
+    headers::prepare(&mut parts, &route, &body);
+    let api = Arc::clone(route.api);
+    parts.uri = target::target(&api, route.rest, parts.uri.query())?;
+    parts.version = Version::HTTP_11;
+    let (upload, progress) = Upload::new(body);
+    let forwarding = Forwarding { connector, api: &api, progress };
+    let (mut response, lease) = forwarding.run(parts, upload).await?;
+    headers::prepare_answer(response.headers_mut(), version);
+    let idle = api.timeouts.idle;
+    Ok(response.map(|incoming| Body::Forwarded(Download::new(incoming, idle, lease, call))))
+}
+
+impl Forwarding<'_> {
+    /// Sends the call, on a connection that is open already where there is one.
+    async fn run(
+        &self,
+        parts: Parts,
+        upload: Upload,
+    ) -> Result<(Response<Incoming>, Lease), Problem> {
+        let mut request = Request::from_parts(parts, upload);
+        while let Some(mut lease) = self.connector.idle(&self.api.origin).await {
+            let copy = retry::copy(&request);
+            let error = match self.exchange(&mut lease, request).await {
+                Ok(response) => return Ok((response, lease)),
+                Err(error) => error,
+            };
+            // The backend may close a connection while a call is on its way there.
+            request = match error {
+                Failed::Unsent(request) => *request,
+                Failed::Broken => copy.ok_or(Problem::BackendFailed)?,
+                Failed::Problem(problem) => return Err(problem),
+            };
+        }
+        let connecting = self.connector.connect(&self.api.origin);
+        let mut lease = match timeout(self.api.timeouts.connect, connecting).await {
+            Ok(Ok(lease)) => lease,
+            Ok(Err(error)) => {
+                tracing::debug!(api = self.api.name, %error, "a backend cannot be reached");
+                return Err(Problem::BackendFailed);
+            }
+            Err(_) => return Err(Problem::BackendTimeout),
+        };
+        match self.exchange(&mut lease, request).await {
+            Ok(response) => Ok((response, lease)),
+            Err(Failed::Problem(problem)) => Err(problem),
+            Err(Failed::Unsent(_) | Failed::Broken) => Err(Problem::BackendFailed),
+        }
+    }
+
+    /// Sends `request` over `lease`, and waits for the head of the answer.
+    async fn exchange(
+        &self,
+        lease: &mut Lease,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, Failed> {
+        let timeouts = &self.api.timeouts;
+        let sent = lease.send(request, self.progress.clone());
+        let answered = match &self.progress {
+            None => timeout(timeouts.response, sent).await,
+            Some(progress) => {
+                tokio::pin!(sent);
+                tokio::select! {
+                    biased;
+                    answered = &mut sent => Ok(answered),
+                    stalled = progress.uploaded(timeouts.idle) => match stalled {
+                        Ok(()) => timeout(timeouts.response, sent).await,
+                        Err(Stalled::Caller) => return Err(Problem::CallerTimeout.into()),
+                        Err(Stalled::Backend) => return Err(Problem::BackendTimeout.into()),
+                    },
+                }
+            }
+        };
+        let answered = answered.map_err(|_| Failed::Problem(Problem::BackendTimeout))?;
+        answered.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, mut error: TrySendError<Request<Upload>>) -> Failed {
+        if let Some(request) = error.take_message() {
+            return Failed::Unsent(Box::new(request));
+        }
+        let error = error.into_error();
+        tracing::debug!(api = self.api.name, %error, "a backend failed");
+        // Where something came back that is no HTTP, sending again would be pointless.
+        if error.is_parse() { Problem::BackendFailed.into() } else { Failed::Broken }
+    }
+}
+
+/// Why an exchange failed.
+enum Failed {
+    /// The connection had ended before anything of the call was sent.
+    Unsent(Box<Request<Upload>>),
+    /// The connection ended before the answer's head was complete.
+    Broken,
+    /// For good.
+    Problem(Problem),
+}
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}

@@ -1,0 +1,126 @@
+//! The body of an answer.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::origin::Lease;
+use crate::load::InFlight;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// The unit's own.
+    Whole(Option<Bytes>),
+    /// A backend's, which still flows.
+    Forwarded(Download),
+}
+
+/// A body on its way from the backend to the caller.
+#[derive(Debug)]
+pub(crate) struct Download {
+    incoming: Incoming,
+    idle: Duration,
+    /// Runs while the backend is waited for; kept from one wait to the next.
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+    /// Until the body's end, from where on other calls can have the connection.
+    lease: Option<Lease>,
+    _call: InFlight,
+}
+
+/// Why the body of an answer ends too early.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    Backend(hyper::Error),
+    Idle,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backend(error) => write!(f, "the backend broke off within its answer: {error}"),
+            Self::Idle => f.write_str("the backend stopped within its answer"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+impl Download {
+    pub(super) fn new(incoming: Incoming, idle: Duration, lease: Lease, call: InFlight) -> Self {
+        let lease = Some(lease);
+        let mut body = Self { incoming, idle, timer: None, waiting: false, lease, _call: call };
+        body.release_at_end();
+        body
+    }
+
+    fn release_at_end(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
+        }
+    }
+
+    /// Whether the backend was waited for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let idle = self.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
+        if !self.waiting {
+            timer.as_mut().reset(Instant::now() + idle);
+            self.waiting = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.waiting = false;
+                self.release_at_end();
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Backend)))
+            }
+            Poll::Pending => self.poll_idle(cx).map(|()| Some(Err(BodyError::Idle))),
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Forwarded(download) => download.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Forwarded(download) => download.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Forwarded(download) => download.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::client::conn::http2;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+
+use crate::backend::{Backend, canned, raw};
+use crate::support::{Answer, Caller, Running, api, configuration};
+
+fn problem(answer: &Answer) -> (u16, String) {
+    assert_eq!(answer.fields("content-type"), ["application/problem+json"], "{answer:?}");
+    let problem: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(problem["status"], answer.status());
+    (answer.status(), problem["detail"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_reaches_the_backend_of_the_longest_path() {
+    let backend = Backend::echo().await;
+    let apis = vec![
+        api("/", backend.url("")),
+        api("/orders", backend.url("/v2/")),
+        api("/orders/eu", backend.url("/eu")),
+    ];
+    let unit = Running::serving(configuration(1, apis));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    for (path, expected) in [
+        ("/", "/"),
+        ("/?a=b", "/?a=b"),
+        ("/ordersx", "/ordersx"),
+        ("/orders", "/v2"),
+        ("/orders/", "/v2/"),
+        ("/orders/5/items?first=1&x=%20", "/v2/5/items?first=1&x=%20"),
+        ("/orders/eu/5", "/eu/5"),
+        ("http://test/orders/7?q", "/v2/7?q"),
+    ] {
+        let answer = caller.call("GET", path).unwrap();
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        let line = answer.body.lines().next().unwrap();
+        assert_eq!(line, format!("GET {expected}"), "{path}");
+    }
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 1, "the connection is used again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backend_learns_who_called_and_nothing_of_the_connection() {
+    let backend = Backend::echo().await;
+    let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    caller
+        .send(
+            "GET /x HTTP/1.1\r\nHost: shop.example:8080\r\nConnection: keep-alive, X-Private\r\n\
+             X-Private: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nProxy-Connection: close\r\n\
+             Proxy-Authorization: Basic eDp5\r\nX-Forwarded-For: 203.0.113.9\r\n\
+             X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\nVia: 1.0 edge\r\n\
+             Forwarded: for=203.0.113.9\r\nX-Kept: yes\r\n\r\n",
+        )
+        .unwrap();
+    let answer = caller.receive().unwrap();
+    assert_eq!(answer.fields("via"), ["1.1 meridian"]);
+    let mut fields: Vec<&str> = answer.body.lines().skip(1).filter(|l| !l.is_empty()).collect();
+    fields.sort_unstable();
+    let trace = fields.iter().position(|field| field.starts_with("traceparent: 00-")).unwrap();
+    assert_eq!(fields.remove(trace).len(), "traceparent: ".len() + 55);
+    let expected = [
+        "forwarded: for=203.0.113.9, for=127.0.0.1;proto=http;host=\"shop.example:8080\"",
+        &format!("host: {}", backend.address),
+        "via: 1.0 edge, 1.1 meridian",
+        "x-forwarded-for: 203.0.113.9, 127.0.0.1",
+        "x-forwarded-host: shop.example:8080",
+        "x-forwarded-proto: http",
+        "x-kept: yes",
+    ];
+    assert_eq!(fields, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_flow_both_ways() {
+    let backend = Backend::echo().await;
+    let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    let long = "0123456789".repeat(100_000);
+    caller
+        .send(&format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{long}",
+            long.len()
+        ))
+        .unwrap();
+    let answer = caller.receive().unwrap();
+    assert!(answer.body.ends_with(&long), "{} bytes", answer.body.len());
+    assert!(answer.body.contains("content-length: 1000000\n"));
+    for method in ["POST", "GET"] {
+        caller
+            .send(&format!(
+                "{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+            ))
+            .unwrap();
+        let answer = caller.receive().unwrap();
+        assert!(answer.body.ends_with("\n\nabcde"), "{}", answer.body);
+    }
+    let head =
+        caller.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").and_then(|()| caller.receive_head());
+    assert!(head.unwrap().contains("content-length: "));
+    assert_eq!(caller.call("GET", "/").unwrap().status(), 200);
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let url = raw(move |stream, _| {
+        use std::io::Write as _;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            .unwrap();
+        wait.recv_timeout(Duration::from_secs(20)).unwrap();
+        stream.write_all(b"2\r\nde\r\n0\r\n\r\n").unwrap();
+    });
+    let mut slow = api("/", url);
+    slow.idle_timeout_ms = 30_000;
+    let unit = Running::serving(configuration(1, vec![slow]));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let head = caller.receive_head().unwrap();
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    assert_eq!(caller.receive_bytes(8).unwrap(), "3\r\nabc\r\n");
+    go_on.send(()).unwrap();
+    assert_eq!(caller.receive_bytes(12).unwrap(), "2\r\nde\r\n0\r\n\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_may_speak_http2_with_prior_knowledge() {
+    let backend = Backend::echo().await;
+    let unit = Running::serving(configuration(1, vec![api("/a", backend.url("/b"))]));
+    let stream = tokio::net::TcpStream::connect(unit.address).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let calls: Vec<_> = (0..20)
+        .map(|n| {
+            let request = Request::post(format!("http://shop.example/a/{n}"))
+                .header("cookie", "a=1")
+                .header("cookie", "b=2")
+                .body(Full::new(Bytes::from(format!("body {n}"))))
+                .unwrap();
+            tokio::spawn(sender.send_request(request))
+        })
+        .collect();
+    for (n, call) in calls.into_iter().enumerate() {
+        let response = call.await.unwrap().unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = str::from_utf8(&body).unwrap();
+        assert!(body.starts_with(&format!("POST /b/{n}\n")), "{body}");
+        assert!(body.ends_with(&format!("\n\nbody {n}")), "{body}");
+        for field in ["cookie: a=1; b=2\n", "via: 2 meridian\n", "host: 127.0.0.1:"] {
+            assert!(body.contains(field), "{body}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_region_says_so_but_tells_its_status() {
+    let backend = Backend::echo().await;
+    let mut disabled = configuration(1, vec![api("/", backend.url(""))]);
+    disabled.enabled = false;
+    let unit = Running::serving(disabled.clone());
+    let mut caller = Caller::connect(unit.address).unwrap();
+    let answer = caller.call("GET", "/orders").unwrap();
+    assert_eq!(problem(&answer).0, 503);
+    assert_eq!(answer.fields("retry-after"), ["1"]);
+    assert_eq!(caller.call("GET", "/status-0123456789abcdef").unwrap().status(), 200);
+    disabled.enabled = true;
+    unit.configure(disabled);
+    assert_eq!(caller.call("GET", "/orders").unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_fails_is_told_by_a_problem_in_time() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refusing = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let good = Backend::echo().await;
+    let apis = vec![
+        api("/refuses", refusing.clone()),
+        api("/closes", canned("")),
+        api("/garbage", canned("SSH-2.0-OpenSSH_9.2\r\n\r\n")),
+        api("/silent", raw(|_, _| std::thread::sleep(Duration::from_secs(5)))),
+        api("/unresolved", "http://backend.invalid".to_owned()),
+        api("/good", good.url("")),
+    ];
+    let unit = Running::serving(configuration(1, apis));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    for (path, status) in [
+        ("/refuses", 502),
+        ("/closes", 502),
+        ("/garbage", 502),
+        ("/silent", 504),
+        ("/unresolved", 502),
+    ] {
+        let begin = Instant::now();
+        let answer = caller.call("GET", path).unwrap();
+        let (got, detail) = problem(&answer);
+        // A name server may be slower than this API's time-out.
+        assert!(got == status || (path == "/unresolved" && got == 504), "{path}: {answer:?}");
+        assert!(!detail.contains("127.0.0.1") && !answer.head.contains("127.0.0.1"));
+        assert!(begin.elapsed() < Duration::from_secs(3), "{path}: {:?}", begin.elapsed());
+        assert_eq!(caller.call("GET", "/good").unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_the_backend_closed_meanwhile_costs_no_call() {
+    // Each connection is good for one answer, but the backend does not say so.
+    let url = canned("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let unit = Running::serving(configuration(1, vec![api("/", url)]));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    for call in 0..200 {
+        let answer = caller.call("GET", "/").unwrap();
+        assert_eq!((answer.status(), answer.body.as_str()), (200, "ok"), "call {call}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_run_finish_on_the_configuration_before() {
+    let (old, new) = (
+        Backend::start(|_| async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Response::new(Full::from("old"))
+        })
+        .await,
+        Backend::start(|_| async { Response::new(Full::from("new")) }).await,
+    );
+    let mut slow = api("/", old.url(""));
+    slow.response_timeout_ms = 10_000;
+    let unit = Running::serving(configuration(1, vec![slow]));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    while old.connections.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    unit.configure(configuration(2, vec![api("/", new.url(""))]));
+    assert_eq!(caller.receive().unwrap().body, "old");
+    assert_eq!(caller.call("GET", "/").unwrap().body, "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_unit_finishes_its_streams_of_http2() {
+    let backend = Backend::start(|_| async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Response::new(Full::from("done"))
+    })
+    .await;
+    let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
+    let stream = tokio::net::TcpStream::connect(unit.address).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("http://shop.example/").body(Empty::<Bytes>::new()).unwrap();
+    let call = tokio::spawn(sender.send_request(request));
+    while backend.connections.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let ended = unit.shut_down();
+    let response = call.await.unwrap().unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "done");
+    // GOAWAY ends the connection while the caller still holds its side of it.
+    connection.await.unwrap().unwrap();
+    ended.await.unwrap();
+}
