@@ -42,7 +42,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable>;
 
     /// Starts a unit, or starts it again once it has exited. It is [`Phase::Starting`] on return.
-    /// No effect while the incarnation runs or drains.
+    /// No effect while the incarnation runs or drains, but for what it is to serve.
     ///
     /// Safe to cancel: the start then goes on by itself.
     ///

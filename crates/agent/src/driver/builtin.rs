@@ -138,9 +138,10 @@ impl Inner {
     async fn start(self: Arc<Self>, spec: UnitSpec) -> Result<(), StartError> {
         let _one_at_a_time = self.starting.lock().await;
         let incarnation = spec.incarnation;
-        let configuration = Some(Arc::clone(&spec.configuration));
+        let configuration = Arc::clone(&spec.configuration);
         let runs = |unit: &RunningUnit| !matches!(unit.phase, Phase::Exited(_));
         if self.table().unit(incarnation).is_some_and(runs) {
+            self.table().configure(incarnation, configuration);
             return Ok(());
         }
         let intent = self.intent(spec);
@@ -148,7 +149,7 @@ impl Inner {
             == Lock::Held
         {
             tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
-            self.supervise(&intent, Process::Unknown, configuration);
+            self.supervise(&intent, Process::Unknown, Some(configuration));
             return Ok(());
         }
         let kept = self.table().listener(intent.address);
@@ -159,7 +160,7 @@ impl Inner {
         let process = self.spawn(&intent, &listener).await?;
         tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
         self.change(|table| table.keep_listener(intent.address, listener));
-        self.supervise(&intent, process, configuration);
+        self.supervise(&intent, process, Some(configuration));
         Ok(())
     }
 
