@@ -9,6 +9,7 @@
 //! restarts nothing. All that is left of a cluster is in its data directory.
 
 mod cluster;
+mod echo;
 mod home;
 mod layout;
 mod process;
@@ -124,13 +125,17 @@ async fn serve(args: DevArgs) -> Result<(), DevError> {
     let plans = layout.plans(home.path())?;
     refuse_running_agents(&plans)?;
     refuse_taken_addresses(&layout, &plans).await?;
+    let echo = listen::bind("echo_port", layout.echo_address().into()).await?;
     home.keep(&layout, &plans)?;
 
     let told = shutdown::listen().map_err(DevError::Process)?;
     let program = Program::of_this_process().map_err(DevError::Process)?;
     let mut cluster = Cluster::new(program.clone(), plans.clone());
     let ran = match cluster.start().map_err(DevError::Process) {
-        Ok(()) => accompany(&mut cluster, &program, &layout, &plans, &told).await,
+        Ok(()) => tokio::select! {
+            ran = accompany(&mut cluster, &program, &layout, &plans, &told) => ran,
+            Err(error) = echo::serve(echo) => Err(DevError::Process(error)),
+        },
         Err(error) => Err(error),
     };
     anstream::eprintln!("\nstopping the agents and their units");
@@ -171,7 +176,8 @@ async fn accompany(
     let is_new = ready.contents.services == 0;
     let following = async {
         if let Some(primary) = layout.regions.first().filter(|_| is_new)
-            && let Err(cause) = ready::create_service(&agents, primary).await
+            && let Err(cause) =
+                ready::begin(&agents, primary, &format!("http://{}", layout.echo_address())).await
         {
             anstream::eprintln!("the first service could not be created: {cause}");
         }

@@ -48,4 +48,9 @@ pub struct LayoutArgs {
     /// The port for health and metrics, the same on every address, at least 1 [default: 7480]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub http_port: Option<u16>,
+
+    /// The port of the backend that a new cluster's first API has, on the first address, at least 1
+    /// [default: 7490]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub echo_port: Option<u16>,
 }

@@ -1,6 +1,6 @@
 //! Which agents a development cluster has, and where: decided once, and kept in `dev.toml`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use meridian_domain::nearest::nearest;
@@ -29,6 +29,8 @@ pub struct Layout {
     pub peer_port: u16,
     /// The port for health and metrics.
     pub http_port: u16,
+    /// The port of the echo backend, on the first address.
+    pub echo_port: u16,
 }
 
 /// One agent of it.
@@ -123,6 +125,7 @@ impl Layout {
             client_port: asked.client_port.unwrap_or(7400),
             peer_port: asked.peer_port.unwrap_or(7401),
             http_port: asked.http_port.unwrap_or(7480),
+            echo_port: asked.echo_port.unwrap_or(7490),
         };
         layout.check()?;
         Ok(layout)
@@ -135,7 +138,7 @@ impl Layout {
         if !base.is_loopback() || !last.is_some_and(|last| last.is_loopback()) {
             return Err(LayoutError::NotLoopback { base, agents });
         }
-        let ports = [self.client_port, self.peer_port, self.http_port];
+        let ports = [self.client_port, self.peer_port, self.http_port, self.echo_port];
         let twice = (0..ports.len()).find(|index| ports[..*index].contains(&ports[*index]));
         twice.map_or(Ok(()), |index| Err(LayoutError::SamePort { port: ports[index] }))
     }
@@ -159,12 +162,20 @@ impl Layout {
             ("--client-port", self.client_port.to_string(), text(asked.client_port)),
             ("--peer-port", self.peer_port.to_string(), text(asked.peer_port)),
             ("--http-port", self.http_port.to_string(), text(asked.http_port)),
+            ("--echo-port", self.echo_port.to_string(), text(asked.echo_port)),
         ] {
             if let Some(asked) = asked.filter(|asked| *asked != present) {
                 return Err(LayoutError::Differs { flag, present, asked });
             }
         }
         Ok(())
+    }
+
+    /// Where the echo backend listens.
+    #[must_use]
+    pub fn echo_address(&self) -> SocketAddrV4 {
+        let first = Ipv4Addr::from(u32::from(self.address_base).saturating_add(1));
+        SocketAddrV4::new(first, self.echo_port)
     }
 
     /// Two regions have a third vote in a third one, so that losing either stops nothing.

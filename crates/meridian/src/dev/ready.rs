@@ -6,12 +6,15 @@ use std::time::Duration;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, RegionName};
 use meridian_proto::v1::services_client::ServicesClient;
-use meridian_proto::v1::{ChangeContext, CreateServiceRequest, ListServicesRequest};
+use meridian_proto::v1::{
+    Api, ChangeContext, ChangeServiceRequest, CreateServiceRequest, Edit, ListServicesRequest, edit,
+};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
+use super::echo;
 use crate::client::actor;
 
 /// The first service of a new cluster.
@@ -100,35 +103,73 @@ async fn ask(address: &Address) -> Result<Contents, String> {
     timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
 }
 
-/// Creates the first service, like any client: at one agent after another, under one request id.
+/// Creates the first service and publishes its first API, like any client: at one agent after another,
+/// each under one request id.
 ///
 /// # Errors
 /// What the last agent said.
-pub async fn create_service(
+pub async fn begin(
     agents: &[(AgentName, Address)],
     primary: &RegionName,
+    backend: &str,
 ) -> Result<(), String> {
-    let message = CreateServiceRequest {
-        context: Some(ChangeContext {
-            request_id: Uuid::now_v7().to_string(),
-            actor: actor(),
-            reason: String::new(),
-            dry_run: false,
-        }),
+    let create = CreateServiceRequest {
+        context: Some(context()),
         service: SERVICE.to_owned(),
         tier: TIER.to_owned(),
         primary: primary.to_string(),
         port: None,
     };
+    first_answer(agents, async |mut client: ServicesClient<Channel>| {
+        client.create_service(within_patience(create.clone())).await.map(|_| ())
+    })
+    .await?;
+    let echo = Api {
+        name: echo::API.to_owned(),
+        path: echo::PATH.to_owned(),
+        backend: backend.to_owned(),
+        ..Api::default()
+    };
+    let publish = ChangeServiceRequest {
+        context: Some(context()),
+        service: SERVICE.to_owned(),
+        expected_revision: None,
+        edits: vec![Edit { edit: Some(edit::Edit::PublishApi(echo)) }],
+    };
+    first_answer(agents, async |mut client: ServicesClient<Channel>| {
+        client.change_service(within_patience(publish.clone())).await.map(|_| ())
+    })
+    .await
+}
+
+fn context() -> ChangeContext {
+    ChangeContext {
+        request_id: Uuid::now_v7().to_string(),
+        actor: actor(),
+        reason: String::new(),
+        dry_run: false,
+    }
+}
+
+fn within_patience<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(PATIENCE);
+    request
+}
+
+/// Asks one agent after another until one does it.
+async fn first_answer(
+    agents: &[(AgentName, Address)],
+    ask: impl AsyncFn(ServicesClient<Channel>) -> Result<(), Status>,
+) -> Result<(), String> {
     let mut said = String::new();
     for (name, address) in agents {
         let asked = async {
-            let mut request = Request::new(message.clone());
-            request.set_timeout(PATIENCE);
-            match connect(address).await?.create_service(request).await {
-                Ok(_) => Ok(()),
-                Err(status) if status.code() == Code::AlreadyExists => Ok(()),
-                Err(status) => Err(status.message().to_owned()),
+            match ask(connect(address).await?).await {
+                Err(status) if status.code() != Code::AlreadyExists => {
+                    Err(status.message().to_owned())
+                }
+                Ok(()) | Err(_) => Ok(()),
             }
         };
         match asked.await {

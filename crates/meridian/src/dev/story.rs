@@ -6,6 +6,7 @@ use clap::Parser;
 use comfy_table::{Table, presets};
 
 use super::cluster::Cluster;
+use super::echo;
 use super::home::log_path;
 use super::layout::{Layout, Plan};
 use super::process::Program;
@@ -50,9 +51,13 @@ pub fn suggestions(program: &Program, layout: &Layout, plans: &[Plan]) -> String
         None => format!("region scale {first} --units 3 --wait"),
     };
     let mut text = String::from("To try in another terminal:\n");
-    for command in [&*change, "region list", "unit list"] {
+    for command in [&*change, "region list"] {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "    {meridian} {command}{endpoint}");
+    }
+    if let Some(plan) = plans.first() {
+        let port = meridian_domain::limits::FIRST_GATEWAY_PORT;
+        let _ = writeln!(text, "    curl http://{}:{port}{}", plan.address, echo::PATH);
     }
     text
 }
