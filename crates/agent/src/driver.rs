@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
+use meridian_ports::UnitLoad;
 use tokio::sync::watch;
 
 pub mod builtin;
@@ -106,16 +107,7 @@ pub struct RunningUnit {
     /// The revision of the configuration that it serves; 0 while it has none.
     pub configuration: Revision,
     /// How busy it is, as it last said.
-    pub load: Load,
-}
-
-/// How busy a unit is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Calls that run.
-    pub in_flight: u32,
-    /// Calls that run, in thousandths of what it takes at a time, smoothed over some seconds.
-    pub utilisation_permille: u32,
+    pub load: UnitLoad,
 }
 
 /// How a unit is.

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use meridian_domain::report::UnitStatus;
 use meridian_domain::{AgentName, Generation, Incarnation};
-use meridian_ports::{Propose, Read};
+use meridian_ports::{Propose, Read, UnitLoads};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,8 @@ pub struct ReconcilerConfig {
     pub directory: PathBuf,
     /// This life of the agent, from [`crate::generation::raise`].
     pub generation: Generation,
+    /// Where it says how busy its units are.
+    pub loads: watch::Sender<UnitLoads>,
 }
 
 /// The stored desired set cannot be believed.
@@ -92,6 +95,7 @@ pub struct Reconciler {
     acts: Acts,
     reporter: Reporter,
     standing: Standing,
+    loads: watch::Sender<UnitLoads>,
     /// When the last round began.
     began: Instant,
     /// When the next one begins at the latest.
@@ -109,7 +113,7 @@ impl Reconciler {
         read: Arc<dyn Read>,
         driver: Arc<dyn Driver>,
     ) -> Result<Self, BuildError> {
-        let ReconcilerConfig { agent, directory, generation } = config;
+        let ReconcilerConfig { agent, directory, generation, loads } = config;
         let desired = desired::load(&directory).map_err(|source| BuildError {
             path: desired::path(&directory),
             source: source.into(),
@@ -124,6 +128,7 @@ impl Reconciler {
             directory,
             driver,
             desired,
+            loads,
             began: now,
             wake: now,
         })
@@ -184,6 +189,7 @@ impl Reconciler {
         });
         self.wake = wake.map_or(self.wake, |wake| wake.min(self.wake));
         metrics::units(&observed, &rows);
+        self.loads.send_replace(observed.iter().map(|(id, unit)| (*id, unit.load)).collect());
         actions.into_iter().for_each(|action| self.act(action));
         self.configure(&observed).await;
         self.reporter.report(self.desired.revision, rows);

@@ -7,6 +7,8 @@ use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, NodeId, Revision};
 use tokio::time::Instant;
 
+use crate::UnitLoads;
+
 /// What a member is in Raft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -90,6 +92,10 @@ pub trait Cluster: Send + Sync {
 
     /// Asks every agent how far it is, all at once; those that do not answer are in the list too.
     async fn agents(&self, deadline: Instant) -> Vec<AgentStatus>;
+
+    /// Asks every agent how busy its units are, all at once; those of agents that do not answer are
+    /// missing.
+    async fn loads(&self, deadline: Instant) -> UnitLoads;
 
     /// Hands leadership to a voter: the given one, or the most up to date. Returns the new leader.
     ///

@@ -13,10 +13,12 @@
 
 mod cluster;
 mod history;
+mod loads;
 mod propose;
 mod read;
 
 pub use cluster::{AgentStatus, Cluster, ClusterError, Member, Role};
 pub use history::{History, HistoryError};
+pub use loads::{UnitLoad, UnitLoads};
 pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
 pub use read::{Consistency, Read, ReadError, ReadPoint};

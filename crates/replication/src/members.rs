@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::agent::Address;
-use meridian_domain::{AgentName, ClusterId, Digest, NodeId, Revision};
-use meridian_ports::{AgentStatus, Cluster, ClusterError, Member, Role};
+use meridian_domain::{AgentName, ClusterId, Digest, Incarnation, NodeId, Revision};
+use meridian_ports::{AgentStatus, Cluster, ClusterError, Member, Role, UnitLoad, UnitLoads};
+use meridian_proto::v1 as proto;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::contact::Contact;
@@ -36,6 +38,8 @@ pub struct Members {
     pub(crate) links: Arc<Links>,
     pub(crate) leadership: Leadership,
     pub(crate) contact: Contact,
+    /// What the agent of this node says of its units.
+    pub(crate) loads: watch::Receiver<UnitLoads>,
 }
 
 impl Members {
@@ -71,6 +75,20 @@ impl Members {
                 lag: answer.leader_contact_ms.map(Duration::from_millis),
             },
             Ok(Err(_)) | Err(_) => AgentStatus { agent, position: None, lag: None },
+        }
+    }
+
+    async fn loads_of(&self, node: NodeId, deadline: Instant) -> UnitLoads {
+        if node == self.node {
+            return self.loads.borrow().clone();
+        }
+        let row = |row: proto::UnitLoadRow| {
+            let (in_flight, utilisation_permille) = (row.in_flight, row.utilisation_permille);
+            (Incarnation(row.incarnation), UnitLoad { in_flight, utilisation_permille })
+        };
+        match timeout_at(deadline, self.links.loads(node)).await {
+            Ok(Ok(answer)) => answer.units.into_iter().map(row).collect(),
+            Ok(Err(_)) | Err(_) => UnitLoads::new(),
         }
     }
 
@@ -143,6 +161,15 @@ impl Cluster for Members {
         };
         let asked = agents.into_iter().map(|(name, node)| self.status_of(name, node, deadline));
         futures::future::join_all(asked).await
+    }
+
+    async fn loads(&self, deadline: Instant) -> UnitLoads {
+        let nodes: Vec<_> = {
+            let state = self.store.state();
+            state.agents.values().map(|agent| agent.description.node).collect()
+        };
+        let asked = nodes.into_iter().map(|node| self.loads_of(node, deadline));
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
     }
 
     async fn transfer_leader(

@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use meridian_domain::{AgentDescription, ClusterId, Command, Verdict};
-use meridian_ports::{Cluster, Consistency, History, Proposal, Propose, Read, Requester};
+use meridian_ports::{
+    Cluster, Consistency, History, Proposal, Propose, Read, Requester, UnitLoads,
+};
 use openraft::async_runtime::WatchReceiver as _;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +79,8 @@ pub struct Ports {
     pub history: Arc<dyn History>,
     /// The members.
     pub cluster: Arc<dyn Cluster>,
+    /// Where the agent says how busy its units are, for whoever asks this node.
+    pub loads: watch::Sender<UnitLoads>,
 }
 
 /// A member of the cluster.
@@ -88,6 +93,7 @@ pub struct Node {
     reader: Reader,
     members: Members,
     peer: PeerService,
+    loads: watch::Sender<UnitLoads>,
     space: Arc<DiskSpace>,
     fuse: Fuse,
 }
@@ -143,6 +149,7 @@ impl Node {
             links: links.clone(),
         };
         let reader = Reader::start(asker, store.clone(), contact.clone(), &fuse);
+        let loads = watch::Sender::default();
         let members = Members {
             cluster,
             node,
@@ -151,6 +158,7 @@ impl Node {
             links: links.clone(),
             leadership: leadership.clone(),
             contact: contact.clone(),
+            loads: loads.subscribe(),
         };
         let peer = PeerService {
             raft: raft.clone(),
@@ -158,8 +166,9 @@ impl Node {
             sequencer,
             leadership,
             contact,
+            loads: loads.subscribe(),
         };
-        Ok(Self { config, raft, log, store, proposer, reader, members, peer, space, fuse })
+        Ok(Self { config, raft, log, store, proposer, reader, members, peer, loads, space, fuse })
     }
 
     /// Whether the cluster has its first members, as far as this node's log says.
@@ -187,6 +196,7 @@ impl Node {
             read: Arc::new(self.reader.clone()),
             history: Arc::new(self.store.clone()),
             cluster: Arc::new(self.members.clone()),
+            loads: self.loads.clone(),
         }
     }
 

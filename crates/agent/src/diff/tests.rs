@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use meridian_domain::{RegionName, Revision, ServiceName};
+use meridian_ports::UnitLoad;
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
 use super::*;
-use crate::driver::{Exit, ExitStatus, Load};
+use crate::driver::{Exit, ExitStatus};
 
 const REVISION: u64 = 10;
 
@@ -40,7 +41,7 @@ fn running(incarnation: u64, phase: Phase) -> RunningUnit {
         pid: Some(42),
         build: None,
         configuration: Revision(1),
-        load: Load::default(),
+        load: UnitLoad::default(),
     }
 }
 

@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
+use meridian_ports::UnitLoad;
 use tokio::sync::watch;
 
 use super::{
-    Driver, Exit, ExitStatus, Load, Phase, RunningUnit, StartError, UnitLimits, UnitSpec,
-    Unreachable,
+    Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable,
 };
 
 mod adopt;
@@ -222,7 +222,7 @@ impl Inner {
             pid,
             build: None,
             configuration: Revision::default(),
-            load: Load::default(),
+            load: UnitLoad::default(),
         };
         let orders = Orders { stop: false, configuration };
         let orders = self.change(|table| table.insert(unit, orders));

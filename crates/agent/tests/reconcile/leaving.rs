@@ -4,6 +4,7 @@ use meridian_agent::{Ended, Reconciler, ReconcilerConfig};
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::{AgentName, Command, Generation, NodeId, Revision, Sequence, State, Unit};
 use meridian_ports::Read as _;
+use tokio::sync::watch;
 use tokio::time::Duration;
 
 use crate::log::Quorum;
@@ -103,7 +104,8 @@ fn a_damaged_set_is_an_error_that_names_the_file() {
     let world = World::contoso(1);
     std::fs::write(world.directory.path().join("desired"), "00000000 {}").unwrap();
     let directory = world.directory.path().to_owned();
-    let config = ReconcilerConfig { agent: name(), directory, generation: Generation(1) };
+    let (agent, generation, loads) = (name(), Generation(1), watch::Sender::default());
+    let config = ReconcilerConfig { agent, directory, generation, loads };
     let driver = Arc::new(world.machine.clone());
     let built = Reconciler::build(config, world.log.clone(), world.log.clone(), driver);
     let error = built.map(|_| ()).unwrap_err();

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use meridian_agent::driver::{
-    Driver, Exit, ExitStatus, Holder, Load, Phase, RunningUnit, StartError, UnitSpec, Unreachable,
+    Driver, Exit, ExitStatus, Holder, Phase, RunningUnit, StartError, UnitSpec, Unreachable,
 };
 use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
+use meridian_ports::UnitLoad;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -268,6 +269,6 @@ fn running(unit: UnitId, incarnation: Incarnation, port: u16, phase: Phase) -> R
         pid: u32::try_from(incarnation.0).ok(),
         build: None,
         configuration: Revision(0),
-        load: Load::default(),
+        load: UnitLoad::default(),
     }
 }

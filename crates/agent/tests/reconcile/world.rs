@@ -9,6 +9,7 @@ use meridian_domain::{
     Incarnation, NodeId, RegionName, ServiceName, State, Tier, Unit,
 };
 use meridian_ports::Read as _;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,7 @@ impl World {
             agent: name(),
             directory: self.directory.path().to_owned(),
             generation: self.generation,
+            loads: watch::Sender::default(),
         };
         let driver = Arc::new(self.machine.clone());
         let log = Arc::clone(&self.log);

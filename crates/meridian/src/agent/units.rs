@@ -60,7 +60,7 @@ pub async fn keep(
     let driver = Arc::new(driver.await?);
     let directory = config.data_dir.clone();
     let agent = config.name.clone();
-    let told = ReconcilerConfig { agent, directory, generation };
+    let told = ReconcilerConfig { agent, directory, generation, loads: ports.loads };
     let reconciler = Reconciler::build(told, ports.propose, ports.read, driver.clone())?;
     match reconciler.run(shutdown).await? {
         Ended::Removed => {

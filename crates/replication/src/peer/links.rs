@@ -136,6 +136,15 @@ impl Links {
         self.answered(node, client.position(proto::PositionRequest {}).await)
     }
 
+    /// Asks `node` how busy its units are.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn loads(&self, node: NodeId) -> Result<proto::LoadsResponse, CallError> {
+        let mut client = self.client(node).await?;
+        self.answered(node, client.loads(proto::LoadsRequest {}).await)
+    }
+
     /// Asks `node` when it last heard of each member.
     ///
     /// # Errors

@@ -5,10 +5,11 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use meridian_domain::{ClusterId, NodeId};
-use meridian_ports::ProposeError;
+use meridian_ports::{ProposeError, UnitLoads};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::peer_server::{Peer, PeerServer};
 use meridian_proto::v1::read_index_response::Result as ReadIndexResult;
+use tokio::sync::watch;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -33,6 +34,8 @@ pub struct PeerService {
     pub(crate) sequencer: Sequencer,
     pub(crate) leadership: Leadership,
     pub(crate) contact: Contact,
+    /// What the agent of this node says of its units.
+    pub(crate) loads: watch::Receiver<UnitLoads>,
 }
 
 /// The service with its check of who is meant.
@@ -185,6 +188,19 @@ impl Peer for PeerService {
             applied,
             leader_contact_ms: leader_contact.map(milliseconds),
         }))
+    }
+
+    async fn loads(
+        &self,
+        _: Request<proto::LoadsRequest>,
+    ) -> Result<Response<proto::LoadsResponse>, Status> {
+        let loads = self.loads.borrow();
+        let units = loads.iter().map(|(incarnation, load)| proto::UnitLoadRow {
+            incarnation: incarnation.0,
+            in_flight: load.in_flight,
+            utilisation_permille: load.utilisation_permille,
+        });
+        Ok(Response::new(proto::LoadsResponse { units: units.collect() }))
     }
 
     async fn contacts(

@@ -24,7 +24,7 @@ use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::driver::Load;
+use meridian_ports::UnitLoad;
 
 /// For an answer: a unit computes none, it only has to be scheduled.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
@@ -96,7 +96,7 @@ pub(super) struct Identity {
     pub(super) build: String,
     pub(super) configuration: Revision,
     pub(super) address: SocketAddr,
-    pub(super) load: Load,
+    pub(super) load: UnitLoad,
     pub(super) draining: bool,
     /// It serves nothing before it is told what.
     pub(super) waiting: bool,
@@ -246,7 +246,7 @@ impl TryFrom<UnitIdentity> for Identity {
             build: identity.build,
             configuration: Revision(identity.configuration_revision),
             address: identity.address.parse()?,
-            load: Load {
+            load: UnitLoad {
                 in_flight: load.in_flight,
                 utilisation_permille: load.utilisation_permille,
             },
