@@ -1,4 +1,4 @@
-//! Services, their locations and their units.
+//! Services, their locations, their APIs and their units.
 
 mod locations;
 mod units;
@@ -78,6 +78,30 @@ impl Services for ServicesApi {
             service_revision: service.revision.0,
             locations: locations::of(&state, service, &silent),
         }))
+    }
+
+    async fn list_apis(
+        &self,
+        request: Request<v1::ListApisRequest>,
+    ) -> Result<Response<v1::ListApisResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let asked = request.get_ref();
+        let read = reading::freshen(&self.0, asked.consistency, deadline).await?;
+        let state = self.0.read.state();
+        let service = reading::service(&state, &asked.service)?;
+        Ok(Response::new(v1::ListApisResponse {
+            read_point: reading::point(&state, &read),
+            service: service.name.to_string(),
+            service_revision: service.revision.0,
+            apis: state.apis_of(&service.name).map(v1::Api::from).collect(),
+        }))
+    }
+
+    async fn roll_units(
+        &self,
+        request: Request<v1::RollUnitsRequest>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        change::answer(&self.0, request).await
     }
 
     async fn list_units(

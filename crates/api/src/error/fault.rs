@@ -22,6 +22,7 @@ fn code_of(fault: &Fault) -> Code {
         Fault::Conflict { .. } => Code::Aborted,
         Fault::AgentUnknown { .. }
         | Fault::ServiceUnknown { .. }
+        | Fault::ApiUnknown { .. }
         | Fault::RegionUnknown { .. }
         | Fault::RegionAbsent { .. } => Code::NotFound,
         Fault::AlreadyFounded { .. }
@@ -99,6 +100,14 @@ pub(super) fn type_name(fault: &Fault) -> &'static str {
         Fault::ReportTooLong { .. } => "REPORT_TOO_LONG",
         Fault::TooManyLocations { .. } => "TOO_MANY_LOCATIONS",
         Fault::AndMore { .. } => "AND_MORE",
+        Fault::ApiUnknown { .. } => "API_UNKNOWN",
+        Fault::PathTaken { .. } => "PATH_TAKEN",
+        Fault::BackendIsGateway { .. } => "BACKEND_IS_GATEWAY",
+        Fault::TimeoutOutOfRange { .. } => "TIMEOUT_OUT_OF_RANGE",
+        Fault::ApiEditedTwice { .. } => "API_EDITED_TWICE",
+        Fault::TooManyApis { .. } => "TOO_MANY_APIS",
+        Fault::TooManyBackends { .. } => "TOO_MANY_BACKENDS",
+        Fault::AgentFull { .. } => "AGENT_FULL",
     }
 }
 
@@ -116,6 +125,7 @@ pub(super) fn subject(fault: &Fault) -> String {
         | Fault::Conflict { service, .. }
         | Fault::SeveralRegions { service, .. }
         | Fault::TooManyLocations { service, .. }
+        | Fault::TooManyApis { service, .. }
         | Fault::PortTaken { service, .. } => format!("services/{service}"),
         Fault::RegionInCatalogue { region }
         | Fault::NotOnTheGlobe { region }
@@ -134,7 +144,14 @@ pub(super) fn subject(fault: &Fault) -> String {
         | Fault::NotAHost { agent, .. }
         | Fault::LastAgent { agent }
         | Fault::StaleReport { agent }
-        | Fault::ReportTooLong { agent, .. } => format!("agents/{agent}"),
+        | Fault::ReportTooLong { agent, .. }
+        | Fault::AgentFull { agent, .. } => format!("agents/{agent}"),
+        Fault::ApiUnknown { service, api, .. } => format!("services/{service}/apis/{api}"),
+        Fault::PathTaken { api, .. }
+        | Fault::BackendIsGateway { api, .. }
+        | Fault::TimeoutOutOfRange { api, .. }
+        | Fault::ApiEditedTwice { api }
+        | Fault::TooManyBackends { api, .. } => format!("apis/{api}"),
         Fault::LimitOutOfRange { limit, .. } => format!("limits/{limit}"),
         Fault::VotersEven { .. } => "limits/voters".to_owned(),
         Fault::PortReserved { port } => format!("ports/{port}"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use meridian_domain::{Agent, Location, NodeId, RegionName, Service, State, Unit};
+use meridian_domain::{Agent, Location, NodeId, RegionName, Revision, Service, State, Unit};
 use meridian_proto::convert::value;
 use meridian_proto::v1;
 use meridian_proto::v1::LocationStatus;
@@ -23,17 +23,18 @@ fn row(
     location: &Location,
     silent: &BTreeSet<NodeId>,
 ) -> v1::Location {
-    let view = View::of(state, service, region);
+    let view = View::of(state, service, region, location);
     v1::Location {
         region: region.to_string(),
         display_name: display_name(state, region),
         primary: *region == service.primary,
         units: location.units.into(),
-        ready_units: view.ready(),
+        ready_units: view.ready,
         zones: location.zones.iter().map(|zone| u8::from(*zone).into()).collect(),
         gateway_enabled: location.gateway_enabled,
-        status: view.status(location, silent).into(),
-        gateway_url: view.gateway_url(service),
+        status: view.status(silent).into(),
+        gateway_url: view.gateway_url(),
+        configuration: view.configuration().0,
     }
 }
 
@@ -60,35 +61,62 @@ fn display_name(state: &State, region: &RegionName) -> String {
 
 /// What is in the region of a location.
 struct View<'a> {
+    service: &'a Service,
+    location: &'a Location,
     /// Its units, without those on their way out.
     units: Vec<&'a Unit>,
+    /// Of each slot the newest of them. The others serve until it is ready.
+    current: Vec<&'a Unit>,
+    /// How many slots have a unit that answers calls.
+    ready: u32,
     /// The agents that could run units, by name.
     agents: Vec<&'a Agent>,
 }
 
 impl<'a> View<'a> {
-    fn of(state: &'a State, service: &'a Service, region: &'a RegionName) -> Self {
+    fn of(
+        state: &'a State,
+        service: &'a Service,
+        region: &'a RegionName,
+        location: &'a Location,
+    ) -> Self {
         let lives_there = |agent: &&Agent| agent.description.region == *region;
         let units = state.units_of(&service.name, region).filter(|unit| unit.is_wanted());
         let agents = state.agents.values().filter(lives_there);
         Self {
+            service,
+            location,
             units: units.collect(),
+            current: state.current_units(&service.name, region).collect(),
+            ready: state.ready_units(&service.name, region),
             agents: agents.filter(|agent| agent.takes_units()).collect(),
         }
     }
 
-    fn ready(&self) -> u32 {
-        self.units.iter().map(|unit| u32::from(unit.is_ready())).sum()
+    /// The oldest configuration that a ready unit serves; 0 where none is ready.
+    fn configuration(&self) -> Revision {
+        let served = self.current.iter().filter_map(|unit| unit.configuration());
+        served.min().unwrap_or_default()
     }
 
-    fn status(&self, location: &Location, silent: &BTreeSet<NodeId>) -> LocationStatus {
-        if !location.gateway_enabled {
+    fn is_enough(&self) -> bool {
+        self.ready >= u32::from(self.location.units)
+    }
+
+    /// Whether a unit is where it is to stay, and serves what its service says now.
+    fn is_settled(&self, unit: &Unit) -> bool {
+        let is_to_be_rolled = unit.incarnation.0 <= self.location.rolled.0;
+        !is_to_be_rolled && unit.configuration() == Some(self.service.configuration)
+    }
+
+    fn status(&self, silent: &BTreeSet<NodeId>) -> LocationStatus {
+        if !self.location.gateway_enabled {
             LocationStatus::Disabled
         } else if self.agents.is_empty() {
             LocationStatus::NoAgent
         } else if self.is_out_of_reach(silent) {
             LocationStatus::AgentUnreachable
-        } else if self.ready() == u32::from(location.units) {
+        } else if self.is_enough() && self.current.iter().all(|unit| self.is_settled(unit)) {
             LocationStatus::Ready
         } else {
             LocationStatus::Converging
@@ -109,11 +137,11 @@ impl<'a> View<'a> {
 
     /// The address of the agent that serves: one with a ready unit before one with any, and before
     /// one with none.
-    fn gateway_url(&self, service: &Service) -> String {
+    fn gateway_url(&self) -> String {
         // Of several with the same rank, the last of a reversed list is the first by name.
         let serving = self.agents.iter().rev().max_by_key(|agent| self.rank(agent));
-        let url =
-            |agent: &&Agent| format!("http://{}:{}", agent.description.gateway_host, service.port);
+        let port = self.service.port;
+        let url = |agent: &&Agent| format!("http://{}:{port}", agent.description.gateway_host);
         serving.map(url).unwrap_or_default()
     }
 
@@ -137,6 +165,11 @@ pub(super) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
                 }
                 LocationStatus::AgentUnreachable => {
                     sentences.push(format!("{place}: its agent cannot be reached"));
+                }
+                LocationStatus::Converging if ready >= units => {
+                    sentences.push(format!(
+                        "{place}: its units are being replaced, or take over a configuration"
+                    ));
                 }
                 LocationStatus::Converging => {
                     sentences.push(format!("{place}: {ready} of {units} units are ready"));

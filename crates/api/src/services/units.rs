@@ -40,6 +40,7 @@ fn row(state: &State, unit: &Unit) -> v1::Unit {
         address: host.map(|host| format!("{host}:{}", unit.port)).unwrap_or_default(),
         cause: told.cause.to_owned(),
         restarts: told.restarts,
+        configuration: unit.configuration().map_or(0, |revision| revision.0),
     }
 }
 
@@ -56,7 +57,7 @@ impl<'a> Told<'a> {
         let plain = |state| Self { state, pid: None, cause: "", restarts: 0 };
         match phase {
             UnitPhase::Starting => plain("starting"),
-            UnitPhase::Ready { pid } => Self { pid: *pid, ..plain("ready") },
+            UnitPhase::Ready { pid, .. } => Self { pid: *pid, ..plain("ready") },
             UnitPhase::Failed { restarts, cause, .. } => {
                 Self { cause, restarts: *restarts, ..plain("failed") }
             }

@@ -12,8 +12,8 @@ use meridian_domain::outcome::Recollection;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::{
     AgentDescription, AgentName, Change, ClusterId, Command, DataVersion, Digest, Entry,
-    EventRecord, Generation, NodeId, Origin, RegionName, Revision, State, Timestamp, UnitPhase,
-    Verdict, decide, evolve,
+    EventRecord, Generation, NodeId, Origin, RegionName, Revision, State, Timestamp, Unit,
+    UnitPhase, Verdict, decide, evolve,
 };
 use meridian_ports::{
     AgentStatus, Cluster, ClusterError, Consistency, History, HistoryError, Member, Proposal,
@@ -103,26 +103,41 @@ impl Fake {
 
     /// Every agent reports all its units as ready, and the draining ones as gone.
     pub fn settle(&self) {
-        let agents: Vec<_> =
-            self.state.read().expect("is whole").agents.values().cloned().collect();
-        for agent in agents {
-            let name = agent.description.name;
-            let state = self.state.read().expect("is whole");
-            let running = state.units_on(&name).filter(|unit| unit.phase != UnitPhase::Draining);
-            let units = running.map(|unit| ReportedUnit {
-                unit: unit.id.clone(),
-                incarnation: unit.incarnation,
-                status: UnitStatus::Ready { pid: Some(4711) },
-            });
-            let units = units.collect();
-            let (generation, sequence) = (Generation(1), agent.last_report.1.next());
-            let observed = state.header.revision;
-            drop(state);
-            let report = Report { agent: name.clone(), generation, sequence, observed, units };
-            let origin = Origin::Report { agent: name, generation, sequence };
-            let receipt = self.decide(&Command::Report(report), origin);
-            self.latest.send_replace(receipt.revision);
+        let agents: Vec<_> = self.state().agents.keys().cloned().collect();
+        for agent in &agents {
+            self.report(agent, usize::MAX);
         }
+    }
+
+    /// As [`Fake::settle`], but for one agent, whose units serve what they served, except the first.
+    pub fn settle_first(&self, agent: &str) {
+        self.report(&agent_name(agent), 1);
+    }
+
+    /// An agent reports its units as ready, the first `newest` of them with what their service says
+    /// now.
+    fn report(&self, name: &AgentName, newest: usize) {
+        let report = {
+            let state = self.state();
+            let running = state.units_on(name).filter(|unit| unit.phase != UnitPhase::Draining);
+            let units = running.enumerate().map(|(index, unit)| {
+                let served = unit.configuration().filter(|_| index >= newest);
+                let configuration = served.unwrap_or_else(|| configuration(&state, unit));
+                let status = UnitStatus::Ready { pid: Some(4711), configuration };
+                ReportedUnit { unit: unit.id.clone(), incarnation: unit.incarnation, status }
+            });
+            Report {
+                agent: name.clone(),
+                generation: Generation(1),
+                sequence: state.agents[name].last_report.1.next(),
+                observed: state.header.revision,
+                units: units.collect(),
+            }
+        };
+        let (generation, sequence) = (report.generation, report.sequence);
+        let origin = Origin::Report { agent: name.clone(), generation, sequence };
+        let receipt = self.decide(&Command::Report(report), origin);
+        self.latest.send_replace(receipt.revision);
     }
 
     pub fn revision(&self) -> u64 {
@@ -170,6 +185,11 @@ impl Fake {
             });
         }
     }
+}
+
+/// What the unit's service says now.
+fn configuration(state: &State, unit: &Unit) -> Revision {
+    state.services.get(&unit.id.service).map(|service| service.configuration).unwrap_or_default()
 }
 
 fn digest(command: &Command) -> Digest {
