@@ -19,8 +19,8 @@ use crate::{Ports, change, deadline, reading};
 /// How long the leader may not have heard of an agent before that is said of its locations: several
 /// heartbeats on the slowest profile, and an election.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
-/// How long a list waits for the leader's contact times, which it can do without.
-const CONTACTS_WAIT: Duration = Duration::from_millis(500);
+/// How long a list waits for what it can do without: contact times, loads.
+const EXTRAS_WAIT: Duration = Duration::from_millis(500);
 
 /// The service of that name in the contract.
 pub(crate) struct ServicesApi(pub(crate) Ports);
@@ -111,10 +111,11 @@ impl Services for ServicesApi {
         let deadline = deadline::of(request.metadata());
         let asked = request.get_ref();
         let read = reading::freshen(&self.0, asked.consistency, deadline).await?;
+        let loads = self.0.cluster.loads(deadline::within(deadline, EXTRAS_WAIT)).await;
         let state = self.0.read.state();
         Ok(Response::new(v1::ListUnitsResponse {
             read_point: reading::point(&state, &read),
-            units: units::of(&state, &asked.service)?,
+            units: units::of(&state, &loads, &asked.service)?,
         }))
     }
 
@@ -130,7 +131,7 @@ impl Services for ServicesApi {
 /// The agents of which the leader has not heard for a while. One whose contact is not known is not
 /// said to be silent.
 pub(crate) async fn silent(ports: &Ports, deadline: Instant) -> BTreeSet<NodeId> {
-    let members = ports.cluster.members(deadline::within(deadline, CONTACTS_WAIT)).await;
+    let members = ports.cluster.members(deadline::within(deadline, EXTRAS_WAIT)).await;
     let silent = members.into_iter().filter(|member| member.last_contact > Some(SILENCE));
     silent.map(|member| member.node).collect()
 }

@@ -1,6 +1,7 @@
 //! How the units are.
 
 use meridian_domain::{ServiceName, State, Unit, UnitPhase};
+use meridian_ports::UnitLoads;
 use meridian_proto::v1;
 
 use crate::error::Error;
@@ -8,27 +9,28 @@ use crate::reading;
 
 /// The units of the service of that name, or of all where it is empty. A service that was deleted has
 /// units until they are drained.
-pub(super) fn of(state: &State, service: &str) -> Result<Vec<v1::Unit>, Error> {
+pub(super) fn of(state: &State, loads: &UnitLoads, service: &str) -> Result<Vec<v1::Unit>, Error> {
     if service.is_empty() {
-        return Ok(list(state, None));
+        return Ok(list(state, loads, None));
     }
     let name = reading::service_name(service)?;
-    let units = list(state, Some(&name));
+    let units = list(state, loads, Some(&name));
     if units.is_empty() && !state.services.contains_key(&name) {
         return Err(reading::unknown_service(state, name));
     }
     Ok(units)
 }
 
-fn list(state: &State, service: Option<&ServiceName>) -> Vec<v1::Unit> {
+fn list(state: &State, loads: &UnitLoads, service: Option<&ServiceName>) -> Vec<v1::Unit> {
     let wanted = |unit: &&Unit| service.is_none_or(|service| unit.id.service == *service);
-    state.units.values().filter(wanted).map(|unit| row(state, unit)).collect()
+    state.units.values().filter(wanted).map(|unit| row(state, loads, unit)).collect()
 }
 
-fn row(state: &State, unit: &Unit) -> v1::Unit {
+fn row(state: &State, loads: &UnitLoads, unit: &Unit) -> v1::Unit {
     let agent = state.agents.get(&unit.agent);
     let host = agent.map(|agent| &agent.description.gateway_host);
     let told = Told::of(&unit.phase);
+    let load = loads.get(&unit.incarnation);
     v1::Unit {
         unit: unit.id.to_string(),
         incarnation: unit.incarnation.0,
@@ -41,6 +43,8 @@ fn row(state: &State, unit: &Unit) -> v1::Unit {
         cause: told.cause.to_owned(),
         restarts: told.restarts,
         configuration: unit.configuration().map_or(0, |revision| revision.0),
+        in_flight: load.map(|load| load.in_flight),
+        utilisation_permille: load.map(|load| load.utilisation_permille),
     }
 }
 

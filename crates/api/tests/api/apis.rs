@@ -168,6 +168,17 @@ async fn a_location_without_a_ready_unit_serves_no_configuration() {
 }
 
 #[tokio::test]
+async fn units_say_how_busy_they_are_while_their_agent_does() {
+    let mut world = World::with_contoso().await;
+    let ready = units(&mut world).await;
+    let loads: Vec<_> = ready.iter().map(|u| (u.in_flight, u.utilisation_permille)).collect();
+    assert_eq!(loads, vec![(Some(3), Some(250)); ready.len()]);
+    world.create("fabrikam").await.expect("is created");
+    let starting = units(&mut world).await.into_iter().find(|unit| unit.service == "fabrikam");
+    assert_eq!(starting.map(|unit| unit.utilisation_permille), Some(None));
+}
+
+#[tokio::test]
 async fn a_roll_converges_and_lowers_no_capacity() {
     let mut world = World::with_contoso().await;
     let rolled = roll(&mut world, "East US").await.expect("is started");

@@ -17,7 +17,8 @@ use meridian_domain::{
 };
 use meridian_ports::{
     AgentStatus, Cluster, ClusterError, Consistency, History, HistoryError, Member, Proposal,
-    Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, Requester, Role,
+    Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, Requester, Role, UnitLoad,
+    UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -315,6 +316,16 @@ impl Cluster for Fake {
             AgentStatus { agent, position, lag: Some(Duration::ZERO) }
         };
         names.into_iter().map(status).collect()
+    }
+
+    async fn loads(&self, _: Instant) -> UnitLoads {
+        let load = UnitLoad { in_flight: 3, utilisation_permille: 250 };
+        self.state()
+            .units
+            .values()
+            .filter(|unit| unit.is_ready())
+            .map(|u| (u.incarnation, load))
+            .collect()
     }
 
     async fn transfer_leader(
