@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use meridian_agent::driver::{Builtin, BuiltinConfig, Program, stop_all};
+use meridian_agent::driver::{Builtin, BuiltinConfig, Program, UnitLimits, stop_all};
 use meridian_agent::generation;
 use meridian_replication::storage::directory::{DataDirectory, DirectoryError};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,7 @@ pub async fn stop_rest(plan: &Plan, impatient: &CancellationToken) -> Result<(),
         directory: directory.path().join(RUN_DIRECTORY),
         gateway: IpAddr::V4(plan.address),
         program: Program::default(),
+        limits: UnitLimits::default(),
         drain_limit: BuiltinConfig::DRAIN_LIMIT,
     });
     let driver = driver.await.map_err(|error| of(&error))?;
