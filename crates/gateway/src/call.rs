@@ -1,16 +1,19 @@
 //! Answering one call: by the unit itself, or by the backend of the API that has the path.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use serde::Serialize;
 
 use crate::config::UnitConfig;
-use crate::forward::{self, Body, Connector, Route};
+use crate::configuration::Configuration;
+use crate::forward::{self, Body, Held, Route};
 use crate::problem::{self, Problem};
-use crate::shared::Shared;
+use crate::serve::{Caller, Worker};
 
 /// Where a unit tells who it is. The cloud's own gateways answer their load balancers there.
 const STATUS_PATH: &str = "/status-0123456789abcdef";
@@ -47,40 +50,59 @@ impl Status {
     }
 }
 
-/// Answers a call of `peer`.
+/// Answers a call of `caller`.
 pub(crate) async fn answer(
-    shared: &Shared,
-    connector: &Connector,
-    peer: IpAddr,
+    worker: &Worker,
+    caller: &Arc<Caller>,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let held = Held { _busy: caller.enter(), in_flight: None };
     let asks = matches!(*request.method(), Method::GET | Method::HEAD);
     if asks && request.uri().path() == STATUS_PATH {
-        return problem::json("application/json", shared.status().0.clone());
+        let status = worker.shared.status().0.clone();
+        return problem::json("application/json", status).map(|body| body.holding(held));
     }
-    match route(shared, connector, peer, request).await {
+    match route(worker, caller, request, held).await {
         Ok(response) => response,
-        Err(problem) => problem.response(),
+        Err((problem, held)) => problem.response().map(|body| body.holding(held)),
     }
 }
 
 async fn route(
-    shared: &Shared,
-    connector: &Connector,
-    peer: IpAddr,
+    worker: &Worker,
+    caller: &Caller,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Problem> {
-    let call = shared.load().enter();
+    mut held: Held,
+) -> Result<Response<Body>, (Problem, Held)> {
+    let Some(configuration) = worker.shared.configuration() else {
+        return Err((Problem::Disabled, held));
+    };
     let (parts, body) = request.into_parts();
-    let host = forward::authority(&parts)?;
-    let configuration = shared.configuration().ok_or(Problem::Disabled)?;
+    let host = match admit(worker, &configuration, &parts, &mut held) {
+        Ok(host) => host,
+        Err(problem) => return Err((problem, held)),
+    };
+    let uri = parts.uri.clone();
+    let Some((api, rest)) = configuration.route(uri.path()) else {
+        return Err((Problem::NoApi, held));
+    };
+    let route = Route { api, rest, host, caller, body_bytes: configuration.limits.body_bytes() };
+    let request = Request::from_parts(parts, body);
+    forward::forward(&worker.connector, &worker.tunnels, route, request, held).await
+}
+
+/// Whether a call is taken on; then, which host it is for.
+fn admit(
+    worker: &Worker,
+    configuration: &Configuration,
+    parts: &Parts,
+    held: &mut Held,
+) -> Result<Option<HeaderValue>, Problem> {
+    let host = forward::authority(parts)?;
+    forward::check_path(parts.uri.path())?;
     if !configuration.enabled {
         return Err(Problem::Disabled);
     }
-    let uri = parts.uri.clone();
-    let path = uri.path();
-    forward::check_path(path)?;
-    let (api, rest) = configuration.route(path).ok_or(Problem::NoApi)?;
-    let route = Route { api, rest, host, peer };
-    forward::forward(connector, route, Request::from_parts(parts, body), call).await
+    held.in_flight = Some(configuration.limits.admit(parts, worker.shared.load())?);
+    Ok(host)
 }

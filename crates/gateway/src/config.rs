@@ -36,9 +36,6 @@ pub struct UnitConfig {
 /// How long a unit waits for whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For the head of a request, from its connection's start or its previous answer on: so neither
-    /// a slow nor a silent caller holds a connection for ever. Default 30 s.
-    pub request_head: Duration,
     /// For callers to end their connections by themselves, in a drain. Default 3 s.
     pub polite: Duration,
     /// For running calls, after that; what runs longer is cut. Default 7 s.
@@ -47,11 +44,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            request_head: Duration::from_secs(30),
-            polite: Duration::from_secs(3),
-            finish: Duration::from_secs(7),
-        }
+        Self { polite: Duration::from_secs(3), finish: Duration::from_secs(7) }
     }
 }
 

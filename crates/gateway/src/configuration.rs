@@ -6,6 +6,7 @@ use std::time::Duration;
 use meridian_proto::v1::{GatewayApi, GatewayConfiguration};
 
 use crate::forward::Origin;
+use crate::limits::Limits;
 use backend::Backend;
 
 mod backend;
@@ -20,6 +21,7 @@ const LONGEST_TIMEOUT_MS: u32 = 10 * 60 * 1000;
 pub(crate) struct Configuration {
     pub(crate) revision: u64,
     pub(crate) enabled: bool,
+    pub(crate) limits: Limits,
     /// Those with the longest paths first.
     apis: Vec<Arc<Api>>,
 }
@@ -99,7 +101,9 @@ impl Configuration {
             apis.push(Arc::new(api));
         }
         apis.sort_by_key(|api| std::cmp::Reverse(api.prefix.len()));
-        Ok(Self { revision: given.revision, enabled: given.enabled, apis })
+        let previous = previous.map(|previous| &previous.limits);
+        let limits = Limits::new(given.limits.unwrap_or_default(), previous);
+        Ok(Self { revision: given.revision, enabled: given.enabled, limits, apis })
     }
 
     /// The API that gets the calls to `path`, and what follows its prefix there.

@@ -1,18 +1,17 @@
 //! Forwarding a call to its backend.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::timeout;
 
 use crate::configuration::Api;
-use crate::load::InFlight;
 use crate::problem::Problem;
+use crate::serve::Caller;
 
 mod body;
 mod connect;
@@ -20,27 +19,32 @@ mod headers;
 mod origin;
 mod retry;
 mod target;
+mod upgrade;
 mod upload;
 
-pub(crate) use body::Body;
+pub(crate) use body::{Body, Held};
 pub(crate) use connect::Connector;
 pub(crate) use origin::Origin;
 pub(crate) use target::{authority, check_path};
+pub(crate) use upgrade::Tunnels;
 
 use body::Download;
 use origin::Lease;
-use upload::{Progress, Stalled, Upload};
+use upgrade::Upgrade;
+use upload::{Progress, Upload};
 
 /// What a call is forwarded with.
 #[derive(Debug)]
 pub(crate) struct Route<'a> {
-    pub(crate) api: &'a Arc<Api>,
+    pub(crate) api: &'a Api,
     /// What follows the API's prefix in the call's path.
     pub(crate) rest: &'a str,
     /// The host that the caller asked for.
     pub(crate) host: Option<HeaderValue>,
     /// Who called.
-    pub(crate) peer: IpAddr,
+    pub(crate) caller: &'a Caller,
+    /// The longest body that the call may have, in bytes.
+    pub(crate) body_bytes: u64,
 }
 
 /// A call on its way to a backend.
@@ -50,25 +54,56 @@ struct Forwarding<'a> {
     progress: Option<Arc<Progress>>,
 }
 
-/// Forwards a call and returns the backend's answer, whose body still flows. `call` ends with it.
+/// Forwards a call and returns the backend's answer, whose body still flows. `held` ends with it.
 pub(crate) async fn forward(
     connector: &Connector,
+    tunnels: &Tunnels,
     route: Route<'_>,
     request: Request<Incoming>,
-    call: InFlight,
-) -> Result<Response<Body>, Problem> {
-    let (mut parts, body) = request.into_parts();
-    let version = parts.version;
-    headers::prepare(&mut parts, &route, &body);
-    let api = Arc::clone(route.api);
-    parts.uri = target::target(&api, route.rest, parts.uri.query())?;
-    parts.version = Version::HTTP_11;
-    let (upload, progress) = Upload::new(body);
-    let forwarding = Forwarding { connector, api: &api, progress };
-    let (mut response, lease) = forwarding.run(parts, upload).await?;
-    headers::prepare_answer(response.headers_mut(), version);
+    held: Held,
+) -> Result<Response<Body>, (Problem, Held)> {
+    let api = route.api;
+    let (parts, upload, progress, upgrade) = match prepare(&route, request) {
+        Ok(prepared) => prepared,
+        Err(problem) => return Err((problem, held)),
+    };
+    let forwarding = Forwarding { connector, api, progress };
+    let (mut response, lease) = match forwarding.run(parts, upload).await {
+        Ok(answered) => answered,
+        Err(problem) => return Err((problem, held)),
+    };
     let idle = api.timeouts.idle;
-    Ok(response.map(|incoming| Body::Forwarded(Download::new(incoming, idle, lease, call))))
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let protocol = response.headers().get(UPGRADE).cloned();
+        let (Some(upgrade), Some(protocol)) = (upgrade, protocol) else {
+            return Err((Problem::BackendFailed, held));
+        };
+        headers::prepare_answer(response.headers_mut());
+        upgrade.tunnel(&mut response, protocol, tunnels, idle, held);
+        return Ok(response.map(|_| Body::empty()));
+    }
+    headers::prepare_answer(response.headers_mut());
+    Ok(response.map(|incoming| Body::flowing(Download::new(incoming, idle, lease)).holding(held)))
+}
+
+type Prepared = (Parts, Upload, Option<Arc<Progress>>, Option<Upgrade>);
+
+/// Makes a call what its backend is to get.
+fn prepare(route: &Route<'_>, request: Request<Incoming>) -> Result<Prepared, Problem> {
+    let (mut parts, body) = request.into_parts();
+    if body.size_hint().lower() > route.body_bytes {
+        return Err(Problem::BodyTooLarge);
+    }
+    let (upload, progress) = Upload::new(body, route.body_bytes);
+    let upgrade = if progress.is_none() { Upgrade::wished(&mut parts) } else { None };
+    headers::prepare(&mut parts, route, progress.is_some());
+    if let Some(upgrade) = &upgrade {
+        upgrade.ask(&mut parts.headers);
+    }
+    parts.uri = target::target(route.api, route.rest, parts.uri.query())?;
+    parts.version = Version::HTTP_11;
+    route.caller.limit_writes(route.api.timeouts.idle);
+    Ok((parts, upload, progress, upgrade))
 }
 
 impl Forwarding<'_> {
@@ -118,6 +153,7 @@ impl Forwarding<'_> {
         let sent = lease.send(request, self.progress.clone());
         let answered = match &self.progress {
             None => timeout(timeouts.response, sent).await,
+            // The time-out for the answer begins with the end of the call.
             Some(progress) => {
                 tokio::pin!(sent);
                 tokio::select! {
@@ -125,8 +161,7 @@ impl Forwarding<'_> {
                     answered = &mut sent => Ok(answered),
                     stalled = progress.uploaded(timeouts.idle) => match stalled {
                         Ok(()) => timeout(timeouts.response, sent).await,
-                        Err(Stalled::Caller) => return Err(Problem::CallerTimeout.into()),
-                        Err(Stalled::Backend) => return Err(Problem::BackendTimeout.into()),
+                        Err(problem) => return Err(problem.into()),
                     },
                 }
             }
@@ -140,6 +175,9 @@ impl Forwarding<'_> {
             return Failed::Unsent(Box::new(request));
         }
         let error = error.into_error();
+        if let Some(problem) = self.progress.as_ref().and_then(|progress| progress.fault()) {
+            return problem.into();
+        }
         tracing::debug!(api = self.api.name, %error, "a backend failed");
         // Where something came back that is no HTTP, sending again would be pointless.
         if error.is_parse() { Problem::BackendFailed.into() } else { Failed::Broken }

@@ -23,6 +23,7 @@ mod config;
 mod configuration;
 mod control;
 mod forward;
+mod limits;
 mod load;
 mod lock;
 mod problem;

@@ -23,13 +23,23 @@ pub(crate) struct Load {
 
 /// A call that runs, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Load>);
+pub(crate) struct InFlight {
+    load: Arc<Load>,
+    running: u32,
+}
+
+impl InFlight {
+    /// How many calls ran when this one began, it included.
+    pub(crate) fn running(&self) -> u32 {
+        self.running
+    }
+}
 
 impl Load {
     /// Begins a call.
     pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        let running = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        InFlight { load: Arc::clone(self), running }
     }
 
     /// Takes the calls that run now into account. To be called every [`SAMPLING`].
@@ -54,7 +64,7 @@ impl Load {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

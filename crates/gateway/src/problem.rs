@@ -1,6 +1,8 @@
 //! Problems as of RFC 9457: what callers get instead of a backend's answer. They never say where a
 //! backend is.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
@@ -8,8 +10,8 @@ use serde::Serialize;
 
 use crate::forward::Body;
 
-/// What a disabled or full unit tells callers to wait before they try again, in seconds.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// What callers of a disabled or full unit are told to wait, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Why the unit itself answers a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,12 @@ pub(crate) enum Problem {
     Disabled,
     /// The caller stopped within its call's body.
     CallerTimeout,
+    HeadTooLarge,
+    BodyTooLarge,
+    /// The next call would be let in after this time.
+    TooManyRequests(Duration),
+    /// As many calls run as may.
+    Full,
     BackendFailed,
     BackendTimeout,
 }
@@ -37,7 +45,10 @@ impl Problem {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoApi => StatusCode::NOT_FOUND,
-            Self::Disabled => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Disabled | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::CallerTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BackendFailed => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -49,9 +60,22 @@ impl Problem {
             Self::BadRequest(detail) => detail,
             Self::NoApi => "no API of this service has that path",
             Self::Disabled => "the gateway of this region is disabled",
+            Self::HeadTooLarge => "the head of the call is larger than this gateway takes",
+            Self::BodyTooLarge => "the body of the call is larger than this gateway takes",
+            Self::TooManyRequests(_) => "this gateway takes no more calls in this second",
+            Self::Full => "this gateway has as many calls as it takes at a time",
             Self::CallerTimeout => "the body of the call took too long to arrive",
             Self::BackendFailed => "the backend of this API could not be reached or broke off",
             Self::BackendTimeout => "the backend of this API took too long to answer",
+        }
+    }
+
+    /// In seconds.
+    fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::Disabled | Self::Full => Some(RETRY_AFTER_SECONDS),
+            Self::TooManyRequests(wait) => Some(wait.as_secs() + 1),
+            _ => None,
         }
     }
 
@@ -65,8 +89,8 @@ impl Problem {
         };
         let mut response = json("application/problem+json", to_json(&document));
         *response.status_mut() = status;
-        if self == Self::Disabled {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response
     }
@@ -78,7 +102,7 @@ pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
 
 /// A successful answer of `kind`.
 pub(crate) fn json(kind: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(Some(body)));
+    let mut response = Response::new(Body::whole(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

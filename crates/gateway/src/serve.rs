@@ -17,21 +17,33 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call;
-use crate::forward::{Body, Connector};
+use crate::forward::{Body, Connector, Tunnels};
 use crate::shared::Shared;
+
+mod caller;
+
+use caller::CallerIo;
+pub(crate) use caller::{Busy, Caller};
 
 /// The pause after the system refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often connections that stood idle for long are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+/// For the first bytes of a connection, where there is no limit for heads.
+const SILENCE: Duration = Duration::from_secs(75);
+/// How often a caller of HTTP/2 is asked whether it is still there, and how long it has to answer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The size of HTTP/2's heads that is never refused before it is looked at, in bytes.
+const HTTP2_HEAD_BYTES: u32 = 64 * 1024;
 /// The pause while a caller sent the first of the three bytes that tell the protocols apart.
 const SNIFF_PAUSE: Duration = Duration::from_millis(10);
 
@@ -40,41 +52,47 @@ const SNIFF_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connector: Connector,
+    pub(crate) tunnels: Tunnels,
+    /// Its connections, and what became of those that left HTTP.
+    tracker: TaskTracker,
     /// Set when the polite part of the drain is over.
     finish: CancellationToken,
 }
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, connector: Connector) -> Self {
-        Self { shared, connector, finish: CancellationToken::new() }
+        let (tracker, finish) = (TaskTracker::new(), CancellationToken::new());
+        let patience = shared.config().patience.finish;
+        let tunnels = Tunnels { tracker: tracker.clone(), finish: finish.clone(), patience };
+        Self { shared, connector, tunnels, tracker, finish }
     }
 
     /// Serves `listener` from the first configuration until the drain, and returns when the last
     /// connection has ended.
     pub(crate) async fn serve(self: Arc<Self>, listener: Arc<TcpListener>) {
-        let connections = TaskTracker::new();
         tokio::select! {
             biased;
             () = self.shared.drain().cancelled() => {}
-            () = self.accept(&listener, &connections) => {}
+            () = self.accept(&listener) => {}
             () = self.sweep() => {}
         }
         // The socket is shared: what still queues on it, another unit takes.
         drop(listener);
-        connections.close();
-        tracing::info!(connections = connections.len(), "draining");
-        if timeout(self.shared.config().patience.polite, connections.wait()).await.is_err() {
+        self.tracker.close();
+        tracing::info!(connections = self.tracker.len(), "draining");
+        let polite = self.shared.config().patience.polite;
+        if timeout(polite, self.tracker.wait()).await.is_err() {
             self.finish.cancel();
-            connections.wait().await;
+            self.tracker.wait().await;
         }
     }
 
-    async fn accept(self: &Arc<Self>, listener: &TcpListener, connections: &TaskTracker) {
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) {
         self.shared.configured().cancelled().await;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    connections.spawn(Arc::clone(self).connection(stream, peer.ip()));
+                    self.tracker.spawn(Arc::clone(self).connection(stream, peer.ip()));
                 }
                 Err(error) => rest_after(&error).await,
             }
@@ -97,27 +115,26 @@ impl Worker {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "answers on a connection will be delayed");
         }
-        let limit = self.shared.config().patience.request_head;
+        let head_limit = self.shared.configuration().and_then(|c| c.limits.header_timeout());
+        let sniffing = timeout(head_limit.unwrap_or(SILENCE), speaks_http2(&stream));
         let sniffed = tokio::select! {
-            sniffed = timeout(limit, speaks_http2(&stream)) => sniffed,
+            sniffed = sniffing => sniffed,
             () = self.finish.cancelled() => return,
         };
+        let caller = Arc::new(Caller::new(peer));
         match sniffed {
-            Ok(Ok(true)) => self.http2(stream, peer).await,
-            Ok(Ok(false)) => self.http1(stream, peer).await,
+            Ok(Ok(true)) => self.http2(stream, caller).await,
+            Ok(Ok(false)) => self.http1(stream, caller, head_limit).await,
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it began"),
             Err(_) => tracing::debug!("a silent connection is closed"),
         }
     }
 
-    async fn http1(&self, stream: TcpStream, peer: IpAddr) {
-        let service = service_fn(async |request| self.answer(peer, request).await);
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.shared.config().patience.request_head)
-                .serve_connection(TokioIo::new(stream), service)
-        );
+    async fn http1(&self, stream: TcpStream, caller: Arc<Caller>, head_limit: Option<Duration>) {
+        let service = service_fn(async |request| self.answer(&caller, request).await);
+        let io = CallerIo::http1(stream, Arc::clone(&caller), head_limit);
+        let connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
+        let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.finish.cancelled() => {
@@ -128,18 +145,22 @@ impl Worker {
         note_end(ended);
     }
 
-    async fn http2(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
+    async fn http2(self: Arc<Self>, stream: TcpStream, caller: Arc<Caller>) {
         let patience = self.shared.config().patience;
+        let io = CallerIo::http2(stream, Arc::clone(&caller));
         let worker = Arc::clone(&self);
         let service = service_fn(move |request| {
-            let worker = Arc::clone(&worker);
-            async move { worker.answer(peer, request).await }
+            let (worker, caller) = (Arc::clone(&worker), Arc::clone(&caller));
+            async move { worker.answer(&caller, request).await }
         });
-        let mut connection = pin!(
-            http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-        );
+        let head_bytes = self.shared.configuration().map_or(0, |c| c.limits.header_bytes());
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .max_header_list_size(head_bytes.max(HTTP2_HEAD_BYTES))
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .serve_connection(io, service);
+        let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.shared.drain().cancelled() => {
@@ -152,12 +173,13 @@ impl Worker {
 
     async fn answer(
         &self,
-        peer: IpAddr,
+        caller: &Arc<Caller>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let version = request.version();
-        let mut response = call::answer(&self.shared, &self.connector, peer, request).await;
-        if version < Version::HTTP_2 && self.shared.drain().is_cancelled() {
+        let mut response = call::answer(self, caller, request).await;
+        let leaves_http = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if version < Version::HTTP_2 && !leaves_http && self.shared.drain().is_cancelled() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)

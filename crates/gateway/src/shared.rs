@@ -128,6 +128,7 @@ impl Shared {
             Some(_) => UnitState::Serving,
             None => UnitState::Waiting,
         };
+        let limit = configuration.as_ref().map_or(0, |serves| serves.limits.concurrent_requests());
         UnitIdentity {
             cluster: config.cluster.to_string(),
             agent: config.agent.to_string(),
@@ -140,7 +141,7 @@ impl Shared {
             address: self.address.to_string(),
             state: state.into(),
             newest_generation: self.newest_generation().0,
-            load: Some(self.load.read(0)),
+            load: Some(self.load.read(limit)),
         }
     }
 }

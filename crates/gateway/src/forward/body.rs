@@ -11,14 +11,29 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::origin::Lease;
 use crate::load::InFlight;
+use crate::serve::Busy;
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(crate) enum Body {
+pub(crate) struct Body {
+    source: Source,
+    /// What ends with the answer.
+    _held: Option<Held>,
+}
+
+#[derive(Debug)]
+enum Source {
     /// The unit's own.
     Whole(Option<Bytes>),
     /// A backend's, which still flows.
-    Forwarded(Download),
+    Flowing(Download),
+}
+
+/// What ends with an answer.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) _busy: Busy,
+    pub(crate) in_flight: Option<InFlight>,
 }
 
 /// A body on its way from the backend to the caller.
@@ -31,7 +46,6 @@ pub(crate) struct Download {
     waiting: bool,
     /// Until the body's end, from where on other calls can have the connection.
     lease: Option<Lease>,
-    _call: InFlight,
 }
 
 /// Why the body of an answer ends too early.
@@ -53,9 +67,8 @@ impl fmt::Display for BodyError {
 impl std::error::Error for BodyError {}
 
 impl Download {
-    pub(super) fn new(incoming: Incoming, idle: Duration, lease: Lease, call: InFlight) -> Self {
-        let lease = Some(lease);
-        let mut body = Self { incoming, idle, timer: None, waiting: false, lease, _call: call };
+    pub(super) fn new(incoming: Incoming, idle: Duration, lease: Lease) -> Self {
+        let mut body = Self { incoming, idle, timer: None, waiting: false, lease: Some(lease) };
         body.release_at_end();
         body
     }
@@ -94,6 +107,27 @@ impl Download {
     }
 }
 
+impl Body {
+    /// A body of the unit itself.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self { source: Source::Whole(Some(bytes)), _held: None }
+    }
+
+    /// No body.
+    pub(super) fn empty() -> Self {
+        Self { source: Source::Whole(None), _held: None }
+    }
+
+    pub(super) fn flowing(download: Download) -> Self {
+        Self { source: Source::Flowing(download), _held: None }
+    }
+
+    /// Has `held` end with this.
+    pub(crate) fn holding(self, held: Held) -> Self {
+        Self { _held: Some(held), ..self }
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -102,25 +136,25 @@ impl HttpBody for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Forwarded(download) => download.poll_frame(cx),
+        match &mut self.get_mut().source {
+            Source::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Flowing(download) => download.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Forwarded(download) => download.incoming.is_end_stream(),
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_none(),
+            Source::Flowing(download) => download.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => {
+        match &self.source {
+            Source::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Forwarded(download) => download.incoming.size_hint(),
+            Source::Flowing(download) => download.incoming.size_hint(),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Connector {
     ) -> Result<Lease, Error> {
         let (sender, connection) = http1::handshake(io).await?;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to a backend broke");
             }
         });

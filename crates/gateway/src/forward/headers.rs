@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use bytes::{BufMut as _, BytesMut};
 use hyper::Version;
-use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName,
     HeaderValue, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -24,20 +23,20 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Makes the fields of a call those that its backend is to get. The target is not changed.
-pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, body: &Incoming) {
+pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, has_body: bool) {
     let headers = &mut parts.headers;
     strip_hop_by_hop(headers);
     // The unit itself tells the caller to go on, as soon as the backend takes the body.
     headers.remove(EXPECT);
     headers.remove(PROXY_AUTHORIZATION);
-    if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
+    if has_body && !headers.contains_key(CONTENT_LENGTH) {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
     headers.insert(HOST, route.api.origin.host());
-    let peer = route.peer.to_canonical();
+    let peer = route.caller.peer;
     append(headers, X_FORWARDED_FOR, text(&peer.to_string()), ", ");
     append(headers, FORWARDED, forwarded(peer, route.host.as_ref()), ", ");
     // Whom these fields come from cannot be told, and backends trust them.
@@ -50,8 +49,8 @@ pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, body: &Incoming) {
     trace(headers);
 }
 
-/// Makes the fields of an answer those that the caller is to get, who called by `version`.
-pub(super) fn prepare_answer(headers: &mut HeaderMap, _version: Version) {
+/// Makes the fields of an answer those that the caller is to get.
+pub(super) fn prepare_answer(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
     append(headers, VIA, via(Version::HTTP_11), ", ");
 }

@@ -51,7 +51,7 @@ pub fn configure(directory: &Path, configuration: GatewayConfiguration) -> Answe
     call(&mut connect_in(directory), 3, Command::Configure(command))
 }
 
-fn identity(unit: &Running) -> UnitIdentity {
+pub fn identity(unit: &Running) -> UnitIdentity {
     let answer = call(&mut connect(unit), 3, Command::Describe(DescribeUnit {}));
     let Answer::Identity(identity) = answer else { panic!("{answer:?}") };
     identity

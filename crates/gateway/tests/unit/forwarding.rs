@@ -6,17 +6,9 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::client::conn::http2;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::Value;
 
 use crate::backend::{Backend, canned, raw};
-use crate::support::{Answer, Caller, Running, api, configuration};
-
-fn problem(answer: &Answer) -> (u16, String) {
-    assert_eq!(answer.fields("content-type"), ["application/problem+json"], "{answer:?}");
-    let problem: Value = serde_json::from_str(&answer.body).unwrap();
-    assert_eq!(problem["status"], answer.status());
-    (answer.status(), problem["detail"].as_str().unwrap().to_owned())
-}
+use crate::support::{Caller, Running, api, configuration};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_reaches_the_backend_of_the_longest_path() {
@@ -171,7 +163,7 @@ async fn a_disabled_region_says_so_but_tells_its_status() {
     let unit = Running::serving(disabled.clone());
     let mut caller = Caller::connect(unit.address).unwrap();
     let answer = caller.call("GET", "/orders").unwrap();
-    assert_eq!(problem(&answer).0, 503);
+    assert_eq!(answer.problem().0, 503);
     assert_eq!(answer.fields("retry-after"), ["1"]);
     assert_eq!(caller.call("GET", "/status-0123456789abcdef").unwrap().status(), 200);
     disabled.enabled = true;
@@ -204,7 +196,7 @@ async fn a_backend_that_fails_is_told_by_a_problem_in_time() {
     ] {
         let begin = Instant::now();
         let answer = caller.call("GET", path).unwrap();
-        let (got, detail) = problem(&answer);
+        let (got, detail) = answer.problem();
         // A name server may be slower than this API's time-out.
         assert!(got == status || (path == "/unresolved" && got == 504), "{path}: {answer:?}");
         assert!(!detail.contains("127.0.0.1") && !answer.head.contains("127.0.0.1"));

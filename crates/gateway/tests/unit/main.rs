@@ -5,9 +5,11 @@
 mod backend;
 mod control;
 mod forwarding;
+mod limits;
 mod process;
 mod serving;
 mod support;
+mod upgrade;
 
 #[test]
 fn unit_process() {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use meridian_gateway::{Patience, Unit, UnitConfig};
 use meridian_proto::v1::unit_response::Answer as ControlAnswer;
-use meridian_proto::v1::{GatewayApi, GatewayConfiguration};
+use meridian_proto::v1::{GatewayApi, GatewayConfiguration, GatewayLimits};
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -24,11 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn config(directory: &Path) -> UnitConfig {
     let mut config = UnitConfig::from_arguments(ARGUMENTS.split(' ').map(str::to_owned)).unwrap();
     config.directory = directory.to_owned();
-    config.patience = Patience {
-        request_head: Duration::from_millis(300),
-        polite: Duration::from_millis(300),
-        finish: Duration::from_millis(300),
-    };
+    config.patience =
+        Patience { polite: Duration::from_millis(300), finish: Duration::from_millis(300) };
     config
 }
 
@@ -45,9 +43,10 @@ pub fn run_directory() -> tempfile::TempDir {
     directory
 }
 
-/// A configuration of an enabled region.
+/// A configuration of an enabled region, in which a call's head has 300 ms to arrive.
 pub fn configuration(revision: u64, apis: Vec<GatewayApi>) -> GatewayConfiguration {
-    GatewayConfiguration { revision, enabled: true, apis, ..Default::default() }
+    let limits = GatewayLimits { header_timeout_ms: 300, ..Default::default() };
+    GatewayConfiguration { revision, enabled: true, apis, limits: Some(limits), access_log: 0 }
 }
 
 /// An API with short time-outs, and with its path as its name.
@@ -118,6 +117,14 @@ pub struct Answer {
 impl Answer {
     pub fn status(&self) -> u16 {
         self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The status and the detail of what has to be a problem.
+    pub fn problem(&self) -> (u16, String) {
+        assert_eq!(self.fields("content-type"), ["application/problem+json"], "{self:?}");
+        let problem: Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(problem["status"], self.status());
+        (self.status(), problem["detail"].as_str().unwrap().to_owned())
     }
 
     /// The values of the fields `name`, in lower case.

@@ -1,0 +1,225 @@
+//! A caller's connection: who is at its other end, and how long it may stand still.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// For the next call on a connection that had one. Longer than what most clients keep one for, so
+/// that it is rarely the unit that closes while a call is on its way.
+const LONGEST_IDLE: Duration = Duration::from_secs(75);
+/// For a caller to take a part of an answer of the unit itself.
+const OWN_ANSWER_MS: u32 = 10_000;
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) peer: IpAddr,
+    /// Calls that run.
+    running: AtomicU32,
+    /// Calls that began; wraps.
+    begun: AtomicU32,
+    /// How long the caller may take nothing of an answer.
+    write_limit_ms: AtomicU32,
+}
+
+/// A call that runs on a connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Caller>);
+
+impl Caller {
+    pub(crate) fn new(peer: IpAddr) -> Self {
+        Self {
+            peer: peer.to_canonical(),
+            running: AtomicU32::new(0),
+            begun: AtomicU32::new(0),
+            write_limit_ms: AtomicU32::new(OWN_ANSWER_MS),
+        }
+    }
+
+    /// Begins a call.
+    pub(crate) fn enter(self: &Arc<Self>) -> Busy {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// Has the caller take each part of an answer within `limit` from now on.
+    pub(crate) fn limit_writes(&self, limit: Duration) {
+        let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        self.write_limit_ms.store(limit, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A caller's connection, which fails where the caller is too slow. hyper has a limit for heads
+/// alone, starts it while a connection is idle, and makes a new timer for every call.
+#[derive(Debug)]
+pub(crate) struct CallerIo {
+    stream: TokioIo<TcpStream>,
+    caller: Arc<Caller>,
+    /// For the head of a call. None where heads come in frames, or without a limit.
+    head_limit: Option<Duration>,
+    /// Whether reads have limits at all.
+    limits_reads: bool,
+    /// Whether a part of a head came. At first as if it had: a connection is made to be used.
+    in_head: bool,
+    /// Since when the next call, or the rest of its head, is waited for.
+    since: Instant,
+    /// How many calls had begun then.
+    seen: u32,
+    reading: Timer,
+    /// Since when the caller takes nothing.
+    blocked: Option<Instant>,
+    writing: Timer,
+}
+
+impl CallerIo {
+    /// A connection of HTTP/1: its calls' heads have to arrive within `head_limit`.
+    pub(crate) fn http1(
+        stream: TcpStream,
+        caller: Arc<Caller>,
+        head_limit: Option<Duration>,
+    ) -> Self {
+        Self {
+            stream: TokioIo::new(stream),
+            caller,
+            head_limit,
+            limits_reads: true,
+            in_head: true,
+            since: Instant::now(),
+            seen: 0,
+            reading: Timer::default(),
+            blocked: None,
+            writing: Timer::default(),
+        }
+    }
+
+    /// A connection of HTTP/2, which finds out by itself whether its other end is there.
+    pub(crate) fn http2(stream: TcpStream, caller: Arc<Caller>) -> Self {
+        Self { limits_reads: false, ..Self::http1(stream, caller, None) }
+    }
+
+    /// Forgets the call before, if there was one since the last look.
+    fn look(&mut self) {
+        let begun = self.caller.begun.load(Ordering::Relaxed);
+        if begun != self.seen {
+            (self.seen, self.in_head, self.since) = (begun, false, Instant::now());
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.limits_reads && self.caller.running.load(Ordering::Relaxed) == 0
+    }
+
+    fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_idle() {
+            return Poll::Pending;
+        }
+        self.look();
+        let limit = if self.in_head { self.head_limit } else { Some(LONGEST_IDLE) };
+        let Some(limit) = limit else { return Poll::Pending };
+        self.reading.poll(self.since + limit, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// `written`, unless the caller took nothing for too long.
+    fn limit_write<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.blocked = None;
+            return written;
+        }
+        let since = *self.blocked.get_or_insert_with(Instant::now);
+        let limit = self.caller.write_limit_ms.load(Ordering::Relaxed);
+        let deadline = since + Duration::from_millis(limit.into());
+        self.writing.poll(deadline, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// A timer whose deadline may change often: it runs to the earliest and looks again there.
+#[derive(Debug, Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}
+
+impl Read for CallerIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if polled.is_pending() {
+            return self.poll_read_limit(cx);
+        }
+        if self.is_idle() {
+            self.look();
+            if !self.in_head {
+                (self.in_head, self.since) = (true, Instant::now());
+            }
+        }
+        polled
+    }
+}
+
+impl Write for CallerIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.limit_write(written, cx)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.limit_write(written, cx)
+    }
+}
