@@ -20,6 +20,7 @@ pub mod builtin;
 
 mod limits;
 
+pub(crate) use builtin::describe_metrics;
 pub use builtin::{Builtin, BuiltinConfig, Holder, OpenError, Program};
 pub use limits::{AccessLog, UnitLimits};
 

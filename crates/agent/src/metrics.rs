@@ -8,7 +8,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::driver::Phase;
+use crate::driver::{self, Phase};
 use crate::observe::Observed;
 
 const UNITS: &str = "meridian_agent_units";
@@ -20,6 +20,7 @@ pub fn describe_metrics() {
     describe_gauge!(UNITS, Unit::Count, "Units that this agent has, by state.");
     describe_histogram!(DURATION, Unit::Seconds, "Time to observe, compare and begin to act.");
     describe_counter!(RESTARTS, Unit::Count, "Units started again because they had failed.");
+    driver::describe_metrics();
 }
 
 /// Notes the units that there are; those that are not, but are reported failed, count as well.

@@ -34,10 +34,12 @@ mod process;
 mod run_directory;
 mod supervise;
 mod table;
+mod traffic;
 
 pub use adopt::OpenError;
 pub use holder::Holder;
 pub use process::Program;
+pub(crate) use traffic::describe_metrics;
 
 use control::{CallError, Control, Identity};
 use process::Process;
@@ -294,6 +296,9 @@ impl Inner {
     /// Notes that a unit has ended.
     async fn ended(self: &Arc<Self>, incarnation: Incarnation, status: ExitStatus) {
         let stopped = self.table().is_stopping(incarnation);
+        if let Some(unit) = self.table().unit(incarnation) {
+            traffic::forget(&unit.unit);
+        }
         let last_words = if stopped { None } else { self.run.last_words(incarnation) };
         let exit = Exit { how: status, last_words };
         if stopped {

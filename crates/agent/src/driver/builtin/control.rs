@@ -16,8 +16,9 @@ use meridian_proto::frame::{self, FrameError};
 use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Answer;
 use meridian_proto::v1::{
-    ConfigureUnit, DescribeUnit, DrainUnit, GatewayConfiguration, HandOverListener, UnitIdentity,
-    UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse, UnitState,
+    ConfigureUnit, DescribeUnit, DrainUnit, GatewayConfiguration, HandOverListener, ReadMetrics,
+    UnitIdentity, UnitMetrics, UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse,
+    UnitState,
 };
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::io::{AsyncWriteExt as _, Interest};
@@ -140,6 +141,14 @@ impl Control {
         let configuration = Some(configuration);
         match self.call(Command::Configure(ConfigureUnit { configuration })).await? {
             Answer::Configured(configured) => Ok(Revision(configured.revision)),
+            _ => Err(CallError::Beside),
+        }
+    }
+
+    /// Asks what the unit counted.
+    pub(super) async fn metrics(&mut self) -> Result<UnitMetrics, CallError> {
+        match self.call(Command::ReadMetrics(ReadMetrics {})).await? {
+            Answer::Metrics(metrics) => Ok(metrics),
             _ => Err(CallError::Beside),
         }
     }

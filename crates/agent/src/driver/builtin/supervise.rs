@@ -13,6 +13,7 @@ use super::control::{CallError, Control, Identity};
 use super::process::Process;
 use super::run_directory::Lock;
 use super::table::Orders;
+use super::traffic::Counted;
 use super::{Inner, configuration};
 use crate::driver::{ExitStatus, Phase};
 
@@ -35,6 +36,8 @@ pub(super) struct Supervisor {
     configured: Option<Arc<Configuration>>,
     /// The connection to the unit, kept open because its end is news.
     link: Option<Control>,
+    /// What it counted, as far as it has said so.
+    counted: Counted,
     /// When it is asked next: for a link where there is none, and whether it still answers else.
     next_attempt: Instant,
     pause: Duration,
@@ -66,6 +69,7 @@ impl Supervisor {
             process,
             orders,
             configured: None,
+            counted: Counted::default(),
             link: None,
             next_attempt: now,
             pause: RETRY_PAUSES.0,
@@ -122,6 +126,7 @@ impl Supervisor {
                 Ok(identity) => {
                     self.next_attempt = Instant::now() + CHECK_PERIOD;
                     self.inner.table().update(self.incarnation, |unit| unit.load = identity.load);
+                    self.count().await?;
                 }
                 // A late answer would be taken for that to the next question.
                 Err(error) => {
@@ -132,6 +137,23 @@ impl Supervisor {
             None => self.attempt().await?,
         }
         self.silences = 0;
+        Ok(())
+    }
+
+    /// Asks what the unit counted.
+    async fn count(&mut self) -> Result<(), CallError> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let said = match link.metrics().await {
+            Ok(said) => said,
+            Err(error) if error.is_refusal() => return Ok(()),
+            Err(error) => {
+                self.unlink();
+                return Err(error);
+            }
+        };
+        if let Some(unit) = self.inner.table().unit(self.incarnation) {
+            self.counted.note(&unit.unit, &said);
+        }
         Ok(())
     }
 
