@@ -8,6 +8,7 @@ mod agent;
 mod apis;
 mod cluster;
 mod decision;
+mod draft;
 mod edits;
 mod placing;
 mod port;

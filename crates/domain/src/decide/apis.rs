@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::agent::unknown_region;
 use super::decision::Decision;
-use super::edits::Draft;
+use super::draft::Draft;
 use crate::api::{Api, BackendUrl};
 use crate::event::Event;
 use crate::fault::Fault;

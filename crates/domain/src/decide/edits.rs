@@ -2,10 +2,11 @@
 //! together, whatever order they are written in. So a new region can be added, promoted and the old
 //! primary one removed in one save.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::agent::unknown_region;
 use super::decision::Decision;
+use super::draft::Draft;
 use super::{apis, port};
 use crate::api::Api;
 use crate::command::Edit;
@@ -14,13 +15,6 @@ use crate::id::Zones;
 use crate::limits;
 use crate::name::{ApiName, RegionName};
 use crate::service::{Location, Service};
-
-/// A service with its APIs.
-#[derive(Debug, Clone)]
-pub(super) struct Draft {
-    pub(super) service: Service,
-    pub(super) apis: BTreeMap<ApiName, Api>,
-}
 
 /// The service as the edits leave it, if they break no rule.
 pub(super) fn draft(decision: &mut Decision<'_>, before: &Draft, edits: &[Edit]) -> Option<Draft> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::agent::unknown_region;
 use super::decision::Decision;
-use super::edits::{self, Draft};
-use super::{apis, placing, port};
+use super::draft::Draft;
+use super::{apis, edits, placing, port};
 use crate::command::Edit;
 use crate::event::Event;
 use crate::fault::Fault;
