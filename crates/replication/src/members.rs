@@ -13,15 +13,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::contact::Contact;
+use crate::instance::Raft;
 use crate::leadership::Leadership;
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
-use crate::raft::{Raft, TypeConfig};
+use crate::raft::TypeConfig;
 use crate::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::RaftMetrics;
 
-/// How often a transfer is asked for again while it goes on.
+/// How often a transfer or a snapshot is asked for again while it goes on.
 const LOOK: Duration = Duration::from_millis(200);
 /// How recently a voter must have answered the leader to take over from it.
 const ANSWERS: Duration = Duration::from_secs(3);
@@ -209,16 +210,25 @@ impl Cluster for Members {
         let began = Instant::now();
         let stopped = |_| ClusterError::NoLeader;
         let wanted = *self.store.applied().borrow();
-        self.raft.trigger().snapshot().await.map_err(stopped)?;
-        let left = deadline.saturating_duration_since(began);
         let built = |metrics: &RaftMetrics<TypeConfig>| {
             metrics.snapshot.as_ref().is_some_and(|snapshot| snapshot.index >= wanted)
         };
-        let metrics = self.raft.wait(Some(left)).metrics(built, "the snapshot is built").await;
-        let timed_out =
-            |_| ClusterError::TimedOut { what: "the snapshot", waited: began.elapsed() };
-        let snapshot = metrics.map_err(timed_out)?.snapshot;
-        let index = snapshot.map(|snapshot| snapshot.index).ok_or(ClusterError::NoLeader)?;
+        let index = loop {
+            // Asked again each round: Raft drops the request while it builds one that was begun
+            // earlier, and that one may end before the wanted entry.
+            self.raft.trigger().snapshot().await.map_err(stopped)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let raft = self.raft.wait(Some(left.min(LOOK)));
+            let round = raft.metrics(built, "the snapshot is built").await;
+            match round.ok().and_then(|metrics| metrics.snapshot) {
+                Some(snapshot) => break snapshot.index,
+                None if left > LOOK => {}
+                None => {
+                    let waited = began.elapsed();
+                    return Err(ClusterError::TimedOut { what: "the snapshot", waited });
+                }
+            }
+        };
         self.raft.trigger().purge_log(index).await.map_err(stopped)?;
         Ok(self.store.state().header.revision)
     }
