@@ -9,7 +9,8 @@ use openraft::Instant as _;
 use openraft::alias::SerdeInstantOf;
 use openraft::async_runtime::WatchReceiver as _;
 
-use crate::raft::{LeaderId, Raft, TypeConfig};
+use crate::instance::Raft;
+use crate::raft::{LeaderId, TypeConfig};
 
 /// Cheap to clone; every clone is the same record.
 #[derive(Clone)]

@@ -29,10 +29,11 @@ use tokio::time::Instant;
 
 use crate::contact::Contact;
 use crate::fuse::Fuse;
+use crate::instance::Raft;
 use crate::peer::links::Links;
 use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
-use crate::raft::{Member, Raft};
+use crate::raft::Member;
 use crate::store::Store;
 use step::{Present, Step, next_step};
 

@@ -13,8 +13,9 @@ use meridian_domain::{ClusterId, NodeId};
 use openraft::errors::{InitializeError, RaftError};
 use uuid::Uuid;
 
+use crate::instance::Raft;
 use crate::peer::meeting::{Admission, Lobby, Met, admit, identify};
-use crate::raft::{Member, Raft};
+use crate::raft::Member;
 
 /// Between two rounds of asking founders that did not answer.
 const PAUSE: Duration = Duration::from_millis(200);

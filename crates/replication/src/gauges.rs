@@ -7,7 +7,7 @@ use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver as _;
 
 use crate::contact::Contact;
-use crate::raft::Raft;
+use crate::instance::Raft;
 
 /// Between two looks: a dashboard asks less often.
 const LOOK: Duration = Duration::from_secs(1);

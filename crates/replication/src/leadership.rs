@@ -7,7 +7,8 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 
-use crate::raft::{Raft, TypeConfig};
+use crate::instance::Raft;
+use crate::raft::TypeConfig;
 
 /// Cheap to clone.
 #[derive(Clone)]

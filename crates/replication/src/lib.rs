@@ -26,6 +26,7 @@
 //! leader that answered. And after the first error of a disk nothing is acknowledged any more: the
 //! [`fuse`] blows and the node stops.
 
+mod attempt;
 pub mod codec;
 pub mod contact;
 mod duties;
@@ -33,6 +34,7 @@ pub mod event_log;
 pub mod founding;
 pub mod fuse;
 pub mod gauges;
+pub mod instance;
 pub mod leadership;
 pub mod log_store;
 pub mod members;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `identity` | who calls whom, checked on every call |
 //! | `message`, `wire` | what is said, as bytes |
+//! | `connection` | one connection to another member |
 //! | `links` | connections for forwarded commands and reads |
 //! | `proposals` | forwarded commands, all of a connection as one stream |
 //! | `network` | openraft's connections: appends, votes, snapshots, each its own |
@@ -14,6 +15,7 @@
 //! Clients have a port of their own, and each kind of peer traffic a connection of its own, so that a
 //! snapshot on a slow link delays neither heartbeats nor answers.
 
+pub(crate) mod connection;
 pub(crate) mod identity;
 pub(crate) mod links;
 pub mod meeting;

@@ -10,9 +10,11 @@ use meridian_ports::{Proposal, Propose, ProposeError, Receipt, Requester};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
+use crate::attempt::Attempt;
 use crate::codec;
 use crate::leadership::Leadership;
-use crate::peer::links::{CallError, Links};
+use crate::peer::connection::CallError;
+use crate::peer::links::Links;
 use crate::peer::message;
 use crate::sequencer::{Answer, Sequencer};
 
@@ -27,16 +29,6 @@ pub struct Proposer {
     leadership: Leadership,
     sequencer: Sequencer,
     links: Arc<Links>,
-}
-
-/// What one attempt came to.
-pub(crate) enum Attempt {
-    /// An answer that no further attempt can better.
-    Done(Result<Receipt, ProposeError>),
-    /// Nothing was proposed: the node does not lead, or could not be reached.
-    NotThere,
-    /// It may have been proposed.
-    Unknown(String),
 }
 
 impl Proposer {

@@ -52,8 +52,6 @@ pub struct Member {
     pub address: Address,
 }
 
-/// This node's Raft.
-pub type Raft = openraft::Raft<TypeConfig, crate::state_machine::StateMachine>;
 /// A term and the node that leads in it.
 pub type LeaderId = openraft::type_config::alias::CommittedLeaderIdOf<TypeConfig>;
 /// A place in the log.

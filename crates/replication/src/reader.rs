@@ -19,9 +19,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::contact::Contact;
 use crate::fuse::Fuse;
+use crate::instance::Raft;
 use crate::leadership::Leadership;
 use crate::peer::links::Links;
-use crate::raft::Raft;
 use crate::store::Store;
 
 /// Reads that wait for a read index at most; a further one waits for room.

@@ -28,7 +28,7 @@ use meridian_ports::ProposeError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fuse::Fuse;
-use crate::raft::Raft;
+use crate::instance::Raft;
 use crate::store::Store;
 use waiting::Waiting;
 

@@ -11,8 +11,8 @@ use meridian_proto::v1::propose_response::Result as WireResult;
 use tonic::Status;
 
 use super::wire::Message;
+use crate::attempt::Attempt;
 use crate::codec::{self, stored};
-use crate::proposer::Attempt;
 
 stored! {
     Receipt = 40, version 1, "receipt";

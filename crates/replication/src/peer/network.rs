@@ -22,8 +22,8 @@ use openraft::raft::{
 use openraft::type_config::alias::SnapshotOf;
 use tonic::{Response, Status, Streaming};
 
+use super::connection::{Client, connect};
 use super::identity::Headers;
-use super::links::{Client, connect};
 use super::message::{unwrap, wrap};
 use super::snapshot;
 use crate::raft::{Member, TypeConfig, Vote};

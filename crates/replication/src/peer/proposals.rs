@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::links::{CallError, Client};
+use super::connection::{CallError, Client};
 
 /// Proposals of one stream that the other side works on at once; further ones wait.
 pub const OPEN_PROPOSALS: usize = 4_096;

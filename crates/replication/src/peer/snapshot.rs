@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::links::Client;
+use super::connection::Client;
 use super::message::{unwrap, wrap};
 use super::wire::SnapshotPlace;
 use crate::raft::{TypeConfig, Vote};

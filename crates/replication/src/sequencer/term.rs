@@ -16,7 +16,8 @@ use super::batch::Batch;
 use super::waiting::{Answer, Waiting};
 use crate::codec;
 use crate::fuse::Fuse;
-use crate::raft::{Applied, LeaderId, Payload, Raft, WriteOutcome, WriteReceiver, write_channel};
+use crate::instance::Raft;
+use crate::raft::{Applied, LeaderId, Payload, WriteOutcome, WriteReceiver, write_channel};
 use crate::store::Store;
 
 /// Entries in flight. The second overlaps its deciding and encoding with the first one's way to a
