@@ -57,27 +57,40 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let held = Held { _busy: caller.enter(), in_flight: None };
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD);
-    if asks && request.uri().path() == STATUS_PATH {
-        let status = worker.shared.status().0.clone();
-        return problem::json("application/json", status).map(|body| body.holding(held));
-    }
-    match route(worker, caller, request, held).await {
-        Ok(response) => response,
-        Err((problem, held)) => problem.response().map(|body| body.holding(held)),
-    }
+    let (parts, body) = request.into_parts();
+    let answered = match forward::check_framing(&parts, caller.framing.take()) {
+        Err(problem) => Err((problem, held)),
+        Ok(close) => {
+            if close {
+                caller.close();
+            }
+            let asks = matches!(parts.method, Method::GET | Method::HEAD);
+            if asks && parts.uri.path() == STATUS_PATH {
+                let status = worker.shared.status().0.clone();
+                return problem::json("application/json", status).map(|body| body.holding(held));
+            }
+            route(worker, caller, parts, body, held).await
+        }
+    };
+    answered.unwrap_or_else(|(problem, held)| {
+        if matches!(problem, Problem::BadRequest(_)) {
+            // What else comes on the connection may be part of the call for others.
+            caller.close();
+        }
+        problem.response().map(|body| body.holding(held))
+    })
 }
 
 async fn route(
     worker: &Worker,
     caller: &Caller,
-    request: Request<Incoming>,
+    parts: Parts,
+    body: Incoming,
     mut held: Held,
 ) -> Result<Response<Body>, (Problem, Held)> {
     let Some(configuration) = worker.shared.configuration() else {
         return Err((Problem::Disabled, held));
     };
-    let (parts, body) = request.into_parts();
     let host = match admit(worker, &configuration, &parts, &mut held) {
         Ok(host) => host,
         Err(problem) => return Err((problem, held)),

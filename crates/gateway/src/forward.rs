@@ -15,6 +15,7 @@ use crate::serve::Caller;
 
 mod body;
 mod connect;
+mod framing;
 mod headers;
 mod origin;
 mod retry;
@@ -24,6 +25,7 @@ mod upload;
 
 pub(crate) use body::{Body, Held};
 pub(crate) use connect::Connector;
+pub(crate) use framing::check_framing;
 pub(crate) use origin::Origin;
 pub(crate) use target::{authority, check_path};
 pub(crate) use upgrade::Tunnels;
@@ -83,6 +85,8 @@ pub(crate) async fn forward(
         return Ok(response.map(|_| Body::empty()));
     }
     headers::prepare_answer(response.headers_mut());
+    // The version concerns the backend's connection; else the caller's would have to end too.
+    *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|incoming| Body::flowing(Download::new(incoming, idle, lease)).holding(held)))
 }
 

@@ -29,9 +29,11 @@ use crate::forward::{Body, Connector, Tunnels};
 use crate::shared::Shared;
 
 mod caller;
+mod head_scan;
 
 use caller::CallerIo;
 pub(crate) use caller::{Busy, Caller};
+pub(crate) use head_scan::Framing;
 
 /// The pause after the system refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -179,7 +181,8 @@ impl Worker {
         let version = request.version();
         let mut response = call::answer(self, caller, request).await;
         let leaves_http = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if version < Version::HTTP_2 && !leaves_http && self.shared.drain().is_cancelled() {
+        let ends = caller.is_closing() || self.shared.drain().is_cancelled();
+        if version < Version::HTTP_2 && !leaves_http && ends {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)

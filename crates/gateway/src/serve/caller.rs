@@ -1,21 +1,27 @@
 //! A caller's connection: who is at its other end, and how long it may stand still.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::head_scan::{HeadScan, SharedFraming};
 
 /// For the next call on a connection that had one. Longer than what most clients keep one for, so
 /// that it is rarely the unit that closes while a call is on its way.
 const LONGEST_IDLE: Duration = Duration::from_secs(75);
+/// What is read of a head at a time.
+const HEAD_READ_BYTES: usize = 8 * 1024;
 /// For a caller to take a part of an answer of the unit itself.
 const OWN_ANSWER_MS: u32 = 10_000;
 
@@ -29,6 +35,9 @@ pub(crate) struct Caller {
     begun: AtomicU32,
     /// How long the caller may take nothing of an answer.
     write_limit_ms: AtomicU32,
+    closing: AtomicBool,
+    /// What the head of the call that begins says of its body.
+    pub(crate) framing: SharedFraming,
 }
 
 /// A call that runs on a connection, until it is dropped.
@@ -42,6 +51,8 @@ impl Caller {
             running: AtomicU32::new(0),
             begun: AtomicU32::new(0),
             write_limit_ms: AtomicU32::new(OWN_ANSWER_MS),
+            closing: AtomicBool::new(false),
+            framing: SharedFraming::default(),
         }
     }
 
@@ -50,6 +61,15 @@ impl Caller {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    /// Has the connection end with the answer to the call that runs.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Has the caller take each part of an answer within `limit` from now on.
@@ -69,7 +89,7 @@ impl Drop for Busy {
 /// alone, starts it while a connection is idle, and makes a new timer for every call.
 #[derive(Debug)]
 pub(crate) struct CallerIo {
-    stream: TokioIo<TcpStream>,
+    stream: TcpStream,
     caller: Arc<Caller>,
     /// For the head of a call. None where heads come in frames, or without a limit.
     head_limit: Option<Duration>,
@@ -77,6 +97,7 @@ pub(crate) struct CallerIo {
     limits_reads: bool,
     /// Whether a part of a head came. At first as if it had: a connection is made to be used.
     in_head: bool,
+    scan: HeadScan,
     /// Since when the next call, or the rest of its head, is waited for.
     since: Instant,
     /// How many calls had begun then.
@@ -95,11 +116,12 @@ impl CallerIo {
         head_limit: Option<Duration>,
     ) -> Self {
         Self {
-            stream: TokioIo::new(stream),
+            stream,
             caller,
             head_limit,
             limits_reads: true,
             in_head: true,
+            scan: HeadScan::default(),
             since: Instant::now(),
             seen: 0,
             reading: Timer::default(),
@@ -118,6 +140,7 @@ impl CallerIo {
         let begun = self.caller.begun.load(Ordering::Relaxed);
         if begun != self.seen {
             (self.seen, self.in_head, self.since) = (begun, false, Instant::now());
+            self.scan = HeadScan::default();
         }
     }
 
@@ -126,9 +149,6 @@ impl CallerIo {
     }
 
     fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_idle() {
-            return Poll::Pending;
-        }
         self.look();
         let limit = if self.in_head { self.head_limit } else { Some(LONGEST_IDLE) };
         let Some(limit) = limit else { return Poll::Pending };
@@ -172,23 +192,42 @@ impl Timer {
     }
 }
 
+impl CallerIo {
+    /// Reads a part of a head.
+    fn poll_read_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut space = [MaybeUninit::uninit(); HEAD_READ_BYTES];
+        let most = cursor.remaining().min(HEAD_READ_BYTES);
+        let mut buffer = ReadBuf::uninit(&mut space[..most]);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return self.poll_read_limit(cx),
+        }
+        self.look();
+        if !self.in_head {
+            (self.in_head, self.since) = (true, Instant::now());
+        }
+        self.scan.push(buffer.filled(), &self.caller.framing);
+        cursor.put_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl Read for CallerIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if polled.is_pending() {
-            return self.poll_read_limit(cx);
-        }
         if self.is_idle() {
-            self.look();
-            if !self.in_head {
-                (self.in_head, self.since) = (true, Instant::now());
-            }
+            self.poll_read_head(cx, cursor)
+        } else {
+            Pin::new(&mut TokioIo::new(&mut self.stream)).poll_read(cx, cursor)
         }
-        polled
     }
 }
 

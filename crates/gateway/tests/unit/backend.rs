@@ -69,22 +69,25 @@ impl Backend {
 
 /// A backend of bytes: what `behave` does with each connection, after a call's head came on it.
 /// Returns its URL.
-pub fn raw(behave: impl Fn(&mut StdTcpStream, &str) + Send + 'static) -> String {
+pub fn raw(behave: impl Fn(&mut StdTcpStream, &str) + Send + Sync + 'static) -> String {
     let listener = StdTcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let behave = Arc::new(behave);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            while let Some(head) = read_head(&mut stream) {
-                behave(&mut stream, &head);
-            }
+            let (mut stream, behave) = (stream.unwrap(), Arc::clone(&behave));
+            std::thread::spawn(move || {
+                while let Some(head) = read_head(&mut stream) {
+                    behave(&mut stream, &head);
+                }
+            });
         }
     });
     url
 }
 
 /// The head of the next call; `None` at the connection's end.
-pub fn read_head(stream: &mut StdTcpStream) -> Option<String> {
+fn read_head(stream: &mut StdTcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

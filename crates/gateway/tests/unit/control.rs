@@ -196,7 +196,7 @@ async fn what_is_no_frame_is_answered_by_a_refusal_and_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_too_many_is_told_so() {
-    let unit = Running::start();
+    let unit = Running::waiting();
     let mut held: Vec<UnixStream> = (0..16).map(|_| connect(&unit)).collect();
     for stream in &mut held {
         call(stream, 3, Command::Describe(DescribeUnit {}));

@@ -105,12 +105,13 @@ async fn bodies_flow_both_ways() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
     let url = raw(move |stream, _| {
         use std::io::Write as _;
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
             .unwrap();
-        wait.recv_timeout(Duration::from_secs(20)).unwrap();
+        wait.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
         stream.write_all(b"2\r\nde\r\n0\r\n\r\n").unwrap();
     });
     let mut slow = api("/", url);

@@ -6,8 +6,10 @@ mod backend;
 mod control;
 mod forwarding;
 mod limits;
+mod misbehaviour;
 mod process;
 mod serving;
+mod smuggling;
 mod support;
 mod upgrade;
 

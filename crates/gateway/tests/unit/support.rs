@@ -202,6 +202,11 @@ impl Caller {
         self.receive()
     }
 
+    /// The same connection, to write on it beside.
+    pub fn duplicate(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().unwrap()
+    }
+
     /// Whether nothing comes for `time`.
     pub fn stays_silent(&mut self, time: Duration) -> bool {
         self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
