@@ -24,11 +24,17 @@ pub struct Agent {
     pub name: String,
     address: Ipv4Addr,
     home: PathBuf,
+    /// The network namespace that it is started in; none for this program's.
+    namespace: Option<String>,
 }
 
 impl Agent {
     pub(super) fn new(name: &str, address: Ipv4Addr, home: PathBuf) -> Self {
-        Self { name: name.to_owned(), address, home }
+        Self { name: name.to_owned(), address, home, namespace: None }
+    }
+
+    pub(super) fn within(self, namespace: String) -> Self {
+        Self { namespace: Some(namespace), ..self }
     }
 
     /// Its address, without a port.
@@ -93,7 +99,7 @@ impl Agent {
         let log = File::options().create(true).append(true).open(self.home.join("agent.log"))?;
         let config = self.config();
         let arguments = [OsStr::new("agent"), OsStr::new("--config"), config.as_os_str()];
-        let mut command = cli::command(arguments)?;
+        let mut command = cli::command_in(self.namespace.as_deref(), arguments)?;
         command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).process_group(0);
         command.spawn().with_context(|| format!("the agent {} cannot be started", self.name))
     }

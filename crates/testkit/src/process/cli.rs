@@ -57,7 +57,23 @@ impl Output {
 pub(super) fn command(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> anyhow::Result<Command> {
-    let mut command = Command::new(binary()?);
+    command_in(None, arguments)
+}
+
+/// The same, within a network namespace.
+pub(super) fn command_in(
+    namespace: Option<&str>,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> anyhow::Result<Command> {
+    let mut command = match namespace {
+        None => Command::new(binary()?),
+        Some(namespace) => {
+            // It becomes the binary: the process stays the same.
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(binary()?);
+            command
+        }
+    };
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MERIDIAN_") {

@@ -73,6 +73,12 @@ impl Process {
         (!process.has_ended()).then_some(process)
     }
 
+    /// Whether it was started in that directory: as a unit is in its agent's.
+    #[must_use]
+    pub fn works_within(&self, directory: &Path) -> bool {
+        self.directory.starts_with(directory)
+    }
+
     fn works_on(&self, directory: &Path) -> bool {
         let names = |argument: &String| Path::new(argument).starts_with(directory);
         self.directory.starts_with(directory) || self.arguments.iter().any(names)

@@ -1,0 +1,222 @@
+//! Histories as a cluster without faults would have them.
+
+use meridian_domain::agent::Address;
+use meridian_domain::evolve::evolve;
+use meridian_domain::{
+    AgentDescription, AgentName, ClusterId, Command, DataVersion, Event, NodeId, RegionName,
+    RequestId, Revision, ServiceName, State, Tier, decide,
+};
+use meridian_proto::convert::{event, json};
+use uuid::Uuid;
+
+use crate::cluster::new_request;
+use crate::history::{
+    Answer, Call, CallKind, Fault, Header, LoggedEvent, Mark, Micros, NodeInfo, Observed,
+    Processes, Record, StateHash, Step, UnitSeen, Watch, mark,
+};
+
+pub const NODES: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
+/// Between two things that happen, in microseconds.
+const STEP: Micros = 100;
+
+/// A history in the making. Each node is named as its region.
+pub struct Run {
+    pub records: Vec<Record>,
+    pub state: State,
+    log: Vec<(Micros, LoggedEvent)>,
+    now: Micros,
+}
+
+impl Run {
+    /// A founded cluster with one service, `contoso`, in the first region.
+    pub fn founded() -> Self {
+        let mut run =
+            Self { records: Vec::new(), state: State::default(), log: Vec::new(), now: 1_000 };
+        let nodes = NODES.map(|name| NodeInfo { name: name.to_owned(), region: name.to_owned() });
+        run.records.push(Record::Header(Header {
+            seed: 1,
+            nodes: nodes.into(),
+            least_changes_per_second: 1.0,
+            converge_within_seconds: 1,
+            calm_seconds: 1,
+        }));
+        let founders = NODES.iter().zip(1..).map(|(name, node)| agent(name, node)).collect();
+        let found = Command::FoundCluster { cluster: ClusterId(Uuid::nil()), founders };
+        let events = decide(&run.state, &found).expect("is founded");
+        run.log(None, events);
+        run.mark(mark::LOAD);
+        let tier = Tier::Premium;
+        let create =
+            Command::CreateService { service: contoso(), tier, primary: region(0), port: None };
+        run.change(0, create);
+        run.start_units();
+        run
+    }
+
+    fn tick(&mut self) -> Micros {
+        self.now += STEP;
+        self.now
+    }
+
+    pub fn mark(&mut self, name: &str) {
+        let at = self.tick();
+        self.records.push(Record::Mark(Mark { at, name: name.to_owned() }));
+    }
+
+    /// A change that is answered as the model has it.
+    pub fn change(&mut self, node: usize, command: Command) -> RequestId {
+        let request = new_request();
+        let invoked = self.tick();
+        let base = self.state.header.revision.0;
+        let answer = match decide(&self.state, &command) {
+            Ok(events) => {
+                self.log(Some(request), events);
+                Answer::Accepted { base, revision: self.state.header.revision.0 }
+            }
+            Err(faults) => Answer::Refused { why: faults[0].to_string() },
+        };
+        self.call(node, invoked, CallKind::Change { request, command }, answer);
+        request
+    }
+
+    pub fn read(&mut self, node: usize, linearizable: bool) {
+        let invoked = self.tick();
+        let answer = Answer::Read { revision: self.state.header.revision.0 };
+        self.call(node, invoked, CallKind::Read { linearizable }, answer);
+    }
+
+    fn call(&mut self, node: usize, invoked: Micros, kind: CallKind, answer: Answer) {
+        let (returned, node, session) = (self.tick(), NODES[node].to_owned(), node as u64);
+        self.records.push(Record::Call(Call { invoked, returned, node, session, kind, answer }));
+    }
+
+    fn log(&mut self, request: Option<RequestId>, events: Vec<Event>) {
+        let at = self.tick();
+        let change_id = self.state.header.revision.0 + 1;
+        for domain in events {
+            let revision = self.state.header.revision.next();
+            evolve(&mut self.state, revision, &domain);
+            let event = LoggedEvent {
+                revision: revision.0,
+                time: 0,
+                actor: "test".to_owned(),
+                request_id: request.map(|it| it.to_string()),
+                change_id,
+                kind: domain.type_name().to_owned(),
+                data: json::from_struct(event::data(&domain)),
+            };
+            self.log.push((at, event));
+        }
+    }
+
+    /// Agents start what they are to run, and say so.
+    pub fn start_units(&mut self) {
+        let units = self.state.units.values();
+        let ready = units.map(|it| Event::UnitReady {
+            unit: it.id.clone(),
+            incarnation: it.incarnation,
+            pid: Some(1),
+        });
+        let ready = ready.collect::<Vec<_>>();
+        for event in ready {
+            self.log(None, vec![event]);
+        }
+        self.table();
+    }
+
+    pub fn table(&mut self) {
+        let at = self.tick();
+        let units = self.state.units.values().zip(100..).map(|(unit, pid)| UnitSeen {
+            service: unit.id.service.to_string(),
+            region: unit.id.region.to_string(),
+            slot: unit.id.slot.into(),
+            incarnation: unit.incarnation.0,
+            pid,
+        });
+        self.records.push(Record::Processes(Processes { at, units: units.collect() }));
+    }
+
+    pub fn fault(&mut self, kind: &str, node: usize) {
+        self.step(kind, node, Step::Begun);
+        self.step(kind, node, Step::Bit { evidence: "packets were dropped".to_owned() });
+        self.table();
+        self.step(kind, node, Step::Ended);
+    }
+
+    fn step(&mut self, kind: &str, node: usize, step: Step) {
+        let (at, kind, nodes) = (self.tick(), kind.to_owned(), vec![NODES[node].to_owned()]);
+        self.records.push(Record::Fault(Fault { at, fault: 1, kind, nodes, step }));
+    }
+
+    /// The end of a run: all is well, and then nothing happens.
+    pub fn heal(mut self) -> Vec<Record> {
+        self.mark(mark::LOAD_ENDED);
+        self.mark(mark::HEALED);
+        self.change(0, scale(0, 1));
+        for node in 0..NODES.len() {
+            self.read(node, true);
+        }
+        self.start_units();
+        self.mark(mark::CALM);
+        for node in NODES {
+            let at = self.tick();
+            let (revision, node) = (self.state.header.revision.0, node.to_owned());
+            self.records.push(Record::State(StateHash {
+                at,
+                node,
+                revision,
+                hash: "a".repeat(64),
+            }));
+        }
+        self.now += 1_000_000;
+        self.mark(mark::CALM_ENDED);
+        for (node, stream) in NODES.iter().zip(1..) {
+            let watch = Watch { at: 0, stream, node: (*node).to_owned(), from: 1 };
+            self.records.push(Record::Watch(watch));
+            let seen = self.log.iter().cloned();
+            let seen = seen.map(|(at, event)| Record::Event(Observed { at, stream, event }));
+            self.records.extend(seen);
+        }
+        self.records
+    }
+}
+
+fn agent(name: &str, node: u64) -> AgentDescription {
+    let address = Address::new(format!("127.0.0.1:{}", 7_000 + node)).expect("is an address");
+    AgentDescription {
+        name: AgentName::new(name).expect("is a name"),
+        node: NodeId(node),
+        region: RegionName::new(name).expect("is a name"),
+        zone: None,
+        witness: false,
+        client_address: address.clone(),
+        peer_address: address,
+        gateway_host: "127.0.0.1".to_owned(),
+        supports: DataVersion::SUPPORTED,
+    }
+}
+
+pub fn contoso() -> ServiceName {
+    ServiceName::new("contoso").expect("is a name")
+}
+
+pub fn region(node: usize) -> RegionName {
+    RegionName::new(NODES[node]).expect("is a name")
+}
+
+/// The command that sets the units of contoso in a region, which it need not be in.
+pub fn set(node: usize, units: u16) -> Command {
+    edit(meridian_domain::Edit::Set { region: region(node), units }, None)
+}
+
+/// The command that scales contoso in a region.
+pub fn scale(node: usize, units: u16) -> Command {
+    let scale =
+        meridian_domain::Edit::Scale { region: region(node), units: Some(units), zones: None };
+    edit(scale, None)
+}
+
+/// The command that makes an edit, if contoso is at that revision.
+pub fn edit(edit: meridian_domain::Edit, expected: Option<Revision>) -> Command {
+    Command::ChangeService { service: contoso(), expected, edits: vec![edit] }
+}

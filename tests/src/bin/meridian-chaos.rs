@@ -1,0 +1,32 @@
+//! Runs real agents under real faults, and judges what they did.
+//!
+//! ```text
+//! cargo run -p meridian-tests --bin meridian-chaos -- run --seed 1 --minutes 1
+//! cargo run -p meridian-tests --bin meridian-chaos -- run --schedule FILE      # the same faults again
+//! cargo run -p meridian-tests --bin meridian-chaos -- check HISTORY
+//! ```
+//!
+//! Each agent is a process in a network namespace of its own, which needs root; without it, the agents
+//! share this machine's network, and only faults that need none of it are injected. The exit code is 1
+//! where something is violated, and 2 where the run could not be made.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use meridian_tests::chaos::{self, Options};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = tokio::select! {
+        ended = chaos::main(Options::parse()) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("meridian-chaos: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The agents: their processes, and the network between them.
+
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use meridian_testkit::history::NodeInfo;
+use meridian_testkit::process::{Agent, Network, Process, Sandbox};
+use tonic::transport::{Channel, Endpoint};
+
+use super::schedule::Target;
+
+/// Where the agents live.
+const REGIONS: [&str; 5] = ["westeurope", "eastus", "southeastasia", "northeurope", "uksouth"];
+/// Snapshots often, and hardly an entry kept: an agent that was cut off for seconds needs one. The
+/// namespaces' network is nobody else's.
+const SETTINGS: &str = "snapshot_after_entries = 100\nkeep_entries = 10\ninsecure = true";
+/// How long a connection may take to open.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// Agents that run, or are down for a while. Members are counted from 0.
+pub struct Cluster {
+    pub members: Vec<Member>,
+    /// Who leads, as most of them say.
+    leader: Mutex<Option<usize>>,
+    // The processes end before their network and their directories go.
+    sandbox: Sandbox,
+    network: Option<Network>,
+}
+
+/// One of them.
+pub struct Member {
+    pub agent: Agent,
+    pub region: &'static str,
+    /// Raised whenever the process ends: what was read before is not promised after.
+    lives: AtomicU64,
+}
+
+impl Cluster {
+    /// Starts the founders of a new cluster. Without root, they share this machine's network.
+    pub async fn start(agents: u8) -> anyhow::Result<Self> {
+        let sandbox = Sandbox::new().await?;
+        let network = match Network::create(agents) {
+            Ok(network) => Some(network),
+            Err(error) => {
+                eprintln!("no faults of the network will be injected: {error:#}");
+                None
+            }
+        };
+        let regions = REGIONS.iter().zip(1..).take(agents.into());
+        let members = regions.map(|(&region, number)| {
+            let agent = match &network {
+                Some(network) => sandbox.agent_in(network, number, region),
+                None => sandbox.agent(number, region),
+            };
+            Member { agent, region, lives: AtomicU64::new(0) }
+        });
+        let members: Vec<_> = members.collect();
+        let cluster = Self { members, leader: Mutex::new(None), sandbox, network };
+        let peers = cluster.members.iter().map(|it| format!("\"{}\"", it.agent.peer_endpoint()));
+        let peers = peers.collect::<Vec<_>>().join(", ");
+        for (index, member) in cluster.members.iter().enumerate() {
+            let init = index == 0;
+            let founding = format!("founders = [{peers}]\ninit = {init}\n{SETTINGS}");
+            member.agent.configure(member.region, &founding)?;
+            cluster.start_member(index)?;
+        }
+        Ok(cluster)
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The network, where there is one that can be cut.
+    pub fn network(&self) -> anyhow::Result<&Network> {
+        self.network.as_ref().context("network faults need network namespaces, so they need root")
+    }
+
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let nodes = self.members.iter();
+        let node = |it: &Member| NodeInfo { name: it.name(), region: it.region.to_owned() };
+        nodes.map(node).collect()
+    }
+
+    /// The member of that name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.members.iter().position(|member| member.agent.name == name)
+    }
+
+    pub fn leader(&self) -> Option<usize> {
+        *self.leader.lock().expect("nobody panics with this lock")
+    }
+
+    /// Notes who leads, and returns whether that is another one than before.
+    pub fn note_leader(&self, leader: usize) -> bool {
+        let mut known = self.leader.lock().expect("nobody panics with this lock");
+        known.replace(leader) != Some(leader)
+    }
+
+    /// The member that is meant: the first one, where none is known to lead.
+    pub fn target(&self, target: Target) -> usize {
+        match target {
+            Target::Leader => self.leader().unwrap_or(0),
+            Target::Agent(number) => usize::from(number.saturating_sub(1)) % self.members.len(),
+        }
+    }
+
+    pub fn start_member(&self, index: usize) -> anyhow::Result<()> {
+        // Nobody waits for it: tokio reaps what has ended.
+        drop(self.members[index].agent.start()?);
+        Ok(())
+    }
+
+    /// Kills an agent; its units go on.
+    pub fn kill(&self, index: usize) -> anyhow::Result<()> {
+        let member = &self.members[index];
+        member.agent.kill()?;
+        member.lives.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes the disk of a killed agent, and with it what it ran, and has it join as a new one.
+    pub fn wipe(&self, index: usize) -> anyhow::Result<()> {
+        let member = &self.members[index];
+        self.units(index)?.iter().try_for_each(Process::kill)?;
+        fs::remove_dir_all(member.agent.home().join("data")).context("the disk to be lost")?;
+        let others = self.members.iter().filter(|it| it.agent.name != member.agent.name);
+        let others = others.map(|it| format!("\"{}\"", it.agent.endpoint())).collect::<Vec<_>>();
+        let joining = format!("join = [{}]\n{SETTINGS}", others.join(", "));
+        member.agent.configure(member.region, &joining)
+    }
+
+    /// The units of an agent, of earlier lives of it, too.
+    pub fn units(&self, index: usize) -> anyhow::Result<Vec<Process>> {
+        let home = self.members[index].agent.home();
+        let mut processes = self.sandbox.processes()?;
+        processes.retain(|it| it.unit().is_some() && it.works_within(home));
+        Ok(processes)
+    }
+
+    /// Which life of the agent this is.
+    pub fn life(&self, index: usize) -> u64 {
+        self.members[index].lives.load(Ordering::SeqCst)
+    }
+
+    /// A new connection, opened by the first call over it.
+    pub fn connect(&self, index: usize) -> anyhow::Result<Channel> {
+        let address = format!("http://{}", self.members[index].agent.endpoint());
+        Ok(Endpoint::from_shared(address)?.connect_timeout(CONNECT).connect_lazy())
+    }
+}
+
+impl Member {
+    pub fn name(&self) -> String {
+        self.agent.name.clone()
+    }
+}

@@ -1,0 +1,266 @@
+//! Injects the faults of a schedule, one after another, and ends each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use meridian_proto::v1;
+use meridian_testkit::history::{Answer, Fault, Record, Recorder, Step};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::calls::{Ask, Caller, context};
+use super::cluster::Cluster;
+use super::effects;
+use super::schedule::{Kind, Planned, Schedule};
+
+/// The part of all packets that is lost.
+const LOSS: f64 = 0.3;
+/// How often a change that belongs to a fault is asked for.
+const ATTEMPTS: usize = 60;
+
+/// Injects faults into a cluster.
+pub struct Injector {
+    cluster: Arc<Cluster>,
+    recorder: Recorder,
+    caller: Caller,
+}
+
+/// One fault that was begun.
+struct Begun {
+    number: u64,
+    kind: Kind,
+    nodes: Vec<String>,
+}
+
+impl Injector {
+    pub fn new(cluster: &Arc<Cluster>, recorder: &Recorder) -> Self {
+        let caller = Caller::new(cluster, recorder);
+        Self { cluster: cluster.clone(), recorder: recorder.clone(), caller }
+    }
+
+    /// Goes through the schedule.
+    ///
+    /// # Errors
+    /// If a fault cannot be injected, or not be ended.
+    pub async fn run(&mut self, schedule: &Schedule) -> anyhow::Result<()> {
+        let began = Instant::now();
+        for planned in &schedule.faults {
+            sleep_until(began + Duration::from_millis(planned.at_ms)).await;
+            if planned.kind.needs_network() && self.cluster.network().is_err() {
+                continue;
+            }
+            self.inject(planned).await.with_context(|| format!("fault {planned:?}"))?;
+        }
+        Ok(())
+    }
+
+    async fn inject(&mut self, planned: &Planned) -> anyhow::Result<()> {
+        let mut member = self.cluster.target(planned.agent);
+        if planned.kind == Kind::Unit {
+            member = effects::with_unit(&self.cluster, member).await?;
+        }
+        let lasts = Duration::from_millis(planned.lasts_ms);
+        let all: Vec<usize> = (0..self.cluster.members.len()).collect();
+        let met = match planned.kind {
+            Kind::Loss | Kind::Membership | Kind::All | Kind::Quorum => all.clone(),
+            _ => vec![member],
+        };
+        let nodes = met.iter().map(|met| self.cluster.members[*met].name()).collect();
+        let begun = Begun { number: self.recorder.number(), kind: planned.kind, nodes };
+        eprintln!("{:>8} ms  {:?} {}", planned.at_ms, planned.kind, begun.nodes.join(" "));
+        self.note(&begun, Step::Begun);
+        match planned.kind {
+            Kind::Kill => self.kill(&begun, &[member], lasts).await?,
+            Kind::All => self.kill(&begun, &all, lasts).await?,
+            Kind::Pause => self.pause(&begun, member, lasts).await?,
+            Kind::Partition => self.partition(&begun, member, lasts, planned.variant).await?,
+            Kind::Oneway => self.one_way(&begun, member, lasts, planned.variant).await?,
+            Kind::Loss => self.loss(&begun, lasts).await?,
+            Kind::Transfer => self.transfer(&begun, member).await?,
+            Kind::Membership => self.membership(&begun, member, lasts).await?,
+            Kind::Quorum => self.quorum(&begun, member, lasts).await?,
+            Kind::Wipe => self.wipe(&begun, member, lasts).await?,
+            Kind::Unit => self.unit(&begun, member)?,
+        }
+        self.note(&begun, Step::Ended);
+        Ok(())
+    }
+
+    fn note(&self, begun: &Begun, step: Step) {
+        let Begun { number, kind, nodes } = begun;
+        self.recorder.append(&Record::Fault(Fault {
+            at: self.recorder.now(),
+            fault: *number,
+            kind: kind.name(),
+            nodes: nodes.clone(),
+            step,
+        }));
+    }
+
+    fn bit(&self, begun: &Begun, evidence: Option<String>) {
+        match evidence {
+            Some(evidence) => self.note(begun, Step::Bit { evidence }),
+            None => eprintln!("             {:?} had no effect", begun.kind),
+        }
+    }
+
+    async fn kill(&self, begun: &Begun, met: &[usize], lasts: Duration) -> anyhow::Result<()> {
+        for member in met {
+            self.cluster.kill(*member)?;
+        }
+        self.bit(begun, effects::gone(&self.cluster, met)?);
+        sleep(lasts).await;
+        met.iter().try_for_each(|member| self.cluster.start_member(*member))
+    }
+
+    async fn pause(&self, begun: &Begun, member: usize, lasts: Duration) -> anyhow::Result<()> {
+        let process = self.cluster.members[member].agent.process()?.context("the agent runs")?;
+        process.freeze();
+        sleep(lasts).await;
+        let evidence = effects::stopped(process.pid())?;
+        process.thaw();
+        self.bit(begun, evidence);
+        Ok(())
+    }
+
+    async fn partition(
+        &self,
+        begun: &Begun,
+        member: usize,
+        lasts: Duration,
+        restart: bool,
+    ) -> anyhow::Result<()> {
+        for other in self.others(member) {
+            self.cut(member, other)?;
+            self.cut(other, member)?;
+        }
+        sleep(lasts / 2).await;
+        if restart {
+            self.cluster.kill(member)?;
+            self.cluster.start_member(member)?;
+        }
+        sleep(lasts / 2).await;
+        self.mend(begun)
+    }
+
+    async fn one_way(
+        &self,
+        begun: &Begun,
+        member: usize,
+        lasts: Duration,
+        deaf: bool,
+    ) -> anyhow::Result<()> {
+        for other in self.others(member) {
+            let (from, to) = if deaf { (other, member) } else { (member, other) };
+            self.cut(from, to)?;
+        }
+        sleep(lasts).await;
+        self.mend(begun)
+    }
+
+    async fn loss(&self, begun: &Begun, lasts: Duration) -> anyhow::Result<()> {
+        for member in 0..self.cluster.members.len() {
+            self.cluster.network()?.lose(address(member)?, LOSS)?;
+        }
+        sleep(lasts).await;
+        self.mend(begun)
+    }
+
+    fn others(&self, member: usize) -> impl Iterator<Item = usize> {
+        (0..self.cluster.members.len()).filter(move |other| *other != member)
+    }
+
+    fn cut(&self, from: usize, to: usize) -> anyhow::Result<()> {
+        self.cluster.network()?.cut(address(from)?, address(to)?)
+    }
+
+    fn mend(&self, begun: &Begun) -> anyhow::Result<()> {
+        let network = self.cluster.network()?;
+        self.bit(begun, effects::dropped(network)?);
+        network.heal()
+    }
+
+    async fn transfer(&self, begun: &Begun, member: usize) -> anyhow::Result<()> {
+        let evidence = effects::transferred(&self.cluster, member).await?;
+        self.bit(begun, evidence);
+        Ok(())
+    }
+
+    async fn membership(
+        &mut self,
+        begun: &Begun,
+        member: usize,
+        lasts: Duration,
+    ) -> anyhow::Result<()> {
+        let all = u32::try_from(self.cluster.members.len())?;
+        self.voters(member, 1).await?;
+        sleep(lasts).await;
+        let evidence = effects::voters(&self.cluster, 1).await?;
+        self.voters(member, all).await?;
+        self.bit(begun, evidence);
+        // What comes next is to meet a cluster that can lose a member.
+        effects::voters(&self.cluster, all as usize).await?;
+        Ok(())
+    }
+
+    /// Sets how many voters there are to be.
+    async fn voters(&mut self, member: usize, voters: u32) -> anyhow::Result<()> {
+        let limits = effects::limits(&self.cluster).await?;
+        let limits = v1::Limits { voters, ..limits };
+        let ask = Ask::Limits(v1::SetLimitsRequest { context: context(), limits: Some(limits) });
+        self.insist(member, &ask).await
+    }
+
+    /// Asks for a change until it happens.
+    async fn insist(&mut self, member: usize, ask: &Ask) -> anyhow::Result<()> {
+        let answer = self.caller.change(member, ask, ATTEMPTS).await?;
+        let accepted = matches!(answer, Answer::Accepted { .. });
+        anyhow::ensure!(accepted, "{ask:?} is answered by {answer:?}");
+        Ok(())
+    }
+
+    async fn quorum(&mut self, begun: &Begun, left: usize, lasts: Duration) -> anyhow::Result<()> {
+        let members = self.cluster.members.len();
+        let met: Vec<usize> = self.others(left).take(members / 2 + 1).collect();
+        for member in &met {
+            self.cluster.kill(*member)?;
+        }
+        // Without a majority nobody knows what is fresh.
+        let answered = self.caller.read(left, true).await?.is_some();
+        let evidence =
+            format!("{} answers no linearizable read", self.cluster.members[left].name());
+        self.bit(begun, (!answered).then_some(evidence));
+        sleep(lasts).await;
+        met.iter().try_for_each(|member| self.cluster.start_member(*member))
+    }
+
+    async fn wipe(&mut self, begun: &Begun, member: usize, lasts: Duration) -> anyhow::Result<()> {
+        let before = effects::node_of(&self.cluster, member).await?;
+        self.cluster.kill(member)?;
+        self.cluster.wipe(member)?;
+        sleep(lasts).await;
+        let agent = self.cluster.members[member].name();
+        let ask = Ask::Remove(v1::RemoveAgentRequest { context: context(), agent });
+        self.insist(member + 1, &ask).await?;
+        self.cluster.start_member(member)?;
+        let evidence = effects::rejoined(&self.cluster, member, &before).await?;
+        self.bit(begun, evidence);
+        let all = self.cluster.members.len();
+        effects::voters(&self.cluster, all).await?;
+        Ok(())
+    }
+
+    fn unit(&self, begun: &Begun, member: usize) -> anyhow::Result<()> {
+        let evidence = self.cluster.units(member)?.first().map(|unit| {
+            unit.kill()?;
+            anyhow::Ok(format!("process {} ended", unit.pid()))
+        });
+        self.bit(begun, evidence.transpose()?);
+        Ok(())
+    }
+}
+
+/// Agents of the network are counted from 1.
+fn address(member: usize) -> anyhow::Result<u8> {
+    Ok(u8::try_from(member)? + 1)
+}
