@@ -1,4 +1,6 @@
 //! Tests of the whole live beside this file: `tests/`, one program a kind of test. What is here is
-//! [`mod@bench`], the measurements behind `cargo run --release -p meridian-tests --bin bench`.
+//! [`mod@bench`], the measurements behind `cargo run --release -p meridian-tests --bin bench`, and
+//! [`mod@load`], callers and backends that count.
 
 pub mod bench;
+pub mod load;
