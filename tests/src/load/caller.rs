@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::counts::{Counts, Failure};
+use super::counts::{Counts, Failure, FailureKind};
 use super::exchange::{Connection, Fault, Sender, late};
 use super::plan::{Plan, Version};
 
@@ -29,6 +29,8 @@ pub(super) struct Shared {
 enum End {
     /// No further request is wanted, or none on this connection.
     Done,
+    /// It was closed before anything was written to it.
+    Unused,
     Failed,
     Silent,
     Announced,
@@ -77,6 +79,7 @@ impl Caller {
     pub(super) async fn run(self) {
         let shared = &*self.shared;
         let plan = &shared.plan;
+        let mut unused_before = false;
         while !shared.ended() {
             let opening = tokio::time::timeout(plan.timeout, Connection::open(plan)).await;
             let opened = opening.unwrap_or_else(|_| Err(late(plan.timeout)));
@@ -93,11 +96,24 @@ impl Caller {
             shared.counts().opened += 1;
             let streams = connection.senders.iter_mut().map(|sender| self.requests(sender));
             let ends = join_all(streams).await;
-            match ends.into_iter().max() {
-                Some(End::Announced) => shared.counts().announced_closes += 1,
-                Some(End::Silent) => shared.counts().silent_closes += 1,
-                _ => {}
+            let end = ends.into_iter().max().unwrap_or(End::Done);
+            let unused = end == End::Unused;
+            match end {
+                End::Done | End::Failed => {}
+                End::Silent => shared.counts().silent_closes += 1,
+                End::Announced => shared.counts().announced_closes += 1,
+                // By HTTP/2 a server that is about to end may say so at any time, but who gets no
+                // further on the next connection either is not served.
+                End::Unused if plan.version != Version::Http1 && !unused_before => {
+                    shared.counts().announced_closes += 1;
+                }
+                End::Unused => {
+                    if shared.begin() {
+                        shared.failed(unused_connection()).await;
+                    }
+                }
             }
+            unused_before = unused;
         }
     }
 
@@ -114,14 +130,8 @@ impl Caller {
                     success.closes
                 }
                 Err(Fault::Unwritten) => {
-                    if used {
-                        shared.take_back();
-                        return unwritten(plan);
-                    }
-                    let kind = super::FailureKind::Reset;
-                    let seen = "closed before the first request".to_owned();
-                    shared.failed(Failure { kind, seen }).await;
-                    return End::Failed;
+                    shared.take_back();
+                    return if used { unwritten(plan) } else { End::Unused };
                 }
                 Err(Fault::Broken(failure)) => {
                     shared.failed(failure).await;
@@ -136,13 +146,13 @@ impl Caller {
                 }
             };
             used = true;
-            if !plan.keep_alive {
-                return End::Done;
-            }
-            if closes {
+            if closes && plan.keep_alive {
                 return End::Announced;
             }
             self.rest().await;
+            if !plan.keep_alive {
+                return End::Done;
+            }
         }
         End::Done
     }
@@ -155,6 +165,11 @@ impl Caller {
             }
         }
     }
+}
+
+fn unused_connection() -> Failure {
+    let seen = "closed before the first request was written".to_owned();
+    Failure { kind: FailureKind::Reset, seen }
 }
 
 /// What it says of a connection that a request was not written to.

@@ -143,7 +143,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn failure(&mut self, Failure { kind, seen }: Failure) {
+    pub(crate) fn failure(&mut self, Failure { kind, seen }: Failure) {
         self.failures.entry(kind).or_insert((0, seen)).0 += 1;
     }
 }

@@ -26,6 +26,8 @@ const BODY: usize = 1_000;
 pub enum Fault {
     /// It answers after so long.
     Slow(Duration),
+    /// It closes connections in order, and reads nothing.
+    ClosesAtOnce,
     /// It closes the connection in order instead of answering.
     Closes,
     /// It resets the connection instead of answering.
@@ -90,14 +92,14 @@ async fn serve(listener: TcpListener, fault: Fault, requests: Arc<AtomicU64>) {
 }
 
 async fn connection(mut stream: TcpStream, fault: Fault, requests: &AtomicU64) -> io::Result<()> {
-    while read_head(&mut stream).await? {
+    while fault != Fault::ClosesAtOnce && read_head(&mut stream).await? {
         requests.fetch_add(1, Ordering::Relaxed);
         match fault {
             Fault::Slow(time) => {
                 tokio::time::sleep(time).await;
                 stream.write_all(&answer("")).await?;
             }
-            Fault::Closes => return Ok(()),
+            Fault::ClosesAtOnce | Fault::Closes => return Ok(()),
             Fault::Resets => return reset(&stream),
             Fault::ResetsInBody => {
                 write_half(&mut stream).await?;

@@ -46,7 +46,7 @@ pub struct Plan {
     pub answer: Option<Bytes>,
     /// For the whole of a request: to connect if need be, to send, to read the answer. Default 10 s.
     pub timeout: Duration,
-    /// The pause of a connection between two requests. Default none.
+    /// The pause after an answer, before the next request in its place. Default none.
     pub pause: Duration,
     /// How many requests, over all connections. Default: without an end.
     pub requests: Option<u64>,

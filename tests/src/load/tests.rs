@@ -113,6 +113,14 @@ async fn who_is_not_there_refuses() {
 }
 
 #[tokio::test]
+async fn who_closes_every_connection_at_once_is_not_asked_for_ever_in_silence() {
+    let server = faulty(Fault::ClosesAtOnce).await;
+    let plan = Plan::get(server.address(), "/").requests(10);
+    only(&Load::start(plan.clone()).finish().await, FailureKind::Reset);
+    only(&Load::start(plan.http2(1)).finish().await, FailureKind::Reset);
+}
+
+#[tokio::test]
 async fn a_connection_that_ends_between_requests_is_opened_again() {
     let (polite, requests) = ten(Fault::ClosesPolitely).await;
     assert_eq!((polite.successes, polite.failed(), requests), (10, 0, 10), "{polite}");

@@ -24,8 +24,8 @@ pub fn binary() -> anyhow::Result<&'static Path> {
 
 fn build() -> anyhow::Result<PathBuf> {
     let test = env::current_exe().context("the path of this test")?;
-    // target/PROFILE/deps/TEST
-    let mut above = test.ancestors().skip(2);
+    // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
+    let mut above = test.ancestors().skip(1).skip_while(|folder| folder.ends_with("deps"));
     let profile = above.next().and_then(Path::file_name).and_then(|name| name.to_str());
     let profile = match profile.context("a test lies in the folder of its profile")? {
         "debug" => "dev",
