@@ -121,8 +121,8 @@ impl Caller {
     async fn requests(&self, sender: &mut Sender) -> End {
         let shared = &*self.shared;
         let plan = &shared.plan;
-        let mut used = false;
-        while shared.begin() {
+        let (mut used, mut answered) = (false, 0);
+        while plan.renewal.is_none_or(|most| answered < most) && shared.begin() {
             let sent = Instant::now();
             let closes = match sender.exchange(plan).await {
                 Ok(success) => {
@@ -145,7 +145,7 @@ impl Caller {
                     closes
                 }
             };
-            used = true;
+            (used, answered) = (true, answered + 1);
             if closes && plan.keep_alive {
                 return End::Announced;
             }

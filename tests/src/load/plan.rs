@@ -36,6 +36,9 @@ pub struct Plan {
     pub connections: usize,
     /// Whether a connection is kept for the next request. Default yes.
     pub keep_alive: bool,
+    /// After how many requests a connection that is kept is closed by this side and another opened,
+    /// as callers do to spread over those who serve; of HTTP/2, on each of its streams. Default: never.
+    pub renewal: Option<u64>,
     /// Default HTTP/1.1.
     pub version: Version,
     /// What is sent as body. Default nothing.
@@ -62,6 +65,7 @@ impl Plan {
             path: path.to_owned(),
             connections: 1,
             keep_alive: true,
+            renewal: None,
             version: Version::Http1,
             body: Bytes::new(),
             status: StatusCode::OK,
@@ -98,6 +102,12 @@ impl Plan {
     #[must_use]
     pub fn without_keep_alive(self) -> Self {
         Self { keep_alive: false, ..self }
+    }
+
+    /// The same, where a connection is kept for so many requests.
+    #[must_use]
+    pub fn renewal(self, requests: u64) -> Self {
+        Self { renewal: Some(requests), ..self }
     }
 
     /// The same by HTTP/2.

@@ -56,6 +56,8 @@ async fn connections_are_kept_or_not_as_the_plan_says() {
     let plan = Plan::download(backend.address(), "", 1_000).connections(2).requests(20);
     let kept = Load::start(plan.clone()).finish().await;
     assert_eq!((kept.opened, kept.announced_closes, kept.silent_closes), (2, 0, 0));
+    let renewed = Load::start(plan.clone().connections(1).renewal(4)).finish().await;
+    assert_eq!((renewed.successes, renewed.opened), (20, 5));
     let apart = Load::start(plan.without_keep_alive()).finish().await;
     assert_eq!((apart.opened, apart.announced_closes, apart.silent_closes), (20, 0, 0));
 }

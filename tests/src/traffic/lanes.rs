@@ -16,6 +16,9 @@ pub(super) const API: &str = "/orders";
 pub(super) const FIRST: usize = 0;
 pub(super) const NEIGHBOUR: usize = 1;
 
+/// Calls on a connection that is kept: so connections come to new units, and still end when a unit does.
+const RENEWAL: u64 = 200;
+
 const KILOBYTE: usize = 1_000;
 const MEGABYTE: usize = 1_000_000;
 
@@ -122,6 +125,7 @@ impl Lane {
 }
 
 fn lane(name: &'static str, region: usize, plan: Plan) -> Lane {
+    let plan = plan.renewal(RENEWAL);
     let streams = match plan.version {
         Version::Http1 => 1,
         Version::Http2 { streams } => streams,
