@@ -6,6 +6,8 @@
 //! | `member` | what all measurements ask of a cluster, whichever it is |
 //! | `agents`, `changes` | that for Meridian: its processes, and its client |
 //! | `etcd` | that for etcd |
+//! | `gateway` | units beside nginx, as proxies before the same backend |
+//! | `failures` | a unit whose backends fail |
 //! | `process` | one process that this one started |
 //! | `load`, `failover`, `scale`, `restart` | a measurement each |
 //! | `report` | medians, ratios, the table |
@@ -14,6 +16,8 @@ mod agents;
 mod changes;
 mod etcd;
 mod failover;
+mod failures;
+mod gateway;
 mod load;
 mod member;
 mod options;
@@ -22,6 +26,7 @@ mod report;
 mod restart;
 mod scale;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -41,25 +46,21 @@ const REST: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// If a process cannot be started, or does not do what it is asked in time.
-pub async fn run(options: Options) -> anyhow::Result<Report> {
+pub async fn run(options: Options) -> anyhow::Result<Vec<Report>> {
     let root = options.directory()?;
-    let mut bench = Bench::start(options, root).await?;
-    if bench.measures(Measurement::Memory) {
-        bench.memory().await?;
+    let program = agents::program(options.program.as_deref()).await?;
+    let mut reports = Vec::new();
+    if options.measures(Measurement::Gateway) {
+        reports.extend(gateway::measure(&options, &program, root.path()).await?);
     }
-    if bench.measures(Measurement::Scale) {
-        bench.scale().await?;
+    if options.measures(Measurement::Failures) {
+        reports.push(failures::measure(&options, &program, root.path()).await?);
     }
-    if bench.measures(Measurement::Changes) {
-        bench.changes().await?;
+    if options.measures_cluster() {
+        let bench = Bench::start(options, program, root).await?;
+        reports.push(bench.run().await?);
     }
-    if bench.measures(Measurement::Failover) {
-        bench.failover().await?;
-    }
-    if bench.measures(Measurement::Restart) {
-        bench.restart().await?;
-    }
-    Ok(bench.report)
+    Ok(reports)
 }
 
 /// Both clusters, and what was measured so far. Dropped from the top: the processes end before their
@@ -73,16 +74,34 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start(options: Options, root: TempDir) -> anyhow::Result<Self> {
-        let program = agents::program(options.program.as_deref()).await?;
+    async fn start(options: Options, program: PathBuf, root: TempDir) -> anyhow::Result<Self> {
         let agents = Agents::start(program, root.path()).await.context("no cluster of agents")?;
         let wanted = !options.skip_etcd && options.compares();
         let etcd = if wanted { Etcd::start(root.path()).await.context("no etcd")? } else { None };
-        let report = Report::new(etcd.is_some());
+        let report = Report::new(etcd.is_some().then_some(Etcd::NAME));
         if wanted && etcd.is_none() {
             eprintln!("etcd is not installed: nothing to compare with");
         }
         Ok(Self { agents, etcd, options, report, _root: root })
+    }
+
+    async fn run(mut self) -> anyhow::Result<Report> {
+        if self.measures(Measurement::Memory) {
+            self.memory().await?;
+        }
+        if self.measures(Measurement::Scale) {
+            self.scale().await?;
+        }
+        if self.measures(Measurement::Changes) {
+            self.changes().await?;
+        }
+        if self.measures(Measurement::Failover) {
+            self.failover().await?;
+        }
+        if self.measures(Measurement::Restart) {
+            self.restart().await?;
+        }
+        Ok(self.report)
     }
 
     fn measures(&self, measurement: Measurement) -> bool {
@@ -124,7 +143,7 @@ impl Bench {
             if let Some(etcd) = &mut self.etcd {
                 let took = failover::measure(etcd).await?;
                 eprintln!("round {round}, failover: {} {took:?}", Etcd::NAME);
-                self.report.etcd(name, Unit::Milliseconds, milliseconds(took));
+                self.report.other(name, Unit::Milliseconds, milliseconds(took));
             }
         }
         Ok(())

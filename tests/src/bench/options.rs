@@ -9,7 +9,7 @@ use tempfile::TempDir;
 /// `f_type` of a file system in memory (statfs(2)): a sync to it costs nothing, and says nothing.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
-/// Measures a cluster of three agents, and etcd beside it.
+/// Measures a cluster of three agents, and etcd beside it; and a unit, and nginx beside it.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench", max_term_width = 100)]
 pub struct Options {
@@ -24,7 +24,8 @@ pub struct Options {
     )]
     pub clients: Vec<u16>,
 
-    /// How long each number of clients sends changes in a round, in seconds: 1 to 60
+    /// How long each number of clients sends changes in a round, or a proxy is called, in seconds:
+    /// 1 to 60
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub seconds: u64,
 
@@ -42,6 +43,13 @@ pub struct Options {
     /// Measure Meridian alone
     #[arg(long)]
     pub skip_etcd: bool,
+
+    /// Calls for `failures`, over all kinds: 1,000 to 10,000,000
+    #[arg(
+        long, default_value_t = 100_000,
+        value_parser = clap::value_parser!(u64).range(1_000..=10_000_000)
+    )]
+    pub calls: u64,
 
     /// Print JSON instead of a table
     #[arg(long)]
@@ -70,12 +78,22 @@ pub enum Measurement {
     Memory,
     /// Starting an agent with a long log
     Restart,
+    /// A unit as a proxy, beside nginx
+    Gateway,
+    /// A unit whose backends fail
+    Failures,
 }
 
 impl Options {
     /// Whether this is to be measured.
     pub(super) fn measures(&self, measurement: Measurement) -> bool {
         self.measurements.is_empty() || self.measurements.contains(&measurement)
+    }
+
+    /// Whether anything is to be measured that needs a cluster.
+    pub(super) fn measures_cluster(&self) -> bool {
+        use Measurement::{Changes, Failover, Memory, Restart, Scale};
+        [Changes, Failover, Memory, Restart, Scale].iter().any(|one| self.measures(*one))
     }
 
     /// Whether anything is to be measured that etcd does, too.

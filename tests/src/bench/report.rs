@@ -18,8 +18,13 @@ pub enum Unit {
     #[serde(rename = "ms")]
     Milliseconds,
     /// Less is better.
+    #[serde(rename = "us")]
+    Microseconds,
+    /// Less is better.
     #[serde(rename = "MiB")]
     Mebibytes,
+    /// Neither.
+    Count,
 }
 
 impl Unit {
@@ -27,15 +32,17 @@ impl Unit {
         match self {
             Self::PerSecond => "/s",
             Self::Milliseconds => "ms",
+            Self::Microseconds => "us",
             Self::Mebibytes => "MiB",
+            Self::Count => "",
         }
     }
 
     fn digits(self) -> usize {
         match self {
-            Self::PerSecond => 0,
+            Self::PerSecond | Self::Count => 0,
             Self::Milliseconds => 2,
-            Self::Mebibytes => 1,
+            Self::Microseconds | Self::Mebibytes => 1,
         }
     }
 }
@@ -43,7 +50,8 @@ impl Unit {
 /// Everything that was measured, in the order in which it was.
 #[derive(Debug)]
 pub struct Report {
-    compared: bool,
+    /// Who is measured beside Meridian.
+    other: Option<&'static str>,
     figures: Vec<Figure>,
 }
 
@@ -53,7 +61,7 @@ struct Figure {
     name: String,
     unit: Unit,
     meridian: Vec<f64>,
-    etcd: Vec<f64>,
+    other: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +69,9 @@ struct Line<'a> {
     name: &'a str,
     unit: Unit,
     meridian: f64,
-    etcd: Option<f64>,
+    /// Of the one it is compared with, if of any.
+    other: Option<f64>,
+    compared_with: Option<&'static str>,
     ratio: Option<f64>,
     rounds: Rounds<'a>,
 }
@@ -69,14 +79,14 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct Rounds<'a> {
     meridian: &'a [f64],
-    etcd: &'a [f64],
+    other: &'a [f64],
 }
 
 impl Report {
-    /// An empty one. `compared`: whether etcd is measured, too.
+    /// An empty one. `other`: who is measured, too.
     #[must_use]
-    pub(super) fn new(compared: bool) -> Self {
-        Self { compared, figures: Vec::new() }
+    pub(super) fn new(other: Option<&'static str>) -> Self {
+        Self { other, figures: Vec::new() }
     }
 
     /// Adds a round's value for Meridian.
@@ -84,13 +94,13 @@ impl Report {
         self.figure(name, unit).meridian.push(value);
     }
 
-    /// Adds a round's value for etcd.
-    pub(super) fn etcd(&mut self, name: &str, unit: Unit, value: f64) {
-        self.figure(name, unit).etcd.push(value);
+    /// Adds a round's value for the other one.
+    pub(super) fn other(&mut self, name: &str, unit: Unit, value: f64) {
+        self.figure(name, unit).other.push(value);
     }
 
-    /// Adds what came of a load, by etcd or by Meridian.
-    pub(super) fn load(&mut self, etcd: bool, clients: u16, sample: &Sample) {
+    /// Adds what came of a load, by the other one or by Meridian.
+    pub(super) fn load(&mut self, other: bool, clients: u16, sample: &Sample) {
         let ms = |duration: Duration| duration.as_secs_f64() * 1_000.0;
         let label = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
         for (what, unit, value) in [
@@ -100,7 +110,7 @@ impl Report {
             ("processor time a change", Unit::Milliseconds, ms(sample.processor)),
         ] {
             let figure = self.figure(&format!("{label}: {what}"), unit);
-            if etcd { &mut figure.etcd } else { &mut figure.meridian }.push(value);
+            if other { &mut figure.other } else { &mut figure.meridian }.push(value);
         }
     }
 
@@ -108,44 +118,45 @@ impl Report {
         let known = self.figures.iter().position(|figure| figure.name == name);
         let index = known.unwrap_or(self.figures.len());
         if known.is_none() {
-            let (meridian, etcd) = (Vec::new(), Vec::new());
-            self.figures.push(Figure { name: name.to_owned(), unit, meridian, etcd });
+            let (meridian, other) = (Vec::new(), Vec::new());
+            self.figures.push(Figure { name: name.to_owned(), unit, meridian, other });
         }
         &mut self.figures[index]
     }
 
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         self.figures.iter().filter_map(|figure| {
-            let Figure { name, unit, meridian: own, etcd: others } = figure;
+            let Figure { name, unit, meridian: own, other: others } = figure;
             let meridian = median(own)?;
-            let etcd = median(others);
-            let ratio = etcd.map(|etcd| meridian / etcd);
-            let rounds = Rounds { meridian: own, etcd: others };
-            Some(Line { name, unit: *unit, meridian, etcd, ratio, rounds })
+            let other = median(others);
+            let ratio = other.map(|other| meridian / other);
+            let rounds = Rounds { meridian: own, other: others };
+            let compared_with = self.other.filter(|_| other.is_some());
+            Some(Line { name, unit: *unit, meridian, other, compared_with, ratio, rounds })
         })
     }
 
-    /// For programs: the medians, and what each round had.
+    /// For programs: the medians, and what each round had, of all these reports.
     ///
     /// # Errors
     /// If a figure is not a number.
-    pub fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(&self.lines().collect::<Vec<_>>())
+    pub fn json(reports: &[Self]) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(&reports.iter().flat_map(Self::lines).collect::<Vec<_>>())
     }
 
     /// For people: the medians.
     #[must_use]
     pub fn table(&self) -> String {
         let mut table = format!("{:<40} {:>16}", "median of the rounds", "meridian");
-        if self.compared {
-            let _ = write!(table, " {:>16} {:>16}", "etcd", "meridian / etcd");
+        if let Some(other) = self.other {
+            let _ = write!(table, " {other:>16} {:>16}", format!("meridian / {other}"));
         }
         table.push('\n');
-        for Line { name, unit, meridian, etcd, ratio, .. } in self.lines() {
+        for Line { name, unit, meridian, other, ratio, .. } in self.lines() {
             let value = |value: f64| format!("{value:.*} {}", unit.digits(), unit.symbol());
             let _ = write!(table, "{name:<40} {:>16}", value(meridian));
-            if let (Some(etcd), Some(ratio)) = (etcd, ratio) {
-                let _ = write!(table, " {:>16} {ratio:>16.2}", value(etcd));
+            if let (Some(other), Some(ratio)) = (other, ratio) {
+                let _ = write!(table, " {:>16} {ratio:>16.2}", value(other));
             }
             table.push('\n');
         }

@@ -1,0 +1,54 @@
+//! Which cores who runs on.
+
+use std::path::Path;
+
+use tokio::process::Command;
+
+/// The cores that this process may use.
+pub struct Cores(Vec<usize>);
+
+impl Cores {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub fn allowed() -> anyhow::Result<Self> {
+        let set = rustix::thread::sched_getaffinity(None)?;
+        let all = 0..rustix::thread::CpuSet::MAX_CPU;
+        Ok(Self(all.filter(|core| set.is_set(*core)).collect()))
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The first ones, as taskset(1) wants them.
+    #[must_use]
+    pub fn first(&self, count: usize) -> String {
+        list(&self.0[..count.min(self.0.len())])
+    }
+
+    /// All but the first ones, or all where none would be left.
+    #[must_use]
+    pub fn others(&self, count: usize) -> String {
+        match self.0.get(count..) {
+            Some(others) if !others.is_empty() => list(others),
+            _ => list(&self.0),
+        }
+    }
+}
+
+fn list(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The program, to run on these cores alone; on any where none are given.
+#[must_use]
+pub fn command(cores: Option<&str>, program: &Path) -> Command {
+    let Some(cores) = cores else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", cores]).arg(program);
+    command
+}

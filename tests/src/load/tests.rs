@@ -1,0 +1,159 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+use super::*;
+
+const ANY: &str = "127.0.0.1:0";
+
+async fn backend() -> Backend {
+    Backend::start(ANY.parse().unwrap()).await.unwrap()
+}
+
+async fn faulty(fault: Fault) -> Faulty {
+    Faulty::start(ANY.parse().unwrap(), fault).await.unwrap()
+}
+
+/// What comes of ten requests of one caller to such a server.
+async fn ten(fault: Fault) -> (Counts, u64) {
+    let server = faulty(fault).await;
+    let plan = Plan::get(server.address(), "/").requests(10);
+    let plan = Plan { answer: Some(pattern(1_000)), timeout: Duration::from_millis(100), ..plan };
+    (Load::start(plan).finish().await, server.requests())
+}
+
+#[track_caller]
+fn only(counts: &Counts, kind: FailureKind) {
+    let (all, of_kind) = (counts.requests(), counts.failed_by(kind));
+    assert_eq!((all, counts.successes, of_kind), (10, 0, 10), "{counts}");
+}
+
+#[tokio::test]
+async fn bodies_of_all_sizes_come_and_go_whole() {
+    let backend = backend().await;
+    let mut requests = 0;
+    for bytes in [0, 1_000, 100_000, 1_000_000] {
+        for plan in
+            [Plan::download(backend.address(), "", bytes), Plan::echo(backend.address(), "", bytes)]
+        {
+            let plan = plan.connections(2).requests(20);
+            for plan in [plan.clone(), plan.clone().without_keep_alive(), plan.http2(3)] {
+                let text = format!("{plan:?}").chars().take(200).collect::<String>();
+                let counts = Load::start(plan).finish().await;
+                assert_eq!((counts.successes, counts.failed()), (20, 0), "{text}: {counts}");
+                requests += 20;
+            }
+        }
+    }
+    assert_eq!(backend.answered(), requests);
+}
+
+#[tokio::test]
+async fn connections_are_kept_or_not_as_the_plan_says() {
+    let backend = backend().await;
+    let plan = Plan::download(backend.address(), "", 1_000).connections(2).requests(20);
+    let kept = Load::start(plan.clone()).finish().await;
+    assert_eq!((kept.opened, kept.announced_closes, kept.silent_closes), (2, 0, 0));
+    let renewed = Load::start(plan.clone().connections(1).renewal(4)).finish().await;
+    assert_eq!((renewed.successes, renewed.opened), (20, 5));
+    let apart = Load::start(plan.without_keep_alive()).finish().await;
+    assert_eq!((apart.opened, apart.announced_closes, apart.silent_closes), (20, 0, 0));
+}
+
+#[tokio::test]
+async fn a_load_goes_on_until_it_is_stopped() {
+    let backend = backend().await;
+    let load = Load::start(Plan::download(backend.address(), "", 1_000).connections(3));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let first = load.take();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut all = load.stop().await;
+    assert!(first.successes > 0 && all.successes > 0, "{first}\n{all}");
+    all.add(&first);
+    assert_eq!((all.successes, all.failed()), (backend.answered(), 0), "{all}");
+    assert!(all.percentile(50.0) > Duration::ZERO && all.percentile(99.0) <= all.max());
+}
+
+#[tokio::test]
+async fn a_wrong_status_and_a_wrong_body_are_failures() {
+    let backend = backend().await;
+    let missing = Plan::get(backend.address(), "/missing").requests(10);
+    let counts = Load::start(missing.clone()).finish().await;
+    only(&counts, FailureKind::WrongStatus);
+    assert!(counts.to_string().contains("404 Not Found: no such path"), "{counts}");
+    assert_eq!(counts.opened, 1, "the connection is as good as before");
+    let right = Load::start(missing.status(StatusCode::NOT_FOUND)).finish().await;
+    assert_eq!((right.successes, right.failed()), (10, 0));
+    let other = Plan { answer: Some(pattern(999)), ..Plan::download(backend.address(), "", 1_000) };
+    only(&Load::start(other.requests(10)).finish().await, FailureKind::WrongBody);
+}
+
+#[tokio::test]
+async fn every_way_to_fail_is_counted_as_what_it_is() {
+    for (fault, kind) in [
+        (Fault::Closes, FailureKind::Reset),
+        (Fault::Resets, FailureKind::Reset),
+        (Fault::ResetsInBody, FailureKind::CutBody),
+        (Fault::ClosesInBody, FailureKind::CutBody),
+        (Fault::Garbage, FailureKind::Garbled),
+        (Fault::Silent, FailureKind::TimedOut),
+        (Fault::Slow(Duration::from_secs(1)), FailureKind::TimedOut),
+    ] {
+        let (counts, requests) = ten(fault).await;
+        only(&counts, kind);
+        assert_eq!(requests, 10, "{fault:?}: nothing is sent twice");
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_there_refuses() {
+    let gone = backend().await.address();
+    let counts = Load::start(Plan::get(gone, "/").requests(10)).finish().await;
+    only(&counts, FailureKind::Refused);
+}
+
+#[tokio::test]
+async fn who_closes_every_connection_at_once_is_not_asked_for_ever_in_silence() {
+    let server = faulty(Fault::ClosesAtOnce).await;
+    let plan = Plan::get(server.address(), "/").requests(10);
+    only(&Load::start(plan.clone()).finish().await, FailureKind::Reset);
+    only(&Load::start(plan.http2(1)).finish().await, FailureKind::Reset);
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_between_requests_is_opened_again() {
+    let (polite, requests) = ten(Fault::ClosesPolitely).await;
+    assert_eq!((polite.successes, polite.failed(), requests), (10, 0, 10), "{polite}");
+    assert_eq!((polite.opened, polite.announced_closes), (10, 10), "{polite}");
+
+    // With a pause, each end is there before the next request.
+    let server = faulty(Fault::ClosesAfterAnswer).await;
+    let plan = Plan::get(server.address(), "/").requests(10).pause(Duration::from_millis(30));
+    let silent = Load::start(plan).finish().await;
+    assert_eq!((silent.successes, silent.failed()), (10, 0), "{silent}");
+    assert_eq!((silent.announced_closes, server.requests()), (0, 10), "{silent}");
+    assert!((9..=10).contains(&silent.silent_closes), "{silent}");
+}
+
+#[tokio::test]
+async fn the_unit_that_says_who_it_is_is_counted() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let body = r#"{"unit":"contoso/westeurope/1","incarnation":7}"#;
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
+        let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+        let mut request = [0; 1024];
+        while stream.read(&mut request).await.unwrap() > 0 {
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let counts = Load::start(Plan::get(address, "/status").requests(5)).finish().await;
+    server.await.unwrap();
+    let units: Vec<_> = counts.units.into_iter().collect();
+    assert_eq!(units, [("contoso/westeurope/1 incarnation 7".to_owned(), 5)]);
+}
