@@ -64,7 +64,7 @@ impl Members {
 
     async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentStatus {
         if node == self.node {
-            let position = Some(self.store.position());
+            let position = Some(self.store.position_aside().await);
             return AgentStatus { agent, position, lag: self.contact.age() };
         }
         match timeout_at(deadline, self.links.position(node)).await {

@@ -238,6 +238,14 @@ impl Store {
         (state.header.revision, digest)
     }
 
+    /// [`position`](Self::position) on a thread that may take long: hashing a full state takes tens of
+    /// milliseconds, in which others are to be answered.
+    pub async fn position_aside(&self) -> (Revision, Digest) {
+        let store = self.clone();
+        let hashed = tokio::task::spawn_blocking(move || store.position()).await;
+        hashed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
     /// The last log index whose rows were synced: the Raft log must not be purged beyond it.
     #[must_use]
     pub fn synced_index(&self) -> Arc<AtomicU64> {

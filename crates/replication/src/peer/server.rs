@@ -180,7 +180,7 @@ impl Peer for PeerService {
         &self,
         _: Request<proto::PositionRequest>,
     ) -> Result<Response<proto::PositionResponse>, Status> {
-        let (revision, state_hash) = self.store.position();
+        let (revision, state_hash) = self.store.position_aside().await;
         let applied = *self.store.applied().borrow();
         let leader_contact = self.contact.age();
         Ok(Response::new(proto::PositionResponse {
