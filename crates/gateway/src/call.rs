@@ -99,7 +99,9 @@ async fn route(
     let Some((api, rest)) = configuration.route(uri.path()) else {
         return Err((Problem::NoApi, held));
     };
-    let route = Route { api, rest, host, caller, body_bytes: configuration.limits.body_bytes() };
+    let via = worker.shared.via();
+    let body_bytes = configuration.limits.body_bytes();
+    let route = Route { api, rest, host, via, caller, body_bytes };
     let request = Request::from_parts(parts, body);
     forward::forward(&worker.connector, &worker.tunnels, route, request, held).await
 }

@@ -22,6 +22,7 @@ mod retry;
 mod target;
 mod upgrade;
 mod upload;
+mod via;
 
 pub(crate) use body::{Body, Held};
 pub(crate) use connect::Connector;
@@ -29,6 +30,7 @@ pub(crate) use framing::check_framing;
 pub(crate) use origin::Origin;
 pub(crate) use target::{authority, check_path};
 pub(crate) use upgrade::Tunnels;
+pub(crate) use via::Via;
 
 use body::Download;
 use origin::Lease;
@@ -43,6 +45,8 @@ pub(crate) struct Route<'a> {
     pub(crate) rest: &'a str,
     /// The host that the caller asked for.
     pub(crate) host: Option<HeaderValue>,
+    /// What this unit adds to `Via`.
+    pub(crate) via: &'a Via,
     /// Who called.
     pub(crate) caller: &'a Caller,
     /// The longest body that the call may have, in bytes.
@@ -80,11 +84,11 @@ pub(crate) async fn forward(
         let (Some(upgrade), Some(protocol)) = (upgrade, protocol) else {
             return Err((Problem::BackendFailed, held));
         };
-        headers::prepare_answer(response.headers_mut());
+        headers::prepare_answer(response.headers_mut(), route.via);
         upgrade.tunnel(&mut response, protocol, tunnels, idle, held);
         return Ok(response.map(|_| Body::empty()));
     }
-    headers::prepare_answer(response.headers_mut());
+    headers::prepare_answer(response.headers_mut(), route.via);
     // The version concerns the backend's connection; else the caller's would have to end too.
     *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|incoming| Body::flowing(Download::new(incoming, idle, lease)).holding(held)))
@@ -95,6 +99,9 @@ type Prepared = (Parts, Upload, Option<Arc<Progress>>, Option<Upgrade>);
 /// Makes a call what its backend is to get.
 fn prepare(route: &Route<'_>, request: Request<Incoming>) -> Result<Prepared, Problem> {
     let (mut parts, body) = request.into_parts();
+    if route.via.returns(&parts.headers) {
+        return Err(Problem::Loop);
+    }
     if body.size_hint().lower() > route.body_bytes {
         return Err(Problem::BodyTooLarge);
     }

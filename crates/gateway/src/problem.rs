@@ -30,6 +30,8 @@ pub(crate) enum Problem {
     Full,
     BackendFailed,
     BackendTimeout,
+    /// The backend leads back to this gateway.
+    Loop,
 }
 
 #[derive(Serialize)]
@@ -52,6 +54,7 @@ impl Problem {
             Self::CallerTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BackendFailed => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Loop => StatusCode::LOOP_DETECTED,
         }
     }
 
@@ -67,6 +70,7 @@ impl Problem {
             Self::CallerTimeout => "the body of the call took too long to arrive",
             Self::BackendFailed => "the backend of this API could not be reached or broke off",
             Self::BackendTimeout => "the backend of this API took too long to answer",
+            Self::Loop => "the call came through this gateway before: its API leads back here",
         }
     }
 

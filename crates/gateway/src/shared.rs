@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::Status;
 use crate::config::UnitConfig;
 use crate::configuration::{Configuration, ConfigurationError};
+use crate::forward::Via;
 use crate::load::Load;
 
 /// What the control socket and the workers of a unit have in common.
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     config: UnitConfig,
     address: SocketAddr,
     status: Status,
+    via: Via,
     newest_generation: AtomicU64,
     listener: Mutex<Option<Arc<TcpListener>>>,
     configuration: ArcSwapOption<Configuration>,
@@ -40,6 +42,7 @@ impl Shared {
         Self {
             newest_generation: AtomicU64::new(config.generation.0),
             status: Status::new(&config),
+            via: Via::new(&config.unit),
             config,
             address,
             listener: Mutex::new(Some(listener)),
@@ -114,6 +117,10 @@ impl Shared {
 
     pub(crate) fn config(&self) -> &UnitConfig {
         &self.config
+    }
+
+    pub(crate) fn via(&self) -> &Via {
+        &self.via
     }
 
     pub(crate) fn status(&self) -> &Status {

@@ -13,6 +13,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 
 use super::Route;
+use super::via::Via;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -45,14 +46,14 @@ pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, has_body: bool) {
         Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
         None => headers.remove(X_FORWARDED_HOST),
     };
-    append(headers, VIA, via(parts.version), ", ");
+    append(headers, VIA, route.via.element(parts.version), ", ");
     trace(headers);
 }
 
 /// Makes the fields of an answer those that the caller is to get.
-pub(super) fn prepare_answer(headers: &mut HeaderMap) {
+pub(super) fn prepare_answer(headers: &mut HeaderMap, via: &Via) {
     strip_hop_by_hop(headers);
-    append(headers, VIA, via(Version::HTTP_11), ", ");
+    append(headers, VIA, via.element(Version::HTTP_11), ", ");
 }
 
 /// Removes what concerns one connection alone (RFC 9110, 7.6.1), also what Connection names.
@@ -119,14 +120,6 @@ fn forwarded(peer: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
         write!(element, ";host=\"{host}\"").expect("a string takes all");
     }
     text(&element)
-}
-
-fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_2 => "2 meridian",
-        Version::HTTP_10 => "1.0 meridian",
-        _ => "1.1 meridian",
-    })
 }
 
 /// Has the call be part of a trace (W3C Trace Context): the caller's, or a new one.

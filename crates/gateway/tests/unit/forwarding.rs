@@ -53,7 +53,7 @@ async fn the_backend_learns_who_called_and_nothing_of_the_connection() {
         )
         .unwrap();
     let answer = caller.receive().unwrap();
-    assert_eq!(answer.fields("via"), ["1.1 meridian"]);
+    assert_eq!(answer.fields("via"), ["1.1 contoso.westeurope.2"]);
     let mut fields: Vec<&str> = answer.body.lines().skip(1).filter(|l| !l.is_empty()).collect();
     fields.sort_unstable();
     let trace = fields.iter().position(|field| field.starts_with("traceparent: 00-")).unwrap();
@@ -61,7 +61,7 @@ async fn the_backend_learns_who_called_and_nothing_of_the_connection() {
     let expected = [
         "forwarded: for=203.0.113.9, for=127.0.0.1;proto=http;host=\"shop.example:8080\"",
         &format!("host: {}", backend.address),
-        "via: 1.0 edge, 1.1 meridian",
+        "via: 1.0 edge, 1.1 contoso.westeurope.2",
         "x-forwarded-for: 203.0.113.9, 127.0.0.1",
         "x-forwarded-host: shop.example:8080",
         "x-forwarded-proto: http",
@@ -150,7 +150,7 @@ async fn callers_may_speak_http2_with_prior_knowledge() {
         let body = str::from_utf8(&body).unwrap();
         assert!(body.starts_with(&format!("POST /b/{n}\n")), "{body}");
         assert!(body.ends_with(&format!("\n\nbody {n}")), "{body}");
-        for field in ["cookie: a=1; b=2\n", "via: 2 meridian\n", "host: 127.0.0.1:"] {
+        for field in ["cookie: a=1; b=2\n", "via: 2 contoso.westeurope.2\n", "host: 127.0.0.1:"] {
             assert!(body.contains(field), "{body}");
         }
     }
