@@ -3,6 +3,7 @@
 //! Nothing here talks to a cluster; [`crate::client`] does what the commands say.
 
 mod agent;
+mod api;
 mod arguments;
 mod cluster;
 mod dev;
@@ -13,6 +14,7 @@ mod global;
 mod region;
 pub mod scope;
 mod service;
+mod unit;
 mod usage;
 
 use std::ffi::OsString;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use agent::{AgentArgs, AgentCommand, AgentInvocation, CONFIG_VARIABLE};
+pub use api::{ApiCommand, Backend, PublishArgs};
 pub use cluster::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
 pub use dev::{DevArgs, LayoutArgs};
 pub use edit::RegionEdit;
@@ -28,12 +31,14 @@ pub use events::EventsArgs;
 pub use global::{Format, GlobalArgs};
 pub use region::{AddArgs, DefineArgs, RegionCommand, ScaleArgs};
 pub use service::{CreateArgs, ServiceCommand, UpdateArgs};
+pub use unit::{RollArgs, UnitCommand};
 
 const EXAMPLES: &str = "\
 Examples:
   meridian dev                                         start a cluster on this machine
   meridian region add eastus --units 2 --wait          serve from one more region
   meridian region set westeurope=3 eastus=2 -southeastasia   several edits, one save
+  meridian api publish orders --path /orders --backend http://127.0.0.1:9000
   meridian region list                                 what is wanted, and what is there
   meridian events --follow                             what happens, as it happens
 
@@ -68,16 +73,6 @@ pub enum Command {
     Agent(AgentInvocation),
     /// Run a whole cluster on this machine, to try things out
     Dev(DevArgs),
-    /// Units
-    #[command(subcommand)]
-    Unit(UnitCommand),
-}
-
-/// What can be done with units.
-#[derive(Debug, Clone, Subcommand)]
-pub enum UnitCommand {
-    /// List the units of one service or of all
-    List,
 }
 
 /// What people and scripts ask of a cluster, through any of its agents.
@@ -89,6 +84,12 @@ pub enum ClientCommand {
     /// Regions: the catalogue, and the regions of a service
     #[command(subcommand)]
     Region(RegionCommand),
+    /// APIs: publish, list, show, remove
+    #[command(subcommand)]
+    Api(ApiCommand),
+    /// Units: list, roll
+    #[command(subcommand)]
+    Unit(UnitCommand),
     /// Show what happened, and with --follow what happens
     Events(EventsArgs),
     /// Show how far every agent is, and what an operator should know
@@ -96,10 +97,6 @@ pub enum ClientCommand {
     /// The cluster: members, leadership, snapshots, limits, history
     #[command(subcommand)]
     Cluster(ClusterCommand),
-    /// `meridian unit list`; the word `unit` is shared with the gateway process, so the root of the
-    /// command line names it.
-    #[command(skip)]
-    UnitList,
     /// `meridian agent drain`; the word `agent` is shared with the daemon, so the root of the
     /// command line names it.
     #[command(skip)]

@@ -11,6 +11,7 @@
 //! Start with [`call`] for how endpoints are gone through, then [`failure`] for what can go wrong.
 
 mod actor;
+mod api;
 mod call;
 mod change;
 mod cluster;
@@ -71,7 +72,8 @@ pub async fn dispatch(global: GlobalArgs, command: Command) -> Result<(), Failur
     match command {
         Command::Service(command) => service::run(&session, command).await,
         Command::Region(command) => region::run(&session, command).await,
-        Command::UnitList => unit::list(&session).await,
+        Command::Api(command) => api::run(&session, command).await,
+        Command::Unit(command) => unit::run(&session, command).await,
         Command::Events(args) => watch::events(&session, &args).await,
         Command::Status => status::show(&session).await,
         Command::Cluster(command) => cluster::run(&session, command).await,

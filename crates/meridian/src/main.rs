@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-use cli::{AgentCommand, Cli, Command, UnitCommand};
+use cli::{AgentCommand, Cli, Command};
 
 /// Changes and calls are made of many small allocations that end on other threads than they began:
 /// the measurements are in the benchmarks' documentation.
@@ -41,6 +41,5 @@ fn main() -> ExitCode {
             }
         },
         Command::Dev(args) => dev::run(args),
-        Command::Unit(UnitCommand::List) => client::run(global, client::Command::UnitList),
     }
 }

@@ -2,7 +2,8 @@
 //! whoever adds `--dry-run` or `--expect-revision` relies on it.
 
 use super::{
-    ClientCommand, ClusterCommand, GlobalArgs, LimitsCommand, RegionCommand, ServiceCommand,
+    ApiCommand, ClientCommand, ClusterCommand, GlobalArgs, LimitsCommand, RegionCommand,
+    ServiceCommand, UnitCommand,
 };
 
 /// A flag that only some commands take. The others, such as `--timeout`, change no outcome.
@@ -32,6 +33,8 @@ impl Flag {
     const CHANGE_AND_WAIT: &[Self] = &[Self::Reason, Self::DryRun, Self::RequestId, Self::Wait];
     const CHANGE_OF_NAMED_SERVICE: &[Self] =
         &[Self::Reason, Self::DryRun, Self::RequestId, Self::Wait, Self::ExpectRevision];
+    const CHANGE_OF_UNITS: &[Self] =
+        &[Self::Reason, Self::DryRun, Self::RequestId, Self::Wait, Self::Service];
     const CHANGE_OF_SERVICE: &[Self] = &[
         Self::Reason,
         Self::DryRun,
@@ -98,7 +101,15 @@ fn accepted(command: &ClientCommand) -> &'static [Flag] {
             | RegionCommand::Disable { .. }
             | RegionCommand::Set { .. } => Flag::CHANGE_OF_SERVICE,
         },
-        ClientCommand::UnitList => Flag::READ_OF_SERVICE,
+        ClientCommand::Api(command) => match command {
+            ApiCommand::List | ApiCommand::Show { .. } => Flag::READ_OF_SERVICE,
+            ApiCommand::Publish(_) | ApiCommand::Remove { .. } => Flag::CHANGE_OF_SERVICE,
+        },
+        ClientCommand::Unit(command) => match command {
+            UnitCommand::List => Flag::READ_OF_SERVICE,
+            // A roll changes nothing that was saved, so no save can be in conflict with it.
+            UnitCommand::Roll(_) => Flag::CHANGE_OF_UNITS,
+        },
         ClientCommand::Events(_) | ClientCommand::Status => Flag::READ,
         ClientCommand::Cluster(command) => match command {
             ClusterCommand::Members | ClusterCommand::Limits(LimitsCommand::Show) => Flag::READ,
@@ -136,6 +147,9 @@ mod tests {
             ("status --reason x", "--reason"),
             ("region add eastus --stale", "--stale"),
             ("cluster members --service a", "--service"),
+            ("unit roll --expect-revision 3", "--expect-revision"),
+            ("api list --reason x", "--reason"),
+            ("api remove a --stale", "--stale"),
             ("region define mars --display-name M --latitude 1 --longitude 1 --wait", "--wait"),
         ] {
             assert_eq!(refused(line).as_deref(), Some(flag), "{line}");
@@ -149,6 +163,11 @@ mod tests {
             "service delete a --expect-revision 3 --dry-run",
             "region list --service a --stale",
             "events --stale --yes",
+            "api show a --service b --stale",
+            "api publish a --path /a --backend http://a --service b --expect-revision 3 --wait",
+            "api remove a --service b --reason x --dry-run --yes",
+            "unit roll --service a --region b --reason x --wait",
+            "unit list --service a",
         ] {
             assert_eq!(refused(line), None, "{line}");
         }

@@ -15,7 +15,7 @@ Examples:
     Create(CreateArgs),
     /// List the services
     List,
-    /// Show a service and its regions
+    /// Show a service, its regions and its APIs
     Show {
         /// The service
         name: String,

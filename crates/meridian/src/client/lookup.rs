@@ -5,7 +5,7 @@ use meridian_proto::v1;
 use super::contract;
 use super::failure::Failure;
 use super::session::Session;
-use super::view::{LocationView, MemberView, ServiceView, UnitView};
+use super::view::{ApiView, LocationView, MemberView, ServiceView, UnitView};
 
 /// The services.
 ///
@@ -32,6 +32,21 @@ pub async fn locations(session: &Session, service: &str) -> Result<Vec<LocationV
         contract::services(channel).list_locations(request).await
     });
     Ok(answer.await?.locations.into_iter().map(LocationView::from).collect())
+}
+
+/// The APIs of a service.
+///
+/// # Errors
+/// If there is no such service, or nobody answered.
+pub async fn apis(session: &Session, service: &str) -> Result<Vec<ApiView>, Failure> {
+    let request = v1::ListApisRequest {
+        consistency: session.consistency().into(),
+        service: service.to_owned(),
+    };
+    let answer = session.read(request, async |channel, request| {
+        contract::services(channel).list_apis(request).await
+    });
+    Ok(answer.await?.apis.into_iter().map(ApiView::from).collect())
 }
 
 /// The units of a service, or of all.

@@ -46,6 +46,7 @@ async fn create(session: &Session, args: CreateArgs) -> Result<(), Failure> {
 
 async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     let locations = lookup::locations(session, name).await?;
+    let apis = lookup::apis(session, name).await?;
     let services = lookup::services(session).await?;
     let service = services.into_iter().find(|service| service.name == name);
     // It answered with its regions a moment ago.
@@ -53,10 +54,10 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         cause: format!("the service {name} was deleted just now"),
         next: "`meridian service list` lists the services".to_owned(),
     })?;
-    let detail = ServiceDetailView { service, locations };
+    let detail = ServiceDetailView { service, locations, apis };
     session.output.one(&detail, |detail| {
         let service = table(std::slice::from_ref(&detail.service));
-        format!("{service}\n{}", table(&detail.locations))
+        format!("{service}\n{}\n{}", table(&detail.locations), table(&detail.apis))
     })
 }
 

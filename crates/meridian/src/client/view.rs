@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `service list`, `service show` | [`ServiceView`], [`ServiceDetailView`] |
 //! | `region list`, `region catalogue` | [`LocationView`], [`RegionView`] |
+//! | `api list`, `api show` | [`ApiView`] |
 //! | `unit list` | [`UnitView`] |
 //! | `events` | [`EventView`], one a line |
 //! | every change | [`ChangeView`] |
@@ -14,12 +15,14 @@
 //! | `cluster members`, `cluster join` | [`MemberView`] |
 //! | `cluster limits`, `transfer-leader`, `snapshot` | [`LimitsView`], [`LeaderView`], [`SnapshotView`] |
 
+mod api;
 mod cluster;
 mod event;
 mod service;
 #[cfg(test)]
 mod tests;
 
+pub use api::ApiView;
 pub use cluster::{LeaderView, LimitsView, MemberView, SnapshotView, StatusView};
 pub use event::{ChangeView, EventView};
 pub use service::{LocationView, RegionView, ServiceDetailView, ServiceView, StatusWord, UnitView};
@@ -27,6 +30,11 @@ pub use service::{LocationView, RegionView, ServiceDetailView, ServiceView, Stat
 /// None for the empty text, which is how the contract says that there is nothing.
 fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// None for the revision 0, which is how the contract says that nothing is served.
+fn served(configuration: u64) -> Option<u64> {
+    (configuration > 0).then_some(configuration)
 }
 
 /// Whole milliseconds; none for what is not a length of time.

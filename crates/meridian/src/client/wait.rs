@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// What is waited for.
 #[derive(Debug)]
 pub enum Goal {
-    /// As many units of this service answer as are wanted, everywhere.
+    /// As many units of this service answer as are wanted, everywhere, and serve what it says now.
     ServiceConverged(String),
     /// No unit of this service is left.
     ServiceGone(String),
@@ -78,7 +78,8 @@ async fn lacks(session: &Session, goal: &Goal) -> Result<Option<String>, Failure
     match goal {
         Goal::ServiceConverged(service) => {
             let locations = lookup::locations(session, service).await?;
-            Ok(list(locations.iter().filter_map(location_lacks)))
+            let wanted = wanted_where_disabled(session, service, &locations).await?;
+            Ok(list(locations.iter().filter_map(|location| location_lacks(location, wanted))))
         }
         Goal::ServiceGone(service) => units_left(session, service, |_| true).await,
         Goal::AgentEmpty(agent) => units_left(session, "", |unit| unit.agent == *agent).await,
@@ -93,11 +94,32 @@ async fn lacks(session: &Session, goal: &Goal) -> Result<Option<String>, Failure
     }
 }
 
-fn location_lacks(location: &LocationView) -> Option<String> {
+/// The configuration that the units of disabled regions are to serve; 0 where there is no such
+/// region. Their status says no more than that they are disabled.
+async fn wanted_where_disabled(
+    session: &Session,
+    service: &str,
+    locations: &[LocationView],
+) -> Result<u64, Failure> {
+    if !locations.iter().any(|location| location.status == StatusWord::Disabled) {
+        return Ok(0);
+    }
+    let mut services = lookup::services(session).await?.into_iter();
+    let service = services.find(|candidate| candidate.name == service);
+    Ok(service.map_or(0, |service| service.configuration))
+}
+
+fn location_lacks(location: &LocationView, wanted_where_disabled: u64) -> Option<String> {
     let enough = location.ready_units >= location.units;
+    let current = location.configuration.unwrap_or_default() >= wanted_where_disabled;
     match location.status {
         StatusWord::Ready => None,
-        StatusWord::Disabled if enough => None,
+        StatusWord::Disabled if enough && current => None,
+        StatusWord::Converging | StatusWord::Disabled if enough => Some(format!(
+            "{} is {}: its units are being replaced, or take over a configuration",
+            location.region,
+            location.status.as_str()
+        )),
         StatusWord::Disabled
         | StatusWord::Converging
         | StatusWord::NoAgent
@@ -149,18 +171,30 @@ mod tests {
             gateway_enabled: true,
             status,
             gateway_url: None,
+            configuration: (ready_units > 0).then_some(7),
         }
     }
 
     #[test]
-    fn a_disabled_region_has_converged_once_its_units_are_ready() {
-        assert_eq!(location_lacks(&location(StatusWord::Ready, 2)), None);
-        assert_eq!(location_lacks(&location(StatusWord::Disabled, 2)), None);
-        assert!(location_lacks(&location(StatusWord::Disabled, 1)).is_some());
+    fn a_disabled_region_has_converged_once_its_units_are_ready_and_know_it() {
+        assert_eq!(location_lacks(&location(StatusWord::Disabled, 2), 7), None);
+        assert!(location_lacks(&location(StatusWord::Disabled, 2), 8).is_some(), "it serves 7");
+        assert!(location_lacks(&location(StatusWord::Disabled, 1), 7).is_some());
+    }
+
+    #[test]
+    fn any_other_region_has_converged_by_its_status_alone() {
+        assert_eq!(location_lacks(&location(StatusWord::Ready, 2), 0), None);
         assert_eq!(
-            location_lacks(&location(StatusWord::NoAgent, 0)).as_deref(),
+            location_lacks(&location(StatusWord::NoAgent, 0), 0).as_deref(),
             Some("eastus is noAgent with 0 of 2 units")
         );
-        assert!(location_lacks(&location(StatusWord::Removing, 2)).is_some());
+        assert_eq!(
+            location_lacks(&location(StatusWord::Converging, 2), 0).as_deref(),
+            Some(
+                "eastus is converging: its units are being replaced, or take over a configuration"
+            )
+        );
+        assert!(location_lacks(&location(StatusWord::Removing, 2), 0).is_some());
     }
 }

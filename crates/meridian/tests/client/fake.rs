@@ -36,6 +36,9 @@ struct Script {
     changes: Vec<(String, v1::ChangeContext)>,
     services: Vec<v1::Service>,
     locations: VecDeque<v1::Location>,
+    apis: Vec<v1::Api>,
+    edits: Vec<v1::Edit>,
+    rolls: Vec<(String, String)>,
     streams: VecDeque<Stream>,
     watched_from: Vec<u64>,
 }
@@ -81,6 +84,20 @@ impl Agent {
         self
     }
 
+    /// Every service has these.
+    pub fn with_apis(self, apis: impl IntoIterator<Item = v1::Api>) -> Self {
+        self.script().apis = apis.into_iter().collect();
+        self
+    }
+
+    /// The services have this configuration.
+    pub fn with_configuration(self, configuration: u64) -> Self {
+        for service in &mut self.script().services {
+            service.configuration = configuration;
+        }
+        self
+    }
+
     pub fn with_streams(self, streams: impl IntoIterator<Item = Stream>) -> Self {
         self.script().streams = streams.into_iter().collect();
         self
@@ -99,6 +116,16 @@ impl Agent {
     /// The request ids that reached it.
     pub fn request_ids(&self) -> Vec<String> {
         self.changes().into_iter().map(|(_, context)| context.request_id).collect()
+    }
+
+    /// The edits that reached it.
+    pub fn edits(&self) -> Vec<v1::edit::Edit> {
+        self.script().edits.iter().filter_map(|edit| edit.edit.clone()).collect()
+    }
+
+    /// The services and regions of the rolls that reached it.
+    pub fn rolls(&self) -> Vec<(String, String)> {
+        self.script().rolls.clone()
     }
 
     /// The revisions from which it was watched.
@@ -211,7 +238,9 @@ impl Services for Agent {
         &self,
         r: Request<v1::ChangeServiceRequest>,
     ) -> Answer<v1::ChangeResponse> {
-        self.change("ChangeService", r.into_inner().context).await
+        let request = r.into_inner();
+        self.script().edits.extend(request.edits);
+        self.change("ChangeService", request.context).await
     }
     async fn delete_service(
         &self,
@@ -237,6 +266,15 @@ impl Services for Agent {
         };
         let locations = location.into_iter().collect();
         Ok(Response::new(v1::ListLocationsResponse { locations, ..Default::default() }))
+    }
+    async fn list_apis(&self, r: Request<v1::ListApisRequest>) -> Answer<v1::ListApisResponse> {
+        let (service, apis) = (r.into_inner().service, self.script().apis.clone());
+        Ok(Response::new(v1::ListApisResponse { service, apis, ..Default::default() }))
+    }
+    async fn roll_units(&self, r: Request<v1::RollUnitsRequest>) -> Answer<v1::ChangeResponse> {
+        let request = r.into_inner();
+        self.script().rolls.push((request.service, request.region));
+        self.change("RollUnits", request.context).await
     }
     async fn list_units(&self, _: Request<v1::ListUnitsRequest>) -> Answer<v1::ListUnitsResponse> {
         not_played()

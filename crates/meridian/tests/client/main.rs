@@ -4,6 +4,7 @@
 mod fake;
 mod run;
 
+mod apis;
 mod events;
 mod failover;
 mod outcome;

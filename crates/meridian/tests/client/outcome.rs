@@ -135,6 +135,7 @@ async fn what_takes_something_away_is_refused_where_nobody_can_be_asked() {
     for line in [
         &["service", "delete", "contoso"][..],
         &["region", "remove", "eastus"],
+        &["api", "remove", "orders"],
         &["region", "set", "westeurope=3", "-eastus"],
         &["cluster", "remove", "eastus-1"],
         &["agent", "drain", "eastus-1"],

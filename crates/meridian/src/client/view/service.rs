@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::client::output::{NONE, Row, cell, cells_of, yes_no};
 
-use super::text;
+use super::{ApiView, served, text};
 
 /// A service.
 #[derive(Debug, Serialize)]
@@ -25,6 +25,9 @@ pub struct ServiceView {
     pub regions: Vec<String>,
     /// The last event that changed its configuration: what `--expect-revision` compares.
     pub revision: u64,
+    /// The last event that changed what its units serve: what those of its regions and units come
+    /// up to.
+    pub configuration: u64,
 }
 
 impl From<v1::Service> for ServiceView {
@@ -37,13 +40,14 @@ impl From<v1::Service> for ServiceView {
             units: service.units,
             regions: service.regions,
             revision: service.revision,
+            configuration: service.configuration,
         }
     }
 }
 
 impl Row for ServiceView {
     const HEADS: &'static [&'static str] =
-        &["NAME", "TIER", "PRIMARY", "REGIONS", "UNITS", "PORT", "REVISION"];
+        &["NAME", "TIER", "PRIMARY", "REGIONS", "UNITS", "PORT", "REVISION", "CONFIG"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -54,11 +58,12 @@ impl Row for ServiceView {
             self.units.to_string(),
             self.port.to_string(),
             self.revision.to_string(),
+            self.configuration.to_string(),
         ]
     }
 }
 
-/// A service with its regions.
+/// A service with its regions and its APIs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceDetailView {
@@ -67,6 +72,8 @@ pub struct ServiceDetailView {
     pub service: ServiceView,
     /// Its regions, as in `region list`.
     pub locations: Vec<LocationView>,
+    /// Its APIs, as in `api list`.
+    pub apis: Vec<ApiView>,
 }
 
 /// A region of a service.
@@ -81,7 +88,7 @@ pub struct LocationView {
     pub primary: bool,
     /// Units wanted there.
     pub units: u32,
-    /// Units that answer there.
+    /// Places of these that have a unit which answers.
     pub ready_units: u32,
     /// The zones that they are spread over; empty for none.
     pub zones: Vec<u32>,
@@ -91,15 +98,17 @@ pub struct LocationView {
     pub status: StatusWord,
     /// Where callers reach the gateway there; null where no agent lives.
     pub gateway_url: Option<String>,
+    /// The oldest configuration that a ready unit there serves; null where none is ready.
+    pub configuration: Option<u64>,
 }
 
 /// How a region of a service is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StatusWord {
-    /// As many units answer as are wanted.
+    /// As many units answer as are wanted, and all serve the service's present configuration.
     Ready,
-    /// Some unit is not ready yet, or failed and is tried again.
+    /// Some unit is not ready yet, is to be replaced, or serves an older configuration.
     Converging,
     /// No agent lives there that could run units.
     NoAgent,
@@ -154,13 +163,16 @@ impl From<v1::Location> for LocationView {
             zones: location.zones,
             gateway_enabled: location.gateway_enabled,
             gateway_url: text(location.gateway_url),
+            configuration: served(location.configuration),
         }
     }
 }
 
 impl Row for LocationView {
-    const HEADS: &'static [&'static str] =
-        &["REGION", "NAME", "PRIMARY", "READY", "UNITS", "ZONES", "GATEWAY", "STATUS", "URL"];
+    const HEADS: &'static [&'static str] = &[
+        "REGION", "NAME", "PRIMARY", "READY", "UNITS", "ZONES", "GATEWAY", "STATUS", "CONFIG",
+        "URL",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -172,6 +184,7 @@ impl Row for LocationView {
             cells_of(&self.zones),
             if self.gateway_enabled { "enabled".to_owned() } else { "disabled".to_owned() },
             self.status.as_str().to_owned(),
+            cell(self.configuration.as_ref()),
             cell(self.gateway_url.as_ref()),
         ]
     }
@@ -201,6 +214,8 @@ pub struct UnitView {
     pub cause: Option<String>,
     /// Starts that failed in a row.
     pub restarts: u32,
+    /// The revision of the configuration that it serves; null while it is not ready.
+    pub configuration: Option<u64>,
 }
 
 impl From<v1::Unit> for UnitView {
@@ -216,13 +231,14 @@ impl From<v1::Unit> for UnitView {
             address: text(unit.address),
             cause: text(unit.cause),
             restarts: unit.restarts,
+            configuration: served(unit.configuration),
         }
     }
 }
 
 impl Row for UnitView {
     const HEADS: &'static [&'static str] =
-        &["UNIT", "INCARNATION", "AGENT", "STATE", "PID", "ADDRESS", "RESTARTS", "CAUSE"];
+        &["UNIT", "INCARNATION", "AGENT", "STATE", "PID", "ADDRESS", "CONFIG", "RESTARTS", "CAUSE"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -232,6 +248,7 @@ impl Row for UnitView {
             self.state.clone(),
             cell(self.pid.as_ref()),
             cell(self.address.as_ref()),
+            cell(self.configuration.as_ref()),
             self.restarts.to_string(),
             cell(self.cause.as_ref()),
         ]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::*;
+use crate::client::output::Row;
 
 const ID: &str = "01932f5e-8b1a-7c3d-9e4f-0123456789ab";
 
@@ -42,12 +43,13 @@ fn a_service_has_these_keys() {
         units: 3,
         revision: 9,
         regions: vec!["westeurope".to_owned()],
+        configuration: 5,
     };
     let view = ServiceView::from(service);
-    let keys = r#"{"name":"contoso","tier":"premium","primary":"westeurope","port":8080,"units":3,"regions":["westeurope"],"revision":9"#;
+    let keys = r#"{"name":"contoso","tier":"premium","primary":"westeurope","port":8080,"units":3,"regions":["westeurope"],"revision":9,"configuration":5"#;
     assert_eq!(printed(&view), format!("{keys}}}"));
-    let detail = ServiceDetailView { service: view, locations: vec![] };
-    assert_eq!(printed(&detail), format!(r#"{keys},"locations":[]}}"#));
+    let detail = ServiceDetailView { service: view, locations: vec![], apis: vec![] };
+    assert_eq!(printed(&detail), format!(r#"{keys},"locations":[],"apis":[]}}"#));
 }
 
 #[test]
@@ -61,16 +63,21 @@ fn a_location_has_these_keys() {
         gateway_enabled: true,
         status: v1::LocationStatus::AgentUnreachable.into(),
         gateway_url: "http://127.0.1.2:8080".to_owned(),
+        configuration: 5,
         ..Default::default()
     };
     assert_eq!(
         printed(&LocationView::from(location.clone())),
-        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":1,"zones":[1,2],"gatewayEnabled":true,"status":"agentUnreachable","gatewayUrl":"http://127.0.1.2:8080"}"#
+        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":1,"zones":[1,2],"gatewayEnabled":true,"status":"agentUnreachable","gatewayUrl":"http://127.0.1.2:8080","configuration":5}"#
     );
     location.gateway_url.clear();
+    location.configuration = 0;
     location.set_status(v1::LocationStatus::NoAgent);
     let printed = printed(&LocationView::from(location));
-    assert!(printed.ends_with(r#""status":"noAgent","gatewayUrl":null}"#), "{printed}");
+    assert!(
+        printed.ends_with(r#""status":"noAgent","gatewayUrl":null,"configuration":null}"#),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -98,12 +105,38 @@ fn a_unit_has_these_keys() {
         state: "ready".to_owned(),
         pid: Some(4711),
         address: "127.0.1.2:8080".to_owned(),
+        configuration: 5,
         ..Default::default()
     };
     assert_eq!(
         printed(&UnitView::from(unit)),
-        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"ready","pid":4711,"address":"127.0.1.2:8080","cause":null,"restarts":0}"#
+        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"ready","pid":4711,"address":"127.0.1.2:8080","cause":null,"restarts":0,"configuration":5}"#
     );
+}
+
+#[test]
+fn an_api_has_these_keys() {
+    let own = |region: &str| v1::RegionalBackend {
+        region: region.to_owned(),
+        backend: format!("http://{region}"),
+    };
+    let mut api = v1::Api {
+        name: "orders".to_owned(),
+        path: "/orders".to_owned(),
+        backend: "http://orders".to_owned(),
+        regional_backends: vec![own("westus"), own("eastus")],
+        connect_timeout_ms: Some(5_000),
+        response_timeout_ms: Some(200),
+        idle_timeout_ms: Some(60_000),
+    };
+    let view = ApiView::from(api.clone());
+    assert_eq!(
+        printed(&view),
+        r#"{"name":"orders","path":"/orders","backend":"http://orders","regionalBackends":{"eastus":"http://eastus","westus":"http://westus"},"connectTimeoutMs":5000,"responseTimeoutMs":200,"idleTimeoutMs":60000}"#
+    );
+    assert_eq!(view.cells()[3], "eastus=http://eastus,westus=http://westus");
+    api.regional_backends.clear();
+    assert!(printed(&ApiView::from(api)).contains(r#""regionalBackends":{},"#));
 }
 
 #[test]

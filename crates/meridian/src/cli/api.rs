@@ -1,0 +1,178 @@
+//! `meridian api`.
+
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use meridian_domain::api::BackendError;
+use meridian_domain::{ApiPath, BackendUrl, limits};
+
+use super::duration::{self, NotADuration};
+
+/// What can be done with APIs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ApiCommand {
+    /// Publish an API of a service, or replace the one of that name as a whole
+    #[command(after_help = "\
+Examples:
+  meridian api publish orders --path /orders --backend http://orders.internal:8080
+  meridian api publish orders --path /orders --backend https://orders.example.com \\
+      --backend eastus=https://orders-us.example.com --response-timeout 2s --wait")]
+    Publish(PublishArgs),
+    /// List the APIs of a service
+    List,
+    /// Show one API of a service
+    Show {
+        /// The API
+        name: String,
+    },
+    /// Remove an API from a service; its callers get what the other APIs say of its path
+    Remove {
+        /// The API
+        name: String,
+    },
+}
+
+/// `meridian api publish`.
+#[derive(Debug, Clone, Args)]
+pub struct PublishArgs {
+    /// Its name: 1 to 50 lower-case letters, digits and hyphens
+    pub name: String,
+    /// The prefix of the calls that it gets: /orders gets /orders and /orders/5, not /ordersx. The
+    /// longest that fits a call wins
+    #[arg(long, value_name = "PATH")]
+    pub path: ApiPath,
+    /// Where calls go, http or https, without a password; with REGION= only in that region. Given
+    /// once without a region, and once for each region that differs
+    #[arg(long = "backend", value_name = "[REGION=]URL", required = true)]
+    pub backends: Vec<Backend>,
+    /// How long a connection to the backend may take, 1ms to 10m [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
+    pub connect_timeout: Option<u32>,
+    /// How long the head of the backend's answer may take, 1ms to 10m [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
+    pub response_timeout: Option<u32>,
+    /// How long each further part of a body may take, 1ms to 10m [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
+    pub idle_timeout: Option<u32>,
+}
+
+/// A backend as it was typed: `URL`, or `REGION=URL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// The only region whose calls go there, as it was typed; none for the default backend.
+    pub region: Option<String>,
+    /// Where the calls go.
+    pub url: BackendUrl,
+}
+
+/// The text is not a backend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotABackend {
+    /// Nothing stands before the equals sign.
+    #[error("use URL, or REGION=URL for the calls of one region")]
+    Region,
+    /// The URL is not one.
+    #[error(transparent)]
+    Url(#[from] BackendError),
+}
+
+impl FromStr for Backend {
+    type Err = NotABackend;
+
+    fn from_str(text: &str) -> Result<Self, NotABackend> {
+        // An equals sign behind the scheme belongs to the URL.
+        let scheme_end = text.find("://").unwrap_or(text.len());
+        let (region, url) = match text.split_at(scheme_end).0.split_once('=') {
+            Some((region, _)) => (Some(region), &text[region.len() + 1..]),
+            None => (None, text),
+        };
+        if region.is_some_and(|region| region.trim().is_empty()) {
+            return Err(NotABackend::Region);
+        }
+        Ok(Self { region: region.map(str::to_owned), url: BackendUrl::new(url)? })
+    }
+}
+
+/// The text is not a time-out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum NotATimeout {
+    #[error(transparent)]
+    Duration(#[from] NotADuration),
+    #[error("a time-out has whole milliseconds, from 1ms to {}m", limits::LONGEST_TIMEOUT_MS / 60_000)]
+    Range,
+}
+
+/// Reads a time-out, in milliseconds.
+fn parse_timeout(text: &str) -> Result<u32, NotATimeout> {
+    let timeout = duration::parse(text)?;
+    let is_whole = timeout.subsec_nanos() % 1_000_000 == 0;
+    let millis = u32::try_from(timeout.as_millis()).ok().filter(|_| is_whole);
+    millis.filter(|millis| *millis <= limits::LONGEST_TIMEOUT_MS).ok_or(NotATimeout::Range)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn backend(region: Option<&str>, url: &str) -> Backend {
+        let url = BackendUrl::new(url).expect("is a backend");
+        Backend { region: region.map(str::to_owned), url }
+    }
+
+    #[test]
+    fn a_backend_has_a_region_only_if_one_stands_before_the_scheme() {
+        for (text, expected) in [
+            ("http://a", backend(None, "http://a")),
+            ("http://a/x=1", backend(None, "http://a/x=1")),
+            ("http://a/x=http://b", backend(None, "http://a/x=http:/b")),
+            ("eastus=http://a:1", backend(Some("eastus"), "http://a:1")),
+            ("East US=https://a/x=1", backend(Some("East US"), "https://a/x=1")),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_backend_is_refused_by_its_rule() {
+        let refused = |text: &str| text.parse::<Backend>().expect_err(text);
+        assert_eq!(refused("=http://a"), NotABackend::Region);
+        assert_eq!(refused(" =http://a"), NotABackend::Region);
+        for text in ["", "orders", "eastus=", "eastus=orders:80", "a=b=http://c"] {
+            assert_eq!(refused(text), NotABackend::Url(BackendError::Scheme), "{text}");
+        }
+        assert_eq!(refused("eastus=http://u:p@a"), NotABackend::Url(BackendError::Credentials));
+    }
+
+    #[test]
+    fn a_timeout_is_read_in_milliseconds() {
+        for (text, millis) in [("5s", 5_000), ("0.25", 250), ("7ms", 7), ("10m", 600_000)] {
+            assert_eq!(parse_timeout(text), Ok(millis), "{text}");
+        }
+        for bad in ["11m", "1h", "0.5ms", "1.5ms"] {
+            assert_eq!(parse_timeout(bad), Err(NotATimeout::Range), "{bad}");
+        }
+        assert_eq!(parse_timeout("soon"), Err(NotATimeout::Duration(NotADuration)));
+    }
+
+    #[test]
+    fn what_an_api_cannot_do_without_has_to_be_given() {
+        let parses = |line: &str| {
+            let words = ["meridian", "api", "publish"].into_iter().chain(line.split(' '));
+            Cli::try_parse_from(words).is_ok()
+        };
+        assert!(parses("a --path /a --backend http://a --backend eastus=http://b"));
+        for line in [
+            "a --path /a",
+            "a --backend http://a",
+            "--path /a --backend http://a",
+            "a --path a --backend http://a",
+            "a --path /a --backend a",
+            "a --path /a --backend http://a --idle-timeout 0",
+        ] {
+            assert!(!parses(line), "{line}");
+        }
+    }
+}
