@@ -265,3 +265,14 @@ async fn a_draining_unit_finishes_its_streams_of_http2() {
     connection.await.unwrap().unwrap();
     ended.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_comes_back_ends_instead_of_going_round() {
+    let unit = Running::serving(configuration(1, vec![]));
+    let itself = format!("http://{}/again", unit.address);
+    unit.configure(configuration(2, vec![api("/", itself)]));
+    let answer = Caller::connect(unit.address).unwrap().call("GET", "/").unwrap();
+    assert_eq!(answer.status(), 508, "{answer:?}");
+    assert!(answer.body.contains("its API leads back here"), "{answer:?}");
+    assert!(!answer.body.contains(&unit.address.to_string()), "{answer:?}");
+}

@@ -216,6 +216,10 @@ pub struct UnitView {
     pub restarts: u32,
     /// The revision of the configuration that it serves; null while it is not ready.
     pub configuration: Option<u64>,
+    /// Calls that ran on it some seconds ago; null where its agent does not say.
+    pub in_flight: Option<u32>,
+    /// Calls that run, of those that it takes at a time: 0 to 1, smoothed; null likewise.
+    pub utilisation: Option<f64>,
 }
 
 impl From<v1::Unit> for UnitView {
@@ -232,13 +236,25 @@ impl From<v1::Unit> for UnitView {
             cause: text(unit.cause),
             restarts: unit.restarts,
             configuration: served(unit.configuration),
+            in_flight: unit.in_flight,
+            utilisation: unit.utilisation_permille.map(|load| f64::from(load) / 1_000.0),
         }
     }
 }
 
 impl Row for UnitView {
-    const HEADS: &'static [&'static str] =
-        &["UNIT", "INCARNATION", "AGENT", "STATE", "PID", "ADDRESS", "CONFIG", "RESTARTS", "CAUSE"];
+    const HEADS: &'static [&'static str] = &[
+        "UNIT",
+        "INCARNATION",
+        "AGENT",
+        "STATE",
+        "PID",
+        "ADDRESS",
+        "CONFIG",
+        "LOAD",
+        "RESTARTS",
+        "CAUSE",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -249,6 +265,7 @@ impl Row for UnitView {
             cell(self.pid.as_ref()),
             cell(self.address.as_ref()),
             cell(self.configuration.as_ref()),
+            cell(self.utilisation.map(|load| format!("{:.0} %", load * 100.0)).as_ref()),
             self.restarts.to_string(),
             cell(self.cause.as_ref()),
         ]

@@ -105,12 +105,14 @@ fn a_unit_has_these_keys() {
         state: "ready".to_owned(),
         pid: Some(4711),
         address: "127.0.1.2:8080".to_owned(),
+        in_flight: Some(3),
+        utilisation_permille: Some(250),
         configuration: 5,
         ..Default::default()
     };
     assert_eq!(
         printed(&UnitView::from(unit)),
-        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"ready","pid":4711,"address":"127.0.1.2:8080","cause":null,"restarts":0,"configuration":5}"#
+        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"ready","pid":4711,"address":"127.0.1.2:8080","cause":null,"restarts":0,"configuration":5,"inFlight":3,"utilisation":0.25}"#
     );
 }
 

@@ -112,10 +112,12 @@ impl Run {
     /// Agents start what they are to run, and say so.
     pub fn start_units(&mut self) {
         let units = self.state.units.values();
+        let configuration = Revision(1);
         let ready = units.map(|it| Event::UnitReady {
             unit: it.id.clone(),
             incarnation: it.incarnation,
             pid: Some(1),
+            configuration,
         });
         let ready = ready.collect::<Vec<_>>();
         for event in ready {
