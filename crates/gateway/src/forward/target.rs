@@ -86,7 +86,8 @@ fn leads_elsewhere(path: &str) -> bool {
 }
 
 /// What a call asks its backend for: the API's base path, what followed its prefix, the query.
-pub(super) fn target(api: &Api, rest: &str, query: Option<&str>) -> Result<Uri, Problem> {
+pub(super) fn target(api: &Api, uri: &Uri) -> Result<Uri, Problem> {
+    let (rest, query) = (api.rest(uri.path()), uri.query());
     let length = api.base_path.len() + rest.len() + query.map_or(0, |query| query.len() + 1);
     let mut target = BytesMut::with_capacity(length + 1);
     target.put_slice(api.base_path.as_bytes());
