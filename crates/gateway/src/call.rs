@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::access_log::Entry;
 use crate::config::UnitConfig;
 use crate::configuration::Configuration;
-use crate::forward::{self, Answered, Body, Route};
+use crate::forward::{self, Answered, Body, Route, Told};
 use crate::problem::{self, Problem};
 use crate::serve::{Caller, Worker};
 
@@ -100,7 +100,7 @@ async fn route(
             let status = worker.shared.status().0.clone();
             return Ok(problem::json("application/json", status).into());
         }
-        let host = admit(worker, configuration, &parts, account)?;
+        let host = admit(worker, configuration, &parts, account, &caller.told)?;
         let api = configuration.route(parts.uri.path()).ok_or(Problem::NoApi)?;
         account.api = Some(Arc::clone(api));
         Route { api: Arc::clone(api), host, caller, body_bytes: configuration.limits.body_bytes() }
@@ -115,8 +115,9 @@ fn admit(
     configuration: &Configuration,
     parts: &Parts,
     account: &mut Account,
+    told: &Told,
 ) -> Result<Option<HeaderValue>, Problem> {
-    let host = forward::authority(parts)?;
+    let host = forward::authority(parts, told)?;
     forward::check_path(parts.uri.path())?;
     if !configuration.enabled {
         return Err(Problem::Disabled);

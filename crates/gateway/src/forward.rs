@@ -20,6 +20,8 @@ mod headers;
 mod origin;
 mod retry;
 mod target;
+mod told;
+mod trace;
 mod upgrade;
 mod upload;
 
@@ -28,6 +30,7 @@ pub(crate) use connect::Connector;
 pub(crate) use framing::check_framing;
 pub(crate) use origin::Origin;
 pub(crate) use target::{authority, check_path};
+pub(crate) use told::Told;
 pub(crate) use upgrade::{Tunnel, Tunnels};
 
 use body::Download;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Worker;
 use super::head_scan::{HeadScan, SharedFraming};
+use crate::forward::Told;
 use crate::shared::Shared;
 
 /// For the next call on a connection that had one. Longer than what most clients keep one for, so
@@ -31,6 +32,7 @@ const OWN_ANSWER_MS: u32 = 10_000;
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) peer: IpAddr,
+    pub(crate) told: Told,
     pub(crate) shared: Arc<Shared>,
     pub(crate) worker: usize,
     /// Calls that run.
@@ -48,8 +50,10 @@ impl Caller {
     /// The other end of a connection that `worker` accepted.
     pub(crate) fn new(peer: IpAddr, worker: &Worker) -> Self {
         worker.shared.metrics().connections().fetch_add(1, Ordering::Relaxed);
+        let peer = peer.to_canonical();
         Self {
-            peer: peer.to_canonical(),
+            peer,
+            told: Told::new(peer),
             shared: Arc::clone(&worker.shared),
             worker: worker.connector.worker(),
             running: AtomicU32::new(0),
