@@ -9,11 +9,16 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use serde::Serialize;
 
+use crate::access_log::Entry;
 use crate::config::UnitConfig;
 use crate::configuration::Configuration;
-use crate::forward::{self, Body, Held, Route};
+use crate::forward::{self, Answered, Body, Route, Told};
 use crate::problem::{self, Problem};
 use crate::serve::{Caller, Worker};
+
+mod account;
+
+pub(crate) use account::Account;
 
 /// Where a unit tells who it is. The cloud's own gateways answer their load balancers there.
 const STATUS_PATH: &str = "/status-0123456789abcdef";
@@ -56,29 +61,24 @@ pub(crate) async fn answer(
     caller: &Arc<Caller>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let held = Held { _busy: caller.enter(), in_flight: None };
+    let mut account = Account::open(caller);
     let (parts, body) = request.into_parts();
-    let answered = match forward::check_framing(&parts, caller.framing.take()) {
-        Err(problem) => Err((problem, held)),
-        Ok(close) => {
-            if close {
-                caller.close();
-            }
-            let asks = matches!(parts.method, Method::GET | Method::HEAD);
-            if asks && parts.uri.path() == STATUS_PATH {
-                let status = worker.shared.status().0.clone();
-                return problem::json("application/json", status).map(|body| body.holding(held));
-            }
-            route(worker, caller, parts, body, held).await
-        }
-    };
-    answered.unwrap_or_else(|(problem, held)| {
+    let answered = route(worker, caller, parts, body, &mut account).await;
+    let Answered { response, tunnel } = answered.unwrap_or_else(|problem| {
         if matches!(problem, Problem::BadRequest(_)) {
             // What else comes on the connection may be part of the call for others.
             caller.close();
         }
-        problem.response().map(|body| body.holding(held))
-    })
+        problem.response().into()
+    });
+    account.answered(response.status().as_u16());
+    match tunnel {
+        Some(tunnel) => {
+            tunnel.start(&worker.tunnels, account);
+            response
+        }
+        None => response.map(|body| body.counted_by(account)),
+    }
 }
 
 async fn route(
@@ -86,24 +86,28 @@ async fn route(
     caller: &Caller,
     parts: Parts,
     body: Incoming,
-    mut held: Held,
-) -> Result<Response<Body>, (Problem, Held)> {
-    let Some(configuration) = worker.shared.configuration() else {
-        return Err((Problem::Disabled, held));
+    account: &mut Account,
+) -> Result<Answered, Problem> {
+    let route = {
+        let configuration = worker.shared.configuration();
+        let configuration = configuration.as_ref().ok_or(Problem::Disabled)?;
+        account.entry = Entry::new(configuration.access_log, caller.peer, &parts);
+        if forward::check_framing(&parts, caller.framing.take())? {
+            caller.close();
+        }
+        let asks = matches!(parts.method, Method::GET | Method::HEAD);
+        if asks && parts.uri.path() == STATUS_PATH {
+            let status = worker.shared.status().0.clone();
+            return Ok(problem::json("application/json", status).into());
+        }
+        let host = admit(worker, configuration, &parts, account, &caller.told)?;
+        let api = configuration.route(parts.uri.path()).ok_or(Problem::NoApi)?;
+        account.api = Some(Arc::clone(api));
+        let (api, via) = (Arc::clone(api), worker.shared.via());
+        Route { api, host, via, caller, body_bytes: configuration.limits.body_bytes() }
     };
-    let host = match admit(worker, &configuration, &parts, &mut held) {
-        Ok(host) => host,
-        Err(problem) => return Err((problem, held)),
-    };
-    let uri = parts.uri.clone();
-    let Some((api, rest)) = configuration.route(uri.path()) else {
-        return Err((Problem::NoApi, held));
-    };
-    let via = worker.shared.via();
-    let body_bytes = configuration.limits.body_bytes();
-    let route = Route { api, rest, host, via, caller, body_bytes };
     let request = Request::from_parts(parts, body);
-    forward::forward(&worker.connector, &worker.tunnels, route, request, held).await
+    forward::forward(&worker.connector, route, request).await
 }
 
 /// Whether a call is taken on; then, which host it is for.
@@ -111,13 +115,14 @@ fn admit(
     worker: &Worker,
     configuration: &Configuration,
     parts: &Parts,
-    held: &mut Held,
+    account: &mut Account,
+    told: &Told,
 ) -> Result<Option<HeaderValue>, Problem> {
-    let host = forward::authority(parts)?;
+    let host = forward::authority(parts, told)?;
     forward::check_path(parts.uri.path())?;
     if !configuration.enabled {
         return Err(Problem::Disabled);
     }
-    held.in_flight = Some(configuration.limits.admit(parts, worker.shared.load())?);
+    account.in_flight = Some(configuration.limits.admit(parts, worker.shared.load())?);
     Ok(host)
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_proto::v1::{GatewayApi, GatewayConfiguration};
+use meridian_proto::v1::{AccessLog, GatewayApi, GatewayConfiguration};
 
 use crate::forward::Origin;
 use crate::limits::Limits;
+use crate::metrics::{Counters, Metrics};
 use backend::Backend;
 
 mod backend;
@@ -22,6 +23,7 @@ pub(crate) struct Configuration {
     pub(crate) revision: u64,
     pub(crate) enabled: bool,
     pub(crate) limits: Limits,
+    pub(crate) access_log: AccessLog,
     /// Those with the longest paths first.
     apis: Vec<Arc<Api>>,
 }
@@ -36,6 +38,7 @@ pub(crate) struct Api {
     pub(crate) base_path: String,
     pub(crate) origin: Arc<Origin>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// How long an API's backend may take.
@@ -88,29 +91,31 @@ impl Configuration {
         given: GatewayConfiguration,
         previous: Option<&Self>,
         workers: usize,
+        metrics: &Metrics,
     ) -> Result<Self, ConfigurationError> {
         if given.apis.len() > MOST_APIS {
             return Err(ConfigurationError::TooManyApis { apis: given.apis.len() });
         }
         let mut apis: Vec<Arc<Api>> = Vec::with_capacity(given.apis.len());
+        let access_log = given.access_log();
         for api in given.apis {
             let name = api.name.clone();
             let known = apis.iter().chain(previous.iter().flat_map(|previous| &previous.apis));
-            let api = Api::check(api, &apis, known.map(|api| &api.origin), workers)
+            let api = Api::check(api, &apis, known.map(|api| &api.origin), workers, metrics)
                 .map_err(|rule| ConfigurationError::Api { name, rule })?;
             apis.push(Arc::new(api));
         }
         apis.sort_by_key(|api| std::cmp::Reverse(api.prefix.len()));
         let previous = previous.map(|previous| &previous.limits);
         let limits = Limits::new(given.limits.unwrap_or_default(), previous);
-        Ok(Self { revision: given.revision, enabled: given.enabled, limits, apis })
+        Ok(Self { revision: given.revision, enabled: given.enabled, limits, access_log, apis })
     }
 
-    /// The API that gets the calls to `path`, and what follows its prefix there.
-    pub(crate) fn route<'a>(&self, path: &'a str) -> Option<(&Arc<Api>, &'a str)> {
-        self.apis.iter().find_map(|api| {
-            let rest = path.strip_prefix(api.prefix.as_str())?;
-            (rest.is_empty() || rest.starts_with('/')).then_some((api, rest))
+    /// The API that gets the calls to `path`.
+    pub(crate) fn route(&self, path: &str) -> Option<&Arc<Api>> {
+        self.apis.iter().find(|api| {
+            let rest = path.strip_prefix(api.prefix.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 
@@ -125,11 +130,17 @@ impl Configuration {
 }
 
 impl Api {
+    /// What follows the prefix in the `path` of one of its calls.
+    pub(crate) fn rest<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.prefix.as_str()).unwrap_or(path)
+    }
+
     fn check<'a>(
         given: GatewayApi,
         others: &[Arc<Self>],
         mut known: impl Iterator<Item = &'a Arc<Origin>>,
         workers: usize,
+        metrics: &Metrics,
     ) -> Result<Self, ApiRule> {
         if given.name.is_empty() {
             return Err(ApiRule::NoName);
@@ -152,7 +163,9 @@ impl Api {
             .find(|origin| *origin.base() == base)
             .cloned()
             .unwrap_or_else(|| Arc::new(Origin::new(base, workers)));
-        Ok(Self { name: given.name, prefix: prefix.to_owned(), base_path, origin, timeouts })
+        let prefix = prefix.to_owned();
+        let counters = metrics.counters(&given.name);
+        Ok(Self { name: given.name, prefix, base_path, origin, timeouts, counters })
     }
 }
 

@@ -145,7 +145,10 @@ fn answer(request: UnitRequest, shared: &Shared) -> (Answer, Option<Arc<TcpListe
                 (refusal(shared, reason, &error.to_string()), None)
             }
         },
-        Some(Command::ReadMetrics(_)) | None => {
+        Some(Command::ReadMetrics(_)) => {
+            (Answer::Metrics(shared.metrics().read(shared.read_load())), None)
+        }
+        None => {
             let said = format!("build {} knows no such command", shared.identity().build);
             (refusal(shared, UnitRefusalReason::UnknownCommand, &said), None)
         }

@@ -20,16 +20,19 @@ mod headers;
 mod origin;
 mod retry;
 mod target;
+mod told;
+mod trace;
 mod upgrade;
 mod upload;
 mod via;
 
-pub(crate) use body::{Body, Held};
+pub(crate) use body::Body;
 pub(crate) use connect::Connector;
 pub(crate) use framing::check_framing;
 pub(crate) use origin::Origin;
 pub(crate) use target::{authority, check_path};
-pub(crate) use upgrade::Tunnels;
+pub(crate) use told::Told;
+pub(crate) use upgrade::{Tunnel, Tunnels};
 pub(crate) use via::Via;
 
 use body::Download;
@@ -40,9 +43,7 @@ use upload::{Progress, Upload};
 /// What a call is forwarded with.
 #[derive(Debug)]
 pub(crate) struct Route<'a> {
-    pub(crate) api: &'a Api,
-    /// What follows the API's prefix in the call's path.
-    pub(crate) rest: &'a str,
+    pub(crate) api: Arc<Api>,
     /// The host that the caller asked for.
     pub(crate) host: Option<HeaderValue>,
     /// What this unit adds to `Via`.
@@ -53,6 +54,20 @@ pub(crate) struct Route<'a> {
     pub(crate) body_bytes: u64,
 }
 
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) response: Response<Body>,
+    /// What begins after it, where it has the connection leave HTTP.
+    pub(crate) tunnel: Option<Tunnel>,
+}
+
+impl From<Response<Body>> for Answered {
+    fn from(response: Response<Body>) -> Self {
+        Self { response, tunnel: None }
+    }
+}
+
 /// A call on its way to a backend.
 struct Forwarding<'a> {
     connector: &'a Connector,
@@ -60,38 +75,28 @@ struct Forwarding<'a> {
     progress: Option<Arc<Progress>>,
 }
 
-/// Forwards a call and returns the backend's answer, whose body still flows. `held` ends with it.
+/// Forwards a call and returns the backend's answer, whose body still flows.
 pub(crate) async fn forward(
     connector: &Connector,
-    tunnels: &Tunnels,
     route: Route<'_>,
     request: Request<Incoming>,
-    held: Held,
-) -> Result<Response<Body>, (Problem, Held)> {
-    let api = route.api;
-    let (parts, upload, progress, upgrade) = match prepare(&route, request) {
-        Ok(prepared) => prepared,
-        Err(problem) => return Err((problem, held)),
-    };
+) -> Result<Answered, Problem> {
+    let api = &*route.api;
+    let (parts, upload, progress, upgrade) = prepare(&route, request)?;
     let forwarding = Forwarding { connector, api, progress };
-    let (mut response, lease) = match forwarding.run(parts, upload).await {
-        Ok(answered) => answered,
-        Err(problem) => return Err((problem, held)),
-    };
+    let (mut response, lease) = forwarding.run(parts, upload).await?;
     let idle = api.timeouts.idle;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let protocol = response.headers().get(UPGRADE).cloned();
-        let (Some(upgrade), Some(protocol)) = (upgrade, protocol) else {
-            return Err((Problem::BackendFailed, held));
-        };
+        let (upgrade, protocol) = upgrade.zip(protocol).ok_or(Problem::BackendFailed)?;
         headers::prepare_answer(response.headers_mut(), route.via);
-        upgrade.tunnel(&mut response, protocol, tunnels, idle, held);
-        return Ok(response.map(|_| Body::empty()));
+        let tunnel = upgrade.agreed(&mut response, protocol, idle);
+        return Ok(Answered { response: response.map(|_| Body::empty()), tunnel: Some(tunnel) });
     }
     headers::prepare_answer(response.headers_mut(), route.via);
     // The version concerns the backend's connection; else the caller's would have to end too.
     *response.version_mut() = Version::HTTP_11;
-    Ok(response.map(|incoming| Body::flowing(Download::new(incoming, idle, lease)).holding(held)))
+    Ok(response.map(|incoming| Body::flowing(Download::new(incoming, idle, lease))).into())
 }
 
 type Prepared = (Parts, Upload, Option<Arc<Progress>>, Option<Upgrade>);
@@ -111,7 +116,7 @@ fn prepare(route: &Route<'_>, request: Request<Incoming>) -> Result<Prepared, Pr
     if let Some(upgrade) = &upgrade {
         upgrade.ask(&mut parts.headers);
     }
-    parts.uri = target::target(route.api, route.rest, parts.uri.query())?;
+    parts.uri = target::target(&route.api, &parts.uri)?;
     parts.version = Version::HTTP_11;
     route.caller.limit_writes(route.api.timeouts.idle);
     Ok((parts, upload, progress, upgrade))

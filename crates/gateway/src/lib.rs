@@ -18,6 +18,7 @@
 //! Start with [`run`], then [`Unit`]; the drain is in `serve`, the way of a call in `call` and
 //! `forward`, the control socket in `control`.
 
+mod access_log;
 mod call;
 mod config;
 mod configuration;
@@ -26,6 +27,7 @@ mod forward;
 mod limits;
 mod load;
 mod lock;
+mod metrics;
 mod problem;
 mod process;
 mod runtime;

@@ -31,8 +31,8 @@ use crate::shared::Shared;
 mod caller;
 mod head_scan;
 
+pub(crate) use caller::Caller;
 use caller::CallerIo;
-pub(crate) use caller::{Busy, Caller};
 pub(crate) use head_scan::Framing;
 
 /// The pause after the system refused a connection for want of descriptors or memory.
@@ -104,7 +104,7 @@ impl Worker {
     async fn sweep(&self) {
         loop {
             sleep(SWEEP).await;
-            if let Some(configuration) = self.shared.configuration() {
+            if let Some(configuration) = &*self.shared.configuration() {
                 let now = std::time::Instant::now();
                 configuration
                     .origins()
@@ -117,19 +117,27 @@ impl Worker {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "answers on a connection will be delayed");
         }
-        let head_limit = self.shared.configuration().and_then(|c| c.limits.header_timeout());
+        let head_limit = self.header_timeout();
         let sniffing = timeout(head_limit.unwrap_or(SILENCE), speaks_http2(&stream));
         let sniffed = tokio::select! {
             sniffed = sniffing => sniffed,
             () = self.finish.cancelled() => return,
         };
-        let caller = Arc::new(Caller::new(peer));
+        let caller = Arc::new(Caller::new(peer, &self));
         match sniffed {
             Ok(Ok(true)) => self.http2(stream, caller).await,
             Ok(Ok(false)) => self.http1(stream, caller, head_limit).await,
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it began"),
             Err(_) => tracing::debug!("a silent connection is closed"),
         }
+    }
+
+    fn header_timeout(&self) -> Option<Duration> {
+        self.shared.configuration().as_ref().and_then(|serves| serves.limits.header_timeout())
+    }
+
+    fn header_bytes(&self) -> u32 {
+        self.shared.configuration().as_ref().map_or(0, |serves| serves.limits.header_bytes())
     }
 
     async fn http1(&self, stream: TcpStream, caller: Arc<Caller>, head_limit: Option<Duration>) {
@@ -155,7 +163,7 @@ impl Worker {
             let (worker, caller) = (Arc::clone(&worker), Arc::clone(&caller));
             async move { worker.answer(&caller, request).await }
         });
-        let head_bytes = self.shared.configuration().map_or(0, |c| c.limits.header_bytes());
+        let head_bytes = self.header_bytes();
         let connection = http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(head_bytes.max(HTTP2_HEAD_BYTES))
             .timer(TokioTimer::new())

@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use meridian_domain::Generation;
-use meridian_proto::v1::{GatewayConfiguration, UnitIdentity, UnitState};
+use meridian_proto::v1::{GatewayConfiguration, UnitIdentity, UnitLoad, UnitState};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::access_log::AccessLog;
 use crate::call::Status;
 use crate::config::UnitConfig;
 use crate::configuration::{Configuration, ConfigurationError};
 use crate::forward::Via;
 use crate::load::Load;
+use crate::metrics::Metrics;
 
 /// What the control socket and the workers of a unit have in common.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Shared {
     configured: CancellationToken,
     drain: CancellationToken,
     load: Arc<Load>,
+    metrics: Metrics,
+    access_log: AccessLog,
 }
 
 /// A request carries an older generation than this, the newest that was seen.
@@ -39,6 +43,7 @@ pub(crate) struct Stale(pub(crate) Generation);
 
 impl Shared {
     pub(crate) fn new(config: UnitConfig, address: SocketAddr, listener: Arc<TcpListener>) -> Self {
+        let metrics = Metrics::new(config.workers.get());
         Self {
             newest_generation: AtomicU64::new(config.generation.0),
             status: Status::new(&config),
@@ -51,6 +56,8 @@ impl Shared {
             configured: CancellationToken::new(),
             drain: CancellationToken::new(),
             load: Arc::default(),
+            metrics,
+            access_log: AccessLog::default(),
         }
     }
 
@@ -82,17 +89,18 @@ impl Shared {
             return Ok(current.revision);
         }
         let workers = self.config.workers.get();
-        let new = Configuration::check(given, current.as_deref(), workers)?;
+        let new = Configuration::check(given, current.as_deref(), workers, &self.metrics)?;
         let revision = new.revision;
         tracing::info!(revision, enabled = new.enabled, apis = new.apis().len(), "configured");
+        self.metrics.remember(new.apis().iter().map(|api| (api.name.as_str(), &api.counters)));
         self.configuration.store(Some(Arc::new(new)));
         self.configured.cancel();
         Ok(revision)
     }
 
-    /// What the unit serves; `None` until the agent says it.
-    pub(crate) fn configuration(&self) -> Option<Arc<Configuration>> {
-        self.configuration.load_full()
+    /// What the unit serves; `None` until the agent says it. Not to be kept over an await.
+    pub(crate) fn configuration(&self) -> Guard<Option<Arc<Configuration>>> {
+        self.configuration.load()
     }
 
     /// Set when there is a configuration.
@@ -127,6 +135,21 @@ impl Shared {
         &self.status
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn access_log(&self) -> &AccessLog {
+        &self.access_log
+    }
+
+    /// How busy the unit is.
+    pub(crate) fn read_load(&self) -> UnitLoad {
+        let configuration = self.configuration.load();
+        let limit = configuration.as_ref().map_or(0, |serves| serves.limits.concurrent_requests());
+        self.load.read(limit)
+    }
+
     pub(crate) fn identity(&self) -> UnitIdentity {
         let config = &self.config;
         let configuration = self.configuration.load();
@@ -135,7 +158,6 @@ impl Shared {
             Some(_) => UnitState::Serving,
             None => UnitState::Waiting,
         };
-        let limit = configuration.as_ref().map_or(0, |serves| serves.limits.concurrent_requests());
         UnitIdentity {
             cluster: config.cluster.to_string(),
             agent: config.agent.to_string(),
@@ -148,7 +170,7 @@ impl Shared {
             address: self.address.to_string(),
             state: state.into(),
             newest_generation: self.newest_generation().0,
-            load: Some(self.load.read(limit)),
+            load: Some(self.read_load()),
         }
     }
 }

@@ -113,6 +113,7 @@ impl Unit {
             () = answering => {}
             () = sample(shared.load()) => {}
         }
+        shared.access_log().flush();
         tracing::info!("drained");
     }
 }

@@ -15,14 +15,16 @@ fn api(name: &str, path: &str, backend: &str) -> GatewayApi {
 
 fn check(apis: Vec<GatewayApi>) -> Result<Configuration, ConfigurationError> {
     let given = GatewayConfiguration { revision: 1, enabled: true, apis, ..Default::default() };
-    Configuration::check(given, None, 1)
+    Configuration::check(given, None, 1, &Metrics::new(1))
 }
 
 #[test]
 fn the_longest_path_wins_by_whole_segments() {
     let apis = ["/", "/orders", "/orders/eu"].map(|path| api(path, path, "http://b"));
     let configuration = check(apis.to_vec()).unwrap();
-    let route = |path| configuration.route(path).map(|(api, rest)| (api.name.clone(), rest));
+    let route = |path: &'static str| {
+        configuration.route(path).map(|api| (api.name.clone(), api.rest(path)))
+    };
     for (path, api, rest) in [
         ("/", "/", "/"),
         ("/ordersx", "/", "/ordersx"),
@@ -78,8 +80,8 @@ fn a_backend_keeps_its_connections_over_a_change() {
     let apis = vec![api("a", "/a", "http://b:80/x/"), api("b", "/b", "http://b:80/y")];
     let old = check(apis.clone()).unwrap();
     assert!(Arc::ptr_eq(&old.apis[0].origin, &old.apis[1].origin));
-    assert_eq!(old.route("/a").unwrap().0.base_path, "/x");
+    assert_eq!(old.route("/a").unwrap().base_path, "/x");
     let given = GatewayConfiguration { revision: 2, apis, ..Default::default() };
-    let new = Configuration::check(given, Some(&old), 1).unwrap();
+    let new = Configuration::check(given, Some(&old), 1, &Metrics::new(1)).unwrap();
     assert!(Arc::ptr_eq(&old.apis[0].origin, &new.apis[0].origin));
 }

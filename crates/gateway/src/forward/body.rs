@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,15 +10,14 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::origin::Lease;
-use crate::load::InFlight;
-use crate::serve::Busy;
+use crate::call::Account;
 
 /// The body of an answer.
 #[derive(Debug)]
 pub(crate) struct Body {
     source: Source,
-    /// What ends with the answer.
-    _held: Option<Held>,
+    /// Of the call that ends with this.
+    account: Option<Account>,
 }
 
 #[derive(Debug)]
@@ -27,13 +26,6 @@ enum Source {
     Whole(Option<Bytes>),
     /// A backend's, which still flows.
     Flowing(Download),
-}
-
-/// What ends with an answer.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) _busy: Busy,
-    pub(crate) in_flight: Option<InFlight>,
 }
 
 /// A body on its way from the backend to the caller.
@@ -110,21 +102,21 @@ impl Download {
 impl Body {
     /// A body of the unit itself.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(Some(bytes)), _held: None }
+        Self { source: Source::Whole(Some(bytes)), account: None }
     }
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self { source: Source::Whole(None), _held: None }
+        Self { source: Source::Whole(None), account: None }
     }
 
     pub(super) fn flowing(download: Download) -> Self {
-        Self { source: Source::Flowing(download), _held: None }
+        Self { source: Source::Flowing(download), account: None }
     }
 
-    /// Has `held` end with this.
-    pub(crate) fn holding(self, held: Held) -> Self {
-        Self { _held: Some(held), ..self }
+    /// Has the call of `account` end with this.
+    pub(crate) fn counted_by(self, account: Account) -> Self {
+        Self { account: Some(account), ..self }
     }
 }
 
@@ -136,10 +128,15 @@ impl HttpBody for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.get_mut().source {
-            Source::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Flowing(download) => download.poll_frame(cx),
+        let body = self.get_mut();
+        let frame = match &mut body.source {
+            Source::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Source::Flowing(download) => ready!(download.poll_frame(cx)),
+        };
+        if let (Some(account), Some(Ok(frame))) = (&mut body.account, &frame) {
+            account.sent(frame.data_ref().map_or(0, Bytes::len));
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -6,12 +6,13 @@ use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, Uri, Version};
 
+use super::Told;
 use crate::configuration::Api;
 use crate::problem::Problem;
 
 /// The host that a call is for; `None` where HTTP/1.0 allows that. A call that names two is refused:
 /// its backend might see another host than an intermediary before it did.
-pub(crate) fn authority(parts: &Parts) -> Result<Option<HeaderValue>, Problem> {
+pub(crate) fn authority(parts: &Parts, told: &Told) -> Result<Option<HeaderValue>, Problem> {
     if parts.method == Method::CONNECT {
         return Err(Problem::BadRequest("this gateway makes no tunnels"));
     }
@@ -21,6 +22,7 @@ pub(crate) fn authority(parts: &Parts) -> Result<Option<HeaderValue>, Problem> {
         return Err(Problem::BadRequest("there is more than one Host field"));
     }
     if let Some(field) = field
+        && !told.knows(field)
         && !Authority::try_from(field.as_bytes()).is_ok_and(|host| is_host(&host))
     {
         return Err(Problem::BadRequest("the Host field is no host"));
@@ -86,7 +88,11 @@ fn leads_elsewhere(path: &str) -> bool {
 }
 
 /// What a call asks its backend for: the API's base path, what followed its prefix, the query.
-pub(super) fn target(api: &Api, rest: &str, query: Option<&str>) -> Result<Uri, Problem> {
+pub(super) fn target(api: &Api, uri: &Uri) -> Result<Uri, Problem> {
+    let (rest, query) = (api.rest(uri.path()), uri.query());
+    if api.base_path.is_empty() && rest.len() == uri.path().len() && uri.authority().is_none() {
+        return Ok(uri.clone());
+    }
     let length = api.base_path.len() + rest.len() + query.map_or(0, |query| query.len() + 1);
     let mut target = BytesMut::with_capacity(length + 1);
     target.put_slice(api.base_path.as_bytes());

@@ -17,6 +17,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::call::Account;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
 /// The tunnels of a worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Tunnels {
@@ -25,6 +29,14 @@ pub(crate) struct Tunnels {
     /// Set when a tunnel has no more than `patience` left.
     pub(crate) finish: CancellationToken,
     pub(crate) patience: Duration,
+}
+
+/// A connection of a caller and one of a backend that leave HTTP together.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    caller: OnUpgrade,
+    backend: OnUpgrade,
+    idle: Duration,
 }
 
 /// The wish of a caller to leave HTTP.
@@ -57,26 +69,31 @@ impl Upgrade {
         headers.insert(UPGRADE, self.protocol.clone());
     }
 
-    /// Joins the two connections once both have left HTTP; `held` ends with the tunnel. Returns the
-    /// fields that `answer` needs, from which those of its connection were removed.
-    pub(super) fn tunnel<B>(
+    /// What begins when both connections have left HTTP, as the backend agreed to by `answer`. From
+    /// that, the fields of its connection were removed; those that the caller needs are added.
+    pub(super) fn agreed<B>(
         self,
         answer: &mut Response<B>,
         protocol: HeaderValue,
-        tunnels: &Tunnels,
         idle: Duration,
-        held: impl Send + 'static,
-    ) {
+    ) -> Tunnel {
         let backend = hyper::upgrade::on(&mut *answer);
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         answer.headers_mut().insert(UPGRADE, protocol);
+        Tunnel { caller: self.caller, backend, idle }
+    }
+}
+
+impl Tunnel {
+    /// Joins the two connections; `account` ends with them.
+    pub(crate) fn start(self, tunnels: &Tunnels, account: Account) {
         let (finish, patience) = (tunnels.finish.clone(), tunnels.patience);
+        let joined = async move {
+            let (caller, backend) = tokio::try_join!(self.caller, self.backend)?;
+            join(caller, backend, self.idle).await
+        };
         tunnels.tracker.spawn(async move {
-            let joined = async {
-                let (caller, backend) = tokio::try_join!(self.caller, backend)?;
-                join(caller, backend, idle).await.map_err(Into::into)
-            };
-            let ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = tokio::select! {
+            let ended: Result<(), Error> = tokio::select! {
                 ended = joined => ended,
                 () = async { finish.cancelled().await; sleep(patience).await } => {
                     tracing::warn!("a tunnel that outlasted the drain was cut");
@@ -86,7 +103,7 @@ impl Upgrade {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a tunnel broke");
             }
-            drop(held);
+            drop(account);
         });
     }
 }
@@ -99,7 +116,7 @@ fn names_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Copies both ways until both ends are done, or nothing flows for `idle`.
-async fn join(caller: Upgraded, backend: Upgraded, idle: Duration) -> io::Result<()> {
+async fn join(caller: Upgraded, backend: Upgraded, idle: Duration) -> Result<(), Error> {
     let flow = Arc::new(AtomicU64::new(0));
     let mut caller = Counted { inner: TokioIo::new(caller), flow: Arc::clone(&flow) };
     let mut backend = Counted { inner: TokioIo::new(backend), flow: Arc::clone(&flow) };
@@ -108,9 +125,9 @@ async fn join(caller: Upgraded, backend: Upgraded, idle: Duration) -> io::Result
     loop {
         let before = flow.load(Ordering::Relaxed);
         match timeout(idle, copying.as_mut()).await {
-            Ok(copied) => return copied.map(|_| ()),
+            Ok(copied) => return copied.map(|_| ()).map_err(Into::into),
             Err(_) if flow.load(Ordering::Relaxed) == before => {
-                return Err(io::ErrorKind::TimedOut.into());
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
             Err(_) => {}
         }

@@ -15,7 +15,10 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::Worker;
 use super::head_scan::{HeadScan, SharedFraming};
+use crate::forward::Told;
+use crate::shared::Shared;
 
 /// For the next call on a connection that had one. Longer than what most clients keep one for, so
 /// that it is rarely the unit that closes while a call is on its way.
@@ -29,6 +32,9 @@ const OWN_ANSWER_MS: u32 = 10_000;
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) peer: IpAddr,
+    pub(crate) told: Told,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) worker: usize,
     /// Calls that run.
     running: AtomicU32,
     /// Calls that began; wraps.
@@ -40,14 +46,16 @@ pub(crate) struct Caller {
     pub(crate) framing: SharedFraming,
 }
 
-/// A call that runs on a connection, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Caller>);
-
 impl Caller {
-    pub(crate) fn new(peer: IpAddr) -> Self {
+    /// The other end of a connection that `worker` accepted.
+    pub(crate) fn new(peer: IpAddr, worker: &Worker) -> Self {
+        worker.shared.metrics().connections().fetch_add(1, Ordering::Relaxed);
+        let peer = peer.to_canonical();
         Self {
-            peer: peer.to_canonical(),
+            peer,
+            told: Told::new(peer),
+            shared: Arc::clone(&worker.shared),
+            worker: worker.connector.worker(),
             running: AtomicU32::new(0),
             begun: AtomicU32::new(0),
             write_limit_ms: AtomicU32::new(OWN_ANSWER_MS),
@@ -57,10 +65,14 @@ impl Caller {
     }
 
     /// Begins a call.
-    pub(crate) fn enter(self: &Arc<Self>) -> Busy {
+    pub(crate) fn enter(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
-        Busy(Arc::clone(self))
+    }
+
+    /// Ends a call.
+    pub(crate) fn leave(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Has the connection end with the answer to the call that runs.
@@ -79,9 +91,9 @@ impl Caller {
     }
 }
 
-impl Drop for Busy {
+impl Drop for Caller {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.shared.metrics().connections().fetch_sub(1, Ordering::Relaxed);
     }
 }
 

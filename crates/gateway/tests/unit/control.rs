@@ -9,7 +9,8 @@ use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Answer;
 use meridian_proto::v1::{
     ConfigureUnit, Configured, DescribeUnit, DrainUnit, GatewayConfiguration, HandOverListener,
-    UnitIdentity, UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse, UnitState,
+    ReadMetrics, UnitIdentity, UnitMetrics, UnitRefusal, UnitRefusalReason, UnitRequest,
+    UnitResponse, UnitState,
 };
 
 use crate::support::{Caller, Running, api, configuration};
@@ -49,6 +50,12 @@ fn call(stream: &mut UnixStream, generation: u64, command: Command) -> Answer {
 pub fn configure(directory: &Path, configuration: GatewayConfiguration) -> Answer {
     let command = ConfigureUnit { configuration: Some(configuration) };
     call(&mut connect_in(directory), 3, Command::Configure(command))
+}
+
+pub fn metrics(unit: &Running) -> UnitMetrics {
+    let answer = call(&mut connect(unit), 3, Command::ReadMetrics(ReadMetrics {}));
+    let Answer::Metrics(metrics) = answer else { panic!("{answer:?}") };
+    metrics
 }
 
 pub fn identity(unit: &Running) -> UnitIdentity {

@@ -6,6 +6,7 @@ mod backend;
 mod control;
 mod forwarding;
 mod limits;
+mod metrics;
 mod misbehaviour;
 mod process;
 mod serving;

@@ -234,13 +234,18 @@ pub fn become_unit() {
 
 /// Starts a unit as a process: this test program again, as the one test that becomes a unit.
 pub fn spawn(directory: &Path, listener: &TcpListener) -> Child {
+    spawn_with(directory, listener, Stdio::null())
+}
+
+/// The same, with this standard output.
+pub fn spawn_with(directory: &Path, listener: &TcpListener, output: Stdio) -> Child {
     let listener = OwnedFd::from(listener.try_clone().unwrap());
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "unit_process", "--nocapture", "--"])
         .args(ARGUMENTS.split(' ').filter(|argument| !argument.is_empty()))
         .current_dir(directory)
         .stdin(Stdio::from(listener))
-        .stdout(Stdio::null())
+        .stdout(output)
         .stderr(Stdio::null())
         .spawn()
         .unwrap()

@@ -1,0 +1,125 @@
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::Response;
+use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::v1::{AccessLog, StatusClassCount, UnitMetrics};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::backend::{Backend, raw};
+use crate::control::{configure, metrics};
+use crate::support::{
+    Caller, Running, api, configuration, eventually, listener, run_directory, spawn_with,
+};
+
+const STATUS: &str = "/status-0123456789abcdef";
+
+fn classes(counts: &[StatusClassCount]) -> Vec<(u32, u64)> {
+    counts.iter().map(|count| (count.class, count.calls)).collect()
+}
+
+fn of(metrics: &UnitMetrics, api: &str) -> Vec<(u32, u64)> {
+    classes(&metrics.apis.iter().find(|metrics| metrics.api == api).unwrap().statuses)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_counted_by_api_status_and_time() {
+    let slow = Backend::start(|_| async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        Response::new(Full::from("slow"))
+    })
+    .await;
+    let broken = raw(|stream, _| stream.shutdown(std::net::Shutdown::Both).unwrap());
+    let apis = vec![api("/slow", slow.url("")), api("/broken", broken)];
+    let unit = Running::serving(configuration(1, apis.clone()));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    for (path, status) in
+        [("/slow", 200), ("/slow", 200), ("/broken", 502), ("/other", 404), (STATUS, 200)]
+    {
+        assert_eq!(caller.call("GET", path).unwrap().status(), status);
+    }
+    eventually("all are counted", || classes(&metrics(&unit).unrouted) == [(2, 1), (4, 1)]);
+    // A change of the configuration resets nothing.
+    unit.configure(configuration(2, apis));
+    let counted = metrics(&unit);
+    assert_eq!((of(&counted, "/slow"), of(&counted, "/broken")), (vec![(2, 2)], vec![(5, 1)]));
+    assert_eq!((counted.connections, counted.load.unwrap().in_flight), (1, 0));
+    let slow = counted.apis.iter().find(|metrics| metrics.api == "/slow").unwrap();
+    assert!(slow.latency_sum_us >= 60_000, "{slow:?}");
+    let within = |us| slow.latency.iter().find(|bucket| bucket.at_most_us == us).unwrap().calls;
+    assert_eq!((within(25_000), within(0)), (0, 2));
+    drop(caller);
+    eventually("the connection has ended", || metrics(&unit).connections == 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_caller_leaves_is_counted_too() {
+    let backend = Backend::start(|_| async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Response::new(Full::from(""))
+    })
+    .await;
+    let mut api = api("/", backend.url(""));
+    api.response_timeout_ms = 10_000;
+    let unit = Running::serving(configuration(1, vec![api]));
+    let mut caller = Caller::connect(unit.address).unwrap();
+    caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    eventually("the call runs", || metrics(&unit).load.unwrap().in_flight == 1);
+    drop(caller);
+    eventually("the call is counted", || of(&metrics(&unit), "/") == [(4, 1)]);
+    assert_eq!(metrics(&unit).load.unwrap().in_flight, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_has_a_line_for_each_call_once_it_is_on() {
+    let backend = Backend::start(|_| async { Response::new(Full::from("hello")) }).await;
+    let (directory, listener) = (run_directory(), listener());
+    let address = listener.local_addr().unwrap();
+    let mut unit = spawn_with(directory.path(), &listener, Stdio::piped());
+    let mut output = BufReader::new(unit.stdout.take().unwrap()).lines();
+    let serve = |revision, mode: AccessLog| {
+        let mut configuration = configuration(revision, vec![api("/a", backend.url(""))]);
+        configuration.access_log = mode.into();
+        eventually("the control socket is open", || {
+            std::os::unix::net::UnixStream::connect(directory.path().join("u7.sock")).is_ok()
+        });
+        let answer = configure(directory.path(), configuration);
+        assert!(matches!(answer, Answer::Configured(_)), "{answer:?}");
+    };
+    let mut caller = None;
+    let mut call = |path: &str| {
+        let caller = caller.get_or_insert_with(|| Caller::connect(address).unwrap());
+        caller.call("GET", path).unwrap();
+    };
+    serve(1, AccessLog::Off);
+    call("/a/1?key=secret");
+    serve(2, AccessLog::Path);
+    call("/a/2?key=secret");
+    serve(3, AccessLog::Query);
+    call("/b?key=open");
+    let mut next = || -> Value {
+        let line = output.find_map(|line| line.ok().filter(|line| line.starts_with('{')));
+        serde_json::from_str(&line.unwrap()).unwrap()
+    };
+    let (path, query) = (next(), next());
+    assert_eq!(
+        (&path["path"], &path["api"], &path["status"], &path["bytes"]),
+        (&"/a/2".into(), &"/a".into(), &200.into(), &5.into()),
+        "{path}"
+    );
+    assert!(!path.to_string().contains("secret"), "{path}");
+    assert_eq!(
+        (&query["path"], &query["query"], &query["status"], &query["host"]),
+        (&"/b".into(), &"key=open".into(), &404.into(), &"test".into()),
+        "{query}"
+    );
+    // The last line comes although the unit ends.
+    call("/b?key=last");
+    kill_process(Pid::from_child(&unit), Signal::TERM).unwrap();
+    assert_eq!(next()["query"], "key=last");
+    drop(caller);
+    unit.wait().unwrap();
+}
