@@ -11,6 +11,7 @@
 //! | `faults`, `effects` | injects each fault, and looks whether it was felt |
 //! | `heal` | ends all faults, waits for convergence, watches the calm |
 //! | `run` | all of that, in order |
+//! | `shrink` | a failing schedule with fewer faults |
 
 mod calls;
 mod clients;
@@ -22,7 +23,10 @@ mod observe;
 mod options;
 mod run;
 mod schedule;
+mod shrink;
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use meridian_testkit::check::{Verdict, check};
@@ -41,10 +45,52 @@ pub async fn main(options: Options) -> anyhow::Result<bool> {
         Task::Run(options) => {
             let schedule = options.schedule()?;
             let out = options.out(&schedule)?;
+            println!("{}", serde_json::to_string_pretty(&schedule)?);
             Ok(tell(&run::run(&schedule, &options, &out).await?))
         }
         Task::Check { history } => judge(&history),
+        Task::Shrink { run, repeat } => shrink(&run, repeat).await,
     }
+}
+
+/// Shrinks a failing schedule to one that violates an invariant that it violates, too.
+async fn shrink(options: &RunOptions, repeat: u32) -> anyhow::Result<bool> {
+    let schedule = options.schedule()?;
+    let out = options.out(&schedule)?;
+    let wanted = violated(&schedule, options, &out, repeat, None).await?;
+    if wanted.is_empty() {
+        println!("nothing was violated in {repeat} runs, so there is nothing to shrink");
+        return Ok(true);
+    }
+    let least = shrink::shrink(&schedule, async |candidate| {
+        let violated = violated(candidate, options, &out, repeat, Some(&wanted)).await?;
+        Ok(!violated.is_disjoint(&wanted))
+    });
+    let least = serde_json::to_string_pretty(&least.await?)?;
+    let path = out.join("shrunk.json");
+    fs::write(&path, &least)?;
+    println!("{least}\n{wanted:?} in {}", path.display());
+    Ok(false)
+}
+
+/// What is violated in the first of some runs in which something is: one of `wanted`, if given.
+async fn violated(
+    schedule: &Schedule,
+    options: &RunOptions,
+    out: &Path,
+    repeat: u32,
+    wanted: Option<&BTreeSet<String>>,
+) -> anyhow::Result<BTreeSet<String>> {
+    for _ in 0..repeat {
+        let verdict = run::run(schedule, options, out).await?;
+        let found: BTreeSet<_> = verdict.violations.into_iter().map(|it| it.invariant).collect();
+        // A schedule with few faults is not worth much by itself.
+        let found: BTreeSet<_> = found.into_iter().filter(|it| it != "V1").collect();
+        if wanted.map_or(!found.is_empty(), |wanted| !found.is_disjoint(wanted)) {
+            return Ok(found);
+        }
+    }
+    Ok(BTreeSet::new())
 }
 
 fn judge(path: &Path) -> anyhow::Result<bool> {

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run -p meridian-tests --bin meridian-chaos -- run --seed 1 --minutes 1
 //! cargo run -p meridian-tests --bin meridian-chaos -- run --schedule FILE      # the same faults again
+//! cargo run -p meridian-tests --bin meridian-chaos -- shrink --schedule FILE   # with fewer of them
 //! cargo run -p meridian-tests --bin meridian-chaos -- check HISTORY
 //! ```
 //!

@@ -35,7 +35,7 @@ pub async fn prepare(cluster: &Arc<Cluster>, recorder: &Recorder) -> anyhow::Res
     let mut asks = vec![create(LIVE, cluster.members[0].region)];
     asks.extend((0..SERVICES).map(|number| create(&away(number), AWAY[0])));
     for member in &cluster.members {
-        asks.push(edit(LIVE, Edit::Set(set(member.region, 1)), None));
+        asks.push(place(member.region, 1));
     }
     for ask in asks {
         let answer = caller.change(0, &ask, PATIENT).await?;
@@ -92,11 +92,11 @@ fn change(random: &mut StdRng, cluster: &Cluster, known: &[v1::Service]) -> Ask 
         // What runs. The primary region stays.
         9 => {
             let region = cluster.members[random.random_range(0..cluster.members.len())].region;
-            edit(LIVE, Edit::Set(set(region, random.random_range(1..3))), None)
+            place(region, random.random_range(1..3))
         }
         10 if random.random_bool(0.2) => {
             let region = cluster.members[random.random_range(1..cluster.members.len())].region;
-            edit(LIVE, Edit::Remove(region.to_owned()), None)
+            displace(region)
         }
         _ => edit(&service, Edit::Scale(scale(primary, units)), None),
     }
@@ -105,6 +105,16 @@ fn change(random: &mut StdRng, cluster: &Cluster, known: &[v1::Service]) -> Ask 
 /// A change that makes nothing but an event.
 pub fn harmless(units: u32) -> Ask {
     edit(&away(0), Edit::Scale(scale(AWAY[0], units)), None)
+}
+
+/// A change after which the service that runs has so many units in a region.
+pub fn place(region: &str, units: u32) -> Ask {
+    edit(LIVE, Edit::Set(set(region, units)), None)
+}
+
+/// A change after which it has none there. Refused for the primary region, the first member's.
+pub fn displace(region: &str) -> Ask {
+    edit(LIVE, Edit::Remove(region.to_owned()), None)
 }
 
 fn away(number: usize) -> String {

@@ -9,6 +9,7 @@ use meridian_testkit::history::{Answer, Fault, Record, Recorder, Step};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::calls::{Ask, Caller, context};
+use super::clients;
 use super::cluster::Cluster;
 use super::effects;
 use super::schedule::{Kind, Planned, Schedule};
@@ -56,6 +57,10 @@ impl Injector {
 
     async fn inject(&mut self, planned: &Planned) -> anyhow::Result<()> {
         let mut member = self.cluster.target(planned.agent);
+        if planned.kind == Kind::Region {
+            // The primary region cannot be removed.
+            member = member.max(1);
+        }
         if planned.kind == Kind::Unit {
             member = effects::with_unit(&self.cluster, member).await?;
         }
@@ -74,6 +79,7 @@ impl Injector {
             Kind::All => self.kill(&begun, &all, lasts).await?,
             Kind::Pause => self.pause(&begun, member, lasts).await?,
             Kind::Partition => self.partition(&begun, member, lasts, planned.variant).await?,
+            Kind::Region => self.region(&begun, member, lasts).await?,
             Kind::Oneway => self.one_way(&begun, member, lasts, planned.variant).await?,
             Kind::Loss => self.loss(&begun, lasts).await?,
             Kind::Transfer => self.transfer(&begun, member).await?,
@@ -130,10 +136,7 @@ impl Injector {
         lasts: Duration,
         restart: bool,
     ) -> anyhow::Result<()> {
-        for other in self.others(member) {
-            self.cut(member, other)?;
-            self.cut(other, member)?;
-        }
+        self.isolate(member)?;
         sleep(lasts / 2).await;
         if restart {
             self.cluster.kill(member)?;
@@ -141,6 +144,30 @@ impl Injector {
         }
         sleep(lasts / 2).await;
         self.mend(begun)
+    }
+
+    async fn region(
+        &mut self,
+        begun: &Begun,
+        member: usize,
+        lasts: Duration,
+    ) -> anyhow::Result<()> {
+        let region = self.cluster.members[member].region;
+        self.insist(member, &clients::place(region, 1)).await?;
+        self.isolate(member)?;
+        // Whatever became of it meanwhile, what counts is that the location is another one after.
+        self.caller.change(member + 1, &clients::displace(region), ATTEMPTS).await?;
+        sleep(lasts).await;
+        self.insist(member + 1, &clients::place(region, 1)).await?;
+        self.mend(begun)
+    }
+
+    fn isolate(&self, member: usize) -> anyhow::Result<()> {
+        for other in self.others(member) {
+            self.cut(member, other)?;
+            self.cut(other, member)?;
+        }
+        Ok(())
     }
 
     async fn one_way(

@@ -20,6 +20,14 @@ pub struct Options {
 pub(super) enum Task {
     /// Runs a cluster under faults. Network faults need root.
     Run(RunOptions),
+    /// Drops faults from a failing schedule while it still fails.
+    Shrink {
+        #[command(flatten)]
+        run: RunOptions,
+        /// Runs of each schedule: more where it fails only at times.
+        #[arg(long, default_value_t = 2)]
+        repeat: u32,
+    },
     /// Judges a recorded history again.
     Check {
         /// The file `history.jsonl` of a run.

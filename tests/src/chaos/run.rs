@@ -30,7 +30,6 @@ const LEAST_PER_SECOND: f64 = 3.0;
 /// If the cluster cannot be founded, or a fault not be injected.
 pub async fn run(schedule: &Schedule, options: &RunOptions, out: &Path) -> anyhow::Result<Verdict> {
     let text = serde_json::to_string_pretty(schedule)?;
-    println!("{text}");
     fs::write(out.join("schedule.json"), text).context("the schedule cannot be kept")?;
     let path = out.join("history.jsonl");
     let recorder = Recorder::create(&path)?;

@@ -49,6 +49,8 @@ pub enum Kind {
     /// An agent hears no other one, and none hears it. Second form: it is killed and started again
     /// meanwhile.
     Partition,
+    /// A region is removed while its agent is cut off, and added again before that is over.
+    Region,
     /// An agent is not heard by the others. Second form: it does not hear them.
     Oneway,
     /// Three of ten packets between agents are lost.
@@ -87,7 +89,7 @@ impl Kind {
     /// Whether it needs network namespaces.
     #[must_use]
     pub fn needs_network(self) -> bool {
-        matches!(self, Self::Partition | Self::Oneway | Self::Loss)
+        matches!(self, Self::Partition | Self::Region | Self::Oneway | Self::Loss)
     }
 
     /// The name in histories, as on the command line.
@@ -103,7 +105,7 @@ impl Kind {
             Self::Kill | Self::All | Self::Wipe => (300, 2_000),
             Self::Pause => (600, 3_000),
             Self::Membership | Self::Quorum => (1_500, 3_000),
-            Self::Partition | Self::Oneway | Self::Loss => (2_000, 6_000),
+            Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),
         }
     }
 }
