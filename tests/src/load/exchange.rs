@@ -50,6 +50,9 @@ pub(super) struct Success {
 pub(super) enum Fault {
     /// It was not written: the connection had been closed before.
     Unwritten,
+    /// The server says by HTTP/2 that it did not begin it, and will not (RFC 9113, section 6.8): it
+    /// takes no further requests on this connection.
+    GivenBack,
     /// It failed, and with HTTP/1.1 its connection is of no use any more.
     Broken(Failure),
     /// It was answered wrongly; the connection can be used on.
@@ -102,6 +105,7 @@ impl Sender {
         };
         let answer = sent.map_err(|error: TrySendError<_>| match error.message() {
             Some(_) => Fault::Unwritten,
+            None if is_given_back(error.error()) => Fault::GivenBack,
             None => Fault::Broken(broken(error.into_error())),
         })?;
         read(answer, plan).await
@@ -184,6 +188,15 @@ fn broken(error: hyper::Error) -> Failure {
     let garbled = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
     let kind = if garbled { FailureKind::Garbled } else { FailureKind::Reset };
     Failure { kind, seen: told(&error) }
+}
+
+/// Whether a server that ends without an error had announced so before this request. It may also
+/// be that the announcement came just before the request was written: hyper does not tell.
+fn is_given_back(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 /// The error with its causes.
