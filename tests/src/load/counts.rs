@@ -68,8 +68,9 @@ pub struct Counts {
     pub announced_closes: u64,
     /// Connections of HTTP/1.1 that the server closed between requests without saying so.
     pub silent_closes: u64,
-    /// Requests of HTTP/2 that the server did not begin, as it said, because it took no more on that
-    /// connection. They were sent on another one, and are counted above as what they became there.
+    /// Requests of HTTP/2 that the server did not begin, or that were just being written when it said
+    /// that it takes no more on that connection. They were sent on another one, and are counted above
+    /// as what they became there.
     pub given_back: u64,
     /// Answers by the unit that gave them, where the answer says so.
     pub units: BTreeMap<String, u64>,

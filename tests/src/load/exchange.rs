@@ -50,8 +50,8 @@ pub(super) struct Success {
 pub(super) enum Fault {
     /// It was not written: the connection had been closed before.
     Unwritten,
-    /// The server says by HTTP/2 that it did not begin it, and will not (RFC 9113, section 6.8): it
-    /// takes no further requests on this connection.
+    /// The server said by HTTP/2 that it takes no further requests on this connection (RFC 9113,
+    /// section 6.8) while this one was about to be written.
     GivenBack,
     /// It failed, and with HTTP/1.1 its connection is of no use any more.
     Broken(Failure),
@@ -190,8 +190,9 @@ fn broken(error: hyper::Error) -> Failure {
     Failure { kind, seen: told(&error) }
 }
 
-/// Whether a server that ends without an error had announced so before this request. It may also
-/// be that the announcement came just before the request was written: hyper does not tell.
+/// Whether a server that ends without an error did not begin this request. hyper's client says the
+/// same of a request that it is just writing when the announcement comes, and does not wait for the
+/// answer: that is the caller's doing, and nothing the server could prevent.
 fn is_given_back(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.is_some_and(|cause| {
