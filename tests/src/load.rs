@@ -11,7 +11,8 @@
 //! | `faulty` | servers that do not answer as they should |
 //!
 //! Nothing is tried again in silence. A connection that the server closed between two requests is
-//! opened again, which is counted; a request that was written and not answered is a failure.
+//! opened again, which is counted; so is a request that a server of HTTP/2 gave back as not begun. A
+//! request that was written and not answered is a failure.
 
 mod backend;
 mod caller;

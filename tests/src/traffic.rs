@@ -35,12 +35,11 @@ const SETTLING: Duration = Duration::from_secs(1);
 pub async fn run(options: Options) -> anyhow::Result<Report> {
     let backends = Backends::start().await?;
     let cluster = Cluster::start().await?;
-    phases::prepare(&cluster, &backends, &options).await.context("the cluster does not get up")?;
-    let lanes = Lanes::start(&cluster, &options);
-    let phases = Phase::all(&options);
-    let share = Duration::from_secs(options.seconds) / u32::try_from(phases.len())?;
+    phases::prepare(&cluster, &backends).await.context("the cluster does not get up")?;
+    let lanes = Lanes::start(&cluster);
+    let share = Duration::from_secs(options.seconds) / u32::try_from(Phase::ALL.len())?;
     let mut report = Report::default();
-    for phase in phases {
+    for phase in Phase::ALL {
         let began = Instant::now();
         let done = phase.run(&cluster, &backends).await;
         if done.is_ok() {

@@ -15,7 +15,7 @@
 //! - the agent is killed with SIGKILL and started again, then the one of another region;
 //! - a unit is killed with SIGKILL.
 //!
-//! No call is tried again. One that was written and not answered as it should be is lost, but for
+//! No call is tried again, but for those that a server of HTTP/2 gives back as not begun. One that was written and not answered as it should be is lost, but for
 //! those that ran on the unit that was killed: in that phase, of each kind of calls as many as can
 //! have run at a time may end with their connection. Exit code 1 if any was lost.
 

@@ -133,6 +133,11 @@ impl Caller {
                     shared.take_back();
                     return if used { unwritten(plan) } else { End::Unused };
                 }
+                Err(Fault::GivenBack) => {
+                    shared.take_back();
+                    shared.counts().given_back += 1;
+                    return if used { End::Announced } else { End::Unused };
+                }
                 Err(Fault::Broken(failure)) => {
                     shared.failed(failure).await;
                     if !sender.survives() {

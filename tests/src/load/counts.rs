@@ -68,6 +68,10 @@ pub struct Counts {
     pub announced_closes: u64,
     /// Connections of HTTP/1.1 that the server closed between requests without saying so.
     pub silent_closes: u64,
+    /// Requests of HTTP/2 that the server did not begin, or that were just being written when it said
+    /// that it takes no more on that connection. They were sent on another one, and are counted above
+    /// as what they became there.
+    pub given_back: u64,
     /// Answers by the unit that gave them, where the answer says so.
     pub units: BTreeMap<String, u64>,
     /// How long successes took, in microseconds, within a part in a thousand.
@@ -83,6 +87,7 @@ impl Default for Counts {
             opened: 0,
             announced_closes: 0,
             silent_closes: 0,
+            given_back: 0,
             units: BTreeMap::new(),
             latency: latency.expect("3 digits and these bounds are allowed"),
         }
@@ -126,6 +131,7 @@ impl Counts {
         self.opened += other.opened;
         self.announced_closes += other.announced_closes;
         self.silent_closes += other.silent_closes;
+        self.given_back += other.given_back;
         for (kind, (count, seen)) in &other.failures {
             self.failures.entry(*kind).or_insert_with(|| (0, seen.clone())).0 += count;
         }
@@ -163,6 +169,9 @@ impl fmt::Display for Counts {
             self.announced_closes,
             self.silent_closes,
         )?;
+        if self.given_back > 0 {
+            write!(f, "; {} given back", self.given_back)?;
+        }
         if !self.units.is_empty() {
             write!(f, "; {} units", self.units.len())?;
         }

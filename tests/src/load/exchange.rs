@@ -50,6 +50,9 @@ pub(super) struct Success {
 pub(super) enum Fault {
     /// It was not written: the connection had been closed before.
     Unwritten,
+    /// The server said by HTTP/2 that it takes no further requests on this connection (RFC 9113,
+    /// section 6.8) while this one was about to be written.
+    GivenBack,
     /// It failed, and with HTTP/1.1 its connection is of no use any more.
     Broken(Failure),
     /// It was answered wrongly; the connection can be used on.
@@ -102,6 +105,7 @@ impl Sender {
         };
         let answer = sent.map_err(|error: TrySendError<_>| match error.message() {
             Some(_) => Fault::Unwritten,
+            None if is_given_back(error.error()) => Fault::GivenBack,
             None => Fault::Broken(broken(error.into_error())),
         })?;
         read(answer, plan).await
@@ -184,6 +188,16 @@ fn broken(error: hyper::Error) -> Failure {
     let garbled = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
     let kind = if garbled { FailureKind::Garbled } else { FailureKind::Reset };
     Failure { kind, seen: told(&error) }
+}
+
+/// Whether a server that ends without an error did not begin this request. hyper's client says the
+/// same of a request that it is just writing when the announcement comes, and does not wait for the
+/// answer: that is the caller's doing, and nothing the server could prevent.
+fn is_given_back(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 /// The error with its causes.

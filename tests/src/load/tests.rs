@@ -137,6 +137,43 @@ async fn a_connection_that_ends_between_requests_is_opened_again() {
     assert!((9..=10).contains(&silent.silent_closes), "{silent}");
 }
 
+/// A server of HTTP/2 that ends each connection at its first request, without having begun it.
+async fn give_back(listener: tokio::net::TcpListener) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    /// Of stream 0: the last stream that was begun is 0, and there is no error.
+    const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(&SETTINGS).await.unwrap();
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        let mut head = [0; 9];
+        while head[3] != HEADERS {
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+        }
+        stream.write_all(&GO_AWAY).await.unwrap();
+        // Until the caller has closed it.
+        while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_a_server_gives_back_is_sent_again_and_counted() {
+    let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(give_back(listener));
+    let counts = Load::start(Plan::get(address, "/").requests(1).http2(1)).finish().await;
+    server.abort();
+    // And not for ever: who gets no further on the second connection either is not served.
+    assert_eq!((counts.given_back, counts.opened, counts.announced_closes), (2, 2, 1), "{counts}");
+    assert_eq!((counts.requests(), counts.failed_by(FailureKind::Reset)), (1, 1), "{counts}");
+}
+
 #[tokio::test]
 async fn the_unit_that_says_who_it_is_is_counted() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -6,10 +6,9 @@ use std::time::Duration;
 use crate::load::{Backend, Counts, Load, Plan, Version};
 
 use super::cluster::Cluster;
-use super::options::Options;
 
 /// Where a unit says who it is.
-pub(super) const STATUS: &str = "/status-0123456789abcdef";
+const STATUS: &str = "/status-0123456789abcdef";
 /// The path of the API.
 pub(super) const API: &str = "/orders";
 /// The regions that are called: the one in which most happens, and its neighbour.
@@ -58,10 +57,14 @@ pub(super) struct Lanes(Vec<Lane>);
 
 impl Lanes {
     /// Starts them. They rest between calls: the agents and units need the processors, too.
-    pub(super) fn start(cluster: &Cluster, options: &Options) -> Self {
+    pub(super) fn start(cluster: &Cluster) -> Self {
         let [first, neighbour] = [FIRST, NEIGHBOUR].map(|region| cluster.gateway(region));
         let rest = Duration::from_millis;
-        let mut lanes = vec![
+        let small = Plan::download(first, API, KILOBYTE);
+        let large = Plan::download(first, API, MEGABYTE).pause(rest(50));
+        let echo = Plan::echo(first, API, MEGABYTE).pause(rest(100));
+        let beside = Plan::download(neighbour, API, KILOBYTE);
+        Self(vec![
             lane("status", FIRST, Plan::get(first, STATUS).connections(4).pause(rest(5))),
             lane(
                 "status, a connection each",
@@ -73,33 +76,24 @@ impl Lanes {
                 NEIGHBOUR,
                 Plan::get(neighbour, STATUS).connections(2).pause(rest(10)),
             ),
-        ];
-        if !options.status_path_only {
-            let small = Plan::download(first, API, KILOBYTE);
-            let large = Plan::download(first, API, MEGABYTE).pause(rest(50));
-            let echo = Plan::echo(first, API, MEGABYTE).pause(rest(100));
-            let beside = Plan::download(neighbour, API, KILOBYTE);
-            lanes.extend([
-                lane("1 kB", FIRST, small.clone().connections(8).pause(rest(5))),
-                lane(
-                    "1 kB, a connection each",
-                    FIRST,
-                    small.clone().connections(4).pause(rest(20)).without_keep_alive(),
-                ),
-                lane("1 kB, HTTP/2", FIRST, small.http2(4).connections(2).pause(rest(10))),
-                lane("1 MB", FIRST, large.clone().connections(2)),
-                lane(
-                    "1 MB, a connection each",
-                    FIRST,
-                    large.clone().connections(1).without_keep_alive(),
-                ),
-                lane("1 MB, HTTP/2", FIRST, large.http2(2)),
-                lane("1 MB up and down", FIRST, echo.clone()),
-                lane("1 MB up and down, HTTP/2", FIRST, echo.http2(1)),
-                lane("1 kB, neighbour", NEIGHBOUR, beside.connections(2).pause(rest(10))),
-            ]);
-        }
-        Self(lanes)
+            lane("1 kB", FIRST, small.clone().connections(8).pause(rest(5))),
+            lane(
+                "1 kB, a connection each",
+                FIRST,
+                small.clone().connections(4).pause(rest(20)).without_keep_alive(),
+            ),
+            lane("1 kB, HTTP/2", FIRST, small.http2(4).connections(2).pause(rest(10))),
+            lane("1 MB", FIRST, large.clone().connections(2)),
+            lane(
+                "1 MB, a connection each",
+                FIRST,
+                large.clone().connections(1).without_keep_alive(),
+            ),
+            lane("1 MB, HTTP/2", FIRST, large.http2(2)),
+            lane("1 MB up and down", FIRST, echo.clone()),
+            lane("1 MB up and down, HTTP/2", FIRST, echo.http2(1)),
+            lane("1 kB, neighbour", NEIGHBOUR, beside.connections(2).pause(rest(10))),
+        ])
     }
 
     /// What was counted since the start, or since this was last called.

@@ -10,8 +10,4 @@ pub struct Options {
     /// change does
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(30..=3600))]
     pub seconds: u64,
-
-    /// Ask units for their status alone: without an API, and without what needs one
-    #[arg(long)]
-    pub status_path_only: bool,
 }

@@ -7,8 +7,7 @@ use anyhow::ensure;
 use crate::load::{Backend, Load, Plan};
 
 use super::cluster::{Cluster, wait};
-use super::lanes::{API, Backends, FIRST, NEIGHBOUR, STATUS};
-use super::options::Options;
+use super::lanes::{API, Backends, FIRST, NEIGHBOUR};
 
 /// How many units the region in which most happens has, phase by phase.
 const MANY: usize = 8;
@@ -53,16 +52,20 @@ impl fmt::Display for Phase {
 }
 
 impl Phase {
-    /// All that the options ask for, but for the end.
-    pub(super) fn all(options: &Options) -> Vec<Self> {
-        let mut phases = vec![Self::Nothing, Self::Grow, Self::Shrink, Self::GrowAgain];
-        if !options.status_path_only {
-            phases.extend([Self::Roll, Self::ChangeApi]);
-        }
-        phases.extend([Self::KillAgent, Self::AgentBack, Self::KillNeighbour]);
-        phases.extend([Self::NeighbourBack, Self::KillUnit]);
-        phases
-    }
+    /// All but the end.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Nothing,
+        Self::Grow,
+        Self::Shrink,
+        Self::GrowAgain,
+        Self::Roll,
+        Self::ChangeApi,
+        Self::KillAgent,
+        Self::AgentBack,
+        Self::KillNeighbour,
+        Self::NeighbourBack,
+        Self::KillUnit,
+    ];
 
     /// Has it happen, and returns once the cluster is done with it.
     pub(super) async fn run(self, cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
@@ -88,23 +91,12 @@ impl Phase {
 }
 
 /// Gives both regions their units, and publishes the API. Returns once all of that is served.
-pub(super) async fn prepare(
-    cluster: &Cluster,
-    backends: &Backends,
-    options: &Options,
-) -> anyhow::Result<()> {
+pub(super) async fn prepare(cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
     cluster.scale(FIRST, 1).await?;
     cluster.scale(NEIGHBOUR, BESIDE).await?;
-    if !options.status_path_only {
-        publish(cluster, &backends.first).await?;
-    }
+    publish(cluster, &backends.first).await?;
     for region in [FIRST, NEIGHBOUR] {
-        let gateway = cluster.gateway(region);
-        let plan = if options.status_path_only {
-            Plan::get(gateway, STATUS)
-        } else {
-            Plan::download(gateway, API, 1)
-        };
+        let plan = Plan::download(cluster.gateway(region), API, 1);
         wait("the gateways to answer", async || {
             // On a connection each, so that every unit is asked now and then.
             let counts = Load::start(plan.clone().without_keep_alive().requests(20)).finish().await;
@@ -131,6 +123,5 @@ async fn change(cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
 }
 
 async fn publish(cluster: &Cluster, backend: &Backend) -> anyhow::Result<()> {
-    let url = format!("http://{}", backend.address());
-    cluster.command(&format!("api publish orders --path {API} --backend {url}")).await.map(drop)
+    cluster.publish("orders", API, backend.address()).await
 }

@@ -92,13 +92,13 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{:<16} {:>7}  {}\n", "all", "", row(&self.all, self.excused))?;
         for (name, counts) in &self.lanes {
-            let Counts { opened, announced_closes, silent_closes, .. } = counts;
+            let Counts { opened, announced_closes, silent_closes, given_back, .. } = counts;
             let (requests, failed) = (counts.requests(), counts.failed());
             writeln!(
                 f,
                 "{name:<26} {requests:>8} requests {failed:>4} failed  p99 {:>8.1?}  \
                  {opened} connections, closed between requests: {announced_closes} announced, \
-                 {silent_closes} not",
+                 {silent_closes} not; {given_back} calls given back",
                 counts.percentile(99.0)
             )?;
         }
