@@ -18,10 +18,15 @@ use tokio::sync::watch;
 
 pub mod builtin;
 
+mod holder;
 mod limits;
+mod listen;
+mod run_directory;
+mod table;
 
 pub(crate) use builtin::describe_metrics;
-pub use builtin::{Builtin, BuiltinConfig, Holder, OpenError, Program};
+pub use builtin::{Builtin, BuiltinConfig, OpenError, Program};
+pub use holder::Holder;
 pub use limits::{AccessLog, UnitLimits};
 
 /// Starts and stops units on one machine.
@@ -238,4 +243,10 @@ pub async fn stop_all(driver: &dyn Driver) -> Result<(), Unreachable> {
             return Ok(());
         }
     }
+}
+
+/// Runs what waits for a disk.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -21,31 +21,27 @@ use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnati
 use meridian_ports::UnitLoad;
 use tokio::sync::watch;
 
+use super::run_directory::{Intent, Lock, RunDirectory};
+use super::table::{Orders, Table};
 use super::{
     Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable,
+    blocking, listen,
 };
 
 mod adopt;
 mod configuration;
 mod control;
-mod holder;
-mod listen;
 mod process;
-mod run_directory;
 mod supervise;
-mod table;
 mod traffic;
 
 pub use adopt::OpenError;
-pub use holder::Holder;
 pub use process::Program;
 pub(crate) use traffic::describe_metrics;
 
 use control::{CallError, Control, Identity};
 use process::Process;
-use run_directory::{Intent, Lock, RunDirectory};
 use supervise::Supervisor;
-use table::{Orders, Table};
 
 /// After a crash, how long the socket waits for the unit to be started again, so that a restart at
 /// once loses no caller that queues. After that, callers are better off refused.
@@ -319,10 +315,4 @@ impl Inner {
         let inner = Arc::clone(self);
         blocking(move || inner.run.clear(incarnation, with_log)).await
     }
-}
-
-/// Runs what waits for a disk.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -1,18 +1,26 @@
-//! The built-in driver on real processes, sockets and files.
+//! Drivers on real processes, sockets and files: what each of them does, and what only one does.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod crashes;
-mod lifecycle;
-mod load;
+#[macro_use]
+mod conformance;
+
+mod backend;
+mod builtin;
 mod support;
 
 #[test]
 fn unit_process() {
-    support::become_unit();
+    builtin::become_unit();
 }
 
 #[test]
 fn agent_process() {
-    support::become_agent();
+    let arguments = support::arguments();
+    let Some(kind) = arguments.first() else { return };
+    match kind.as_str() {
+        "builtin" => support::become_agent::<builtin::Kind>(&arguments[1..]),
+        "builtin-late" => support::become_agent::<builtin::Late>(&arguments[1..]),
+        kind => panic!("no driver is called {kind}"),
+    }
 }

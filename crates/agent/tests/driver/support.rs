@@ -1,49 +1,123 @@
 //! Machines with drivers on them, and what to expect of their units.
 
-use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meridian_agent::driver::{
-    Builtin, BuiltinConfig, Driver as _, Phase, Program, RunningUnit, UnitLimits, UnitSpec,
-    stop_all,
-};
+use meridian_agent::driver::{Driver, Exit, ExitStatus, Phase, RunningUnit, UnitSpec, stop_all};
+use meridian_domain::api::{STATUS_PATH, Timeouts};
+use meridian_domain::configuration::ConfiguredApi;
 use meridian_domain::{
-    AgentName, ClusterId, Configuration, Generation, Incarnation, RegionName, Revision,
-    ServiceName, UnitId,
+    AgentName, ApiName, ApiPath, BackendUrl, ClusterId, Configuration, Incarnation, RegionName,
+    Revision, ServiceName, UnitId,
 };
-use meridian_gateway::UnitConfig;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// For whatever must happen some time.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A machine: a data directory, and a port of its own.
-pub struct Machine {
-    directory: tempfile::TempDir,
-    pub port: u16,
+/// Where the gateways of a machine listen.
+pub const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The wait of [`Like::Impatient`].
+pub const SHORT_DRAIN_LIMIT: Duration = Duration::from_millis(200);
+
+/// A kind of driver.
+pub trait Kind {
+    /// What the agent's process is told to open.
+    const NAME: &'static str;
+    /// What the driver says of a unit that it spawned and that was killed by SIGKILL.
+    const KILLED: ExitStatus = ExitStatus::Signal(9);
+
+    type Driver: Driver;
+
+    /// What this machine lacks to run it, if anything.
+    fn lacks() -> Option<String> {
+        None
+    }
+
+    /// Opens the driver for a life of the agent, in a run directory.
+    async fn open(run: &Path, generation: u64, like: Like) -> Self::Driver;
+
+    /// What a start says if there is nothing to start.
+    fn missing() -> String;
 }
 
-impl Machine {
+/// How a driver is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Like {
+    Usual,
+    /// Its units say `no luck today` and exit with code 3.
+    Failing,
+    /// There is nothing that it could start.
+    Missing,
+    /// It waits [`SHORT_DRAIN_LIMIT`] for a unit to drain.
+    Impatient,
+    /// It is of another cluster.
+    Foreign,
+}
+
+impl Like {
+    pub fn cluster(self) -> ClusterId {
+        let id = match self {
+            Self::Foreign => "01932f5e-8b1a-7c3d-9e4f-ffffffffffff",
+            Self::Usual | Self::Failing | Self::Missing | Self::Impatient => {
+                "01932f5e-8b1a-7c3d-9e4f-0123456789ab"
+            }
+        };
+        ClusterId(id.parse().unwrap())
+    }
+
+    pub fn agent() -> AgentName {
+        AgentName::new("we-1").unwrap()
+    }
+}
+
+/// A machine: a data directory, and a port of its own.
+pub struct Machine<K> {
+    directory: tempfile::TempDir,
+    below: PathBuf,
+    pub port: u16,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind> Machine<K> {
     pub fn new() -> Self {
+        Self::with_data_below(Path::new(""))
+    }
+
+    /// A machine whose data directory is that far down.
+    pub fn with_data_below(below: &Path) -> Self {
         let free = TcpListener::bind(SocketAddr::new(GATEWAY, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
-        Self { directory: tempfile::tempdir().unwrap(), port }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directory.path().join(below)).unwrap();
+        Self { directory, below: below.to_owned(), port, kind: PhantomData }
     }
 
     pub fn run(&self) -> PathBuf {
-        self.directory.path().join("run")
+        self.directory.path().join(&self.below).join("run")
+    }
+
+    /// The files that the driver and its units have left.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(self.run()).map_or(0, Iterator::count)
     }
 
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(GATEWAY, self.port)
     }
 
-    pub async fn driver(&self, generation: u64) -> Builtin {
-        Builtin::open(config(&self.run(), generation)).await.unwrap()
+    pub async fn driver(&self, generation: u64) -> K::Driver {
+        self.driver_like(generation, Like::Usual).await
+    }
+
+    pub async fn driver_like(&self, generation: u64, like: Like) -> K::Driver {
+        K::open(&self.run(), generation, like).await
     }
 
     pub fn spec(&self, incarnation: u64) -> UnitSpec {
@@ -55,15 +129,11 @@ impl Machine {
         self.agent_command(units).spawn().unwrap()
     }
 
-    /// Likewise, but its units only start once the file `go` is in the run directory.
-    pub fn agent_of_late_units(&self, units: u64) -> Child {
-        self.agent_command(units).arg("late").spawn().unwrap()
-    }
-
-    fn agent_command(&self, units: u64) -> Command {
+    /// What [`agent`](Self::agent) runs.
+    pub fn agent_command(&self, units: u64) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "agent_process", "--nocapture", "--"])
+            .args(["--exact", "agent_process", "--nocapture", "--", K::NAME])
             .arg(self.run())
             .args([self.port.to_string(), units.to_string()])
             .stdin(Stdio::null())
@@ -72,12 +142,12 @@ impl Machine {
         command
     }
 
-    /// The processes that run in this machine's run directory, whatever anybody says of them.
-    pub fn processes(&self) -> Vec<u32> {
+    /// Every process that works in this machine's run directory, whatever anybody says of it.
+    fn all_processes(&self) -> Vec<u32> {
         let run = self.run();
         let inside = |process: &Path| {
             let alive = std::fs::read(process.join("cmdline")).is_ok_and(|line| !line.is_empty());
-            alive && std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == run)
+            alive && std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&run))
         };
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         processes
@@ -86,30 +156,37 @@ impl Machine {
             .collect()
     }
 
+    /// Those of them that are units, in order: not the processes that a unit has started itself.
+    pub fn processes(&self) -> Vec<u32> {
+        let all = self.all_processes();
+        let own = |pid: &u32| parent(*pid).is_none_or(|parent| !all.contains(&parent));
+        let mut units: Vec<u32> = all.iter().copied().filter(own).collect();
+        units.sort_unstable();
+        units
+    }
+
+    /// Sends a signal to every process of every unit.
+    pub fn signal_all(&self, signal: Signal) {
+        for pid in self.all_processes() {
+            send(pid, signal);
+        }
+    }
+
     /// Stops what still runs.
-    pub async fn tidy(&self, driver: &Builtin) {
+    pub async fn tidy(&self, driver: &K::Driver) {
         stop_all(driver).await.unwrap();
-        assert_eq!(self.processes(), [0; 0]);
+        assert_eq!(self.all_processes(), [0; 0]);
     }
 }
 
-const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The parent of a process, from its `status` (proc(5)).
+fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
 
-pub fn config(run: &Path, generation: u64) -> BuiltinConfig {
-    let arguments = ["--exact", "unit_process", "--nocapture", "--"];
-    BuiltinConfig {
-        cluster: ClusterId("01932f5e-8b1a-7c3d-9e4f-0123456789ab".parse().unwrap()),
-        agent: AgentName::new("we-1").unwrap(),
-        generation: Generation(generation),
-        directory: run.to_owned(),
-        gateway: GATEWAY,
-        program: Program {
-            path: std::env::current_exe().unwrap(),
-            arguments: arguments.map(OsString::from).to_vec(),
-        },
-        limits: UnitLimits::default(),
-        drain_limit: BuiltinConfig::DRAIN_LIMIT,
-    }
+pub fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
 }
 
 pub fn spec(incarnation: u64, port: u16) -> UnitSpec {
@@ -121,18 +198,25 @@ pub fn spec(incarnation: u64, port: u16) -> UnitSpec {
         },
         incarnation: Incarnation(incarnation),
         port,
-        configuration: Arc::new(configuration(9)),
+        configuration: Arc::new(configuration(9, &[])),
     }
 }
 
-/// What a unit serves that has no API.
-pub fn configuration(revision: u64) -> Configuration {
-    Configuration { revision: Revision(revision), enabled: true, apis: vec![] }
+/// What a unit serves that has these APIs: a path, and where its calls go.
+pub fn configuration(revision: u64, apis: &[(&str, SocketAddr)]) -> Configuration {
+    let api = |(path, backend): &(&str, SocketAddr)| ConfiguredApi {
+        name: ApiName::new(path.trim_start_matches('/')).unwrap(),
+        path: ApiPath::new(path).unwrap(),
+        backend: BackendUrl::new(&format!("http://{backend}/backend")).unwrap(),
+        timeouts: Timeouts::default(),
+    };
+    let apis = apis.iter().map(api).collect();
+    Configuration { revision: Revision(revision), enabled: true, apis }
 }
 
 /// Waits until the list of units fulfils `condition`, and returns it.
 pub async fn until(
-    driver: &Builtin,
+    driver: &impl Driver,
     what: &str,
     condition: impl Fn(&[RunningUnit]) -> bool,
 ) -> Vec<RunningUnit> {
@@ -152,11 +236,21 @@ pub async fn until(
     }
 }
 
-pub async fn until_ready(driver: &Builtin, count: usize) -> Vec<RunningUnit> {
+pub async fn until_ready(driver: &impl Driver, count: usize) -> Vec<RunningUnit> {
     let ready = |units: &[RunningUnit]| {
         units.len() == count && units.iter().all(|unit| unit.phase == Phase::Ready)
     };
     until(driver, &format!("{count} units are ready"), ready).await
+}
+
+/// Waits until the first unit has exited, and returns how it did.
+pub async fn until_exited(driver: &impl Driver) -> Exit {
+    let exited = |units: &[RunningUnit]| {
+        units.first().is_some_and(|unit| matches!(unit.phase, Phase::Exited(_)))
+    };
+    let units = until(driver, "the end of the first unit is seen", exited).await;
+    let Phase::Exited(exit) = &units[0].phase else { unreachable!() };
+    exit.clone()
 }
 
 /// Waits until `condition` holds.
@@ -168,49 +262,39 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Calls the status path once, and returns the process id of the unit that answered.
-pub fn call(address: SocketAddr) -> std::io::Result<u64> {
+/// Makes one call: the status of its answer, and the body.
+pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(
-        b"GET /status-0123456789abcdef HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
-    )?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
-    let identity: serde_json::Value = serde_json::from_str(body)?;
-    Ok(identity["pid"].as_u64().expect("a unit says its pid"))
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    Ok((status, body.to_owned()))
 }
 
-fn arguments() -> Vec<String> {
+/// Calls the status path once, and returns the incarnation and the process id that answered.
+pub fn call(address: SocketAddr) -> std::io::Result<(u64, u64)> {
+    let (_, body) = get(address, STATUS_PATH)?;
+    let identity: serde_json::Value = serde_json::from_str(&body)?;
+    let number = |field: &str| identity[field].as_u64().expect("a unit says who it is");
+    Ok((number("incarnation"), number("pid")))
+}
+
+/// What this process was given behind `--`.
+pub fn arguments() -> Vec<String> {
     std::env::args().skip_while(|argument| argument != "--").skip(1).collect()
 }
 
-/// What this test program does when it was started as a unit.
-pub fn become_unit() {
-    if arguments().is_empty() {
-        return;
-    }
-    let config = UnitConfig::from_arguments(arguments()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(meridian_gateway::run(config)).unwrap();
-}
-
 /// What this test program does when it was started as an agent.
-pub fn become_agent() {
-    let arguments = arguments();
-    let [run, port, units, late @ ..] = &arguments[..] else { return };
-    let mut config = config(Path::new(run), 1);
-    if !late.is_empty() {
-        let script = "until [ -e go ]; do sleep 0.01; done; exec \"$0\" \"$@\"";
-        let shell = ["-c", script].map(OsString::from).into_iter();
-        let unit = [config.program.path.clone().into_os_string()].into_iter();
-        let arguments = shell.chain(unit).chain(config.program.arguments).collect();
-        config.program = Program { path: "/bin/sh".into(), arguments };
-    }
+pub fn become_agent<K: Kind>(arguments: &[String]) {
+    let [run, port, units] = arguments else { panic!("{arguments:?}") };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let driver = Builtin::open(config).await.unwrap();
+        let driver = K::open(Path::new(run), 1, Like::Usual).await;
         for incarnation in 1..=units.parse().unwrap() {
             driver.start(spec(incarnation, port.parse().unwrap())).await.unwrap();
         }

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::control::{CallError, Control};
 use super::process::Process;
-use super::run_directory::{Intent, Lock, RunDirectory};
-use super::table::Table;
-use super::{Builtin, BuiltinConfig, Inner, blocking};
-use crate::driver::Phase;
+use super::{Builtin, BuiltinConfig, Inner};
+use crate::driver::run_directory::{Intent, Lock, RunDirectory};
+use crate::driver::table::Table;
+use crate::driver::{Phase, blocking};
 
 /// For found units to answer before the driver opens without them. They are in the list either way.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(3);

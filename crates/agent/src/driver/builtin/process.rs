@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 
-use super::run_directory::Intent;
 use crate::driver::ExitStatus;
+use crate::driver::run_directory::Intent;
 
 /// The process of a unit.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::control::{CallError, Control, Identity};
 use super::process::Process;
-use super::run_directory::Lock;
-use super::table::Orders;
 use super::traffic::Counted;
 use super::{Inner, configuration};
+use crate::driver::run_directory::Lock;
+use crate::driver::table::Orders;
 use crate::driver::{ExitStatus, Phase};
 
 /// For a new unit to answer. A machine that needs longer to start a process serves nobody.

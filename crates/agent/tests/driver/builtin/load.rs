@@ -10,7 +10,8 @@ use std::time::Duration;
 use meridian_agent::driver::Driver as _;
 use meridian_domain::Incarnation;
 
-use crate::support::{Machine, until_ready};
+use super::Machine;
+use crate::support::until_ready;
 
 /// Callers that call as fast as they can; half of them keep their connections.
 struct Load {
