@@ -18,6 +18,13 @@
 //! No call is tried again, but for those that a server of HTTP/2 gives back as not begun. One that was written and not answered as it should be is lost, but for
 //! those that ran on the unit that was killed: in that phase, of each kind of calls as many as can
 //! have run at a time may end with their connection. Exit code 1 if any was lost.
+//!
+//! | column | of a phase |
+//! | --- | --- |
+//! | requests, failed | calls that ended in it, and those of them that were not answered as they should be |
+//! | excused | those of them that ran on the unit that was killed |
+//! | silent | connections that were closed between two calls without `Connection: close`: the next call on one may be lost. Where no unit was killed, there should be none |
+//! | units | units that answered, as they say themselves at the status path |
 
 use std::process::ExitCode;
 

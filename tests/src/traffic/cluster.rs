@@ -5,14 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use meridian_proto::v1;
-use meridian_proto::v1::edit::Edit;
-use meridian_proto::v1::services_client::ServicesClient;
 use meridian_testkit::process::{self, Agent, Dev, Sandbox};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
-use tonic::transport::{Channel, Endpoint};
-use uuid::Uuid;
 
 /// Where the agents are, each alone.
 const REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
@@ -66,12 +61,7 @@ impl Cluster {
     /// Replaces the units of a region, and returns once none of the old ones is left.
     pub(super) async fn roll(&self, region: usize) -> anyhow::Result<()> {
         let old = self.units(region).await?.context("some unit is not ready")?;
-        let request = v1::RollUnitsRequest {
-            context: Some(context()),
-            service: SERVICE.to_owned(),
-            region: REGIONS[region].to_owned(),
-        };
-        self.services()?.roll_units(request).await?;
+        self.command(&format!("unit roll {SERVICE} --region {}", REGIONS[region])).await?;
         self.wait_for_units(region, old.len(), &old).await.map(drop)
     }
 
@@ -82,25 +72,8 @@ impl Cluster {
         path: &str,
         backend: SocketAddr,
     ) -> anyhow::Result<()> {
-        let api = v1::Api {
-            name: name.to_owned(),
-            path: path.to_owned(),
-            backend: format!("http://{backend}"),
-            ..v1::Api::default()
-        };
-        let request = v1::ChangeServiceRequest {
-            context: Some(context()),
-            service: SERVICE.to_owned(),
-            expected_revision: None,
-            edits: vec![v1::Edit { edit: Some(Edit::PublishApi(api)) }],
-        };
-        self.services()?.change_service(request).await?;
-        Ok(())
-    }
-
-    fn services(&self) -> anyhow::Result<ServicesClient<Channel>> {
-        let endpoint = format!("http://{}", self.agents[0].endpoint());
-        Ok(ServicesClient::new(Endpoint::from_shared(endpoint)?.connect_lazy()))
+        let publish = format!("api publish {name} --path {path} --backend http://{backend}");
+        self.command(&publish).await.map(drop)
     }
 
     /// Kills one unit of a region, and returns once there is another in its place.
@@ -157,15 +130,6 @@ impl Cluster {
         let rows = rows.filter(|row| row["region"] == REGIONS[region]);
         let ready = rows.map(|row| row["pid"].as_u64().filter(|_| row["state"] == "ready"));
         Ok(ready.map(|pid| pid?.try_into().ok()).collect())
-    }
-}
-
-fn context() -> v1::ChangeContext {
-    v1::ChangeContext {
-        request_id: Uuid::now_v7().to_string(),
-        actor: "traffic@localhost".to_owned(),
-        reason: String::new(),
-        dry_run: false,
     }
 }
 

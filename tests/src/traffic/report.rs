@@ -85,7 +85,7 @@ impl fmt::Display for Line {
 /// The table of the phases, then that of the lanes.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = "requests  failed excused       p50       p99       max   units";
+        let columns = "requests  failed excused  silent       p50       p99       max   units";
         writeln!(f, "{:<16} {:>7}  {columns}", "phase", "")?;
         for line in &self.phases {
             writeln!(f, "{line}")?;
@@ -110,9 +110,10 @@ fn row(counts: &Counts, excused: u64) -> String {
     let times = [counts.percentile(50.0), counts.percentile(99.0), counts.max()];
     let [p50, p99, max] = times.map(|time| format!("{:.1} ms", time.as_secs_f64() * 1_000.0));
     format!(
-        "{:>8} {:>7} {excused:>7} {p50:>9} {p99:>9} {max:>9} {:>7}",
+        "{:>8} {:>7} {excused:>7} {:>7} {p50:>9} {p99:>9} {max:>9} {:>7}",
         counts.requests(),
         counts.failed(),
+        counts.silent_closes,
         counts.units.len(),
     )
 }
