@@ -16,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{Ask, Caller, context};
 use super::cluster::Cluster;
 
-/// Clients at a time.
-pub const CLIENTS: u64 = 6;
 /// Services that clients change, where no agent lives: what happens there is an event, and no process.
 const SERVICES: usize = 3;
 /// Their regions: the primary one, and one that comes and goes.
@@ -52,7 +50,7 @@ pub async fn run(
     recorder: Recorder,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut random = StdRng::seed_from_u64(seed.wrapping_mul(CLIENTS).wrapping_add(number));
+    let mut random = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
     let mut caller = Caller::new(&cluster, &recorder);
     let mut known = Vec::new();
     while !stop.is_cancelled() {

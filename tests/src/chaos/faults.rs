@@ -81,7 +81,7 @@ impl Injector {
             Kind::Partition => self.partition(&begun, member, lasts, planned.variant).await?,
             Kind::Region => self.region(&begun, member, lasts).await?,
             Kind::Oneway => self.one_way(&begun, member, lasts, planned.variant).await?,
-            Kind::Loss => self.loss(&begun, lasts).await?,
+            Kind::Loss => self.loss(&begun, member, lasts, planned.variant).await?,
             Kind::Transfer => self.transfer(&begun, member).await?,
             Kind::Membership => self.membership(&begun, member, lasts).await?,
             Kind::Quorum => self.quorum(&begun, member, lasts).await?,
@@ -137,13 +137,19 @@ impl Injector {
         restart: bool,
     ) -> anyhow::Result<()> {
         self.isolate(member)?;
+        self.last(member, lasts, restart).await?;
+        self.mend(begun)
+    }
+
+    /// Lets time pass, and starts an agent anew in the middle of it.
+    async fn last(&self, member: usize, lasts: Duration, restart: bool) -> anyhow::Result<()> {
         sleep(lasts / 2).await;
         if restart {
             self.cluster.kill(member)?;
             self.cluster.start_member(member)?;
         }
         sleep(lasts / 2).await;
-        self.mend(begun)
+        Ok(())
     }
 
     async fn region(
@@ -185,11 +191,17 @@ impl Injector {
         self.mend(begun)
     }
 
-    async fn loss(&self, begun: &Begun, lasts: Duration) -> anyhow::Result<()> {
+    async fn loss(
+        &self,
+        begun: &Begun,
+        member: usize,
+        lasts: Duration,
+        restart: bool,
+    ) -> anyhow::Result<()> {
         for member in 0..self.cluster.members.len() {
             self.cluster.network()?.lose(address(member)?, LOSS)?;
         }
-        sleep(lasts).await;
+        self.last(member, lasts, restart).await?;
         self.mend(begun)
     }
 

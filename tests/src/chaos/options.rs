@@ -53,6 +53,9 @@ pub struct RunOptions {
     /// Injects the faults of this file, as an earlier run wrote it, instead of generating some.
     #[arg(long, conflicts_with_all = ["seed", "minutes", "agents", "faults"])]
     pub schedule: Option<PathBuf>,
+    /// Clients that change and read at the same time.
+    #[arg(long, default_value_t = 6)]
+    pub clients: u64,
     /// Seconds of calm at the end in which nothing may happen.
     #[arg(long, default_value_t = 30)]
     pub calm: u64,

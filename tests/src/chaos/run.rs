@@ -68,7 +68,7 @@ async fn live(
     let began = Instant::now();
     let stop = CancellationToken::new();
     let mut load = JoinSet::new();
-    for number in 0..clients::CLIENTS {
+    for number in 0..options.clients {
         let (cluster, recorder, stop) = (cluster.clone(), recorder.clone(), stop.clone());
         load.spawn(clients::run(number, schedule.seed, cluster, recorder, stop));
     }

@@ -53,7 +53,8 @@ pub enum Kind {
     Region,
     /// An agent is not heard by the others. Second form: it does not hear them.
     Oneway,
-    /// Three of ten packets between agents are lost.
+    /// Three of ten packets between agents are lost. Second form: an agent is killed and started again
+    /// meanwhile.
     Loss,
     /// Another agent is told to lead.
     Transfer,
