@@ -7,6 +7,7 @@ mod conformance;
 
 mod backend;
 mod builtin;
+mod command;
 mod support;
 
 #[test]
@@ -21,6 +22,7 @@ fn agent_process() {
     match kind.as_str() {
         "builtin" => support::become_agent::<builtin::Kind>(&arguments[1..]),
         "builtin-late" => support::become_agent::<builtin::Late>(&arguments[1..]),
+        "command" => support::become_agent::<command::Kind>(&arguments[1..]),
         kind => panic!("no driver is called {kind}"),
     }
 }
