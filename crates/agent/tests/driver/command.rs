@@ -9,7 +9,14 @@ use meridian_domain::Generation;
 
 use crate::support::{self, GATEWAY, Like, SHORT_DRAIN_LIMIT};
 
+mod nginx;
+mod programs;
+
+pub use programs::become_program;
+
 conformance!(Kind);
+
+type Machine = support::Machine<Kind>;
 
 /// The command driver; the units are nginx.
 pub struct Kind;

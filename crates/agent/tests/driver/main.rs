@@ -8,11 +8,17 @@ mod conformance;
 mod backend;
 mod builtin;
 mod command;
+mod load;
 mod support;
 
 #[test]
 fn unit_process() {
     builtin::become_unit();
+}
+
+#[test]
+fn program_process() {
+    command::become_program();
 }
 
 #[test]
