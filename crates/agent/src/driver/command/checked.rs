@@ -13,7 +13,7 @@ use super::template::{
 };
 
 /// Templates in the order in which they are tried, all checked.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "TemplateFile")]
 pub struct CommandTemplates(Vec<Template>);
 
@@ -100,7 +100,7 @@ impl TryFrom<TemplateFile> for CommandTemplates {
 }
 
 /// A checked template.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
     service: Option<ServiceName>,
     region: Option<RegionName>,
@@ -118,21 +118,21 @@ pub(super) struct Template {
 }
 
 /// A program and its arguments.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Invocation {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<Pattern>,
 }
 
 /// What is in a configuration file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     Nginx,
     Json,
     Text { text: Pattern, api: Pattern },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CheckedReload {
     Signal(SignalName),
     Command(Invocation),

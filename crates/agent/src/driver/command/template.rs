@@ -21,7 +21,7 @@ use serde::Deserialize;
 ///
 /// The program has to stay in the foreground, and must not close its standard input: that is the
 /// lock by which an agent's next life finds it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandTemplate {
     /// The service that it is for. Default: any.
