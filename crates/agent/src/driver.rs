@@ -17,6 +17,7 @@ use meridian_ports::UnitLoad;
 use tokio::sync::watch;
 
 pub mod builtin;
+pub mod command;
 
 mod holder;
 mod limits;
@@ -26,6 +27,7 @@ mod table;
 
 pub(crate) use builtin::describe_metrics;
 pub use builtin::{Builtin, BuiltinConfig, OpenError, Program};
+pub use command::{CommandConfig, CommandDriver, CommandTemplate, CommandTemplates, RenderError};
 pub use holder::Holder;
 pub use limits::{AccessLog, UnitLimits};
 
@@ -203,6 +205,23 @@ pub enum StartError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// No template of the command driver is for it.
+    #[error(
+        "no template fits {unit}: add a [[template]] for its service or region, or one for all"
+    )]
+    NoTemplate {
+        /// The unit.
+        unit: UnitId,
+    },
+    /// What it is to serve cannot be written down for its program.
+    #[error("the configuration of incarnation {incarnation} cannot be written")]
+    Configuration {
+        /// The assignment.
+        incarnation: Incarnation,
+        /// Why.
+        #[source]
+        source: RenderError,
     },
     /// The program could not be started.
     #[error("{program} cannot be started")]

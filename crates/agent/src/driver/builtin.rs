@@ -21,7 +21,7 @@ use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnati
 use meridian_ports::UnitLoad;
 use tokio::sync::watch;
 
-use super::run_directory::{Intent, Lock, RunDirectory};
+use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
 use super::table::{Orders, Table};
 use super::{
     Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable,
@@ -171,6 +171,7 @@ impl Inner {
             incarnation: spec.incarnation,
             generation: self.config.generation,
             address: SocketAddr::new(self.config.gateway, spec.port),
+            driver: DriverKind::Builtin,
         }
     }
 

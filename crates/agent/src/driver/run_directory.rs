@@ -6,6 +6,7 @@
 //! | `u7.sock` | its control socket |
 //! | `u7.log` | its standard output and error; kept after a crash until it starts again or is stopped |
 //! | `u7.json.new` | an intent that was not finished |
+//! | `u7.d/` | the files of a unit that is another program: its configuration, what it keeps itself |
 //!
 //! This is the state of one machine, not of the cluster: it is never copied, and nothing is lost with
 //! it but the units that run. Intents are in the form that the module `durable` describes, with
@@ -46,6 +47,26 @@ pub(super) struct Intent {
     /// The generation of the agent that spawned it.
     pub(super) generation: Generation,
     pub(super) address: SocketAddr,
+    /// What started it, and can therefore talk to it.
+    #[serde(default, skip_serializing_if = "DriverKind::is_builtin")]
+    pub(super) driver: DriverKind,
+}
+
+/// Which driver started a unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DriverKind {
+    #[default]
+    Builtin,
+    /// Since 0.1.
+    Command,
+}
+
+impl DriverKind {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_builtin(&self) -> bool {
+        *self == Self::Builtin
+    }
 }
 
 /// What holds an incarnation's lock.
@@ -101,6 +122,51 @@ impl RunDirectory {
 
     pub(super) fn intent(&self, incarnation: Incarnation) -> Result<Intent, ReadError> {
         durable::read(&self.file(incarnation, "json"))
+    }
+
+    /// Deletes what dead units left, and returns those that live.
+    ///
+    /// # Errors
+    /// If one lives that another driver than `own` started, which alone could stop it.
+    pub(super) fn clear_dead(&self, own: DriverKind) -> io::Result<Vec<Incarnation>> {
+        let mut living = Vec::new();
+        for incarnation in self.incarnations()? {
+            match self.clear(incarnation, true)? {
+                Lock::Held => living.push(incarnation),
+                Lock::Free => tracing::info!(%incarnation, "a unit died while no agent ran"),
+            }
+        }
+        let other = living.iter().find_map(|incarnation| {
+            let driver = self.intent(*incarnation).ok()?.driver;
+            (driver != own).then_some((incarnation, driver))
+        });
+        match other {
+            None => Ok(living),
+            Some((incarnation, driver)) => Err(io::Error::other(format!(
+                "unit incarnation {incarnation} still runs, and another driver ({driver:?}) started \
+                 it: start the agent with that one, and stop it with drain_on_stop, before you \
+                 change drivers"
+            ))),
+        }
+    }
+
+    /// Takes the lock of an incarnation whose intent was recorded. Whoever has the file, or a
+    /// duplicate of it, is the incarnation.
+    pub(super) fn take_lock(&self, incarnation: Incarnation) -> io::Result<File> {
+        // Not for writing: it becomes the standard input of a program that knows nothing of it.
+        let file = File::open(self.file(incarnation, "json"))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(file)
+    }
+
+    /// The lock file of an incarnation.
+    pub(super) fn lock_file(&self, incarnation: Incarnation) -> PathBuf {
+        self.file(incarnation, "json")
+    }
+
+    /// Where a unit that is another program keeps its files.
+    pub(super) fn unit_directory(&self, incarnation: Incarnation) -> PathBuf {
+        self.file(incarnation, "d")
     }
 
     /// Whether a process is this incarnation.
@@ -169,14 +235,18 @@ impl RunDirectory {
 
 /// In the order in which they are deleted: an intent goes last, so that a crash in between leaves
 /// something to find the rest by.
-const KINDS: [&str; 4] = ["log", "sock", "json.new", "json"];
+const KINDS: [&str; 5] = ["log", "sock", "d", "json.new", "json"];
 
 fn name(incarnation: Incarnation, kind: &str) -> String {
     format!("u{incarnation}.{kind}")
 }
 
 fn remove(path: PathBuf) -> io::Result<()> {
-    match fs::remove_file(path) {
+    let removed = match fs::remove_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs::remove_dir_all(path),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -201,6 +271,7 @@ mod tests {
             incarnation: Incarnation(7),
             generation: Generation(3),
             address: "127.0.1.1:8080".parse().unwrap(),
+            driver: DriverKind::Builtin,
         }
     }
 
@@ -220,6 +291,21 @@ mod tests {
             )
         );
         assert_eq!(run.intent(Incarnation(7)).unwrap(), intent());
+    }
+
+    #[test]
+    fn a_living_unit_of_another_driver_is_an_error_and_a_dead_one_is_cleared() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(root.path()).unwrap();
+        run.record(&Intent { driver: DriverKind::Command, ..intent() }).unwrap();
+        fs::create_dir(run.unit_directory(Incarnation(7))).unwrap();
+        let held = run.take_lock(Incarnation(7)).unwrap();
+        assert_eq!(run.clear_dead(DriverKind::Command).unwrap(), [Incarnation(7)]);
+        let error = run.clear_dead(DriverKind::Builtin).unwrap_err();
+        assert!(error.to_string().contains("another driver (Command)"), "{error}");
+        drop(held);
+        assert_eq!(run.clear_dead(DriverKind::Builtin).unwrap(), []);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

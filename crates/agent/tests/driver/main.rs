@@ -7,11 +7,18 @@ mod conformance;
 
 mod backend;
 mod builtin;
+mod command;
+mod load;
 mod support;
 
 #[test]
 fn unit_process() {
     builtin::become_unit();
+}
+
+#[test]
+fn program_process() {
+    command::become_program();
 }
 
 #[test]
@@ -21,6 +28,7 @@ fn agent_process() {
     match kind.as_str() {
         "builtin" => support::become_agent::<builtin::Kind>(&arguments[1..]),
         "builtin-late" => support::become_agent::<builtin::Late>(&arguments[1..]),
+        "command" => support::become_agent::<command::Kind>(&arguments[1..]),
         kind => panic!("no driver is called {kind}"),
     }
 }

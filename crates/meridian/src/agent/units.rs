@@ -1,15 +1,17 @@
-//! The units of this machine: the built-in driver, and the reconciler that keeps them as the log says.
+//! The units of this machine: their driver, and the reconciler that keeps them as the log says.
 
 use std::sync::Arc;
 
-use meridian_agent::driver::{self, Builtin, BuiltinConfig, Program};
+use meridian_agent::driver::{
+    self, Builtin, BuiltinConfig, CommandConfig, CommandDriver, Driver, Program,
+};
 use meridian_agent::generation::{self, RaiseError};
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig, reconcile};
-use meridian_domain::ClusterId;
+use meridian_domain::{ClusterId, Generation};
 use meridian_replication::node::Ports;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, UnitDriver};
 
 /// The folder of a data directory in which the units leave their files.
 pub const RUN_DIRECTORY: &str = "run";
@@ -47,17 +49,7 @@ pub async fn keep(
     shutdown: CancellationToken,
 ) -> Result<(), UnitsError> {
     let generation = generation::raise(&config.data_dir)?;
-    let driver = Builtin::open(BuiltinConfig {
-        cluster,
-        agent: config.name.clone(),
-        generation,
-        directory: config.data_dir.join(RUN_DIRECTORY),
-        gateway: config.gateway_listen,
-        program: Program::default(),
-        limits: config.limits,
-        drain_limit: BuiltinConfig::DRAIN_LIMIT,
-    });
-    let driver = Arc::new(driver.await?);
+    let driver = open(config, cluster, generation).await?;
     let directory = config.data_dir.clone();
     let agent = config.name.clone();
     let told = ReconcilerConfig { agent, directory, generation, loads: ports.loads };
@@ -73,4 +65,43 @@ pub async fn keep(
         Ended::Shutdown => tracing::info!("the agent stops; units go on without it"),
     }
     Ok(())
+}
+
+/// Opens the driver that the configuration names.
+async fn open(
+    config: &AgentConfig,
+    cluster: ClusterId,
+    generation: Generation,
+) -> Result<Arc<dyn Driver>, driver::OpenError> {
+    let (agent, limits) = (config.name.clone(), config.limits);
+    let directory = config.data_dir.join(RUN_DIRECTORY);
+    let gateway = config.gateway_listen;
+    Ok(match &config.driver {
+        UnitDriver::Builtin => {
+            let opened = Builtin::open(BuiltinConfig {
+                cluster,
+                agent,
+                generation,
+                directory,
+                gateway,
+                program: Program::default(),
+                limits,
+                drain_limit: BuiltinConfig::DRAIN_LIMIT,
+            });
+            Arc::new(opened.await?)
+        }
+        UnitDriver::Command(templates) => {
+            let templates = templates.clone();
+            let opened = CommandDriver::open(CommandConfig {
+                cluster,
+                agent,
+                generation,
+                directory,
+                gateway,
+                templates,
+                limits,
+            });
+            Arc::new(opened.await?)
+        }
+    })
 }

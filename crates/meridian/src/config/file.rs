@@ -78,7 +78,8 @@ fn wanted(kind: Kind) -> &'static str {
 
 /// A path in a file is meant from where the file is, wherever the agent is started.
 fn relative_to(file: &Path, key: &Key, texts: Vec<String>) -> Vec<String> {
-    let (true, Some(directory)) = (key.name == "data_dir", file.parent()) else {
+    let is_path = matches!(key.name, "data_dir" | "driver_template");
+    let (true, Some(directory)) = (is_path, file.parent()) else {
         return texts;
     };
     let from_there = |text: String| directory.join(text).to_string_lossy().into_owned();

@@ -82,7 +82,7 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
 }
 
 /// Every key, in the order in which people read about them.
-pub const KEYS: [Key; 29] = [
+pub const KEYS: [Key; 31] = [
     text(
         "name",
         "westeurope-1",
@@ -163,6 +163,20 @@ pub const KEYS: [Key; 29] = [
         "Whether the units of this machine end with the agent, once they have finished their calls, \
          when it is told to stop. Meant for containers, which end whole; elsewhere units go on \
          without their agent, and its next start finds them.",
+    ),
+    defaulting(
+        "driver",
+        "builtin",
+        "What runs the units of this machine: `builtin`, this program itself; or `command`, any \
+         program that driver_template describes. While units run, they have to be stopped \
+         (drain_on_stop) before it is changed.",
+    ),
+    text(
+        "driver_template",
+        "units.toml",
+        "The file that says which programs the driver `command` runs, and how; \
+         deploy/units.nginx.toml is one for nginx. Without meaning for other drivers. In a file, a \
+         relative path begins at the file's directory.",
     ),
     number(
         "unit_concurrent_requests",

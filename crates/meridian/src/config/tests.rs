@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use clap::{Args, Command, FromArgMatches};
+use meridian_agent::driver::CommandTemplate;
 
 use super::flags::Flags;
 use super::key::KEYS;
@@ -81,6 +82,7 @@ fn what_is_not_given_has_its_documented_default() {
         gateway_listen: [127, 0, 0, 1].into(),
         gateway_advertise: "127.0.0.1".to_owned(),
         drain_on_stop: false,
+        driver: UnitDriver::Builtin,
         limits: UnitLimits::default(),
         start: Start::Wait(Vec::new()),
         snapshot_after_entries: 20_000,
@@ -135,6 +137,11 @@ fn a_bad_file_is_refused_with_the_line_and_the_rule() {
             "log_level = \"a=b=c\"",
             "agent.toml line 3: log_level cannot be \"a=b=c\": error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
         ),
+        (
+            "driver = \"k8s\"",
+            "agent.toml line 3: driver cannot be \"k8s\": write builtin or command",
+        ),
+        ("driver = \"command\"", "driver_template is not given"),
         (
             "client_listen = \"localhost:1\"",
             "agent.toml line 3: client_listen cannot be \"localhost:1\": write IP:PORT, such as 127.0.0.1:7400 or [::1]:7400",
@@ -246,6 +253,31 @@ fn a_relative_data_directory_in_a_file_begins_at_the_file() {
     assert_eq!(values.text("data_dir"), Some("/etc/meridian/data"));
     let absolute = file::parse(Path::new("/etc/a.toml"), "data_dir = \"/var/x\"").expect("is good");
     assert_eq!(absolute.text("data_dir"), Some("/var/x"));
+}
+
+#[test]
+fn a_driver_template_is_read_from_beside_the_file_and_its_mistakes_are_named() {
+    let root = tempfile::tempdir().expect("can be created");
+    let agent = root.path().join("agent.toml");
+    let said = format!("{MINIMAL}driver = \"command\"\ndriver_template = \"units.toml\"\n");
+    let read = |template: &str| {
+        std::fs::write(root.path().join("units.toml"), template).expect("can be written");
+        let values = file::parse(&agent, &said).expect("is good");
+        AgentConfig::resolve(&values.over(Values::defaults())).map(|config| config.driver)
+    };
+    let nginx = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/units.nginx.toml");
+    let nginx = std::fs::read_to_string(nginx).expect("is there");
+    let templates = CommandTemplates::new(vec![CommandTemplate::nginx()]).expect("are good");
+    assert_eq!(read(&nginx).expect("is good"), UnitDriver::Command(templates));
+
+    let error = read("[[template]]\nprogram = \"nginx\"\n").expect_err("is refused").to_string();
+    assert!(error.contains("agent.toml line 4: driver_template cannot be"), "{error}");
+    assert!(
+        error.contains("template 1: program is \"nginx\", which is no absolute path"),
+        "{error}"
+    );
+    let error = read("[[template]]\nprogram = 5\n").expect_err("is refused").to_string();
+    assert!(error.contains("line 2: invalid type: integer `5`"), "{error}");
 }
 
 const EXAMPLE_HEAD: &str = "\

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::control::{CallError, Control};
 use super::process::Process;
 use super::{Builtin, BuiltinConfig, Inner};
-use crate::driver::run_directory::{Intent, Lock, RunDirectory};
+use crate::driver::run_directory::{DriverKind, Intent, RunDirectory};
 use crate::driver::table::Table;
 use crate::driver::{Phase, blocking};
 
@@ -46,7 +46,7 @@ impl Builtin {
         let directory = config.directory.clone();
         let (run, living) = blocking(move || {
             let run = RunDirectory::open(&directory)?;
-            let living = clear_dead(&run)?;
+            let living = run.clear_dead(DriverKind::Builtin)?;
             io::Result::Ok((run, living))
         })
         .await?;
@@ -65,18 +65,6 @@ impl Builtin {
         }
         Ok(Self { inner })
     }
-}
-
-/// Deletes the files of dead units, and returns those that live.
-fn clear_dead(run: &RunDirectory) -> io::Result<Vec<Incarnation>> {
-    let mut living = Vec::new();
-    for incarnation in run.incarnations()? {
-        match run.clear(incarnation, true)? {
-            Lock::Held => living.push(incarnation),
-            Lock::Free => tracing::info!(%incarnation, "a unit died while no agent ran"),
-        }
-    }
-    Ok(living)
 }
 
 /// Watches over a found unit, if it is this agent's.
@@ -115,6 +103,7 @@ async fn ask(inner: &Inner, incarnation: Incarnation) -> Result<Intent, CallErro
         incarnation,
         generation,
         address: identity.address,
+        driver: DriverKind::Builtin,
     })
 }
 

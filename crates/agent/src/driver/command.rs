@@ -1,0 +1,363 @@
+//! The command driver: each unit is a process of any program, started as a template says.
+//!
+//! ```text
+//! start:  port -> files -> intent synced -> locked -> spawned with the lock -> probe   (... Ready)
+//! stop:   own duplicate of the socket closed if the last -> stop signal -> it ends -> files deleted
+//! open:   lock held -> found by the lock, its socket taken over; lock free -> delete what it left
+//! ```
+//!
+//! What is on disk is described in `run_directory` and `files`; why a crash anywhere leaves no unit too
+//! many, in `process`. Start with [`CommandTemplate`]; `nginx` is the example that is tested.
+//!
+//! Unlike a built-in unit, a program does not know the agent's generation: nothing but the lock of the
+//! agent's data directory keeps an earlier life from stopping what a later one started.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
+use meridian_ports::UnitLoad;
+use tokio::sync::watch;
+
+use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
+use super::table::{Orders, Table};
+use super::{
+    Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable,
+    blocking, listen,
+};
+
+mod adopt;
+mod checked;
+mod files;
+mod nginx;
+mod pattern;
+mod plan;
+mod probe;
+mod process;
+mod render;
+mod supervise;
+mod template;
+
+pub use checked::{CommandTemplates, TemplateError};
+pub use pattern::UnknownPlaceholder;
+pub use render::RenderError;
+pub use template::{
+    CommandTemplate, ConfigFileTemplate, ListenerSource, Probe, ProbeAddress, Reload, SignalName,
+};
+
+use checked::Template;
+use plan::Plan;
+use process::{Leader, Start};
+use supervise::Supervisor;
+
+/// After a crash, how long the socket waits for the unit to be started again, so that a restart at
+/// once loses no caller that queues. After that, callers are better off refused.
+const LISTENER_GRACE: Duration = Duration::from_secs(2);
+
+/// What the driver has to know.
+#[derive(Debug, Clone)]
+pub struct CommandConfig {
+    /// The cluster: units of another one are left alone.
+    pub cluster: ClusterId,
+    /// This agent.
+    pub agent: AgentName,
+    /// This life of it, from [`crate::generation::raise`].
+    pub generation: Generation,
+    /// The run directory. Created where its parent exists.
+    pub directory: PathBuf,
+    /// The address that gateways listen on.
+    pub gateway: IpAddr,
+    /// What is run for each unit.
+    pub templates: CommandTemplates,
+    /// What each unit takes on, as far as its program can be told.
+    pub limits: UnitLimits,
+}
+
+/// The command driver. Clones are handles to the same one; dropping them stops no unit.
+#[derive(Debug, Clone)]
+pub struct CommandDriver {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: CommandConfig,
+    run: RunDirectory,
+    table: Mutex<Table>,
+    /// Held during a start, so that no two bind the same port or spawn the same incarnation.
+    starting: tokio::sync::Mutex<()>,
+    changes: watch::Sender<u64>,
+}
+
+#[async_trait]
+impl Driver for CommandDriver {
+    async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
+        Ok(self.inner.table().units())
+    }
+
+    async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
+        // A start that is cut short between two of its steps would leave a process unwatched.
+        let start = tokio::spawn(Arc::clone(&self.inner).start(spec));
+        start.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
+        let inner = &self.inner;
+        let forgotten = inner.change(|table| table.stop(incarnation));
+        if forgotten && let Err(error) = inner.clear(incarnation, true).await {
+            tracing::warn!(%incarnation, %error, "the files of a dead unit remain");
+        }
+        Ok(())
+    }
+
+    async fn configure(
+        &self,
+        incarnation: Incarnation,
+        configuration: Arc<Configuration>,
+    ) -> Result<(), Unreachable> {
+        self.inner.table().configure(incarnation, configuration);
+        Ok(())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+}
+
+impl Inner {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the table, and says so to whoever waits for that.
+    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        let changed = change(&mut self.table());
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        changed
+    }
+
+    async fn start(self: Arc<Self>, spec: UnitSpec) -> Result<(), StartError> {
+        let _one_at_a_time = self.starting.lock().await;
+        let incarnation = spec.incarnation;
+        let runs = |unit: &RunningUnit| !matches!(unit.phase, Phase::Exited(_));
+        if self.table().unit(incarnation).is_some_and(runs) {
+            self.table().configure(incarnation, spec.configuration);
+            return Ok(());
+        }
+        let configuration = Arc::clone(&spec.configuration);
+        let intent = self.intent(spec);
+        if self.config.templates.of(&intent.unit).is_none() {
+            return Err(StartError::NoTemplate { unit: intent.unit });
+        }
+        let unrecorded = |error| self.unrecorded(incarnation, error);
+        while self.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
+            if let Some(leader) = self.leader(incarnation).await.map_err(unrecorded)? {
+                tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
+                self.adopt(&intent, leader, Some(configuration));
+                return Ok(());
+            }
+            self.end_rest(incarnation).await;
+        }
+        let plan = self.plan(&intent, false);
+        let listener = self.listener(&plan, intent.address).await?;
+        let leader = self.spawn(&intent, &plan, listener.clone(), &configuration).await?;
+        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
+        if let Some(listener) = listener {
+            self.change(|table| table.keep_listener(intent.address, listener));
+        }
+        let orders = Orders { stop: false, configuration: Some(Arc::clone(&configuration)) };
+        let orders = self.insert(&intent, leader.pid, Revision::default(), orders);
+        let inner = Arc::clone(&self);
+        self.watch(Supervisor::of_started(inner, incarnation, plan, leader, orders, configuration));
+        Ok(())
+    }
+
+    /// Why a unit of `spec` runs.
+    fn intent(&self, spec: UnitSpec) -> Intent {
+        Intent {
+            version: 1,
+            cluster: self.config.cluster,
+            unit: spec.unit,
+            incarnation: spec.incarnation,
+            generation: self.config.generation,
+            address: SocketAddr::new(self.config.gateway, spec.port),
+            driver: DriverKind::Command,
+        }
+    }
+
+    fn plan(&self, intent: &Intent, is_found: bool) -> Arc<Plan> {
+        let template = self.config.templates.of(&intent.unit).cloned().unwrap_or_else(|| {
+            if is_found {
+                tracing::warn!(unit = %intent.unit, "there is no template for it any more");
+            }
+            Template::forgotten()
+        });
+        Arc::new(Plan::new(template, intent, &self.config.agent, &self.run))
+    }
+
+    fn unrecorded(&self, incarnation: Incarnation, source: io::Error) -> StartError {
+        StartError::Record { incarnation, directory: self.run.path().to_owned(), source }
+    }
+
+    /// The listening socket that the program is to inherit, if it is; otherwise, whether its port is
+    /// free is found out while somebody can still say who has it.
+    async fn listener(
+        &self,
+        plan: &Plan,
+        address: SocketAddr,
+    ) -> Result<Option<Arc<TcpListener>>, StartError> {
+        match plan.template.listener {
+            ListenerSource::Inherited => {
+                let kept = self.table().listener(address);
+                Ok(Some(match kept {
+                    Some(listener) => listener,
+                    None => Arc::new(listen::bind(address).await?),
+                }))
+            }
+            ListenerSource::Own => listen::probe(address).await.map(|()| None),
+        }
+    }
+
+    /// Makes the intent durable and takes the lock, and only then spawns the program.
+    async fn spawn(
+        self: &Arc<Self>,
+        intent: &Intent,
+        plan: &Arc<Plan>,
+        listener: Option<Arc<TcpListener>>,
+        configuration: &Configuration,
+    ) -> Result<Leader, StartError> {
+        let incarnation = intent.incarnation;
+        let text = plan
+            .render(configuration, &self.config.limits)
+            .map_err(|source| StartError::Configuration { incarnation, source })?;
+        let (inner, intent, plan) = (Arc::clone(self), intent.clone(), Arc::clone(plan));
+        blocking(move || {
+            let spawned = inner.prepare(&intent, &plan, text.as_deref()).and_then(|(lock, log)| {
+                let start = Start {
+                    invocation: &plan.template.start,
+                    environment: plan.environment(),
+                    values: plan.values(),
+                    directory: plan.files.directory(),
+                    lock,
+                    listener: listener.as_deref(),
+                    log,
+                };
+                let spawned = Leader::spawn(start);
+                spawned.map_err(|source| StartError::Spawn { program: plan.program(), source })
+            });
+            if spawned.is_err()
+                && let Err(error) = inner.run.clear(incarnation, true)
+            {
+                tracing::warn!(%incarnation, %error, "the files of no process remain");
+            }
+            spawned
+        })
+        .await
+    }
+
+    /// Writes what a unit leaves on disk before its program runs. The lock, and its log.
+    fn prepare(
+        &self,
+        intent: &Intent,
+        plan: &Plan,
+        text: Option<&str>,
+    ) -> Result<(std::fs::File, std::fs::File), StartError> {
+        let incarnation = intent.incarnation;
+        let prepared = || {
+            plan.files.create()?;
+            if let Some(text) = text {
+                plan.files.stage(text)?;
+                plan.files.commit()?;
+            }
+            self.run.record(intent)?;
+            Ok((self.run.take_lock(incarnation)?, self.run.log(incarnation)?))
+        };
+        prepared().map_err(|error| self.unrecorded(incarnation, error))
+    }
+
+    /// Adds a unit to the table.
+    fn insert(
+        &self,
+        intent: &Intent,
+        pid: u32,
+        configuration: Revision,
+        orders: Orders,
+    ) -> watch::Receiver<Orders> {
+        let phase = if orders.stop { Phase::Draining } else { Phase::Starting };
+        let unit = RunningUnit {
+            unit: intent.unit.clone(),
+            incarnation: intent.incarnation,
+            address: intent.address,
+            phase,
+            pid: Some(pid),
+            build: None,
+            configuration,
+            load: UnitLoad::default(),
+        };
+        self.change(|table| table.insert(unit, orders))
+    }
+
+    fn watch(&self, supervisor: Supervisor) {
+        tokio::spawn(supervisor.run());
+    }
+
+    /// Notes that a unit serves.
+    fn serves(&self, incarnation: Incarnation) {
+        self.move_on(incarnation, |phase| match phase {
+            Phase::Starting | Phase::Silent => Some(Phase::Ready),
+            Phase::Ready | Phase::Draining | Phase::Exited(_) => None,
+        });
+    }
+
+    /// Notes that a unit does not answer, or not for long enough to be called silent.
+    fn does_not_serve(&self, incarnation: Incarnation, is_silent: bool) {
+        self.move_on(incarnation, |phase| match phase {
+            Phase::Ready => Some(Phase::Starting),
+            Phase::Starting if is_silent => Some(Phase::Silent),
+            Phase::Starting | Phase::Silent | Phase::Draining | Phase::Exited(_) => None,
+        });
+    }
+
+    fn move_on(&self, incarnation: Incarnation, next: impl FnOnce(&Phase) -> Option<Phase>) {
+        let next = self.table().unit(incarnation).and_then(|unit| next(&unit.phase));
+        if let Some(next) = next {
+            self.change(|table| table.update(incarnation, |unit| unit.phase = next));
+        }
+    }
+
+    /// Notes what a unit serves from now on.
+    fn configured(&self, incarnation: Incarnation, revision: Revision) {
+        tracing::info!(%incarnation, configuration = %revision, "serves a configuration");
+        self.change(|table| table.update(incarnation, |unit| unit.configuration = revision));
+    }
+
+    /// Notes that the first process of a unit has ended, once the others have too.
+    async fn ended(self: &Arc<Self>, incarnation: Incarnation, status: ExitStatus) {
+        self.does_not_serve(incarnation, false);
+        self.end_rest(incarnation).await;
+        let stopped = self.table().is_stopping(incarnation);
+        let last_words = if stopped { None } else { self.run.last_words(incarnation) };
+        let exit = Exit { how: status, last_words };
+        if stopped {
+            tracing::info!(%incarnation, "stopped");
+        } else {
+            tracing::warn!(%incarnation, "{exit}");
+        }
+        if let Err(error) = self.clear(incarnation, stopped).await {
+            tracing::warn!(%incarnation, %error, "the files of a dead unit remain");
+        }
+        self.change(|table| table.end(incarnation, exit));
+        tokio::time::sleep(LISTENER_GRACE).await;
+        self.table().close_idle_listeners();
+    }
+
+    /// Deletes what a dead process left.
+    async fn clear(self: &Arc<Self>, incarnation: Incarnation, with_log: bool) -> io::Result<Lock> {
+        let inner = Arc::clone(self);
+        blocking(move || inner.run.clear(incarnation, with_log)).await
+    }
+}
