@@ -1,0 +1,7 @@
+//! Power cuts at every step, disks that lie, and directories that are not whole: in each case all
+//! that was acknowledged is there, or the stores refuse by name.
+//!
+//! `MERIDIAN_POWER_SEEDS` is the number of images at each place of a journal (default 1).
+
+mod cuts;
+mod support;
