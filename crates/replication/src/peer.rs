@@ -17,9 +17,9 @@
 pub(crate) mod identity;
 pub(crate) mod links;
 pub mod meeting;
-pub(crate) mod message;
+pub mod message;
 pub(crate) mod network;
 pub(crate) mod proposals;
 pub mod server;
-pub(crate) mod snapshot;
-pub(crate) mod wire;
+pub mod snapshot;
+pub mod wire;
