@@ -29,6 +29,7 @@
 pub mod codec;
 pub mod contact;
 mod duties;
+pub mod environment;
 pub mod event_log;
 pub mod founding;
 pub mod fuse;

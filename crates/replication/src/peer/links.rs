@@ -17,6 +17,7 @@ use tonic::{Code, Response, Status};
 
 use super::identity::Headers;
 use super::proposals::Proposals;
+use crate::environment::Dialer;
 use crate::raft::{Raft, TypeConfig};
 
 /// Bytes of the largest message between agents: sixteen entries, or a part of a snapshot.
@@ -36,11 +37,12 @@ pub enum CallError {
     Unanswered(String),
 }
 
-/// Opens a connection now. The address is resolved anew each time.
+/// Opens a connection with `dialer` now. The address is resolved anew each time.
 ///
 /// # Errors
 /// If that fails or takes longer than `patience`.
 pub async fn connect(
+    dialer: &Dialer,
     address: &Address,
     headers: Headers,
     patience: Duration,
@@ -54,7 +56,7 @@ pub async fn connect(
         .keep_alive_while_idle(true)
         .initial_stream_window_size(Some(1 << 20))
         .initial_connection_window_size(Some(4 << 20));
-    let channel = tokio::time::timeout(patience, endpoint.connect())
+    let channel = tokio::time::timeout(patience, dialer.connect(endpoint))
         .await
         .map_err(|_| format!("{address} did not answer within {patience:?}"))?
         .map_err(|error| format!("{address} cannot be reached: {}", root_cause(&error)))?;
@@ -75,6 +77,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 /// The connections of one node to all others.
 pub struct Links {
     cluster: ClusterId,
+    dialer: Dialer,
     patience: Duration,
     metrics: WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>,
     open: Mutex<BTreeMap<NodeId, Client>>,
@@ -83,9 +86,9 @@ pub struct Links {
 
 impl Links {
     /// Links to the members that `raft` knows of.
-    pub(crate) fn new(cluster: ClusterId, raft: &Raft, patience: Duration) -> Self {
+    pub(crate) fn new(cluster: ClusterId, raft: &Raft, dialer: Dialer, patience: Duration) -> Self {
         let (open, proposals) = Default::default();
-        Self { cluster, patience, metrics: raft.server_metrics(), open, proposals }
+        Self { cluster, dialer, patience, metrics: raft.server_metrics(), open, proposals }
     }
 
     /// Takes a command to `node`.
@@ -167,6 +170,11 @@ impl Links {
         self.answered(node, client.hand_over(proto::HandOverRequest { to: to.0 }).await)
     }
 
+    /// What it opens them with.
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// Every member's node id and address.
     pub fn members(&self) -> Vec<(NodeId, Address)> {
         let membership = self.metrics.borrow_watched().membership_config.clone();
@@ -182,7 +190,9 @@ impl Links {
         let (_, address) =
             address.ok_or_else(|| CallError::NotSent(format!("{node} is not a member")))?;
         let headers = Headers::new(self.cluster, node);
-        let client = connect(&address, headers, self.patience).await.map_err(CallError::NotSent)?;
+        let client = connect(&self.dialer, &address, headers, self.patience)
+            .await
+            .map_err(CallError::NotSent)?;
         self.open().insert(node, client.clone());
         Ok(client)
     }
