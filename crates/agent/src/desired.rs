@@ -17,7 +17,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use meridian_domain::{
@@ -27,8 +26,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::UnitSpec;
 use crate::durable::{self, ReadError, Version};
+use crate::keep::Keep;
 
-const NAME: &str = "desired";
+/// The name of the file.
+pub(crate) const NAME: &str = "desired";
 
 /// The set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,27 +111,17 @@ struct Stored {
     configurations: BTreeMap<ServiceName, Arc<Configuration>>,
 }
 
-/// Where the set is stored.
-pub(crate) fn path(directory: &Path) -> PathBuf {
-    directory.join(NAME)
-}
-
-/// The set stored in `directory`; an empty one of revision 0 where there is none.
-pub(crate) fn load(directory: &Path) -> Result<Desired, ReadError> {
-    let stored: Stored = match durable::read(&path(directory)) {
-        Ok(stored) => stored,
-        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Desired::default());
-        }
-        Err(error) => return Err(error),
-    };
+/// The set that is kept; an empty one of revision 0 where there is none.
+pub(crate) fn load(kept: &dyn Keep) -> Result<Desired, ReadError> {
+    let Some(bytes) = kept.read()? else { return Ok(Desired::default()) };
+    let stored: Stored = durable::decode(&bytes)?;
     let units = stored.units.into_iter().map(|unit| (unit.incarnation, unit)).collect();
     let Stored { revision, removed, configurations, .. } = stored;
     Ok(Desired { revision, removed, units, configurations })
 }
 
 /// Stores the set, and returns once it is durable.
-pub(crate) fn store(directory: &Path, desired: &Desired) -> io::Result<()> {
+pub(crate) async fn store(kept: &dyn Keep, desired: &Desired) -> io::Result<()> {
     let stored = Stored {
         version: Version,
         revision: desired.revision,
@@ -138,7 +129,7 @@ pub(crate) fn store(directory: &Path, desired: &Desired) -> io::Result<()> {
         units: desired.units.values().cloned().collect(),
         configurations: desired.configurations.clone(),
     };
-    durable::replace(directory, NAME, &stored)
+    kept.replace(durable::encode(&stored)?).await
 }
 
 #[cfg(test)]
@@ -148,7 +139,14 @@ mod tests {
     use meridian_domain::configuration::ConfiguredApi;
     use meridian_domain::{ApiName, ApiPath, BackendUrl, RegionName};
 
+    use tempfile::TempDir;
+
     use super::*;
+    use crate::keep::KeptFile;
+
+    fn kept(directory: &TempDir) -> KeptFile {
+        KeptFile { directory: directory.path().to_owned(), name: NAME }
+    }
 
     fn desired() -> Desired {
         let unit = DesiredUnit {
@@ -176,11 +174,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_stored_form_of_version_1_stays() {
+    #[tokio::test]
+    async fn the_stored_form_of_version_1_stays() {
         let directory = tempfile::tempdir().unwrap();
-        store(directory.path(), &desired()).unwrap();
-        let stored = std::fs::read_to_string(path(directory.path())).unwrap();
+        store(&kept(&directory), &desired()).await.unwrap();
+        let stored = std::fs::read_to_string(kept(&directory).path()).unwrap();
         assert_eq!(
             stored,
             concat!(
@@ -193,36 +191,36 @@ mod tests {
                 "\n"
             )
         );
-        assert_eq!(load(directory.path()).unwrap(), desired());
+        assert_eq!(load(&kept(&directory)).unwrap(), desired());
     }
 
     #[test]
     fn where_nothing_was_stored_nothing_is_wanted() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(load(directory.path()).unwrap(), Desired::default());
+        assert_eq!(load(&kept(&directory)).unwrap(), Desired::default());
     }
 
-    #[test]
-    fn a_damaged_or_newer_file_is_an_error_and_never_an_empty_set() {
+    #[tokio::test]
+    async fn a_damaged_or_newer_file_is_an_error_and_never_an_empty_set() {
         let directory = tempfile::tempdir().unwrap();
-        store(directory.path(), &desired()).unwrap();
-        let stored = std::fs::read(path(directory.path())).unwrap();
+        store(&kept(&directory), &desired()).await.unwrap();
+        let stored = std::fs::read(kept(&directory).path()).unwrap();
         for length in 0..stored.len() - 1 {
-            std::fs::write(path(directory.path()), &stored[..length]).unwrap();
-            assert!(load(directory.path()).is_err(), "{length} bytes were believed");
+            std::fs::write(kept(&directory).path(), &stored[..length]).unwrap();
+            assert!(load(&kept(&directory)).is_err(), "{length} bytes were believed");
         }
         let newer = r#"{"version":2,"units":{}}"#;
         let newer = format!("{:08x} {newer}\n", crc32fast::hash(newer.as_bytes()));
-        std::fs::write(path(directory.path()), newer).unwrap();
-        assert!(matches!(load(directory.path()), Err(ReadError::Unknown(_))));
+        std::fs::write(kept(&directory).path(), newer).unwrap();
+        assert!(matches!(load(&kept(&directory)), Err(ReadError::Unknown(_))));
     }
 
-    #[test]
-    fn a_crash_before_the_file_is_replaced_leaves_the_old_one() {
+    #[tokio::test]
+    async fn a_crash_before_the_file_is_replaced_leaves_the_old_one() {
         let directory = tempfile::tempdir().unwrap();
-        store(directory.path(), &desired()).unwrap();
+        store(&kept(&directory), &desired()).await.unwrap();
         std::fs::write(directory.path().join("desired.new"), "half of a newer").unwrap();
-        assert_eq!(load(directory.path()).unwrap(), desired());
+        assert_eq!(load(&kept(&directory)).unwrap(), desired());
     }
 
     #[test]

@@ -44,12 +44,22 @@ impl From<Version> for u32 {
     }
 }
 
+/// The bytes of a file that holds `value`.
+pub(crate) fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_string(value)?;
+    Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
+}
+
 /// Puts `value` into `directory` under `name`, and returns once that is durable.
 pub(crate) fn replace(directory: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
-    let json = serde_json::to_string(value)?;
+    replace_bytes(directory, name, &encode(value)?)
+}
+
+/// Puts `bytes` into `directory` under `name`, and returns once that is durable.
+pub(crate) fn replace_bytes(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let staged = directory.join(format!("{name}.new"));
     let mut file = File::create(&staged)?;
-    writeln!(file, "{:08x} {json}", crc32fast::hash(json.as_bytes()))?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&staged, directory.join(name))?;
     File::open(directory)?.sync_all()
@@ -57,8 +67,12 @@ pub(crate) fn replace(directory: &Path, name: &str, value: &impl Serialize) -> i
 
 /// The value in `path`.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ReadError> {
-    let bytes = fs::read(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| ReadError::Damaged)?;
+    decode(&fs::read(path)?)
+}
+
+/// The value in the bytes of a file.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ReadError::Damaged)?;
     let (sum, json) = text.trim_end().split_once(' ').ok_or(ReadError::Damaged)?;
     if u32::from_str_radix(sum, 16) != Ok(crc32fast::hash(json.as_bytes())) {
         return Err(ReadError::Damaged);

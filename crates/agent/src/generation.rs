@@ -56,6 +56,10 @@ pub fn raise(directory: &Path) -> Result<Generation, RaiseError> {
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Generation(0),
         Err(error) => return Err(RaiseError::Unreadable { path, source: error.into() }),
     };
+    if last.0 == u64::MAX {
+        let source = "it is the last number there is, which no agent ever reaches".into();
+        return Err(RaiseError::Unreadable { path, source });
+    }
     let generation = last.next();
     match durable::replace(directory, NAME, &Stored { version: Version, generation }) {
         Ok(()) => Ok(generation),
@@ -95,8 +99,11 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
         }
         let newer = r#"{"version":2,"life":"x"}"#;
-        std::fs::write(&path, format!("{:08x} {newer}\n", crc32fast::hash(newer.as_bytes())))
-            .unwrap();
-        assert!(matches!(raise(directory.path()), Err(RaiseError::Unreadable { .. })));
+        let last = r#"{"version":1,"generation":18446744073709551615}"#;
+        for json in [newer, last] {
+            let sealed = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+            std::fs::write(&path, sealed).unwrap();
+            assert!(matches!(raise(directory.path()), Err(RaiseError::Unreadable { .. })));
+        }
     }
 }

@@ -15,6 +15,7 @@
 
 pub mod driver;
 pub mod generation;
+pub mod keep;
 pub mod reconcile;
 
 mod act;

@@ -27,6 +27,7 @@ use crate::desired::{self, Desired};
 use crate::diff::{Action, Plan, Scene, diff};
 use crate::driver::{Driver, stop_all};
 use crate::jitter::jittered;
+use crate::keep::{Keep, KeptFile};
 use crate::metrics;
 use crate::observe::{Observed, Observer};
 use crate::report::Reporter;
@@ -86,7 +87,8 @@ pub enum Ended {
 
 /// Keeps the units of one agent as the log says.
 pub struct Reconciler {
-    directory: PathBuf,
+    /// Where the desired set is on the disk.
+    kept: Arc<dyn Keep>,
     driver: Arc<dyn Driver>,
     observer: Observer,
     /// What is acted on; it is on the disk.
@@ -103,7 +105,7 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Reads the desired set that was stored last. Nothing is started yet.
+    /// Reads the desired set that was stored last in the data directory. Nothing is started yet.
     ///
     /// # Errors
     /// If there is one that cannot be read.
@@ -113,11 +115,24 @@ impl Reconciler {
         read: Arc<dyn Read>,
         driver: Arc<dyn Driver>,
     ) -> Result<Self, BuildError> {
-        let ReconcilerConfig { agent, directory, generation, loads } = config;
-        let desired = desired::load(&directory).map_err(|source| BuildError {
-            path: desired::path(&directory),
-            source: source.into(),
-        })?;
+        let kept = KeptFile { directory: config.directory.clone(), name: desired::NAME };
+        Self::build_on(Arc::new(kept), config, propose, read, driver)
+    }
+
+    /// The same, where the desired set is kept elsewhere.
+    ///
+    /// # Errors
+    /// If there is one that cannot be read.
+    pub fn build_on(
+        kept: Arc<dyn Keep>,
+        config: ReconcilerConfig,
+        propose: Arc<dyn Propose>,
+        read: Arc<dyn Read>,
+        driver: Arc<dyn Driver>,
+    ) -> Result<Self, BuildError> {
+        let ReconcilerConfig { agent, directory: _, generation, loads } = config;
+        let desired = desired::load(&*kept)
+            .map_err(|source| BuildError { path: kept.path(), source: source.into() })?;
         let now = Instant::now();
         Ok(Self {
             observer: Observer::new(agent.clone(), Arc::clone(&driver), Arc::clone(&read)),
@@ -125,7 +140,7 @@ impl Reconciler {
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
             standing: Standing::new(read),
             backoff: Backoff::default(),
-            directory,
+            kept,
             driver,
             desired,
             loads,
@@ -200,12 +215,8 @@ impl Reconciler {
     /// Makes `desired` what is acted on, once it is durable.
     async fn act_on(&mut self, desired: Desired) -> Result<(), RunError> {
         if !self.desired.is_same_set(&desired) {
-            let (directory, stored) = (self.directory.clone(), desired.clone());
-            let store = move || desired::store(&directory, &stored);
-            let stored = tokio::task::spawn_blocking(store).await;
-            let stored =
-                stored.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            stored.map_err(|source| RunError { path: desired::path(&self.directory), source })?;
+            let stored = desired::store(&*self.kept, &desired).await;
+            stored.map_err(|source| RunError { path: self.kept.path(), source })?;
         }
         self.desired = desired;
         Ok(())

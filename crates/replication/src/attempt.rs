@@ -3,7 +3,7 @@
 use meridian_ports::{ProposeError, Receipt};
 
 /// What one attempt came to.
-pub(crate) enum Attempt {
+pub enum Attempt {
     /// An answer that no further attempt can better.
     Done(Result<Receipt, ProposeError>),
     /// Nothing was proposed: the node does not lead, or could not be reached.

@@ -96,7 +96,7 @@ impl Duties {
     async fn found(&self) {
         let mut founders = Vec::new();
         for (node, address) in self.links.members() {
-            match identify(&address, Duration::from_secs(1)).await {
+            match identify(self.links.dialer(), &address, Duration::from_secs(1)).await {
                 Ok(met) if met.description.node == node && met.cluster == Some(self.cluster) => {
                     founders.push(met.description);
                 }

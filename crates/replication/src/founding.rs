@@ -13,6 +13,7 @@ use meridian_domain::{ClusterId, NodeId};
 use openraft::errors::{InitializeError, RaftError};
 use uuid::Uuid;
 
+use crate::environment::Dialer;
 use crate::instance::Raft;
 use crate::peer::meeting::{Admission, Lobby, Met, admit, identify};
 use crate::raft::Member;
@@ -69,11 +70,12 @@ impl Founders {
     /// If the cluster cannot be founded with them.
     pub async fn gather(
         lobby: &Lobby,
+        dialer: &Dialer,
         own: NodeId,
         addresses: &[Address],
     ) -> Result<Self, FoundingError> {
         loop {
-            let met = meet_all(addresses).await;
+            let met = meet_all(dialer, addresses).await;
             let present = lobby.cluster();
             check_unfounded(&met, present)?;
             check_distinct(&met)?;
@@ -81,7 +83,7 @@ impl Founders {
                 return Err(FoundingError::NotAFounder);
             }
             let cluster = present.unwrap_or_else(|| ClusterId(Uuid::new_v4()));
-            match admit_all(lobby, cluster, &met).await {
+            match admit_all(lobby, dialer, cluster, &met).await {
                 Ok(()) => {
                     let members = met
                         .into_iter()
@@ -118,24 +120,25 @@ impl Founders {
 /// same cluster.
 async fn admit_all(
     lobby: &Lobby,
+    dialer: &Dialer,
     cluster: ClusterId,
     met: &BTreeMap<Address, Met>,
 ) -> Result<(), String> {
     let admission = Admission { cluster, endpoints: Vec::new() };
     lobby.admit(admission.clone()).map_err(|error| error.to_string())?;
     for (address, founder) in met {
-        admit(address, founder.description.node, &admission, PATIENCE).await?;
+        admit(dialer, address, founder.description.node, &admission, PATIENCE).await?;
     }
     Ok(())
 }
 
 /// Asks all until all have answered.
-async fn meet_all(addresses: &[Address]) -> BTreeMap<Address, Met> {
+async fn meet_all(dialer: &Dialer, addresses: &[Address]) -> BTreeMap<Address, Met> {
     let mut last_told = String::new();
     loop {
         let (mut met, mut missing) = (BTreeMap::new(), Vec::new());
         for address in addresses {
-            match identify(address, PATIENCE).await {
+            match identify(dialer, address, PATIENCE).await {
                 Ok(founder) => drop(met.insert(address.clone(), founder)),
                 Err(cause) => missing.push(cause),
             }

@@ -26,10 +26,11 @@
 //! leader that answered. And after the first error of a disk nothing is acknowledged any more: the
 //! [`fuse`] blows and the node stops.
 
-mod attempt;
+pub mod attempt;
 pub mod codec;
 pub mod contact;
 mod duties;
+pub mod environment;
 pub mod event_log;
 pub mod founding;
 pub mod fuse;

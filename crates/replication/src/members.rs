@@ -236,14 +236,16 @@ impl Cluster for Members {
     async fn invite(&self, peer: &Address, deadline: Instant) -> Result<AgentName, ClusterError> {
         let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
         let failed = |cause| ClusterError::Peer { peer: peer.to_string(), cause };
-        let met = identify(peer, patience).await.map_err(failed)?;
+        let met = identify(self.links.dialer(), peer, patience).await.map_err(failed)?;
         let endpoints = {
             let state = self.store.state();
             let agents = state.agents.values();
             agents.map(|agent| agent.description.client_address.to_string()).collect()
         };
         let admission = Admission { cluster: self.cluster, endpoints };
-        admit(peer, met.description.node, &admission, patience).await.map_err(failed)?;
+        admit(self.links.dialer(), peer, met.description.node, &admission, patience)
+            .await
+            .map_err(failed)?;
         Ok(met.description.name)
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contact::Contact;
 use crate::duties::Duties;
+use crate::environment::Environment;
 use crate::founding::{Founders, FoundingError};
 use crate::fuse::Fuse;
 use crate::instance::Raft;
@@ -56,6 +57,8 @@ pub struct NodeConfig {
     pub disk_floor: u64,
     /// The directory whose disk that is.
     pub data_directory: PathBuf,
+    /// What it takes from the machine that it runs on.
+    pub environment: Environment,
 }
 
 /// The stores of a node, opened and verified.
@@ -129,7 +132,13 @@ impl Node {
         let (cluster, node) = (config.cluster, config.description.node);
         let raft_config = config.timing.raft_config(config.snapshot_after, config.keep_entries);
         let raft_config = Arc::new(raft_config.validate().map_err(|error| failed(&error))?);
-        let network = Factory { cluster, timing: config.timing, store: store.clone() };
+        let Environment { dialer, clock } = config.environment.clone();
+        let network = Factory {
+            cluster,
+            timing: config.timing,
+            dialer: dialer.clone(),
+            store: store.clone(),
+        };
         let raft = Raft::new(node, raft_config, network, log.clone(), state_machine).await;
         let raft = raft.map_err(|error| failed(&error))?;
 
@@ -138,8 +147,9 @@ impl Node {
         space.free.store(u64::MAX, Ordering::Relaxed);
         let leadership = Leadership::of(&raft);
         let contact = Contact::new(raft.clone());
-        let links = Arc::new(Links::new(cluster, &raft, config.timing.connect));
-        let sequencer = Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone());
+        let links = Arc::new(Links::new(cluster, &raft, dialer, config.timing.connect));
+        let sequencer =
+            Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), clock);
         let proposer = Proposer::new(node, leadership.clone(), sequencer.clone(), links.clone());
         let asker = Asker {
             node,

@@ -27,6 +27,7 @@ use meridian_domain::{Command, Origin};
 use meridian_ports::ProposeError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::environment::Clock;
 use crate::fuse::Fuse;
 use crate::instance::Raft;
 use crate::store::Store;
@@ -63,9 +64,15 @@ pub struct Sequencer {
 
 impl Sequencer {
     /// Starts the sequencer; it ends when every handle of it is dropped.
-    pub(crate) fn start(raft: Raft, store: Store, fuse: Fuse, space: Arc<DiskSpace>) -> Self {
+    pub(crate) fn start(
+        raft: Raft,
+        store: Store,
+        fuse: Fuse,
+        space: Arc<DiskSpace>,
+        clock: Clock,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let task = term::run(raft, store, fuse.clone(), waiting);
+        let task = term::run(raft, store, fuse.clone(), clock, waiting);
         fuse.guard("the sequencer", task);
         Self { queue, space }
     }

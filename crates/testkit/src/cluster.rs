@@ -14,6 +14,7 @@ use meridian_domain::{
     RequestId, Revision,
 };
 use meridian_ports::{Consistency, Proposal, ProposeError, Receipt, Requester, Role};
+use meridian_replication::environment::{Dialer, Environment};
 use meridian_replication::founding::Founders;
 use meridian_replication::fuse::Fuse;
 pub use meridian_replication::node::Ports;
@@ -90,7 +91,8 @@ impl Cluster {
             meeting.push(Founder::meet(node, listener)?);
         }
         let first = &nodes[0].description;
-        let founders = Founders::gather(&meeting[0].lobby, first.node, &addresses).await?;
+        let founders =
+            Founders::gather(&meeting[0].lobby, &Dialer::default(), first.node, &addresses).await?;
         cluster.cluster = founders.cluster();
         let mut founders = Some(founders);
         for (mut node, founder) in nodes.into_iter().zip(meeting) {
@@ -323,6 +325,7 @@ async fn start(
         keep_entries: options.keep_entries,
         disk_floor: 0,
         data_directory: directory,
+        environment: Environment::default(),
     };
     let node = Node::build(config, open(&held, identity, &fuse)?, fuse).await?;
     let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, ClusterId};
+use meridian_replication::environment::Dialer;
 use meridian_replication::founding::{Founders, FoundingError};
 use meridian_replication::peer::meeting::{Admission, AdmitError, Lobby};
 
@@ -95,7 +96,7 @@ pub async fn gather(
     let alone = [description.peer_address.clone()];
     let addresses = if addresses.is_empty() { &alone } else { addresses };
     tracing::info!(founders = ?addresses, "founding a cluster");
-    Founders::gather(lobby, description.node, addresses).await
+    Founders::gather(lobby, &Dialer::default(), description.node, addresses).await
 }
 
 /// Does `register` through the agents at `endpoints` and those of the newest invitation. Begins anew

@@ -9,6 +9,7 @@ use meridian_api::Server;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, DataVersion, NodeId};
 use meridian_ports::Read;
+use meridian_replication::environment::Environment;
 use meridian_replication::founding::FoundingError;
 use meridian_replication::fuse::Fuse;
 use meridian_replication::node::{Node, NodeConfig, NodeError, Ports, Stores};
@@ -262,6 +263,7 @@ impl Member {
             keep_entries: self.config.keep_entries,
             disk_floor: self.config.disk_floor_bytes,
             data_directory: self.config.data_dir.clone(),
+            environment: Environment::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use super::identity::Headers;
+use crate::environment::Dialer;
 
 /// Bytes of the largest message between agents: sixteen entries, or a part of a snapshot.
 pub const MESSAGE_BYTES: usize = 4 << 20;
@@ -26,11 +27,12 @@ pub enum CallError {
     Unanswered(String),
 }
 
-/// Opens a connection now. The address is resolved anew each time.
+/// Opens a connection with `dialer` now. The address is resolved anew each time.
 ///
 /// # Errors
 /// If that fails or takes longer than `patience`.
 pub async fn connect(
+    dialer: &Dialer,
     address: &Address,
     headers: Headers,
     patience: Duration,
@@ -44,7 +46,7 @@ pub async fn connect(
         .keep_alive_while_idle(true)
         .initial_stream_window_size(Some(1 << 20))
         .initial_connection_window_size(Some(4 << 20));
-    let channel = tokio::time::timeout(patience, endpoint.connect())
+    let channel = tokio::time::timeout(patience, dialer.connect(endpoint))
         .await
         .map_err(|_| format!("{address} did not answer within {patience:?}"))?
         .map_err(|error| format!("{address} cannot be reached: {}", root_cause(&error)))?;

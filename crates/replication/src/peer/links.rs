@@ -15,12 +15,14 @@ use tonic::{Code, Response, Status};
 use super::connection::{CallError, Client, connect};
 use super::identity::Headers;
 use super::proposals::Proposals;
+use crate::environment::Dialer;
 use crate::instance::Raft;
 use crate::raft::TypeConfig;
 
 /// The connections of one node to all others.
 pub struct Links {
     cluster: ClusterId,
+    dialer: Dialer,
     patience: Duration,
     metrics: WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>,
     open: Mutex<BTreeMap<NodeId, Client>>,
@@ -29,9 +31,9 @@ pub struct Links {
 
 impl Links {
     /// Links to the members that `raft` knows of.
-    pub(crate) fn new(cluster: ClusterId, raft: &Raft, patience: Duration) -> Self {
+    pub(crate) fn new(cluster: ClusterId, raft: &Raft, dialer: Dialer, patience: Duration) -> Self {
         let (open, proposals) = Default::default();
-        Self { cluster, patience, metrics: raft.server_metrics(), open, proposals }
+        Self { cluster, dialer, patience, metrics: raft.server_metrics(), open, proposals }
     }
 
     /// Takes a command to `node`.
@@ -113,6 +115,11 @@ impl Links {
         self.answered(node, client.hand_over(proto::HandOverRequest { to: to.0 }).await)
     }
 
+    /// What it opens them with.
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// Every member's node id and address.
     pub fn members(&self) -> Vec<(NodeId, Address)> {
         let membership = self.metrics.borrow_watched().membership_config.clone();
@@ -128,7 +135,9 @@ impl Links {
         let (_, address) =
             address.ok_or_else(|| CallError::NotSent(format!("{node} is not a member")))?;
         let headers = Headers::new(self.cluster, node);
-        let client = connect(&address, headers, self.patience).await.map_err(CallError::NotSent)?;
+        let client = connect(&self.dialer, &address, headers, self.patience)
+            .await
+            .map_err(CallError::NotSent)?;
         self.open().insert(node, client.clone());
         Ok(client)
     }

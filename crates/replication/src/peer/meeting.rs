@@ -19,6 +19,7 @@ use tonic::transport::Endpoint;
 use tonic::{Request, Response, Status};
 
 use crate::codec;
+use crate::environment::Dialer;
 
 /// How an agent came to belong to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,9 +148,13 @@ pub struct Met {
 ///
 /// # Errors
 /// A sentence that names the address.
-pub async fn identify(address: &Address, patience: Duration) -> Result<Met, String> {
+pub async fn identify(
+    dialer: &Dialer,
+    address: &Address,
+    patience: Duration,
+) -> Result<Met, String> {
     let at = |cause: String| format!("{address}: {cause}");
-    let mut client = meet(address, patience).await.map_err(at)?;
+    let mut client = meet(dialer, address, patience).await.map_err(at)?;
     let call = client.identify(proto::IdentifyRequest {});
     let answer = tokio::time::timeout(patience, call).await;
     let answer = answer.map_err(|_| at(format!("no answer within {patience:?}")))?;
@@ -167,13 +172,14 @@ pub async fn identify(address: &Address, patience: Duration) -> Result<Met, Stri
 /// # Errors
 /// A sentence that names the address.
 pub async fn admit(
+    dialer: &Dialer,
     address: &Address,
     node: NodeId,
     admission: &Admission,
     patience: Duration,
 ) -> Result<(), String> {
     let at = |cause: String| format!("{address}: {cause}");
-    let mut client = meet(address, patience).await.map_err(at)?;
+    let mut client = meet(dialer, address, patience).await.map_err(at)?;
     let request = proto::AdmitRequest {
         cluster_id: admission.cluster.to_string(),
         node: node.0,
@@ -185,11 +191,12 @@ pub async fn admit(
 }
 
 async fn meet(
+    dialer: &Dialer,
     address: &Address,
     patience: Duration,
 ) -> Result<MeetingClient<tonic::transport::Channel>, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let endpoint = endpoint.map_err(|error| error.to_string())?.connect_timeout(patience);
-    let channel = endpoint.connect().await;
+    let channel = dialer.connect(endpoint).await;
     channel.map(MeetingClient::new).map_err(|_| "cannot be reached".to_owned())
 }

@@ -20,11 +20,15 @@ stored! {
 }
 
 /// One of openraft's messages on its way.
+#[must_use]
 pub fn wrap<M: Message>(message: M) -> proto::RaftMessage {
     proto::RaftMessage { body: Bytes::from(codec::encode(&message.into_wire())) }
 }
 
 /// One of openraft's messages on arrival.
+///
+/// # Errors
+/// If the bytes are no such message, or it makes no sense.
 pub fn unwrap<M: Message>(message: &proto::RaftMessage) -> Result<M, Status> {
     let wire = codec::decode(&message.body).map_err(io::Error::from);
     wire.and_then(M::from_wire).map_err(|error| Status::invalid_argument(error.to_string()))
@@ -48,6 +52,9 @@ pub fn propose_request(proposal: &Proposal) -> proto::ProposeRequest {
 }
 
 /// The command and who asked for it, on arrival at the leader.
+///
+/// # Errors
+/// If either is malformed.
 pub fn proposed(request: proto::ProposeRequest) -> Result<(Command, Requester), Status> {
     let bad = |what: &str, error: &dyn std::fmt::Display| {
         Status::invalid_argument(format!("{what}: {error}"))
@@ -92,6 +99,7 @@ pub fn propose_response(
 }
 
 /// What an attempt came to, on arrival.
+#[must_use]
 pub fn attempt_of(response: proto::ProposeResponse) -> Attempt {
     let undecodable = |error: codec::DecodeError| Attempt::Unknown(error.to_string());
     match response.result {

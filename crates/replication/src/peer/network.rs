@@ -26,6 +26,7 @@ use super::connection::{Client, connect};
 use super::identity::Headers;
 use super::message::{unwrap, wrap};
 use super::snapshot;
+use crate::environment::Dialer;
 use crate::raft::{Member, TypeConfig, Vote};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -38,6 +39,7 @@ type RpcError = RPCError<TypeConfig>;
 pub struct Factory {
     pub cluster: ClusterId,
     pub timing: Timing,
+    pub dialer: Dialer,
     /// Where the events of a snapshot are read from.
     pub store: Store,
 }
@@ -50,6 +52,7 @@ impl openraft::RaftNetworkFactory<TypeConfig> for Factory {
             headers: Headers::new(self.cluster, target),
             address: node.address.clone(),
             timing: self.timing,
+            dialer: self.dialer.clone(),
             store: self.store.clone(),
             client: None,
         }
@@ -61,6 +64,7 @@ pub struct Network {
     headers: Headers,
     address: Address,
     timing: Timing,
+    dialer: Dialer,
     store: Store,
     client: Option<Client>,
 }
@@ -70,7 +74,8 @@ impl Network {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let opened = connect(&self.address, self.headers.clone(), self.timing.connect).await;
+        let opened =
+            connect(&self.dialer, &self.address, self.headers.clone(), self.timing.connect).await;
         let client = opened.map_err(Unreachable::from_string)?;
         self.client = Some(client.clone());
         Ok(client)

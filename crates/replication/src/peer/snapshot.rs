@@ -22,7 +22,7 @@ use crate::store::Store;
 const PARTS: usize = 4;
 
 /// Sends a snapshot, as much of it as the receiver lacks. Dropping the future ends the transfer.
-pub async fn send(
+pub(crate) async fn send(
     mut client: Client,
     store: Store,
     vote: Vote,
@@ -81,7 +81,7 @@ async fn feed(
 }
 
 /// Receives a snapshot beside what is there; nothing of it is seen before Raft installs it.
-pub async fn receive(
+pub(crate) async fn receive(
     store: &Store,
     mut parts: Streaming<proto::SnapshotPart>,
 ) -> Result<(Vote, SnapshotOf<TypeConfig, Snapshot>), Status> {
@@ -107,7 +107,9 @@ pub async fn receive(
     Ok((vote, SnapshotOf::<TypeConfig, Snapshot> { meta, snapshot }))
 }
 
-fn state_rows(rows: proto::SnapshotRows) -> Vec<StateRow> {
+/// Rows of the state on arrival, not looked into yet.
+#[must_use]
+pub fn state_rows(rows: proto::SnapshotRows) -> Vec<StateRow> {
     rows.rows.into_iter().map(|row| (row.key.to_vec(), row.value.to_vec())).collect()
 }
 
@@ -122,7 +124,11 @@ fn head_part(place: SnapshotPlace, head: &Head) -> Part {
     })
 }
 
-fn read_head(head: proto::SnapshotHead) -> Result<(SnapshotPlace, Head), Status> {
+/// What a snapshot is of, on arrival.
+///
+/// # Errors
+/// If a hash has another length than hashes have, or the place in the Raft log makes no sense.
+pub fn read_head(head: proto::SnapshotHead) -> Result<(SnapshotPlace, Head), Status> {
     let place = unwrap(&proto::RaftMessage { body: head.place })?;
     let segments: Result<Vec<_>, _> = head.segments.iter().map(digest).collect();
     let head = Head {

@@ -185,9 +185,19 @@ pub enum TransferAnswer {
     /// It stands.
     Stands,
     /// It follows another vote.
-    VoteChanged { expected: StoredVote, actual: StoredVote },
+    VoteChanged {
+        /// The vote that the request rests on.
+        expected: StoredVote,
+        /// The one that it follows.
+        actual: StoredVote,
+    },
     /// Its log does not reach so far, durably.
-    LogNotFlushed { expected: Option<Position>, actual: Option<Position> },
+    LogNotFlushed {
+        /// Where the leader's log ends.
+        expected: Option<Position>,
+        /// Where its own ends, durably.
+        actual: Option<Position>,
+    },
 }
 
 impl Message for TransferLeaderResponse<TypeConfig> {

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use meridian_domain::{Entry, State, Timestamp};
+use meridian_domain::{Entry, State};
 use meridian_ports::{ProposeError, Receipt};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::batch::Batch;
 use super::waiting::{Answer, Waiting};
 use crate::codec;
+use crate::environment::Clock;
 use crate::fuse::Fuse;
 use crate::instance::Raft;
 use crate::raft::{Applied, LeaderId, Payload, WriteOutcome, WriteReceiver, write_channel};
@@ -27,7 +28,15 @@ const IN_FLIGHT: usize = 2;
 const BARRIER: Duration = Duration::from_secs(2);
 
 /// Serves the queue for as long as the node lives.
-pub async fn run(raft: Raft, store: Store, fuse: Fuse, mut queue: mpsc::Receiver<Waiting>) {
+///
+/// `clock` is the clock of the cluster while this node leads: the only place where time enters the log.
+pub async fn run(
+    raft: Raft,
+    store: Store,
+    fuse: Fuse,
+    clock: Clock,
+    mut queue: mpsc::Receiver<Waiting>,
+) {
     let mut metrics = raft.server_metrics();
     loop {
         if fuse.cause().is_some() {
@@ -36,7 +45,8 @@ pub async fn run(raft: Raft, store: Store, fuse: Fuse, mut queue: mpsc::Receiver
         match begin(&raft, &store).await {
             Some((leader, state)) => {
                 let flights = VecDeque::new();
-                let mut term = Term { raft: &raft, leader, state, flights, left_over: None };
+                let mut term =
+                    Term { raft: &raft, clock: &clock, leader, state, flights, left_over: None };
                 if term.serve(&mut queue, &fuse).await.is_none() {
                     return;
                 }
@@ -70,6 +80,7 @@ async fn begin(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)> {
 /// One term of leadership.
 struct Term<'a> {
     raft: &'a Raft,
+    clock: &'a Clock,
     leader: LeaderId,
     /// The state that the entries in flight will leave.
     state: Arc<State>,
@@ -113,7 +124,7 @@ impl Term<'_> {
     /// or the state is spoiled.
     async fn depart(&mut self, first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> bool {
         let state = Arc::make_mut(&mut self.state);
-        let mut batch = Batch::new(state, now());
+        let mut batch = Batch::new(state, self.clock.now());
         let mut next = Some(first);
         while let Some(waiting) = next.take() {
             match batch.add(state, waiting) {
@@ -234,10 +245,4 @@ fn not_proposed(_: Receipt) -> Answer {
 fn unknown(_: Receipt) -> Answer {
     let cause = "the leader lost its office while the change was on its way".to_owned();
     Answer::Failed(ProposeError::Unknown { cause })
-}
-
-/// The clock of the cluster: the only place where time enters the log.
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }

@@ -202,6 +202,9 @@ impl Staging {
         if self.state.header.revision != self.head.revision {
             return Err(StagingError::NotWhole("its state is of another revision"));
         }
+        if self.state.header.trimmed > self.head.revision {
+            return Err(StagingError::NotWhole("more events are trimmed than there were"));
+        }
         let before = self.revision;
         let end = self.staged.store.core.tail().log.revision;
         let present = self.staged.store.core.chain_at(before).map_err(io::Error::other)?;

@@ -49,4 +49,9 @@ pub trait Database: Send + Sync + 'static {
     /// # Errors
     /// If that cannot be promised. It must not be tried again and believed.
     fn sync(&self) -> io::Result<()>;
+
+    /// Whether writing and syncing may take long: then a thread of its own does it.
+    fn blocks(&self) -> bool {
+        true
+    }
 }

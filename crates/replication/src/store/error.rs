@@ -52,6 +52,12 @@ pub enum OpenError {
         /// Its revision.
         wanted_revision: Revision,
     },
+    /// A row is whole, and what it says cannot be.
+    #[error("the derived store is damaged: {what} cannot be")]
+    Impossible {
+        /// What cannot be.
+        what: &'static str,
+    },
     /// A segment's hash is missing, or is not that of its last event.
     #[error(
         "the derived store is damaged: the hash of event segment {segment} is missing or wrong"

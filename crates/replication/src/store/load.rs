@@ -18,6 +18,10 @@ use crate::storage::database::Database;
 /// Rows that are read at once.
 const PAGE_ROWS: usize = 4_096;
 
+/// The greatest number of rows or events that is believed: each snapshot that is installed takes one,
+/// so no node ever comes near.
+const MOST_NUMBER: u64 = u64::MAX >> 1;
+
 /// The value of a single row.
 pub(super) fn single<T: Stored>(
     database: &dyn Database,
@@ -42,6 +46,13 @@ pub(super) fn load(database: &dyn Database) -> Result<(State, Tail), OpenError> 
         }
         None => (Position::default(), State::default()),
     };
+    let impossible = |what| Err(OpenError::Impossible { what });
+    if position.epoch.max(position.history) > MOST_NUMBER {
+        return impossible("the number of its rows or of its events");
+    }
+    if state.header.trimmed > position.revision {
+        return impossible("that more events are trimmed than there were");
+    }
     let membership = members.map(StoredMembershipOf::<TypeConfig>::try_from).transpose()?;
     let tail = Tail {
         log: load_log(database, &position, state.header.trimmed)?,

@@ -101,8 +101,13 @@ impl Writer {
         Self { core, jobs, flushed, written_index, cut: false, garbage, gathered, until }
     }
 
-    /// Starts the thread. It ends when the store is closed or dropped, or the fuse has blown.
+    /// Starts the thread; a task, where the database never blocks. It ends when the store is closed
+    /// or dropped, or the fuse has blown.
     pub(super) fn spawn(self) -> io::Result<()> {
+        if !self.core.database.blocks() {
+            tokio::spawn(self.run());
+            return Ok(());
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("derived-writer".to_owned());
         thread.spawn(move || runtime.block_on(self.run()))?;

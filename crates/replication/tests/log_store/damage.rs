@@ -70,6 +70,21 @@ async fn a_chunk_that_was_never_begun_is_discarded() {
 }
 
 #[tokio::test]
+async fn an_emptied_chunk_before_the_last_is_refused() {
+    let place = written(SMALL, 9).await;
+    let chunks = place.chunks();
+    for chunk in &chunks[..chunks.len() - 1] {
+        let bytes = std::fs::read(chunk).expect("is there");
+        std::fs::write(chunk, b"").expect("can be written");
+        let error = place.refusal();
+        let name = chunk.file_name().and_then(|name| name.to_str()).expect("is text");
+        assert!(error.contains(name) && error.contains("the file is empty"), "{error}");
+        std::fs::write(chunk, bytes).expect("can be written");
+    }
+    assert_eq!(place.open(SMALL).expect("is whole again").ids().await, expected(1, 0..10));
+}
+
+#[tokio::test]
 async fn a_flipped_bit_in_a_payload_is_refused_wherever_it_is() {
     for index in [0, 5, 9] {
         let place = written(ROOMY, 9).await;

@@ -36,10 +36,11 @@ pub(super) struct TornTail {
 /// Looks at the end of the log in `directory`.
 ///
 /// # Errors
-/// If the last chunk is damaged, or cannot be read.
+/// If the last chunk is damaged, one before it has no records, or they cannot be read.
 pub(super) fn examine(directory: &Path) -> Result<Option<TornTail>, WalError> {
     let mut torn = None;
-    for path in chunks(directory)?.into_iter().rev() {
+    let mut chunks = chunks(directory)?.into_iter().rev();
+    for path in chunks.by_ref() {
         match examine_chunk(&path)? {
             None => break,
             Some(tail) => {
@@ -53,7 +54,19 @@ pub(super) fn examine(directory: &Path) -> Result<Option<TornTail>, WalError> {
             }
         }
     }
+    chunks.try_for_each(|path| has_records(&path))?;
     Ok(torn)
+}
+
+/// Whether there is anything in a chunk that others follow. raft-log does not ask before it looks
+/// for the last record.
+fn has_records(path: &Path) -> Result<(), WalError> {
+    let bytes = std::fs::metadata(path).map_err(naming("read", path))?.len();
+    if bytes > 0 {
+        return Ok(());
+    }
+    let cause = "the file is empty, and others follow it".to_owned();
+    Err(WalError::Damaged { path: path.to_path_buf(), offset: 0, cause })
 }
 
 /// The chunk files in `directory`, in order.

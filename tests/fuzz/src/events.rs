@@ -1,0 +1,31 @@
+//! Events: the first byte chooses between a stored record, which becomes what watchers are sent, and
+//! what a client receives.
+
+use meridian_domain::{EventRecord, Revision};
+use meridian_proto::convert::json;
+use meridian_proto::v1;
+use meridian_replication::event_log::{StoredEvent, decode_record};
+use prost::Message;
+
+use super::sealed::{check, seal};
+
+/// Whether the bytes are an event.
+pub fn understands(data: &[u8]) -> bool {
+    let Some((kind, bytes)) = data.split_first() else { return false };
+    if kind % 2 == 0 { stored(bytes) } else { received(bytes) }
+}
+
+fn stored(bytes: &[u8]) -> bool {
+    let row = StoredEvent::from_row(Revision(1), bytes.to_vec());
+    drop(row.map(|row| row.decode(Revision(1))));
+    drop(decode_record(Revision(1), &seal::<EventRecord>(bytes)));
+    check(bytes, |record: EventRecord| {
+        let sent = v1::Event::from(&record).encode_to_vec();
+        assert!(received(&sent), "what is sent can be read");
+    })
+}
+
+fn received(bytes: &[u8]) -> bool {
+    let Ok(event) = v1::Event::decode(bytes) else { return false };
+    event.data.map(json::from_struct).is_some_and(|data| data.is_object())
+}

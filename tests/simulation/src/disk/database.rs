@@ -1,0 +1,39 @@
+//! The derived database: in memory, and never waited for.
+
+use std::io;
+
+use meridian_replication::storage::database::{Batch, Database};
+use meridian_replication::storage::memory_database::MemoryDatabase;
+
+/// A database whose power can be cut, and whose writer needs no thread.
+#[derive(Debug, Clone, Default)]
+pub struct SimDatabase(MemoryDatabase);
+
+impl SimDatabase {
+    /// Keeps the first of the batches that were not synced.
+    pub(super) fn crash(&self, batches: usize) {
+        self.0.crash_keeping(batches);
+    }
+}
+
+impl Database for SimDatabase {
+    fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.0.get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.0.scan(from, to, limit)
+    }
+
+    fn write(&self, batch: Batch) -> io::Result<()> {
+        self.0.write(batch)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,37 @@
+//! Files of an agent, and of the data directory that the Raft log is in.
+
+use meridian_replication::storage::directory::StoredIdentity;
+use meridian_replication::storage::mark::StoredMark;
+use uuid::Uuid;
+
+use super::{Seed, body, seed};
+
+/// No other can follow it.
+const LAST_GENERATION: &[u8] = br#"{"version":1,"generation":18446744073709551615}"#;
+
+pub fn seeds() -> Vec<Seed> {
+    let desired = concat!(
+        r#"{"version":1,"revision":9,"removed":false,"units":[{"#,
+        r#""unit":{"service":"contoso","region":"westeurope","slot":2},"#,
+        r#""incarnation":7,"port":8080,"wanted":true}],"configurations":{"contoso":{"#,
+        r#""revision":6,"enabled":true,"apis":[{"name":"orders","path":"/orders","#,
+        r#""backend":"http://a","timeouts":{"connect_ms":1,"response_ms":2,"idle_ms":3}}]}}}"#,
+    );
+    vec![
+        seed("agent_files", "generation", 0, *br#"{"version":1,"generation":41}"#),
+        seed("agent_files", "desired", 1, desired),
+        seed("agent_files", "intent", 2, *b"00000000 {\"generation\":3}\n"),
+        seed("agent_files", "finding-last-generation", 0, LAST_GENERATION),
+        // Nothing is changed in the first file; a byte far behind its end.
+        seed("raft_files", "whole", 0, [0]),
+        // The first chunk is empty; the mark has a number that none can follow.
+        seed("raft_files", "finding-empty-chunk", 2, [1]),
+        seed("raft_files", "finding-last-mark", 1, [&[2], &*body(&last_mark())].concat()),
+        seed("raft_files", "beyond-the-end", 1, [0, 0xff, 0xff, 1]),
+    ]
+}
+
+fn last_mark() -> StoredMark {
+    let owner = StoredIdentity { cluster: Uuid::from_u128(7).into_bytes(), node: 1 };
+    StoredMark { sequence: u64::MAX, owner, vote: None, durable: None }
+}
