@@ -7,6 +7,7 @@
 //! [`key::KEYS`] is the one table of keys; flags, variables, file and example follow from it.
 //! Whatever is wrong ends the process before it has touched anything, with exit code 2.
 
+mod driver;
 pub mod error;
 pub mod file;
 pub mod flags;
@@ -20,13 +21,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use meridian_agent::driver::{AccessLog, CommandTemplates, UnitLimits};
+use meridian_agent::driver::{AccessLog, UnitLimits};
 use meridian_domain::agent::{Address, is_host};
 use meridian_domain::id::Zone;
 use meridian_domain::{AgentName, RegionName};
 use meridian_replication::timing::Profile;
 
 use crate::telemetry::logs::{self, LogFormat};
+pub use driver::UnitDriver;
 pub use error::ConfigError;
 use key::{Kind, find};
 use values::{Given, Values};
@@ -83,15 +85,6 @@ pub struct Port {
     pub listen: SocketAddr,
     /// Where others reach that.
     pub advertise: Address,
-}
-
-/// What runs the units of a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnitDriver {
-    /// This program itself.
-    Builtin,
-    /// The programs of these templates.
-    Command(CommandTemplates),
 }
 
 /// How an agent comes to belong to a cluster.
@@ -201,18 +194,6 @@ impl Resolver<'_> {
             parse(text).map_err(|cause| invalid(key, given, text, cause.to_string()))
         };
         given.texts.iter().map(parsed).collect()
-    }
-
-    fn driver(&self) -> Result<UnitDriver, ConfigError> {
-        let is_command = self.required_by("driver", |text| match text {
-            "builtin" => Ok(false),
-            "command" => Ok(true),
-            _ => Err("write builtin or command"),
-        })?;
-        if !is_command {
-            return Ok(UnitDriver::Builtin);
-        }
-        self.required_by("driver_template", templates).map(UnitDriver::Command)
     }
 
     fn limits(&self) -> Result<UnitLimits, ConfigError> {
@@ -356,15 +337,6 @@ fn invalid(key: &'static str, given: &Given, value: &str, cause: String) -> Conf
 fn zone(text: &str) -> Result<Zone, String> {
     let number: u8 = text.parse().map_err(|_| "a zone is a number from 1 to 9".to_owned())?;
     Zone::try_from(number).map_err(|error| error.to_string())
-}
-
-fn templates(path: &str) -> Result<CommandTemplates, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    toml::from_str(&text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
-        format!("line {line}: {}", error.message().trim().replace('\n', ", "))
-    })
 }
 
 fn directory(text: &str) -> Result<PathBuf, &'static str> {

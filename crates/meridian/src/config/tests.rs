@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use clap::{Args, Command, FromArgMatches};
-use meridian_agent::driver::CommandTemplate;
+use meridian_agent::driver::{CommandTemplate, CommandTemplates};
 
 use super::flags::Flags;
 use super::key::KEYS;
@@ -138,11 +138,6 @@ fn a_bad_file_is_refused_with_the_line_and_the_rule() {
             "agent.toml line 3: log_level cannot be \"a=b=c\": error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
         ),
         (
-            "driver = \"k8s\"",
-            "agent.toml line 3: driver cannot be \"k8s\": write builtin or command",
-        ),
-        ("driver = \"command\"", "driver_template is not given"),
-        (
             "client_listen = \"localhost:1\"",
             "agent.toml line 3: client_listen cannot be \"localhost:1\": write IP:PORT, such as 127.0.0.1:7400 or [::1]:7400",
         ),
@@ -253,6 +248,19 @@ fn a_relative_data_directory_in_a_file_begins_at_the_file() {
     assert_eq!(values.text("data_dir"), Some("/etc/meridian/data"));
     let absolute = file::parse(Path::new("/etc/a.toml"), "data_dir = \"/var/x\"").expect("is good");
     assert_eq!(absolute.text("data_dir"), Some("/var/x"));
+}
+
+#[test]
+fn a_driver_is_one_that_there_is_and_has_what_it_needs() {
+    for (line, message) in [
+        (
+            "driver = \"k8s\"",
+            "agent.toml line 3: driver cannot be \"k8s\": write builtin or command",
+        ),
+        ("driver = \"command\"", "driver_template is not given"),
+    ] {
+        assert_eq!(refusal(&format!("{MINIMAL}{line}\n"), Values::default()), message);
+    }
 }
 
 #[test]
