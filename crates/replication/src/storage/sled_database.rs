@@ -146,6 +146,10 @@ impl SledDatabase {
 }
 
 impl Database for SledDatabase {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let value = self.guarded("read", || self.database.get(key))?;
         Ok(value.map(|value| value.to_vec()))
