@@ -1,5 +1,6 @@
 //! Opens what a node has on disk, and checks that its parts are of one whole before any is used.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -22,10 +23,28 @@ pub enum OpenError {
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] sled_database::OpenError),
+    /// The derived store is damaged, cannot be read, or does not meet the Raft log.
+    #[error(
+        "what is in {} cannot be used; unless newer software wrote it, wipe the data directory and \
+         join as a new node",
+        path.display()
+    )]
+    Derived {
+        /// The folder of the database.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        cause: AssembleError,
+    },
+}
+
+/// Why opened parts are not put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
     /// The derived store is damaged, or cannot be read.
     #[error(transparent)]
     Store(#[from] store::OpenError),
-    /// Both are whole and do not meet.
+    /// It and the Raft log are whole and do not meet.
     #[error(transparent)]
     Gap(#[from] LogGap),
 }
@@ -41,9 +60,24 @@ pub fn open(
     identity: Identity,
     fuse: &Fuse,
 ) -> Result<Stores, OpenError> {
-    let journal = Wal::open(directory, identity, ChunkLimits::default(), fuse.clone())?;
-    let database = SledDatabase::open(&directory.database_path(), fuse.clone())?;
+    open_with(directory, identity, ChunkLimits::default(), fuse)
+}
+
+/// As [`open`], with a log that is cut into files otherwise.
+///
+/// # Errors
+/// As those of [`open`].
+pub fn open_with(
+    directory: &DataDirectory,
+    identity: Identity,
+    limits: ChunkLimits,
+    fuse: &Fuse,
+) -> Result<Stores, OpenError> {
+    let journal = Wal::open(directory, identity, limits, fuse.clone())?;
+    let path = directory.database_path();
+    let database = SledDatabase::open(&path, fuse.clone())?;
     assemble(Box::new(journal), Arc::new(database), fuse)
+        .map_err(|cause| OpenError::Derived { path, cause })
 }
 
 /// Puts opened stores together, whatever they are kept on.
@@ -54,7 +88,7 @@ pub fn assemble(
     journal: Box<dyn Journal>,
     database: Arc<dyn Database>,
     fuse: &Fuse,
-) -> Result<Stores, OpenError> {
+) -> Result<Stores, AssembleError> {
     let bounds = journal.bounds();
     let synced = Arc::new(AtomicU64::new(0));
     let log = LogStore::new(journal, fuse.clone(), synced.clone());

@@ -8,6 +8,7 @@
 //! mark        how far the Raft log was durable, and the last vote           (mark)
 //! raft-log/   votes and entries: what this node acknowledged                (wal)
 //! database/   event log, state, outcomes: derived from the entries          (sled_database)
+//! *.new       there while what they are named after is being created        (durable, sled_database)
 //! ```
 //!
 //! Only `raft-log` is ever the reason to acknowledge something. The database can be rebuilt from log,

@@ -134,6 +134,15 @@ impl Core {
         error
     }
 
+    /// Stops the node because of events that are not what was written.
+    pub(crate) fn damaged(&self, error: impl Into<io::Error>) -> io::Error {
+        let place = self.database.place();
+        let what = format!(
+            "the event log in {place} is damaged; wipe the data directory and join as a new node"
+        );
+        self.fail(&what, error)
+    }
+
     /// Tells everybody how far the state and the event log are.
     pub(crate) fn publish(&self) {
         let (index, revision) = {

@@ -4,6 +4,8 @@
 //! was, and whatever else was done may have reached the disk or not, in any order.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rand::rngs::StdRng;
@@ -41,10 +43,25 @@ impl Manner {
     }
 }
 
+/// What a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    Directory,
+    Directory(usize),
     File(usize),
+}
+
+type Names = BTreeMap<OsString, Entry>;
+
+/// What some names lead to from now on.
+type NameChange = Vec<(OsString, Option<Entry>)>;
+
+#[derive(Debug, Clone, Default)]
+struct Directory {
+    /// As a process sees it.
+    live: Names,
+    durable: Names,
+    /// What was not synced, with the moment at which it was done.
+    pending: Vec<(u64, NameChange)>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,19 +79,14 @@ struct File {
     pending: Vec<(u64, Change)>,
 }
 
-/// A change of the names in one directory.
-#[derive(Debug, Clone)]
-struct NameChange {
-    at: u64,
-    directory: PathBuf,
-    names: Vec<(PathBuf, Option<Entry>)>,
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Sync {
     begun: u64,
-    file: Option<usize>,
+    of: Entry,
 }
+
+/// The number of the directory that is watched.
+const TOP: usize = 0;
 
 /// A disk, the page cache of the machine before it, and its syncs under way.
 #[derive(Debug)]
@@ -82,10 +94,8 @@ pub struct Disk {
     root: PathBuf,
     now: u64,
     files: Vec<File>,
-    live: BTreeMap<PathBuf, Entry>,
-    durable: BTreeMap<PathBuf, Entry>,
-    pending: Vec<NameChange>,
-    syncs: BTreeMap<u64, (Sync, PathBuf)>,
+    directories: Vec<Directory>,
+    syncs: BTreeMap<u64, Sync>,
 }
 
 /// The directory at `root` as a disk may have it whose power was cut when `records` were done; it had
@@ -99,30 +109,30 @@ pub fn after_power_cut(root: &Path, base: &Tree, records: &[Record], seed: u64) 
 
 impl Disk {
     /// A disk that has `base`, durably, in the directory that the journal calls `root`.
+    ///
+    /// # Panics
+    /// If something in `base` is in no directory.
     #[must_use]
     pub fn new(root: &Path, base: &Tree) -> Self {
-        let mut files = Vec::new();
-        let mut names = BTreeMap::new();
-        for (path, node) in base.iter() {
-            let entry = match node {
-                Node::Directory => Entry::Directory,
-                Node::File(bytes) => {
-                    let (live, durable) = (bytes.clone(), bytes.clone());
-                    files.push(File { live, durable, pending: Vec::new() });
-                    Entry::File(files.len() - 1)
-                }
-            };
-            names.insert(path.clone(), entry);
-        }
-        Self {
+        let mut disk = Self {
             root: root.to_path_buf(),
             now: 0,
-            files,
-            live: names.clone(),
-            durable: names,
-            pending: Vec::new(),
+            files: Vec::new(),
+            directories: vec![Directory::default()],
             syncs: BTreeMap::new(),
+        };
+        for (path, node) in base.iter() {
+            let entry = match node {
+                Node::Directory => disk.add_directory(),
+                Node::File(bytes) => disk.add_file(bytes.clone()),
+            };
+            disk.rename(&[(&root.join(path), Some(entry))]);
         }
+        for directory in &mut disk.directories {
+            directory.durable = directory.live.clone();
+            directory.pending.clear();
+        }
+        disk
     }
 
     /// Does what a record says.
@@ -133,19 +143,18 @@ impl Disk {
         self.now += 1;
         match record {
             Record::Created { path } => {
-                self.files.push(File::default());
-                let entry = Entry::File(self.files.len() - 1);
-                self.name(vec![(self.relative(path), Some(entry))]);
+                let file = self.add_file(Vec::new());
+                self.rename(&[(as_path(path), Some(file))]);
             }
             Record::DirectoryCreated { path } => {
-                self.name(vec![(self.relative(path), Some(Entry::Directory))]);
+                let directory = self.add_directory();
+                self.rename(&[(as_path(path), Some(directory))]);
             }
-            Record::Unlinked { path } => self.name(vec![(self.relative(path), None)]),
+            Record::Unlinked { path } => self.rename(&[(as_path(path), None)]),
             Record::Renamed { from, to } => {
-                let (from, to) = (self.relative(from), self.relative(to));
-                let entry = self.live.get(&from).copied();
-                assert_eq!(from.parent(), to.parent(), "a file stays in its directory");
-                self.name(vec![(from, None), (to, entry)]);
+                let (from, to) = (as_path(from), as_path(to));
+                let entry = self.find(from);
+                self.rename(&[(from, None), (to, Some(entry))]);
             }
             Record::Written { path, offset, data } => {
                 let offset = usize::try_from(*offset).expect("files are small");
@@ -156,14 +165,8 @@ impl Disk {
                 self.change(path, Change::Resize { length });
             }
             Record::SyncBegun { sync, path } => {
-                let path = self.relative(path);
-                let file = match self.live.get(&path) {
-                    Some(Entry::File(file)) => Some(*file),
-                    Some(Entry::Directory) => None,
-                    None if path.as_os_str().is_empty() => None,
-                    None => panic!("{} was synced and never created", path.display()),
-                };
-                self.syncs.insert(*sync, (Sync { begun: self.now, file }, path));
+                let of = self.find(as_path(path));
+                self.syncs.insert(*sync, Sync { begun: self.now, of });
             }
             Record::SyncDone { sync } => self.end_sync(*sync, true),
             Record::SyncFailed { sync } => self.end_sync(*sync, false),
@@ -174,7 +177,8 @@ impl Disk {
     /// What processes see.
     #[must_use]
     pub fn live(&self) -> Tree {
-        self.tree(&self.live, |file| self.files[file].live.clone())
+        let names: Vec<_> = self.directories.iter().map(|directory| &directory.live).collect();
+        tree(&names, |file| self.files[file].live.clone())
     }
 
     /// What the disk has when its power is cut now. The same seed gives the same.
@@ -185,90 +189,130 @@ impl Disk {
         // The moment up to which things reached the disk, where they did so in their order.
         let oldest = self.oldest_pending();
         let until = random.random_range(oldest..=self.now.max(oldest));
-        let mut names = self.durable.clone();
-        for change in &self.pending {
-            let kept = match manner {
-                Manner::Lost => false,
-                Manner::Kept => true,
-                Manner::Torn => change.at <= until,
-                Manner::Scattered => random.random(),
-            };
-            if kept {
-                set(&mut names, &change.names);
-            }
-        }
-        let contents: Vec<Vec<u8>> =
-            self.files.iter().map(|file| file.after_cut(manner, until, &mut random)).collect();
-        self.tree(&names, |file| contents[file].clone())
+        let after_cut = |directory: &Directory| directory.after_cut(manner, until, &mut random);
+        let names: Vec<Names> = self.directories.iter().map(after_cut).collect();
+        let after_cut = |file: &File| file.after_cut(manner, until, &mut random);
+        let contents: Vec<Vec<u8>> = self.files.iter().map(after_cut).collect();
+        tree(&names.iter().collect::<Vec<_>>(), |file| contents[file].clone())
     }
 
     fn oldest_pending(&self) -> u64 {
-        let contents = self.files.iter().filter_map(|file| file.pending.first()).map(|(at, _)| *at);
-        let names = self.pending.first().map(|change| change.at);
-        contents.chain(names).min().unwrap_or(self.now)
+        let contents = self.files.iter().filter_map(|file| file.pending.first());
+        let names = self.directories.iter().filter_map(|directory| directory.pending.first());
+        let oldest = contents.map(|(at, _)| *at).chain(names.map(|(at, _)| *at)).min();
+        oldest.unwrap_or(self.now)
     }
 
-    fn name(&mut self, names: Vec<(PathBuf, Option<Entry>)>) {
-        let directory = names.first().and_then(|(path, _)| path.parent()).map(Path::to_path_buf);
-        set(&mut self.live, &names);
-        let directory = directory.expect("each name is in a directory");
-        self.pending.push(NameChange { at: self.now, directory, names });
+    fn add_file(&mut self, bytes: Vec<u8>) -> Entry {
+        self.files.push(File { live: bytes.clone(), durable: bytes, pending: Vec::new() });
+        Entry::File(self.files.len() - 1)
+    }
+
+    fn add_directory(&mut self) -> Entry {
+        self.directories.push(Directory::default());
+        Entry::Directory(self.directories.len() - 1)
+    }
+
+    /// Changes what names in one directory lead to, all at once.
+    fn rename(&mut self, names: &[(&Path, Option<Entry>)]) {
+        let parent = |path: &Path| path.parent().map(|parent| self.find(parent));
+        let parents: Vec<_> = names.iter().filter_map(|(path, _)| parent(path)).collect();
+        let [Entry::Directory(directory), ..] = parents[..] else {
+            panic!("{names:?} are in no directory");
+        };
+        assert!(parents.iter().all(|parent| *parent == parents[0]), "{names:?} are in two");
+        let name = |path: &Path| path.file_name().expect("it is not the top").to_os_string();
+        let change: NameChange = names.iter().map(|(path, entry)| (name(path), *entry)).collect();
+        let directory = &mut self.directories[directory];
+        set(&mut directory.live, &change);
+        directory.pending.push((self.now, change));
     }
 
     fn change(&mut self, path: &[u8], change: Change) {
-        let path = self.relative(path);
-        let Some(Entry::File(file)) = self.live.get(&path) else {
-            panic!("{} was written and never created", path.display());
+        let Entry::File(file) = self.find(as_path(path)) else {
+            panic!("{} is no file", as_path(path).display());
         };
-        let file = &mut self.files[*file];
+        let file = &mut self.files[file];
         change.make(&mut file.live);
         file.pending.push((self.now, change));
     }
 
     /// Makes durable what a sync covered; where it failed, that is never tried again.
     fn end_sync(&mut self, sync: u64, done: bool) {
-        let (Sync { begun, file }, path) = self.syncs.remove(&sync).expect("it was begun");
-        if let Some(file) = file {
-            let file = &mut self.files[file];
-            let (covered, rest) =
-                std::mem::take(&mut file.pending).into_iter().partition(|(at, _)| *at < begun);
-            file.pending = rest;
-            let covered: Vec<_> = covered;
-            for (_, change) in covered.iter().filter(|_| done) {
-                change.make(&mut file.durable);
+        let Sync { begun, of } = self.syncs.remove(&sync).expect("it was begun");
+        match of {
+            Entry::File(file) => {
+                let File { durable, pending, .. } = &mut self.files[file];
+                for change in covered(pending, begun).iter().filter(|_| done) {
+                    change.make(durable);
+                }
             }
-            return;
-        }
-        let pending = std::mem::take(&mut self.pending);
-        let covers = |change: &NameChange| change.at < begun && change.directory == path;
-        let (covered, rest): (Vec<_>, _) = pending.into_iter().partition(covers);
-        self.pending = rest;
-        for change in covered.iter().filter(|_| done) {
-            set(&mut self.durable, &change.names);
+            Entry::Directory(directory) => {
+                let Directory { durable, pending, .. } = &mut self.directories[directory];
+                for change in covered(pending, begun).iter().filter(|_| done) {
+                    set(durable, change);
+                }
+            }
         }
     }
 
-    fn tree(&self, names: &BTreeMap<PathBuf, Entry>, content: impl Fn(usize) -> Vec<u8>) -> Tree {
-        let mut tree = Tree::default();
-        // Directories come before what is in them.
-        for (path, entry) in names {
-            let parent = path.parent().expect("each name is in a directory");
-            if !parent.as_os_str().is_empty() && !tree.has_directory(parent) {
-                continue;
-            }
-            let node = match entry {
-                Entry::Directory => Node::Directory,
-                Entry::File(file) => Node::File(content(*file)),
+    /// What a path leads to at present.
+    fn find(&self, path: &Path) -> Entry {
+        let below = path.strip_prefix(&self.root).expect("only the directory is watched");
+        below.iter().fold(Entry::Directory(TOP), |at, name| {
+            let Entry::Directory(directory) = at else {
+                panic!("{} goes through a file", path.display());
             };
-            tree.insert(path.clone(), node);
-        }
-        tree
+            let found = self.directories[directory].live.get(name);
+            *found.unwrap_or_else(|| panic!("{} was never created", path.display()))
+        })
     }
+}
 
-    fn relative(&self, path: &[u8]) -> PathBuf {
-        use std::os::unix::ffi::OsStrExt as _;
-        let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        path.strip_prefix(&self.root).expect("only the directory is watched").to_path_buf()
+/// Takes out what was done before a sync began.
+fn covered<T>(pending: &mut Vec<(u64, T)>, begun: u64) -> Vec<T> {
+    let first_after = pending.partition_point(|(at, _)| *at < begun);
+    pending.drain(..first_after).map(|(_, change)| change).collect()
+}
+
+/// All that can be reached from the top.
+fn tree(directories: &[&Names], content: impl Fn(usize) -> Vec<u8>) -> Tree {
+    let mut tree = Tree::default();
+    let mut left = vec![(PathBuf::new(), TOP)];
+    while let Some((path, directory)) = left.pop() {
+        for (name, entry) in directories[directory] {
+            let path = path.join(name);
+            match *entry {
+                Entry::File(file) => tree.insert(path, Node::File(content(file))),
+                Entry::Directory(directory) => {
+                    tree.insert(path.clone(), Node::Directory);
+                    left.push((path, directory));
+                }
+            }
+        }
+    }
+    tree
+}
+
+fn as_path(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
+}
+
+impl Directory {
+    fn after_cut(&self, manner: Manner, until: u64, random: &mut StdRng) -> Names {
+        let mut names = self.durable.clone();
+        for (at, change) in &self.pending {
+            let kept = match manner {
+                Manner::Lost => false,
+                Manner::Kept => true,
+                Manner::Torn => *at <= until,
+                Manner::Scattered => random.random(),
+            };
+            if kept {
+                set(&mut names, change);
+            }
+        }
+        names
     }
 }
 
@@ -339,11 +383,11 @@ fn write(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
     bytes[offset..end].copy_from_slice(data);
 }
 
-fn set(names: &mut BTreeMap<PathBuf, Entry>, changes: &[(PathBuf, Option<Entry>)]) {
-    for (path, entry) in changes {
+fn set(names: &mut Names, change: &NameChange) {
+    for (name, entry) in change {
         match entry {
-            Some(entry) => names.insert(path.clone(), *entry),
-            None => names.remove(path),
+            Some(entry) => names.insert(name.clone(), *entry),
+            None => names.remove(name),
         };
     }
 }

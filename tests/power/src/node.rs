@@ -2,7 +2,6 @@
 //! are small enough that purging removes some.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use futures::stream;
@@ -12,8 +11,7 @@ use meridian_replication::node::Stores;
 use meridian_replication::open::{self, OpenError};
 use meridian_replication::raft::TypeConfig;
 use meridian_replication::storage::directory::{DataDirectory, DirectoryError, Identity};
-use meridian_replication::storage::sled_database::SledDatabase;
-use meridian_replication::storage::wal::{ChunkLimits, Wal};
+use meridian_replication::storage::wal::ChunkLimits;
 use openraft::RaftLogReader as _;
 use openraft::alias::EntryOf;
 use openraft::storage::RaftStateMachine as _;
@@ -79,7 +77,7 @@ impl Node {
         let fuse = Fuse::default();
         let stores = match chunks {
             Chunks::Roomy => open::open(&directory, identity(), &fuse)?,
-            Chunks::Small => open_small(&directory, &fuse)?,
+            Chunks::Small => open::open_with(&directory, identity(), SMALL, &fuse)?,
         };
         Ok(Self { stores, fuse, _directory: directory })
     }
@@ -111,10 +109,4 @@ impl Node {
         self.stores.log.close()?;
         Ok(self.stores.store.close().await?)
     }
-}
-
-fn open_small(directory: &DataDirectory, fuse: &Fuse) -> Result<Stores, OpenError> {
-    let journal = Wal::open(directory, identity(), SMALL, fuse.clone())?;
-    let database = SledDatabase::open(&directory.database_path(), fuse.clone())?;
-    open::assemble(Box::new(journal), Arc::new(database), fuse)
 }

@@ -76,12 +76,6 @@ impl Tree {
         self.0.get(path)
     }
 
-    /// Whether there is a directory of that name.
-    #[must_use]
-    pub fn has_directory(&self, path: &Path) -> bool {
-        self.0.get(path) == Some(&Node::Directory)
-    }
-
     /// All names, a directory before what is in it.
     pub fn iter(&self) -> impl Iterator<Item = (&PathBuf, &Node)> {
         self.0.iter()

@@ -25,6 +25,9 @@ impl Batch {
 ///
 /// After any error, nothing that this object says is to be believed: the node stops.
 pub trait Database: Send + Sync + 'static {
+    /// Where it is, for people who read an error.
+    fn place(&self) -> String;
+
     /// The value of `key`.
     ///
     /// # Errors

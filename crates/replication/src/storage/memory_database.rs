@@ -100,6 +100,10 @@ fn apply(rows: &mut Rows, batch: Batch) {
 }
 
 impl Database for MemoryDatabase {
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let inner = self.inner();
         inner.powered()?;

@@ -3,12 +3,17 @@
 //! ```text
 //! database/db        sled's log of pages          database/blobs/   pages that sled moved out
 //! database/conf      fixed at creation            database/snap.*   sled's own index of the log
+//! database.new       there while the folder is being created: it is begun anew then
 //! ```
 //!
 //! sled ends its log at the first checksum that does not match, without an error, and its `flush`
 //! does not reach the disk. So what comes out of it may be shorter than what went in, and its owner
 //! checks that; and what is synced has to be synced by us:
 //!
+//! - sled refuses what a crash leaves of its first moments. So a file beside the folder says that it
+//!   is being created, and a folder with that beside it has never been used.
+//! - sled takes an index of which a crash left a part for its newest one, and refuses it: before
+//!   opening, such parts (`snap.*.generating`) are removed. The index before, or the log, has it all.
 //! - Before opening, everything in the folder is synced: what sled writes while opening must not
 //!   refer to bytes that are not there after the next loss of power.
 //! - A sync is sled's flush, then an `fdatasync` of `db` through a handle of our own.
@@ -80,7 +85,10 @@ impl SledDatabase {
     /// # Errors
     /// If it is damaged in a way that sled notices, or the operating system refuses.
     pub fn open(path: &Path, fuse: Fuse) -> Result<Self, OpenError> {
+        let creation = path.with_extension("new");
+        let created = begin_creation(path, &creation)?;
         durable::create_directory(path)?;
+        remove_unfinished_indexes(path)?;
         sync_everything(path)?;
         let config = sled::Config::new()
             .path(path)
@@ -91,6 +99,10 @@ impl SledDatabase {
         let database = without_panic(|| config.open()).map_err(refused)?;
         sync_everything(path)?;
         durable::sync_parent(path)?;
+        if created {
+            std::fs::remove_file(&creation).map_err(naming("remove", &creation))?;
+            durable::sync_parent(&creation)?;
+        }
         let file = path.join("db");
         let file = File::open(&file).map_err(naming("open", &file))?;
         Ok(Self { database, path: path.to_path_buf(), file, writing: Mutex::new(()), fuse })
@@ -134,6 +146,10 @@ impl SledDatabase {
 }
 
 impl Database for SledDatabase {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let value = self.guarded("read", || self.database.get(key))?;
         Ok(value.map(|value| value.to_vec()))
@@ -173,6 +189,36 @@ impl Database for SledDatabase {
             self.file.sync_data().map_err(sled::Error::Io)
         })
     }
+}
+
+/// Notes durably that the folder at `path` is being created, if it is: where it is missing, or where
+/// an earlier creation was cut off, whose folder is removed.
+fn begin_creation(path: &Path, creation: &Path) -> Result<bool, FileError> {
+    if creation.exists() {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(naming("remove", path)(error));
+            }
+            _ => {}
+        }
+    } else if path.exists() {
+        return Ok(false);
+    } else {
+        File::create(creation).map_err(naming("create", creation))?;
+    }
+    durable::sync_parent(creation)?;
+    Ok(true)
+}
+
+/// Removes what sled was writing as its next index when the process ended.
+fn remove_unfinished_indexes(folder: &Path) -> Result<(), FileError> {
+    for entry in std::fs::read_dir(folder).map_err(naming("list", folder))? {
+        let path = entry.map_err(naming("list", folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            std::fs::remove_file(&path).map_err(naming("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 fn poisoned() -> sled::Error {
@@ -256,6 +302,37 @@ mod tests {
         database.write(batch(&[("a", Some(&larger))])).expect_err("is too large");
         assert!(fuse.cause().expect("has blown").contains("65537 bytes"));
         database.get(b"a").expect_err("the node has stopped");
+    }
+
+    #[test]
+    fn a_creation_that_was_cut_off_is_begun_anew() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("database");
+        let creation = path.with_extension("new");
+        std::fs::write(&creation, b"").expect("can be written");
+        std::fs::create_dir(&path).expect("is new");
+        std::fs::write(path.join("conf"), b"").expect("can be written");
+        let database = SledDatabase::open(&path, Fuse::default()).expect("is begun anew");
+        database.write(batch(&[("a", Some(b"1"))])).expect("can be written");
+        database.sync().expect("can be synced");
+        assert!(!creation.exists());
+        drop(database);
+        let database = SledDatabase::open(&path, Fuse::default()).expect("is whole");
+        assert_eq!(database.get(b"a").expect("can be read"), Some(b"1".to_vec()));
+    }
+
+    #[test]
+    fn an_index_that_was_being_written_is_not_missed() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let database = SledDatabase::open(folder.path(), Fuse::default()).expect("is new");
+        database.write(batch(&[("a", Some(b"1"))])).expect("can be written");
+        database.sync().expect("can be synced");
+        drop(database);
+        let part = folder.path().join("snap.00000000FFFFFFFF.generating");
+        std::fs::write(&part, b"a part").expect("can be written");
+        let database = SledDatabase::open(folder.path(), Fuse::default()).expect("is whole");
+        assert_eq!(database.get(b"a").expect("can be read"), Some(b"1".to_vec()));
+        assert!(!part.exists());
     }
 
     #[test]

@@ -132,7 +132,12 @@ impl Core {
     }
 
     fn unreadable(&self, error: impl Into<io::Error>) -> HistoryError {
-        let error = self.fail("the event log cannot be read", error);
+        let place = self.database.place();
+        let what = format!(
+            "the event log in {place} cannot be read; if its disk is sound, wipe the data \
+             directory and join as a new node"
+        );
+        let error = self.fail(&what, error);
         HistoryError::Storage { cause: super::with_causes(&error) }
     }
 }

@@ -86,10 +86,10 @@ impl Store {
             };
             let chain =
                 follow_chain(&*self.core.database, history, from, end, before.unwrap_or_default())
-                    .map_err(|error| self.core.fail("the event log is damaged", error))?;
+                    .map_err(|error| self.core.damaged(error))?;
             if after.is_some_and(|after| after != chain) {
                 let broken = BrokenEvent::Chain { revision: end, expected: chain };
-                return Err(self.core.fail("the event log is damaged", broken));
+                return Err(self.core.damaged(broken));
             }
             from = end;
         }

@@ -129,9 +129,30 @@ pub unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int
 /// As for the function of the C library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    // SAFETY: it is given what this function was given.
+    unsafe { unlinkat(libc::AT_FDCWD, path, 0) }
+}
+
+/// As `unlinkat(2)`.
+///
+/// # Safety
+/// As for the function of the C library.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn unlinkat(directory: c_int, path: *const c_char, flags: c_int) -> c_int {
+    // SAFETY: the caller gave a C string, and the rest is numbers.
+    let real = || unsafe { system::unlinkat(directory, text(path), flags) };
+    let Some(watch) = watch() else { return real() };
+    let result = real();
     // SAFETY: the caller gave a C string.
-    let path = unsafe { text(path) };
-    done_at(path, || system::unlink(path), |path| Record::Unlinked { path })
+    let name = unsafe { text(path) }.to_bytes();
+    let path = match directory {
+        libc::AT_FDCWD => Some(name.to_vec()),
+        _ => watch.path_of(directory).map(|directory| [&directory[..], b"/", name].concat()),
+    };
+    if let (0, Some(path)) = (result, path.filter(|path| watch.covers(path))) {
+        watch.note(&Record::Unlinked { path });
+    }
+    result
 }
 
 /// As `mkdir(2)`.
@@ -142,15 +163,11 @@ pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
 pub unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
     // SAFETY: the caller gave a C string.
     let path = unsafe { text(path) };
-    done_at(path, || system::mkdir(path, mode), |path| Record::DirectoryCreated { path })
-}
-
-fn done_at(path: &CStr, real: impl FnOnce() -> c_int, record: fn(Vec<u8>) -> Record) -> c_int {
-    let Some(watch) = watch() else { return real() };
-    let result = real();
+    let Some(watch) = watch() else { return system::mkdir(path, mode) };
+    let result = system::mkdir(path, mode);
     let path = path.to_bytes().to_vec();
     if result == 0 && watch.covers(&path) {
-        watch.note(&record(path));
+        watch.note(&Record::DirectoryCreated { path });
     }
     result
 }
@@ -249,16 +266,12 @@ pub unsafe extern "C" fn link(from: *const c_char, to: *const c_char) -> c_int {
     c_int::try_from(result).unwrap_or(-1)
 }
 
-/// As `rmdir(2)`, but never for a watched directory.
+/// As `rmdir(2)`.
 ///
 /// # Safety
 /// As for the function of the C library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
-    // SAFETY: the caller gave a C string.
-    refuse_path(unsafe { text(path) }, "it removes a directory");
-    let (here, flag) = (libc::AT_FDCWD, libc::AT_REMOVEDIR);
     // SAFETY: it is given what this function was given.
-    let result = unsafe { libc::syscall(libc::SYS_unlinkat, here, path, flag) };
-    c_int::try_from(result).unwrap_or(-1)
+    unsafe { unlinkat(libc::AT_FDCWD, path, libc::AT_REMOVEDIR) }
 }

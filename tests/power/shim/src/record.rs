@@ -40,7 +40,7 @@ pub enum Record {
         /// The new path.
         to: Vec<u8>,
     },
-    /// A name is gone.
+    /// A file or a directory has lost its name.
     Unlinked {
         /// The path.
         path: Vec<u8>,

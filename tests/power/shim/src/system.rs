@@ -55,11 +55,11 @@ pub fn rename(from: &CStr, to: &CStr) -> c_int {
     narrow(unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), 0) })
 }
 
-/// Removes the name of a file.
+/// Removes the name of a file or a directory, from the open directory on.
 #[must_use]
-pub fn unlink(path: &CStr) -> c_int {
+pub fn unlinkat(directory: c_int, path: &CStr, flags: c_int) -> c_int {
     // SAFETY: it is a C string that outlives the call.
-    narrow(unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path.as_ptr(), 0) })
+    narrow(unsafe { libc::syscall(libc::SYS_unlinkat, directory, path.as_ptr(), flags) })
 }
 
 /// Creates a directory.

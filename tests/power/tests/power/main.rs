@@ -4,4 +4,6 @@
 //! `MERIDIAN_POWER_SEEDS` is the number of images at each place of a journal (default 1).
 
 mod cuts;
+mod damage;
+mod faults;
 mod support;

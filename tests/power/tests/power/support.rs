@@ -28,6 +28,13 @@ pub fn home() -> TempDir {
     home.expect("there is a place for temporary files")
 }
 
+/// The seeds of the images at one place of a journal, other ones at each.
+pub fn seeds(at: usize) -> Vec<u64> {
+    let count = std::env::var("MERIDIAN_POWER_SEEDS").ok().and_then(|count| count.parse().ok());
+    let first = at as u64 * 7;
+    (first..first + count.unwrap_or(1)).collect()
+}
+
 /// A disk after a power cut, and what must be on it.
 pub struct Image {
     pub tree: Tree,
@@ -136,5 +143,20 @@ impl Tally {
             println!("  refused during {during}, {manner:?}: {}, e.g. {}", errors.len(), errors[0]);
         }
         assert!(self.lost.is_empty(), "{title}: {:#?}", self.lost);
+    }
+
+    /// Fails where a disk was refused on which things happened in their order: nothing speaks for
+    /// damage there, and a node that was only killed must come back by itself.
+    pub fn refuses_no_orderly_disk(&self) {
+        let orderly = |(_, manner): &&(&str, Manner)| *manner != Manner::Scattered;
+        let refused: Vec<_> = self.refused.iter().filter(|(key, _)| orderly(key)).collect();
+        assert!(refused.is_empty(), "{refused:#?}");
+    }
+
+    /// Fails where the power was never cut during one of these steps.
+    pub fn covers(&self, steps: &[&str]) {
+        for step in steps {
+            assert!(self.whole.contains_key(step), "the power was never cut during {step}");
+        }
     }
 }
