@@ -17,6 +17,10 @@ impl SimDatabase {
 }
 
 impl Database for SimDatabase {
+    fn place(&self) -> String {
+        self.0.place()
+    }
+
     fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         self.0.get(key)
     }
