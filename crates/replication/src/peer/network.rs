@@ -20,6 +20,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
+use tokio::time::{Instant, sleep_until};
 use tonic::{Response, Status, Streaming};
 
 use super::connection::{Client, connect};
@@ -89,6 +90,30 @@ impl Network {
         })
     }
 
+    /// Opens a stream of appends.
+    async fn begin_appends<S>(&mut self, input: S) -> Result<Answers, RpcError>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        let patience = self.patience();
+        let mut client = self.client().await?;
+        let sent = Arc::new(AtomicU64::new(0));
+        let counter = sent.clone();
+        let requests = input.map(move |request| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            wrap(request)
+        });
+        let answer = tokio::time::timeout(patience, client.append(requests)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
+        Ok(Answers { stream: self.answered(answer)?, sent, received: 0, patience })
+    }
+
+    /// Between two attempts to reach a dead member: about as often as heartbeats go out, so that it
+    /// is back within an election time-out of its return.
+    fn pause(&self) -> Duration {
+        self.timing.heartbeat * 2
+    }
+
     /// How long an append may be without an answer before its connection is given up: a member that
     /// hangs is treated as one that is gone.
     fn patience(&self) -> Duration {
@@ -117,17 +142,16 @@ impl NetStreamAppend<TypeConfig> for Network {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         Box::pin(async move {
-            let patience = self.patience();
-            let mut client = self.client().await?;
-            let sent = Arc::new(AtomicU64::new(0));
-            let counter = sent.clone();
-            let requests = input.map(move |request| {
-                counter.fetch_add(1, Ordering::Relaxed);
-                wrap(request)
-            });
-            let answer = tokio::time::timeout(patience, client.append(requests)).await;
-            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
-            let answers = Answers { stream: self.answered(answer)?, sent, received: 0, patience };
+            let began = Instant::now();
+            let answers = match self.begin_appends(input).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    // openraft's own wait comes with the first request that is taken from `input`:
+                    // without this one, a member that refuses connections is dialled without a pause.
+                    sleep_until(began + self.pause()).await;
+                    return Err(error);
+                }
+            };
             let connection = &mut self.client;
             let results = futures::stream::unfold(Some(answers), next_result);
             let results = results.inspect(move |result| {
@@ -248,9 +272,7 @@ impl NetSnapshot<TypeConfig> for Network {
 }
 
 impl NetBackoff<TypeConfig> for Network {
-    /// A dead member is tried again about as often as heartbeats go out, so that it is back within an
-    /// election time-out of its return.
     fn backoff(&self) -> Option<Backoff> {
-        Some(Backoff::new(std::iter::repeat(self.timing.heartbeat * 2)))
+        Some(Backoff::new(std::iter::repeat(self.pause())))
     }
 }
