@@ -97,22 +97,8 @@ impl Faults {
         let one = self.rng.random_range(0..agents.len());
         let agent = &agents[one];
         match fault {
-            Fault::Crash | Fault::PowerLoss => {
-                if !sim.is_host_running(&*agent.host) {
-                    return None;
-                }
-                if fault == Fault::PowerLoss {
-                    // Nobody hears that its connections end.
-                    for other in agents.iter().filter(|other| other.host != agent.host) {
-                        sim.partition(&*agent.host, &*other.host);
-                    }
-                    stop(sim, agent, Unsynced::IsTorn);
-                    self.part_again(sim, agents);
-                } else {
-                    stop(sim, agent, Unsynced::Stays);
-                }
-                Some(Wrong::Down(one))
-            }
+            Fault::Crash => self.go_down(one, Unsynced::Stays, sim, agents),
+            Fault::PowerLoss => self.go_down(one, Unsynced::IsTorn, sim, agents),
             Fault::BrokenDisk => {
                 agent.disk.breaks();
                 trace::note(format_args!("fault: the disk of {} breaks", agent.host));
@@ -163,23 +149,53 @@ impl Faults {
                 Some(Wrong::Refusing(one))
             }
             Fault::Transfer | Fault::Snapshot => {
-                let cluster = agent.life().map(|life| (life.ports.cluster, life.runtime))?;
-                let (cluster, runtime) = cluster;
-                trace::note(format_args!("fault: {fault:?} at {}", agent.host));
-                *self.counts.entry(fault).or_default() += 1;
-                runtime.spawn(async move {
-                    let deadline = Instant::now() + Duration::from_secs(5);
-                    if fault == Fault::Transfer {
-                        let moved = cluster.transfer_leader(None, deadline).await;
-                        trace::note(format_args!("leadership was handed over: {moved:?}"));
-                    } else {
-                        let built = cluster.snapshot(deadline).await;
-                        trace::note(format_args!("a snapshot was built: {built:?}"));
-                    }
-                });
+                self.ask(fault, agent);
                 None
             }
         }
+    }
+
+    /// Ends an agent; with the power, also what it had not synced, and nobody hears it go.
+    fn go_down(
+        &self,
+        one: usize,
+        unsynced: Unsynced,
+        sim: &mut Sim<'_>,
+        agents: &[Arc<Agent>],
+    ) -> Option<Wrong> {
+        let agent = &agents[one];
+        if !sim.is_host_running(&*agent.host) {
+            return None;
+        }
+        let power = matches!(unsynced, Unsynced::IsTorn);
+        if power {
+            for other in agents.iter().filter(|other| other.host != agent.host) {
+                sim.partition(&*agent.host, &*other.host);
+            }
+        }
+        stop(sim, agent, unsynced);
+        if power {
+            self.part_again(sim, agents);
+        }
+        Some(Wrong::Down(one))
+    }
+
+    /// Has an agent do what operators may ask of it at any time.
+    fn ask(&mut self, fault: Fault, agent: &Agent) {
+        let Some(life) = agent.life() else { return };
+        let (cluster, runtime) = (life.ports.cluster, life.runtime);
+        trace::note(format_args!("fault: {fault:?} at {}", agent.host));
+        *self.counts.entry(fault).or_default() += 1;
+        runtime.spawn(async move {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            if fault == Fault::Transfer {
+                let moved = cluster.transfer_leader(None, deadline).await;
+                trace::note(format_args!("leadership was handed over: {moved:?}"));
+            } else {
+                let built = cluster.snapshot(deadline).await;
+                trace::note(format_args!("a snapshot was built: {built:?}"));
+            }
+        });
     }
 
     fn end(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>], now: Duration) {
