@@ -143,7 +143,8 @@ impl Forwarding<'_> {
                 Failed::Problem(problem) => return Err(problem),
             };
         }
-        let connecting = self.connector.connect(&self.api.origin);
+        // On the heap, because few calls need it and each would carry its size around.
+        let connecting = Box::pin(self.connector.connect(&self.api.origin));
         let mut lease = match timeout(self.api.timeouts.connect, connecting).await {
             Ok(Ok(lease)) => lease,
             Ok(Err(error)) => {

@@ -14,6 +14,18 @@ use super::{Route, trace};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// What concerns one connection alone. Connection is the first.
+static OF_ONE_CONNECTION: [HeaderName; 8] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    PROXY_AUTHORIZATION,
+    // The unit itself tells the caller to go on, as soon as the backend takes the body.
+    EXPECT,
+];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -21,10 +33,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// Makes the fields of a call those that its backend is to get. The target is not changed.
 pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, has_body: bool) {
     let headers = &mut parts.headers;
-    strip_hop_by_hop(headers);
-    // The unit itself tells the caller to go on, as soon as the backend takes the body.
-    headers.remove(EXPECT);
-    headers.remove(PROXY_AUTHORIZATION);
+    strip(headers, &OF_ONE_CONNECTION);
     if has_body && !headers.contains_key(CONTENT_LENGTH) {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
@@ -47,25 +56,41 @@ pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, has_body: bool) {
 
 /// Makes the fields of an answer those that the caller is to get.
 pub(super) fn prepare_answer(headers: &mut HeaderMap, via: &Via) {
-    strip_hop_by_hop(headers);
+    strip(headers, &OF_ONE_CONNECTION);
     append(headers, VIA, via.element(Version::HTTP_11));
 }
 
-/// Removes what concerns one connection alone (RFC 9110, 7.6.1), also what Connection names.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .collect();
-        for name in named {
+/// Removes those of `names` that are there, and what Connection names (RFC 9110, 7.6.1).
+fn strip(headers: &mut HeaderMap, names: &[HeaderName]) {
+    // Most are not there, and to look once at what is there takes less time than to look for each.
+    let mut found = 0_u32;
+    for name in headers.keys() {
+        if let Some(index) = names.iter().position(|known| known == name) {
+            found |= 1 << index;
+        }
+    }
+    if found & 1 != 0 {
+        strip_named(headers);
+    }
+    for (index, name) in names.iter().enumerate() {
+        if found & 1 << index != 0 {
             headers.remove(name);
         }
-        headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+}
+
+/// Removes what Connection names.
+fn strip_named(headers: &mut HeaderMap) {
+    let values = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    let is_option = |value: &[u8]| {
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    let named: Vec<HeaderName> = values
+        .filter(|value| !is_option(value))
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in named {
         headers.remove(name);
     }
 }

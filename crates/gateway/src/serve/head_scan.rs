@@ -6,6 +6,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use memchr::memchr;
+
 /// What a head says of its body's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
@@ -59,7 +61,7 @@ impl HeadScan {
     /// Looks at what came next. At the end of the head, `framing` is set.
     pub(super) fn push(&mut self, mut bytes: &[u8], framing: &SharedFraming) {
         while !self.ended && !bytes.is_empty() {
-            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let end = memchr(b'\n', bytes);
             let part = &bytes[..end.unwrap_or(bytes.len())];
             let kept = part.len().min(NAME - self.length);
             self.line[self.length..self.length + kept].copy_from_slice(&part[..kept]);

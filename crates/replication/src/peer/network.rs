@@ -188,7 +188,13 @@ async fn next_result(answers: Option<Answers>) -> Step {
                     Err(status) => (Err(network_error(describe(&status))), None),
                 });
             }
-            Ok(Ok(None)) => return None,
+            // Openraft takes the quiet end of a stream for the answer to all that it sent.
+            Ok(Ok(None)) => {
+                let sent = answers.sent.load(Ordering::Relaxed);
+                let unanswered = sent.saturating_sub(answers.received);
+                let cut = || network_error(format!("the stream ended {unanswered} answers early"));
+                return (unanswered > 0).then(|| (Err(cut()), None));
+            }
             Ok(Err(status)) => return Some((Err(network_error(describe(&status))), None)),
             Err(_) if answers.sent.load(Ordering::Relaxed) > before => {
                 let silent = format!("no answer to an append for {:?}", answers.patience);
