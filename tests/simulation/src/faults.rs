@@ -55,9 +55,8 @@ impl Faults {
         Self { plan, rng, next: Duration::ZERO, wrong: Vec::new(), counts: BTreeMap::new() }
     }
 
-    /// Has something go wrong, if it is time for it, and ends what is over.
+    /// Has something go wrong, if it is time for it.
     pub fn step(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>]) {
-        self.end(sim, agents, trace::now());
         if self.next > trace::now() {
             return;
         }
@@ -80,8 +79,9 @@ impl Faults {
         self.end(sim, agents, Duration::MAX);
     }
 
-    /// Starts agents again that have stopped by themselves.
+    /// Ends what is over, and has agents that have stopped by themselves start again.
     pub fn supervise(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>]) {
+        self.end(sim, agents, trace::now());
         for (index, agent) in agents.iter().enumerate() {
             let down =
                 self.wrong.iter().any(|(_, wrong)| matches!(wrong, Wrong::Down(i) if *i == index));
