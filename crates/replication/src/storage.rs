@@ -16,6 +16,19 @@
 //! place: a directory that is not whole is refused with the file that is at fault, and its node comes
 //! back, wiped, as a new one.
 //!
+//! # What stays undetectable
+//!
+//! A directory is judged by what is in it, so these are not noticed when it is opened:
+//!
+//! - All of it was replaced by an older copy of itself, which is whole. Never restore one: its node
+//!   has forgotten votes and entries that it acknowledged.
+//! - Entries that became durable in the last second before a crash are gone without a trace in the
+//!   log, or the end of the log together with the newest slot of the mark ([`wal`]).
+//! - Damage in events of earlier segments, until they are read.
+//!
+//! The first two need a disk that lies, or an operator who moves files. The way back is the same as
+//! from a refusal: wipe the directory, and let the node join as a new one.
+//!
 //! # Upgrades
 //!
 //! Each stored value carries the version of its form ([`crate::codec`]): newer software reads what

@@ -101,11 +101,12 @@ impl Node {
         applied.with_context(|| format!("cannot apply entries from {first} to {last}"))
     }
 
-    /// Closes both stores, the log first.
+    /// Closes both stores, the log first. All is durable then; that they are dropped later changes
+    /// nothing.
     ///
     /// # Errors
     /// If the end of either may not be durable.
-    pub async fn close(self) -> Result<()> {
+    pub async fn close(&self) -> Result<()> {
         self.stores.log.close()?;
         Ok(self.stores.store.close().await?)
     }
