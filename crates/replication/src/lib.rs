@@ -40,6 +40,7 @@ pub mod members;
 pub mod node;
 pub mod open;
 pub mod peer;
+mod planted;
 pub mod proposer;
 pub mod raft;
 pub mod reader;
@@ -50,3 +51,5 @@ pub mod state_machine;
 pub mod storage;
 pub mod store;
 pub mod timing;
+
+pub use planted::{Bug, PLANTED_BUGS};

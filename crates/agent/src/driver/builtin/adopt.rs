@@ -15,6 +15,7 @@ use super::run_directory::{Intent, Lock, RunDirectory};
 use super::table::Table;
 use super::{Builtin, BuiltinConfig, Inner, blocking};
 use crate::driver::Phase;
+use crate::planted::{Bug, planted};
 
 /// For found units to answer before the driver opens without them. They are in the list either way.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(3);
@@ -71,6 +72,10 @@ impl Builtin {
 fn clear_dead(run: &RunDirectory) -> io::Result<Vec<Incarnation>> {
     let mut living = Vec::new();
     for incarnation in run.incarnations()? {
+        if planted(Bug::AdoptByPid) && run.pid(incarnation).is_some() {
+            living.push(incarnation);
+            continue;
+        }
         match run.clear(incarnation, true)? {
             Lock::Held => living.push(incarnation),
             Lock::Free => tracing::info!(%incarnation, "a unit died while no agent ran"),
@@ -99,6 +104,14 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
         return;
     }
     tracing::info!(unit = %intent.unit, %incarnation, "found running");
+    if planted(Bug::AdoptByPid)
+        && let Some(pid) = inner.run.pid(incarnation)
+        && let Ok(process) = Process::find(pid)
+    {
+        inner.supervise(&intent, process, None);
+        inner.change(|table| table.update(incarnation, |unit| unit.phase = Phase::Ready));
+        return;
+    }
     inner.supervise(&intent, Process::Unknown, None);
 }
 
