@@ -26,8 +26,10 @@ mod durable;
 mod jitter;
 mod metrics;
 mod observe;
+mod planted;
 mod report;
 mod standing;
 
 pub use metrics::describe_metrics;
+pub use planted::{Bug, PLANTED_BUGS};
 pub use reconcile::{Ended, Reconciler, ReconcilerConfig};

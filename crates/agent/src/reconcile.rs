@@ -30,6 +30,7 @@ use crate::jitter::jittered;
 use crate::keep::{Keep, KeptFile};
 use crate::metrics;
 use crate::observe::{Observed, Observer};
+use crate::planted::{Bug, planted};
 use crate::report::Reporter;
 use crate::standing::Standing;
 
@@ -199,7 +200,8 @@ impl Reconciler {
             observed: &observed,
             backoff: &self.backoff,
             busy: &|incarnation| acts.is_busy(incarnation),
-            confirmed: self.standing.confirms(self.desired.revision),
+            confirmed: self.standing.confirms(self.desired.revision)
+                || planted(Bug::StopBeforeConfirmedRead),
             now,
         });
         self.wake = wake.map_or(self.wake, |wake| wake.min(self.wake));

@@ -42,6 +42,7 @@ pub mod members;
 pub mod node;
 pub mod open;
 pub mod peer;
+mod planted;
 pub mod proposer;
 pub mod raft;
 pub mod reader;
@@ -52,3 +53,5 @@ pub mod state_machine;
 pub mod storage;
 pub mod store;
 pub mod timing;
+
+pub use planted::{Bug, PLANTED_BUGS};

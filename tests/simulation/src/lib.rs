@@ -60,13 +60,23 @@ pub struct Outcome {
 /// If it is called twice.
 #[must_use]
 pub fn simulate(seed: u64, print: Print) -> Outcome {
+    simulate_plan(Plan::of(seed), print)
+}
+
+/// Simulates a plan that may differ from the one of its seed. To be called once in the life of a
+/// process.
+///
+/// # Panics
+/// If it is called twice.
+#[must_use]
+pub fn simulate_plan(plan: Plan, print: Print) -> Outcome {
     panics::watch();
-    mad_turmoil::rand::set_rng(rand_010::rngs::StdRng::seed_from_u64(seed));
+    mad_turmoil::rand::set_rng(rand_010::rngs::StdRng::seed_from_u64(plan.seed));
     // A thread that nothing ran on before: what it keeps for itself is drawn from the seed.
     let simulated = std::thread::Builder::new().stack_size(16 << 20).spawn(move || {
         let _clocks = SimClocksGuard::init();
         trace::begin(print);
-        let mut world = World::new(Plan::of(seed));
+        let mut world = World::new(plan);
         let failure = world.run().err().map(|error| format!("{error:#}"));
         let (hash, notes) = trace::hash();
         let outcome = Outcome { failure, hash, notes, figures: world.figures.clone() };

@@ -39,6 +39,7 @@ pub use adopt::OpenError;
 pub use process::Program;
 pub(crate) use traffic::describe_metrics;
 
+use crate::planted::{Bug, planted};
 use control::{CallError, Control, Identity};
 use process::Process;
 use supervise::Supervisor;
@@ -192,6 +193,11 @@ impl Inner {
             let log = log.map_err(|error| inner.unrecorded(incarnation, error))?;
             let BuiltinConfig { program, agent, .. } = &inner.config;
             let child = process::spawn(program, agent, &intent, &listener, log, inner.run.path());
+            if planted(Bug::AdoptByPid)
+                && let Some(pid) = child.as_ref().ok().and_then(tokio::process::Child::id)
+            {
+                inner.run.note_pid(incarnation, pid);
+            }
             child.map(Process::Child).map_err(|source| {
                 if let Err(error) = inner.run.clear(incarnation, true) {
                     tracing::warn!(%incarnation, %error, "the files of no process remain");

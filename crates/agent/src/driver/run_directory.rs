@@ -27,9 +27,11 @@ use std::path::{Path, PathBuf};
 use meridian_domain::{ClusterId, Generation, Incarnation, UnitId};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{self, ReadError};
+use crate::planted::{Bug, planted};
 
 /// Bytes at the end of a log in which its last line is looked for.
 const LOG_TAIL_BYTES: u64 = 4096;
@@ -131,6 +133,10 @@ impl RunDirectory {
     pub(super) fn clear_dead(&self, own: DriverKind) -> io::Result<Vec<Incarnation>> {
         let mut living = Vec::new();
         for incarnation in self.incarnations()? {
+            if planted(Bug::AdoptByPid) && self.pid(incarnation).is_some() {
+                living.push(incarnation);
+                continue;
+            }
             match self.clear(incarnation, true)? {
                 Lock::Held => living.push(incarnation),
                 Lock::Free => tracing::info!(%incarnation, "a unit died while no agent ran"),
@@ -226,6 +232,18 @@ impl RunDirectory {
         let tail = String::from_utf8_lossy(&tail);
         let line = tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
         Some(line.chars().filter(|c| !c.is_control()).take(LAST_WORDS_CHARS).collect())
+    }
+
+    /// Writes down which process was started, for [`Bug::AdoptByPid`](crate::planted::Bug).
+    pub(super) fn note_pid(&self, incarnation: Incarnation, pid: u32) {
+        drop(fs::write(self.file(incarnation, "pid"), pid.to_string()));
+    }
+
+    /// The process with the number that was written down, if there is one.
+    pub(super) fn pid(&self, incarnation: Incarnation) -> Option<Pid> {
+        let number = fs::read_to_string(self.file(incarnation, "pid")).ok()?;
+        let pid = Pid::from_raw(number.parse().ok()?)?;
+        test_kill_process(pid).is_ok().then_some(pid)
     }
 
     fn file(&self, incarnation: Incarnation, kind: &str) -> PathBuf {

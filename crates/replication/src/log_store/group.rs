@@ -22,6 +22,7 @@ use openraft::storage::IOFlushed;
 use tokio::sync::{oneshot, watch};
 
 use crate::fuse::Fuse;
+use crate::planted::{Bug, planted};
 use crate::raft::TypeConfig;
 use crate::storage::durable::with_causes;
 use crate::storage::entry::Position;
@@ -180,7 +181,10 @@ impl Group {
         self.with(action, |journal| {
             write(journal)?;
             match waiter {
-                Some(waiter) => {
+                Some(mut waiter) => {
+                    if planted(Bug::AcknowledgeBeforeSync) {
+                        waiter.report(Ok(()));
+                    }
                     self.queue.state().waiting.push(waiter);
                     self.queue.begin(journal)
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use meridian_domain::{Entry, State};
+use meridian_domain::{Entry, State, Verdict};
 use meridian_ports::{ProposeError, Receipt};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
@@ -18,6 +18,7 @@ use crate::codec;
 use crate::environment::Clock;
 use crate::fuse::Fuse;
 use crate::instance::Raft;
+use crate::planted::{Bug, planted};
 use crate::raft::{Applied, LeaderId, Payload, WriteOutcome, WriteReceiver, write_channel};
 use crate::store::Store;
 
@@ -155,6 +156,12 @@ impl Term<'_> {
             answer_all(waiting, unknown);
             return false;
         }
+        let (early, waiting) = waiting.into_iter().partition(|(_, receipt)| {
+            planted(Bug::AcknowledgeBeforeCommit)
+                || planted(Bug::AnswerRejectionsFromSpeculation)
+                    && receipt.verdict != Verdict::Accepted
+        });
+        answer_all(early, Answer::Receipt);
         self.flights.push_back(Flight { outcome, waiting });
         true
     }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Permit;
 
 use crate::codec::{self, DecodeError};
 use crate::event_log::{StoredEvent, trimmed_rows};
+use crate::planted::{Bug, planted};
 use crate::raft::{Applied, Payload, TypeConfig};
 use crate::rows::position::{Members, SegmentEnd};
 use crate::rows::touched;
@@ -107,8 +108,11 @@ impl Changes {
         index: u64,
         payload: &Payload,
     ) -> Result<Applied, ApplyError> {
-        let entry: Entry =
+        let mut entry: Entry =
             codec::decode(&payload.0).map_err(|cause| ApplyError::Unreadable { index, cause })?;
+        if planted(Bug::ApplyWithoutBaseCheck) {
+            entry.base = state.header.revision;
+        }
         let touched = touched::by_entry(state, &entry);
         match evolve_or_restore(state, &entry, &touched) {
             Err(panic) => return Err(ApplyError::Misfit { index, panic }),

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Core;
+use crate::planted::{Bug, planted};
 use crate::rows::KeyRange;
 use crate::snapshot::install::Pointer;
 use crate::snapshot::staging::Chunk;
@@ -196,12 +197,13 @@ impl Writer {
         self.until = None;
         let ranges = std::mem::take(&mut self.gathered);
         let Some(last) = ranges.last().filter(|_| !self.cut) else { return Ok(()) };
-        self.cut = !self.log_holds(last.index).await;
+        let early = planted(Bug::RowsBeforeLog);
+        self.cut = !early && !self.log_holds(last.index).await;
         if self.core.fuse.cause().is_some() {
             return Ok(());
         }
         let flushed = *self.flushed.borrow();
-        let held = ranges.into_iter().take_while(|range| flushed >= Some(range.index));
+        let held = ranges.into_iter().take_while(|range| early || flushed >= Some(range.index));
         match held.reduce(AppliedRange::followed_by) {
             Some(range) => self.write(range),
             None => Ok(()),
@@ -237,10 +239,17 @@ impl Writer {
     /// told.
     fn install(&mut self, pointer: Pointer) -> io::Result<()> {
         pointer.check(&self.core)?;
-        self.core.database.sync()?;
+        let early = planted(Bug::InstallWithoutSync);
+        if !early {
+            self.core.database.sync()?;
+        }
         let (index, batch) = pointer.into_batch();
         self.core.database.write(batch)?;
         self.written_index = index;
+        if early {
+            self.core.synced_index.store(index, Ordering::Release);
+            return Ok(());
+        }
         self.sync()
     }
 

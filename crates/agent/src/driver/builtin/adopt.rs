@@ -15,6 +15,7 @@ use super::{Builtin, BuiltinConfig, Inner};
 use crate::driver::run_directory::{DriverKind, Intent, RunDirectory};
 use crate::driver::table::Table;
 use crate::driver::{Phase, blocking};
+use crate::planted::{Bug, planted};
 
 /// For found units to answer before the driver opens without them. They are in the list either way.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(3);
@@ -87,6 +88,14 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
         return;
     }
     tracing::info!(unit = %intent.unit, %incarnation, "found running");
+    if planted(Bug::AdoptByPid)
+        && let Some(pid) = inner.run.pid(incarnation)
+        && let Ok(process) = Process::find(pid)
+    {
+        inner.supervise(&intent, process, None);
+        inner.change(|table| table.update(incarnation, |unit| unit.phase = Phase::Ready));
+        return;
+    }
     inner.supervise(&intent, Process::Unknown, None);
 }
 

@@ -1,0 +1,103 @@
+//! A node that is given entries of a log in which some were decided against a state that never came
+//! to be, as those of a leader that lost its office would be.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use futures::stream;
+use meridian_domain::{
+    Actor, Change, ClusterId, Command, Digest, Entry, Origin, RequestId, State, Timestamp,
+    Verdict, decide, evolve, limits,
+};
+use meridian_replication::codec;
+use meridian_replication::fuse::Fuse;
+use meridian_replication::raft::{Payload, TypeConfig};
+use meridian_replication::rows;
+use meridian_replication::storage::memory_database::MemoryDatabase;
+use meridian_replication::store::Store;
+use openraft::alias::EntryOf;
+use openraft::impls::leader_id_adv::LeaderId;
+use openraft::storage::RaftStateMachine as _;
+use openraft::{EntryPayload, LogId};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::runtime;
+
+/// Entries of a log.
+const ENTRIES: u128 = 40;
+
+/// The state after the log must be the one that the model makes of it.
+pub fn check(seed: u64) -> anyhow::Result<()> {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut state = State::default();
+    let mut before = State::default();
+    let mut log = Vec::new();
+    for number in 0..ENTRIES {
+        // Now and then somebody has missed what was decided last.
+        let known = if rng.random_bool(0.1) { &before } else { &state };
+        let entry = decided(known, number, &command(&mut rng, known));
+        before = state.clone();
+        // The model applies it, or refuses it for its base: as every node must.
+        drop(evolve::apply(&mut state, &entry));
+        log.push(entry);
+    }
+    let applied = runtime()?.block_on(applied(&log))?;
+    ensure!(
+        applied.header.revision == state.header.revision,
+        "S4: a node is at revision {} after a log that ends at {}",
+        applied.header.revision,
+        state.header.revision
+    );
+    ensure!(
+        rows::digest(&applied) == rows::digest(&state),
+        "S4: a node's state is not the fold of its entries"
+    );
+    Ok(())
+}
+
+fn command(rng: &mut SmallRng, state: &State) -> Command {
+    if state.header.cluster.is_none() {
+        return Command::FoundCluster { cluster: ClusterId(Uuid::nil()), founders: Vec::new() };
+    }
+    let premium_units = rng.random_range(1..10);
+    Command::SetLimits { limits: limits::Limits { premium_units, ..limits::Limits::default() } }
+}
+
+fn decided(state: &State, number: u128, command: &Command) -> Entry {
+    let (events, verdict) = match decide(state, command) {
+        Ok(events) => (events, Verdict::Accepted),
+        Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+    };
+    let version_and_variant = 0x7000_8000_0000_0000_0000_u128;
+    let request = Uuid::from_u128((number + 1) << 80 | version_and_variant);
+    let origin = Origin::Operator {
+        request: RequestId::try_from(request).expect("is version 7"),
+        digest: Digest::default(),
+        actor: Actor::new("test").expect("is an actor"),
+        reason: None,
+    };
+    let change = Change { origin, events, verdict };
+    let time = Timestamp(1_000 + u64::try_from(number).expect("is small"));
+    Entry { base: state.header.revision, time, changes: vec![change] }
+}
+
+/// The state of a real node that was given the log.
+async fn applied(log: &[Entry]) -> anyhow::Result<State> {
+    let flushed = watch::Sender::new(Some(u64::MAX));
+    let database = Arc::new(MemoryDatabase::new());
+    let (store, mut machine) =
+        Store::open(database, flushed.subscribe(), Arc::default(), Fuse::default())?;
+    let entry = |(index, entry): (u64, &Entry)| {
+        let leader_id = LeaderId { term: 1, node_id: 1.into() };
+        let payload = EntryPayload::Normal(Payload(codec::encode(entry).into()));
+        let log_id = LogId { leader_id, index };
+        Ok((EntryOf::<TypeConfig> { log_id, payload }, None))
+    };
+    machine.apply(stream::iter((1..).zip(log).map(entry))).await?;
+    let state = store.state().clone();
+    store.close().await?;
+    Ok(state)
+}
