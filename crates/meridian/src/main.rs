@@ -24,6 +24,9 @@ use cli::{AgentCommand, Cli, Command};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+// What is shipped has no bug on purpose: see tests/planted.
+const _: () = assert!(!meridian_replication::PLANTED_BUGS && !meridian_agent::PLANTED_BUGS);
+
 fn main() -> ExitCode {
     if let Some(config) = unit::requested() {
         return unit::run(config);

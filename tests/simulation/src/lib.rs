@@ -9,7 +9,7 @@
 //!
 //! [`plan`] is what is drawn from a seed, [`world`] the simulation: it founds the cluster, lets
 //! [`operators`] work while [`faults`] happen, heals, waits until the cluster has [`settled`], and
-//! wants to see nothing happen after that. [`reference`] and [`verify`] are the checks; the labels
+//! wants to see nothing happen after that. [`mod@reference`] and [`verify`] are the checks; the labels
 //! of what they find (S1, L2) are those of the judge of histories, `meridian_testkit::check`.
 //!
 //! # What makes it deterministic
