@@ -22,6 +22,10 @@ use meridian_replication::storage::entry::{StoredBody, StoredEntry, StoredMember
 use meridian_replication::storage::mark::StoredMark;
 use uuid::Uuid;
 
+mod faults;
+
+pub use faults::faults;
+
 fn service_name() -> ServiceName {
     ServiceName::new("contoso").expect("is a name")
 }
@@ -368,75 +372,4 @@ pub fn mark() -> StoredMark {
         vote: Some(raft_vote()),
         durable: Some(position()),
     }
-}
-
-pub fn faults() -> Vec<Fault> {
-    let (agent, service, region) = (agent_name, service_name, region_name);
-    let nearest = || vec!["northeurope".to_owned()];
-    vec![
-        Fault::NotFounded,
-        Fault::AlreadyFounded { cluster: cluster() },
-        Fault::DataVersionNotNewer { current: DataVersion(3) },
-        Fault::DataVersionUnsupported {
-            agent: agent(),
-            supports: DataVersion(4),
-            wanted: DataVersion(5),
-        },
-        Fault::LimitOutOfRange { limit: "voters".to_owned(), least: 1, most: 54, given: 55 },
-        Fault::VotersEven { given: 56 },
-        Fault::LimitBelowUse {
-            service: service(),
-            region: region(),
-            units: 57,
-            tier: Tier::Basic,
-            limit: 58,
-        },
-        Fault::RegionInCatalogue { region: region() },
-        Fault::NotOnTheGlobe { region: region() },
-        Fault::DisplayNameLength { region: region() },
-        Fault::TooMany { what: "services".to_owned(), most: 59 },
-        Fault::TrimBeyondEnd { through: Revision(60), last: Revision(61) },
-        Fault::AgentUnknown { agent: agent(), nearest: nearest() },
-        Fault::AgentNameTaken { agent: agent(), node: NodeId(62) },
-        Fault::NodeTaken { agent: agent(), node: NodeId(63) },
-        Fault::AgentChanged { agent: agent(), what: "region".to_owned() },
-        Fault::NotAHost { agent: agent(), given: "a b".to_owned() },
-        Fault::LastAgent { agent: agent() },
-        Fault::ServiceUnknown { service: service(), nearest: nearest() },
-        Fault::ServiceExists { service: service() },
-        Fault::Conflict { service: service(), expected: Revision(64), current: Revision(65) },
-        Fault::NoEdits,
-        Fault::EditedTwice { region: region() },
-        Fault::RegionUnknown { region: region(), nearest: nearest() },
-        Fault::RegionExists { service: service(), region: region() },
-        Fault::RegionAbsent { service: service(), region: region() },
-        Fault::PrimaryRemoved { service: service(), region: region() },
-        Fault::NoUnits { region: region() },
-        Fault::TooManyUnits { region: region(), units: 66, most: 67, tier: Tier::Standard },
-        Fault::UnevenZones { region: region(), units: 68, zones: 69 },
-        Fault::SeveralRegions { service: service(), regions: 70, tier: Tier::Developer },
-        Fault::PortReserved { port: 71 },
-        Fault::PortTaken { port: 72, service: service() },
-        Fault::NoFreePort,
-        Fault::StaleReport { agent: agent() },
-        Fault::DataVersionUnknown { wanted: DataVersion(6), newest: DataVersion(7) },
-        Fault::DisplayNameControl { region: region() },
-        Fault::TooManyEdits { given: 73, most: 74 },
-        Fault::GivenTwice { what: "tier".to_owned() },
-        Fault::ReportTooLong { agent: agent(), given: 75, most: 76 },
-        Fault::TooManyLocations { service: service(), given: 77, most: 78 },
-        Fault::AndMore { count: 79 },
-        Fault::ApiUnknown { service: service(), api: api_name(), nearest: nearest() },
-        Fault::PathTaken { api: api_name(), path: "/orders".to_owned(), other: other_api() },
-        Fault::BackendIsGateway {
-            api: api_name(),
-            backend: "http://127.0.1.1:8080".to_owned(),
-            agent: agent(),
-        },
-        Fault::TimeoutOutOfRange { api: api_name(), which: "idle".to_owned(), given: 86 },
-        Fault::ApiEditedTwice { api: api_name() },
-        Fault::TooManyApis { service: service(), given: 87, most: 88 },
-        Fault::TooManyBackends { api: api_name(), given: 89, most: 90 },
-        Fault::AgentFull { agent: agent(), units: 91, most: 92 },
-    ]
 }
