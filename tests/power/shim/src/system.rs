@@ -113,6 +113,12 @@ pub fn path_of(fd: c_int) -> Option<Vec<u8>> {
     Some(path)
 }
 
+/// Has `last` called when the process ends by itself.
+pub fn at_end(last: extern "C" fn()) {
+    // SAFETY: the function is there as long as the process; what fails is that nothing is called.
+    unsafe { libc::atexit(last) };
+}
+
 /// Ends the process at this instruction, as a kill would: nothing is flushed, nobody is told.
 pub fn end(code: c_int) -> ! {
     loop {

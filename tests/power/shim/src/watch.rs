@@ -58,6 +58,12 @@ pub fn watch() -> Option<MutexGuard<'static, Watch>> {
     Some(watch.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Takes the lock for good: threads that still run when the process ends would otherwise be ended
+/// between a call and its note.
+extern "C" fn stand_still() {
+    std::mem::forget(watch());
+}
+
 impl Watch {
     fn from_environment() -> Option<Self> {
         let directory = std::env::var(DIRECTORY).ok()?.into_bytes();
@@ -68,6 +74,7 @@ impl Watch {
         if journal < 0 {
             not_followed("its journal cannot be opened");
         }
+        system::at_end(stand_still);
         let fault = std::env::var(FAULT).ok().map(|text| match Fault::parse(&text) {
             Some(fault) => fault,
             None => not_followed("its fault cannot be read"),
