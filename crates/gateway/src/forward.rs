@@ -132,16 +132,17 @@ impl Forwarding<'_> {
         let mut request = Request::from_parts(parts, upload);
         while let Some(mut lease) = self.connector.idle(&self.api.origin).await {
             let copy = retry::copy(&request);
-            let error = match self.exchange(&mut lease, request).await {
+            match self.exchange(&mut lease, request).await {
                 Ok(response) => return Ok((response, lease)),
-                Err(error) => error,
-            };
-            // The backend may close a connection while a call is on its way there.
-            request = match error {
-                Failed::Unsent(request) => *request,
-                Failed::Broken => copy.ok_or(Problem::BackendFailed)?,
-                Failed::Problem(problem) => return Err(problem),
-            };
+                Err(Failed::Unsent(unsent)) => request = *unsent,
+                // The backend may close a connection while a call is on its way there. Once more, and
+                // not on another such connection: a call that ends them must not end them all.
+                Err(Failed::Broken) => {
+                    request = copy.ok_or(Problem::BackendFailed)?;
+                    break;
+                }
+                Err(Failed::Problem(problem)) => return Err(problem),
+            }
         }
         // On the heap, because few calls need it and each would carry its size around.
         let connecting = Box::pin(self.connector.connect(&self.api.origin));

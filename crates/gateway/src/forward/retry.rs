@@ -7,9 +7,8 @@ use hyper::{Method, Request};
 use super::upload::Upload;
 
 /// A copy of `request` to send when the connection to the backend, which stood idle before, ends
-/// without an answer: the backend may have closed it at the same moment. `None` if the call must
-/// not be repeated, or cannot be, for it has a body
-/// or wants to leave HTTP.
+/// without an answer: the backend may have closed it at the same moment. `None` if the call must not
+/// be repeated, or cannot be, for it has a body or wants to leave HTTP.
 pub(super) fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
     let leaves_http = request.headers().contains_key(UPGRADE);
     if !request.body().is_end_stream() || !is_idempotent(request.method()) || leaves_http {

@@ -3,6 +3,8 @@
 
 use std::io::Write as _;
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -119,4 +121,32 @@ async fn a_backend_that_takes_nothing_of_a_body_is_a_time_out() {
     drop(caller);
     drop(unit);
     writing.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_ends_connections_ends_two_of_them_at_most() {
+    const KEPT: usize = 8;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let backend = raw(move |stream, head| {
+        if head.starts_with("GET /fatal") {
+            counter.fetch_add(1, Ordering::Relaxed);
+            stream.shutdown(Shutdown::Both).ok();
+        } else {
+            sleep(Duration::from_millis(300));
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok();
+        }
+    });
+    let unit = Running::serving(configuration(1, vec![api("/", backend)]));
+    let mut callers: Vec<Caller> =
+        (0..KEPT).map(|_| Caller::connect(unit.address).unwrap()).collect();
+    for caller in &mut callers {
+        caller.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    for caller in &mut callers {
+        assert_eq!(caller.receive().unwrap().status(), 200);
+    }
+    let answer = callers[0].call("GET", "/fatal").unwrap();
+    assert_eq!(answer.problem().0, 502, "{answer:?}");
+    assert_eq!(calls.load(Ordering::Relaxed), 2, "once on a kept connection, once on a new one");
 }
