@@ -24,6 +24,9 @@ use crate::workload::{LOST_TERM, log_id, raft_entry, vote};
 /// Longer than the mark of the log may be behind it.
 const MARK_PERIOD: Duration = Duration::from_millis(1_100);
 
+/// Entries that one call appends at most.
+pub const MOST_TOGETHER: usize = 5;
+
 /// How a life goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Life {
@@ -55,7 +58,7 @@ pub async fn first_life(path: &Path, life: Life) -> Result<()> {
     let mut steps = Steps { node, term: 1, next: 0 };
     steps.vote(1).await?;
     steps.append(6).await?;
-    steps.append_together(5).await?;
+    steps.append_together(MOST_TOGETHER as u64).await?;
     steps.build_snapshot().await?;
     steps.purge(8).await?;
     steps.vote(LOST_TERM).await?;
