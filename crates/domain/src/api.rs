@@ -142,7 +142,7 @@ fn is_path_character(c: char) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
     /// Another scheme, or none.
-    #[error("a backend begins with http:// or https://")]
+    #[error("a backend begins with http://, https://, or h2c:// for HTTP/2 without TLS")]
     Scheme,
     /// It has a user or a password, which the event log would keep and show.
     #[error("a backend must not have a user or a password in it: the event log would show them")]
@@ -173,8 +173,11 @@ pub enum BackendError {
     },
 }
 
-/// Where an API's calls go: `http://HOST[:PORT][/PATH]`, or https. What follows the API's own path in
-/// a call's path is appended to the path here.
+/// Where an API's calls go: `http://HOST[:PORT][/PATH]`, or https, or h2c. What follows the API's own
+/// path in a call's path is appended to the path here.
+///
+/// http is HTTP/1.1, https is what the backend chooses of HTTP/1.1 and HTTP/2, and h2c is HTTP/2
+/// without TLS and without asking first (RFC 9113, 3.3): only its operator can know that it is spoken.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackendUrl(String);
@@ -191,7 +194,7 @@ impl BackendUrl {
         }
         let (scheme, rest) = text.split_once("://").ok_or(BackendError::Scheme)?;
         let scheme = scheme.to_ascii_lowercase();
-        if !matches!(scheme.as_str(), "http" | "https") {
+        if !matches!(scheme.as_str(), "http" | "https" | "h2c") {
             return Err(BackendError::Scheme);
         }
         if rest.contains(['?', '#']) {
@@ -325,6 +328,7 @@ mod tests {
             ("https://a:8443/v2//x/", "https://a:8443/v2/x", "a", 8443),
             ("https://[2001:DB8::1]", "https://[2001:db8::1]", "[2001:db8::1]", 443),
             ("http://[::1]:99", "http://[::1]:99", "[::1]", 99),
+            ("H2C://Orders/v2", "h2c://orders/v2", "orders", 80),
         ] {
             let url = BackendUrl::new(given).expect("is a backend");
             assert_eq!((url.as_str(), url.host(), url.port()), (normal, host, port));
@@ -341,6 +345,7 @@ mod tests {
         let refused = |text| BackendUrl::new(text).expect_err(text);
         assert_eq!(refused("orders:80"), BackendError::Scheme);
         assert_eq!(refused("ftp://a"), BackendError::Scheme);
+        assert_eq!(refused("h2://a"), BackendError::Scheme);
         assert_eq!(refused("http://user:secret@a"), BackendError::Credentials);
         assert_eq!(refused("http://a?b"), BackendError::QueryOrFragment);
         assert!(matches!(refused("http://"), BackendError::Host { .. }));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::header::{HeaderValue, UPGRADE};
-use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::timeout;
 
@@ -15,9 +14,13 @@ use crate::serve::Caller;
 
 mod body;
 mod connect;
+mod form;
 mod framing;
 mod headers;
+mod lease;
+mod multiplexed;
 mod origin;
+mod pool;
 mod retry;
 mod target;
 mod told;
@@ -36,7 +39,8 @@ pub(crate) use upgrade::{Tunnel, Tunnels};
 pub(crate) use via::Via;
 
 use body::Download;
-use origin::Lease;
+use form::Form;
+use lease::Lease;
 use upgrade::Upgrade;
 use upload::{Progress, Upload};
 
@@ -68,13 +72,6 @@ impl From<Response<Body>> for Answered {
     }
 }
 
-/// A call on its way to a backend.
-struct Forwarding<'a> {
-    connector: &'a Connector,
-    api: &'a Api,
-    progress: Option<Arc<Progress>>,
-}
-
 /// Forwards a call and returns the backend's answer, whose body still flows.
 pub(crate) async fn forward(
     connector: &Connector,
@@ -82,24 +79,31 @@ pub(crate) async fn forward(
     request: Request<Incoming>,
 ) -> Result<Answered, Problem> {
     let api = &*route.api;
-    let (parts, upload, progress, upgrade) = prepare(&route, request)?;
-    let forwarding = Forwarding { connector, api, progress };
-    let (mut response, lease) = forwarding.run(parts, upload).await?;
-    let idle = api.timeouts.idle;
+    let Prepared { request, form, progress, upgrade } = prepare(&route, request)?;
+    let only_http1 = upgrade.is_some();
+    let forwarding = Forwarding { connector, api, form, progress, only_http1 };
+    let (mut response, lease) = forwarding.run(request).await?;
+    let (idle, version) = (api.timeouts.idle, response.version());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let protocol = response.headers().get(UPGRADE).cloned();
         let (upgrade, protocol) = upgrade.zip(protocol).ok_or(Problem::BackendFailed)?;
-        headers::prepare_answer(response.headers_mut(), route.via);
+        headers::prepare_answer(response.headers_mut(), version, route.via);
         let tunnel = upgrade.agreed(&mut response, protocol, idle);
         return Ok(Answered { response: response.map(|_| Body::empty()), tunnel: Some(tunnel) });
     }
-    headers::prepare_answer(response.headers_mut(), route.via);
+    headers::prepare_answer(response.headers_mut(), version, route.via);
     // The version concerns the backend's connection; else the caller's would have to end too.
     *response.version_mut() = Version::HTTP_11;
     Ok(response.map(|incoming| Body::flowing(Download::new(incoming, idle, lease))).into())
 }
 
-type Prepared = (Parts, Upload, Option<Arc<Progress>>, Option<Upgrade>);
+/// A call as its backend is to get it.
+struct Prepared {
+    request: Request<Upload>,
+    form: Form,
+    progress: Option<Arc<Progress>>,
+    upgrade: Option<Upgrade>,
+}
 
 /// Makes a call what its backend is to get.
 fn prepare(route: &Route<'_>, request: Request<Incoming>) -> Result<Prepared, Problem> {
@@ -112,52 +116,76 @@ fn prepare(route: &Route<'_>, request: Request<Incoming>) -> Result<Prepared, Pr
     }
     let (upload, progress) = Upload::new(body, route.body_bytes);
     let upgrade = if progress.is_none() { Upgrade::wished(&mut parts) } else { None };
-    headers::prepare(&mut parts, route, progress.is_some());
+    let form = headers::prepare(&mut parts, route);
     if let Some(upgrade) = &upgrade {
         upgrade.ask(&mut parts.headers);
     }
     parts.uri = target::target(&route.api, &parts.uri)?;
     parts.version = Version::HTTP_11;
     route.caller.limit_writes(route.api.timeouts.idle);
-    Ok((parts, upload, progress, upgrade))
+    Ok(Prepared { request: Request::from_parts(parts, upload), form, progress, upgrade })
+}
+
+/// A call on its way to a backend.
+struct Forwarding<'a> {
+    connector: &'a Connector,
+    api: &'a Api,
+    form: Form,
+    progress: Option<Arc<Progress>>,
+    /// Whether it has to go by HTTP/1.1.
+    only_http1: bool,
 }
 
 impl Forwarding<'_> {
     /// Sends the call, on a connection that is open already where there is one.
     async fn run(
         &self,
-        parts: Parts,
-        upload: Upload,
+        mut request: Request<Upload>,
     ) -> Result<(Response<Incoming>, Lease), Problem> {
-        let mut request = Request::from_parts(parts, upload);
-        while let Some(mut lease) = self.connector.idle(&self.api.origin).await {
-            let copy = retry::copy(&request);
-            match self.exchange(&mut lease, request).await {
+        let (connector, origin) = (self.connector, &self.api.origin);
+        let mut lease = match connector.open(origin, self.only_http1).await {
+            Some(lease) => lease,
+            None => self.connected(connector.join(origin, self.only_http1)).await?,
+        };
+        loop {
+            let copy = if lease.is_new() { None } else { retry::copy(&request, &lease) };
+            let failed = match self.exchange(&mut lease, request).await {
                 Ok(response) => return Ok((response, lease)),
-                Err(Failed::Unsent(unsent)) => request = *unsent,
-                // The backend may close a connection while a call is on its way there. Once more, and
-                // not on another such connection: a call that ends them must not end them all.
-                Err(Failed::Broken) => {
-                    request = copy.ok_or(Problem::BackendFailed)?;
-                    break;
+                Err(failed) => failed,
+            };
+            let mut open = None;
+            request = match failed {
+                Failed::Problem(problem) => return Err(problem),
+                _ if lease.is_new() => return Err(Problem::BackendFailed),
+                Failed::Unsent(unsent) => {
+                    open = connector.open(origin, self.only_http1).await;
+                    *unsent
                 }
-                Err(Failed::Problem(problem)) => return Err(problem),
-            }
+                Failed::Refused => copy.ok_or(Problem::BackendFailed)?.request,
+                Failed::Broken => {
+                    copy.filter(|copy| copy.is_idempotent).ok_or(Problem::BackendFailed)?.request
+                }
+            };
+            lease = match open {
+                Some(lease) => lease,
+                None => self.connected(connector.connect(origin, self.only_http1)).await?,
+            };
         }
+    }
+
+    /// What comes of `connecting`, in time.
+    async fn connected(
+        &self,
+        connecting: impl Future<Output = Result<Lease, connect::Error>>,
+    ) -> Result<Lease, Problem> {
         // On the heap, because few calls need it and each would carry its size around.
-        let connecting = Box::pin(self.connector.connect(&self.api.origin));
-        let mut lease = match timeout(self.api.timeouts.connect, connecting).await {
-            Ok(Ok(lease)) => lease,
+        match timeout(self.api.timeouts.connect, Box::pin(connecting)).await {
+            Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => {
                 tracing::debug!(api = self.api.name, %error, "a backend cannot be reached");
-                return Err(Problem::BackendFailed);
+                Err(Problem::BackendFailed)
             }
-            Err(_) => return Err(Problem::BackendTimeout),
-        };
-        match self.exchange(&mut lease, request).await {
-            Ok(response) => Ok((response, lease)),
-            Err(Failed::Problem(problem)) => Err(problem),
-            Err(Failed::Unsent(_) | Failed::Broken) => Err(Problem::BackendFailed),
+            Err(_) => Err(Problem::BackendTimeout),
         }
     }
 
@@ -168,7 +196,7 @@ impl Forwarding<'_> {
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, Failed> {
         let timeouts = &self.api.timeouts;
-        let sent = lease.send(request, self.progress.clone());
+        let sent = lease.send(request, self.form, self.progress.clone());
         let answered = match &self.progress {
             None => timeout(timeouts.response, sent).await,
             // The time-out for the answer begins with the end of the call.
@@ -179,13 +207,21 @@ impl Forwarding<'_> {
                     answered = &mut sent => Ok(answered),
                     stalled = progress.uploaded(timeouts.idle) => match stalled {
                         Ok(()) => timeout(timeouts.response, sent).await,
-                        Err(problem) => return Err(problem.into()),
+                        Err(problem) => {
+                            lease.distrust();
+                            return Err(problem.into());
+                        }
                     },
                 }
             }
         };
-        let answered = answered.map_err(|_| Failed::Problem(Problem::BackendTimeout))?;
-        answered.map_err(|error| self.failed(error))
+        match answered {
+            Ok(answered) => answered.map_err(|error| self.failed(error)),
+            Err(_) => {
+                lease.distrust();
+                Err(Problem::BackendTimeout.into())
+            }
+        }
     }
 
     fn failed(&self, mut error: TrySendError<Request<Upload>>) -> Failed {
@@ -197,6 +233,9 @@ impl Forwarding<'_> {
             return problem.into();
         }
         tracing::debug!(api = self.api.name, %error, "a backend failed");
+        if retry::is_refused(&error) {
+            return Failed::Refused;
+        }
         // Where something came back that is no HTTP, sending again would be pointless.
         if error.is_parse() { Problem::BackendFailed.into() } else { Failed::Broken }
     }
@@ -206,6 +245,8 @@ impl Forwarding<'_> {
 enum Failed {
     /// The connection had ended before anything of the call was sent.
     Unsent(Box<Request<Upload>>),
+    /// The backend said that it has not looked at the call, and will not.
+    Refused,
     /// The connection ended before the answer's head was complete.
     Broken,
     /// For good.

@@ -17,7 +17,7 @@ pub(super) struct Backend {
 pub(crate) enum BackendRule {
     #[error("must be a URL such as \"https://orders.internal:8443/v2\"")]
     NoUrl,
-    #[error("must begin with http:// or https://")]
+    #[error("must begin with http://, https:// or h2c://")]
     Scheme,
     #[error("must not hold credentials")]
     Credentials,
@@ -35,7 +35,7 @@ impl Backend {
             return Err(BackendRule::Query);
         }
         let parsed: Uri = url.parse().map_err(|_| BackendRule::NoUrl)?;
-        if !matches!(parsed.scheme_str(), Some("http" | "https")) {
+        if !matches!(parsed.scheme_str(), Some("http" | "https" | "h2c")) {
             return Err(BackendRule::Scheme);
         }
         let authority = parsed.authority().ok_or(BackendRule::Authority)?;

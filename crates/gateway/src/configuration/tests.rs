@@ -52,7 +52,7 @@ fn a_broken_rule_is_named() {
         (api("a", "/a/", "http://b"), "nor end with \"/\""),
         (api("a", "/a/..", "http://b"), "\"..\" segments"),
         (api("a", "/a?b", "http://b"), "the characters of a URL's path"),
-        (api("a", "/a", "ftp://b"), "must begin with http:// or https://"),
+        (api("a", "/a", "ftp://b"), "must begin with http://, https:// or h2c://"),
         (api("a", "/a", "b:80"), "http://"),
         (api("a", "/a", "http://"), "must be a URL"),
         (api("a", "/a", "http://u:p@b"), "must not hold credentials"),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::origin::Lease;
+use super::lease::Lease;
 use crate::call::Account;
 
 /// The body of an answer.
@@ -94,7 +94,13 @@ impl Download {
                 self.release_at_end();
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Backend)))
             }
-            Poll::Pending => self.poll_idle(cx).map(|()| Some(Err(BodyError::Idle))),
+            Poll::Pending => {
+                ready!(self.poll_idle(cx));
+                if let Some(lease) = &self.lease {
+                    lease.distrust();
+                }
+                Poll::Ready(Some(Err(BodyError::Idle)))
+            }
         }
     }
 }

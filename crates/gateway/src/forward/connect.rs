@@ -1,17 +1,22 @@
-//! Connections to backends: HTTP/1.1, over TLS where the backend's URL says https.
+//! Connections to backends: HTTP/1.1 or HTTP/2, over TLS where the backend's URL says https.
 
 use std::io;
 use std::sync::Arc;
 
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
+use rustls::ClientConfig;
+use tokio_util::sync::DropGuard;
 use tower::Service as _;
 
-use super::origin::{Lease, Origin};
+use super::lease::Lease;
+use super::multiplexed::Multiplexed;
+use super::origin::{Origin, Protocols};
+use super::pool::{Found, Turn};
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes the connections of one worker.
 #[derive(Debug, Clone)]
@@ -19,7 +24,30 @@ pub(crate) struct Connector {
     worker: usize,
     plain: HttpConnector,
     /// None if this machine has no roots to trust.
-    tls: Option<HttpsConnector<HttpConnector>>,
+    tls: Option<Tls>,
+}
+
+#[derive(Debug, Clone)]
+struct Tls {
+    /// Lets the backend choose the protocol.
+    any: HttpsConnector<HttpConnector>,
+    only_http1: HttpsConnector<HttpConnector>,
+}
+
+impl Tls {
+    /// Trusts whom the machine trusts.
+    fn over(plain: &HttpConnector) -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_native_roots()?
+            .with_no_client_auth();
+        let builder = |config| HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+        Ok(Self {
+            any: builder(config.clone()).enable_all_versions().wrap_connector(plain.clone()),
+            only_http1: builder(config).enable_http1().wrap_connector(plain.clone()),
+        })
+    }
 }
 
 impl Connector {
@@ -28,12 +56,9 @@ impl Connector {
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
         plain.set_nodelay(true);
-        let provider = rustls::crypto::ring::default_provider();
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(provider)
+        let tls = Tls::over(&plain)
             .inspect_err(|error| tracing::warn!(%error, "https backends cannot be reached"))
-            .ok()
-            .map(|builder| builder.https_only().enable_http1().wrap_connector(plain.clone()));
+            .ok();
         Self { worker: 0, plain, tls }
     }
 
@@ -47,24 +72,77 @@ impl Connector {
         self.worker
     }
 
-    /// A connection to `origin` that stands idle.
-    pub(super) async fn idle(&self, origin: &Arc<Origin>) -> Option<Lease> {
-        origin.take(self.worker).await
+    /// A connection to `origin` that is open already, of HTTP/1.1 where it has to be.
+    pub(super) async fn open(&self, origin: &Arc<Origin>, only_http1: bool) -> Option<Lease> {
+        origin.take(self.worker, only_http1).await
+    }
+
+    /// A connection to `origin` where none is open: a new one, or a place on one that another call
+    /// makes at this moment.
+    pub(super) async fn join(
+        &self,
+        origin: &Arc<Origin>,
+        only_http1: bool,
+    ) -> Result<Lease, Error> {
+        let guard = match origin.turn(self.worker, only_http1) {
+            Turn::Connect(guard) => guard,
+            Turn::Wait(over) => {
+                over.cancelled().await;
+                if let Some(lease) = self.open(origin, only_http1).await {
+                    return Ok(lease);
+                }
+                None
+            }
+        };
+        self.make(origin, only_http1, guard).await
     }
 
     /// A new connection to `origin`.
-    pub(super) async fn connect(&self, origin: &Arc<Origin>) -> Result<Lease, Error> {
+    pub(super) async fn connect(
+        &self,
+        origin: &Arc<Origin>,
+        only_http1: bool,
+    ) -> Result<Lease, Error> {
+        self.make(origin, only_http1, None).await
+    }
+
+    /// A new connection to `origin`; `guard` is dropped when others can have it too, or never will.
+    async fn make(
+        &self,
+        origin: &Arc<Origin>,
+        only_http1: bool,
+        guard: Option<DropGuard>,
+    ) -> Result<Lease, Error> {
         let base = origin.base().clone();
-        if base.scheme_str() == Some("https") {
-            let no_roots = || io::Error::other("this machine has no trusted root certificates");
-            let mut tls = self.tls.clone().ok_or_else(no_roots)?;
-            self.handshake(origin, tls.call(base).await?).await
-        } else {
-            self.handshake(origin, self.plain.clone().call(base).await?).await
+        match origin.protocols() {
+            Protocols::Plain => self.http1(origin, self.plain.clone().call(base).await?).await,
+            Protocols::PriorKnowledge => {
+                let stream = self.plain.clone().call(base).await?;
+                if only_http1 {
+                    self.http1(origin, stream).await
+                } else {
+                    self.http2(origin, stream, guard).await
+                }
+            }
+            Protocols::Tls => {
+                let no_roots = || io::Error::other("this machine has no trusted root certificates");
+                let tls = self.tls.as_ref().ok_or_else(no_roots)?;
+                if only_http1 {
+                    return self.http1(origin, tls.only_http1.clone().call(base).await?).await;
+                }
+                let stream = tls.any.clone().call(base).await?;
+                let is_http2 = stream.connected().is_negotiated_h2();
+                origin.chose(is_http2);
+                if is_http2 {
+                    self.http2(origin, stream, guard).await
+                } else {
+                    self.http1(origin, stream).await
+                }
+            }
         }
     }
 
-    async fn handshake(
+    async fn http1(
         &self,
         origin: &Arc<Origin>,
         io: impl Read + Write + Unpin + Send + 'static,
@@ -75,6 +153,19 @@ impl Connector {
                 tracing::debug!(%error, "a connection to a backend broke");
             }
         });
-        Ok(origin.lease(sender, self.worker))
+        Ok(Lease::on_new(Found::Http1(sender), origin, self.worker))
+    }
+
+    async fn http2(
+        &self,
+        origin: &Arc<Origin>,
+        io: impl Read + Write + Unpin + Send + 'static,
+        guard: Option<DropGuard>,
+    ) -> Result<Lease, Error> {
+        let connection = Multiplexed::begin(io, guard).await?;
+        let none = || io::Error::other("the backend takes no calls");
+        let seat = connection.seat().ok_or_else(none)?;
+        origin.pool(self.worker).share(connection);
+        Ok(Lease::on_new(Found::Http2(seat), origin, self.worker))
     }
 }

@@ -4,11 +4,12 @@
 use bytes::{BufMut as _, BytesMut};
 use hyper::Version;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderMap, HeaderName,
-    HeaderValue, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, COOKIE, EXPECT, Entry, FORWARDED, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::http::request::Parts;
 
+use super::form::Form;
 use super::via::Via;
 use super::{Route, trace};
 
@@ -30,17 +31,15 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Makes the fields of a call those that its backend is to get. The target is not changed.
-pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, has_body: bool) {
+/// Makes the fields of a call those that its backend is to get, but for what depends on the protocol.
+/// The target is not changed.
+pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>) -> Form {
     let headers = &mut parts.headers;
+    let form = Form { wants_trailers: headers.get_all(TE).iter().any(names_trailers) };
     strip(headers, &OF_ONE_CONNECTION);
-    if has_body && !headers.contains_key(CONTENT_LENGTH) {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
-    headers.insert(HOST, route.api.origin.host());
     let told = &route.caller.told;
     append(headers, X_FORWARDED_FOR, told.peer.clone());
     append(headers, FORWARDED, told.forwarded(route.host.as_ref()));
@@ -52,12 +51,19 @@ pub(super) fn prepare(parts: &mut Parts, route: &Route<'_>, has_body: bool) {
     };
     append(headers, VIA, route.via.element(parts.version));
     trace::join(headers);
+    form
 }
 
 /// Makes the fields of an answer those that the caller is to get.
-pub(super) fn prepare_answer(headers: &mut HeaderMap, via: &Via) {
+pub(super) fn prepare_answer(headers: &mut HeaderMap, version: Version, via: &Via) {
     strip(headers, &OF_ONE_CONNECTION);
-    append(headers, VIA, via.element(Version::HTTP_11));
+    append(headers, VIA, via.element(version));
+}
+
+/// Whether a value of TE has the caller take the fields behind a body (RFC 9110, 10.1.4).
+fn names_trailers(value: &HeaderValue) -> bool {
+    let mut members = value.as_bytes().split(|byte| *byte == b',');
+    members.any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Removes those of `names` that are there, and what Connection names (RFC 9110, 7.6.1).

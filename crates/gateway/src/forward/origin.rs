@@ -1,52 +1,52 @@
-//! A backend's scheme, host and port, and the connections to it that wait for calls.
+//! A backend's scheme, host and port, and the connections to it.
 
-use std::collections::VecDeque;
-use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::SendRequest;
+use hyper::Uri;
 use hyper::header::HeaderValue;
-use hyper::{Request, Response, Uri};
+use hyper::http::uri::{Authority, Scheme};
 
-use super::upload::{Progress, Upload};
+use super::lease::Lease;
+use super::pool::{Pool, Turn};
 
-/// Idle connections that a worker keeps to a backend.
-const MOST_IDLE: usize = 256;
-/// How long it keeps one. Shorter than what most servers allow, so that it is rarely they who close.
-const LONGEST_IDLE: Duration = Duration::from_secs(30);
-
-/// A backend's scheme, host and port, and the connections to it that wait for calls. A connection
-/// belongs to the worker that made it: its events come to that one's thread.
+/// A backend's scheme, host and port, and the connections to it. A connection belongs to the worker
+/// that made it: its events come to that one's thread.
 #[derive(Debug)]
 pub(crate) struct Origin {
     base: Uri,
     host: HeaderValue,
-    idle: Box<[Mutex<VecDeque<Idle>>]>,
+    protocols: Protocols,
+    /// Whether a backend that could have chosen HTTP/2 did not, the last time.
+    prefers_http1: AtomicBool,
+    pools: Box<[Mutex<Pool>]>,
 }
 
-#[derive(Debug)]
-struct Idle {
-    sender: SendRequest<Upload>,
-    since: Instant,
-}
-
-/// A connection that a call has for itself.
-pub(super) struct Lease {
-    sender: SendRequest<Upload>,
-    origin: Arc<Origin>,
-    worker: usize,
-    progress: Option<Arc<Progress>>,
+/// What a backend's URL says of the protocols that it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocols {
+    /// http: HTTP/1.1.
+    Plain,
+    /// https: what it chooses.
+    Tls,
+    /// h2c: HTTP/2, known beforehand. A call that wants to leave HTTP goes there by HTTP/1.1 all the
+    /// same, because that is the only way to ask for it.
+    PriorKnowledge,
 }
 
 impl Origin {
     /// The origin of `base`, whose path is "/", for `workers` workers.
     pub(crate) fn new(base: Uri, workers: usize) -> Self {
-        let host = base.authority().map_or("", |authority| authority.as_str());
+        let host = base.authority().map_or("", Authority::as_str);
         let host = HeaderValue::from_str(host).expect("an authority is made of visible characters");
-        Self { base, host, idle: (0..workers).map(|_| Mutex::default()).collect() }
+        let protocols = match base.scheme_str() {
+            Some("https") => Protocols::Tls,
+            Some("h2c") => Protocols::PriorKnowledge,
+            _ => Protocols::Plain,
+        };
+        let pools = (0..workers).map(|_| Mutex::default()).collect();
+        Self { base, host, protocols, prefers_http1: AtomicBool::new(false), pools }
     }
 
     /// Its URL.
@@ -59,61 +59,46 @@ impl Origin {
         self.host.clone()
     }
 
-    pub(super) fn lease(self: &Arc<Self>, sender: SendRequest<Upload>, worker: usize) -> Lease {
-        Lease { sender, origin: Arc::clone(self), worker, progress: None }
+    pub(super) fn protocols(&self) -> Protocols {
+        self.protocols
+    }
+
+    /// The scheme of a call by HTTP/2.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.protocols == Protocols::Tls { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Remembers what the backend chose.
+    pub(super) fn chose(&self, is_http2: bool) {
+        self.prefers_http1.store(!is_http2, Ordering::Relaxed);
     }
 
     /// A connection of `worker` that is open, as far as is known.
-    pub(super) async fn take(self: &Arc<Self>, worker: usize) -> Option<Lease> {
+    pub(super) async fn take(self: &Arc<Self>, worker: usize, only_http1: bool) -> Option<Lease> {
         loop {
-            // The newest is the least likely to be closed by the backend at this moment.
-            let Idle { mut sender, .. } = self.idle(worker).pop_back()?;
-            // Where the previous answer has just ended, the connection may need a moment.
-            if sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok()) {
-                return Some(self.lease(sender, worker));
+            let mut found = self.pool(worker).take(only_http1)?;
+            if found.is_open().await {
+                return Some(Lease::on(found, self, worker));
             }
         }
     }
 
+    /// Whether a call of `worker` that found no connection makes one.
+    pub(super) fn turn(&self, worker: usize, only_http1: bool) -> Turn {
+        let has_room = match self.protocols {
+            Protocols::Plain => false,
+            Protocols::Tls => !self.prefers_http1.load(Ordering::Relaxed),
+            Protocols::PriorKnowledge => true,
+        };
+        if has_room && !only_http1 { self.pool(worker).turn() } else { Turn::Connect(None) }
+    }
+
     /// Closes what `worker` did not use for long. To be called every few seconds.
     pub(crate) fn sweep(&self, worker: usize, now: Instant) {
-        self.idle(worker).retain(|idle| {
-            !idle.sender.is_closed() && now.saturating_duration_since(idle.since) < LONGEST_IDLE
-        });
+        self.pool(worker).sweep(now);
     }
 
-    fn idle(&self, worker: usize) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle[worker].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lease {
-    /// Sends `request`, of whose body `progress` tells.
-    pub(super) fn send(
-        &mut self,
-        request: Request<Upload>,
-        progress: Option<Arc<Progress>>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
-    {
-        self.progress = progress;
-        self.sender.try_send_request(request)
-    }
-
-    /// Lets other calls have the connection. To be called at the end of an answer.
-    pub(super) fn give_back(self) {
-        // An answer may come before its call was read. What remains of that is in the way.
-        if self.sender.is_closed() || self.progress.is_some_and(|progress| !progress.is_over()) {
-            return;
-        }
-        let mut idle = self.origin.idle(self.worker);
-        if idle.len() < MOST_IDLE {
-            idle.push_back(Idle { sender: self.sender, since: Instant::now() });
-        }
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("base", &self.origin.base).finish_non_exhaustive()
+    pub(super) fn pool(&self, worker: usize) -> MutexGuard<'_, Pool> {
+        self.pools[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

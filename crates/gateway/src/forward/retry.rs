@@ -1,28 +1,51 @@
 //! Which calls may be sent twice.
 
+use std::error::Error as _;
+
 use hyper::body::Body as _;
 use hyper::header::UPGRADE;
 use hyper::{Method, Request};
 
+use super::lease::Lease;
 use super::upload::Upload;
 
-/// A copy of `request` to send when the connection to the backend, which stood idle before, ends
-/// without an answer: the backend may have closed it at the same moment. `None` if the call must not
-/// be repeated, or cannot be, for it has a body or wants to leave HTTP.
-pub(super) fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
+/// A call to send again.
+pub(super) struct Copy {
+    pub(super) request: Request<Upload>,
+    /// Whether it may be sent again although the backend may have acted on it.
+    pub(super) is_idempotent: bool,
+}
+
+/// A copy of `request` to send when the connection of `lease`, which stood open before, ends without
+/// an answer: the backend may have closed it at the same moment. `None` if the call must not be
+/// repeated, or cannot be, for it has a body or wants to leave HTTP.
+pub(super) fn copy(request: &Request<Upload>, lease: &Lease) -> Option<Copy> {
+    let is_idempotent = is_idempotent(request.method());
+    let may_repeat = is_idempotent || lease.can_refuse();
     let leaves_http = request.headers().contains_key(UPGRADE);
-    if !request.body().is_end_stream() || !is_idempotent(request.method()) || leaves_http {
+    if !request.body().is_end_stream() || !may_repeat || leaves_http {
         return None;
     }
     let mut copy = Request::new(Upload::default());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+    Some(Copy { request: copy, is_idempotent })
 }
 
 /// RFC 9110, 9.2.2.
 fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE]
         .contains(method)
+}
+
+/// Whether `error` says that the backend has not looked at the call and will not, so that any call
+/// may be sent again (RFC 9113, 8.7): it refused the stream, or ended the connection before it.
+pub(super) fn is_refused(error: &hyper::Error) -> bool {
+    let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
+        return false;
+    };
+    // Of the calls on a connection that it ends, only those that it has not looked at fail so.
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (refused || error.is_go_away())
 }

@@ -24,18 +24,7 @@ pub struct Backend {
 impl Backend {
     /// One that answers each call with its head and body as text.
     pub async fn echo() -> Self {
-        Self::start(|request| async {
-            let (parts, body) = request.into_parts();
-            let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            let mut text = format!("{} {}\n", parts.method, parts.uri);
-            for (name, value) in &parts.headers {
-                text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
-            }
-            text.push('\n');
-            text.push_str(str::from_utf8(&body).unwrap());
-            Response::new(Full::from(text))
-        })
-        .await
+        Self::start(echo).await
     }
 
     /// One that answers as `answer` says.
@@ -65,6 +54,19 @@ impl Backend {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// The head and body of a call as text.
+pub async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let mut text = format!("{} {}\n", parts.method, parts.uri);
+    for (name, value) in &parts.headers {
+        text.push_str(&format!("{name}: {}\n", value.to_str().unwrap()));
+    }
+    text.push('\n');
+    text.push_str(str::from_utf8(&body).unwrap());
+    Response::new(Full::from(text))
 }
 
 /// A backend of bytes: what `behave` does with each connection, after a call's head came on it.

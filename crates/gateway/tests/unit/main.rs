@@ -5,12 +5,14 @@
 mod backend;
 mod control;
 mod forwarding;
+mod http2;
 mod limits;
 mod metrics;
 mod misbehaviour;
 mod process;
 mod serving;
 mod smuggling;
+mod streams;
 mod support;
 mod upgrade;
 

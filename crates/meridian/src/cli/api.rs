@@ -16,7 +16,8 @@ pub enum ApiCommand {
 Examples:
   meridian api publish orders --path /orders --backend http://orders.internal:8080
   meridian api publish orders --path /orders --backend https://orders.example.com \\
-      --backend eastus=https://orders-us.example.com --response-timeout 2s --wait")]
+      --backend eastus=https://orders-us.example.com --response-timeout 2s --wait
+  meridian api publish greeter --path /hello.Greeter --backend h2c://greeter.internal:50051/hello.Greeter")]
     Publish(PublishArgs),
     /// List the APIs of a service
     List,
@@ -41,8 +42,9 @@ pub struct PublishArgs {
     /// longest that fits a call wins
     #[arg(long, value_name = "PATH")]
     pub path: ApiPath,
-    /// Where calls go, http or https, without a password; with REGION= only in that region. Given
-    /// once without a region, and once for each region that differs
+    /// Where calls go, without a password; with REGION= only in that region. Given once without a
+    /// region, and once for each region that differs. http is HTTP/1.1, https also HTTP/2 where the
+    /// backend offers it, h2c is HTTP/2 without TLS
     #[arg(long = "backend", value_name = "[REGION=]URL", required = true)]
     pub backends: Vec<Backend>,
     /// How long a connection to the backend may take, 1ms to 10m [default: 5s]

@@ -62,7 +62,7 @@ async fn wrong_usage_reaches_nobody() {
     for (line, told) in [
         ("api publish a --path /a --backend eastus=http://b", "none is for all others"),
         ("api publish a --path /a --backend http://b --backend http://c", "2 backends"),
-        ("api publish a --path /a --backend ftp://b", "http:// or https://"),
+        ("api publish a --path /a --backend ftp://b", "http://, https://, or h2c://"),
         ("api publish a --path /a --backend http://u:p@b", "must not have a user"),
         ("api publish a --path /a/../b --backend http://b", "no segment"),
         ("api publish a --path /a --backend http://b --idle-timeout 11m", "whole milliseconds"),

@@ -7,7 +7,8 @@
 //!   whole configuration from being loaded, and a unit from being started.
 //! - nginx decodes a path and encodes it again before it passes it on.
 //! - A backend may be silent for the longer of its two time-outs, before its answer and within.
-//! - Load and metrics are not reported, and HTTP/2 is not spoken.
+//! - Load and metrics are not reported, and HTTP/2 is not spoken, neither to callers nor to backends: an
+//!   API with an h2c backend keeps the whole configuration from being loaded.
 
 use std::fmt::Write as _;
 
@@ -155,6 +156,9 @@ fn location(api: &ConfiguredApi) -> Result<String, RenderError> {
     let backend = api.backend.as_str();
     if backend.contains('$') {
         return Err(RenderError::Dollar { api: api.name.to_string() });
+    }
+    if backend.starts_with("h2c:") {
+        return Err(RenderError::Http2 { api: api.name.to_string() });
     }
     let authority = backend.split_once("://").map_or(backend, |(_, rest)| rest);
     let whole = if authority.contains('/') { backend.to_owned() } else { format!("{backend}/") };

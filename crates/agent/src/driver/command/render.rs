@@ -17,6 +17,12 @@ pub enum RenderError {
         /// The API.
         api: String,
     },
+    /// nginx of Debian speaks HTTP/1.1 alone to a backend that is not gRPC's.
+    #[error("nginx cannot have the backend of API {api}: it does not speak HTTP/2 to backends")]
+    Http2 {
+        /// The API.
+        api: String,
+    },
     /// It has no form in JSON.
     #[error("it cannot be written as JSON")]
     Json(#[from] serde_json::Error),

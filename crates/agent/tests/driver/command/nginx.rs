@@ -79,10 +79,12 @@ async fn a_bad_configuration_never_replaces_a_good_one() {
     until(&driver, "a good one is served", told).await;
     machine.tidy(&driver).await;
 
-    spec.configuration = variable;
-    let error = driver.start(spec).await.unwrap_err();
-    assert_eq!(error.to_string(), "the configuration of incarnation 7 cannot be written");
-    assert_eq!(machine.files(), 0);
+    for refused in [variable, with_backend(13, "h2c://127.0.0.1")] {
+        spec.configuration = refused;
+        let error = driver.start(spec.clone()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the configuration of incarnation 7 cannot be written");
+        assert_eq!(machine.files(), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
