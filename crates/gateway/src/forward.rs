@@ -25,6 +25,7 @@ mod retry;
 mod target;
 mod told;
 mod trace;
+mod trouble;
 mod upgrade;
 mod upload;
 mod via;
@@ -178,14 +179,18 @@ impl Forwarding<'_> {
         &self,
         connecting: impl Future<Output = Result<Lease, connect::Error>>,
     ) -> Result<Lease, Problem> {
+        let trouble = &self.api.origin.trouble;
         // On the heap, because few calls need it and each would carry its size around.
         match timeout(self.api.timeouts.connect, Box::pin(connecting)).await {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => {
-                tracing::debug!(api = self.api.name, %error, "a backend cannot be reached");
+                trouble.tell(&self.api.name, &*error);
                 Err(Problem::BackendFailed)
             }
-            Err(_) => Err(Problem::BackendTimeout),
+            Err(elapsed) => {
+                trouble.tell(&self.api.name, &elapsed);
+                Err(Problem::BackendTimeout)
+            }
         }
     }
 

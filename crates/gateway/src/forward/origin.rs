@@ -10,6 +10,7 @@ use hyper::http::uri::{Authority, Scheme};
 
 use super::lease::Lease;
 use super::pool::{Pool, Turn};
+use super::trouble::Trouble;
 
 /// A backend's scheme, host and port, and the connections to it. A connection belongs to the worker
 /// that made it: its events come to that one's thread.
@@ -21,6 +22,7 @@ pub(crate) struct Origin {
     /// Whether a backend that could have chosen HTTP/2 did not, the last time.
     prefers_http1: AtomicBool,
     pools: Box<[Mutex<Pool>]>,
+    pub(super) trouble: Trouble,
 }
 
 /// What a backend's URL says of the protocols that it speaks.
@@ -46,7 +48,8 @@ impl Origin {
             _ => Protocols::Plain,
         };
         let pools = (0..workers).map(|_| Mutex::default()).collect();
-        Self { base, host, protocols, prefers_http1: AtomicBool::new(false), pools }
+        let (prefers_http1, trouble) = (AtomicBool::new(false), Trouble::default());
+        Self { base, host, protocols, prefers_http1, pools, trouble }
     }
 
     /// Its URL.

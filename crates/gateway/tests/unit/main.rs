@@ -14,6 +14,7 @@ mod serving;
 mod smuggling;
 mod streams;
 mod support;
+mod tls;
 mod upgrade;
 
 #[test]

@@ -227,6 +227,7 @@ pub fn become_unit() {
     if arguments.is_empty() {
         return;
     }
+    tracing_subscriber::fmt().with_ansi(false).with_writer(io::stderr).init();
     let config = UnitConfig::from_arguments(arguments).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(meridian_gateway::run(config)).unwrap();
@@ -239,16 +240,31 @@ pub fn spawn(directory: &Path, listener: &TcpListener) -> Child {
 
 /// The same, with this standard output.
 pub fn spawn_with(directory: &Path, listener: &TcpListener, output: Stdio) -> Child {
+    unit_command(directory, listener).stdout(output).spawn().unwrap()
+}
+
+/// The same, which trusts the authorities in the file `trusted`, and whose log goes to `log`.
+pub fn spawn_trusting(
+    directory: &Path,
+    listener: &TcpListener,
+    trusted: &Path,
+    log: Stdio,
+) -> Child {
+    let mut command = unit_command(directory, listener);
+    command.env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR").stderr(log).spawn().unwrap()
+}
+
+fn unit_command(directory: &Path, listener: &TcpListener) -> Command {
     let listener = OwnedFd::from(listener.try_clone().unwrap());
-    Command::new(std::env::current_exe().unwrap())
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "unit_process", "--nocapture", "--"])
         .args(ARGUMENTS.split(' ').filter(|argument| !argument.is_empty()))
         .current_dir(directory)
         .stdin(Stdio::from(listener))
-        .stdout(output)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
 }
 
 /// Waits until `condition` holds.

@@ -1,0 +1,232 @@
+//! Backends behind TLS: which are trusted, and which protocol they choose.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::path::PathBuf;
+use std::process::Child;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::UPGRADE;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use meridian_proto::v1::GatewayApi;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::control;
+use crate::support::{
+    Answer, Caller, api, configuration, eventually, listener, run_directory, spawn_trusting,
+};
+
+/// Who signs certificates.
+struct Authority {
+    certificate: Certificate,
+    key: KeyPair,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        Self { certificate: params.self_signed(&key).unwrap(), key }
+    }
+
+    /// A backend on 127.0.0.1 with a certificate that `change` may make bad, which offers
+    /// `protocols` and answers with the one by which a call came.
+    async fn backend(
+        &self,
+        name: &str,
+        protocols: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> SocketAddr {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.certificate, &self.key).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let (io, service) = (TokioIo::new(stream), service_fn(answer));
+                    if is_http2 {
+                        let builder = http2::Builder::new(TokioExecutor::new());
+                        builder.serve_connection(io, service).await.ok();
+                    } else {
+                        http1::Builder::new().serve_connection(io, service).await.ok();
+                    }
+                });
+            }
+        });
+        address
+    }
+}
+
+/// Says how a call came, and what else it wishes.
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let wish = request.headers().get(UPGRADE).map_or("", |wish| wish.to_str().unwrap());
+    let text = format!("{} by {:?}{wish}", request.uri().path(), request.version());
+    Ok(Response::new(Full::from(text)))
+}
+
+/// A unit as a process of its own, because whom it trusts is said by its environment.
+struct Trusting {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+    process: Child,
+}
+
+impl Trusting {
+    fn start(authority: &Authority, apis: Vec<GatewayApi>) -> Self {
+        let directory = run_directory();
+        let trusted = directory.path().join("trusted.pem");
+        std::fs::write(&trusted, authority.certificate.pem()).unwrap();
+        let log = File::create(directory.path().join("log")).unwrap();
+        let listener = listener();
+        let process = spawn_trusting(directory.path(), &listener, &trusted, log.into());
+        let unit = Self { directory, address: listener.local_addr().unwrap(), process };
+        let socket = unit.directory.path().join("u7.sock");
+        eventually("the control socket", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        });
+        control::configure(unit.directory.path(), configuration(1, apis));
+        unit
+    }
+
+    fn call(&self, path: &str) -> Answer {
+        Caller::connect(self.address).unwrap().call("GET", path).unwrap()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+}
+
+impl Drop for Trusting {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// A backend that knows no TLS, and says so to whoever comes.
+fn plain() -> SocketAddr {
+    let listener = StdTcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").ok();
+            std::thread::spawn(move || stream.read_to_end(&mut Vec::new()));
+        }
+    });
+    address
+}
+
+fn patient(path: &str, address: SocketAddr) -> GatewayApi {
+    let mut api = api(path, format!("https://localhost:{}", address.port()));
+    (api.connect_timeout_ms, api.response_timeout_ms) = (10_000, 10_000);
+    api
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_behind_tls_chooses_the_protocol() {
+    let authority = Authority::new("known");
+    let backend = async |protocols| authority.backend("localhost", protocols, |_| ()).await;
+    let apis = vec![
+        patient("/both", backend(&["h2", "http/1.1"]).await),
+        patient("/one", backend(&["http/1.1"]).await),
+        patient("/silent", backend(&[]).await),
+    ];
+    let unit = Trusting::start(&authority, apis);
+    for (path, version) in [("/both", "HTTP/2.0"), ("/one", "HTTP/1.1"), ("/silent", "HTTP/1.1")] {
+        for _ in 0..3 {
+            let answer = unit.call(path);
+            assert_eq!(answer.status(), 200, "{path}: {answer:?}");
+            assert_eq!(answer.body, format!("/ by {version}"), "{path}");
+        }
+    }
+    let mut caller = Caller::connect(unit.address).unwrap();
+    let wish = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    caller.send(&format!("GET /both HTTP/1.1\r\nHost: a\r\n{wish}\r\n")).unwrap();
+    assert_eq!(caller.receive().unwrap().body, "/ by HTTP/1.1websocket");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_cannot_be_trusted_is_a_bad_gateway_and_the_operator_learns_why() {
+    let (authority, stranger) = (Authority::new("known"), Authority::new("unknown"));
+    let both = &["h2", "http/1.1"];
+    let expire = |params: &mut CertificateParams| {
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2020, 1, 1);
+    };
+    let apis = vec![
+        patient("/name", authority.backend("other.example", both, |_| ()).await),
+        patient("/issuer", stranger.backend("localhost", both, |_| ()).await),
+        patient("/expired", authority.backend("localhost", both, expire).await),
+        patient("/plain", plain()),
+        patient("/good", authority.backend("localhost", both, |_| ()).await),
+    ];
+    let unit = Trusting::start(&authority, apis);
+    for (path, why) in [
+        ("/name", "certificate not valid for name \"localhost\""),
+        ("/issuer", "UnknownIssuer"),
+        ("/expired", "certificate expired"),
+        ("/plain", "InvalidContentType"),
+    ] {
+        let answer = unit.call(path);
+        let (status, detail) = answer.problem();
+        assert_eq!(status, 502, "{path}: {answer:?}");
+        assert_eq!(detail, "the backend of this API could not be reached or broke off");
+        assert_eq!(unit.call("/good").body, "/ by HTTP/2.0");
+        let is_told = |line: &str| line.contains(&format!("api=\"{path}\"")) && line.contains(why);
+        let log = || std::fs::read_to_string(unit.log()).unwrap();
+        eventually(&format!("the log says why: {path}"), || log().lines().any(is_told));
+    }
+    // The same again is no news.
+    let lines = || std::fs::read_to_string(unit.log()).unwrap().lines().count();
+    let before = lines();
+    for _ in 0..20 {
+        assert_eq!(unit.call("/issuer").status(), 502);
+    }
+    assert_eq!(lines(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_does_not_finish_its_handshake_is_a_time_out() {
+    let silent = StdTcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let authority = Authority::new("known");
+    let unit = Trusting::start(&authority, vec![api("/", format!("https://{address}"))]);
+    let (mut first, _kept) = (Caller::connect(unit.address).unwrap(), silent);
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(first.receive().unwrap().problem().0, 504);
+}
