@@ -14,6 +14,7 @@ use crate::serve::Caller;
 
 mod body;
 mod connect;
+mod exclusive;
 mod form;
 mod framing;
 mod headers;
@@ -221,7 +222,7 @@ impl Forwarding<'_> {
             }
         };
         match answered {
-            Ok(answered) => answered.map_err(|error| self.failed(error)),
+            Ok(answered) => answered.map_err(|error| self.failed(lease, error)),
             Err(_) => {
                 lease.distrust();
                 Err(Problem::BackendTimeout.into())
@@ -229,7 +230,7 @@ impl Forwarding<'_> {
         }
     }
 
-    fn failed(&self, mut error: TrySendError<Request<Upload>>) -> Failed {
+    fn failed(&self, lease: &Lease, mut error: TrySendError<Request<Upload>>) -> Failed {
         if let Some(request) = error.take_message() {
             return Failed::Unsent(Box::new(request));
         }
@@ -241,8 +242,7 @@ impl Forwarding<'_> {
         if retry::is_refused(&error) {
             return Failed::Refused;
         }
-        // Where something came back that is no HTTP, sending again would be pointless.
-        if error.is_parse() { Problem::BackendFailed.into() } else { Failed::Broken }
+        if lease.has_heard() { Problem::BackendFailed.into() } else { Failed::Broken }
     }
 }
 
@@ -252,7 +252,7 @@ enum Failed {
     Unsent(Box<Request<Upload>>),
     /// The backend said that it has not looked at the call, and will not.
     Refused,
-    /// The connection ended before the answer's head was complete.
+    /// The connection ended before anything of an answer came.
     Broken,
     /// For good.
     Problem(Problem),

@@ -3,14 +3,16 @@
 use std::io;
 use std::sync::Arc;
 
-use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::DropGuard;
 use tower::Service as _;
 
+use super::exclusive::Exclusive;
 use super::lease::Lease;
 use super::multiplexed::Multiplexed;
 use super::origin::{Origin, Protocols};
@@ -115,11 +117,14 @@ impl Connector {
     ) -> Result<Lease, Error> {
         let base = origin.base().clone();
         match origin.protocols() {
-            Protocols::Plain => self.http1(origin, self.plain.clone().call(base).await?).await,
+            Protocols::Plain => {
+                let stream = self.plain.clone().call(base).await?;
+                self.http1(origin, stream.into_inner()).await
+            }
             Protocols::PriorKnowledge => {
                 let stream = self.plain.clone().call(base).await?;
                 if only_http1 {
-                    self.http1(origin, stream).await
+                    self.http1(origin, stream.into_inner()).await
                 } else {
                     self.http2(origin, stream, guard).await
                 }
@@ -128,7 +133,8 @@ impl Connector {
                 let no_roots = || io::Error::other("this machine has no trusted root certificates");
                 let tls = self.tls.as_ref().ok_or_else(no_roots)?;
                 if only_http1 {
-                    return self.http1(origin, tls.only_http1.clone().call(base).await?).await;
+                    let stream = tls.only_http1.clone().call(base).await?;
+                    return self.http1(origin, TokioIo::new(stream)).await;
                 }
                 let stream = tls.any.clone().call(base).await?;
                 let is_http2 = stream.connected().is_negotiated_h2();
@@ -136,7 +142,7 @@ impl Connector {
                 if is_http2 {
                     self.http2(origin, stream, guard).await
                 } else {
-                    self.http1(origin, stream).await
+                    self.http1(origin, TokioIo::new(stream)).await
                 }
             }
         }
@@ -145,15 +151,10 @@ impl Connector {
     async fn http1(
         &self,
         origin: &Arc<Origin>,
-        io: impl Read + Write + Unpin + Send + 'static,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Lease, Error> {
-        let (sender, connection) = http1::handshake(io).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to a backend broke");
-            }
-        });
-        Ok(Lease::on_new(Found::Http1(sender), origin, self.worker))
+        let connection = Exclusive::begin(io).await?;
+        Ok(Lease::on_new(Found::Http1(connection), origin, self.worker))
     }
 
     async fn http2(

@@ -44,6 +44,15 @@ impl Lease {
         matches!(self.found, Found::Http2(_))
     }
 
+    /// Whether the backend began to say something else than an answer, or broke off within its head.
+    pub(super) fn has_heard(&self) -> bool {
+        match &self.found {
+            Found::Http1(connection) => connection.has_heard(),
+            // What is no answer there concerns the connection.
+            Found::Http2(_) => false,
+        }
+    }
+
     /// Sends `request` in the form that the protocol has for it; `progress` tells of its body.
     pub(super) fn send(
         &mut self,
@@ -55,9 +64,9 @@ impl Lease {
         let has_body = progress.is_some();
         self.progress = progress;
         match &mut self.found {
-            Found::Http1(sender) => {
+            Found::Http1(connection) => {
                 form::http1(&mut request, &self.origin, has_body);
-                Either::Left(sender.try_send_request(request))
+                Either::Left(connection.next_call().try_send_request(request))
             }
             Found::Http2(seat) => {
                 form::http2(&mut request, &self.origin, form);
@@ -73,11 +82,11 @@ impl Lease {
         if !is_over {
             self.distrust();
         }
-        if let Found::Http1(sender) = self.found
+        if let Found::Http1(connection) = self.found
             && is_over
-            && !sender.is_closed()
+            && !connection.is_closed()
         {
-            self.origin.pool(self.worker).keep(sender);
+            self.origin.pool(self.worker).keep(connection);
         }
     }
 

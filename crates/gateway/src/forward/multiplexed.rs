@@ -33,7 +33,7 @@ const HEAD_BYTES: u32 = 256 * 1024;
 const UNSAID: usize = usize::MAX - 1;
 /// For the last words on a connection that has no call any more. What of a call outlasts its answer,
 /// such as a body that the backend does not take, ends then too.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A connection of HTTP/2 to a backend.
 pub(super) struct Multiplexed {

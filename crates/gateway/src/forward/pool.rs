@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::exclusive::Exclusive;
 use super::multiplexed::{MOST_STREAMS, Multiplexed, Seat};
-use super::upload::Upload;
 
 /// Idle connections of HTTP/1.1 that a worker keeps to a backend.
 const MOST_IDLE: usize = 256;
@@ -31,7 +30,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<Upload>,
+    connection: Exclusive,
     since: Instant,
 }
 
@@ -44,7 +43,7 @@ struct Attempt {
 
 /// A connection that a call can have.
 pub(super) enum Found {
-    Http1(http1::SendRequest<Upload>),
+    Http1(Exclusive),
     Http2(Seat),
 }
 
@@ -60,10 +59,7 @@ impl Found {
     /// Whether it can take a call, as far as is known.
     pub(super) async fn is_open(&mut self) -> bool {
         match self {
-            // Where the previous answer has just ended, the connection may need a moment.
-            Self::Http1(sender) => {
-                sender.is_ready() || (!sender.is_closed() && sender.ready().await.is_ok())
-            }
+            Self::Http1(connection) => connection.is_open().await,
             Self::Http2(_) => true,
         }
     }
@@ -82,7 +78,7 @@ impl Pool {
             return Some(Found::Http2(seat));
         }
         // The newest is the least likely to be closed by the backend at this moment.
-        self.idle.pop_back().map(|idle| Found::Http1(idle.sender))
+        self.idle.pop_back().map(|idle| Found::Http1(idle.connection))
     }
 
     fn seat(&mut self) -> Option<Seat> {
@@ -108,9 +104,9 @@ impl Pool {
     }
 
     /// Lets calls have a connection of HTTP/1.1 that has just none.
-    pub(super) fn keep(&mut self, sender: http1::SendRequest<Upload>) {
+    pub(super) fn keep(&mut self, connection: Exclusive) {
         if self.idle.len() < MOST_IDLE {
-            self.idle.push_back(Idle { sender, since: Instant::now() });
+            self.idle.push_back(Idle { connection, since: Instant::now() });
         }
     }
 
@@ -122,7 +118,7 @@ impl Pool {
     /// Closes what was not used for long.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.idle.retain(|idle| {
-            !idle.sender.is_closed() && now.saturating_duration_since(idle.since) < LONGEST_IDLE
+            !idle.connection.is_closed() && now.saturating_duration_since(idle.since) < LONGEST_IDLE
         });
         self.shared.retain(|connection| {
             !connection.is_over() && !connection.is_idle_for(LONGEST_IDLE, now)

@@ -1,4 +1,20 @@
 //! Which calls may be sent twice.
+//!
+//! A backend may close a connection that stood open while a call is on its way there, and its caller
+//! could not tell that from a failure of the call. So a call is sent again, under all of these
+//! conditions:
+//!
+//! - once at most, and on a new connection: a call that makes its backend close must not end all
+//!   connections that are kept;
+//! - not where the first was on a new connection: no backend closes one for having been idle;
+//! - no byte of an answer came: with one, the backend had begun to act;
+//! - nothing of a body was sent, as it flows and is not kept;
+//! - the method is idempotent (RFC 9110, 9.2.2): a backend that closes without a word may have acted on
+//!   the call, and 9.2.2 lets an intermediary repeat only what does no harm twice. A method that it does
+//!   not know is not. nginx draws this line too (`proxy_next_upstream` without `non_idempotent`).
+//!
+//! By HTTP/2, a backend can say that it has not looked at a call (RFC 9113, 8.7): then the method does
+//! not matter. A call of which nothing left the unit has not been sent once, and is not counted.
 
 use std::error::Error as _;
 

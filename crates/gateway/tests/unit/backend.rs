@@ -101,6 +101,23 @@ fn read_head(stream: &mut StdTcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
+/// A backend that answers the first call on each connection well, and then closes it after it sent
+/// `begin` of an answer to the second. Returns also the number of calls that it got.
+pub fn closing(begin: &'static str) -> (String, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let url = raw(move |stream, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok();
+        if read_head(stream).is_some() {
+            counter.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(begin.as_bytes()).ok();
+        }
+        stream.shutdown(std::net::Shutdown::Both).ok();
+    });
+    (url, calls)
+}
+
 /// A backend that answers each call with `answer`, whatever that is, and then closes.
 pub fn canned(answer: &'static str) -> String {
     raw(move |stream, _| {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::backend::{Backend, canned, raw};
+use crate::backend::{Backend, canned, closing, raw};
 use crate::support::{Caller, Running, api, configuration};
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345";
@@ -149,4 +149,31 @@ async fn a_call_that_ends_connections_ends_two_of_them_at_most() {
     let answer = callers[0].call("GET", "/fatal").unwrap();
     assert_eq!(answer.problem().0, 502, "{answer:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 2, "once on a kept connection, once on a new one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_ended_a_kept_connection_is_repeated_if_it_can_do_no_harm() {
+    const BODY: &str = "Content-Length: 4\r\n\r\nbody";
+    for (method, rest, begin, status, calls) in [
+        ("GET", "\r\n", "", 200, 3),
+        ("HEAD", "\r\n", "", 200, 3),
+        ("PUT", "\r\n", "", 200, 3),
+        ("DELETE", "\r\n", "", 200, 3),
+        ("POST", "\r\n", "", 502, 2),
+        ("PATCH", "\r\n", "", 502, 2),
+        ("BREW", "\r\n", "", 502, 2),
+        ("PUT", BODY, "", 502, 2),
+        ("GET", "\r\n", "H", 502, 2),
+        ("GET", "\r\n", "HTTP/1.1 200 OK\r\nConte", 502, 2),
+        ("GET", "\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n", 502, 2),
+    ] {
+        let (url, counter) = closing(begin);
+        let unit = Running::serving(configuration(1, vec![api("/", url)]));
+        let mut caller = Caller::connect(unit.address).unwrap();
+        assert_eq!(caller.call("GET", "/").unwrap().status(), 200);
+        caller.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\n{rest}")).unwrap();
+        let head = caller.receive_head().unwrap();
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{method} {begin:?}: {head}");
+        assert_eq!(counter.load(Ordering::Relaxed), calls, "{method} {begin:?}");
+    }
 }
