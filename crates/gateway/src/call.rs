@@ -2,58 +2,19 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
-use serde::Serialize;
 
 use crate::access_log::Entry;
-use crate::config::UnitConfig;
+use crate::account::Account;
+use crate::caller::{Caller, Told};
 use crate::configuration::Configuration;
-use crate::forward::{self, Answered, Body, Route, Told};
+use crate::forward::{self, Answered, Body, Route};
 use crate::problem::{self, Problem};
-use crate::serve::{Caller, Worker};
-
-mod account;
-
-pub(crate) use account::Account;
-
-/// Where a unit tells who it is. The cloud's own gateways answer their load balancers there.
-const STATUS_PATH: &str = "/status-0123456789abcdef";
-
-/// What the status path answers.
-#[derive(Debug)]
-pub(crate) struct Status(Bytes);
-
-/// Who answered.
-#[derive(Serialize)]
-struct StatusDocument<'a> {
-    cluster: String,
-    service: &'a str,
-    region: &'a str,
-    unit: String,
-    incarnation: u64,
-    agent: &'a str,
-    pid: u32,
-    build: &'a str,
-}
-
-impl Status {
-    pub(crate) fn new(config: &UnitConfig) -> Self {
-        Self(problem::to_json(&StatusDocument {
-            cluster: config.cluster.to_string(),
-            service: config.unit.service.as_str(),
-            region: config.unit.region.as_str(),
-            unit: config.unit.to_string(),
-            incarnation: config.incarnation.0,
-            agent: config.agent.as_str(),
-            pid: std::process::id(),
-            build: &config.build,
-        }))
-    }
-}
+use crate::status::STATUS_PATH;
+use crate::worker::Worker;
 
 /// Answers a call of `caller`.
 pub(crate) async fn answer(
@@ -69,7 +30,7 @@ pub(crate) async fn answer(
             // What else comes on the connection may be part of the call for others.
             caller.close();
         }
-        problem.response().into()
+        problem.response().map(Body::whole).into()
     });
     account.answered(response.status().as_u16());
     match tunnel {
@@ -97,8 +58,8 @@ async fn route(
         }
         let asks = matches!(parts.method, Method::GET | Method::HEAD);
         if asks && parts.uri.path() == STATUS_PATH {
-            let status = worker.shared.status().0.clone();
-            return Ok(problem::json("application/json", status).into());
+            let status = worker.shared.status().document();
+            return Ok(problem::json("application/json", status).map(Body::whole).into());
         }
         let host = admit(worker, configuration, &parts, account, &caller.told)?;
         let api = configuration.route(parts.uri.path()).ok_or(Problem::NoApi)?;

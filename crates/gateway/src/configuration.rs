@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meridian_proto::v1::{AccessLog, GatewayApi, GatewayConfiguration};
 
-use crate::forward::Origin;
+use crate::backends::Origin;
 use crate::limits::Limits;
 use crate::metrics::{Counters, Metrics};
 use backend::Backend;

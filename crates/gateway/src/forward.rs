@@ -4,61 +4,30 @@ use std::sync::Arc;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::header::{HeaderValue, UPGRADE};
+use hyper::header::UPGRADE;
 use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::timeout;
 
+use crate::backends::{ConnectError, Connector, Form, Lease, Progress, Upload};
 use crate::configuration::Api;
 use crate::problem::Problem;
-use crate::serve::Caller;
+use body::Download;
+use upgrade::Upgrade;
 
 mod body;
-mod connect;
-mod exclusive;
-mod form;
 mod framing;
 mod headers;
-mod lease;
-mod multiplexed;
-mod origin;
-mod pool;
 mod retry;
+mod route;
 mod target;
-mod told;
 mod trace;
-mod trouble;
 mod upgrade;
-mod upload;
-mod via;
 
 pub(crate) use body::Body;
-pub(crate) use connect::Connector;
 pub(crate) use framing::check_framing;
-pub(crate) use origin::Origin;
+pub(crate) use route::Route;
 pub(crate) use target::{authority, check_path};
-pub(crate) use told::Told;
 pub(crate) use upgrade::{Tunnel, Tunnels};
-pub(crate) use via::Via;
-
-use body::Download;
-use form::Form;
-use lease::Lease;
-use upgrade::Upgrade;
-use upload::{Progress, Upload};
-
-/// What a call is forwarded with.
-#[derive(Debug)]
-pub(crate) struct Route<'a> {
-    pub(crate) api: Arc<Api>,
-    /// The host that the caller asked for.
-    pub(crate) host: Option<HeaderValue>,
-    /// What this unit adds to `Via`.
-    pub(crate) via: &'a Via,
-    /// Who called.
-    pub(crate) caller: &'a Caller,
-    /// The longest body that the call may have, in bytes.
-    pub(crate) body_bytes: u64,
-}
 
 /// An answer.
 #[derive(Debug)]
@@ -178,7 +147,7 @@ impl Forwarding<'_> {
     /// What comes of `connecting`, in time.
     async fn connected(
         &self,
-        connecting: impl Future<Output = Result<Lease, connect::Error>>,
+        connecting: impl Future<Output = Result<Lease, ConnectError>>,
     ) -> Result<Lease, Problem> {
         let trouble = &self.api.origin.trouble;
         // On the heap, because few calls need it and each would carry its size around.

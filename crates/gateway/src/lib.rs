@@ -15,11 +15,14 @@
 //! | `u7.sock` | the unit | the control socket |
 //! | `u7.log` | the unit | its standard output and error |
 //!
-//! Start with [`run`], then [`Unit`]; the drain is in `serve`, the way of a call in `call` and
-//! `forward`, the control socket in `control`.
+//! Start with [`run`], then [`Unit`]; the drain is in `serve`, the way of a call in `call`, `forward`
+//! and `backends`, the control socket in `control`.
 
 mod access_log;
+mod account;
+mod backends;
 mod call;
+mod caller;
 mod config;
 mod configuration;
 mod control;
@@ -33,7 +36,10 @@ mod process;
 mod runtime;
 mod serve;
 mod shared;
+mod status;
 mod unit;
+mod via;
+mod worker;
 
 pub use config::{ArgumentError, Patience, UnitConfig};
 pub use lock::LockError;

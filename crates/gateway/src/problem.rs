@@ -8,8 +8,6 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::forward::Body;
-
 /// What callers of a disabled or full unit are told to wait, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -83,7 +81,7 @@ impl Problem {
         }
     }
 
-    pub(crate) fn response(self) -> Response<Body> {
+    pub(crate) fn response(self) -> Response<Bytes> {
         let status = self.status();
         let document = Document {
             r#type: "about:blank",
@@ -105,8 +103,8 @@ pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
 }
 
 /// A successful answer of `kind`.
-pub(crate) fn json(kind: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::whole(body));
+pub(crate) fn json(kind: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::Worker;
+use crate::worker::Worker;
 
 /// A worker on a thread of its own.
 #[derive(Debug)]

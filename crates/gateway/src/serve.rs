@@ -21,19 +21,11 @@ use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::call;
-use crate::forward::{Body, Connector, Tunnels};
-use crate::shared::Shared;
-
-mod caller;
-mod head_scan;
-
-pub(crate) use caller::Caller;
-use caller::CallerIo;
-pub(crate) use head_scan::Framing;
+use crate::caller::{Caller, CallerIo};
+use crate::forward::Body;
+use crate::worker::Worker;
 
 /// The pause after the system refused a connection for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -49,26 +41,7 @@ const HTTP2_HEAD_BYTES: u32 = 64 * 1024;
 /// The pause while a caller sent the first of the three bytes that tell the protocols apart.
 const SNIFF_PAUSE: Duration = Duration::from_millis(10);
 
-/// One thread's share of a unit.
-#[derive(Debug)]
-pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) connector: Connector,
-    pub(crate) tunnels: Tunnels,
-    /// Its connections, and what became of those that left HTTP.
-    tracker: TaskTracker,
-    /// Set when the polite part of the drain is over.
-    finish: CancellationToken,
-}
-
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, connector: Connector) -> Self {
-        let (tracker, finish) = (TaskTracker::new(), CancellationToken::new());
-        let patience = shared.config().patience.finish;
-        let tunnels = Tunnels { tracker: tracker.clone(), finish: finish.clone(), patience };
-        Self { shared, connector, tunnels, tracker, finish }
-    }
-
     /// Serves `listener` from the first configuration until the drain, and returns when the last
     /// connection has ended.
     pub(crate) async fn serve(self: Arc<Self>, listener: Arc<TcpListener>) {
@@ -123,7 +96,7 @@ impl Worker {
             sniffed = sniffing => sniffed,
             () = self.finish.cancelled() => return,
         };
-        let caller = Arc::new(Caller::new(peer, &self));
+        let caller = Arc::new(Caller::new(peer, &self.shared, self.connector.worker()));
         match sniffed {
             Ok(Ok(true)) => self.http2(stream, caller).await,
             Ok(Ok(false)) => self.http1(stream, caller, head_limit).await,

@@ -11,12 +11,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::AccessLog;
-use crate::call::Status;
 use crate::config::UnitConfig;
 use crate::configuration::{Configuration, ConfigurationError};
-use crate::forward::Via;
 use crate::load::Load;
 use crate::metrics::Metrics;
+use crate::status::Status;
+use crate::via::Via;
 
 /// What the control socket and the workers of a unit have in common.
 #[derive(Debug)]

@@ -9,14 +9,14 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::backends::Connector;
 use crate::config::UnitConfig;
 use crate::control;
-use crate::forward::Connector;
 use crate::load::{self, Load};
 use crate::lock::{Lock, LockError};
 use crate::runtime::Thread;
-use crate::serve::Worker;
 use crate::shared::Shared;
+use crate::worker::Worker;
 
 /// Why a unit could not be built.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::lease::Lease;
-use crate::call::Account;
+use crate::account::Account;
+use crate::backends::Lease;
 
 /// The body of an answer.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use hyper::Version;
 use hyper::header::TRANSFER_ENCODING;
 use hyper::http::request::Parts;
 
+use crate::caller::Framing;
 use crate::problem::Problem;
-use crate::serve::Framing;
 
 /// Refuses a call whose end an intermediary before or after the unit may see elsewhere. Whether
 /// the connection has to be closed after its answer, since that cannot be ruled out.

@@ -9,9 +9,10 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 
-use super::form::Form;
-use super::via::Via;
-use super::{Route, trace};
+use super::route::Route;
+use super::trace;
+use crate::backends::Form;
+use crate::via::Via;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -22,8 +22,7 @@ use hyper::body::Body as _;
 use hyper::header::UPGRADE;
 use hyper::{Method, Request};
 
-use super::lease::Lease;
-use super::upload::Upload;
+use crate::backends::{Lease, Upload};
 
 /// A call to send again.
 pub(super) struct Copy {

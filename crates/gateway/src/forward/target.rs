@@ -6,7 +6,7 @@ use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, Uri, Version};
 
-use super::Told;
+use crate::caller::Told;
 use crate::configuration::Api;
 use crate::problem::Problem;
 

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::call::Account;
+use crate::account::Account;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

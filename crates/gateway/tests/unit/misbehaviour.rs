@@ -3,8 +3,8 @@
 
 use std::io::Write as _;
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -128,16 +128,20 @@ async fn a_call_that_ends_connections_ends_two_of_them_at_most() {
     const KEPT: usize = 8;
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&calls);
+    // Answers once each call has a connection of its own.
+    let all = Barrier::new(KEPT);
     let backend = raw(move |stream, head| {
         if head.starts_with("GET /fatal") {
             counter.fetch_add(1, Ordering::Relaxed);
             stream.shutdown(Shutdown::Both).ok();
         } else {
-            sleep(Duration::from_millis(300));
+            all.wait();
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok();
         }
     });
-    let unit = Running::serving(configuration(1, vec![api("/", backend)]));
+    let mut patient = api("/", backend);
+    patient.response_timeout_ms = 20_000;
+    let unit = Running::serving(configuration(1, vec![patient]));
     let mut callers: Vec<Caller> =
         (0..KEPT).map(|_| Caller::connect(unit.address).unwrap()).collect();
     for caller in &mut callers {

@@ -14,7 +14,7 @@ use super::pool::Found;
 use super::upload::{Progress, Upload};
 
 /// A call's hold on a connection: its own of HTTP/1.1, or a place on one of HTTP/2.
-pub(super) struct Lease {
+pub(crate) struct Lease {
     found: Found,
     origin: Arc<Origin>,
     worker: usize,
@@ -35,17 +35,17 @@ impl Lease {
     }
 
     /// Whether the connection was made for this call.
-    pub(super) fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.is_new
     }
 
     /// Whether the backend has a way to refuse a call before it looks at it.
-    pub(super) fn can_refuse(&self) -> bool {
+    pub(crate) fn can_refuse(&self) -> bool {
         matches!(self.found, Found::Http2(_))
     }
 
     /// Whether the backend began to say something else than an answer, or broke off within its head.
-    pub(super) fn has_heard(&self) -> bool {
+    pub(crate) fn has_heard(&self) -> bool {
         match &self.found {
             Found::Http1(connection) => connection.has_heard(),
             // What is no answer there concerns the connection.
@@ -54,7 +54,7 @@ impl Lease {
     }
 
     /// Sends `request` in the form that the protocol has for it; `progress` tells of its body.
-    pub(super) fn send(
+    pub(crate) fn send(
         &mut self,
         mut request: Request<Upload>,
         form: Form,
@@ -76,7 +76,7 @@ impl Lease {
     }
 
     /// Lets other calls have the connection. To be called at the end of an answer.
-    pub(super) fn give_back(self) {
+    pub(crate) fn give_back(self) {
         // An answer may come before its call was read. What remains of that is in the way.
         let is_over = self.progress.as_ref().is_none_or(|progress| progress.is_over());
         if !is_over {
@@ -92,7 +92,7 @@ impl Lease {
 
     /// Has other calls go by other connections: something took too long on this one, and its other
     /// end may be gone.
-    pub(super) fn distrust(&self) {
+    pub(crate) fn distrust(&self) {
         if let Found::Http2(seat) = &self.found {
             seat.retire();
         }

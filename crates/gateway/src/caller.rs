@@ -15,10 +15,14 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Worker;
-use super::head_scan::{HeadScan, SharedFraming};
-use crate::forward::Told;
 use crate::shared::Shared;
+use head_scan::{HeadScan, SharedFraming};
+
+mod head_scan;
+mod told;
+
+pub(crate) use head_scan::Framing;
+pub(crate) use told::Told;
 
 /// For the next call on a connection that had one. Longer than what most clients keep one for, so
 /// that it is rarely the unit that closes while a call is on its way.
@@ -48,14 +52,14 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The other end of a connection that `worker` accepted.
-    pub(crate) fn new(peer: IpAddr, worker: &Worker) -> Self {
-        worker.shared.metrics().connections().fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn new(peer: IpAddr, shared: &Arc<Shared>, worker: usize) -> Self {
+        shared.metrics().connections().fetch_add(1, Ordering::Relaxed);
         let peer = peer.to_canonical();
         Self {
             peer,
             told: Told::new(peer),
-            shared: Arc::clone(&worker.shared),
-            worker: worker.connector.worker(),
+            shared: Arc::clone(shared),
+            worker,
             running: AtomicU32::new(0),
             begun: AtomicU32::new(0),
             write_limit_ms: AtomicU32::new(OWN_ANSWER_MS),

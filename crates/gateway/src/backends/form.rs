@@ -10,13 +10,13 @@ use super::upload::Upload;
 
 /// What of a call's form is not in its fields.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Form {
+pub(crate) struct Form {
     /// Whether the caller wants the fields behind a body.
-    pub(super) wants_trailers: bool,
+    pub(crate) wants_trailers: bool,
 }
 
 /// The host in a field, a body of unknown length in chunks.
-pub(super) fn http1(request: &mut Request<Upload>, origin: &Origin, has_body: bool) {
+pub(crate) fn http1(request: &mut Request<Upload>, origin: &Origin, has_body: bool) {
     if request.version() == Version::HTTP_2 {
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path.unwrap_or(PathAndQuery::from_static("/")).into();
@@ -31,7 +31,7 @@ pub(super) fn http1(request: &mut Request<Upload>, origin: &Origin, has_body: bo
 }
 
 /// Scheme and host in the target, no field about the connection (RFC 9113, 8.2.2 and 8.3.1).
-pub(super) fn http2(request: &mut Request<Upload>, origin: &Origin, form: Form) {
+pub(crate) fn http2(request: &mut Request<Upload>, origin: &Origin, form: Form) {
     let mut target = std::mem::take(request.uri_mut()).into_parts();
     target.scheme = Some(origin.scheme());
     target.authority = origin.base().authority().cloned();

@@ -11,7 +11,7 @@ const OTHER_AGAIN: Duration = Duration::from_secs(1);
 
 /// What was told last of a backend. Each call meets its trouble anew, so most is not worth a line.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     told: Mutex<Option<Told>>,
 }
 
@@ -23,7 +23,7 @@ struct Told {
 
 impl Trouble {
     /// Logs that the backend of `api` cannot be reached.
-    pub(super) fn tell(&self, api: &str, error: &(dyn Error + 'static)) {
+    pub(crate) fn tell(&self, api: &str, error: &(dyn Error + 'static)) {
         let why = whole(error);
         if self.is_news(&why, Instant::now()) {
             tracing::warn!(api, %why, "the backend of an API cannot be reached");

@@ -1,14 +1,13 @@
 //! A backend's scheme, host and port, and the connections to it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use hyper::http::uri::{Authority, Scheme};
 
-use super::lease::Lease;
 use super::pool::{Pool, Turn};
 use super::trouble::Trouble;
 
@@ -22,7 +21,7 @@ pub(crate) struct Origin {
     /// Whether a backend that could have chosen HTTP/2 did not, the last time.
     prefers_http1: AtomicBool,
     pools: Box<[Mutex<Pool>]>,
-    pub(super) trouble: Trouble,
+    pub(crate) trouble: Trouble,
 }
 
 /// What a backend's URL says of the protocols that it speaks.
@@ -74,16 +73,6 @@ impl Origin {
     /// Remembers what the backend chose.
     pub(super) fn chose(&self, is_http2: bool) {
         self.prefers_http1.store(!is_http2, Ordering::Relaxed);
-    }
-
-    /// A connection of `worker` that is open, as far as is known.
-    pub(super) async fn take(self: &Arc<Self>, worker: usize, only_http1: bool) -> Option<Lease> {
-        loop {
-            let mut found = self.pool(worker).take(only_http1)?;
-            if found.is_open().await {
-                return Some(Lease::on(found, self, worker));
-            }
-        }
     }
 
     /// Whether a call of `worker` that found no connection makes one.

@@ -25,7 +25,7 @@ impl Via {
     }
 
     /// The element for a message that came by `version`.
-    pub(super) fn element(&self, version: Version) -> HeaderValue {
+    pub(crate) fn element(&self, version: Version) -> HeaderValue {
         let [http10, http11, http2] = &self.elements;
         match version {
             Version::HTTP_2 => http2.clone(),
@@ -35,7 +35,7 @@ impl Via {
     }
 
     /// Whether a call came through a unit of this gateway before: its backend leads back here.
-    pub(super) fn returns(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn returns(&self, headers: &HeaderMap) -> bool {
         let mut fields = headers.get_all(VIA).iter().filter_map(|field| field.to_str().ok());
         fields.any(|field| {
             let by = |element: &str| element.split_whitespace().nth(1).map(str::to_owned);

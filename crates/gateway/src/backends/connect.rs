@@ -18,7 +18,8 @@ use super::multiplexed::Multiplexed;
 use super::origin::{Origin, Protocols};
 use super::pool::{Found, Turn};
 
-pub(super) type Error = Box<dyn std::error::Error + Send + Sync>;
+/// Why there is no connection.
+pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes the connections of one worker.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ struct Tls {
 
 impl Tls {
     /// Trusts whom the machine trusts.
-    fn over(plain: &HttpConnector) -> Result<Self, Error> {
+    fn over(plain: &HttpConnector) -> Result<Self, ConnectError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -75,17 +76,22 @@ impl Connector {
     }
 
     /// A connection to `origin` that is open already, of HTTP/1.1 where it has to be.
-    pub(super) async fn open(&self, origin: &Arc<Origin>, only_http1: bool) -> Option<Lease> {
-        origin.take(self.worker, only_http1).await
+    pub(crate) async fn open(&self, origin: &Arc<Origin>, only_http1: bool) -> Option<Lease> {
+        loop {
+            let mut found = origin.pool(self.worker).take(only_http1)?;
+            if found.is_open().await {
+                return Some(Lease::on(found, origin, self.worker));
+            }
+        }
     }
 
     /// A connection to `origin` where none is open: a new one, or a place on one that another call
     /// makes at this moment.
-    pub(super) async fn join(
+    pub(crate) async fn join(
         &self,
         origin: &Arc<Origin>,
         only_http1: bool,
-    ) -> Result<Lease, Error> {
+    ) -> Result<Lease, ConnectError> {
         let guard = match origin.turn(self.worker, only_http1) {
             Turn::Connect(guard) => guard,
             Turn::Wait(over) => {
@@ -100,11 +106,11 @@ impl Connector {
     }
 
     /// A new connection to `origin`.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         origin: &Arc<Origin>,
         only_http1: bool,
-    ) -> Result<Lease, Error> {
+    ) -> Result<Lease, ConnectError> {
         self.make(origin, only_http1, None).await
     }
 
@@ -114,7 +120,7 @@ impl Connector {
         origin: &Arc<Origin>,
         only_http1: bool,
         guard: Option<DropGuard>,
-    ) -> Result<Lease, Error> {
+    ) -> Result<Lease, ConnectError> {
         let base = origin.base().clone();
         match origin.protocols() {
             Protocols::Plain => {
@@ -152,7 +158,7 @@ impl Connector {
         &self,
         origin: &Arc<Origin>,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<Lease, Error> {
+    ) -> Result<Lease, ConnectError> {
         let connection = Exclusive::begin(io).await?;
         Ok(Lease::on_new(Found::Http1(connection), origin, self.worker))
     }
@@ -162,7 +168,7 @@ impl Connector {
         origin: &Arc<Origin>,
         io: impl Read + Write + Unpin + Send + 'static,
         guard: Option<DropGuard>,
-    ) -> Result<Lease, Error> {
+    ) -> Result<Lease, ConnectError> {
         let connection = Multiplexed::begin(io, guard).await?;
         let none = || io::Error::other("the backend takes no calls");
         let seat = connection.seat().ok_or_else(none)?;

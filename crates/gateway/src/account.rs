@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access_log::{Entry, Outcome};
+use crate::caller::Caller;
 use crate::configuration::Api;
 use crate::load::InFlight;
-use crate::serve::Caller;
 
 /// What is counted for calls that end without an answer, because their callers went away.
 const CALLER_LEFT: u16 = 499;
@@ -16,9 +16,9 @@ const CALLER_LEFT: u16 = 499;
 pub(crate) struct Account {
     caller: Arc<Caller>,
     begun: Instant,
-    pub(super) api: Option<Arc<Api>>,
-    pub(super) in_flight: Option<InFlight>,
-    pub(super) entry: Option<Box<Entry>>,
+    pub(crate) api: Option<Arc<Api>>,
+    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) entry: Option<Box<Entry>>,
     status: u16,
     /// Bytes of the answer's body.
     sent: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Account {
 
 impl Account {
     /// Begins a call of `caller`.
-    pub(super) fn open(caller: &Arc<Caller>) -> Self {
+    pub(crate) fn open(caller: &Arc<Caller>) -> Self {
         caller.enter();
         Self {
             caller: Arc::clone(caller),
@@ -39,7 +39,7 @@ impl Account {
         }
     }
 
-    pub(super) fn answered(&mut self, status: u16) {
+    pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
     }
 

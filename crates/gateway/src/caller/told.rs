@@ -11,7 +11,7 @@ use hyper::header::HeaderValue;
 #[derive(Debug)]
 pub(crate) struct Told {
     /// For X-Forwarded-For.
-    pub(super) peer: HeaderValue,
+    pub(crate) peer: HeaderValue,
     /// An element of Forwarded without a host.
     hostless: String,
     /// The host of the call before, and its element of Forwarded.
@@ -28,12 +28,12 @@ impl Told {
     }
 
     /// Whether `host` was found to be a host by the call before.
-    pub(super) fn knows(&self, host: &HeaderValue) -> bool {
+    pub(crate) fn knows(&self, host: &HeaderValue) -> bool {
         self.known().as_ref().is_some_and(|(known, _)| known == host)
     }
 
     /// The element of Forwarded (RFC 7239) for a call to `host`, which was found to be one.
-    pub(super) fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
+    pub(crate) fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
         let Some((host, name)) = host.and_then(|host| Some((host, host.to_str().ok()?))) else {
             return text(&self.hostless);
         };

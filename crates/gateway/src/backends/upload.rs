@@ -62,7 +62,7 @@ impl std::error::Error for UploadError {}
 
 impl Upload {
     /// `incoming` as what is sent, and how to watch it, unless it is empty.
-    pub(super) fn new(incoming: Incoming, limit: u64) -> (Self, Option<Arc<Progress>>) {
+    pub(crate) fn new(incoming: Incoming, limit: u64) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             return (Self(None), None);
         }
@@ -74,12 +74,12 @@ impl Upload {
 
 impl Progress {
     /// Whether all of the body was forwarded.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.state.load(Ordering::Acquire) == DONE
     }
 
     /// What is wrong with the call, where its body could not be read to its end.
-    pub(super) fn fault(&self) -> Option<Problem> {
+    pub(crate) fn fault(&self) -> Option<Problem> {
         match self.state.load(Ordering::Acquire) {
             TOO_LARGE => Some(Problem::BodyTooLarge),
             BROKEN => Some(Problem::BadRequest("the body of the call breaks off or is malformed")),
@@ -88,7 +88,7 @@ impl Progress {
     }
 
     /// Returns when nothing more is to be forwarded, or why that did not go on for `idle`.
-    pub(super) async fn uploaded(&self, idle: Duration) -> Result<(), Problem> {
+    pub(crate) async fn uploaded(&self, idle: Duration) -> Result<(), Problem> {
         let over = self.over.notified();
         tokio::pin!(over);
         loop {
