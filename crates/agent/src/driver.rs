@@ -15,21 +15,25 @@ use async_trait::async_trait;
 use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
 use meridian_ports::UnitLoad;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 pub mod builtin;
 pub mod command;
 
+mod controlled;
 mod holder;
 mod limits;
 mod listen;
 mod run_directory;
 mod table;
+mod units;
 
-pub(crate) use builtin::describe_metrics;
-pub use builtin::{Builtin, BuiltinConfig, OpenError, Program};
+pub use builtin::{Builtin, BuiltinConfig, Program};
 pub use command::{CommandConfig, CommandDriver, CommandTemplate, CommandTemplates, RenderError};
+pub(crate) use controlled::describe_metrics;
 pub use holder::Holder;
 pub use limits::{AccessLog, UnitLimits};
+pub use units::OpenError;
 
 /// Starts and stops units on one machine.
 ///
@@ -268,4 +272,12 @@ pub async fn stop_all(driver: &dyn Driver) -> Result<(), Unreachable> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Returns at `deadline`, if there is one.
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
 }

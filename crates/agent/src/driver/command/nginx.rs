@@ -16,7 +16,6 @@ use meridian_domain::api::STATUS_PATH;
 use meridian_domain::configuration::ConfiguredApi;
 
 use super::pattern::Values;
-use super::render::RenderError;
 use crate::driver::UnitLimits;
 
 /// Connections that one worker may have where calls are not limited.
@@ -26,12 +25,21 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Seconds after which callers of a disabled region may try again.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// There is a `$` in a backend: nginx would take it for a variable, and has no way to write it
+/// otherwise.
+#[derive(Debug, thiserror::Error)]
+#[error("nginx cannot have the backend of API {api}: there is a $ in it")]
+pub struct DollarError {
+    /// The API.
+    pub api: String,
+}
+
 /// The whole configuration file. Paths in it are relative to the unit's directory, nginx's prefix.
 pub(super) fn render(
     of_unit: &Values,
     configuration: &Configuration,
     limits: &UnitLimits,
-) -> Result<String, RenderError> {
+) -> Result<String, DollarError> {
     let mut file = String::new();
     let said = write!(
         file,
@@ -137,7 +145,7 @@ fn status(of_unit: &Values, configuration: &Configuration) -> String {
     )
 }
 
-fn locations(configuration: &Configuration) -> Result<String, RenderError> {
+fn locations(configuration: &Configuration) -> Result<String, DollarError> {
     if !configuration.enabled {
         return Ok(format!(
             "location / {{ add_header Retry-After {RETRY_AFTER_SECONDS} always; return 503; }}\n"
@@ -151,10 +159,10 @@ fn locations(configuration: &Configuration) -> Result<String, RenderError> {
 
 /// `/orders` gets `/orders` and `/orders/5`, and not `/ordersx`. Between double quotes, none of the
 /// characters that a path may have means anything to nginx, except `$` where it takes variables.
-fn location(api: &ConfiguredApi) -> Result<String, RenderError> {
+fn location(api: &ConfiguredApi) -> Result<String, DollarError> {
     let backend = api.backend.as_str();
     if backend.contains('$') {
-        return Err(RenderError::Dollar { api: api.name.to_string() });
+        return Err(DollarError { api: api.name.to_string() });
     }
     let authority = backend.split_once("://").map_or(backend, |(_, rest)| rest);
     let whole = if authority.contains('/') { backend.to_owned() } else { format!("{backend}/") };
