@@ -240,15 +240,24 @@ pub fn spawn(directory: &Path, listener: &TcpListener) -> Child {
 /// The same, with this standard output.
 pub fn spawn_with(directory: &Path, listener: &TcpListener, output: Stdio) -> Child {
     let listener = OwnedFd::from(listener.try_clone().unwrap());
-    Command::new(std::env::current_exe().unwrap())
+    process(directory).stdin(Stdio::from(listener)).stdout(output).spawn().unwrap()
+}
+
+/// Starts a unit as a process that inherits no listening socket, and waits for one at `path`.
+pub fn spawn_waiting(directory: &Path, path: &str) -> Child {
+    let mut process = process(directory);
+    process.args(["--handed-listener", path]).stdin(Stdio::null()).stdout(Stdio::null());
+    process.spawn().unwrap()
+}
+
+fn process(directory: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "unit_process", "--nocapture", "--"])
         .args(ARGUMENTS.split(' ').filter(|argument| !argument.is_empty()))
         .current_dir(directory)
-        .stdin(Stdio::from(listener))
-        .stdout(output)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    command
 }
 
 /// Waits until `condition` holds.
