@@ -19,6 +19,9 @@
 //! this run directory's `u7.d` mounted. Neither a name nor a process id identifies anything. Labels are
 //! written from checked names and numbers, arguments are passed on as a list, and no shell sees any.
 //!
+//! An engine that goes away later takes no knowledge with it: units go on saying by their control sockets
+//! how they are, and none is called ended before the engine says so.
+//!
 //! The engine has to be of this machine and see this file system: descriptors cross no machine, and an
 //! agent in a container would have to have the run directory at the same path.
 
