@@ -25,13 +25,7 @@ else
     exit 0
 fi
 
-target=$(rustc -vV | sed -n 's/^host: //p')
-built=${CARGO_TARGET_DIR:-target}/static
-say "builds a static binary for $target"
-RUSTFLAGS='-C target-feature=+crt-static' \
-    cargo build --locked --package meridian --target "$target" --target-dir "$built"
-install -D "$built/$target/debug/meridian" target/image/meridian
-strip target/image/meridian
+tests/containers/build.sh
 
 export MERIDIAN_BUILD=prebuilt
 export MERIDIAN_ENDPOINTS=127.0.0.1:7400,127.0.0.1:7500,127.0.0.1:7600

@@ -15,21 +15,29 @@ use async_trait::async_trait;
 use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
 use meridian_ports::UnitLoad;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 pub mod builtin;
 pub mod command;
+#[cfg(feature = "docker")]
+pub mod docker;
 
+mod controlled;
 mod holder;
 mod limits;
 mod listen;
 mod run_directory;
 mod table;
+mod units;
 
-pub(crate) use builtin::describe_metrics;
-pub use builtin::{Builtin, BuiltinConfig, OpenError, Program};
+pub use builtin::{Builtin, BuiltinConfig, Program};
 pub use command::{CommandConfig, CommandDriver, CommandTemplate, CommandTemplates, RenderError};
+pub(crate) use controlled::describe_metrics;
+#[cfg(feature = "docker")]
+pub use docker::{DockerConfig, DockerDriver};
 pub use holder::Holder;
 pub use limits::{AccessLog, UnitLimits};
+pub use units::OpenError;
 
 /// Starts and stops units on one machine.
 ///
@@ -149,6 +157,8 @@ pub enum ExitStatus {
     Code(i32),
     /// It was killed by this signal.
     Signal(i32),
+    /// It was killed because it had no more memory to take.
+    OutOfMemory,
     /// It did not answer for too long after its start, and was killed by its driver.
     NeverAnswered,
     /// It was started by an earlier life of the agent, and only a parent is told.
@@ -160,6 +170,7 @@ impl fmt::Display for Exit {
         match self.how {
             ExitStatus::Code(code) => write!(f, "it exited with code {code}")?,
             ExitStatus::Signal(signal) => write!(f, "it was killed by signal {signal}")?,
+            ExitStatus::OutOfMemory => write!(f, "it was killed for want of memory")?,
             ExitStatus::NeverAnswered => write!(f, "it never answered its agent")?,
             ExitStatus::Unknown => write!(f, "it ended")?,
         }
@@ -232,6 +243,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// What runs containers did not do it.
+    #[error(transparent)]
+    Engine(Box<dyn Error + Send + Sync>),
 }
 
 fn by(holder: Option<&Holder>) -> String {
@@ -268,4 +282,12 @@ pub async fn stop_all(driver: &dyn Driver) -> Result<(), Unreachable> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Returns at `deadline`, if there is one.
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
 }

@@ -27,10 +27,23 @@ pub struct UnitConfig {
     /// The run directory. Default: the working directory, because the path of a control socket has
     /// at most 108 bytes (unix(7)) and a data directory may be deeper than that.
     pub directory: PathBuf,
+    /// Where its listening socket comes from. Default: inherited.
+    pub listener: ListenerSource,
     /// Its threads. Default: one for each core that this process may use.
     pub workers: NonZeroUsize,
     /// How long it waits for whom. Default: see there.
     pub patience: Patience,
+}
+
+/// Where a unit's listening socket comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ListenerSource {
+    /// It is the unit's standard input.
+    #[default]
+    Inherited,
+    /// The agent hands it over, over a Unix socket that the unit opens at this path, relative to the
+    /// run directory.
+    Handed(PathBuf),
 }
 
 /// How long a unit waits for whom.
@@ -81,18 +94,26 @@ pub enum ArgumentError {
     },
 }
 
-const ARGUMENTS: [&str; 7] =
-    ["--cluster", "--agent", "--service", "--region", "--slot", "--incarnation", "--generation"];
+const ARGUMENTS: [&str; 8] = [
+    "--cluster",
+    "--agent",
+    "--service",
+    "--region",
+    "--slot",
+    "--incarnation",
+    "--generation",
+    "--handed-listener",
+];
 
 impl UnitConfig {
     /// Understands what an agent writes on a unit's command line:
     ///
     /// ```text
     /// --cluster UUID --agent NAME --service NAME --region NAME --slot N
-    /// --incarnation N --generation N
+    /// --incarnation N --generation N [--handed-listener PATH]
     /// ```
     ///
-    /// All are needed, in any order; of a repeated one, the last counts.
+    /// All but the last are needed, in any order; of a repeated one, the last counts.
     ///
     /// # Errors
     /// The first argument that is missing, unknown or malformed.
@@ -107,7 +128,7 @@ impl UnitConfig {
             };
             values[place] = Some(arguments.next().ok_or(ArgumentError::NoValue { name })?);
         }
-        let [cluster, agent, service, region, slot, incarnation, generation] = values;
+        let [cluster, agent, service, region, slot, incarnation, generation, handed] = values;
         Ok(Self {
             cluster: ClusterId(parse("--cluster", cluster)?),
             agent: parse::<AgentName>("--agent", agent)?,
@@ -120,6 +141,8 @@ impl UnitConfig {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             generation: Generation(parse("--generation", generation)?),
             directory: PathBuf::from("."),
+            listener: handed
+                .map_or_else(ListenerSource::default, |path| ListenerSource::Handed(path.into())),
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             patience: Patience::default(),
         })
@@ -156,6 +179,9 @@ mod tests {
         let config = parse(LINE).expect("is complete");
         assert_eq!(config.unit.to_string(), "contoso/westeurope/2");
         assert_eq!((config.incarnation, config.generation), (Incarnation(7), Generation(3)));
+        assert_eq!(config.listener, ListenerSource::Inherited);
+        let config = parse(&format!("{LINE} --handed-listener u7.listener")).expect("is complete");
+        assert_eq!(config.listener, ListenerSource::Handed("u7.listener".into()));
     }
 
     #[test]

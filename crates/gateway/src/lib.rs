@@ -1,7 +1,7 @@
 //! The unit: one gateway process worth of capacity.
 //!
-//! An agent starts a unit with the service's listening socket as its standard input, and tells it by
-//! its control socket what to serve. From then on the unit is on its own: it forwards calls to the
+//! An agent starts a unit with the service's listening socket as its standard input, or hands it that
+//! socket over where the unit is in a container, and tells it by its control socket what to serve. From then on the unit is on its own: it forwards calls to the
 //! backends of its service's APIs, and it obeys its control socket (`meridian.v1`,
 //! `control.proto`) and SIGTERM, also after its agent died. It must not know the log, placement, or
 //! any other unit, and it never decides to stop, but for one case: when its lock file was deleted,
@@ -27,6 +27,7 @@ mod config;
 mod configuration;
 mod control;
 mod forward;
+mod handed;
 mod limits;
 mod load;
 mod lock;
@@ -41,7 +42,7 @@ mod unit;
 mod via;
 mod worker;
 
-pub use config::{ArgumentError, Patience, UnitConfig};
+pub use config::{ArgumentError, ListenerSource, Patience, UnitConfig};
 pub use lock::LockError;
 pub use process::{RunError, inherited_listener, run, terminated};
 pub use unit::{BuildError, Unit};

@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::UnitConfig;
+use crate::config::{ListenerSource, UnitConfig};
+use crate::handed;
 use crate::unit::{BuildError, Unit};
 
 /// Why a unit did not run.
@@ -17,6 +18,9 @@ pub enum RunError {
         "standard input is no listening TCP socket: a unit is started by an agent, not by hand"
     )]
     NoListener,
+    /// No listening socket was handed over.
+    #[error("no listening socket was handed over")]
+    NotHanded(#[source] io::Error),
     /// A call to the system failed.
     #[error("the process could not be set up")]
     Setup(#[source] io::Error),
@@ -32,8 +36,17 @@ pub enum RunError {
 /// If the unit could not start. Once it serves, it ends without an error.
 pub async fn run(config: UnitConfig) -> Result<(), RunError> {
     detach();
-    let shutdown = terminated().map_err(RunError::Setup)?;
-    let listener = inherited_listener()?;
+    let mut shutdown = Box::pin(terminated().map_err(RunError::Setup)?);
+    let listener = match &config.listener {
+        ListenerSource::Inherited => inherited_listener()?,
+        ListenerSource::Handed(path) => {
+            let path = config.directory.join(path);
+            tokio::select! {
+                handed = handed::listener(&path) => handed.map_err(RunError::NotHanded)?,
+                () = shutdown.as_mut() => return Ok(()),
+            }
+        }
+    };
     Unit::build(config, listener)?.run(shutdown).await;
     Ok(())
 }

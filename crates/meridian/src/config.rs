@@ -28,6 +28,8 @@ use meridian_domain::{AgentName, RegionName};
 use meridian_replication::timing::Profile;
 
 use crate::telemetry::logs::{self, LogFormat};
+#[cfg(feature = "docker")]
+pub use driver::Containers;
 pub use driver::UnitDriver;
 pub use error::ConfigError;
 use key::{Kind, find};

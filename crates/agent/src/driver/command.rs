@@ -12,19 +12,17 @@
 //! Unlike a built-in unit, a program does not know the agent's generation: nothing but the lock of the
 //! agent's data directory keeps an earlier life from stopping what a later one started.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
-use meridian_ports::UnitLoad;
 use tokio::sync::watch;
 
-use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
-use super::table::{Orders, Table};
+use super::run_directory::{Intent, Lock};
+use super::table::Orders;
+use super::units::Units;
 use super::{
     Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable,
     blocking, listen,
@@ -43,6 +41,7 @@ mod supervise;
 mod template;
 
 pub use checked::{CommandTemplates, TemplateError};
+pub use nginx::UnservedError;
 pub use pattern::UnknownPlaceholder;
 pub use render::RenderError;
 pub use template::{
@@ -53,10 +52,6 @@ use checked::Template;
 use plan::Plan;
 use process::{Leader, Start};
 use supervise::Supervisor;
-
-/// After a crash, how long the socket waits for the unit to be started again, so that a restart at
-/// once loses no caller that queues. After that, callers are better off refused.
-const LISTENER_GRACE: Duration = Duration::from_secs(2);
 
 /// What the driver has to know.
 #[derive(Debug, Clone)]
@@ -85,18 +80,14 @@ pub struct CommandDriver {
 
 #[derive(Debug)]
 struct Inner {
-    config: CommandConfig,
-    run: RunDirectory,
-    table: Mutex<Table>,
-    /// Held during a start, so that no two bind the same port or spawn the same incarnation.
-    starting: tokio::sync::Mutex<()>,
-    changes: watch::Sender<u64>,
+    templates: CommandTemplates,
+    units: Arc<Units>,
 }
 
 #[async_trait]
 impl Driver for CommandDriver {
     async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
-        Ok(self.inner.table().units())
+        Ok(self.inner.units.table().units())
     }
 
     async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
@@ -106,11 +97,7 @@ impl Driver for CommandDriver {
     }
 
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        let inner = &self.inner;
-        let forgotten = inner.change(|table| table.stop(incarnation));
-        if forgotten && let Err(error) = inner.clear(incarnation, true).await {
-            tracing::warn!(%incarnation, %error, "the files of a dead unit remain");
-        }
+        self.inner.units.stop(incarnation).await;
         Ok(())
     }
 
@@ -119,42 +106,31 @@ impl Driver for CommandDriver {
         incarnation: Incarnation,
         configuration: Arc<Configuration>,
     ) -> Result<(), Unreachable> {
-        self.inner.table().configure(incarnation, configuration);
+        self.inner.units.table().configure(incarnation, configuration);
         Ok(())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.changes.subscribe()
+        self.inner.units.changes()
     }
 }
 
 impl Inner {
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the table, and says so to whoever waits for that.
-    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let changed = change(&mut self.table());
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
-        changed
-    }
-
     async fn start(self: Arc<Self>, spec: UnitSpec) -> Result<(), StartError> {
-        let _one_at_a_time = self.starting.lock().await;
+        let units = &self.units;
+        let _one_at_a_time = units.starting.lock().await;
         let incarnation = spec.incarnation;
-        let runs = |unit: &RunningUnit| !matches!(unit.phase, Phase::Exited(_));
-        if self.table().unit(incarnation).is_some_and(runs) {
-            self.table().configure(incarnation, spec.configuration);
+        if units.runs(incarnation) {
+            units.table().configure(incarnation, spec.configuration);
             return Ok(());
         }
-        let configuration = Arc::clone(&spec.configuration);
-        let intent = self.intent(spec);
-        if self.config.templates.of(&intent.unit).is_none() {
+        let intent = units.intent(&spec);
+        let configuration = spec.configuration;
+        if self.templates.of(&intent.unit).is_none() {
             return Err(StartError::NoTemplate { unit: intent.unit });
         }
-        let unrecorded = |error| self.unrecorded(incarnation, error);
-        while self.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
+        let unrecorded = |error| units.unrecorded(incarnation, error);
+        while units.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
             if let Some(leader) = self.leader(incarnation).await.map_err(unrecorded)? {
                 tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
                 self.adopt(&intent, leader, Some(configuration));
@@ -167,40 +143,23 @@ impl Inner {
         let leader = self.spawn(&intent, &plan, listener.clone(), &configuration).await?;
         tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
         if let Some(listener) = listener {
-            self.change(|table| table.keep_listener(intent.address, listener));
+            units.change(|table| table.keep_listener(intent.address, listener));
         }
         let orders = Orders { stop: false, configuration: Some(Arc::clone(&configuration)) };
-        let orders = self.insert(&intent, leader.pid, Revision::default(), orders);
+        let orders = units.insert(&intent, Some(leader.pid), Revision::default(), orders);
         let inner = Arc::clone(&self);
         self.watch(Supervisor::of_started(inner, incarnation, plan, leader, orders, configuration));
         Ok(())
     }
 
-    /// Why a unit of `spec` runs.
-    fn intent(&self, spec: UnitSpec) -> Intent {
-        Intent {
-            version: 1,
-            cluster: self.config.cluster,
-            unit: spec.unit,
-            incarnation: spec.incarnation,
-            generation: self.config.generation,
-            address: SocketAddr::new(self.config.gateway, spec.port),
-            driver: DriverKind::Command,
-        }
-    }
-
     fn plan(&self, intent: &Intent, is_found: bool) -> Arc<Plan> {
-        let template = self.config.templates.of(&intent.unit).cloned().unwrap_or_else(|| {
+        let template = self.templates.of(&intent.unit).cloned().unwrap_or_else(|| {
             if is_found {
                 tracing::warn!(unit = %intent.unit, "there is no template for it any more");
             }
             Template::forgotten()
         });
-        Arc::new(Plan::new(template, intent, &self.config.agent, &self.run))
-    }
-
-    fn unrecorded(&self, incarnation: Incarnation, source: io::Error) -> StartError {
-        StartError::Record { incarnation, directory: self.run.path().to_owned(), source }
+        Arc::new(Plan::new(template, intent, &self.units.premises.agent, &self.units.run))
     }
 
     /// The listening socket that the program is to inherit, if it is; otherwise, whether its port is
@@ -211,13 +170,7 @@ impl Inner {
         address: SocketAddr,
     ) -> Result<Option<Arc<TcpListener>>, StartError> {
         match plan.template.listener {
-            ListenerSource::Inherited => {
-                let kept = self.table().listener(address);
-                Ok(Some(match kept {
-                    Some(listener) => listener,
-                    None => Arc::new(listen::bind(address).await?),
-                }))
-            }
+            ListenerSource::Inherited => self.units.listener(address).await.map(Some),
             ListenerSource::Own => listen::probe(address).await.map(|()| None),
         }
     }
@@ -232,7 +185,7 @@ impl Inner {
     ) -> Result<Leader, StartError> {
         let incarnation = intent.incarnation;
         let text = plan
-            .render(configuration, &self.config.limits)
+            .render(configuration, &self.units.premises.limits)
             .map_err(|source| StartError::Configuration { incarnation, source })?;
         let (inner, intent, plan) = (Arc::clone(self), intent.clone(), Arc::clone(plan));
         blocking(move || {
@@ -250,7 +203,7 @@ impl Inner {
                 spawned.map_err(|source| StartError::Spawn { program: plan.program(), source })
             });
             if spawned.is_err()
-                && let Err(error) = inner.run.clear(incarnation, true)
+                && let Err(error) = inner.units.run.clear(incarnation, true)
             {
                 tracing::warn!(%incarnation, %error, "the files of no process remain");
             }
@@ -273,32 +226,10 @@ impl Inner {
                 plan.files.stage(text)?;
                 plan.files.commit()?;
             }
-            self.run.record(intent)?;
-            Ok((self.run.take_lock(incarnation)?, self.run.log(incarnation)?))
+            self.units.run.record(intent)?;
+            Ok((self.units.run.take_lock(incarnation)?, self.units.run.log(incarnation)?))
         };
-        prepared().map_err(|error| self.unrecorded(incarnation, error))
-    }
-
-    /// Adds a unit to the table.
-    fn insert(
-        &self,
-        intent: &Intent,
-        pid: u32,
-        configuration: Revision,
-        orders: Orders,
-    ) -> watch::Receiver<Orders> {
-        let phase = if orders.stop { Phase::Draining } else { Phase::Starting };
-        let unit = RunningUnit {
-            unit: intent.unit.clone(),
-            incarnation: intent.incarnation,
-            address: intent.address,
-            phase,
-            pid: Some(pid),
-            build: None,
-            configuration,
-            load: UnitLoad::default(),
-        };
-        self.change(|table| table.insert(unit, orders))
+        prepared().map_err(|error| self.units.unrecorded(incarnation, error))
     }
 
     fn watch(&self, supervisor: Supervisor) {
@@ -323,41 +254,24 @@ impl Inner {
     }
 
     fn move_on(&self, incarnation: Incarnation, next: impl FnOnce(&Phase) -> Option<Phase>) {
-        let next = self.table().unit(incarnation).and_then(|unit| next(&unit.phase));
+        let next = self.units.table().unit(incarnation).and_then(|unit| next(&unit.phase));
         if let Some(next) = next {
-            self.change(|table| table.update(incarnation, |unit| unit.phase = next));
+            self.units.change(|table| table.update(incarnation, |unit| unit.phase = next));
         }
     }
 
     /// Notes what a unit serves from now on.
     fn configured(&self, incarnation: Incarnation, revision: Revision) {
         tracing::info!(%incarnation, configuration = %revision, "serves a configuration");
-        self.change(|table| table.update(incarnation, |unit| unit.configuration = revision));
+        self.units.change(|table| table.update(incarnation, |unit| unit.configuration = revision));
     }
 
     /// Notes that the first process of a unit has ended, once the others have too.
     async fn ended(self: &Arc<Self>, incarnation: Incarnation, status: ExitStatus) {
         self.does_not_serve(incarnation, false);
         self.end_rest(incarnation).await;
-        let stopped = self.table().is_stopping(incarnation);
-        let last_words = if stopped { None } else { self.run.last_words(incarnation) };
-        let exit = Exit { how: status, last_words };
-        if stopped {
-            tracing::info!(%incarnation, "stopped");
-        } else {
-            tracing::warn!(%incarnation, "{exit}");
-        }
-        if let Err(error) = self.clear(incarnation, stopped).await {
-            tracing::warn!(%incarnation, %error, "the files of a dead unit remain");
-        }
-        self.change(|table| table.end(incarnation, exit));
-        tokio::time::sleep(LISTENER_GRACE).await;
-        self.table().close_idle_listeners();
-    }
-
-    /// Deletes what a dead process left.
-    async fn clear(self: &Arc<Self>, incarnation: Incarnation, with_log: bool) -> io::Result<Lock> {
-        let inner = Arc::clone(self);
-        blocking(move || inner.run.clear(incarnation, with_log)).await
+        let stopped = self.units.table().is_stopping(incarnation);
+        let last_words = if stopped { None } else { self.units.run.last_words(incarnation) };
+        self.units.ended(incarnation, Exit { how: status, last_words }).await;
     }
 }

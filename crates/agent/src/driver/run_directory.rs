@@ -7,6 +7,7 @@
 //! | `u7.log` | its standard output and error; kept after a crash until it starts again or is stopped |
 //! | `u7.json.new` | an intent that was not finished |
 //! | `u7.d/` | the files of a unit that is another program: its configuration, what it keeps itself |
+//! | `u7.d/` | of a unit in a container, all that it sees: a second name of `u7.json`, and its sockets |
 //!
 //! This is the state of one machine, not of the cluster: it is never copied, and nothing is lost with
 //! it but the units that run. Intents are in the form that the module `durable` describes, with
@@ -62,6 +63,8 @@ pub(super) enum DriverKind {
     Builtin,
     /// Since 0.1.
     Command,
+    /// Since 0.1.
+    Docker,
 }
 
 impl DriverKind {
@@ -217,6 +220,25 @@ impl RunDirectory {
         PathBuf::from(format!("/proc/self/fd/{directory}/{}", name(incarnation, "sock")))
     }
 
+    /// Gives an incarnation whose intent was recorded a directory of its own, with a second name of
+    /// its lock file in it: so it can be shown no more than that.
+    #[cfg(feature = "docker")]
+    pub(super) fn isolate(&self, incarnation: Incarnation) -> io::Result<PathBuf> {
+        let directory = self.unit_directory(incarnation);
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        let lock = directory.join(name(incarnation, "json"));
+        fs::hard_link(self.file(incarnation, "json"), lock)?;
+        Ok(directory)
+    }
+
+    /// Like [`socket`](Self::socket), for a socket in the directory of a unit.
+    #[cfg(feature = "docker")]
+    pub(super) fn inner_socket(&self, incarnation: Incarnation, kind: &str) -> PathBuf {
+        let directory = self.handle.as_raw_fd();
+        let (outer, inner) = (name(incarnation, "d"), name(incarnation, kind));
+        PathBuf::from(format!("/proc/self/fd/{directory}/{outer}/{inner}"))
+    }
+
     /// The file that takes what a unit writes.
     pub(super) fn log(&self, incarnation: Incarnation) -> io::Result<File> {
         OpenOptions::new().create(true).append(true).open(self.file(incarnation, "log"))
@@ -229,9 +251,7 @@ impl RunDirectory {
         file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES))).ok()?;
         let mut tail = Vec::new();
         file.take(LOG_TAIL_BYTES).read_to_end(&mut tail).ok()?;
-        let tail = String::from_utf8_lossy(&tail);
-        let line = tail.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-        Some(line.chars().filter(|c| !c.is_control()).take(LAST_WORDS_CHARS).collect())
+        last_line(&String::from_utf8_lossy(&tail))
     }
 
     /// Writes down which process was started, for [`Bug::AdoptByPid`](crate::planted::Bug).
@@ -249,6 +269,12 @@ impl RunDirectory {
     fn file(&self, incarnation: Incarnation, kind: &str) -> PathBuf {
         self.path.join(name(incarnation, kind))
     }
+}
+
+/// The last line with something in it, cut to a sensible length.
+pub(super) fn last_line(text: &str) -> Option<String> {
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().filter(|c| !c.is_control()).take(LAST_WORDS_CHARS).collect())
 }
 
 /// In the order in which they are deleted: an intent goes last, so that a crash in between leaves

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::support::eventually;
+use meridian_agent::driver::Driver as _;
+use meridian_domain::Incarnation;
+
+use crate::support::{Kind, Machine, eventually, until_ready};
 
 /// Who keeps connections for further calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,4 +98,28 @@ fn call(address: SocketAddr, keep: bool, kept: &mut Kept) -> std::io::Result<()>
         *kept = Some(stream);
     }
     Ok(())
+}
+
+/// One unit becomes four and one again, that many times, and no call fails.
+pub async fn no_call_is_lost_over<K: Kind>(cycles: u64) {
+    let machine = Machine::<K>::new();
+    let driver = machine.driver(1).await;
+    driver.start(machine.spec(1)).await.unwrap();
+    until_ready(&driver, 1).await;
+    let load = Load::start(machine.address(), 6, Keep::EveryOther);
+    for cycle in 0..cycles {
+        let first = 1 + cycle * 3;
+        for incarnation in first + 1..=first + 3 {
+            driver.start(machine.spec(incarnation)).await.unwrap();
+        }
+        until_ready(&driver, 4).await;
+        load.flow().await;
+        for incarnation in first..first + 3 {
+            driver.stop(Incarnation(incarnation)).await.unwrap();
+        }
+        until_ready(&driver, 1).await;
+        load.flow().await;
+    }
+    load.end();
+    machine.tidy(&driver).await;
 }

@@ -8,6 +8,8 @@ mod conformance;
 mod backend;
 mod builtin;
 mod command;
+#[cfg(feature = "docker")]
+mod docker;
 mod load;
 mod support;
 
@@ -29,6 +31,8 @@ fn agent_process() {
         "builtin" => support::become_agent::<builtin::Kind>(&arguments[1..]),
         "builtin-late" => support::become_agent::<builtin::Late>(&arguments[1..]),
         "command" => support::become_agent::<command::Kind>(&arguments[1..]),
+        #[cfg(feature = "docker")]
+        "docker" => support::become_agent::<docker::Kind>(&arguments[1..]),
         kind => panic!("no driver is called {kind}"),
     }
 }

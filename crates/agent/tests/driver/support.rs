@@ -40,6 +40,12 @@ pub trait Kind {
         None
     }
 
+    /// Whether a process, by its directory in /proc, is a unit's whose run directory is `run`,
+    /// whatever anybody says of it.
+    fn is_of(process: &Path, run: &Path) -> bool {
+        std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(run))
+    }
+
     /// Opens the driver for a life of the agent, in a run directory.
     async fn open(run: &Path, generation: u64, like: Like) -> Self::Driver;
 
@@ -142,12 +148,12 @@ impl<K: Kind> Machine<K> {
         command
     }
 
-    /// Every process that works in this machine's run directory, whatever anybody says of it.
+    /// Every process of this machine's units.
     fn all_processes(&self) -> Vec<u32> {
         let run = self.run();
         let inside = |process: &Path| {
             let alive = std::fs::read(process.join("cmdline")).is_ok_and(|line| !line.is_empty());
-            alive && std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&run))
+            alive && K::is_of(process, &run)
         };
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         processes

@@ -1,3 +1,6 @@
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -6,10 +9,12 @@ use std::process::Child;
 use meridian_domain::Generation;
 use meridian_gateway::{BuildError, LockError, Unit};
 use meridian_proto::v1::unit_response::Answer;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, getsid, kill_process};
 
 use crate::support::{
     Caller, Running, config, configuration, eventually, listener, run_directory, spawn,
+    spawn_waiting,
 };
 
 /// Configures the unit in `directory` as soon as it has its control socket.
@@ -46,6 +51,39 @@ fn a_unit_obeys_sigterm_and_nothing_that_is_meant_for_a_terminal() {
     eventually("the port refuses", || Caller::connect(address).is_err());
     assert!(caller.call("GET", "/").unwrap().head.contains("connection: close\r\n"));
     assert_eq!(unit.wait().unwrap().code(), Some(0));
+}
+
+/// Sends `descriptor` to whoever listens at `path`.
+fn hand(path: &Path, descriptor: &impl AsFd) {
+    let stream = UnixStream::connect(path).unwrap();
+    let descriptors = [descriptor.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    assert!(beside.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    sendmsg(&stream, &[IoSlice::new(&[0])], &mut beside, SendFlags::NOSIGNAL).unwrap();
+}
+
+#[test]
+fn a_unit_that_inherits_no_listening_socket_takes_the_one_that_it_is_handed() {
+    let directory = run_directory();
+    let path = directory.path().join("u7.listener");
+    let mut unit = spawn_waiting(directory.path(), "u7.listener");
+    eventually("it waits", || UnixStream::connect(&path).is_ok());
+    // Neither a connection without a socket nor one with something else is what it waits for.
+    hand(&path, &std::fs::File::open("/dev/null").unwrap());
+    let listener = listener();
+    hand(&path, &listener);
+    configure_when_up(directory.path());
+    let mut caller = Caller::connect(listener.local_addr().unwrap()).unwrap();
+    assert!(caller.call("GET", "/status-0123456789abcdef").is_ok());
+    assert!(!path.exists());
+    kill_process(pid(&unit), Signal::TERM).unwrap();
+    assert_eq!(unit.wait().unwrap().code(), Some(0));
+
+    let mut unwanted = spawn_waiting(directory.path(), "u7.listener");
+    eventually("it waits", || UnixStream::connect(&path).is_ok());
+    kill_process(pid(&unwanted), Signal::TERM).unwrap();
+    assert_eq!(unwanted.wait().unwrap().code(), Some(0), "it did not end while it waited");
 }
 
 #[test]

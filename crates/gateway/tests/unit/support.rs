@@ -240,7 +240,7 @@ pub fn spawn(directory: &Path, listener: &TcpListener) -> Child {
 
 /// The same, with this standard output.
 pub fn spawn_with(directory: &Path, listener: &TcpListener, output: Stdio) -> Child {
-    unit_command(directory, listener).stdout(output).spawn().unwrap()
+    inheriting(directory, listener).stdout(output).spawn().unwrap()
 }
 
 /// The same, which trusts the authorities in the file `trusted`, and whose log goes to `log`.
@@ -250,18 +250,29 @@ pub fn spawn_trusting(
     trusted: &Path,
     log: Stdio,
 ) -> Child {
-    let mut command = unit_command(directory, listener);
+    let mut command = inheriting(directory, listener);
     command.env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR").stderr(log).spawn().unwrap()
 }
 
-fn unit_command(directory: &Path, listener: &TcpListener) -> Command {
+/// Starts a unit as a process that inherits no listening socket, and waits for one at `path`.
+pub fn spawn_waiting(directory: &Path, path: &str) -> Child {
+    unit_command(directory).args(["--handed-listener", path]).spawn().unwrap()
+}
+
+fn inheriting(directory: &Path, listener: &TcpListener) -> Command {
     let listener = OwnedFd::from(listener.try_clone().unwrap());
+    let mut command = unit_command(directory);
+    command.stdin(Stdio::from(listener));
+    command
+}
+
+fn unit_command(directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "unit_process", "--nocapture", "--"])
         .args(ARGUMENTS.split(' ').filter(|argument| !argument.is_empty()))
         .current_dir(directory)
-        .stdin(Stdio::from(listener))
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use meridian_agent::driver::{
     self, Builtin, BuiltinConfig, CommandConfig, CommandDriver, Driver, Program,
 };
+#[cfg(feature = "docker")]
+use meridian_agent::driver::{DockerConfig, DockerDriver};
 use meridian_agent::generation::{self, RaiseError};
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig, reconcile};
 use meridian_domain::{ClusterId, Generation};
 use meridian_replication::node::Ports;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "docker")]
+use crate::config::Containers;
 use crate::config::{AgentConfig, UnitDriver};
 
 /// The folder of a data directory in which the units leave their files.
@@ -100,6 +104,24 @@ async fn open(
                 gateway,
                 templates,
                 limits,
+            });
+            Arc::new(opened.await?)
+        }
+        #[cfg(feature = "docker")]
+        UnitDriver::Docker(containers) => {
+            let Containers { socket, image, network, memory } = containers.clone();
+            let opened = DockerDriver::open(DockerConfig {
+                cluster,
+                agent,
+                generation,
+                directory,
+                gateway,
+                limits,
+                drain_limit: BuiltinConfig::DRAIN_LIMIT,
+                socket,
+                image,
+                network,
+                memory,
             });
             Arc::new(opened.await?)
         }

@@ -78,7 +78,7 @@ fn wanted(kind: Kind) -> &'static str {
 
 /// A path in a file is meant from where the file is, wherever the agent is started.
 fn relative_to(file: &Path, key: &Key, texts: Vec<String>) -> Vec<String> {
-    let is_path = matches!(key.name, "data_dir" | "driver_template");
+    let is_path = matches!(key.name, "data_dir" | "driver_template" | "docker_socket");
     let (true, Some(directory)) = (is_path, file.parent()) else {
         return texts;
     };

@@ -82,7 +82,7 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
 }
 
 /// Every key, in the order in which people read about them.
-pub const KEYS: [Key; 31] = [
+pub const KEYS: [Key; 35] = [
     text(
         "name",
         "westeurope-1",
@@ -167,8 +167,9 @@ pub const KEYS: [Key; 31] = [
     defaulting(
         "driver",
         "builtin",
-        "What runs the units of this machine: `builtin`, this program itself; or `command`, any \
-         program that driver_template describes. While units run, they have to be stopped \
+        "What runs the units of this machine: `builtin`, this program itself; `command`, any program \
+         that driver_template describes; or `docker`, a container for each unit, where this program \
+         was built with `--features docker`. While units run, they have to be stopped \
          (drain_on_stop) before it is changed.",
     ),
     text(
@@ -177,6 +178,35 @@ pub const KEYS: [Key; 31] = [
         "The file that says which programs the driver `command` runs, and how; \
          deploy/units.nginx.toml is one for nginx. Without meaning for other drivers. In a file, a \
          relative path begins at the file's directory.",
+    ),
+    text(
+        "docker_image",
+        "meridian:0.1.0",
+        "The image whose containers are the units of the driver `docker`: its entry point is this \
+         program, as deploy/Dockerfile builds it, and for backends by https it has the system's \
+         roots. It has to be on the engine already. Has to be given for that driver; without meaning \
+         for others.",
+    ),
+    defaulting(
+        "docker_socket",
+        "/var/run/docker.sock",
+        "The Unix socket of the Docker engine, which runs on this machine and sees data_dir at the \
+         same path. Without meaning for other drivers.",
+    ),
+    defaulting(
+        "docker_network",
+        "host",
+        "The network of the engine from which units in containers call backends: `host`, from where \
+         they reach what this machine does; `bridge`; or one that was made for it. Callers come by \
+         the agent's listening socket, whatever this is. Without meaning for other drivers.",
+    ),
+    number(
+        "docker_memory_bytes",
+        0,
+        "0",
+        "Bytes of memory that one unit in a container may have; one that needs more is killed, and \
+         started again. At least 0, which means no limit; a Docker engine takes no less than \
+         6291456. Without meaning for other drivers.",
     ),
     number(
         "unit_concurrent_requests",

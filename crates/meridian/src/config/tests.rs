@@ -255,11 +255,53 @@ fn a_driver_is_one_that_there_is_and_has_what_it_needs() {
     for (line, message) in [
         (
             "driver = \"k8s\"",
-            "agent.toml line 3: driver cannot be \"k8s\": write builtin or command",
+            "agent.toml line 3: driver cannot be \"k8s\": write builtin, command or docker",
         ),
         ("driver = \"command\"", "driver_template is not given"),
     ] {
         assert_eq!(refusal(&format!("{MINIMAL}{line}\n"), Values::default()), message);
+    }
+}
+
+#[cfg(not(feature = "docker"))]
+#[test]
+fn a_driver_that_was_left_out_is_refused_with_the_way_to_have_it() {
+    assert_eq!(
+        refusal(&format!("{MINIMAL}driver = \"docker\"\n"), Values::default()),
+        "agent.toml line 3: driver cannot be \"docker\": this program was built without it: build \
+         it with `cargo build --release --features docker`"
+    );
+}
+
+#[cfg(feature = "docker")]
+#[test]
+fn containers_have_an_image_and_names_that_an_engine_can_be_told() {
+    let said = format!("{MINIMAL}driver = \"docker\"\n");
+    assert_eq!(refusal(&said, Values::default()), "docker_image is not given");
+    let said = format!("{said}docker_image = \"meridian:0.1.0\"\n");
+    let config = resolve(&said, Values::default()).expect("is complete");
+    let expected = UnitDriver::Docker(Containers {
+        socket: "/var/run/docker.sock".into(),
+        image: "meridian:0.1.0".parse().expect("is a name"),
+        network: "host".parse().expect("is a name"),
+        memory: None,
+    });
+    assert_eq!(config.driver, expected);
+    for (line, message) in [
+        (
+            "docker_network = \"a b\"",
+            "docker_network cannot be \"a b\": write a network of 1 to 255 letters, digits and \
+             ._-, which begins and ends with a letter or digit",
+        ),
+        (
+            "docker_memory_bytes = 1000",
+            "docker_memory_bytes cannot be \"1000\": it is 0 or at least 6291456",
+        ),
+    ] {
+        assert_eq!(
+            refusal(&format!("{said}{line}\n"), Values::default()),
+            format!("agent.toml line 5: {message}")
+        );
     }
 }
 

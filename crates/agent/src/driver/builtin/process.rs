@@ -9,13 +9,15 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use meridian_domain::AgentName;
+use meridian_domain::{AgentName, Incarnation};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 
 use crate::driver::ExitStatus;
+use crate::driver::controlled::Body;
 use crate::driver::run_directory::Intent;
+use crate::driver::units::Units;
 
 /// The process of a unit.
 #[derive(Debug)]
@@ -34,9 +36,33 @@ impl Process {
         Ok(Self::Found(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
-    /// Returns once a child has ended, and never for another process: its connection ends with it,
-    /// and [`is_dead`](Self::is_dead) then says the rest. Safe to cancel.
-    pub(super) async fn ended(&mut self) -> ExitStatus {
+    fn is_dead(&self) -> bool {
+        let Self::Found(process) = self else { return false };
+        let mut readable = [PollFd::new(process, PollFlags::IN)];
+        matches!(poll(&mut readable, Some(&Timespec::default())), Ok(1..))
+    }
+}
+
+impl Body for Process {
+    fn is_new(&self) -> bool {
+        matches!(self, Self::Child(_))
+    }
+
+    fn take_hold(&mut self, pid: Pid, is_locked: impl Fn() -> bool) -> io::Result<()> {
+        if matches!(self, Self::Unknown) {
+            let process = Self::find(pid)?;
+            // Only this incarnation holds its lock. So it was alive after `find`, and the process
+            // id was still its own.
+            if is_locked() {
+                *self = process;
+            }
+        }
+        Ok(())
+    }
+
+    /// Never for another process than a child: its connection ends with it, and
+    /// [`is_gone`](Self::is_gone) then says the rest.
+    async fn ended(&mut self) -> ExitStatus {
         let Self::Child(child) = self else { return std::future::pending().await };
         match child.wait().await {
             Ok(status) => status
@@ -51,15 +77,21 @@ impl Process {
         }
     }
 
-    /// Whether a found process has ended.
-    pub(super) fn is_dead(&self) -> bool {
-        let Self::Found(process) = self else { return false };
-        let mut readable = [PollFd::new(process, PollFlags::IN)];
-        matches!(poll(&mut readable, Some(&Timespec::default())), Ok(1..))
+    fn is_gone(&self, is_locked: impl Fn() -> bool) -> bool {
+        match self {
+            Self::Child(_) => false,
+            Self::Found(_) => self.is_dead(),
+            Self::Unknown => !is_locked(),
+        }
     }
 
-    /// Kills the process, if it is known.
-    pub(super) fn kill(&mut self) {
+    fn is_displaced(&mut self) -> bool {
+        // Somebody else is this incarnation, and the child made way for it.
+        *self = Self::Unknown;
+        true
+    }
+
+    async fn kill(&mut self) {
         let killed = match self {
             Self::Child(child) => child.start_kill(),
             Self::Found(process) => pidfd_send_signal(process, Signal::KILL).map_err(Into::into),
@@ -68,6 +100,10 @@ impl Process {
         if let Err(error) = killed {
             tracing::warn!(%error, "a unit could not be killed");
         }
+    }
+
+    async fn last_words(&self, units: &Units, incarnation: Incarnation) -> Option<String> {
+        units.run.last_words(incarnation)
     }
 }
 

@@ -1,21 +1,17 @@
 //! Finding the units of the agent's earlier lives.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::Incarnation;
-use tokio::sync::watch;
-use tokio::time::timeout;
+use meridian_domain::{Configuration, Incarnation};
 
 use super::process::{self, Leader};
 use super::{CommandConfig, CommandDriver, Inner};
-use crate::driver::run_directory::{DriverKind, Intent, Lock, RunDirectory};
-use crate::driver::table::{Orders, Table};
-use crate::driver::{OpenError, Phase, blocking};
-
-/// For found units to answer before the driver opens without them. They are in the list either way.
-const ADOPTION_LIMIT: Duration = Duration::from_secs(3);
+use crate::driver::blocking;
+use crate::driver::run_directory::{DriverKind, Intent, Lock};
+use crate::driver::table::Orders;
+use crate::driver::units::{OpenError, Premises, Units};
 
 impl CommandDriver {
     /// Opens the run directory, adopts the units that live, and deletes what dead ones left.
@@ -25,38 +21,25 @@ impl CommandDriver {
     /// # Errors
     /// If the directory cannot be used, or units of another driver live in it.
     pub async fn open(config: CommandConfig) -> Result<Self, OpenError> {
-        let directory = config.directory.clone();
-        Self::open_directory(config).await.map_err(|source| OpenError { directory, source })
-    }
-
-    async fn open_directory(config: CommandConfig) -> io::Result<Self> {
-        let directory = config.directory.clone();
-        let (run, living) = blocking(move || {
-            let run = RunDirectory::open(&directory)?;
-            let living = run.clear_dead(DriverKind::Command)?;
-            io::Result::Ok((run, living))
-        })
-        .await?;
-        let inner = Arc::new(Inner {
-            config,
-            run,
-            table: Mutex::new(Table::default()),
-            starting: tokio::sync::Mutex::default(),
-            changes: watch::Sender::new(0),
-        });
+        let CommandConfig { cluster, agent, generation, directory, gateway, templates, limits } =
+            config;
+        let kind = DriverKind::Command;
+        let at = directory.clone();
+        let premises = Premises { kind, cluster, agent, generation, directory, gateway, limits };
+        let (units, living) = Units::open(premises).await?;
+        let inner = Arc::new(Inner { templates, units });
         for incarnation in living {
-            adopt(&inner, incarnation).await?;
+            let adopted = adopt(&inner, incarnation).await;
+            adopted.map_err(|source| OpenError { directory: at.clone(), source })?;
         }
-        if timeout(ADOPTION_LIMIT, all_answered(&inner)).await.is_err() {
-            tracing::warn!("some units run and do not answer; they stay in the list");
-        }
+        inner.units.all_answered().await;
         Ok(Self { inner })
     }
 }
 
 /// Watches over a found unit, if it is this agent's.
 async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
-    let intent = match inner.run.intent(incarnation) {
+    let intent = match inner.units.run.intent(incarnation) {
         Ok(intent) => intent,
         Err(error) => {
             tracing::error!(
@@ -66,7 +49,7 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
             return Ok(());
         }
     };
-    if intent.cluster != inner.config.cluster {
+    if intent.cluster != inner.units.premises.cluster {
         tracing::error!(%incarnation, cluster = %intent.cluster, "a unit of another cluster");
         return Ok(());
     }
@@ -78,19 +61,10 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
         None => {
             tracing::warn!(%incarnation, "its first process is dead: the others are killed");
             inner.end_rest(incarnation).await;
-            inner.clear(incarnation, true).await?;
+            inner.units.clear(incarnation, true).await?;
         }
     }
     Ok(())
-}
-
-/// Returns once every found unit has answered or ended.
-async fn all_answered(inner: &Inner) {
-    let mut changes = inner.changes.subscribe();
-    let waiting = |_: &u64| inner.table().units().iter().all(|unit| unit.phase != Phase::Starting);
-    if changes.wait_for(waiting).await.is_err() {
-        tracing::debug!("the driver was closed while it opened");
-    }
 }
 
 impl Inner {
@@ -100,7 +74,7 @@ impl Inner {
         incarnation: Incarnation,
     ) -> io::Result<Option<Leader>> {
         let inner = Arc::clone(self);
-        blocking(move || process::find_leader(&inner.run.lock_file(incarnation))).await
+        blocking(move || process::find_leader(&inner.units.run.lock_file(incarnation))).await
     }
 
     /// Watches over a process that was found.
@@ -108,7 +82,7 @@ impl Inner {
         self: &Arc<Self>,
         intent: &Intent,
         leader: Leader,
-        configuration: Option<Arc<meridian_domain::Configuration>>,
+        configuration: Option<Arc<Configuration>>,
     ) {
         let plan = self.plan(intent, true);
         let stop = plan.files.is_stopping();
@@ -117,7 +91,7 @@ impl Inner {
         }
         let served = plan.files.served().unwrap_or_default();
         let orders = Orders { stop, configuration };
-        let orders = self.insert(intent, leader.pid, served, orders);
+        let orders = self.units.insert(intent, Some(leader.pid), served, orders);
         self.watch(super::Supervisor::of_found(
             Arc::clone(self),
             intent.incarnation,
@@ -131,14 +105,14 @@ impl Inner {
     fn adopt_listener(&self, plan: &super::Plan, intent: &Intent, leader: &Leader) {
         let address = intent.address;
         if plan.template.listener == super::ListenerSource::Own
-            || self.table().listener(address).is_some()
+            || self.units.table().listener(address).is_some()
         {
             return;
         }
         match leader.listener() {
             Ok(listener) if listener.local_addr().is_ok_and(|found| found == address) => {
                 tracing::info!(%address, "took the listening socket over");
-                self.change(|table| table.keep_listener(address, Arc::new(listener)));
+                self.units.change(|table| table.keep_listener(address, Arc::new(listener)));
             }
             Ok(_) => tracing::warn!(%address, "its listening socket is another one"),
             Err(error) => tracing::warn!(%address, %error, "no listening socket was taken over"),
@@ -151,8 +125,8 @@ impl Inner {
         loop {
             let inner = Arc::clone(self);
             let killed = blocking(move || {
-                let lock = inner.run.lock(incarnation)?;
-                let path = inner.run.lock_file(incarnation);
+                let lock = inner.units.run.lock(incarnation)?;
+                let path = inner.units.run.lock_file(incarnation);
                 if lock == Lock::Free { Ok(None) } else { process::kill_holders(&path).map(Some) }
             });
             match killed.await {

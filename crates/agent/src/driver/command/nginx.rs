@@ -17,7 +17,6 @@ use meridian_domain::api::STATUS_PATH;
 use meridian_domain::configuration::ConfiguredApi;
 
 use super::pattern::Values;
-use super::render::RenderError;
 use crate::driver::UnitLimits;
 
 /// Connections that one worker may have where calls are not limited.
@@ -27,12 +26,29 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Seconds after which callers of a disabled region may try again.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// Why nginx cannot serve an API.
+#[derive(Debug, thiserror::Error)]
+pub enum UnservedError {
+    /// nginx would take it for a variable, and has no way to write it otherwise.
+    #[error("nginx cannot have the backend of API {api}: there is a $ in it")]
+    Dollar {
+        /// The API.
+        api: String,
+    },
+    /// nginx of Debian speaks HTTP/1.1 alone to a backend that is not gRPC's.
+    #[error("nginx cannot have the backend of API {api}: it does not speak HTTP/2 to backends")]
+    Http2 {
+        /// The API.
+        api: String,
+    },
+}
+
 /// The whole configuration file. Paths in it are relative to the unit's directory, nginx's prefix.
 pub(super) fn render(
     of_unit: &Values,
     configuration: &Configuration,
     limits: &UnitLimits,
-) -> Result<String, RenderError> {
+) -> Result<String, UnservedError> {
     let mut file = String::new();
     let said = write!(
         file,
@@ -138,7 +154,7 @@ fn status(of_unit: &Values, configuration: &Configuration) -> String {
     )
 }
 
-fn locations(configuration: &Configuration) -> Result<String, RenderError> {
+fn locations(configuration: &Configuration) -> Result<String, UnservedError> {
     if !configuration.enabled {
         return Ok(format!(
             "location / {{ add_header Retry-After {RETRY_AFTER_SECONDS} always; return 503; }}\n"
@@ -152,13 +168,13 @@ fn locations(configuration: &Configuration) -> Result<String, RenderError> {
 
 /// `/orders` gets `/orders` and `/orders/5`, and not `/ordersx`. Between double quotes, none of the
 /// characters that a path may have means anything to nginx, except `$` where it takes variables.
-fn location(api: &ConfiguredApi) -> Result<String, RenderError> {
+fn location(api: &ConfiguredApi) -> Result<String, UnservedError> {
     let backend = api.backend.as_str();
     if backend.contains('$') {
-        return Err(RenderError::Dollar { api: api.name.to_string() });
+        return Err(UnservedError::Dollar { api: api.name.to_string() });
     }
     if backend.starts_with("h2c:") {
-        return Err(RenderError::Http2 { api: api.name.to_string() });
+        return Err(UnservedError::Http2 { api: api.name.to_string() });
     }
     let authority = backend.split_once("://").map_or(backend, |(_, rest)| rest);
     let whole = if authority.contains('/') { backend.to_owned() } else { format!("{backend}/") };

@@ -4,25 +4,16 @@ use meridian_domain::Configuration;
 use meridian_domain::configuration::ConfiguredApi;
 
 use super::checked::Content;
-use super::nginx;
+use super::nginx::{self, UnservedError};
 use super::pattern::{Pattern, Values};
 use crate::driver::UnitLimits;
 
 /// Why a configuration cannot be written down for a program.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// nginx would take it for a variable, and has no way to write it otherwise.
-    #[error("nginx cannot have the backend of API {api}: there is a $ in it")]
-    Dollar {
-        /// The API.
-        api: String,
-    },
-    /// nginx of Debian speaks HTTP/1.1 alone to a backend that is not gRPC's.
-    #[error("nginx cannot have the backend of API {api}: it does not speak HTTP/2 to backends")]
-    Http2 {
-        /// The API.
-        api: String,
-    },
+    /// nginx cannot have it.
+    #[error(transparent)]
+    Nginx(#[from] UnservedError),
     /// It has no form in JSON.
     #[error("it cannot be written as JSON")]
     Json(#[from] serde_json::Error),
@@ -44,7 +35,7 @@ pub(super) fn render(
     limits: &UnitLimits,
 ) -> Result<String, RenderError> {
     match content {
-        Content::Nginx => nginx::render(of_unit, configuration, limits),
+        Content::Nginx => Ok(nginx::render(of_unit, configuration, limits)?),
         Content::Json => Ok(serde_json::to_string(configuration)? + "\n"),
         Content::Text { text, api } => {
             let mut values = values(of_unit, configuration);

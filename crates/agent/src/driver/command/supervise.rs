@@ -16,7 +16,7 @@ use super::process::Leader;
 use super::render::RenderError;
 use crate::driver::run_directory::Lock;
 use crate::driver::table::Orders;
-use crate::driver::{ExitStatus, blocking};
+use crate::driver::{ExitStatus, blocking, reached};
 
 /// For a new program to serve.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -179,7 +179,7 @@ impl Supervisor {
     /// Has the program serve a configuration.
     async fn tell(&mut self, wanted: &Configuration) -> Result<(), TellError> {
         let plan = Arc::clone(&self.plan);
-        let text = plan.render(wanted, &self.inner.config.limits)?;
+        let text = plan.render(wanted, &self.inner.units.premises.limits)?;
         let Some(reload) = &plan.template.reload else {
             if text.is_some() {
                 let incarnation = self.incarnation;
@@ -313,16 +313,8 @@ impl Supervisor {
 
     /// Whether the next life of the agent would find the program.
     async fn holds_lock(&self) -> bool {
-        let (inner, incarnation) = (Arc::clone(&self.inner), self.incarnation);
-        let lock = blocking(move || inner.run.lock(incarnation)).await;
+        let (units, incarnation) = (Arc::clone(&self.inner.units), self.incarnation);
+        let lock = blocking(move || units.run.lock(incarnation)).await;
         !matches!(lock, Ok(Lock::Free))
-    }
-}
-
-/// Returns at `deadline`, if there is one.
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

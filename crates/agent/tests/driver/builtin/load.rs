@@ -3,32 +3,13 @@
 use meridian_agent::driver::Driver as _;
 use meridian_domain::Incarnation;
 
-use super::Machine;
-use crate::load::{Keep, Load};
+use super::{Kind, Machine};
+use crate::load::{Keep, Load, no_call_is_lost_over};
 use crate::support::{call, eventually, until_ready};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_is_lost_while_units_are_started_and_stopped() {
-    let machine = Machine::new();
-    let driver = machine.driver(1).await;
-    driver.start(machine.spec(1)).await.unwrap();
-    until_ready(&driver, 1).await;
-    let load = Load::start(machine.address(), 6, Keep::EveryOther);
-    for cycle in 0..5 {
-        let first = 1 + cycle * 3;
-        for incarnation in first + 1..=first + 3 {
-            driver.start(machine.spec(incarnation)).await.unwrap();
-        }
-        until_ready(&driver, 4).await;
-        load.flow().await;
-        for incarnation in first..first + 3 {
-            driver.stop(Incarnation(incarnation)).await.unwrap();
-        }
-        until_ready(&driver, 1).await;
-        load.flow().await;
-    }
-    load.end();
-    machine.tidy(&driver).await;
+    no_call_is_lost_over::<Kind>(5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ const READ_BYTES: usize = 4096;
 
 /// Why a unit did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(in crate::driver) enum CallError {
     #[error("the control socket broke")]
     Io(#[from] io::Error),
     #[error("the unit does not answer")]
@@ -55,12 +55,12 @@ pub(super) enum CallError {
 
 impl CallError {
     /// Whether the unit is well and will not do what was asked, however often it is.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(in crate::driver) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_)) && !self.is_final()
     }
 
     /// Whether the unit has made clear that it obeys somebody else.
-    pub(super) fn is_final(&self) -> bool {
+    pub(in crate::driver) fn is_final(&self) -> bool {
         match self {
             Self::Foreign { .. } => true,
             Self::Refused(refusal) => refusal.reason() == UnitRefusalReason::StaleGeneration,
@@ -76,7 +76,7 @@ impl CallError {
 
 /// What of an identity is not well-formed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum IdentityError {
+pub(in crate::driver) enum IdentityError {
     #[error(transparent)]
     Cluster(#[from] uuid::Error),
     #[error(transparent)]
@@ -89,23 +89,23 @@ pub(super) enum IdentityError {
 
 /// Who a unit says it is.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
-    pub(super) cluster: ClusterId,
-    pub(super) agent: AgentName,
-    pub(super) unit: UnitId,
-    pub(super) incarnation: Incarnation,
-    pub(super) build: String,
-    pub(super) configuration: Revision,
-    pub(super) address: SocketAddr,
-    pub(super) load: UnitLoad,
-    pub(super) draining: bool,
+pub(in crate::driver) struct Identity {
+    pub(in crate::driver) cluster: ClusterId,
+    pub(in crate::driver) agent: AgentName,
+    pub(in crate::driver) unit: UnitId,
+    pub(in crate::driver) incarnation: Incarnation,
+    pub(in crate::driver) build: String,
+    pub(in crate::driver) configuration: Revision,
+    pub(in crate::driver) address: SocketAddr,
+    pub(in crate::driver) load: UnitLoad,
+    pub(in crate::driver) draining: bool,
     /// It serves nothing before it is told what.
-    pub(super) waiting: bool,
+    pub(in crate::driver) waiting: bool,
 }
 
 /// A connection to a unit.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(in crate::driver) struct Control {
     stream: UnixStream,
     generation: Generation,
     buffer: BytesMut,
@@ -114,19 +114,22 @@ pub(super) struct Control {
 
 impl Control {
     /// Connects to the socket at `path`; requests carry `generation`.
-    pub(super) async fn connect(path: &Path, generation: Generation) -> io::Result<Self> {
+    pub(in crate::driver) async fn connect(
+        path: &Path,
+        generation: Generation,
+    ) -> io::Result<Self> {
         let stream = UnixStream::connect(path).await?;
         Ok(Self { stream, generation, buffer: BytesMut::new(), descriptor: None })
     }
 
     /// The process that listens on the socket, as the system knows it.
-    pub(super) fn peer(&self) -> io::Result<Option<rustix::process::Pid>> {
+    pub(in crate::driver) fn peer(&self) -> io::Result<Option<rustix::process::Pid>> {
         let pid = self.stream.peer_cred()?.pid();
         Ok(pid.and_then(rustix::process::Pid::from_raw))
     }
 
     /// Asks who the unit is.
-    pub(super) async fn describe(&mut self) -> Result<Identity, CallError> {
+    pub(in crate::driver) async fn describe(&mut self) -> Result<Identity, CallError> {
         match self.call(Command::Describe(DescribeUnit {})).await? {
             Answer::Identity(identity) => Ok(Identity::try_from(identity)?),
             _ => Err(CallError::Beside),
@@ -134,7 +137,7 @@ impl Control {
     }
 
     /// Has the unit serve a configuration. The revision that it then serves, which may be a newer one.
-    pub(super) async fn configure(
+    pub(in crate::driver) async fn configure(
         &mut self,
         configuration: GatewayConfiguration,
     ) -> Result<Revision, CallError> {
@@ -146,7 +149,7 @@ impl Control {
     }
 
     /// Asks what the unit counted.
-    pub(super) async fn metrics(&mut self) -> Result<UnitMetrics, CallError> {
+    pub(in crate::driver) async fn metrics(&mut self) -> Result<UnitMetrics, CallError> {
         match self.call(Command::ReadMetrics(ReadMetrics {})).await? {
             Answer::Metrics(metrics) => Ok(metrics),
             _ => Err(CallError::Beside),
@@ -154,7 +157,7 @@ impl Control {
     }
 
     /// Has the unit drain and exit.
-    pub(super) async fn drain(&mut self) -> Result<(), CallError> {
+    pub(in crate::driver) async fn drain(&mut self) -> Result<(), CallError> {
         match self.call(Command::Drain(DrainUnit {})).await? {
             Answer::Draining(_) => Ok(()),
             _ => Err(CallError::Beside),
@@ -162,7 +165,7 @@ impl Control {
     }
 
     /// Takes a duplicate of the unit's listening socket.
-    pub(super) async fn take_listener(
+    pub(in crate::driver) async fn take_listener(
         &mut self,
         address: SocketAddr,
     ) -> Result<TcpListener, CallError> {
@@ -182,7 +185,7 @@ impl Control {
     /// Returns once the unit has ended the connection, or said something that it was not asked.
     ///
     /// Safe to cancel, unlike the calls.
-    pub(super) async fn ended(&mut self) {
+    pub(in crate::driver) async fn ended(&mut self) {
         // Either way the connection is of no more use.
         if let Ok(()) = self.stream.readable().await
             && let Err(error) = self.read().await

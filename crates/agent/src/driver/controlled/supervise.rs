@@ -1,7 +1,7 @@
 //! One task for each unit: it holds the connection to it, passes the word to stop on, and sees it
 //! end.
 
-use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{CallError, Control, Identity};
-use super::process::Process;
-use super::traffic::Counted;
-use super::{Inner, configuration};
+use super::traffic::{self, Counted};
+use super::{Body, configuration};
 use crate::driver::run_directory::Lock;
 use crate::driver::table::Orders;
-use crate::driver::{ExitStatus, Phase};
+use crate::driver::units::Units;
+use crate::driver::{Exit, ExitStatus, Phase, reached};
 
 /// For a new unit to answer. A machine that needs longer to start a process serves nobody.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -27,10 +27,14 @@ const SILENCES: u32 = 3;
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 /// The watch over one unit.
-pub(super) struct Supervisor {
-    inner: Arc<Inner>,
+pub(in crate::driver) struct Supervisor<B> {
+    units: Arc<Units>,
     incarnation: Incarnation,
-    process: Process,
+    body: B,
+    /// The control socket.
+    socket: PathBuf,
+    /// How long the unit may take to end once it was told to.
+    drain_limit: Duration,
     orders: watch::Receiver<Orders>,
     /// What the unit was told to serve over this connection.
     configured: Option<Arc<Configuration>>,
@@ -53,20 +57,23 @@ pub(super) struct Supervisor {
     out_of_reach: bool,
 }
 
-impl Supervisor {
-    pub(super) fn new(
-        inner: Arc<Inner>,
+impl<B: Body> Supervisor<B> {
+    pub(in crate::driver) fn new(
+        units: Arc<Units>,
         incarnation: Incarnation,
-        process: Process,
+        body: B,
+        socket: PathBuf,
+        drain_limit: Duration,
         orders: watch::Receiver<Orders>,
     ) -> Self {
         let now = Instant::now();
-        // What was found may serve though it does not answer: only the log takes capacity away.
-        let spawned = matches!(process, Process::Child(_));
+        let deadline = body.is_new().then(|| now + START_LIMIT);
         Self {
-            inner,
+            units,
             incarnation,
-            process,
+            body,
+            socket,
+            drain_limit,
             orders,
             configured: None,
             counted: Counted::default(),
@@ -74,7 +81,7 @@ impl Supervisor {
             next_attempt: now,
             pause: RETRY_PAUSES.0,
             silences: 0,
-            deadline: spawned.then(|| now + START_LIMIT),
+            deadline,
             answered: false,
             draining: false,
             given_up: false,
@@ -83,14 +90,25 @@ impl Supervisor {
     }
 
     /// Watches until the unit has ended, and notes how.
-    pub(super) async fn run(mut self) {
+    pub(in crate::driver) async fn run(mut self) {
         let status = loop {
             if let Some(status) = self.step().await {
                 break status;
             }
         };
-        let status = if self.given_up { ExitStatus::NeverAnswered } else { status };
-        self.inner.ended(self.incarnation, status).await;
+        let incarnation = self.incarnation;
+        let stopped = self.units.table().is_stopping(incarnation);
+        let unit = self.units.table().unit(incarnation).map(|unit| unit.unit.clone());
+        if let Some(unit) = unit {
+            traffic::forget(&unit);
+        }
+        let how = if self.given_up { ExitStatus::NeverAnswered } else { status };
+        let last_words = match stopped {
+            true => None,
+            false => self.body.last_words(&self.units, incarnation).await,
+        };
+        self.body.remove().await;
+        self.units.ended(incarnation, Exit { how, last_words }).await;
     }
 
     /// Waits for one thing to happen and deals with it; how the unit ended, if it did.
@@ -98,16 +116,14 @@ impl Supervisor {
         let asks = self.link.is_none() || !self.draining;
         let deadline = self.deadline;
         tokio::select! {
-            status = self.process.ended() => {
-                if !self.is_locked() {
+            status = self.body.ended() => {
+                if !self.is_locked() || !self.body.is_displaced() {
                     return Some(status);
                 }
-                // Somebody else is this incarnation, and the child made way for it.
-                self.process = Process::Unknown;
                 self.unlink();
             }
             Ok(()) = self.orders.changed() => self.obey().await,
-            () = reached(deadline) => self.kill(),
+            () = reached(deadline) => self.kill().await,
             () = ended(&mut self.link) => self.unlink(),
             () = sleep_until(self.next_attempt), if asks => {
                 if let Err(error) = self.ask().await {
@@ -125,7 +141,7 @@ impl Supervisor {
             Some(link) => match link.describe().await {
                 Ok(identity) => {
                     self.next_attempt = Instant::now() + CHECK_PERIOD;
-                    self.inner.table().update(self.incarnation, |unit| unit.load = identity.load);
+                    self.units.table().update(self.incarnation, |unit| unit.load = identity.load);
                     self.count().await?;
                 }
                 // A late answer would be taken for that to the next question.
@@ -151,7 +167,7 @@ impl Supervisor {
                 return Err(error);
             }
         };
-        if let Some(unit) = self.inner.table().unit(self.incarnation) {
+        if let Some(unit) = self.units.table().unit(self.incarnation) {
             self.counted.note(&unit.unit, &said);
         }
         Ok(())
@@ -159,36 +175,25 @@ impl Supervisor {
 
     /// Tries to reach the unit, and sets the time of the next attempt.
     async fn attempt(&mut self) -> Result<(), CallError> {
-        let socket = self.inner.run.socket(self.incarnation);
         self.next_attempt = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(RETRY_PAUSES.1);
-        let mut control = Control::connect(&socket, self.inner.config.generation).await?;
-        self.take_hold(&control)?;
-        let identity = control.describe().await?;
-        self.inner.check(self.incarnation, &identity)?;
-        self.linked(control, identity).await;
-        Ok(())
-    }
-
-    /// Holds on to a found process by the socket that it listens on, also if it does not answer.
-    fn take_hold(&mut self, control: &Control) -> io::Result<()> {
-        if matches!(self.process, Process::Unknown)
-            && let Some(pid) = control.peer()?
-        {
-            let process = Process::find(pid)?;
-            // Only this incarnation holds its lock. So it was alive after `find`, and the process
-            // id was still its own.
-            if self.is_locked() {
-                self.process = process;
-            }
+        self.body.prepare().await?;
+        let generation = self.units.premises.generation;
+        let mut control = Control::connect(&self.socket, generation).await?;
+        if let Some(pid) = control.peer()? {
+            let (units, incarnation) = (&self.units, self.incarnation);
+            self.body.take_hold(pid, || is_locked(units, incarnation))?;
         }
+        let identity = control.describe().await?;
+        self.units.check(self.incarnation, &identity)?;
+        self.linked(control, identity).await;
         Ok(())
     }
 
     async fn linked(&mut self, mut control: Control, identity: Identity) {
         let stopping = self.orders.borrow().stop;
         if !identity.draining && !stopping {
-            self.inner.adopt_listener(&mut control, identity.address).await;
+            self.units.adopt_listener(&mut control, identity.address).await;
         }
         if !self.draining {
             self.deadline = None;
@@ -199,9 +204,9 @@ impl Supervisor {
         self.link = Some(control);
         if identity.draining {
             // Its end was decided elsewhere; it must not be taken for a crash.
-            self.inner.stop(self.incarnation).await;
+            self.units.stop(self.incarnation).await;
         }
-        self.inner.know(self.incarnation, identity, self.link.as_ref());
+        self.units.know(self.incarnation, identity, self.link.as_ref());
         self.obey().await;
     }
 
@@ -220,9 +225,9 @@ impl Supervisor {
         if self.configured.as_ref() == Some(&wanted) {
             return;
         }
-        let message = configuration::message(&wanted, &self.inner.config.limits);
+        let message = configuration::message(&wanted, &self.units.premises.limits);
         match link.configure(message).await {
-            Ok(revision) => self.inner.configured(self.incarnation, revision),
+            Ok(revision) => self.units.serves(self.incarnation, revision),
             // It serves what it served; the same again would be refused again.
             Err(error) if error.is_refusal() => {
                 let (incarnation, revision) = (self.incarnation, wanted.revision);
@@ -240,7 +245,7 @@ impl Supervisor {
         self.link = None;
         self.configured = None;
         self.next_attempt = Instant::now();
-        self.inner.change(|table| {
+        self.units.change(|table| {
             table.update(self.incarnation, |unit| {
                 if unit.phase == Phase::Ready {
                     unit.phase = Phase::Starting;
@@ -253,7 +258,7 @@ impl Supervisor {
     async fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            self.deadline = Some(Instant::now() + self.inner.config.drain_limit);
+            self.deadline = Some(Instant::now() + self.drain_limit);
         }
         if let Some(link) = &mut self.link
             && let Err(error) = link.drain().await
@@ -284,7 +289,7 @@ impl Supervisor {
             return;
         }
         self.next_attempt = Instant::now() + CHECK_PERIOD;
-        self.inner.change(|table| {
+        self.units.change(|table| {
             table.update(self.incarnation, |unit| {
                 if unit.phase == Phase::Starting {
                     unit.phase = Phase::Silent;
@@ -293,37 +298,29 @@ impl Supervisor {
         });
     }
 
-    fn kill(&mut self) {
-        self.deadline = Some(Instant::now() + self.inner.config.drain_limit);
+    async fn kill(&mut self) {
+        self.deadline = Some(Instant::now() + self.drain_limit);
         if self.out_of_reach {
             return;
         }
         tracing::warn!(incarnation = %self.incarnation, "killed: it did not answer or end in time");
         self.given_up = !self.answered;
-        self.process.kill();
+        self.body.kill().await;
     }
 
-    /// Whether a found process has ended. A child's end comes with its status instead.
+    /// Whether what was found has ended. The end of the others comes with its status instead.
     fn is_gone(&self) -> bool {
-        match self.process {
-            Process::Child(_) => false,
-            Process::Found(_) => self.process.is_dead(),
-            Process::Unknown => !self.is_locked(),
-        }
+        self.body.is_gone(|| self.is_locked())
     }
 
-    /// Whether some process is this incarnation, or that cannot be known.
     fn is_locked(&self) -> bool {
-        !matches!(self.inner.run.lock(self.incarnation), Ok(Lock::Free))
+        is_locked(&self.units, self.incarnation)
     }
 }
 
-/// Returns at `deadline`, if there is one.
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
+/// Whether some process is an incarnation, or that cannot be known.
+fn is_locked(units: &Units, incarnation: Incarnation) -> bool {
+    !matches!(units.run.lock(incarnation), Ok(Lock::Free))
 }
 
 /// Returns when the link, if there is one, has ended.
