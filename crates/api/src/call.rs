@@ -1,16 +1,16 @@
 //! What happens around every call: a span, a count, a duration; and no panic reaches the connection.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::body::Body;
@@ -28,7 +28,43 @@ const NO_METHOD: &str = "unknown";
 /// Wraps the services of a server.
 #[derive(Clone)]
 pub(crate) struct CallLayer {
-    methods: Arc<BTreeSet<String>>,
+    methods: Arc<Methods>,
+}
+
+/// The methods of the contracts, and the one that stands for all others.
+struct Methods {
+    known: BTreeMap<String, Arc<Method>>,
+    unknown: Arc<Method>,
+}
+
+/// A method, with the meters of its calls: looking one up by its labels takes longer than counting.
+struct Method {
+    name: String,
+    duration: OnceLock<Histogram>,
+    succeeded: OnceLock<Counter>,
+}
+
+impl Method {
+    fn new(name: String) -> Self {
+        Self { name, duration: OnceLock::new(), succeeded: OnceLock::new() }
+    }
+
+    /// Counts a call that ended.
+    fn count(&self, code: Code, elapsed: Duration) {
+        let duration = || histogram!(DURATION, "method" => self.name.clone());
+        self.duration.get_or_init(duration).record(elapsed.as_secs_f64());
+        let calls = || counter!(REQUESTS, "method" => self.name.clone(), "code" => name(code));
+        match code {
+            Code::Ok => self.succeeded.get_or_init(calls).increment(1),
+            _ => calls().increment(1),
+        }
+    }
+}
+
+impl Methods {
+    fn find(&self, path: &str) -> &Arc<Method> {
+        self.known.get(path).unwrap_or(&self.unknown)
+    }
 }
 
 impl CallLayer {
@@ -45,7 +81,9 @@ impl CallLayer {
                 paths.collect::<Vec<_>>()
             })
         });
-        Self { methods: Arc::new(methods.collect()) }
+        let known = methods.map(|name| (name.clone(), Arc::new(Method::new(name)))).collect();
+        let unknown = Arc::new(Method::new(NO_METHOD.to_owned()));
+        Self { methods: Arc::new(Methods { known, unknown }) }
     }
 }
 
@@ -61,7 +99,7 @@ impl<S> Layer<S> for CallLayer {
 #[derive(Clone)]
 pub(crate) struct CallService<S> {
     inner: S,
-    methods: Arc<BTreeSet<String>>,
+    methods: Arc<Methods>,
 }
 
 impl<S> Service<Request<Body>> for CallService<S>
@@ -79,8 +117,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path().trim_start_matches('/');
-        let method = self.methods.get(path).map_or(NO_METHOD, String::as_str);
-        let call = Call::begin(method);
+        let call = Call::begin(Arc::clone(self.methods.find(path)));
         let span = call.span.clone();
         let answer = self.inner.call(request);
         let followed = async move {
@@ -112,18 +149,18 @@ fn clarify(response: Response<Body>) -> Response<Body> {
 
 /// One call, from its first byte to its last. Counted when it is dropped, however it ended.
 struct Call {
-    method: String,
+    method: Arc<Method>,
     begun: Instant,
     code: Code,
     span: Span,
 }
 
 impl Call {
-    fn begin(method: &str) -> Self {
-        let span =
-            tracing::info_span!("call", method, request_id = field::Empty, code = field::Empty);
+    fn begin(method: Arc<Method>) -> Self {
+        // Formatted with its fields for every call: so only for who looks that closely.
+        let span = tracing::debug_span!("call", method = method.name, request_id = field::Empty);
         // What is dropped without an answer was cancelled, by its caller or by its deadline.
-        Self { method: method.to_owned(), begun: Instant::now(), code: Code::Cancelled, span }
+        Self { method, begun: Instant::now(), code: Code::Cancelled, span }
     }
 
     /// Notes the status wherever it comes: with the head of a refusal, or behind the last message.
@@ -152,16 +189,18 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let code = name(self.code);
-        let elapsed = self.begun.elapsed();
-        self.span.record("code", code);
-        counter!(REQUESTS, "method" => self.method.clone(), "code" => code).increment(1);
-        histogram!(DURATION, "method" => self.method.clone()).record(elapsed.as_secs_f64());
+        let (code, elapsed) = (name(self.code), self.begun.elapsed());
+        self.method.count(self.code, elapsed);
         let _entered = self.span.enter();
         if self.code == Code::Internal {
-            tracing::warn!(?elapsed, "a call failed for a reason that is a mistake in Meridian");
+            let method = self.method.name.as_str();
+            tracing::warn!(
+                method,
+                ?elapsed,
+                "a call failed for a reason that is a mistake in Meridian"
+            );
         } else {
-            tracing::debug!(?elapsed, "a call ended");
+            tracing::debug!(code, ?elapsed, "a call ended");
         }
     }
 }

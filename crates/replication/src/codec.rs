@@ -123,6 +123,13 @@ pub fn encode<T: Stored>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// Bytes of the envelope that `bytes` begin with, as it says itself; none if they begin with none.
+pub fn envelope_bytes(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.get(..HEADER_BYTES)?;
+    let length = header[8..12].try_into().ok().map(u32::from_le_bytes)?;
+    (header[..4] == MAGIC).then_some(HEADER_BYTES + usize::try_from(length).ok()?)
+}
+
 /// The value whose stored form `bytes` are.
 ///
 /// # Errors

@@ -13,11 +13,13 @@ use sha2::Digest as _;
 use crate::codec::{self, DecodeError};
 use crate::rows::{HASH_BYTES, SEGMENT_EVENTS};
 
+pub mod stored;
+
 /// Bytes of written events that stay in memory: some ten thousand events, more than a watcher that
 /// keeps up is ever behind.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// An event as its row has it: the stored record, then the chain hash.
+/// An event as rows have it: the stored record, then the chain hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent(Bytes);
 
@@ -55,7 +57,7 @@ pub enum BrokenEvent {
         /// What follows from the events.
         expected: Digest,
     },
-    /// There is no such row.
+    /// No row has it.
     #[error("event {revision} is missing")]
     Missing {
         /// The event.
@@ -83,23 +85,12 @@ impl StoredEvent {
     #[must_use]
     pub fn following(chain: &Digest, mut record: Vec<u8>) -> Self {
         let hash = next_hash(chain, &record);
+        record.reserve_exact(HASH_BYTES);
         record.extend_from_slice(&hash.0);
         Self(record.into())
     }
 
-    /// The event that the row of `revision` holds.
-    ///
-    /// # Errors
-    /// If the row is too short to be one. What is in it is not looked at.
-    pub fn from_row(revision: Revision, row: Vec<u8>) -> Result<Self, BrokenEvent> {
-        if row.len() < HASH_BYTES {
-            Err(BrokenEvent::Short { revision })
-        } else {
-            Ok(Self(row.into()))
-        }
-    }
-
-    /// The row.
+    /// The event in its stored form: the record, then the chain hash.
     #[must_use]
     pub fn row(&self) -> &[u8] {
         &self.0

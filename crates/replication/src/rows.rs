@@ -6,11 +6,12 @@
 //! m/format                                   Format: the version of this layout
 //! m/position                                 Position: the one pointer that all else hangs from
 //! m/membership<part u8>                      Members, in parts: Raft's membership as last applied
-//! e/<history u64><revision u64>              an event: EventRecord, then the chain hash, 32 bytes
+//! e/<history u64><revision u64>              events, this the last: each an EventRecord, then its
+//!                                            chain hash, 32 bytes
 //! s/<history u64><segment u64>               SegmentEnd: the chain hash at the segment's end
 //! t/<epoch u64>a<agent name>                 Agent
 //!              f                             Forgotten: the greatest request id forgotten
-//!              o<request id, 16 bytes>       Outcome
+//!              o<request id, 16 bytes>       Outcome, of those that no event tells
 //!              p<service>\0<API name>   StoredApi
 //!              r<region name>                Region, of those that operators defined
 //!              s<service name>               Service
@@ -24,6 +25,11 @@
 //! The chain hash of revision n is `SHA-256(chain hash of n - 1, stored EventRecord n)`, that of
 //! revision 0 is zero. A segment is 4,096 events: segment 0 holds revisions 1 to 4,096. Segment
 //! hashes outlive trimmed events, as the foundation of the chain of those that are left.
+//!
+//! The last event of a change set says all that its outcome does. So the outcome of a change that has
+//! events has no row while the last of them is behind `told_after` of the position, which follows the
+//! newest event at a distance ([`told`]) and is moved before events go. So most changes need no row
+//! of their own.
 //!
 //! Rows are visible only through `m/position`: state rows of its epoch, events of its history up to
 //! its revision. So a snapshot is written beside what is there, under the next number, and one small
@@ -40,13 +46,14 @@ use meridian_domain::{ApiName, Digest, Revision, ServiceName, State};
 mod key;
 pub mod position;
 mod row;
+pub mod told;
 pub mod touched;
 
 pub use key::Key;
 pub use row::{Forgotten, Row, RowError, StoredApi};
 
 /// The version of the layout above.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Events in a segment.
 pub const SEGMENT_EVENTS: u64 = 4_096;
 
@@ -81,6 +88,13 @@ pub fn membership_key(part: u8) -> Vec<u8> {
 #[must_use]
 pub fn event_key(history: u64, revision: Revision) -> Vec<u8> {
     key(EVENTS, &[history, revision.0])
+}
+
+/// The event under whose key a row stands.
+#[must_use]
+pub fn event_of_key(key: &[u8]) -> Revision {
+    let number = key.last_chunk().copied().unwrap_or_default();
+    Revision(u64::from_be_bytes(number))
 }
 
 /// The key of a segment's hash.

@@ -29,6 +29,7 @@ use crate::storage::database::Database;
 
 mod durability;
 mod error;
+pub(crate) mod incoming;
 mod load;
 mod open;
 mod reading;
@@ -73,6 +74,8 @@ pub(crate) struct Tail {
     pub(crate) membership: StoredMembershipOf<TypeConfig>,
     pub(crate) epoch: u64,
     pub(crate) installed: Option<u64>,
+    /// Behind this revision, events stand for the outcomes of their changes.
+    pub(crate) told_after: Revision,
     /// Ranges that are applied and not durable in the Raft log: their last index and revision.
     pub(crate) unflushed: std::collections::VecDeque<(u64, Revision)>,
     /// The digest of the state, while it is known.
@@ -90,6 +93,7 @@ impl Tail {
             revision: self.log.revision,
             chain: self.log.chain,
             rows: rows::count(state),
+            told_after: self.told_after,
         }
     }
 }

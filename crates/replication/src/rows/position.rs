@@ -15,7 +15,7 @@ use crate::storage::database::{Batch, Database};
 
 stored! {
     Format = 30, version 1, "format of the derived store";
-    Position = 31, version 1, "position of the derived store";
+    Position = 31, version 2, "position of the derived store";
     Members = 32, version 1, "applied membership";
     SegmentEnd = 33, version 1, "segment hash";
 }
@@ -43,8 +43,10 @@ pub struct Position {
     pub revision: Revision,
     /// The chain hash of that event.
     pub chain: Digest,
-    /// Rows of the state.
+    /// Rows of the state, those left out among them.
     pub rows: u64,
+    /// Behind this revision, events stand for the outcomes of their changes.
+    pub told_after: Revision,
 }
 
 /// A place in the Raft log.

@@ -4,77 +4,17 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use meridian_domain::{Digest, Revision};
 use openraft::alias::{LogIdOf, SnapshotMetaOf};
 
 use super::Snapshot;
 use super::staging::{Staged, StagingError};
-use crate::codec;
-use crate::event_log::{BrokenEvent, EventLog, StoredEvent, trimmed_rows};
+use crate::event_log::{EventLog, trimmed_rows};
 use crate::raft::TypeConfig;
 use crate::rows::position::{Members, Position};
 use crate::rows::{self, KeyRange};
-use crate::storage::database::Batch;
+use crate::store::incoming::Pointer;
 use crate::store::writer::Job;
-use crate::store::{Core, Store, Tail};
-
-/// The pointer to a received snapshot, with what must be true before it flips.
-pub(crate) struct Pointer {
-    index: u64,
-    position: Position,
-    members: Members,
-}
-
-/// Why a snapshot that was received whole is not installed. The node stops: it has, or was sent,
-/// events that others do not have.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("the snapshot ends at revision {snapshot}, this node is at {present} already")]
-    Backwards { snapshot: Revision, present: Revision },
-    #[error(
-        "at revision {revision} this node has the chain hash {present}, the snapshot has {snapshot}: \
-         their events differ"
-    )]
-    Diverged { revision: Revision, present: Digest, snapshot: Digest },
-}
-
-impl Pointer {
-    /// Checks that the events staged follow on those of this node, where they are to do so: it may
-    /// have applied some itself since the first of them was sent.
-    pub(crate) fn check(&self, core: &Core) -> io::Result<()> {
-        let (history, revision, chain) = {
-            let log = &core.tail().log;
-            (log.history, log.revision, log.chain)
-        };
-        let Position { revision: last, chain: wanted, .. } = self.position;
-        if revision > last {
-            return Err(io::Error::other(Refusal::Backwards { snapshot: last, present: revision }));
-        }
-        if history != self.position.history {
-            return Ok(());
-        }
-        if revision == last {
-            if chain == wanted {
-                return Ok(());
-            }
-            let refusal = Refusal::Diverged { revision, present: chain, snapshot: wanted };
-            return Err(io::Error::other(refusal));
-        }
-        let next = revision.next();
-        let row = core.database.get(&rows::event_key(history, next))?;
-        let row = row.ok_or(BrokenEvent::Missing { revision: next })?;
-        StoredEvent::from_row(next, row)?.check(next, &chain)?;
-        Ok(())
-    }
-
-    /// The last log index of the snapshot, and the batch that flips to it.
-    pub(crate) fn into_batch(self) -> (u64, Batch) {
-        let mut batch = Batch::default();
-        batch.insert(rows::POSITION_KEY, codec::encode(&self.position));
-        self.members.write(&mut batch);
-        (self.index, batch)
-    }
-}
+use crate::store::{Store, Tail};
 
 impl Store {
     /// Makes `snapshot` the present state, if it is later than that. Returns once it is durable.
@@ -106,6 +46,8 @@ impl Store {
             revision: snapshot.revision,
             chain: snapshot.chain,
             rows: rows::count(&snapshot.state),
+            // A snapshot has a row for each outcome.
+            told_after: snapshot.revision,
         };
         let members = Members::from(&meta.last_membership);
         let pointer = Pointer { index: last.index, position, members };
@@ -157,6 +99,7 @@ impl Store {
             membership: meta.last_membership.clone(),
             epoch: staged.epoch,
             installed: Some(last.index),
+            told_after: revision,
             unflushed: VecDeque::new(),
             digest: None,
         };

@@ -13,8 +13,9 @@ use crate::event_log::{BrokenEvent, StoredEvent, decode_record, trimmed_rows};
 use crate::rows::position::SegmentEnd;
 use crate::rows::{self, Row, RowError, SEGMENT_EVENTS};
 use crate::storage::database::Batch;
+use crate::store::Store;
+use crate::store::incoming::Chunk;
 use crate::store::writer::Job;
-use crate::store::{Core, Store};
 
 /// Why a snapshot is not taken. Nothing of this node has changed; the sender may try again.
 #[derive(Debug, thiserror::Error)]
@@ -104,37 +105,6 @@ impl Drop for Staged {
             rows::segment_keys(numbers),
         ];
         drop(self.store.jobs.try_send(Job::Sweep(garbage)));
-    }
-}
-
-/// A part of a snapshot, on its way to the disk.
-pub(crate) struct Chunk {
-    history: u64,
-    rows: Batch,
-    events: Vec<(Revision, StoredEvent)>,
-}
-
-impl Chunk {
-    /// The rows to write, but for events that this node has written itself meanwhile: those can be
-    /// seen, and are checked against the snapshot's when it is installed.
-    pub(crate) fn into_batch(self, core: &Core) -> Batch {
-        let mut batch = self.rows;
-        let present = {
-            let log = &core.tail().log;
-            (log.history == self.history).then(|| log.written())
-        };
-        for (revision, event) in self.events {
-            if present.is_some_and(|written| revision <= written) {
-                continue;
-            }
-            batch.insert(rows::event_key(self.history, revision), event.row());
-            if revision.0.is_multiple_of(SEGMENT_EVENTS) {
-                let segment = revision.0 / SEGMENT_EVENTS - 1;
-                let end = SegmentEnd { chain: event.chain() };
-                batch.insert(rows::segment_key(self.history, segment), codec::encode(&end));
-            }
-        }
-        batch
     }
 }
 

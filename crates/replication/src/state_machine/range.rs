@@ -17,8 +17,8 @@ use crate::event_log::{StoredEvent, trimmed_rows};
 use crate::planted::{Bug, planted};
 use crate::raft::{Applied, Payload, TypeConfig};
 use crate::rows::position::{Members, SegmentEnd};
-use crate::rows::touched;
 use crate::rows::{self, Key, Row, SEGMENT_EVENTS};
+use crate::rows::{told, touched};
 use crate::storage::database::Batch;
 use crate::store::writer::{AppliedRange, Job};
 use crate::store::{Core, Tail};
@@ -60,6 +60,7 @@ pub(super) fn apply(
         let mut tail = core.tail();
         let result =
             entries.into_iter().try_for_each(|entry| changes.add(&mut state, &mut tail, entry));
+        changes.move_told(&state, &mut tail);
         if let Some(index) = changes.index {
             let revision = tail.log.revision;
             tail.unflushed.push_back((index, revision));
@@ -114,7 +115,8 @@ impl Changes {
             entry.base = state.header.revision;
         }
         let touched = touched::by_entry(state, &entry);
-        match evolve_or_restore(state, &entry, &touched) {
+        let before: Vec<Row> = touched.iter().map(|key| Row::of(state, key)).collect();
+        match evolve_or_restore(state, &entry, &before) {
             Err(panic) => return Err(ApplyError::Misfit { index, panic }),
             Ok(Err(mismatch)) => {
                 tracing::info!(index, %mismatch, "an entry was refused, here as everywhere");
@@ -125,11 +127,24 @@ impl Changes {
         for record in entry.records() {
             self.events.push((record.revision, tail.log.append(&record)));
         }
-        self.rows.extend(touched);
+        // An outcome is never changed, so one that had no row needs none, also when it is forgotten.
+        let written = touched.into_iter().zip(&before);
+        let written = written.filter(|(_, row)| !row.is_told(tail.told_after));
+        self.rows.extend(written.map(|(key, _)| key));
         self.trimmed |= tail.log.trimmed != state.header.trimmed;
         tail.log.trimmed = state.header.trimmed;
         tail.digest = None;
         Ok(Applied::Entry(state.header.revision))
+    }
+
+    /// Gives a row to those outcomes that no event will tell any more.
+    fn move_told(&mut self, state: &State, tail: &mut Tail) {
+        let (before, gone) = (tail.told_after, trimmed_rows(tail.log.trimmed));
+        let after = told::place(before, tail.log.revision, gone);
+        if before != after {
+            self.rows.extend(told::left_behind(state, before, after));
+            tail.told_after = after;
+        }
     }
 
     /// The rows of the range. Nothing else changes the state meanwhile: openraft applies one range
@@ -141,14 +156,17 @@ impl Changes {
         let history = tail.log.history;
         // The header is a row of every state, also of one that no event has changed yet.
         for key in self.rows.union(&BTreeSet::from([Key::Header])) {
+            let row = Row::of(&state, key);
+            if row.is_told(tail.told_after) {
+                continue;
+            }
             let place = rows::state_key(tail.epoch, &key.bytes());
-            match Row::of(&state, key).value() {
+            match row.value() {
                 Some(value) => batch.insert(place, value),
                 None => batch.remove(place),
             }
         }
         for (revision, event) in &self.events {
-            batch.insert(rows::event_key(history, *revision), event.row());
             if revision.0.is_multiple_of(SEGMENT_EVENTS) {
                 let segment = revision.0 / SEGMENT_EVENTS - 1;
                 let end = SegmentEnd { chain: event.chain() };
@@ -164,22 +182,23 @@ impl Changes {
             index,
             revision: tail.log.revision,
             batch,
+            history,
+            events: self.events,
             trimmed: self.trimmed.then(|| rows::event_keys(0..u64::MAX).start..kept),
             ranges: 1,
         }
     }
 }
 
-/// Applies the entry to the state. Where that panics, the state is as it was, and the panic's message
-/// is the error.
+/// Applies the entry to the state. Where that panics, the state is as it was, with the rows `before`,
+/// and the panic's message is the error.
 fn evolve_or_restore(
     state: &mut State,
     entry: &Entry,
-    touched: &BTreeSet<Key>,
+    before: &[Row],
 ) -> Result<Result<(), evolve::BaseMismatch>, String> {
-    let before: Vec<Row> = touched.iter().map(|key| Row::of(state, key)).collect();
     catch_unwind(AssertUnwindSafe(|| evolve::apply(state, entry))).map_err(|panic| {
-        before.into_iter().for_each(|row| row.put(state));
+        before.iter().cloned().for_each(|row| row.put(state));
         message(panic.as_ref())
     })
 }

@@ -15,6 +15,13 @@ impl Batch {
         self.changes.push((key.into(), Some(value.into())));
     }
 
+    /// Bytes of all keys and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        self.changes.iter().map(|(key, value)| key.len() + bytes(value)).sum()
+    }
+
     /// Removes `key`; it need not be there.
     pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
         self.changes.push((key.into(), None));

@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 use std::io;
 
+use meridian_domain::outcome::Outcomes;
 use meridian_domain::{Digest, Revision, State};
 use openraft::alias::StoredMembershipOf;
 
 use super::Tail;
 use super::error::OpenError;
 use crate::codec::{self, Stored};
-use crate::event_log::{self, BrokenEvent, EventLog, StoredEvent, trimmed_rows};
+use crate::event_log::{self, BrokenEvent, EventLog, stored, trimmed_rows};
 use crate::raft::TypeConfig;
 use crate::rows::position::{Members, Position, SegmentEnd};
-use crate::rows::{self, KeyRange, Row, SEGMENT_EVENTS};
+use crate::rows::{self, KeyRange, Row, SEGMENT_EVENTS, told};
 use crate::storage::database::Database;
 
 /// Rows that are read at once.
@@ -60,6 +61,7 @@ pub(super) fn load(database: &dyn Database) -> Result<(State, Tail), OpenError> 
         membership: membership.unwrap_or_default(),
         epoch: position.epoch,
         installed: position.installed,
+        told_after: position.told_after,
         unflushed: VecDeque::new(),
         digest: None,
     };
@@ -70,7 +72,7 @@ fn load_state(database: &dyn Database, position: &Position) -> Result<State, Ope
     let mut state = State::default();
     let prefix = rows::state_key(position.epoch, &[]).len();
     let KeyRange { mut start, end } = rows::state_keys(position.epoch..position.epoch + 1);
-    let mut found = 0;
+    let mut found = 0_u64;
     loop {
         let page = database.scan(&start, &end, PAGE_ROWS)?;
         found += page.len() as u64;
@@ -82,6 +84,7 @@ fn load_state(database: &dyn Database, position: &Position) -> Result<State, Ope
             _ => break,
         }
     }
+    found += tell_outcomes(database, position, &mut state)?;
     let revision = state.header.revision;
     if found != position.rows || revision != position.revision {
         return Err(OpenError::Incomplete {
@@ -92,6 +95,26 @@ fn load_state(database: &dyn Database, position: &Position) -> Result<State, Ope
         });
     }
     Ok(state)
+}
+
+/// Adds the outcomes that events tell, and returns how many.
+fn tell_outcomes(
+    database: &dyn Database,
+    position: &Position,
+    state: &mut State,
+) -> io::Result<u64> {
+    let mut told = 0;
+    let Outcomes { by_request, forgotten } = &mut state.outcomes;
+    let Position { history, told_after, revision, .. } = *position;
+    stored::for_each(database, history, told_after, revision, |revision, event| {
+        let outcome = told::outcome(&event.decode(revision)?);
+        let outcome = outcome.filter(|(request, _)| Some(*request) > *forgotten);
+        if let Some((request, outcome)) = outcome {
+            told += u64::from(by_request.insert(request, outcome).is_none());
+        }
+        Ok(())
+    })?;
+    Ok(told)
 }
 
 /// The least key behind `key`.
@@ -115,7 +138,8 @@ fn load_log(
         if last > kept_after {
             let row = database.get(&rows::event_key(history, last))?;
             let row = row.ok_or(BrokenEvent::Missing { revision: last })?;
-            if StoredEvent::from_row(last, row)?.chain() != end {
+            let found = stored::read(last, row)?.pop().map(|(_, event)| event.chain());
+            if found != Some(end) {
                 return Err(OpenError::Segment { segment });
             }
         }
@@ -141,23 +165,10 @@ pub(super) fn follow_chain(
     through: Revision,
     mut chain: Digest,
 ) -> io::Result<Digest> {
-    let mut next = from.next();
-    while next <= through {
-        let (start, end) =
-            (rows::event_key(history, next), rows::event_key(history, through.next()));
-        let page = database.scan(&start, &end, PAGE_ROWS)?;
-        if page.is_empty() {
-            return Err(BrokenEvent::Missing { revision: next }.into());
-        }
-        for (key, row) in page {
-            if key != rows::event_key(history, next) {
-                return Err(BrokenEvent::Missing { revision: next }.into());
-            }
-            let event = StoredEvent::from_row(next, row)?;
-            event.decode(next)?;
-            chain = event.check(next, &chain)?;
-            next = next.next();
-        }
-    }
+    stored::for_each(database, history, from, through, |revision, event| {
+        event.decode(revision)?;
+        chain = event.check(revision, &chain)?;
+        Ok(())
+    })?;
     Ok(chain)
 }

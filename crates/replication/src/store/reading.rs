@@ -7,8 +7,7 @@ use meridian_domain::{Digest, EventRecord, Revision};
 use meridian_ports::HistoryError;
 
 use super::Core;
-use crate::event_log::{BrokenEvent, Place, StoredEvent, trimmed_rows};
-use crate::rows;
+use crate::event_log::{Place, StoredEvent, stored, trimmed_rows};
 
 /// Bytes of stored events in one message of a snapshot.
 const MESSAGE_BYTES: usize = 256 << 10;
@@ -111,23 +110,19 @@ impl Core {
         end: Revision,
         limit: usize,
     ) -> io::Result<Vec<StoredEvent>> {
-        let end = end.min(Revision(from.0.saturating_add(limit as u64)));
-        let rows = self.database.scan(
-            &rows::event_key(history, from),
-            &rows::event_key(history, end),
-            limit,
+        let end = end.0.min(from.0.saturating_add(limit as u64));
+        let (before, last) = (from.0.saturating_sub(1), end.saturating_sub(1));
+        let mut events = Vec::new();
+        stored::for_each(
+            &*self.database,
+            history,
+            Revision(before),
+            Revision(last),
+            |_, event| {
+                events.push(event);
+                Ok(())
+            },
         )?;
-        let mut events = Vec::with_capacity(rows.len());
-        for ((key, row), revision) in rows.into_iter().zip((from.0..).map(Revision)) {
-            if key != rows::event_key(history, revision) {
-                return Err(BrokenEvent::Missing { revision }.into());
-            }
-            events.push(StoredEvent::from_row(revision, row)?);
-        }
-        let next = Revision(from.0 + events.len() as u64);
-        if next < end {
-            return Err(BrokenEvent::Missing { revision: next }.into());
-        }
         Ok(events)
     }
 

@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Core;
+use super::incoming::{Chunk, Pointer};
+use crate::event_log::{StoredEvent, stored};
 use crate::planted::{Bug, planted};
 use crate::rows::KeyRange;
-use crate::snapshot::install::Pointer;
-use crate::snapshot::staging::Chunk;
 use crate::storage::database::Batch;
 
 /// Ranges and other jobs that wait at most; applying waits beyond that. A range is at most some
@@ -26,11 +26,11 @@ use crate::storage::database::Batch;
 pub(super) const MOST_JOBS: usize = 64;
 /// How long the first of the ranges waits that are written as one: rows that a crash takes with it
 /// come back from the Raft log, and this much of it is soon applied again.
-const GATHERING: Duration = Duration::from_millis(50);
-/// Ranges that are written as one at most.
-const GATHERED_RANGES: usize = 32;
+const GATHERING: Duration = Duration::from_millis(200);
+/// Bytes of rows that are written as one, about: one range more than that is held in memory.
+const GATHERED_BYTES: usize = 2 << 20;
 /// Rows that are swept away at once, between two jobs.
-const SWEPT_ROWS: usize = 1_024;
+const SWEPT_ROWS: usize = 256;
 
 /// What the writer is asked for. A reply that never comes means that it was not done.
 pub(crate) enum Job {
@@ -54,8 +54,12 @@ pub(crate) struct AppliedRange {
     pub(crate) index: u64,
     /// The last event up to its end.
     pub(crate) revision: Revision,
-    /// Its rows, with the position.
+    /// Its rows, with the position, but for those of its events.
     pub(crate) batch: Batch,
+    /// Under which number its events are written.
+    pub(crate) history: u64,
+    /// Its events.
+    pub(crate) events: Vec<(Revision, StoredEvent)>,
     /// Rows of events that it has trimmed: all of them, from the first on.
     pub(crate) trimmed: Option<KeyRange>,
     /// How many ranges were put together for it.
@@ -74,17 +78,27 @@ pub(super) struct Writer {
     garbage: Vec<KeyRange>,
     /// Ranges that are to be written as one.
     gathered: Vec<AppliedRange>,
+    gathered_bytes: usize,
+    /// Events up to here may have been staged, each in a row of its own, and are written over those.
+    staged: Revision,
     /// Until when they wait for more, if there are any.
     until: Option<Instant>,
 }
 
 impl AppliedRange {
+    /// Bytes of its rows, about.
+    fn bytes(&self) -> usize {
+        let events = self.events.iter().map(|(_, event)| event.row().len());
+        self.batch.bytes() + events.sum::<usize>()
+    }
+
     /// This range and the next one, as one.
     fn followed_by(mut self, next: Self) -> Self {
         self.index = next.index;
         self.revision = next.revision;
         self.ranges += next.ranges;
         self.batch.changes.extend(next.batch.changes);
+        self.events.extend(next.events);
         self.trimmed = next.trimmed.or(self.trimmed);
         self
     }
@@ -98,8 +112,19 @@ impl Writer {
         garbage: Vec<KeyRange>,
     ) -> Self {
         let flushed = core.flushed.clone();
-        let (gathered, until) = Default::default();
-        Self { core, jobs, flushed, written_index, cut: false, garbage, gathered, until }
+        let (gathered, gathered_bytes, until) = Default::default();
+        Self {
+            core,
+            jobs,
+            flushed,
+            written_index,
+            cut: false,
+            garbage,
+            gathered,
+            gathered_bytes,
+            staged: Revision(0),
+            until,
+        }
     }
 
     /// Starts the thread; a task, where the database never blocks. It ends when the store is closed
@@ -165,6 +190,7 @@ impl Writer {
                 answer(reply);
             }
             Job::Stage { chunk, reply } if !self.cut => {
+                self.staged = self.staged.max(chunk.last_event());
                 self.core.database.write(chunk.into_batch(&self.core))?;
                 answer(reply);
             }
@@ -186,8 +212,9 @@ impl Writer {
     async fn gather(&mut self, range: AppliedRange) -> io::Result<()> {
         let now = Instant::now();
         let until = *self.until.get_or_insert(now + GATHERING);
+        self.gathered_bytes += range.bytes();
         self.gathered.push(range);
-        let full = self.gathered.len() >= GATHERED_RANGES || now >= until;
+        let full = self.gathered_bytes >= GATHERED_BYTES || now >= until;
         if full { self.write_gathered().await } else { Ok(()) }
     }
 
@@ -195,6 +222,7 @@ impl Writer {
     /// more, those that it does.
     async fn write_gathered(&mut self) -> io::Result<()> {
         self.until = None;
+        self.gathered_bytes = 0;
         let ranges = std::mem::take(&mut self.gathered);
         let Some(last) = ranges.last().filter(|_| !self.cut) else { return Ok(()) };
         let early = planted(Bug::RowsBeforeLog);
@@ -211,7 +239,9 @@ impl Writer {
     }
 
     fn write(&mut self, range: AppliedRange) -> io::Result<()> {
-        self.core.database.write(range.batch)?;
+        let AppliedRange { mut batch, history, events, .. } = range;
+        stored::write(&mut batch, history, &events, self.staged);
+        self.core.database.write(batch)?;
         self.written_index = range.index;
         self.core.tail().log.note_written(range.revision);
         self.garbage.extend(range.trimmed);

@@ -135,7 +135,7 @@ async fn memory_runs_ahead_of_the_log_and_the_disk_does_not() {
 #[tokio::test]
 async fn applying_waits_while_too_much_waits_for_the_disk() {
     let mut node = Node::open_flushed(&MemoryDatabase::new(), None).unwrap();
-    let entries = many(&mut State::default(), 100, 1);
+    let entries = many(&mut State::default(), 300, 100);
     let flushed = node.flushed.clone();
     let mut waited = false;
     for entry in &entries {
@@ -151,7 +151,7 @@ async fn applying_waits_while_too_much_waits_for_the_disk() {
         }
     }
     assert!(waited);
-    assert_eq!(node.restart().await.sum().revision, Revision(100));
+    assert_eq!(node.restart().await.sum().revision, Revision(30_000));
 }
 
 #[tokio::test]
@@ -173,4 +173,37 @@ async fn a_store_opens_again_before_its_first_event() {
     let node = node.restart().await;
     assert_eq!(node.applied(), 1);
     assert_eq!(node.sum(), before);
+}
+
+fn outcome_rows(node: &Node) -> usize {
+    node.database.scan(b"t/\0\0\0\0\0\0\0\0o", b"t/\0\0\0\0\0\0\0\0p", usize::MAX).unwrap().len()
+}
+
+/// One event a change, until outcomes are forgotten and the newest events alone tell the others.
+#[tokio::test]
+async fn constant_changes_leave_no_rows_of_outcomes() {
+    let mut state = State::default();
+    let mut node = Node::empty();
+    for _ in 0..83 {
+        let mut entries = many(&mut state, 1_000, 1);
+        let changes = entries.iter_mut().flat_map(|entry| entry.changes.drain(..)).collect();
+        let whole = Entry { changes, ..entries.swap_remove(0) };
+        node.apply(&[whole]).await.unwrap();
+    }
+    assert!(node.store.state().outcomes.forgotten.is_some());
+    let sum = node.sum();
+    let node = node.restart().await;
+    assert_eq!((node.sum(), outcome_rows(&node)), (sum, 0));
+}
+
+#[tokio::test]
+async fn outcomes_that_no_event_tells_any_more_have_rows() {
+    let mut node = Node::empty();
+    node.apply(&many(&mut State::default(), 900, 100)).await.unwrap();
+    let sum = node.sum();
+    let node = node.restart().await;
+    assert_eq!(node.sum(), sum);
+    // At least the last 65,536 of 90,000 events tell the outcomes of their changes.
+    let rows = outcome_rows(&node);
+    assert!((1..=244).contains(&rows), "{rows} outcomes have rows");
 }

@@ -3,7 +3,7 @@ use meridian_replication::storage::database::{Batch, Database};
 use meridian_replication::storage::memory_database::MemoryDatabase;
 use meridian_replication::store::{LogGap, OpenError};
 
-use crate::entries::many;
+use crate::entries::{many, operator_entry};
 use crate::node::{Node, send};
 
 async fn filled(events: u64) -> MemoryDatabase {
@@ -20,8 +20,10 @@ fn change(database: &MemoryDatabase, key: Vec<u8>, how: impl FnOnce(Vec<u8>) -> 
     database.write(batch).unwrap();
 }
 
-fn event_key(revision: u64) -> Vec<u8> {
-    [b"e/".as_slice(), &0_u64.to_be_bytes(), &revision.to_be_bytes()].concat()
+/// The key of the row that has the event.
+fn event_key(database: &MemoryDatabase, revision: u64) -> Vec<u8> {
+    let from = [b"e/".as_slice(), &0_u64.to_be_bytes(), &revision.to_be_bytes()].concat();
+    database.scan(&from, b"e0", 1).unwrap().remove(0).0
 }
 
 fn flip(mut value: Vec<u8>) -> Option<Vec<u8>> {
@@ -36,20 +38,21 @@ fn refusal(database: &MemoryDatabase) -> OpenError {
 #[tokio::test]
 async fn damage_in_the_newest_events_is_found_on_opening() {
     let database = filled(5_000).await;
-    change(&database, event_key(4_500), flip);
+    change(&database, event_key(&database, 4_500), flip);
     assert!(matches!(refusal(&database), OpenError::Database(_) | OpenError::Event(_)));
     let database = filled(5_000).await;
-    change(&database, event_key(4_500), |_| None);
+    change(&database, event_key(&database, 4_500), |_| None);
     assert!(refusal(&database).to_string().len() > 10);
 }
 
 #[tokio::test]
 async fn damage_in_older_events_is_found_by_reading_them_all() {
-    let database = filled(5_000).await;
-    change(&database, event_key(77), flip);
+    // So many that the event does not tell an outcome any more.
+    let database = filled(90_000).await;
+    change(&database, event_key(&database, 7), flip);
     let node = Node::open(&database).unwrap();
     assert!(node.store.verify_history().is_err());
-    assert!(node.fuse.cause().unwrap().contains("event 77"), "{:?}", node.fuse.cause());
+    assert!(node.fuse.cause().unwrap().contains("event 1 "), "{:?}", node.fuse.cause());
 }
 
 #[tokio::test]
@@ -65,19 +68,25 @@ async fn a_missing_segment_hash_or_state_row_is_found_on_opening() {
     change(&database, [b"s/".as_slice(), &[0; 16]].concat(), |_| None);
     assert!(matches!(refusal(&database), OpenError::Segment { segment: 0 }));
 
-    let database = filled(5_000).await;
-    let outcomes = database.scan(b"t/\0\0\0\0\0\0\0\0o", b"t/\0\0\0\0\0\0\0\0p", 1).unwrap();
+    let mut node = Node::empty();
+    let mut state = State::default();
+    node.apply(&many(&mut state, 50, 100)).await.unwrap();
+    node.apply(&[operator_entry(state.header.revision, 7_000_000, Vec::new())]).await.unwrap();
+    node.store.close().await.unwrap();
+    let database = node.database;
+    let outcomes = database.scan(b"t/\0\0\0\0\0\0\0\0o", b"t/\0\0\0\0\0\0\0\0p", 9).unwrap();
+    assert_eq!(outcomes.len(), 1, "the others are told by the events of their changes");
     change(&database, outcomes[0].0.clone(), |_| None);
-    assert!(matches!(refusal(&database), OpenError::Incomplete { found: 50, wanted: 51, .. }));
+    assert!(matches!(refusal(&database), OpenError::Incomplete { found: 51, wanted: 52, .. }));
 }
 
 #[tokio::test]
 async fn another_format_is_refused() {
     let database = filled(100).await;
-    let format = meridian_replication::rows::position::Format { version: 3 };
+    let format = meridian_replication::rows::position::Format { version: 4 };
     change(&database, b"m/format".to_vec(), |_| Some(meridian_replication::codec::encode(&format)));
     let refusal = refusal(&database).to_string();
-    assert_eq!(refusal, "the derived store has format 3; this software reads 2 alone");
+    assert_eq!(refusal, "the derived store has format 4; this software reads 3 alone");
 }
 
 #[tokio::test]

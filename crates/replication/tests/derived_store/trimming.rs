@@ -1,5 +1,6 @@
 use meridian_domain::{Event, Revision, State, evolve};
 use meridian_ports::HistoryError;
+use meridian_replication::event_log::stored;
 use meridian_replication::storage::database::Database;
 
 use crate::entries::{many, operator_entry};
@@ -17,7 +18,10 @@ async fn trimmed(through: u64) -> Node {
 
 fn kept(node: &Node) -> Vec<u64> {
     let rows = node.database.scan(b"e/", b"e0", usize::MAX).unwrap();
-    rows.iter().map(|(key, _)| u64::from_be_bytes(key[10..].try_into().unwrap())).collect()
+    let events = rows.into_iter().flat_map(|(key, row)| {
+        stored::read(meridian_replication::rows::event_of_key(&key), row).unwrap()
+    });
+    events.map(|(revision, _)| revision.0).collect()
 }
 
 #[tokio::test]
