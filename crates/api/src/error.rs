@@ -163,6 +163,9 @@ impl Error {
             Self::Cluster(ClusterError::Peer { .. }) => {
                 Meaning::of(Code::FailedPrecondition, "PEER_REFUSED")
             }
+            Self::Cluster(ClusterError::NotInvited { .. }) => {
+                Meaning::of(Code::FailedPrecondition, "NOT_INVITED")
+            }
             Self::WrongCluster { .. } => Meaning::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
             Self::ShuttingDown => Meaning::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON),
             Self::Gap { .. } | Self::Panicked => Meaning::of(Code::Internal, "INTERNAL"),
