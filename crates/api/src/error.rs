@@ -154,6 +154,7 @@ impl Error {
             Self::History(HistoryError::Storage { .. }) => {
                 Meaning::of(Code::Unavailable, "HISTORY_UNREADABLE").retry(LATER)
             }
+            Self::Cluster(ClusterError::NoHeir) => Meaning::of(Code::FailedPrecondition, "NO_HEIR"),
             Self::Cluster(ClusterError::NotAVoter { .. }) => {
                 Meaning::of(Code::FailedPrecondition, "NOT_A_VOTER")
             }

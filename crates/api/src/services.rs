@@ -147,6 +147,11 @@ pub(crate) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
     locations::unready(state, silent)
 }
 
+/// Whether the leader has heard of the member lately.
+pub(crate) fn is_heard(member: &Member) -> bool {
+    matches!(member.last_contact, Some(LastContact::Ago(silence)) if silence <= SILENCE)
+}
+
 fn catalogue(state: &State) -> Vec<v1::Region> {
     let mut agents: BTreeMap<&RegionName, u32> = BTreeMap::new();
     for agent in state.agents.values() {

@@ -131,11 +131,14 @@ pub enum ClusterError {
     /// There is no leader to do it.
     #[error("there is no leader: a majority of the voters cannot be reached")]
     NoLeader,
+    /// There is no other voter to lead.
+    #[error("no other voter answers the leader, so none can take over")]
+    NoHeir,
     /// The node is not one to which leadership can go.
-    #[error("{node} is not a voter, so it cannot lead")]
+    #[error("{agent} is not a voter, so it cannot lead")]
     NotAVoter {
-        /// The node named.
-        node: NodeId,
+        /// The agent named, or the id of its node.
+        agent: String,
     },
     /// It was begun and not seen to end in time.
     #[error("{what} was begun and has not ended within {waited:.1?}")]

@@ -36,8 +36,12 @@ impl Contact {
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         if self.raft.is_leader() {
-            let acknowledged = self.raft.metrics().borrow_watched().last_quorum_acked?;
-            return Some(acknowledged.elapsed());
+            let metrics = self.raft.metrics().borrow_watched().clone();
+            // Nobody else has to acknowledge it, so nobody is asked.
+            if metrics.membership_config.voter_ids().all(|voter| voter == *self.raft.node_id()) {
+                return Some(Duration::ZERO);
+            }
+            return Some(metrics.last_quorum_acked?.elapsed());
         }
         self.heard.lock().expect("no holder of this lock panics").map(|heard| heard.elapsed())
     }
@@ -61,6 +65,7 @@ impl Contact {
         let contact = |at: Option<SerdeInstantOf<TypeConfig>>| {
             at.map_or(LastContact::NotFor(led), |at| LastContact::Ago(at.elapsed()))
         };
-        Some(heard.into_iter().flatten().map(|(node, at)| (node, contact(at))).collect())
+        let others = heard.into_iter().flatten().filter(|(node, _)| node != self.raft.node_id());
+        Some(others.map(|(node, at)| (node, contact(at))).collect())
     }
 }

@@ -87,23 +87,31 @@ impl Members {
         }
     }
 
+    /// The name of the node's agent; its id where it has none.
+    fn name_of(&self, node: NodeId) -> String {
+        let state = self.store.state();
+        let mut agents = state.agents.values().map(|agent| &agent.description);
+        let agent = agents.find(|agent| agent.node == node);
+        agent.map_or_else(|| node.to_string(), |agent| agent.name.to_string())
+    }
+
     /// The voter that is to lead: the one that was named, or the most up to date. One that does not
     /// answer is refused: a leader that tries to hand over stops leading, whether or not it succeeds.
     async fn heir(&self, named: Option<NodeId>, deadline: Instant) -> Result<NodeId, ClusterError> {
-        let contacts = self.known(deadline).await.unwrap_or_default().contacts;
+        let known = self.known(deadline).await.ok_or(ClusterError::NoLeader)?;
         let metrics = self.raft.metrics().borrow_watched().clone();
         let leader = metrics.current_leader.ok_or(ClusterError::NoLeader)?;
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
-        let answers = |node: &NodeId| {
-            *node == leader
-                || contacts.get(node).is_some_and(
-                    |contact| matches!(contact, LastContact::Ago(age) if *age < ANSWERS),
-                )
+        let answers = |node: &NodeId| match known.contacts.get(node) {
+            Some(LastContact::Ago(age)) => *age < ANSWERS,
+            Some(LastContact::NotFor(_)) | None => *node == leader,
         };
         match named {
-            Some(node) if !voters.contains(&node) => Err(ClusterError::NotAVoter { node }),
+            Some(node) if !voters.contains(&node) => {
+                Err(ClusterError::NotAVoter { agent: self.name_of(node) })
+            }
             Some(node) if !answers(&node) => Err(ClusterError::Peer {
-                peer: node.to_string(),
+                peer: self.name_of(node),
                 cause: "it does not answer the leader, so it cannot take over".to_owned(),
             }),
             Some(node) => Ok(node),
@@ -112,7 +120,7 @@ impl Members {
                 let others = voters.into_iter().filter(|node| *node != leader && answers(node));
                 others
                     .max_by_key(|node| progress.get(node).cloned().flatten().map(|log| log.index))
-                    .ok_or(ClusterError::NoLeader)
+                    .ok_or(ClusterError::NoHeir)
             }
         }
     }

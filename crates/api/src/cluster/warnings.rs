@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use meridian_domain::{AgentName, NodeId, State};
+use meridian_ports::Member;
 
 use super::nodes::agent_of;
 use super::pending;
@@ -40,12 +41,14 @@ fn differing(survey: &Survey) -> Option<String> {
 
 fn majority(state: &State, leader: Option<NodeId>, survey: &Survey) -> Option<String> {
     let voters: Vec<_> = survey.members.iter().filter(|member| member.voter).collect();
-    let answers = |node| {
-        agent_of(state, node).is_some_and(|agent| {
+    let answers = |voter: &&&Member| match agent_of(state, voter.node) {
+        Some(agent) => {
             survey.agents.get(&agent.description.name).is_some_and(|said| said.position.is_some())
-        })
+        }
+        // It was removed, so it is not asked: its leader knows.
+        None => services::is_heard(voter),
     };
-    let reachable = voters.iter().filter(|voter| answers(voter.node)).count();
+    let reachable = voters.iter().filter(answers).count();
     let needed = voters.len() / 2 + 1;
     if reachable < needed {
         let total = voters.len();

@@ -44,7 +44,8 @@ async fn an_agent_registers_and_the_members_know_it() {
     let members = members.expect("is listed").into_inner().members;
     let names: Vec<_> = members.iter().map(|member| member.agent.as_str()).collect();
     assert_eq!(names, ["a", "b", "c", "d"]);
-    assert_eq!((members[0].role.as_str(), members[0].last_contact), ("leader", None));
+    let now = Some(prost_types::Duration::default());
+    assert_eq!((members[0].role.as_str(), members[0].last_contact), ("leader", now));
     assert_eq!(
         (members[3].id.as_str(), members[3].role.as_str()),
         ("00000000000000aa", "follower")
@@ -247,6 +248,20 @@ async fn what_a_drain_waits_for_is_said_in_its_answer_and_ever_after() {
     assert_eq!((members[1].next.as_str(), members[1].waits_for.as_ref()), ("loseVote", Some(vote)));
     assert_eq!((members[2].next.as_str(), members[2].last_contact_is_bound), ("stay", true));
     assert!(!members[1].last_contact_is_bound);
+}
+
+#[tokio::test]
+async fn a_removed_agent_that_still_leads_counts_and_is_named_by_its_id() {
+    let mut world = World::new().await;
+    world.fake.set(|script| {
+        script.mute = vec!["c".to_owned()];
+        script.orphaned_leader = Some(2);
+    });
+    let request = v1::RemoveAgentRequest { context: context(), agent: "b".to_owned() };
+    world.cluster.remove_agent(request).await.expect("is removed");
+    let status = status(&mut world).await;
+    assert_eq!(status.leader, "0000000000000002");
+    assert!(!status.warnings.iter().any(|warning| warning.contains("are needed")), "{status:?}");
 }
 
 #[tokio::test]

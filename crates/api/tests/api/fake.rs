@@ -1,7 +1,7 @@
 //! One node in memory behind all four ports. What a cluster could answer instead is set in its
 //! [`Script`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -33,6 +33,8 @@ pub struct Script {
     pub read: Option<ReadError>,
     pub cluster: Option<ClusterError>,
     pub leaderless: bool,
+    /// The node number of a leader whose agent was removed.
+    pub orphaned_leader: Option<u64>,
     /// Node numbers of which the leader has not heard for a minute.
     pub silent: Vec<u64>,
     /// Node numbers of which it has not heard since it began to lead, a minute ago.
@@ -295,12 +297,14 @@ impl Cluster for Fake {
     }
 
     fn leader(&self) -> Option<NodeId> {
-        (!self.script(|script| script.leaderless)).then_some(NodeId(1))
+        let orphan = self.script(|script| script.orphaned_leader);
+        (!self.script(|script| script.leaderless)).then_some(NodeId(orphan.unwrap_or(1)))
     }
 
     async fn members(&self, _: Instant) -> Vec<Member> {
-        let nodes: Vec<_> =
+        let mut nodes: BTreeSet<_> =
             self.state().agents.values().map(|agent| agent.description.node).collect();
+        nodes.extend(self.script(|script| script.orphaned_leader).map(NodeId));
         let member = |node: NodeId| {
             let contact = self.script(|script| match node.0 {
                 node if script.silent.contains(&node) => LastContact::Ago(MINUTE),
@@ -311,7 +315,8 @@ impl Cluster for Fake {
             let next = self.leader().map(|_| pending.map_or(Next::Stay, Next::Change));
             let leads = self.leader() == Some(node);
             let role = if leads { Role::Leader } else { Role::Follower };
-            let last_contact = self.leader().filter(|_| !leads).map(|_| contact);
+            let contact = if leads { LastContact::Ago(Duration::ZERO) } else { contact };
+            let last_contact = self.leader().map(|_| contact);
             Member { node, role, voter: true, last_contact, next }
         };
         nodes.into_iter().map(member).collect()
