@@ -109,7 +109,9 @@ async fn lacks(session: &Session, goal: &Goal) -> Result<Option<Lack>, Failure> 
     let lack = match goal {
         Goal::ServiceConverged(service) => {
             let locations = lookup::locations(session, service).await?;
-            list(locations.iter().filter_map(location_lacks))
+            let cause = list(locations.iter().filter_map(location_lacks));
+            let next = format!("see `meridian unit list --service {service}` for what units lack");
+            return Ok(cause.map(|cause| Lack { cause, next: Some(next) }));
         }
         Goal::ServiceGone(service) => units_left(session, service, |_| true).await?,
         Goal::AgentDrained(agent) => {
