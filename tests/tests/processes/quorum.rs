@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meridian_testkit::process::run;
 use meridian_testkit::wait::until_ok;
 
 use crate::support::{Three, answering, done, events, log_of, request_id, same_log, settled};
@@ -89,7 +90,7 @@ async fn a_change_that_the_leader_cannot_commit_is_unknown_and_happens_once_when
     for process in frozen {
         process.thaw();
     }
-    until_ok("the printed command to be taken", async || leader.run(&words).await?.done()).await;
+    until_ok("the printed command to be taken", async || run(&words).await?.done()).await;
     settled(&three.agents).await;
     let log = events(&same_log(&three.agents).await);
     let effects = log.iter().filter(|event| event["type"] == "RegionAdded");
