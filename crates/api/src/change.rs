@@ -50,6 +50,7 @@ async fn perform(
         revision: receipt.revision.0,
         base: receipt.base.0,
         events: own_events(ports, &receipt, deadline).await,
+        waits: Vec::new(),
     })
 }
 
@@ -84,7 +85,7 @@ async fn forecast(
             let numbered = events.iter().zip(base.0 + 1..);
             let forecast = |(event, revision)| foreseen(asked, base, revision, event);
             let events = numbered.map(forecast).collect();
-            Ok(v1::ChangeResponse { revision, base: base.0, events })
+            Ok(v1::ChangeResponse { revision, base: base.0, events, waits: Vec::new() })
         }
         Err(faults) => Err(refused(ports, faults, deadline).await),
     }

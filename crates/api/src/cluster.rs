@@ -1,6 +1,8 @@
 //! The cluster and its agents.
 
+mod aftermath;
 mod nodes;
+mod pending;
 mod status;
 mod survey;
 mod warnings;
@@ -8,15 +10,16 @@ mod warnings;
 use std::time::Duration;
 
 use meridian_domain::{AgentName, Command, Fault, NodeId, State};
-use meridian_ports::{Member, Requester, Role};
+use meridian_ports::{LastContact, Member, Requester, Role};
 use meridian_proto::convert::agent::Registration;
-use meridian_proto::convert::{Checks, Violations, field, time};
+use meridian_proto::convert::{Aim, ChangeRequest, Checks, Violations, field, time};
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::{Ports, change, deadline, reading};
+use aftermath::Leaving;
 use nodes::{agent_of, name_of};
 
 /// How long a list of members waits for the leader's contact times.
@@ -81,14 +84,17 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<v1::DrainAgentRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        change::answer(&self.0, request).await
+        let asked = request.get_ref();
+        let leaving = if asked.undo { None } else { self.leaving(&asked.agent) };
+        self.part_with(leaving, request).await
     }
 
     async fn remove_agent(
         &self,
         request: Request<v1::RemoveAgentRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        change::answer(&self.0, request).await
+        let leaving = self.leaving(&request.get_ref().agent);
+        self.part_with(leaving, request).await
     }
 
     async fn transfer_leader(
@@ -147,6 +153,25 @@ impl Cluster for ClusterApi {
 }
 
 impl ClusterApi {
+    fn leaving(&self, agent: &str) -> Option<Leaving> {
+        Leaving::of(&self.0.read.state(), agent)
+    }
+
+    /// Answers a change by which an agent goes, with what that waits for.
+    async fn part_with<R: ChangeRequest>(
+        &self,
+        leaving: Option<Leaving>,
+        request: Request<R>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let is_dry = request.get_ref().asked().is_ok_and(|asked| matches!(asked.aim, Aim::DryRun));
+        let mut answer = change::answer(&self.0, request).await?;
+        if let Some(leaving) = leaving.filter(|_| !is_dry) {
+            answer.get_mut().waits = leaving.waits(&self.0, deadline).await;
+        }
+        Ok(answer)
+    }
+
     /// The node that is to lead: that of the agent named, or whichever is best.
     fn candidate(&self, agent: &str) -> Result<Option<NodeId>, Error> {
         if agent.is_empty() {
@@ -181,7 +206,10 @@ fn row(state: &State, member: &Member) -> v1::Member {
         id: member.node.to_string(),
         role: role.to_owned(),
         voter: member.voter,
-        last_contact: member.last_contact.map(time::duration),
+        last_contact: member.last_contact.map(|contact| time::duration(contact.silence())),
+        last_contact_is_bound: matches!(member.last_contact, Some(LastContact::NotFor(_))),
+        next: pending::word(member.next.as_ref()).to_owned(),
+        waits_for: pending::wait(state, member),
         ..v1::Member::default()
     };
     match agent_of(state, member.node) {

@@ -12,7 +12,7 @@ use tonic::metadata::MetadataMap;
 const DEFAULT: Duration = Duration::from_secs(5);
 /// What a call has at most: an abandoned one must not hold its place in a queue for long.
 pub(crate) const MOST: Duration = Duration::from_secs(60);
-/// How much earlier than the caller gives up the work ends, so that the answer still arrives. A tenth
+/// How much earlier than the caller gives up the work ends, so that the answer still arrives. A quarter
 /// of the time where that is less.
 const WAY_BACK: Duration = Duration::from_millis(200);
 
@@ -28,7 +28,7 @@ pub(crate) fn within(deadline: Instant, wait: Duration) -> Instant {
 
 fn length(header: Option<&str>) -> Duration {
     let given = header.and_then(parse).unwrap_or(DEFAULT).min(MOST);
-    given - WAY_BACK.min(given / 10)
+    given - WAY_BACK.min(given / 4)
 }
 
 fn parse(text: &str) -> Option<Duration> {
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn a_call_has_what_it_asks_for_less_the_way_back() {
         assert_eq!(length(Some("10S")), Duration::from_millis(9_800));
-        assert_eq!(length(Some("100m")), Duration::from_millis(90));
+        assert_eq!(length(Some("100m")), Duration::from_millis(75));
         assert_eq!(length(Some("99999999H")), MOST - WAY_BACK);
         assert_eq!(length(Some("0n")), Duration::ZERO);
     }

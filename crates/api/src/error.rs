@@ -154,6 +154,7 @@ impl Error {
             Self::History(HistoryError::Storage { .. }) => {
                 Meaning::of(Code::Unavailable, "HISTORY_UNREADABLE").retry(LATER)
             }
+            Self::Cluster(ClusterError::NoHeir) => Meaning::of(Code::FailedPrecondition, "NO_HEIR"),
             Self::Cluster(ClusterError::NotAVoter { .. }) => {
                 Meaning::of(Code::FailedPrecondition, "NOT_A_VOTER")
             }
@@ -162,6 +163,9 @@ impl Error {
             }
             Self::Cluster(ClusterError::Peer { .. }) => {
                 Meaning::of(Code::FailedPrecondition, "PEER_REFUSED")
+            }
+            Self::Cluster(ClusterError::NotInvited { .. }) => {
+                Meaning::of(Code::FailedPrecondition, "NOT_INVITED")
             }
             Self::WrongCluster { .. } => Meaning::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
             Self::ShuttingDown => Meaning::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON),

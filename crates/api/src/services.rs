@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::try_join;
 use meridian_domain::{NodeId, RegionName, State};
+use meridian_ports::{LastContact, Member};
 use meridian_proto::v1;
 use meridian_proto::v1::services_server::Services;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use crate::{Ports, change, deadline, reading};
 
 /// How long the leader may not have heard of an agent before that is said of its locations: several
 /// heartbeats on the slowest profile, and an election.
-pub(crate) const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long a list waits for what it can do without: contact times, loads.
 const EXTRAS_WAIT: Duration = Duration::from_millis(500);
 
@@ -132,13 +133,23 @@ impl Services for ServicesApi {
 /// said to be silent.
 pub(crate) async fn silent(ports: &Ports, deadline: Instant) -> BTreeSet<NodeId> {
     let members = ports.cluster.members(deadline::within(deadline, EXTRAS_WAIT)).await;
-    let silent = members.into_iter().filter(|member| member.last_contact > Some(SILENCE));
-    silent.map(|member| member.node).collect()
+    silent_of(&members).collect()
+}
+
+/// Those of the members of which the leader has not heard for a while.
+pub(crate) fn silent_of(members: &[Member]) -> impl Iterator<Item = NodeId> {
+    let silence = |member: &&Member| member.last_contact.map(LastContact::silence);
+    members.iter().filter(move |member| silence(member) > Some(SILENCE)).map(|member| member.node)
 }
 
 /// Locations that are not ready, a sentence each.
 pub(crate) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
     locations::unready(state, silent)
+}
+
+/// Whether the leader has heard of the member lately.
+pub(crate) fn is_heard(member: &Member) -> bool {
+    matches!(member.last_contact, Some(LastContact::Ago(silence)) if silence <= SILENCE)
 }
 
 fn catalogue(state: &State) -> Vec<v1::Region> {

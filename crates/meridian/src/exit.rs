@@ -32,6 +32,13 @@ pub fn report(cause: &str, next: &str) {
     anstream::eprintln!("{NEXT}next:{NEXT:#} {}", one_line(next));
 }
 
+/// Prints a line of what is still to come and a line of next step to standard error.
+pub fn note(cause: &str, next: &str) {
+    anstream::eprintln!("{NOTE}note:{NOTE:#} {}", one_line(cause));
+    anstream::eprintln!("{NEXT}next:{NEXT:#} {}", one_line(next));
+}
+
+const NOTE: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().bold();
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 const NEXT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().bold();
 

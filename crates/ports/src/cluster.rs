@@ -29,8 +29,88 @@ pub struct Member {
     pub role: Role,
     /// Whether its vote counts. A leader on its way out may have none.
     pub voter: bool,
-    /// How long ago the leader last heard of it; none if that is not known.
-    pub last_contact: Option<Duration>,
+    /// When the leader last heard of it; none if no leader answers.
+    pub last_contact: Option<LastContact>,
+    /// What is to become of it; none if no leader answers.
+    pub next: Option<Next>,
+}
+
+/// When the leader last heard of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastContact {
+    /// So long ago.
+    Ago(Duration),
+    /// Not since it began to lead, which is at least so long ago. What an earlier leader heard is not
+    /// known.
+    NotFor(Duration),
+}
+
+impl LastContact {
+    /// How long the member has been silent, at least.
+    #[must_use]
+    pub fn silence(self) -> Duration {
+        match self {
+            Self::Ago(silence) | Self::NotFor(silence) => silence,
+        }
+    }
+}
+
+/// What is to become of a member, as the leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It stays what it is.
+    Stay,
+    /// It changes.
+    Change(Pending),
+}
+
+/// A change of the membership that has to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// What changes.
+    pub change: MemberChange,
+    /// What it waits for; none while it is under way.
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// How a member changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberChange {
+    /// It is to vote.
+    GainVote,
+    /// It is to follow without a vote.
+    LoseVote,
+    /// Its agent was removed: it is to be no member.
+    Leave,
+}
+
+/// What a change of the membership waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// The member does not answer the leader.
+    Answer,
+    /// The member lacks too much of the log.
+    CatchUp {
+        /// How many entries; none while it has nothing of it.
+        behind: Option<u64>,
+    },
+    /// Of the voters that there would be, too few answer.
+    Majority {
+        /// How many voters there would be.
+        voters: usize,
+        /// Those of them that do not answer.
+        silent: Vec<NodeId>,
+    },
+    /// Those that are to vote in its place are not ready to.
+    Replacement {
+        /// They.
+        by: Vec<NodeId>,
+    },
+    /// The member leads, and none of those that are to vote is ready to lead.
+    Heir {
+        /// They.
+        among: Vec<NodeId>,
+    },
 }
 
 /// How far an agent is, as it says itself.
@@ -51,19 +131,28 @@ pub enum ClusterError {
     /// There is no leader to do it.
     #[error("there is no leader: a majority of the voters cannot be reached")]
     NoLeader,
+    /// There is no other voter to lead.
+    #[error("no other voter answers the leader, so none can take over")]
+    NoHeir,
     /// The node is not one to which leadership can go.
-    #[error("{node} is not a voter, so it cannot lead")]
+    #[error("{agent} is not a voter, so it cannot lead")]
     NotAVoter {
-        /// The node named.
-        node: NodeId,
+        /// The agent named, or the id of its node.
+        agent: String,
     },
     /// It was begun and not seen to end in time.
-    #[error("{what} was begun and has not ended within {waited:?}")]
+    #[error("{what} was begun and has not ended within {waited:.1?}")]
     TimedOut {
         /// What was begun.
         what: &'static str,
         /// How long was waited.
         waited: Duration,
+    },
+    /// The agent to be invited refused, or could not be reached.
+    #[error("{cause}")]
+    NotInvited {
+        /// Which one, and its answer or what kept it away.
+        cause: String,
     },
     /// The other side refused or could not be reached.
     #[error("{peer}: {cause}")]
@@ -87,7 +176,7 @@ pub trait Cluster: Send + Sync {
     /// The leader, as far as this node knows one that it follows.
     fn leader(&self) -> Option<NodeId>;
 
-    /// Every member, with the leader's contact times where the leader answers before the deadline.
+    /// Every member, with what the leader knows of it where the leader answers before the deadline.
     async fn members(&self, deadline: Instant) -> Vec<Member>;
 
     /// Asks every agent how far it is, all at once; those that do not answer are in the list too.

@@ -53,7 +53,7 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProposeError {
     /// No leader was found in time. Nothing was proposed.
-    #[error("no leader was found within {waited:?}: a majority of the voters cannot be reached")]
+    #[error("no leader was found within {waited:.1?}: a majority of the voters cannot be reached")]
     NoLeader {
         /// How long it was looked for.
         waited: Duration,

@@ -31,14 +31,14 @@ pub struct ReadPoint {
 pub enum ReadError {
     /// No leader confirmed a read index in time.
     #[error(
-        "no leader confirmed the read within {waited:?}: a majority of the voters cannot be reached"
+        "no leader confirmed the read within {waited:.1?}: a majority of the voters cannot be reached"
     )]
     NoLeader {
         /// How long was waited.
         waited: Duration,
     },
     /// This node has not applied the read index in time.
-    #[error("this node is behind: it has not applied log index {index} within {waited:?}")]
+    #[error("this node is behind: it has not applied log index {index} within {waited:.1?}")]
     Behind {
         /// The read index.
         index: u64,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use meridian_domain::NodeId;
+use meridian_ports::LastContact;
 use openraft::Instant as _;
 use openraft::alias::SerdeInstantOf;
 use openraft::async_runtime::WatchReceiver as _;
@@ -35,17 +36,20 @@ impl Contact {
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         if self.raft.is_leader() {
-            let acknowledged = self.raft.metrics().borrow_watched().last_quorum_acked?;
-            return Some(acknowledged.elapsed());
+            let metrics = self.raft.metrics().borrow_watched().clone();
+            // Nobody else has to acknowledge it, so nobody is asked.
+            if metrics.membership_config.voter_ids().all(|voter| voter == *self.raft.node_id()) {
+                return Some(Duration::ZERO);
+            }
+            return Some(metrics.last_quorum_acked?.elapsed());
         }
         self.heard.lock().expect("no holder of this lock panics").map(|heard| heard.elapsed())
     }
 
-    /// How long ago each other member last acknowledged this leader; none where this node does not
-    /// lead. A member that has not done so at all is as old as the leadership, which is known once
-    /// this has been asked during it.
+    /// When each other member last acknowledged this leader; none where this node does not lead. Since
+    /// when it leads is known once this has been asked during it.
     #[must_use]
-    pub fn of_members(&self) -> Option<BTreeMap<NodeId, Duration>> {
+    pub fn of_members(&self) -> Option<BTreeMap<NodeId, LastContact>> {
         let term = self.raft.as_leader().ok()?.to_committed_leader_id();
         let led = {
             let mut leading = self.leading.lock().expect("no holder of this lock panics");
@@ -58,7 +62,10 @@ impl Contact {
             }
         };
         let heard = self.raft.metrics().borrow_watched().heartbeat.clone();
-        let age = |at: Option<SerdeInstantOf<TypeConfig>>| at.map_or(led, |at| at.elapsed());
-        Some(heard.into_iter().flatten().map(|(node, at)| (node, age(at))).collect())
+        let contact = |at: Option<SerdeInstantOf<TypeConfig>>| {
+            at.map_or(LastContact::NotFor(led), |at| LastContact::Ago(at.elapsed()))
+        };
+        let others = heard.into_iter().flatten().filter(|(node, _)| node != self.raft.node_id());
+        Some(others.map(|(node, at)| (node, contact(at))).collect())
     }
 }

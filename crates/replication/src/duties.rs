@@ -15,34 +15,29 @@
 //! answer are a majority before and after. A voter that is gone for good so makes way, and one that
 //! is wanted elsewhere waits, as long as the others are needed.
 
-mod step;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::{ClusterId, Command, DataVersion, State, electorate};
+use meridian_domain::{ClusterId, Command, DataVersion, State};
 use meridian_ports::{Proposal, Propose, Requester};
 use openraft::ChangeMembers;
-use openraft::async_runtime::WatchReceiver as _;
 use tokio::time::Instant;
 
-use crate::contact::Contact;
 use crate::fuse::Fuse;
 use crate::instance::Raft;
+use crate::membership::Membership;
+use crate::membership::plan::Step;
 use crate::peer::links::Links;
 use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
 use crate::raft::Member;
 use crate::store::Store;
-use step::{Present, Step, next_step};
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_millis(250);
 /// How long one step may take before the next round looks again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Log entries that a learner may lack and still be made a voter: what a second of load brings.
-const CAUGHT_UP: u64 = 1_000;
 
 /// Does the leader's duties whenever this node leads.
 pub(crate) struct Duties {
@@ -51,12 +46,9 @@ pub(crate) struct Duties {
     pub store: Store,
     pub proposer: Proposer,
     pub links: Arc<Links>,
-    pub contact: Contact,
+    pub membership: Membership,
     pub fuse: Fuse,
 }
-
-/// How recently a member must have acknowledged this leader to count as one that answers.
-const ANSWERS: Duration = Duration::from_secs(3);
 
 impl Duties {
     /// Runs until the node stops.
@@ -82,7 +74,7 @@ impl Duties {
         };
         if !founded {
             self.found().await;
-        } else if let Some(step) = self.next_step() {
+        } else if let Some(step) = self.membership.next_step() {
             tracing::info!(?step, "membership");
             if let Err(cause) = self.take(step).await {
                 tracing::info!(%cause, "the membership step is tried again");
@@ -119,36 +111,6 @@ impl Duties {
         let proposal = Proposal { command, requester: Requester::System, deadline };
         if let Err(error) = self.proposer.propose(proposal).await {
             tracing::info!(%error, "a duty of the leader is tried again");
-        }
-    }
-
-    fn next_step(&self) -> Option<Step> {
-        let present = self.present();
-        let state = self.store.state();
-        let wanted = electorate::voters(&state, &present.voters);
-        next_step(&state, &present, &wanted, *self.raft.node_id())
-    }
-
-    fn present(&self) -> Present {
-        let metrics = self.raft.metrics().borrow_watched().clone();
-        let membership = &metrics.membership_config;
-        let last = metrics.last_log_index.unwrap_or(0);
-        let near = |index: u64| last.saturating_sub(index) <= CAUGHT_UP;
-        let ages = self.contact.of_members().unwrap_or_default();
-        let lately = ages.into_iter().filter(|(_, age)| *age < ANSWERS).map(|(node, _)| node);
-        let answering: BTreeSet<_> = lately.chain([*self.raft.node_id()]).collect();
-        let progress = metrics.replication.iter().flatten();
-        let nearly = progress
-            .filter(|(_, matching)| matching.as_ref().is_some_and(|log| near(log.index)))
-            .map(|(node, _)| *node)
-            .filter(|node| answering.contains(node));
-        let members = membership.nodes().map(|(id, member)| (*id, member.address.clone()));
-        Present {
-            members: members.collect(),
-            voters: membership.voter_ids().collect(),
-            joint: membership.membership().get_joint_config().len() > 1,
-            caught_up: nearly.collect(),
-            answering,
         }
     }
 

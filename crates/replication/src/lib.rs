@@ -19,7 +19,7 @@
 //! | what is on disk, and what may be believed of it | [`storage`], [`codec`], [`log_store`] |
 //! | how a node that was away catches up | [`snapshot`] |
 //! | what agents say to each other | [`peer`] |
-//! | how a cluster begins, and who belongs to it | [`founding`], `duties`, [`members`] |
+//! | how a cluster begins, and who belongs to it | [`founding`], `membership`, `duties`, [`members`] |
 //! | how it all fits together | [`open`](mod@open), [`node`] |
 //!
 //! Two promises hold throughout. What was acknowledged is durable on a majority and applied by the
@@ -39,6 +39,7 @@ pub mod instance;
 pub mod leadership;
 pub mod log_store;
 pub mod members;
+mod membership;
 pub mod node;
 pub mod open;
 pub mod peer;

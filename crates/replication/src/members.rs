@@ -1,13 +1,14 @@
 //! Implements the [`Cluster`] port: who keeps the log, and how they are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, Incarnation, NodeId, Revision};
-use meridian_ports::{AgentStatus, Cluster, ClusterError, Member, Role, UnitLoad, UnitLoads};
+use meridian_ports::{
+    AgentStatus, Cluster, ClusterError, LastContact, Member, Next, Role, UnitLoad, UnitLoads,
+};
 use meridian_proto::v1 as proto;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -15,8 +16,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::contact::Contact;
 use crate::instance::Raft;
 use crate::leadership::Leadership;
+use crate::membership::{ANSWERS, Known, Membership};
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
+use crate::peer::membership::known;
 use crate::raft::TypeConfig;
 use crate::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
@@ -24,8 +27,6 @@ use openraft::metrics::RaftMetrics;
 
 /// How often a transfer or a snapshot is asked for again while it goes on.
 const LOOK: Duration = Duration::from_millis(200);
-/// How recently a voter must have answered the leader to take over from it.
-const ANSWERS: Duration = Duration::from_secs(3);
 /// How long another agent may take to answer an invitation.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -39,27 +40,20 @@ pub struct Members {
     pub(crate) links: Arc<Links>,
     pub(crate) leadership: Leadership,
     pub(crate) contact: Contact,
+    pub(crate) membership: Membership,
     /// What the agent of this node says of its units.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
 
 impl Members {
-    /// When the leader last heard of each member; nothing where no leader answers.
-    async fn contacts(&self, deadline: Instant) -> BTreeMap<NodeId, Duration> {
-        if let Some(own) = self.contact.of_members() {
-            return own;
+    /// What the leader knows of the members; none where no leader answers.
+    async fn known(&self, deadline: Instant) -> Option<Known> {
+        if let Some(own) = self.membership.known() {
+            return Some(own);
         }
-        let Some(leader) = self.leadership.known_leader() else {
-            return BTreeMap::new();
-        };
-        match timeout_at(deadline, self.links.contacts(leader)).await {
-            Ok(Ok(answer)) if answer.leads => answer
-                .contacts
-                .into_iter()
-                .map(|contact| (NodeId(contact.node), Duration::from_millis(contact.ms)))
-                .collect(),
-            Ok(Ok(_) | Err(_)) | Err(_) => BTreeMap::new(),
-        }
+        let leader = self.leadership.known_leader()?;
+        let answer = timeout_at(deadline, self.links.membership(leader)).await.ok()?;
+        known(answer.ok()?)
     }
 
     async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentStatus {
@@ -93,20 +87,31 @@ impl Members {
         }
     }
 
+    /// The name of the node's agent; its id where it has none.
+    fn name_of(&self, node: NodeId) -> String {
+        let state = self.store.state();
+        let mut agents = state.agents.values().map(|agent| &agent.description);
+        let agent = agents.find(|agent| agent.node == node);
+        agent.map_or_else(|| node.to_string(), |agent| agent.name.to_string())
+    }
+
     /// The voter that is to lead: the one that was named, or the most up to date. One that does not
     /// answer is refused: a leader that tries to hand over stops leading, whether or not it succeeds.
     async fn heir(&self, named: Option<NodeId>, deadline: Instant) -> Result<NodeId, ClusterError> {
-        let contacts = self.contacts(deadline).await;
+        let known = self.known(deadline).await.ok_or(ClusterError::NoLeader)?;
         let metrics = self.raft.metrics().borrow_watched().clone();
         let leader = metrics.current_leader.ok_or(ClusterError::NoLeader)?;
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
-        let answers = |node: &NodeId| {
-            *node == leader || contacts.get(node).is_some_and(|silent| *silent < ANSWERS)
+        let answers = |node: &NodeId| match known.contacts.get(node) {
+            Some(LastContact::Ago(age)) => *age < ANSWERS,
+            Some(LastContact::NotFor(_)) | None => *node == leader,
         };
         match named {
-            Some(node) if !voters.contains(&node) => Err(ClusterError::NotAVoter { node }),
+            Some(node) if !voters.contains(&node) => {
+                Err(ClusterError::NotAVoter { agent: self.name_of(node) })
+            }
             Some(node) if !answers(&node) => Err(ClusterError::Peer {
-                peer: node.to_string(),
+                peer: self.name_of(node),
                 cause: "it does not answer the leader, so it cannot take over".to_owned(),
             }),
             Some(node) => Ok(node),
@@ -115,7 +120,7 @@ impl Members {
                 let others = voters.into_iter().filter(|node| *node != leader && answers(node));
                 others
                     .max_by_key(|node| progress.get(node).cloned().flatten().map(|log| log.index))
-                    .ok_or(ClusterError::NoLeader)
+                    .ok_or(ClusterError::NoHeir)
             }
         }
     }
@@ -136,10 +141,13 @@ impl Cluster for Members {
     }
 
     async fn members(&self, deadline: Instant) -> Vec<Member> {
-        let contacts = self.contacts(deadline).await;
+        let known = self.known(deadline).await;
         let leader = self.leadership.known_leader();
         let membership = self.raft.server_metrics().borrow_watched().membership_config.clone();
         let voters: Vec<_> = membership.voter_ids().collect();
+        let next = |node: NodeId, known: &Known| {
+            known.pending.get(&node).cloned().map_or(Next::Stay, Next::Change)
+        };
         let member = |node: NodeId| {
             let voter = voters.contains(&node);
             let role = match (leader == Some(node), voter) {
@@ -147,9 +155,10 @@ impl Cluster for Members {
                 (false, true) => Role::Follower,
                 (false, false) => Role::Learner,
             };
-            let leads = leader == Some(node) && !contacts.is_empty();
-            let last_contact = contacts.get(&node).copied().or(leads.then_some(Duration::ZERO));
-            Member { node, role, voter, last_contact }
+            let leads = known.is_some() && leader == Some(node);
+            let contact = known.as_ref().and_then(|known| known.contacts.get(&node).copied());
+            let last_contact = contact.or(leads.then_some(LastContact::Ago(Duration::ZERO)));
+            Member { node, role, voter, last_contact, next: known.as_ref().map(|k| next(node, k)) }
         };
         membership.nodes().map(|(node, _)| member(*node)).collect()
     }
@@ -235,7 +244,7 @@ impl Cluster for Members {
 
     async fn invite(&self, peer: &Address, deadline: Instant) -> Result<AgentName, ClusterError> {
         let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
-        let failed = |cause| ClusterError::Peer { peer: peer.to_string(), cause };
+        let failed = |cause| ClusterError::NotInvited { cause };
         let met = identify(self.links.dialer(), peer, patience).await.map_err(failed)?;
         let endpoints = {
             let state = self.store.state();

@@ -24,6 +24,7 @@ use crate::instance::Raft;
 use crate::leadership::Leadership;
 use crate::log_store::LogStore;
 use crate::members::Members;
+use crate::membership::Membership;
 use crate::peer::links::Links;
 use crate::peer::network::Factory;
 use crate::peer::server::{CheckedPeerService, PeerService};
@@ -147,6 +148,8 @@ impl Node {
         space.free.store(u64::MAX, Ordering::Relaxed);
         let leadership = Leadership::of(&raft);
         let contact = Contact::new(raft.clone());
+        let membership =
+            Membership { raft: raft.clone(), store: store.clone(), contact: contact.clone() };
         let links = Arc::new(Links::new(cluster, &raft, dialer, config.timing.connect));
         let sequencer =
             Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), clock);
@@ -168,6 +171,7 @@ impl Node {
             links: links.clone(),
             leadership: leadership.clone(),
             contact: contact.clone(),
+            membership: membership.clone(),
             loads: loads.subscribe(),
         };
         let peer = PeerService {
@@ -176,6 +180,7 @@ impl Node {
             sequencer,
             leadership,
             contact,
+            membership,
             loads: loads.subscribe(),
         };
         Ok(Self { config, raft, log, store, proposer, reader, members, peer, loads, space, fuse })
@@ -229,7 +234,7 @@ impl Node {
             store: self.store.clone(),
             proposer: self.proposer.clone(),
             links: self.members.links.clone(),
-            contact: self.members.contact.clone(),
+            membership: self.members.membership.clone(),
             fuse: self.fuse.clone(),
         };
         tasks.spawn(duties.run());

@@ -10,6 +10,7 @@
 //! | `network` | openraft's connections: appends, votes, snapshots, each its own |
 //! | `snapshot` | a snapshot as a stream of parts |
 //! | `server` | the other end of all of them |
+//! | `membership` | what a leader says of the members, as messages |
 //! | `meeting` | before there is a cluster in common |
 //!
 //! Clients have a port of their own, and each kind of peer traffic a connection of its own, so that a
@@ -19,6 +20,7 @@ pub(crate) mod connection;
 pub(crate) mod identity;
 pub(crate) mod links;
 pub mod meeting;
+pub(crate) mod membership;
 pub mod message;
 pub(crate) mod network;
 pub(crate) mod proposals;

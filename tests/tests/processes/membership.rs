@@ -23,6 +23,8 @@ async fn agents_join_in_both_ways_and_get_units_and_leave_with_none() {
     .await;
     let mut agents = three.agents.clone();
     agents.extend([fourth.clone(), fifth.clone()]);
+    let row = done(asked, &format!("cluster join {} --wait", fifth.peer_endpoint())).await;
+    assert_eq!(row["voter"], true, "{row}");
     until("five voters", async || (voters(asked).await == 5).then_some(())).await;
 
     done(asked, "region set japaneast=2 eastus=4").await;
@@ -75,6 +77,44 @@ async fn a_wiped_agent_that_was_removed_comes_back_as_a_new_node() {
     assert_ne!(new, id);
     assert_eq!(fourth.units().expect("can be listed").len(), 1);
     same_log(&agents).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_majority_rests_on_keeps_its_vote_and_everybody_says_why() {
+    let three = Three::start().await;
+    let [asked, needed, dead] = &three.agents[..] else { panic!("are three") };
+    three.enthrone(asked).await;
+    dead.kill().expect("dies");
+    until("the leader to miss it", async || {
+        let row = member(asked, &dead.name).await.expect("is a member");
+        row["lastContactMs"].as_u64().is_some_and(|silent| silent > 3_000).then_some(())
+    })
+    .await;
+
+    let drained = done(asked, &format!("agent drain {} --yes", needed.name)).await;
+    let keeps = format!("{} is to lose its vote and keeps it for now", needed.name);
+    assert!(drained["waits"][0]["cause"].as_str().expect("waits").starts_with(&keeps), "{drained}");
+    let start = format!("start {}", dead.name);
+    let next = drained["waits"][0]["nextStep"].as_str().expect("is helped");
+    assert!(next.starts_with(&start), "{drained}");
+    let status = done(asked, "status").await;
+    assert!(status["warnings"].to_string().contains(&keeps), "{status}");
+    let row = member(asked, &needed.name).await.expect("is a member");
+    assert_eq!((&row["next"], &row["voter"]), (&"loseVote".into(), &true.into()), "{row}");
+    let line = ["agent", "drain", &needed.name, "--yes", "--wait", "--wait-timeout", "1s"];
+    let late = asked.run(&line).await.expect("runs");
+    assert_eq!(late.code, Some(5), "{late:?}");
+    assert!(late.said.contains(&keeps) && late.said.contains(&start), "{late:?}");
+
+    dead.start().expect("starts");
+    done(asked, &format!("agent drain {} --yes --wait", needed.name)).await;
+    let row = member(asked, &needed.name).await.expect("is a member");
+    assert_eq!((&row["next"], &row["voter"]), (&"stay".into(), &false.into()), "{row}");
+    done(asked, &format!("cluster remove {} --yes --wait", needed.name)).await;
+    let members = done(asked, "cluster members").await;
+    let ids = members.as_array().into_iter().flatten().map(|member| &member["id"]);
+    assert!(!ids.clone().any(|id| *id == row["id"]), "{members}");
+    assert_eq!(ids.count(), 2, "{members}");
 }
 
 /// Starts an agent that joins through these, and returns once it is a member.

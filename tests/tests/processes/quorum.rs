@@ -1,7 +1,8 @@
-//! Two of three agents are dead.
+//! Two of three agents are dead, or frozen.
 
 use std::time::Duration;
 
+use meridian_testkit::process::run;
 use meridian_testkit::wait::until_ok;
 
 use crate::support::{Three, answering, done, events, log_of, request_id, same_log, settled};
@@ -61,4 +62,37 @@ async fn without_a_majority_changes_are_refused_in_time_and_the_gateway_serves_t
     assert_eq!(effects.filter(|event| event["requestId"] == *id).count(), 1);
     let now = last.units().expect("can be listed");
     assert!(now.len() == 3 && units.iter().all(|unit| now.contains(unit)), "{now:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_the_leader_cannot_commit_is_unknown_and_happens_once_when_asked_for_again() {
+    let three = Three::start().await;
+    let leader = three.agents[0].clone();
+    let others = three.others(&leader);
+    three.enthrone(&leader).await;
+    let frozen: Vec<_> = others
+        .iter()
+        .map(|other| other.process().expect("can be found").expect("runs"))
+        .inspect(|process| process.freeze())
+        .collect();
+
+    let id = request_id();
+    let change = ["region", "add", "eastus", "--service", "contoso", "--request-id", &id];
+    let asked = leader.run(&[&change[..], &["--timeout", "2s"]].concat()).await.expect("runs");
+    assert_eq!(asked.code, Some(5), "{asked:?}");
+    assert!(asked.took < Duration::from_secs(3), "{asked:?}");
+    let said = format!("error: the outcome of request {id} is unknown");
+    assert!(asked.said.contains(&said), "{asked:?}");
+    let (_, again) = asked.said.split_once("ask again, it happens once: ").expect("says how");
+    let words: Vec<_> = again.split_whitespace().skip(1).collect();
+    assert!(words.contains(&id.as_str()), "{again}");
+
+    for process in frozen {
+        process.thaw();
+    }
+    until_ok("the printed command to be taken", async || run(&words).await?.done()).await;
+    settled(&three.agents).await;
+    let log = events(&same_log(&three.agents).await);
+    let effects = log.iter().filter(|event| event["type"] == "RegionAdded");
+    assert_eq!(effects.filter(|event| event["requestId"] == *id).count(), 1);
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use meridian_domain::{AgentName, NodeId, State};
+use meridian_ports::Member;
 
 use super::nodes::agent_of;
+use super::pending;
 use super::survey::Survey;
 use crate::services;
 
@@ -19,6 +21,7 @@ pub(super) fn of(state: &State, leader: Option<NodeId>, survey: &Survey) -> Vec<
     warnings.extend(differing(survey));
     warnings.extend(majority(state, leader, survey));
     warnings.extend(few_voters(survey));
+    warnings.extend(waiting(state, survey));
     warnings.extend(unreachable(state, survey));
     warnings.extend(unready(state, survey));
     warnings
@@ -38,12 +41,14 @@ fn differing(survey: &Survey) -> Option<String> {
 
 fn majority(state: &State, leader: Option<NodeId>, survey: &Survey) -> Option<String> {
     let voters: Vec<_> = survey.members.iter().filter(|member| member.voter).collect();
-    let answers = |node| {
-        agent_of(state, node).is_some_and(|agent| {
+    let answers = |voter: &&&Member| match agent_of(state, voter.node) {
+        Some(agent) => {
             survey.agents.get(&agent.description.name).is_some_and(|said| said.position.is_some())
-        })
+        }
+        // It was removed, so it is not asked: its leader knows.
+        None => services::is_heard(voter),
     };
-    let reachable = voters.iter().filter(|voter| answers(voter.node)).count();
+    let reachable = voters.iter().filter(answers).count();
     let needed = voters.len() / 2 + 1;
     if reachable < needed {
         let total = voters.len();
@@ -68,6 +73,12 @@ fn few_voters(survey: &Survey) -> Option<String> {
     (voters < SAFE_VOTERS).then(warning)
 }
 
+/// Members that are to change, and cannot yet.
+fn waiting<'a>(state: &'a State, survey: &'a Survey) -> impl Iterator<Item = String> + 'a {
+    let waits = survey.members.iter().filter_map(|member| pending::wait(state, member));
+    waits.map(|wait| format!("{}; {}", wait.cause, wait.next_step))
+}
+
 fn unreachable<'a>(state: &'a State, survey: &'a Survey) -> impl Iterator<Item = String> + 'a {
     let agents = state.agents.values().map(|agent| &agent.description);
     let silent = agents
@@ -76,9 +87,7 @@ fn unreachable<'a>(state: &'a State, survey: &'a Survey) -> impl Iterator<Item =
 }
 
 fn unready(state: &State, survey: &Survey) -> Vec<String> {
-    let silent = survey.members.iter();
-    let silent = silent.filter(|member| member.last_contact > Some(services::SILENCE));
-    let silent: BTreeSet<_> = silent.map(|member| member.node).collect();
+    let silent: BTreeSet<_> = services::silent_of(&survey.members).collect();
     let mut sentences = services::unready(state, &silent);
     let more = sentences.len().saturating_sub(LOCATIONS_NAMED);
     if more > 0 {

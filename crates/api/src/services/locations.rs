@@ -35,6 +35,7 @@ fn row(
         status: view.status(silent).into(),
         gateway_url: view.gateway_url(),
         configuration: view.configuration().0,
+        converged: view.has_converged(),
     }
 }
 
@@ -109,6 +110,10 @@ impl<'a> View<'a> {
         !is_to_be_rolled && unit.configuration() == Some(self.service.configuration)
     }
 
+    fn has_converged(&self) -> bool {
+        self.is_enough() && self.current.iter().all(|unit| self.is_settled(unit))
+    }
+
     fn status(&self, silent: &BTreeSet<NodeId>) -> LocationStatus {
         if !self.location.gateway_enabled {
             LocationStatus::Disabled
@@ -116,7 +121,7 @@ impl<'a> View<'a> {
             LocationStatus::NoAgent
         } else if self.is_out_of_reach(silent) {
             LocationStatus::AgentUnreachable
-        } else if self.is_enough() && self.current.iter().all(|unit| self.is_settled(unit)) {
+        } else if self.has_converged() {
             LocationStatus::Ready
         } else {
             LocationStatus::Converging

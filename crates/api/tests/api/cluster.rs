@@ -1,5 +1,7 @@
 //! The cluster's own methods.
 
+use meridian_domain::NodeId;
+use meridian_ports::{MemberChange, Pending, WaitsFor};
 use meridian_proto::v1;
 use tonic::Code;
 
@@ -42,7 +44,8 @@ async fn an_agent_registers_and_the_members_know_it() {
     let members = members.expect("is listed").into_inner().members;
     let names: Vec<_> = members.iter().map(|member| member.agent.as_str()).collect();
     assert_eq!(names, ["a", "b", "c", "d"]);
-    assert_eq!((members[0].role.as_str(), members[0].last_contact), ("leader", None));
+    let now = Some(prost_types::Duration::default());
+    assert_eq!((members[0].role.as_str(), members[0].last_contact), ("leader", now));
     assert_eq!(
         (members[3].id.as_str(), members[3].role.as_str()),
         ("00000000000000aa", "follower")
@@ -210,6 +213,81 @@ async fn the_status_warns_of_what_an_operator_should_know() {
     warned("contoso in japaneast has no agent");
     warned("contoso in eastus: its agent cannot be reached");
     assert!(!status.agents[1].reachable && status.agents[1].revision.is_none());
+}
+
+#[tokio::test]
+async fn what_a_drain_waits_for_is_said_in_its_answer_and_ever_after() {
+    let mut world = World::with_contoso().await;
+    let majority = WaitsFor::Majority { voters: 2, silent: vec![NodeId(3)] };
+    let pending = Pending { change: MemberChange::LoseVote, waits_for: Some(majority) };
+    world.fake.set(|script| {
+        script.unheard = vec![3];
+        script.pending.insert(2, pending);
+    });
+    let drain = |context| v1::DrainAgentRequest { context, agent: "b".to_owned(), undo: false };
+    let rehearsal = context().map(|context| v1::ChangeContext { dry_run: true, ..context });
+    let rehearsed = world.cluster.drain_agent(drain(rehearsal)).await.expect("is foreseen");
+    assert_eq!(rehearsed.get_ref().waits, []);
+    let drained = world.cluster.drain_agent(drain(context())).await.expect("is accepted");
+    let [vote, units] = &drained.get_ref().waits[..] else { panic!("{drained:?}") };
+    assert_eq!(
+        vote.cause,
+        "b is to lose its vote and keeps it for now: of the 2 voters then, 1 would answer (c would \
+         not) and 2 are needed"
+    );
+    assert_eq!(
+        vote.next_step,
+        "start c, or, if it is gone for good, forget it with `meridian cluster remove c`"
+    );
+    assert!(units.cause.starts_with("no agent in eastus takes units any more"), "{units:?}");
+
+    let warnings = status(&mut world).await.warnings;
+    assert!(warnings.contains(&format!("{}; {}", vote.cause, vote.next_step)), "{warnings:?}");
+    let members = world.cluster.list_members(v1::ListMembersRequest {}).await;
+    let members = members.expect("is listed").into_inner().members;
+    assert_eq!((members[1].next.as_str(), members[1].waits_for.as_ref()), ("loseVote", Some(vote)));
+    assert_eq!((members[2].next.as_str(), members[2].last_contact_is_bound), ("stay", true));
+    assert!(!members[1].last_contact_is_bound);
+}
+
+#[tokio::test]
+async fn a_removed_agent_that_still_leads_counts_and_is_named_by_its_id() {
+    let mut world = World::new().await;
+    world.fake.set(|script| {
+        script.mute = vec!["c".to_owned()];
+        script.orphaned_leader = Some(2);
+    });
+    let request = v1::RemoveAgentRequest { context: context(), agent: "b".to_owned() };
+    world.cluster.remove_agent(request).await.expect("is removed");
+    let status = status(&mut world).await;
+    assert_eq!(status.leader, "0000000000000002");
+    assert!(!status.warnings.iter().any(|warning| warning.contains("are needed")), "{status:?}");
+}
+
+#[tokio::test]
+async fn every_change_of_a_member_says_what_it_waits_for() {
+    let mut world = World::with_contoso().await;
+    let (gains, loses) = (MemberChange::GainVote, MemberChange::LoseVote);
+    for (change, waits_for, cause, next_step) in [
+        (gains, WaitsFor::Answer, "b is to vote and does not yet: it does not answer", "start b"),
+        (gains, WaitsFor::CatchUp { behind: Some(5_000) }, "it lacks 5000 entries", "wait: "),
+        (gains, WaitsFor::CatchUp { behind: None }, "it has nothing of the log yet", "wait: "),
+        (loses, WaitsFor::Replacement { by: vec![NodeId(3)] }, "c is to vote instead", "see to c"),
+        (loses, WaitsFor::Heir { among: vec![NodeId(1), NodeId(3)] }, "a or c is", "start a or c"),
+        (MemberChange::Leave, WaitsFor::Answer, "b was removed and stays a voter", "start b"),
+    ] {
+        let pending = Pending { change, waits_for: Some(waits_for) };
+        world.fake.set(|script| script.pending = [(2, pending)].into());
+        let warnings = status(&mut world).await.warnings;
+        let says = |warning: &&String| warning.contains(cause) && warning.contains(next_step);
+        assert!(
+            warnings.iter().any(|warning| says(&warning)),
+            "{cause}, {next_step}: {warnings:?}"
+        );
+    }
+    let under_way = Pending { change: loses, waits_for: None };
+    world.fake.set(|script| script.pending = [(2, under_way)].into());
+    assert_eq!(status(&mut world).await.warnings, Vec::<String>::new());
 }
 
 #[tokio::test]

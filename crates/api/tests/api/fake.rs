@@ -1,6 +1,7 @@
 //! One node in memory behind all four ports. What a cluster could answer instead is set in its
 //! [`Script`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -16,9 +17,9 @@ use meridian_domain::{
     UnitPhase, Verdict, decide, evolve,
 };
 use meridian_ports::{
-    AgentStatus, Cluster, ClusterError, Consistency, History, HistoryError, Member, Proposal,
-    Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, Requester, Role, UnitLoad,
-    UnitLoads,
+    AgentStatus, Cluster, ClusterError, Consistency, History, HistoryError, LastContact, Member,
+    Next, Pending, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, Requester,
+    Role, UnitLoad, UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -32,8 +33,14 @@ pub struct Script {
     pub read: Option<ReadError>,
     pub cluster: Option<ClusterError>,
     pub leaderless: bool,
+    /// The node number of a leader whose agent was removed.
+    pub orphaned_leader: Option<u64>,
     /// Node numbers of which the leader has not heard for a minute.
     pub silent: Vec<u64>,
+    /// Node numbers of which it has not heard since it began to lead, a minute ago.
+    pub unheard: Vec<u64>,
+    /// What is to become of members, by node number; the others stay.
+    pub pending: BTreeMap<u64, Pending>,
     /// Names of agents that do not answer.
     pub mute: Vec<String>,
     /// Names of agents with another state than this node.
@@ -53,6 +60,8 @@ pub struct Fake {
     pub reads: AtomicUsize,
     pub script: Mutex<Script>,
 }
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 pub fn cluster_id() -> ClusterId {
     ClusterId(Uuid::from_u128(0x0193_2f5e_8b1a_4c3d_9e4f_0123_4567_89ab))
@@ -288,19 +297,27 @@ impl Cluster for Fake {
     }
 
     fn leader(&self) -> Option<NodeId> {
-        (!self.script(|script| script.leaderless)).then_some(NodeId(1))
+        let orphan = self.script(|script| script.orphaned_leader);
+        (!self.script(|script| script.leaderless)).then_some(NodeId(orphan.unwrap_or(1)))
     }
 
     async fn members(&self, _: Instant) -> Vec<Member> {
-        let nodes: Vec<_> =
+        let mut nodes: BTreeSet<_> =
             self.state().agents.values().map(|agent| agent.description.node).collect();
+        nodes.extend(self.script(|script| script.orphaned_leader).map(NodeId));
         let member = |node: NodeId| {
-            let silent = self.script(|script| script.silent.contains(&node.0));
-            let contact = Duration::from_millis(if silent { 60_000 } else { 30 });
+            let contact = self.script(|script| match node.0 {
+                node if script.silent.contains(&node) => LastContact::Ago(MINUTE),
+                node if script.unheard.contains(&node) => LastContact::NotFor(MINUTE),
+                _ => LastContact::Ago(Duration::from_millis(30)),
+            });
+            let pending = self.script(|script| script.pending.get(&node.0).cloned());
+            let next = self.leader().map(|_| pending.map_or(Next::Stay, Next::Change));
             let leads = self.leader() == Some(node);
             let role = if leads { Role::Leader } else { Role::Follower };
-            let last_contact = self.leader().filter(|_| !leads).map(|_| contact);
-            Member { node, role, voter: true, last_contact }
+            let contact = if leads { LastContact::Ago(Duration::ZERO) } else { contact };
+            let last_contact = self.leader().map(|_| contact);
+            Member { node, role, voter: true, last_contact, next }
         };
         nodes.into_iter().map(member).collect()
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use meridian_domain::NodeId;
 use meridian_ports::{ClusterError, ProposeError, ReadError};
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit;
@@ -237,7 +236,13 @@ async fn operations_on_the_cluster_fail_with_a_reason() {
     let (peer, cause) = peer();
     let cases = [
         (ClusterError::NoLeader, Code::Unavailable, "NO_LEADER"),
-        (ClusterError::NotAVoter { node: NodeId(2) }, Code::FailedPrecondition, "NOT_A_VOTER"),
+        (ClusterError::NoHeir, Code::FailedPrecondition, "NO_HEIR"),
+        (ClusterError::NotInvited { cause: peer.clone() }, Code::FailedPrecondition, "NOT_INVITED"),
+        (
+            ClusterError::NotAVoter { agent: "b".to_owned() },
+            Code::FailedPrecondition,
+            "NOT_A_VOTER",
+        ),
         (
             ClusterError::TimedOut { what: "the transfer", waited },
             Code::DeadlineExceeded,

@@ -11,7 +11,7 @@ pub enum ClusterCommand {
     #[command(after_help = "\
 Examples:
   meridian cluster join 127.0.1.4:7401
-  meridian cluster join 10.0.0.4:7401 --wait-timeout 2m")]
+  meridian cluster join 10.0.0.4:7401 --wait --wait-timeout 2m    # until it votes, if it is to")]
     Join {
         /// The waiting agent's address for agents, port 7401 by default
         #[arg(value_name = "PEER_ADDRESS")]

@@ -117,9 +117,8 @@ fn accepted(command: &ClientCommand) -> &'static [Flag] {
             ClusterCommand::Limits(LimitsCommand::Set(_)) | ClusterCommand::TrimHistory { .. } => {
                 Flag::CHANGE
             }
-            ClusterCommand::Join { .. }
-            | ClusterCommand::TransferLeader { .. }
-            | ClusterCommand::Snapshot => &[],
+            ClusterCommand::Join { .. } => &[Flag::Wait],
+            ClusterCommand::TransferLeader { .. } | ClusterCommand::Snapshot => &[],
         },
         ClientCommand::AgentDrain(_) => Flag::CHANGE_AND_WAIT,
     }

@@ -28,6 +28,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between rounds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
+/// The shortest attempt that is made once all endpoints were asked: a shorter one would rather be
+/// given up than answered, and make an unknown outcome of one that is certain.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
+
 /// What may be done about a call whose answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -217,8 +221,9 @@ impl Caller {
             }
             // Where no agent runs at all, none will appear while a person waits for an answer. An
             // unknown outcome is worth every attempt that there is time for.
-            let left = self.left();
-            if (nobody_there && !tried.unknown) || left <= wanted_pause {
+            let left = self.left().saturating_sub(wanted_pause);
+            let is_futile = nobody_there || share(left, places.len()) < SHORTEST_ATTEMPT;
+            if left.is_zero() || (is_futile && !tried.unknown) {
                 return Err(tried.give_up(kind));
             }
             tokio::time::sleep(wanted_pause).await;

@@ -10,8 +10,9 @@ use super::explain::{self, Asked, explain};
 use super::failure::Failure;
 use super::output::{self, table};
 use super::session::Session;
-use super::view::{ChangeView, EventView};
+use super::view::{ChangeView, EventView, WaitView};
 use super::wait::{self, Goal};
+use crate::exit;
 
 /// Asks for the change that `message` makes of its context, prints what became of it, and waits for
 /// `goal` where `--wait` was given.
@@ -60,10 +61,22 @@ fn show(session: &Session, view: ChangeView) -> Result<(), Failure> {
     if !session.output.is_json() {
         anstream::eprintln!("{}", summary(&view));
         if view.events.is_empty() {
+            note(session, &view.waits);
             return Ok(());
         }
     }
-    session.output.one(&view, |view| table(&view.events))
+    session.output.one(&view, |view| table(&view.events))?;
+    note(session, &view.waits);
+    Ok(())
+}
+
+/// Says what is still to come; programs read that in the data.
+pub fn note<'a>(session: &Session, waits: impl IntoIterator<Item = &'a WaitView>) {
+    if !session.output.is_json() {
+        for wait in waits {
+            exit::note(&wait.cause, &wait.next_step);
+        }
+    }
 }
 
 /// What a person wants to know beside the events.

@@ -4,7 +4,7 @@ use meridian_proto::v1;
 
 use crate::cli::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
 
-use super::change::change;
+use super::change::{change, note};
 use super::confirm::confirm;
 use super::contract;
 use super::failure::Failure;
@@ -23,7 +23,7 @@ const ID_DIGITS: usize = 16;
 /// As its parts.
 pub async fn run(session: &Session, command: ClusterCommand) -> Result<(), Failure> {
     match command {
-        ClusterCommand::Members => session.output.list(&lookup::members(session).await?),
+        ClusterCommand::Members => members(session).await,
         ClusterCommand::Join { peer_address } => join(session, peer_address).await,
         ClusterCommand::Remove { name } => remove(session, name).await,
         ClusterCommand::TransferLeader { name } => transfer_leader(session, name).await,
@@ -37,6 +37,13 @@ pub async fn run(session: &Session, command: ClusterCommand) -> Result<(), Failu
     }
 }
 
+async fn members(session: &Session) -> Result<(), Failure> {
+    let members = lookup::members(session).await?;
+    session.output.list(&members)?;
+    note(session, members.iter().filter_map(|member| member.waits_for.as_ref()));
+    Ok(())
+}
+
 /// Runs `meridian agent drain`.
 ///
 /// # Errors
@@ -45,13 +52,14 @@ pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
     if !args.undo {
         confirm(session, &format!("move every unit away from the agent {}", args.name))?;
     }
-    let goal = (!args.undo).then(|| Goal::AgentEmpty(args.name.clone()));
+    let goal = if args.undo { Goal::AgentSettled } else { Goal::AgentDrained };
+    let goal = goal(args.name.clone());
     let message = |context| v1::DrainAgentRequest {
         context: Some(context),
         agent: args.name,
         undo: args.undo,
     };
-    change(session, goal, message, async |channel, request| {
+    change(session, Some(goal), message, async |channel, request| {
         contract::cluster(channel).drain_agent(request).await
     })
     .await
@@ -64,15 +72,24 @@ async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
     });
     let agent = invited.await?.agent;
     wait::until(session, &Goal::AgentJoined(agent.clone()), None).await?;
+    if session.global.wait {
+        wait::until(session, &Goal::AgentSettled(agent.clone()), None).await?;
+    }
     let joined = lookup::member(session, &agent).await?;
     let joined = joined.ok_or(Failure::Garbled { what: "member that was there a moment ago" })?;
-    session.output.one(&joined, |member| table(std::slice::from_ref(member)))
+    session.output.one(&joined, |member| table(std::slice::from_ref(member)))?;
+    note(session, &joined.waits_for);
+    Ok(())
 }
 
 async fn remove(session: &Session, name: String) -> Result<(), Failure> {
     let agent = agent_of(session, name).await?;
     confirm(session, &format!("forget the agent {agent} for good"))?;
-    let goal = Goal::AgentGone(agent.clone());
+    let member = match session.global.wait {
+        true => lookup::member(session, &agent).await?,
+        false => None,
+    };
+    let goal = Goal::AgentGone { agent: agent.clone(), id: member.map(|member| member.id) };
     let message = |context| v1::RemoveAgentRequest { context: Some(context), agent };
     change(session, Some(goal), message, async |channel, request| {
         contract::cluster(channel).remove_agent(request).await

@@ -143,6 +143,12 @@ fn next_step(status: &Status) -> String {
         "TOO_MANY_APIS" => "use `meridian api remove` on APIs that are not used any more",
         "AGENT_FULL" => "join more agents in that region, or ask for fewer units",
         "AGENT_UNKNOWN" => "`meridian status` lists the agents",
+        "NO_HEIR" | "NOT_A_VOTER" | "PEER_REFUSED" => {
+            "`meridian cluster members` says who votes and answers"
+        }
+        "NOT_INVITED" => {
+            "check the address (port 7401 by default), and that a new agent runs there and waits"
+        }
         "PORT_TAKEN" | "PORT_RESERVED" => "choose another --port, or leave it out",
         "REQUEST_REUSED" => "leave --request-id out to make a new change",
         "REQUEST_EXPIRED" => {

@@ -24,7 +24,7 @@ mod tests;
 
 pub use api::ApiView;
 pub use cluster::{LeaderView, LimitsView, MemberView, SnapshotView, StatusView};
-pub use event::{ChangeView, EventView};
+pub use event::{ChangeView, EventView, WaitView};
 pub use service::{LocationView, RegionView, ServiceDetailView, ServiceView, StatusWord, UnitView};
 
 /// None for the empty text, which is how the contract says that there is nothing.

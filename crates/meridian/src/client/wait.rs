@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::failure::Failure;
 use super::lookup;
 use super::session::Session;
-use super::view::{LocationView, StatusWord, UnitView};
+use super::view::{LocationView, MemberView, StatusWord, UnitView, WaitView};
 
 /// The first pause between two looks; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -21,12 +21,40 @@ pub enum Goal {
     ServiceConverged(String),
     /// No unit of this service is left.
     ServiceGone(String),
-    /// No unit is left on this agent.
-    AgentEmpty(String),
+    /// No unit is left on this agent, and it does not vote.
+    AgentDrained(String),
     /// This agent is no member.
-    AgentGone(String),
+    AgentGone {
+        /// Its name.
+        agent: String,
+        /// Its member id; where it had gone before it could be asked, no removed agent is to be a
+        /// member any more.
+        id: Option<String>,
+    },
     /// This agent is a member.
     AgentJoined(String),
+    /// This agent is a member, and the leader has nothing to change about it: it votes, if it is to.
+    AgentSettled(String),
+}
+
+/// What a goal lacks.
+#[derive(Debug)]
+struct Lack {
+    cause: String,
+    /// What can be done about it, where there is more to do than to wait.
+    next: Option<String>,
+}
+
+impl From<String> for Lack {
+    fn from(cause: String) -> Self {
+        Self { cause, next: None }
+    }
+}
+
+impl From<WaitView> for Lack {
+    fn from(wait: WaitView) -> Self {
+        Self { cause: wait.cause, next: Some(wait.next_step) }
+    }
 }
 
 /// Returns once the goal is reached. An agent that cannot answer for a while does not end the wait.
@@ -39,7 +67,7 @@ pub async fn until(
     request_id: Option<&str>,
 ) -> Result<(), Failure> {
     let limit = session.global.wait_timeout;
-    let mut missing = String::from("nobody has answered yet");
+    let mut missing = Lack::from(String::from("nobody has answered yet"));
     let looking = look(session, goal, &mut missing);
     let cause = tokio::select! {
         looked = timeout_at(Instant::now() + limit, looking) => match looked {
@@ -53,19 +81,22 @@ pub async fn until(
         None => session.command_line.again(),
     };
     Err(Failure::NotConverged {
-        cause: format!("the change is done, but {cause}: {missing}"),
-        next: format!("wait on with: {again}"),
+        cause: format!("the change is done, but {cause}: {}", missing.cause),
+        next: match missing.next {
+            Some(next) => format!("{next}; wait on with: {again}"),
+            None => format!("wait on with: {again}"),
+        },
     })
 }
 
-async fn look(session: &Session, goal: &Goal, missing: &mut String) -> Result<(), Failure> {
+async fn look(session: &Session, goal: &Goal, missing: &mut Lack) -> Result<(), Failure> {
     let mut pause = FIRST_PAUSE;
     loop {
         session.caller.restart_clock();
         match lacks(session, goal).await {
             Ok(None) => return Ok(()),
             Ok(Some(lack)) => *missing = lack,
-            Err(Failure::Unavailable { cause, .. }) => *missing = cause,
+            Err(Failure::Unavailable { cause, .. }) => *missing = cause.into(),
             Err(failure) => return Err(failure),
         }
         sleep(pause).await;
@@ -74,48 +105,71 @@ async fn look(session: &Session, goal: &Goal, missing: &mut String) -> Result<()
 }
 
 /// What the goal still lacks; none if it is reached.
-async fn lacks(session: &Session, goal: &Goal) -> Result<Option<String>, Failure> {
-    match goal {
+async fn lacks(session: &Session, goal: &Goal) -> Result<Option<Lack>, Failure> {
+    let lack = match goal {
         Goal::ServiceConverged(service) => {
             let locations = lookup::locations(session, service).await?;
-            let wanted = wanted_where_disabled(session, service, &locations).await?;
-            Ok(list(locations.iter().filter_map(|location| location_lacks(location, wanted))))
+            let cause = list(locations.iter().filter_map(location_lacks));
+            let next = format!("see `meridian unit list --service {service}` for what units lack");
+            return Ok(cause.map(|cause| Lack { cause, next: Some(next) }));
         }
-        Goal::ServiceGone(service) => units_left(session, service, |_| true).await,
-        Goal::AgentEmpty(agent) => units_left(session, "", |unit| unit.agent == *agent).await,
-        Goal::AgentGone(agent) => {
+        Goal::ServiceGone(service) => units_left(session, service, |_| true).await?,
+        Goal::AgentDrained(agent) => {
+            let units = units_left(session, "", |unit| unit.agent == *agent).await?;
             let member = lookup::member(session, agent).await?;
-            Ok(member.map(|member| format!("{agent} is still a {}", member.role)))
+            return Ok(units.map(Lack::from).or(member.and_then(vote_left)));
         }
-        Goal::AgentJoined(agent) => match lookup::member(session, agent).await? {
-            Some(_) => Ok(None),
-            None => Ok(Some(format!("{agent} is not a member"))),
-        },
-    }
+        Goal::AgentGone { agent, id } => {
+            let members = lookup::members(session).await?;
+            return Ok(members.into_iter().find_map(|member| membership_left(member, agent, id)));
+        }
+        Goal::AgentJoined(agent) => {
+            let member = lookup::member(session, agent).await?;
+            member.is_none().then(|| format!("{agent} is not a member"))
+        }
+        Goal::AgentSettled(agent) => {
+            let member = lookup::member(session, agent).await?;
+            return Ok(unsettled(agent, member));
+        }
+    };
+    Ok(lack.map(Lack::from))
 }
 
-/// The configuration that the units of disabled regions are to serve; 0 where there is no such
-/// region. Their status says no more than that they are disabled.
-async fn wanted_where_disabled(
-    session: &Session,
-    service: &str,
-    locations: &[LocationView],
-) -> Result<u64, Failure> {
-    if !locations.iter().any(|location| location.status == StatusWord::Disabled) {
-        return Ok(0);
-    }
-    let mut services = lookup::services(session).await?.into_iter();
-    let service = services.find(|candidate| candidate.name == service);
-    Ok(service.map_or(0, |service| service.configuration))
+/// The vote of a drained agent, while it has one.
+fn vote_left(member: MemberView) -> Option<Lack> {
+    let cause = || format!("{} still votes", member.agent.as_deref().unwrap_or(&member.id));
+    member.voter.then(|| member.waits_for.map_or_else(|| cause().into(), Lack::from))
 }
 
-fn location_lacks(location: &LocationView, wanted_where_disabled: u64) -> Option<String> {
-    let enough = location.ready_units >= location.units;
-    let current = location.configuration.unwrap_or_default() >= wanted_where_disabled;
+/// The member that a removed agent still is.
+fn membership_left(member: MemberView, agent: &str, id: &Option<String>) -> Option<Lack> {
+    let is_it = match (id, &member.agent) {
+        (Some(id), _) => member.id == *id,
+        (None, Some(name)) => name == agent,
+        (None, None) => true,
+    };
+    let cause = || format!("{agent} is still a {}", member.role);
+    is_it.then(|| member.waits_for.map_or_else(|| cause().into(), Lack::from))
+}
+
+fn unsettled(agent: &str, member: Option<MemberView>) -> Option<Lack> {
+    let Some(member) = member else {
+        return Some(format!("{agent} is not a member").into());
+    };
+    let cause = || match &member.next {
+        Some(next) => format!("{agent} is a {}, and the next step is {next}", member.role),
+        None => format!("{agent} is a {}, and no leader says whether it stays one", member.role),
+    };
+    (!member.stays()).then(|| member.waits_for.map_or_else(|| cause().into(), Lack::from))
+}
+
+fn location_lacks(location: &LocationView) -> Option<String> {
+    let (ready, wanted) = (location.ready_units, location.units);
     match location.status {
         StatusWord::Ready => None,
-        StatusWord::Disabled if enough && current => None,
-        StatusWord::Converging | StatusWord::Disabled if enough => Some(format!(
+        // The status of a disabled region says no more than that it is disabled.
+        StatusWord::Disabled if location.converged => None,
+        StatusWord::Converging | StatusWord::Disabled if ready >= wanted => Some(format!(
             "{} is {}: its units are being replaced, or take over a configuration",
             location.region,
             location.status.as_str()
@@ -126,11 +180,9 @@ fn location_lacks(location: &LocationView, wanted_where_disabled: u64) -> Option
         | StatusWord::AgentUnreachable
         | StatusWord::Removing
         | StatusWord::Unknown => Some(format!(
-            "{} is {} with {} of {} units",
+            "{} is {} with {ready} of {wanted} units",
             location.region,
-            location.status.as_str(),
-            location.ready_units,
-            location.units
+            location.status.as_str()
         )),
     }
 }
@@ -160,7 +212,7 @@ fn list(lacks: impl Iterator<Item = String>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn location(status: StatusWord, ready_units: u32) -> LocationView {
+    fn location(status: StatusWord, ready_units: u32, converged: bool) -> LocationView {
         LocationView {
             region: "eastus".to_owned(),
             display_name: "East US".to_owned(),
@@ -172,29 +224,30 @@ mod tests {
             status,
             gateway_url: None,
             configuration: (ready_units > 0).then_some(7),
+            converged,
         }
     }
 
     #[test]
-    fn a_disabled_region_has_converged_once_its_units_are_ready_and_know_it() {
-        assert_eq!(location_lacks(&location(StatusWord::Disabled, 2), 7), None);
-        assert!(location_lacks(&location(StatusWord::Disabled, 2), 8).is_some(), "it serves 7");
-        assert!(location_lacks(&location(StatusWord::Disabled, 1), 7).is_some());
+    fn a_disabled_region_has_converged_once_its_units_have() {
+        assert_eq!(location_lacks(&location(StatusWord::Disabled, 2, true)), None);
+        assert!(location_lacks(&location(StatusWord::Disabled, 2, false)).is_some(), "rolls");
+        assert!(location_lacks(&location(StatusWord::Disabled, 1, false)).is_some());
     }
 
     #[test]
     fn any_other_region_has_converged_by_its_status_alone() {
-        assert_eq!(location_lacks(&location(StatusWord::Ready, 2), 0), None);
+        assert_eq!(location_lacks(&location(StatusWord::Ready, 2, true)), None);
         assert_eq!(
-            location_lacks(&location(StatusWord::NoAgent, 0), 0).as_deref(),
+            location_lacks(&location(StatusWord::NoAgent, 0, false)).as_deref(),
             Some("eastus is noAgent with 0 of 2 units")
         );
         assert_eq!(
-            location_lacks(&location(StatusWord::Converging, 2), 0).as_deref(),
+            location_lacks(&location(StatusWord::Converging, 2, false)).as_deref(),
             Some(
                 "eastus is converging: its units are being replaced, or take over a configuration"
             )
         );
-        assert!(location_lacks(&location(StatusWord::Removing, 2), 0).is_some());
+        assert!(location_lacks(&location(StatusWord::Removing, 2, false)).is_some());
     }
 }

@@ -47,7 +47,7 @@ pub fn suggestions(program: &Program, layout: &Layout, plans: &[Plan]) -> String
     };
     let first = layout.regions.first().map_or("", |region| region.as_str());
     let change = match layout.regions.get(1) {
-        Some(second) => format!("region add {second} --units 2 --wait"),
+        Some(second) => format!("region set {second}=2 --wait"),
         None => format!("region scale {first} --units 3 --wait"),
     };
     let mut text = String::from("To try in another terminal:\n");

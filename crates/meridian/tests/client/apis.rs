@@ -159,12 +159,19 @@ async fn waiting_ends_when_all_units_serve_what_they_are_to() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_disabled_region_ends_when_its_units_know() {
-    let disabled = |serving| location(v1::LocationStatus::Disabled, serving);
-    let line = ["region", "disable", "eastus", "--wait", "--wait-timeout=1s"];
-    let agent = Agent::start([Reply::Done]).await.with_configuration(12);
-    let agent = agent.with_locations([disabled(9), disabled(12)]);
-    run(&agent.endpoints(), &line).await.exits(0);
-    let agent = Agent::start([Reply::Done]).await.with_configuration(12);
-    run(&agent.with_locations([disabled(9)]).endpoints(), &line).await.exits(5);
+async fn waiting_for_a_disabled_region_ends_when_its_units_have_converged() {
+    let disabled = |converged| {
+        let location = location(v1::LocationStatus::Disabled, 12);
+        v1::Location { converged, ..location }
+    };
+    for line in [
+        &["region", "disable", "eastus", "--wait", "--wait-timeout=1s"][..],
+        &["unit", "roll", "--wait", "--wait-timeout=1s"],
+    ] {
+        let agent = Agent::start([Reply::Done]).await;
+        let agent = agent.with_locations([disabled(false), disabled(true)]);
+        run(&agent.endpoints(), line).await.exits(0);
+        let agent = Agent::start([Reply::Done]).await;
+        run(&agent.with_locations([disabled(false)]).endpoints(), line).await.exits(5);
+    }
 }

@@ -75,6 +75,15 @@ async fn a_change_that_hangs_everywhere_is_exit_code_5_with_the_command_that_ask
 }
 
 #[tokio::test]
+async fn a_certain_no_is_not_put_at_risk_by_an_attempt_that_is_too_short() {
+    let agent = Agent::start([no_leader(), Reply::Hang]).await;
+    let line = ["region", "add", "eastus", "--service", "contoso", "--timeout=450ms"];
+    let run = run(&agent.endpoints(), &line).await;
+    run.exits(4);
+    assert_eq!(agent.request_ids().len(), 1, "{run:?}");
+}
+
+#[tokio::test]
 async fn an_outcome_stays_unknown_if_the_others_only_say_that_they_cannot() {
     for lost in [fake::closing().await, fake::stopped().await] {
         let agent = Agent::start([no_leader()]).await;

@@ -90,14 +90,6 @@ impl Agent {
         self
     }
 
-    /// The services have this configuration.
-    pub fn with_configuration(self, configuration: u64) -> Self {
-        for service in &mut self.script().services {
-            service.configuration = configuration;
-        }
-        self
-    }
-
     pub fn with_streams(self, streams: impl IntoIterator<Item = Stream>) -> Self {
         self.script().streams = streams.into_iter().collect();
         self
@@ -156,7 +148,7 @@ impl Agent {
 
 fn done(events: usize) -> Response<v1::ChangeResponse> {
     let events = vec![event(12); events];
-    Response::new(v1::ChangeResponse { revision: 12, base: 11, events })
+    Response::new(v1::ChangeResponse { revision: 12, base: 11, events, ..Default::default() })
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {

@@ -93,13 +93,13 @@ impl Links {
         self.answered(node, client.loads(proto::LoadsRequest {}).await)
     }
 
-    /// Asks `node` when it last heard of each member.
+    /// Asks `node` what it knows of each member.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn contacts(&self, node: NodeId) -> Result<proto::ContactsResponse, CallError> {
+    pub async fn membership(&self, node: NodeId) -> Result<proto::MembershipResponse, CallError> {
         let mut client = self.client(node).await?;
-        self.answered(node, client.contacts(proto::ContactsRequest {}).await)
+        self.answered(node, client.membership(proto::MembershipRequest {}).await)
     }
 
     /// Asks `node` to hand leadership to `to`.

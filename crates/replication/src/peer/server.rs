@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::connection::MESSAGE_BYTES;
 use super::identity::Check;
+use super::membership::{membership_response, milliseconds};
 use super::message::{propose_response, proposed, unwrap, wrap};
 use super::proposals::OPEN_PROPOSALS;
 use super::snapshot;
@@ -22,6 +23,7 @@ use crate::attempt::Attempt;
 use crate::contact::Contact;
 use crate::instance::Raft;
 use crate::leadership::Leadership;
+use crate::membership::Membership;
 use crate::proposer::{of_answer, origin};
 use crate::reader::{Indexed, read_index};
 use crate::sequencer::Sequencer;
@@ -35,6 +37,7 @@ pub struct PeerService {
     pub(crate) sequencer: Sequencer,
     pub(crate) leadership: Leadership,
     pub(crate) contact: Contact,
+    pub(crate) membership: Membership,
     /// What the agent of this node says of its units.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
@@ -204,16 +207,11 @@ impl Peer for PeerService {
         Ok(Response::new(proto::LoadsResponse { units: units.collect() }))
     }
 
-    async fn contacts(
+    async fn membership(
         &self,
-        _: Request<proto::ContactsRequest>,
-    ) -> Result<Response<proto::ContactsResponse>, Status> {
-        let of_members = self.contact.of_members();
-        let leads = of_members.is_some();
-        let contacts = of_members.into_iter().flatten();
-        let contacts =
-            contacts.map(|(node, age)| proto::Contact { node: node.0, ms: milliseconds(age) });
-        Ok(Response::new(proto::ContactsResponse { contacts: contacts.collect(), leads }))
+        _: Request<proto::MembershipRequest>,
+    ) -> Result<Response<proto::MembershipResponse>, Status> {
+        Ok(Response::new(membership_response(self.membership.known())))
     }
 
     async fn hand_over(
@@ -227,8 +225,4 @@ impl Peer for PeerService {
         }
         Ok(Response::new(proto::HandOverResponse { leads }))
     }
-}
-
-fn milliseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::client::output::{NONE, Row, cell, yes_no};
 
-use super::{millis, text};
+use super::{WaitView, millis, text};
 
 /// Characters of a state hash in a table: enough to see that two differ.
 const SHORT_HASH_CHARS: usize = 12;
@@ -30,12 +30,29 @@ pub struct MemberView {
     pub witness: bool,
     /// Whether it is given no units.
     pub drained: bool,
-    /// How long ago the leader last heard of it, in milliseconds; null if that is not known.
+    /// How long ago the leader last heard of it, in milliseconds; null if the leader has not heard of
+    /// it since it began to lead, or no leader answers.
     pub last_contact_ms: Option<u64>,
+    /// How long the leader has not heard of it, at least, where it has not since it began to lead; null
+    /// otherwise. What an earlier leader heard is not known.
+    pub silent_for_at_least_ms: Option<u64>,
+    /// What is to become of it: `stay`, `gainVote`, `loseVote` or `leave`; null if no leader answers.
+    pub next: Option<String>,
+    /// What that waits for; null while it is under way, and where nothing is to change.
+    pub waits_for: Option<WaitView>,
+}
+
+impl MemberView {
+    /// Whether the leader has nothing to change about it.
+    pub fn stays(&self) -> bool {
+        self.next.as_deref() == Some("stay")
+    }
 }
 
 impl From<v1::Member> for MemberView {
     fn from(member: v1::Member) -> Self {
+        let contact = millis(member.last_contact);
+        let is_bound = member.last_contact_is_bound;
         Self {
             id: member.id,
             agent: text(member.agent),
@@ -45,7 +62,10 @@ impl From<v1::Member> for MemberView {
             voter: member.voter,
             witness: member.witness,
             drained: member.drained,
-            last_contact_ms: millis(member.last_contact),
+            last_contact_ms: contact.filter(|_| !is_bound),
+            silent_for_at_least_ms: contact.filter(|_| is_bound),
+            next: text(member.next),
+            waits_for: member.waits_for.map(WaitView::from),
         }
     }
 }
@@ -61,6 +81,7 @@ impl Row for MemberView {
         "WITNESS",
         "DRAINED",
         "LAST CONTACT",
+        "NEXT",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -73,7 +94,14 @@ impl Row for MemberView {
             yes_no(self.voter),
             yes_no(self.witness),
             yes_no(self.drained),
-            in_millis(self.last_contact_ms),
+            self.silent_for_at_least_ms.map_or_else(
+                || in_millis(self.last_contact_ms),
+                |silent| format!("over {silent} ms"),
+            ),
+            match (&self.next, &self.waits_for) {
+                (Some(next), Some(_)) => format!("{next}, waits"),
+                (next, _) => cell(next.as_ref()),
+            },
         ]
     }
 }

@@ -138,6 +138,24 @@ pub struct ChangeView {
     pub dry_run: bool,
     /// The events of the change, in order.
     pub events: Vec<EventView>,
+    /// What it has not reached yet and waits for, or cannot have by itself.
+    pub waits: Vec<WaitView>,
+}
+
+/// Something that has to come, and does not come by itself at once.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitView {
+    /// What waits, and for what.
+    pub cause: String,
+    /// What can be done about it.
+    pub next_step: String,
+}
+
+impl From<v1::Wait> for WaitView {
+    fn from(wait: v1::Wait) -> Self {
+        Self { cause: wait.cause, next_step: wait.next_step }
+    }
 }
 
 impl ChangeView {
@@ -149,6 +167,7 @@ impl ChangeView {
             request_id: text(context.request_id),
             dry_run: context.dry_run,
             events: answer.events.into_iter().map(EventView::from).collect(),
+            waits: answer.waits.into_iter().map(WaitView::from).collect(),
         }
     }
 }

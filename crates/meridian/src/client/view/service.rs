@@ -100,6 +100,9 @@ pub struct LocationView {
     pub gateway_url: Option<String>,
     /// The oldest configuration that a ready unit there serves; null where none is ready.
     pub configuration: Option<u64>,
+    /// Whether as many units answer as are wanted, none is to be replaced, and all serve the service's
+    /// present configuration; also said of a disabled region, whose status says only that.
+    pub converged: bool,
 }
 
 /// How a region of a service is.
@@ -164,6 +167,7 @@ impl From<v1::Location> for LocationView {
             gateway_enabled: location.gateway_enabled,
             gateway_url: text(location.gateway_url),
             configuration: served(location.configuration),
+            converged: location.converged,
         }
     }
 }

@@ -68,14 +68,16 @@ fn a_location_has_these_keys() {
     };
     assert_eq!(
         printed(&LocationView::from(location.clone())),
-        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":1,"zones":[1,2],"gatewayEnabled":true,"status":"agentUnreachable","gatewayUrl":"http://127.0.1.2:8080","configuration":5}"#
+        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":1,"zones":[1,2],"gatewayEnabled":true,"status":"agentUnreachable","gatewayUrl":"http://127.0.1.2:8080","configuration":5,"converged":false}"#
     );
     location.gateway_url.clear();
     location.configuration = 0;
     location.set_status(v1::LocationStatus::NoAgent);
     let printed = printed(&LocationView::from(location));
     assert!(
-        printed.ends_with(r#""status":"noAgent","gatewayUrl":null,"configuration":null}"#),
+        printed.ends_with(
+            r#""status":"noAgent","gatewayUrl":null,"configuration":null,"converged":false}"#
+        ),
         "{printed}"
     );
 }
@@ -167,9 +169,10 @@ fn an_event_fits_on_a_line() {
 
 #[test]
 fn a_change_has_these_keys() {
-    let answer = v1::ChangeResponse { revision: 12, base: 10, events: vec![] };
+    let answer = v1::ChangeResponse { revision: 12, base: 10, events: vec![], waits: vec![] };
     let context = v1::ChangeContext { request_id: ID.to_owned(), ..Default::default() };
-    let keys = r#"{"revision":12,"base":10,"requestId":"ID","dryRun":false,"events":[]}"#;
+    let keys =
+        r#"{"revision":12,"base":10,"requestId":"ID","dryRun":false,"events":[],"waits":[]}"#;
     assert_eq!(printed(&ChangeView::new(answer, context)), keys.replace("ID", ID));
 }
 
@@ -185,10 +188,27 @@ fn a_member_has_these_keys() {
         last_contact: Some(prost_types::Duration { seconds: 1, nanos: 250_000_000 }),
         ..Default::default()
     };
+    let keys = r#"{"id":"00000000000000ff","agent":"eastus-1","region":"eastus","address":"127.0.1.2:7400","role":"follower","voter":true,"witness":false,"drained":false"#;
     assert_eq!(
-        printed(&MemberView::from(member)),
-        r#"{"id":"00000000000000ff","agent":"eastus-1","region":"eastus","address":"127.0.1.2:7400","role":"follower","voter":true,"witness":false,"drained":false,"lastContactMs":1250}"#
+        printed(&MemberView::from(member.clone())),
+        format!(
+            r#"{keys},"lastContactMs":1250,"silentForAtLeastMs":null,"next":null,"waitsFor":null}}"#
+        )
     );
+    let wait = v1::Wait { cause: "it waits".to_owned(), next_step: "start it".to_owned() };
+    let waiting = MemberView::from(v1::Member {
+        last_contact_is_bound: true,
+        next: "loseVote".to_owned(),
+        waits_for: Some(wait),
+        ..member
+    });
+    assert_eq!(
+        printed(&waiting),
+        format!(
+            r#"{keys},"lastContactMs":null,"silentForAtLeastMs":1250,"next":"loseVote","waitsFor":{{"cause":"it waits","nextStep":"start it"}}}}"#
+        )
+    );
+    assert_eq!(waiting.cells()[8..], ["over 1250 ms", "loseVote, waits"]);
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! The membership as the leader sees it, and what it still lacks of the one that the log wants.
+//!
+//! Looked at whenever somebody asks, and by the duties before each step: nothing is remembered, so
+//! what is said is what the next step rests on.
+
+pub(crate) mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use meridian_domain::{NodeId, electorate};
+use meridian_ports::{LastContact, Pending};
+use openraft::async_runtime::WatchReceiver as _;
+
+use crate::contact::Contact;
+use crate::instance::Raft;
+use crate::store::Store;
+use plan::{Present, Step, next_step, pending};
+
+/// How recently a member must have acknowledged this leader to count as one that answers.
+pub(crate) const ANSWERS: Duration = Duration::from_secs(3);
+
+/// What a leader knows of the members.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// When it last heard of each other one.
+    pub contacts: BTreeMap<NodeId, LastContact>,
+    /// What is to become of those that do not stay what they are.
+    pub pending: BTreeMap<NodeId, Pending>,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Membership {
+    pub raft: Raft,
+    pub store: Store,
+    pub contact: Contact,
+}
+
+impl Membership {
+    /// The step to take next, if this node leads and there is one that can be taken.
+    pub fn next_step(&self) -> Option<Step> {
+        let present = self.present();
+        let state = self.store.state();
+        let wanted = electorate::voters(&state, &present.voters);
+        next_step(&state, &present, &wanted, *self.raft.node_id())
+    }
+
+    /// What this node knows of the members as their leader; none if it does not lead.
+    pub fn known(&self) -> Option<Known> {
+        let contacts = self.contact.of_members()?;
+        let present = self.present();
+        let state = self.store.state();
+        let wanted = electorate::voters(&state, &present.voters);
+        let pending =
+            pending(&state, &present, &wanted, *self.raft.node_id()).into_iter().collect();
+        Some(Known { contacts, pending })
+    }
+
+    fn present(&self) -> Present {
+        let own = *self.raft.node_id();
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let membership = &metrics.membership_config;
+        let last = metrics.last_log_index.unwrap_or(0);
+        let contacts = self.contact.of_members().unwrap_or_default().into_iter();
+        let lately =
+            contacts.filter(|(_, heard)| matches!(heard, LastContact::Ago(age) if *age < ANSWERS));
+        let answering: BTreeSet<_> = lately.map(|(node, _)| node).chain([own]).collect();
+        let progress = metrics.replication.iter().flatten();
+        let behind = progress.filter_map(|(node, matching)| {
+            let has = matching.as_ref()?.index;
+            Some((*node, last.saturating_sub(has)))
+        });
+        let members = membership.nodes().map(|(id, member)| (*id, member.address.clone()));
+        Present {
+            members: members.collect(),
+            voters: membership.voter_ids().collect(),
+            joint: membership.membership().get_joint_config().len() > 1,
+            behind: behind.collect(),
+            answering,
+        }
+    }
+}
