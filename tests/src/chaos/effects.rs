@@ -46,13 +46,18 @@ pub fn stopped(pid: u32) -> anyhow::Result<Option<String>> {
 /// What a fault of the network is there to do was done.
 pub fn felt(network: &dyn Network, kind: Kind) -> Option<String> {
     let felt = network.felt();
+    // A stream loses nothing: what a cut or a loss met there had to wait.
+    let (unit, lost) = match network.has_packets() {
+        true => ("packets", "lost"),
+        false => ("pieces of streams", "held back"),
+    };
     let (count, what) = match kind {
         Kind::Delay => (felt.delayed, "delayed"),
         Kind::Duplicate => (felt.duplicated, "doubled"),
-        Kind::Reorder => (felt.overtook, "overtook earlier ones"),
-        _ => (felt.lost, "lost"),
+        Kind::Reorder => (felt.overtook, "sent before earlier ones"),
+        _ => (felt.lost, lost),
     };
-    (count > 0).then(|| format!("{count} {} {what}", network.unit()))
+    (count > 0).then(|| format!("{count} {unit} were {what}"))
 }
 
 /// Has a member hand leadership over, to whomever it chooses, and waits for another leader.

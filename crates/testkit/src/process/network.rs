@@ -43,11 +43,7 @@ pub trait Network: Debug + Send + Sync {
     /// What the rules did since the last healing.
     fn felt(&self) -> Felt;
 
-    /// What is counted there.
-    fn unit(&self) -> &'static str;
-
-    /// Whether it can double and reorder what is sent: agents speak TCP, and what shows neither is a
-    /// stream.
+    /// Whether it can double and reorder what is sent: a stream of TCP shows neither.
     fn has_packets(&self) -> bool;
 }
 
@@ -88,7 +84,7 @@ impl Rule {
 /// How many met what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Felt {
-    /// Lost, by a cut or by chance.
+    /// Lost by a cut or by chance, or held back where nothing is lost.
     pub lost: u64,
     /// Delayed.
     pub delayed: u64,

@@ -123,10 +123,6 @@ impl Network for Namespaces {
         self.hub().felt()
     }
 
-    fn unit(&self) -> &'static str {
-        "packets"
-    }
-
     fn has_packets(&self) -> bool {
         true
     }

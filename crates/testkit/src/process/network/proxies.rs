@@ -22,7 +22,6 @@ mod opener;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -36,6 +35,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::opener::Openers;
 use super::{Felt, Network, Rule};
 use crate::process::agent::Agent;
 use crate::process::port;
@@ -64,9 +64,7 @@ struct Wires {
     rules: watch::Sender<BTreeMap<(u8, u8), Rule>>,
     felt: Mutex<Felt>,
     random: Mutex<StdRng>,
-    /// Where all agents are, and where each is.
-    sandbox: PathBuf,
-    homes: Mutex<BTreeMap<u8, PathBuf>>,
+    openers: Mutex<Openers>,
 }
 
 impl Proxies {
@@ -81,8 +79,7 @@ impl Proxies {
             rules: watch::Sender::default(),
             felt: Mutex::default(),
             random: StdRng::seed_from_u64(seed).into(),
-            sandbox: sandbox.path().to_owned(),
-            homes: Mutex::default(),
+            openers: Openers::new(sandbox.path()).into(),
         });
         let end = CancellationToken::new();
         for agent in 1..=agents {
@@ -100,7 +97,7 @@ impl Proxies {
 impl Network for Proxies {
     fn agent(&self, sandbox: &Sandbox, number: u8, name: &str) -> Agent {
         let agent = sandbox.agent(number, name).behind(proxy(sandbox, number));
-        lock(&self.wires.homes).insert(number, agent.home().to_owned());
+        lock(&self.wires.openers).add(number, &agent);
         agent
     }
 
@@ -123,10 +120,6 @@ impl Network for Proxies {
 
     fn felt(&self) -> Felt {
         *lock(&self.wires.felt)
-    }
-
-    fn unit(&self) -> &'static str {
-        "pieces of streams"
     }
 
     fn has_packets(&self) -> bool {
@@ -161,10 +154,10 @@ async fn connect(
     to: u8,
     target: SocketAddr,
 ) {
+    let Ok(proxy) = connection.local_addr() else { return };
     let finder = wires.clone();
-    let found = tokio::task::spawn_blocking(move || {
-        opener::find(&finder.sandbox, &lock(&finder.homes), opener)
-    });
+    let found = move || lock(&finder.openers).find(opener, proxy);
+    let found = tokio::task::spawn_blocking(found);
     // It is gone where nobody has it any more.
     let Ok(Some(from)) = found.await else { return };
     wires.whole(from, to).await;
