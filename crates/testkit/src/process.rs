@@ -4,7 +4,7 @@
 //! ```text
 //! Sandbox            a directory, loopback addresses 127.x.y.1 and up, and an end for all within
 //!   Dev              a running `meridian dev`
-//!   Network          network namespaces for agents, and what is dropped between them
+//!   Network          what lies between agents, and what befalls what they send each other
 //!   Agent            a place for an agent: starts it, kills it, asks it, finds its units in /proc
 //!     Units, Process   what runs, found by directory and held by descriptor, never by number alone
 //! ```
@@ -19,7 +19,7 @@ mod binary;
 mod cli;
 mod dev;
 mod http;
-mod network;
+pub mod network;
 mod running;
 mod sandbox;
 
@@ -28,7 +28,6 @@ pub use binary::binary;
 pub use cli::{Output, run};
 pub use dev::Dev;
 pub use http::{Answer, get};
-pub use network::Network;
 pub use running::{Process, UnitProcess};
 pub use sandbox::Sandbox;
 

@@ -7,9 +7,10 @@
 //! cargo run -p meridian-tests --bin meridian-chaos -- check HISTORY
 //! ```
 //!
-//! Each agent is a process in a network namespace of its own, which needs root; without it, the agents
-//! share this machine's network, and only faults that need none of it are injected. The exit code is 1
-//! where something is violated, and 2 where the run could not be made.
+//! Each agent is a process in a network namespace of its own, which needs root and `ip`. Without it, the
+//! agents share this machine's network and reach each other through proxies: a cut or a loss makes
+//! streams wait there, and faults that need packets (`duplicate`, `reorder`) are left out. The exit code
+//! is 1 where something is violated, and 2 where the run could not be made.
 
 use std::process::ExitCode;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meridian_testkit::history::NodeInfo;
-use meridian_testkit::process::{Agent, Network, Process, Sandbox};
+use meridian_testkit::process::network::{Namespaces, Network, Proxies};
+use meridian_testkit::process::{Agent, Process, Sandbox};
 use tonic::transport::{Channel, Endpoint};
 
 use super::schedule::Target;
@@ -27,7 +28,7 @@ pub struct Cluster {
     leader: Mutex<Option<usize>>,
     // The processes end before their network and their directories go.
     sandbox: Sandbox,
-    network: Option<Network>,
+    network: Box<dyn Network>,
 }
 
 /// One of them.
@@ -39,22 +40,22 @@ pub struct Member {
 }
 
 impl Cluster {
-    /// Starts the founders of a new cluster. Without root, they share this machine's network.
-    pub async fn start(agents: u8) -> anyhow::Result<Self> {
+    /// Starts the founders of a new cluster. What happens by chance between them, the seed says.
+    pub async fn start(agents: u8, seed: u64) -> anyhow::Result<Self> {
         let sandbox = Sandbox::new().await?;
-        let network = match Network::create(agents) {
-            Ok(network) => Some(network),
+        let network: Box<dyn Network> = match Namespaces::create(agents, seed) {
+            Ok(network) => Box::new(network),
             Err(error) => {
-                eprintln!("no faults of the network will be injected: {error:#}");
-                None
+                eprintln!(
+                    "the agents share this machine's network, behind proxies: no packet is doubled \
+                     or reordered, and a cut or a loss makes streams wait: {error:#}"
+                );
+                Box::new(Proxies::start(&sandbox, agents, seed).await?)
             }
         };
         let regions = REGIONS.iter().zip(1..).take(agents.into());
         let members = regions.map(|(&region, number)| {
-            let agent = match &network {
-                Some(network) => sandbox.agent_in(network, number, region),
-                None => sandbox.agent(number, region),
-            };
+            let agent = network.agent(&sandbox, number, region);
             Member { agent, region, lives: AtomicU64::new(0) }
         });
         let members: Vec<_> = members.collect();
@@ -74,9 +75,8 @@ impl Cluster {
         &self.sandbox
     }
 
-    /// The network, where there is one that can be cut.
-    pub fn network(&self) -> anyhow::Result<&Network> {
-        self.network.as_ref().context("network faults need network namespaces, so they need root")
+    pub fn network(&self) -> &dyn Network {
+        &*self.network
     }
 
     pub fn nodes(&self) -> Vec<NodeInfo> {

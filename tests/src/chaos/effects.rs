@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
-use meridian_testkit::process::Network;
+use meridian_testkit::process::network::Network;
 use tokio::time::{Instant, sleep};
 
 use super::calls::{bounded, timed};
 use super::cluster::Cluster;
+use super::schedule::Kind;
 
 /// How long an effect may take to show.
 const SHOWS: Duration = Duration::from_secs(15);
@@ -42,10 +43,21 @@ pub fn stopped(pid: u32) -> anyhow::Result<Option<String>> {
     Ok((state == Some('T')).then(|| format!("process {pid} is stopped")))
 }
 
-/// Packets were dropped.
-pub fn dropped(network: &Network) -> anyhow::Result<Option<String>> {
-    let dropped = network.dropped()?;
-    Ok((dropped > 0).then(|| format!("{dropped} packets were dropped")))
+/// What a fault of the network is there to do was done.
+pub fn felt(network: &dyn Network, kind: Kind) -> Option<String> {
+    let felt = network.felt();
+    // A stream loses nothing: what a cut or a loss met there had to wait.
+    let (unit, lost) = match network.has_packets() {
+        true => ("packets", "lost"),
+        false => ("pieces of streams", "held back"),
+    };
+    let (count, what) = match kind {
+        Kind::Delay => (felt.delayed, "delayed"),
+        Kind::Duplicate => (felt.duplicated, "doubled"),
+        Kind::Reorder => (felt.overtook, "sent before earlier ones"),
+        _ => (felt.lost, lost),
+    };
+    (count > 0).then(|| format!("{count} {unit} were {what}"))
 }
 
 /// Has a member hand leadership over, to whomever it chooses, and waits for another leader.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meridian_proto::v1;
 use meridian_testkit::history::{Answer, Fault, Record, Recorder, Step};
+use meridian_testkit::process::network::Rule;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::calls::{Ask, Caller, context};
@@ -14,8 +15,10 @@ use super::cluster::Cluster;
 use super::effects;
 use super::schedule::{Kind, Planned, Schedule};
 
-/// The part of all packets that is lost.
-const LOSS: f64 = 0.3;
+/// The part of all packets that is lost, doubled, or reordered.
+const PART: f64 = 0.3;
+/// How much later a delayed packet arrives.
+const DELAY: Duration = Duration::from_millis(100);
 /// How often a change that belongs to a fault is asked for.
 const ATTEMPTS: usize = 60;
 
@@ -47,7 +50,8 @@ impl Injector {
         let began = Instant::now();
         for planned in &schedule.faults {
             sleep_until(began + Duration::from_millis(planned.at_ms)).await;
-            if planned.kind.needs_network() && self.cluster.network().is_err() {
+            if planned.kind.needs_packets() && !self.cluster.network().has_packets() {
+                eprintln!("{:>8} ms  {:?} left out: it needs root", planned.at_ms, planned.kind);
                 continue;
             }
             self.inject(planned).await.with_context(|| format!("fault {planned:?}"))?;
@@ -68,6 +72,7 @@ impl Injector {
         let all: Vec<usize> = (0..self.cluster.members.len()).collect();
         let met = match planned.kind {
             Kind::Loss | Kind::Membership | Kind::All | Kind::Quorum => all.clone(),
+            Kind::Duplicate | Kind::Reorder => all.clone(),
             _ => vec![member],
         };
         let nodes = met.iter().map(|met| self.cluster.members[*met].name()).collect();
@@ -81,7 +86,9 @@ impl Injector {
             Kind::Partition => self.partition(&begun, member, lasts, planned.variant).await?,
             Kind::Region => self.region(&begun, member, lasts).await?,
             Kind::Oneway => self.one_way(&begun, member, lasts, planned.variant).await?,
-            Kind::Loss => self.loss(&begun, member, lasts, planned.variant).await?,
+            Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::Reorder => {
+                self.disturb(&begun, member, lasts, planned.variant).await?;
+            }
             Kind::Transfer => self.transfer(&begun, member).await?,
             Kind::Membership => self.membership(&begun, member, lasts).await?,
             Kind::Quorum => self.quorum(&begun, member, lasts).await?,
@@ -138,7 +145,8 @@ impl Injector {
     ) -> anyhow::Result<()> {
         self.isolate(member)?;
         self.last(member, lasts, restart).await?;
-        self.mend(begun)
+        self.mend(begun);
+        Ok(())
     }
 
     /// Lets time pass, and starts an agent anew in the middle of it.
@@ -165,7 +173,8 @@ impl Injector {
         self.caller.change(member + 1, &clients::displace(region), ATTEMPTS).await?;
         sleep(lasts).await;
         self.insist(member + 1, &clients::place(region, 1)).await?;
-        self.mend(begun)
+        self.mend(begun);
+        Ok(())
     }
 
     fn isolate(&self, member: usize) -> anyhow::Result<()> {
@@ -188,21 +197,34 @@ impl Injector {
             self.cut(from, to)?;
         }
         sleep(lasts).await;
-        self.mend(begun)
+        self.mend(begun);
+        Ok(())
     }
 
-    async fn loss(
+    /// Makes what agents send each other arrive late, twice, in another order, or not at all.
+    async fn disturb(
         &self,
         begun: &Begun,
         member: usize,
         lasts: Duration,
         restart: bool,
     ) -> anyhow::Result<()> {
-        for member in 0..self.cluster.members.len() {
-            self.cluster.network()?.lose(address(member)?, LOSS)?;
+        let rule = match begun.kind {
+            Kind::Delay => Rule { delay: DELAY, ..Rule::default() },
+            Kind::Duplicate => Rule { duplication: PART, ..Rule::default() },
+            Kind::Reorder => Rule { reordering: PART, ..Rule::default() },
+            _ => Rule { loss: PART, ..Rule::default() },
+        };
+        for from in 0..self.cluster.members.len() {
+            for to in self.others(from) {
+                if begun.kind != Kind::Delay || [from, to].contains(&member) {
+                    self.rule(from, to, rule)?;
+                }
+            }
         }
         self.last(member, lasts, restart).await?;
-        self.mend(begun)
+        self.mend(begun);
+        Ok(())
     }
 
     fn others(&self, member: usize) -> impl Iterator<Item = usize> {
@@ -210,13 +232,18 @@ impl Injector {
     }
 
     fn cut(&self, from: usize, to: usize) -> anyhow::Result<()> {
-        self.cluster.network()?.cut(address(from)?, address(to)?)
+        self.rule(from, to, Rule::CUT)
     }
 
-    fn mend(&self, begun: &Begun) -> anyhow::Result<()> {
-        let network = self.cluster.network()?;
-        self.bit(begun, effects::dropped(network)?);
-        network.heal()
+    /// Agents of the network are counted from 1.
+    fn rule(&self, from: usize, to: usize, rule: Rule) -> anyhow::Result<()> {
+        self.cluster.network().set(u8::try_from(from)? + 1, u8::try_from(to)? + 1, rule)
+    }
+
+    fn mend(&self, begun: &Begun) {
+        let network = self.cluster.network();
+        self.bit(begun, effects::felt(network, begun.kind));
+        network.heal();
     }
 
     async fn transfer(&self, begun: &Begun, member: usize) -> anyhow::Result<()> {
@@ -297,9 +324,4 @@ impl Injector {
         self.bit(begun, evidence.transpose()?);
         Ok(())
     }
-}
-
-/// Agents of the network are counted from 1.
-fn address(member: usize) -> anyhow::Result<u8> {
-    Ok(u8::try_from(member)? + 1)
 }

@@ -24,9 +24,7 @@ const STILL: Duration = Duration::from_secs(2);
 
 /// Ends what a fault may have left behind.
 pub fn mend(cluster: &Cluster) -> anyhow::Result<()> {
-    if let Ok(network) = cluster.network() {
-        network.heal()?;
-    }
+    cluster.network().heal();
     for (index, member) in cluster.members.iter().enumerate() {
         match member.agent.process()? {
             Some(process) => process.thaw(),

@@ -18,7 +18,9 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Runs a cluster under faults. Network faults need root.
+    /// Runs a cluster under faults. As root, each agent has a network namespace of its own, and packets
+    /// between them are lost, delayed, doubled and reordered. Without root, proxies between the agents
+    /// hold streams back instead, and nothing is doubled or reordered.
     Run(RunOptions),
     /// Drops faults from a failing schedule while it still fails.
     Shrink {

@@ -33,7 +33,7 @@ pub async fn run(schedule: &Schedule, options: &RunOptions, out: &Path) -> anyho
     fs::write(out.join("schedule.json"), text).context("the schedule cannot be kept")?;
     let path = out.join("history.jsonl");
     let recorder = Recorder::create(&path)?;
-    let cluster = Arc::new(Cluster::start(schedule.agents).await?);
+    let cluster = Arc::new(Cluster::start(schedule.agents, schedule.seed).await?);
     let ended = live(schedule, options, &cluster, &recorder).await;
     for member in &cluster.members {
         let log = out.join(format!("{}.log", member.name()));

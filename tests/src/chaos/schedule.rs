@@ -68,6 +68,15 @@ pub enum Kind {
     Wipe,
     /// A unit is killed.
     Unit,
+    /// What an agent sends and what it is sent arrives 100 ms later. Second form: it is killed and
+    /// started again meanwhile.
+    Delay,
+    /// Three of ten packets between agents arrive twice. Second form: an agent is killed and started
+    /// again meanwhile.
+    Duplicate,
+    /// Three of ten packets between agents are overtaken by later ones. Second form: an agent is
+    /// killed and started again meanwhile.
+    Reorder,
 }
 
 /// Whom a fault meets.
@@ -87,10 +96,10 @@ impl Kind {
         Self::value_variants().to_vec()
     }
 
-    /// Whether it needs network namespaces.
+    /// Whether it needs a network of packets, and so root.
     #[must_use]
-    pub fn needs_network(self) -> bool {
-        matches!(self, Self::Partition | Self::Region | Self::Oneway | Self::Loss)
+    pub fn needs_packets(self) -> bool {
+        matches!(self, Self::Duplicate | Self::Reorder)
     }
 
     /// The name in histories, as on the command line.
@@ -107,6 +116,7 @@ impl Kind {
             Self::Pause => (600, 3_000),
             Self::Membership | Self::Quorum => (1_500, 3_000),
             Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),
+            Self::Delay | Self::Duplicate | Self::Reorder => (1_500, 3_000),
         }
     }
 }

@@ -26,15 +26,21 @@ pub struct Agent {
     home: PathBuf,
     /// The network namespace that it is started in; none for this program's.
     namespace: Option<String>,
+    /// The address of the proxy by which other agents reach it, if there is one.
+    proxy: Option<Ipv4Addr>,
 }
 
 impl Agent {
     pub(super) fn new(name: &str, address: Ipv4Addr, home: PathBuf) -> Self {
-        Self { name: name.to_owned(), address, home, namespace: None }
+        Self { name: name.to_owned(), address, home, namespace: None, proxy: None }
     }
 
     pub(super) fn within(self, namespace: String) -> Self {
         Self { namespace: Some(namespace), ..self }
+    }
+
+    pub(super) fn behind(self, proxy: Ipv4Addr) -> Self {
+        Self { proxy: Some(proxy), ..self }
     }
 
     /// Its address, without a port.
@@ -49,10 +55,10 @@ impl Agent {
         format!("{}:{}", self.address, port::CLIENT)
     }
 
-    /// Where it serves other agents.
+    /// Where other agents reach it.
     #[must_use]
     pub fn peer_endpoint(&self) -> String {
-        format!("{}:{}", self.address, port::PEER)
+        format!("{}:{}", self.proxy.unwrap_or(self.address), port::PEER)
     }
 
     /// What is its own.
@@ -82,9 +88,11 @@ impl Agent {
         fs::create_dir_all(&self.home)?;
         let Self { name, address, .. } = self;
         let (client, peer, http) = (port::CLIENT, port::PEER, port::HTTP);
+        let reached = self.peer_endpoint();
         let text = format!(
             "name = \"{name}\"\nregion = \"{region}\"\ndata_dir = \"data\"\nnetwork = \"lan\"\n\
              client_listen = \"{address}:{client}\"\npeer_listen = \"{address}:{peer}\"\n\
+             peer_advertise = \"{reached}\"\n\
              http_listen = \"{address}:{http}\"\ngateway_listen = \"{address}\"\n{further}\n"
         );
         fs::write(self.config(), text).context("the configuration cannot be written")

@@ -1,228 +1,95 @@
-//! A network of network namespaces: each agent in one of its own, joined by a bridge, so that the
-//! kernel drops between them what a fault says. Needs root, `ip` and `iptables`.
+//! Networks between agents, with what befalls them.
 //!
 //! ```text
-//! agent 1  veth ─┐
-//! agent 2  veth ─┼─ bridge (a namespace of its own) ─ veth ─ here (clients)
-//! agent 3  veth ─┘
+//! Network       what a test says: a rule for what one agent sends another
+//!   Namespaces    each agent in a network namespace, and a hub between them (root)
+//!     Hub           the thread that passes frames on, and Switch, which decides on each
+//!     Tap           a device whose cable ends in this program
+//!   Proxies       all agents on loopback, and a proxy before each of them (anyone)
 //! ```
 //!
-//! What is dropped is dropped at the agents, by the address of the other one: clients reach an agent
-//! that is cut off from the others. A program that is killed leaves its namespaces behind; their names
-//! begin with `meridian-` and its process id.
+//! Rules are between agents: clients reach an agent that is cut off from the others.
 
-use std::net::Ipv4Addr;
-use std::process::Command;
+mod hub;
+mod namespaces;
+mod proxies;
+mod switch;
+mod tap;
 
-use anyhow::{Context, ensure};
-use uuid::Uuid;
+use std::fmt::Debug;
+use std::time::Duration;
 
-/// The number of this program's own address.
-const HERE: u8 = 254;
+pub use namespaces::Namespaces;
+pub use proxies::Proxies;
 
-/// Agents' namespaces. They are removed when it is dropped.
-#[derive(Debug)]
-pub struct Network {
-    /// What all names begin with.
-    prefix: String,
-    /// 198.18.x.0: kept for measurements of networks (RFC 2544), so that nothing else is there.
-    base: Ipv4Addr,
-    agents: u8,
+use super::agent::Agent;
+use super::sandbox::Sandbox;
+
+/// A network of agents, which are counted from 1.
+pub trait Network: Debug + Send + Sync {
+    /// The place of an agent of this name in the network.
+    fn agent(&self, sandbox: &Sandbox, number: u8, name: &str) -> Agent;
+
+    /// Sets what befalls all that one agent sends another, in place of what did before. The other way
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// If there is no such agent, or this network cannot do that.
+    fn set(&self, from: u8, to: u8, rule: Rule) -> anyhow::Result<()>;
+
+    /// Ends all rules.
+    fn heal(&self);
+
+    /// What the rules did since the last healing.
+    fn felt(&self) -> Felt;
+
+    /// Whether it can double and reorder what is sent: a stream of TCP shows neither.
+    fn has_packets(&self) -> bool;
 }
 
-impl Network {
-    /// Namespaces for that many agents, at most 200.
-    ///
-    /// # Errors
-    /// What `ip` or `iptables` says; most often that it is not root who asks.
-    pub fn create(agents: u8) -> anyhow::Result<Self> {
-        ensure!((1..=200).contains(&agents), "a network has from 1 to 200 agents, not {agents}");
-        let prefix = format!("meridian-{}", std::process::id());
-        let base = Ipv4Addr::new(198, 18, Uuid::new_v4().into_bytes()[0], 0);
-        // From here on, dropping it removes what there is.
-        let network = Self { prefix, base, agents };
-        network.build().context("no network namespaces")?;
-        Ok(network)
-    }
+/// What befalls what one agent sends another. By default, nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rule {
+    /// Nothing arrives.
+    pub cut: bool,
+    /// The part that is lost, from 0 to 1.
+    pub loss: f64,
+    /// How much later it arrives.
+    pub delay: Duration,
+    /// By how much more at most, drawn for each packet: later ones may overtake earlier ones.
+    pub jitter: Duration,
+    /// The part that arrives twice, from 0 to 1.
+    pub duplication: f64,
+    /// The part that is held back, so that later packets overtake it, from 0 to 1.
+    pub reordering: f64,
+}
 
-    fn build(&self) -> anyhow::Result<()> {
-        let hub = self.hub();
-        run("ip", &["netns", "add", &hub])?;
-        run("ip", &["-n", &hub, "link", "add", "bridge", "type", "bridge"])?;
-        run("ip", &["-n", &hub, "link", "set", "bridge", "up"])?;
-        for agent in 1..=self.agents {
-            let name = self.namespace(agent);
-            run("ip", &["netns", "add", &name])?;
-            self.join(agent, &["netns", &name], "eth0")?;
-            let address = format!("{}/24", self.address(agent));
-            run("ip", &["-n", &name, "address", "add", &address, "dev", "eth0"])?;
-            run("ip", &["-n", &name, "link", "set", "eth0", "up"])?;
-            run("ip", &["-n", &name, "link", "set", "lo", "up"])?;
-            // Fails here, and not in the middle of a run, where the kernel lacks it.
-            self.filter(agent, &["-L", "-n"])?;
-        }
-        let here = self.here();
-        self.join(HERE, &["netns", "1"], &here)?;
-        let address = format!("{}/24", self.address(HERE));
-        run("ip", &["address", "add", &address, "dev", &here])?;
-        run("ip", &["link", "set", &here, "up"])
-    }
+impl Rule {
+    /// Nothing arrives.
+    pub const CUT: Self = Self {
+        cut: true,
+        loss: 0.0,
+        delay: Duration::ZERO,
+        jitter: Duration::ZERO,
+        duplication: 0.0,
+        reordering: 0.0,
+    };
 
-    /// A cable from the bridge to an interface of that name.
-    fn join(&self, number: u8, namespace: &[&str; 2], interface: &str) -> anyhow::Result<()> {
-        let (hub, port) = (self.hub(), format!("port{number}"));
-        let mut cable = vec!["-n", &hub, "link", "add", &port, "type", "veth", "peer", "name"];
-        cable.push(interface);
-        cable.extend(namespace);
-        run("ip", &cable)?;
-        run("ip", &["-n", &hub, "link", "set", &port, "master", "bridge", "up"])
-    }
-
-    fn hub(&self) -> String {
-        format!("{}-hub", self.prefix)
-    }
-
-    /// The interface of this program: at most 15 characters.
-    fn here(&self) -> String {
-        format!("mrdn{}", std::process::id())
-    }
-
-    /// The name of an agent's namespace, for `ip netns exec`. Agents are counted from 1.
-    #[must_use]
-    pub fn namespace(&self, agent: u8) -> String {
-        format!("{}-{agent}", self.prefix)
-    }
-
-    /// An agent's address.
-    #[must_use]
-    pub fn address(&self, agent: u8) -> Ipv4Addr {
-        let [a, b, c, _] = self.base.octets();
-        Ipv4Addr::new(a, b, c, agent)
-    }
-
-    /// Drops everything that one agent sends to another. The other way stays open.
-    ///
-    /// # Errors
-    /// What `iptables` says.
-    pub fn cut(&self, from: u8, to: u8) -> anyhow::Result<()> {
-        let sender = self.address(from).to_string();
-        self.filter(to, &["-A", "INPUT", "-s", &sender, "-j", "DROP"])
-    }
-
-    /// Drops a part of what an agent receives from each other one, 0 to 1.
-    ///
-    /// # Errors
-    /// What `iptables` says.
-    pub fn lose(&self, agent: u8, part: f64) -> anyhow::Result<()> {
-        let part = part.to_string();
-        for other in (1..=self.agents).filter(|other| *other != agent) {
-            let sender = self.address(other).to_string();
-            let random = ["-m", "statistic", "--mode", "random", "--probability", &part];
-            let rule = [&["-A", "INPUT", "-s", &sender][..], &random, &["-j", "DROP"]].concat();
-            self.filter(agent, &rule)?;
-        }
-        Ok(())
-    }
-
-    /// Ends all cuts and losses.
-    ///
-    /// # Errors
-    /// What `iptables` says.
-    pub fn heal(&self) -> anyhow::Result<()> {
-        (1..=self.agents).try_for_each(|agent| self.filter(agent, &["-F"]))
-    }
-
-    /// Packets dropped since the cuts and losses that are in force began.
-    ///
-    /// # Errors
-    /// What `iptables` says.
-    pub fn dropped(&self) -> anyhow::Result<u64> {
-        let mut dropped = 0;
-        for agent in 1..=self.agents {
-            let name = self.namespace(agent);
-            let list = ["netns", "exec", &name, "iptables", "-w", "-L", "INPUT", "-n", "-v", "-x"];
-            let rules = output("ip", &list)?;
-            let rules = rules.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-            let counts = rules.filter(|words| words.get(2) == Some(&"DROP"));
-            dropped += counts.filter_map(|words| words.first()?.parse::<u64>().ok()).sum::<u64>();
-        }
-        Ok(dropped)
-    }
-
-    fn filter(&self, agent: u8, arguments: &[&str]) -> anyhow::Result<()> {
-        let name = self.namespace(agent);
-        run("ip", &[&["netns", "exec", &name, "iptables", "-w"], arguments].concat())
+    /// Whether nothing at all arrives.
+    fn cuts(&self) -> bool {
+        self.cut || self.loss >= 1.0
     }
 }
 
-impl Drop for Network {
-    fn drop(&mut self) {
-        // Both ends of each cable go with the namespace of one.
-        for agent in 1..=self.agents {
-            let _ = output("ip", &["netns", "delete", &self.namespace(agent)]);
-        }
-        let _ = output("ip", &["link", "delete", &self.here()]);
-        let _ = output("ip", &["netns", "delete", &self.hub()]);
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    output(program, arguments).map(drop)
-}
-
-fn output(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.with_context(|| format!("{program} cannot be run; is it installed?"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::ErrorKind;
-    use std::net::{SocketAddr, TcpStream};
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn what_is_cut_is_dropped_one_way_and_clients_reach_all() {
-        let network = match Network::create(2) {
-            Ok(network) => network,
-            Err(error) => return eprintln!("skipped: {error:#}"),
-        };
-        // Nobody listens, so who is reached refuses.
-        let reach = |agent| {
-            let address = SocketAddr::from((network.address(agent), 9));
-            let connected = TcpStream::connect_timeout(&address, Duration::from_secs(2));
-            connected.expect_err("nobody listens").kind()
-        };
-        assert_eq!(reach(1), ErrorKind::ConnectionRefused);
-        let ping = |from: u8, to: u8| {
-            let (name, to) = (network.namespace(from), network.address(to).to_string());
-            run(
-                "ip",
-                &[
-                    "netns",
-                    "exec",
-                    &name,
-                    "bash",
-                    "-c",
-                    &format!("(exec 3<>/dev/tcp/{to}/9) 2>&1 | grep -q refused"),
-                ],
-            )
-        };
-        assert!(ping(1, 2).is_ok());
-        network.cut(1, 2).expect("is cut");
-        let name = network.namespace(1);
-        let to = network.address(2);
-        let knock = format!("timeout 1 bash -c 'exec 3<>/dev/tcp/{to}/9'");
-        assert!(run("ip", &["netns", "exec", &name, "sh", "-c", &knock]).is_err());
-        assert!(network.dropped().expect("is counted") > 0);
-        assert_eq!(reach(2), ErrorKind::ConnectionRefused, "clients are not cut off");
-        network.heal().expect("is healed");
-        assert!(ping(1, 2).is_ok());
-        assert_eq!(network.dropped().expect("is counted"), 0);
-    }
+/// How many met what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Felt {
+    /// Lost by a cut or by chance, or held back where nothing is lost.
+    pub lost: u64,
+    /// Delayed.
+    pub delayed: u64,
+    /// Doubled.
+    pub duplicated: u64,
+    /// Passed on before others that were sent earlier.
+    pub overtook: u64,
 }

@@ -79,7 +79,8 @@ impl Process {
         self.directory.starts_with(directory)
     }
 
-    fn works_on(&self, directory: &Path) -> bool {
+    /// Whether it was started in that directory, or was given a path there.
+    pub(super) fn works_on(&self, directory: &Path) -> bool {
         let names = |argument: &String| Path::new(argument).starts_with(directory);
         self.directory.starts_with(directory) || self.arguments.iter().any(names)
     }

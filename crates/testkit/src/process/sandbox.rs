@@ -10,7 +10,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::addresses::Addresses;
 use super::agent::Agent;
-use super::network::Network;
 use super::running::Process;
 
 /// Sandboxes at a time in one test program. A cluster elects within 300 ms: on a machine of two
@@ -73,13 +72,6 @@ impl Sandbox {
     #[must_use]
     pub fn agent(&self, number: u8, name: &str) -> Agent {
         Agent::new(name, self.address(number), self.data().join(name))
-    }
-
-    /// The place of an agent of this name in a network of namespaces.
-    #[must_use]
-    pub fn agent_in(&self, network: &Network, number: u8, name: &str) -> Agent {
-        let agent = Agent::new(name, network.address(number), self.data().join(name));
-        agent.within(network.namespace(number))
     }
 
     /// Everything of the binary under test that runs here.
