@@ -17,7 +17,7 @@ mod loads;
 mod propose;
 mod read;
 
-pub use cluster::{AgentStatus, Cluster, ClusterError, Member, Role};
+pub use cluster::{AgentStatus, Cluster, ClusterError, Member, Progress, Role};
 pub use history::{History, HistoryError};
 pub use loads::{UnitLoad, UnitLoads};
 pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
