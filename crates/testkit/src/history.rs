@@ -17,7 +17,7 @@ use meridian_proto::v1;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Tally};
 
 /// Microseconds since the recording began.
 pub type Micros = u64;
@@ -46,6 +46,10 @@ pub enum Record {
     Fault(Fault),
     /// A named moment: see [`mark`].
     Mark(Mark),
+    /// What an agent keeps its data on failed, or its next life began.
+    Storage(Storage),
+    /// A process that is nobody's business was looked after.
+    Bystander(Bystander),
 }
 
 /// The moments that divide a history.
@@ -271,6 +275,13 @@ pub struct StateHash {
     /// SHA-256 of the whole state, in hexadecimal. Refusals are part of it and have no revision, so two
     /// states of one revision are only comparable when no call runs.
     pub hash: String,
+    /// The last log index of its state: two states of one index are comparable at any time. None in
+    /// histories of earlier versions, as the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<u64>,
+    /// SHA-256 over all events up to that revision, each with the hash before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<String>,
 }
 
 /// Who leads.
@@ -343,6 +354,30 @@ pub enum Step {
     },
     /// It is over.
     Ended,
+}
+
+/// A step of a storage error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Storage {
+    /// When.
+    pub at: Micros,
+    /// The agent.
+    pub node: String,
+    /// Whether it is over, because the next life of the agent is about to begin.
+    pub over: bool,
+}
+
+/// A process that the agents have nothing to do with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bystander {
+    /// When it was looked at.
+    pub at: Micros,
+    /// The agent on whose machine it runs.
+    pub node: String,
+    /// Its process.
+    pub pid: u32,
+    /// What became of it; empty where it runs as ever.
+    pub harm: String,
 }
 
 /// A named moment.

@@ -8,7 +8,9 @@ use meridian_domain::Edit;
 use self::run::{NODES, Run, edit, region, scale, set};
 use super::*;
 use crate::cluster::new_request;
-use crate::history::{Answer, Call, CallKind, Fault, Observed, Step, Watch, mark};
+use crate::history::{
+    Answer, Bystander, Call, CallKind, Fault, Observed, StateHash, Step, Storage, Watch, mark,
+};
 
 /// A run in which everything occurs that is judged.
 fn good() -> Vec<Record> {
@@ -66,7 +68,8 @@ fn a_good_history_passes_and_is_counted() {
     let Verdict { summary, violations } = check(&good());
     assert_eq!(violations, []);
     assert_eq!((summary.acknowledged, summary.refused, summary.reads), (5, 1, 7));
-    assert_eq!(summary.faults.get("partition"), Some(&1));
+    let partition = &summary.faults["partition"];
+    assert_eq!((partition.injected, partition.felt, summary.injected()), (1, 1, 1));
     let table = summary.to_string();
     assert!(table.contains("changes acknowledged             5\n"), "{table}");
 }
@@ -145,6 +148,22 @@ fn s2_one_agent_has_another_event() {
 }
 
 #[test]
+fn s2_one_agent_has_other_events_than_it_shows() {
+    let mut history = good();
+    let during = mark_at(&history, mark::LOAD) + 1;
+    for (node, events) in [(NODES[0], "c"), (NODES[1], "d")] {
+        history.push(Record::State(state(during, node, "a", events)));
+    }
+    assert_only("S2", &history);
+}
+
+/// What an agent says of itself after the third entry.
+fn state(at: Micros, node: &str, hash: &str, events: &str) -> StateHash {
+    let (node, hash, events) = (node.to_owned(), hash.repeat(64), Some(events.repeat(64)));
+    StateHash { at, node, revision: 3, hash, applied: Some(3), events }
+}
+
+#[test]
 fn s3_a_revision_that_no_agent_has() {
     let mut history = good();
     let last = end(&mut history);
@@ -182,6 +201,16 @@ fn s4_two_agents_have_different_states() {
         _ => None,
     });
     states.expect("has states").hash = "b".repeat(64);
+    assert_only("S4", &history);
+}
+
+#[test]
+fn s4_two_agents_have_different_states_at_one_index_while_calls_run() {
+    let mut history = good();
+    let during = mark_at(&history, mark::LOAD) + 1;
+    for (node, hash) in [(NODES[0], "a"), (NODES[1], "b")] {
+        history.push(Record::State(state(during, node, hash, "c")));
+    }
     assert_only("S4", &history);
 }
 
@@ -283,6 +312,23 @@ fn s9_a_region_that_is_cut_off_loses_its_last_unit() {
 }
 
 #[test]
+fn s10_an_agent_acknowledges_a_change_after_its_storage_failed() {
+    let mut history = good();
+    let accepted = |call: &&mut Call| matches!(call.answer, Answer::Accepted { .. });
+    let call = calls(&mut history).filter(accepted).last().expect("has one").clone();
+    let step = |at, over| Record::Storage(Storage { at, node: call.node.clone(), over });
+    let mut before = history.clone();
+    before.extend([step(1, false), step(call.invoked, true)]);
+    let mut after = history;
+    after.extend([step(call.invoked, false), step(call.returned, true)]);
+    assert_only("S10", &after);
+    // What it was asked for before may be durable at the others, and its next life may do all.
+    let others = calls(&mut before).filter(accepted).filter(|it| it.node == call.node).count();
+    let violations = check(&before).violations;
+    assert_eq!(violations.len(), others - 1, "{violations:#?}");
+}
+
+#[test]
 fn l1_an_agent_that_does_not_answer_after_the_healing() {
     let mut history = good();
     let healed = mark_at(&history, mark::HEALED);
@@ -308,6 +354,45 @@ fn l3_a_unit_that_nobody_wants_runs() {
     surplus.incarnation += 1;
     table.units.push(surplus);
     assert_only("L3", &history);
+}
+
+#[test]
+fn l2_a_process_of_somebody_else_is_killed() {
+    let mut history = good();
+    let (at, node) = (mark_at(&history, mark::LOAD), NODES[1].to_owned());
+    let unharmed = Bystander { at, node, pid: 7, harm: String::new() };
+    history.push(Record::Bystander(unharmed.clone()));
+    assert_eq!(check(&history).violations, []);
+    let harm = "was killed".to_owned();
+    history.push(Record::Bystander(Bystander { harm, ..unharmed }));
+    assert_only("L2", &history);
+}
+
+#[test]
+fn a_silence_counts_for_the_fault_that_it_meets() {
+    let history = good();
+    let survival = &check(&history).summary.faults["partition"];
+    let begun = history.iter().find_map(|record| match record {
+        Record::Fault(Fault { at, step: Step::Begun, .. }) => Some(*at),
+        _ => None,
+    });
+    let begun = begun.expect("has a fault");
+    let mut history = history;
+    let accepted = |call: &&mut Call| matches!(call.answer, Answer::Accepted { .. });
+    // All changes after the beginning of the fault are answered three seconds later.
+    for call in calls(&mut history).filter(accepted).filter(|it| it.returned > begun) {
+        call.returned += 3_000_000;
+    }
+    for record in &mut history {
+        if let Record::Mark(mark) = record
+            && mark.name == mark::LOAD_ENDED
+        {
+            mark.at += 3_000_000;
+        }
+    }
+    let slower = &check(&history).summary.faults["partition"];
+    assert!(survival.longest_silence_ms < 100, "{survival:?}");
+    assert!((3_000..3_100).contains(&slower.longest_silence_ms), "{slower:?}");
 }
 
 fn last_table(history: &mut [Record]) -> &mut crate::history::Processes {
