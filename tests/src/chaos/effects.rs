@@ -14,7 +14,7 @@ use super::calls::{bounded, timed};
 use super::cluster::Cluster;
 
 /// How long an effect may take to show.
-const SHOWS: Duration = Duration::from_secs(15);
+const SHOWS: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 

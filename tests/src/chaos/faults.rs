@@ -42,14 +42,19 @@ impl Injector {
         Self { cluster: cluster.clone(), recorder: recorder.clone(), caller }
     }
 
-    /// Goes through the schedule.
+    /// Goes through the schedule; in a soak, as far as the time goes, which faults take from each other
+    /// on a busy machine.
     ///
     /// # Errors
     /// If a fault cannot be injected, or not be ended.
-    pub async fn run(&mut self, schedule: &Schedule) -> anyhow::Result<()> {
+    pub async fn run(&mut self, schedule: &Schedule, soak: bool) -> anyhow::Result<()> {
         let began = Instant::now();
+        let load = Duration::from_secs(schedule.load_seconds);
         for planned in &schedule.faults {
             sleep_until(began + Duration::from_millis(planned.at_ms)).await;
+            if soak && began.elapsed() > load {
+                break;
+            }
             if let Some(why) = self.cluster.lacks(planned.kind) {
                 eprintln!("{:>8} ms  {} is left out: {why}", planned.at_ms, planned.kind.name());
                 continue;

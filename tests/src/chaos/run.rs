@@ -72,7 +72,7 @@ async fn live(
         let (cluster, recorder, stop) = (cluster.clone(), recorder.clone(), stop.clone());
         load.spawn(clients::run(number, schedule.seed, cluster, recorder, stop));
     }
-    let injected = Injector::new(cluster, recorder).run(schedule).await;
+    let injected = Injector::new(cluster, recorder).run(schedule, options.soak).await;
     if injected.is_ok() {
         sleep_until(began + Duration::from_secs(schedule.load_seconds)).await;
     }
