@@ -8,10 +8,11 @@
 //! | `cluster` | the agents: their processes, and the network between them |
 //! | `calls`, `clients` | a recorded call, and clients that make them |
 //! | `observe` | watches, leaders, processes, snapshots |
-//! | `faults`, `effects` | injects each fault, and looks whether it was felt |
+//! | `faults`, `effects`, `innocent` | injects each fault, and looks whether it was felt |
 //! | `heal` | ends all faults, waits for convergence, watches the calm |
 //! | `run` | all of that, in order |
 //! | `shrink` | a failing schedule with fewer faults |
+//! | `table` | how each kind of fault was survived |
 
 mod calls;
 mod clients;
@@ -19,16 +20,19 @@ mod cluster;
 mod effects;
 mod faults;
 mod heal;
+mod innocent;
 mod observe;
 mod options;
 mod run;
 mod schedule;
 mod shrink;
+mod table;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use anyhow::Context as _;
 use meridian_testkit::check::{Verdict, check};
 use meridian_testkit::history;
 
@@ -49,6 +53,7 @@ pub async fn main(options: Options) -> anyhow::Result<bool> {
             Ok(tell(&run::run(&schedule, &options, &out).await?))
         }
         Task::Check { history } => judge(&history),
+        Task::Table { verdict, into } => tabulate(&verdict, into.as_deref()),
         Task::Shrink { run, repeat } => shrink(&run, repeat).await,
     }
 }
@@ -91,6 +96,22 @@ async fn violated(
         }
     }
     Ok(BTreeSet::new())
+}
+
+fn tabulate(verdict: &Path, into: Option<&Path>) -> anyhow::Result<bool> {
+    let text = fs::read_to_string(verdict)
+        .with_context(|| format!("no verdict at {}", verdict.display()))?;
+    let verdict: Verdict = serde_json::from_str(&text).context("is no verdict of this version")?;
+    let table = table::of(&verdict);
+    match into {
+        None => print!("{table}"),
+        Some(path) => {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("{} cannot be read", path.display()))?;
+            fs::write(path, table::replaced(&text, &table)?)?;
+        }
+    }
+    Ok(verdict.violations.is_empty())
 }
 
 fn judge(path: &Path) -> anyhow::Result<bool> {

@@ -118,11 +118,24 @@ pub enum WaitsFor {
 pub struct AgentStatus {
     /// Which agent.
     pub agent: AgentName,
-    /// The last event that it has applied, and the hash of its whole state there; none if it did not
-    /// answer in time.
-    pub position: Option<(Revision, Digest)>,
+    /// What it has applied; none if it did not answer in time.
+    pub position: Option<Progress>,
     /// How far it is behind the leader, in time; none if that is not known.
     pub lag: Option<Duration>,
+}
+
+/// What an agent has applied, all of it at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The last event.
+    pub revision: Revision,
+    /// The last log index. Refusals have one and no revision: agents that are at the same index have
+    /// the same state, and agents at the same revision have the same events.
+    pub applied: u64,
+    /// The hash of the whole state, outcomes of requests included.
+    pub state: Digest,
+    /// The hash over all events.
+    pub events: Digest,
 }
 
 /// Why an operation on the cluster did not happen.

@@ -18,8 +18,8 @@ mod propose;
 mod read;
 
 pub use cluster::{
-    AgentStatus, Cluster, ClusterError, LastContact, Member, MemberChange, Next, Pending, Role,
-    WaitsFor,
+    AgentStatus, Cluster, ClusterError, LastContact, Member, MemberChange, Next, Pending, Progress,
+    Role, WaitsFor,
 };
 pub use history::{History, HistoryError};
 pub use loads::{UnitLoad, UnitLoads};

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, Incarnation, NodeId, Revision};
 use meridian_ports::{
-    AgentStatus, Cluster, ClusterError, LastContact, Member, Next, Role, UnitLoad, UnitLoads,
+    AgentStatus, Cluster, ClusterError, LastContact, Member, Next, Progress, Role, UnitLoad,
+    UnitLoads,
 };
 use meridian_proto::v1 as proto;
 use tokio::sync::watch;
@@ -58,16 +59,14 @@ impl Members {
 
     async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentStatus {
         if node == self.node {
-            let position = Some(self.store.position_aside().await);
+            let position = Some(self.store.progress().await);
             return AgentStatus { agent, position, lag: self.contact.age() };
         }
         match timeout_at(deadline, self.links.position(node)).await {
             Ok(Ok(answer)) => AgentStatus {
                 agent,
-                position: <[u8; 32]>::try_from(&*answer.state_hash)
-                    .ok()
-                    .map(|hash| (Revision(answer.revision), Digest(hash))),
                 lag: answer.leader_contact_ms.map(Duration::from_millis),
+                position: progress(&answer),
             },
             Ok(Err(_)) | Err(_) => AgentStatus { agent, position: None, lag: None },
         }
@@ -124,6 +123,17 @@ impl Members {
             }
         }
     }
+}
+
+/// What a member says that it has applied.
+fn progress(answer: &proto::PositionResponse) -> Option<Progress> {
+    let hash = |bytes: &[u8]| bytes.try_into().ok().map(Digest);
+    Some(Progress {
+        revision: Revision(answer.revision),
+        applied: answer.applied,
+        state: hash(&answer.state_hash)?,
+        events: hash(&answer.events_hash)?,
+    })
 }
 
 #[async_trait]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 
 use bytes::Bytes;
 use meridian_domain::{Digest, EventRecord, Revision, State};
-use meridian_ports::{History, HistoryError};
+use meridian_ports::{History, HistoryError, Progress};
 use openraft::alias::{LogIdOf, StoredMembershipOf};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -109,6 +109,21 @@ impl Core {
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {
         self.tail.lock().expect("nothing panics while it holds the tail")
+    }
+
+    /// All that is applied. Nothing more is while the state is borrowed.
+    fn progress(&self) -> Progress {
+        let state = self.state();
+        let known = self.tail().digest;
+        let digest = known.unwrap_or_else(|| rows::digest(&state));
+        let mut tail = self.tail();
+        tail.digest = Some(digest);
+        Progress {
+            revision: tail.log.revision,
+            applied: tail.applied.map_or(0, |applied| applied.index),
+            state: digest,
+            events: tail.log.chain,
+        }
     }
 
     /// Refuses where the node is stopping: nothing is acknowledged any more.
@@ -244,18 +259,16 @@ impl Store {
     /// asked for; applying waits meanwhile.
     #[must_use]
     pub fn position(&self) -> (Revision, Digest) {
-        let state = self.core.state();
-        let known = self.core.tail().digest;
-        let digest = known.unwrap_or_else(|| rows::digest(&state));
-        self.core.tail().digest = Some(digest);
-        (state.header.revision, digest)
+        let Progress { revision, state, .. } = self.core.progress();
+        (revision, state)
     }
 
-    /// [`position`](Self::position) on a thread that may take long: hashing a full state takes tens of
-    /// milliseconds, in which others are to be answered.
-    pub async fn position_aside(&self) -> (Revision, Digest) {
-        let store = self.clone();
-        let hashed = tokio::task::spawn_blocking(move || store.position()).await;
+    /// All that is applied, at one moment. Computed as [`position`](Self::position) is, on a thread that
+    /// may take long: hashing a full state takes tens of milliseconds, in which others are to be
+    /// answered.
+    pub async fn progress(&self) -> Progress {
+        let core = self.core.clone();
+        let hashed = tokio::task::spawn_blocking(move || core.progress()).await;
         hashed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 

@@ -11,6 +11,7 @@
 //! | S7 | `watches` | a watch is in order, without a gap or a repeat |
 //! | S8, S9 | `units` | no unit runs twice, and no region that is cut off loses its last one |
 //! | L1 to L4 | `healing` | it works again, what runs is what is wanted, and then nothing happens |
+//! | S10 | `storage` | an agent whose storage failed acknowledges nothing more |
 //! | V1 | `worth` | the run was worth something: changes went on, and every fault was felt |
 //!
 //! The order of changes is checked by their revisions, which the log gives them: no search for an
@@ -24,7 +25,9 @@ mod order;
 mod reads;
 mod requests;
 mod states;
+mod storage;
 mod summary;
+mod survival;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -38,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Micros, Record};
 use facts::Facts;
 pub use summary::Summary;
+pub use survival::Survival;
 
 /// Something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +90,7 @@ pub fn check(history: &[Record]) -> Verdict {
         watches::check,
         units::check,
         healing::check,
+        storage::check,
         worth::check,
     ];
     let mut violations: Vec<_> = checks.iter().flat_map(|check| check(&facts)).collect();

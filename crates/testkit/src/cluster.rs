@@ -201,7 +201,7 @@ impl Cluster {
                 positions.push((status.position?, ports.history.chain()));
             }
             let first = positions.first()?;
-            positions.iter().all(|position| position == first).then_some(first.0.0)
+            positions.iter().all(|position| position == first).then_some(first.0.revision)
         })
         .await
     }

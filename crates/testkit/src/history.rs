@@ -4,6 +4,7 @@
 //! Every time is in microseconds of one monotonic clock, which begins with the recording. So "before"
 //! means the same for calls at different agents, for faults and for what was seen in /proc.
 
+mod faults;
 mod recorder;
 
 use std::fs::File;
@@ -17,7 +18,8 @@ use meridian_proto::v1;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use recorder::Recorder;
+pub use faults::{Bystander, Fault, Step, Storage};
+pub use recorder::{Recorder, Tally};
 
 /// Microseconds since the recording began.
 pub type Micros = u64;
@@ -46,6 +48,10 @@ pub enum Record {
     Fault(Fault),
     /// A named moment: see [`mark`].
     Mark(Mark),
+    /// What an agent keeps its data on failed, or its next life began.
+    Storage(Storage),
+    /// A process that is nobody's business was looked after.
+    Bystander(Bystander),
 }
 
 /// The moments that divide a history.
@@ -271,6 +277,13 @@ pub struct StateHash {
     /// SHA-256 of the whole state, in hexadecimal. Refusals are part of it and have no revision, so two
     /// states of one revision are only comparable when no call runs.
     pub hash: String,
+    /// The last log index of its state: two states of one index are comparable at any time. None in
+    /// histories of earlier versions, as the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<u64>,
+    /// SHA-256 over all events up to that revision, each with the hash before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<String>,
 }
 
 /// Who leads.
@@ -313,36 +326,6 @@ pub struct UnitSeen {
     pub incarnation: u64,
     /// Its process.
     pub pid: u32,
-}
-
-/// A step of a fault.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fault {
-    /// When.
-    pub at: Micros,
-    /// Its number, unique in the history.
-    pub fault: u64,
-    /// Such as `partition`.
-    pub kind: String,
-    /// The agents that it meets.
-    pub nodes: Vec<String>,
-    /// How far it is.
-    pub step: Step,
-}
-
-/// How far a fault is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "camelCase")]
-pub enum Step {
-    /// It is about to be injected.
-    Begun,
-    /// It was seen to have an effect.
-    Bit {
-        /// What was seen.
-        evidence: String,
-    },
-    /// It is over.
-    Ended,
 }
 
 /// A named moment.

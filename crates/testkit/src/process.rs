@@ -6,6 +6,7 @@
 //!   Dev              a running `meridian dev`
 //!   Network          what lies between agents, and what befalls what they send each other
 //!   Agent            a place for an agent: starts it, kills it, asks it, finds its units in /proc
+//!     Disk, Machine  a small disk of its own (root), and one that is slow or fails, and its clock
 //!     Units, Process   what runs, found by directory and held by descriptor, never by number alone
 //! ```
 //!
@@ -18,7 +19,9 @@ mod agent;
 mod binary;
 mod cli;
 mod dev;
+mod disk;
 mod http;
+mod machine;
 pub mod network;
 mod running;
 mod sandbox;
@@ -27,7 +30,9 @@ pub use agent::Agent;
 pub use binary::binary;
 pub use cli::{Output, run};
 pub use dev::Dev;
+pub use disk::Disk;
 pub use http::{Answer, get};
+pub use machine::Machine;
 pub use running::{Process, UnitProcess};
 pub use sandbox::Sandbox;
 

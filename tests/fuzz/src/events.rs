@@ -4,7 +4,7 @@
 use meridian_domain::{EventRecord, Revision};
 use meridian_proto::convert::json;
 use meridian_proto::v1;
-use meridian_replication::event_log::{StoredEvent, decode_record};
+use meridian_replication::event_log::{decode_record, stored};
 use prost::Message;
 
 use super::sealed::{check, seal};
@@ -12,12 +12,13 @@ use super::sealed::{check, seal};
 /// Whether the bytes are an event.
 pub fn understands(data: &[u8]) -> bool {
     let Some((kind, bytes)) = data.split_first() else { return false };
-    if kind % 2 == 0 { stored(bytes) } else { received(bytes) }
+    if kind % 2 == 0 { kept(bytes) } else { received(bytes) }
 }
 
-fn stored(bytes: &[u8]) -> bool {
-    let row = StoredEvent::from_row(Revision(1), bytes.to_vec());
-    drop(row.map(|row| row.decode(Revision(1))));
+fn kept(bytes: &[u8]) -> bool {
+    for (revision, event) in stored::read(Revision(1), bytes.to_vec()).unwrap_or_default() {
+        drop(event.decode(revision));
+    }
     drop(decode_record(Revision(1), &seal::<EventRecord>(bytes)));
     check(bytes, |record: EventRecord| {
         let sent = v1::Event::from(&record).encode_to_vec();

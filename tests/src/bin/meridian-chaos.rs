@@ -5,6 +5,8 @@
 //! cargo run -p meridian-tests --bin meridian-chaos -- run --schedule FILE      # the same faults again
 //! cargo run -p meridian-tests --bin meridian-chaos -- shrink --schedule FILE   # with fewer of them
 //! cargo run -p meridian-tests --bin meridian-chaos -- check HISTORY
+//! cargo run -p meridian-tests --bin meridian-chaos -- run --soak --out DIRECTORY   # an hour
+//! cargo run -p meridian-tests --bin meridian-chaos -- table DIRECTORY/verdict.json --into README.md
 //! ```
 //!
 //! Each agent is a process in a network namespace of its own, which needs root and `ip`. Without it, the

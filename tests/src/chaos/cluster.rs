@@ -1,6 +1,8 @@
 //! The agents: their processes, and the network between them.
 
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,10 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meridian_testkit::history::NodeInfo;
 use meridian_testkit::process::network::{Namespaces, Network, Proxies};
-use meridian_testkit::process::{Agent, Process, Sandbox};
+use meridian_testkit::process::{Agent, Disk, Process, Sandbox};
 use tonic::transport::{Channel, Endpoint};
 
-use super::schedule::Target;
+use super::innocent::Innocent;
+use super::schedule::{Kind, Target};
 
 /// Where the agents live.
 const REGIONS: [&str; 5] = ["westeurope", "eastus", "southeastasia", "northeurope", "uksouth"];
@@ -42,7 +45,7 @@ pub struct Member {
 impl Cluster {
     /// Starts the founders of a new cluster. What happens by chance between them, the seed says.
     pub async fn start(agents: u8, seed: u64) -> anyhow::Result<Self> {
-        let sandbox = Sandbox::new().await?;
+        let mut sandbox = Sandbox::new().await?;
         let network: Box<dyn Network> = match Namespaces::create(agents, seed) {
             Ok(network) => Box::new(network),
             Err(error) => {
@@ -55,10 +58,16 @@ impl Cluster {
         };
         let regions = REGIONS.iter().zip(1..).take(agents.into());
         let members = regions.map(|(&region, number)| {
-            let agent = network.agent(&sandbox, number, region);
-            Member { agent, region, lives: AtomicU64::new(0) }
+            let agent = network.agent(&sandbox, number, region).on_a_machine()?;
+            anyhow::Ok(Member { agent, region, lives: AtomicU64::new(0) })
         });
-        let members: Vec<_> = members.collect();
+        let members = members.collect::<anyhow::Result<Vec<_>>>()?;
+        for member in &members {
+            if let Err(error) = sandbox.give_disk(&member.agent) {
+                eprintln!("no disk will be full: {error:#}");
+                break;
+            }
+        }
         let cluster = Self { members, leader: Mutex::new(None), sandbox, network };
         let peers = cluster.members.iter().map(|it| format!("\"{}\"", it.agent.peer_endpoint()));
         let peers = peers.collect::<Vec<_>>().join(", ");
@@ -77,6 +86,25 @@ impl Cluster {
 
     pub fn network(&self) -> &dyn Network {
         &*self.network
+    }
+
+    /// The disk of a member, where it has one of its own.
+    pub fn disk(&self, index: usize) -> anyhow::Result<&Disk> {
+        let disk = self.sandbox.disk(&self.members[index].agent);
+        disk.context("a full disk needs a file system of its own, so it needs root")
+    }
+
+    /// Why faults of a kind cannot be injected here.
+    pub fn lacks(&self, kind: Kind) -> Option<String> {
+        let lacking = match kind {
+            Kind::DiskFull => self.disk(self.members.len() - 1).err(),
+            Kind::PidReuse => Innocent::possible().err(),
+            kind if kind.needs_packets() && !self.network.has_packets() => {
+                Some(anyhow::anyhow!("it needs packets, and so root"))
+            }
+            _ => None,
+        };
+        lacking.map(|error| format!("{error:#}"))
     }
 
     pub fn nodes(&self) -> Vec<NodeInfo> {
@@ -122,11 +150,26 @@ impl Cluster {
         Ok(())
     }
 
+    /// Notes that an agent ended by itself, or kills it where it did not.
+    pub fn retire(&self, index: usize) -> anyhow::Result<()> {
+        if self.members[index].agent.process()?.is_some() {
+            return self.kill(index);
+        }
+        self.members[index].lives.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Begins the next life of an agent that ended by itself, or should have.
+    pub fn revive(&self, index: usize) -> anyhow::Result<()> {
+        self.retire(index)?;
+        self.start_member(index)
+    }
+
     /// Takes the disk of a killed agent, and with it what it ran, and has it join as a new one.
     pub fn wipe(&self, index: usize) -> anyhow::Result<()> {
         let member = &self.members[index];
         self.units(index)?.iter().try_for_each(Process::kill)?;
-        fs::remove_dir_all(member.agent.home().join("data")).context("the disk to be lost")?;
+        empty(&member.agent.data()).context("the disk to be lost")?;
         let others = self.members.iter().filter(|it| it.agent.name != member.agent.name);
         let others = others.map(|it| format!("\"{}\"", it.agent.endpoint())).collect::<Vec<_>>();
         let joining = format!("join = [{}]\n{SETTINGS}", others.join(", "));
@@ -151,6 +194,18 @@ impl Cluster {
         let address = format!("http://{}", self.members[index].agent.endpoint());
         Ok(Endpoint::from_shared(address)?.connect_timeout(CONNECT).connect_lazy())
     }
+}
+
+/// Removes all that is in a directory, which may be where a disk is mounted.
+fn empty(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 impl Member {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
+use meridian_proto::v1::services_client::ServicesClient;
 use meridian_testkit::process::network::Network;
 use tokio::time::{Instant, sleep};
 
@@ -14,7 +15,7 @@ use super::cluster::Cluster;
 use super::schedule::Kind;
 
 /// How long an effect may take to show.
-const SHOWS: Duration = Duration::from_secs(15);
+const SHOWS: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -133,6 +134,50 @@ async fn members(cluster: &Cluster) -> Option<Vec<v1::Member>> {
         }
     }
     None
+}
+
+/// The agent ended by itself.
+pub async fn ended(cluster: &Cluster, member: usize) -> anyhow::Result<Option<()>> {
+    let agent = &cluster.members[member].agent;
+    soon(|| Ok(agent.process()?.is_none().then_some(()))).await
+}
+
+/// No other agent knows of a process that a killed one has started, as one of them says.
+pub async fn unrecorded(
+    cluster: &Cluster,
+    member: usize,
+    pid: u32,
+) -> anyhow::Result<Option<String>> {
+    let others = (0..cluster.members.len()).filter(|other| *other != member);
+    let others: Vec<usize> = others.collect();
+    let units = shows(async || {
+        for other in &others {
+            let mut client = ServicesClient::new(cluster.connect(*other).ok()?);
+            let asked = client.list_units(timed(v1::ListUnitsRequest::default()));
+            if let Ok(answer) = bounded(asked).await {
+                return Some(answer.into_inner().units);
+            }
+        }
+        None
+    });
+    let Some(units) = units.await else { return Ok(None) };
+    let name = cluster.members[member].name();
+    let known = units.iter().any(|it| it.agent == name && it.pid == Some(pid));
+    Ok((!known).then(|| format!("process {pid} was started, and nobody was told")))
+}
+
+/// What shows within [`SHOWS`], looked for as often as can be.
+pub async fn soon<T>(
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Option<T>> {
+    let began = Instant::now();
+    while began.elapsed() < SHOWS {
+        if let Some(shown) = look()? {
+            return Ok(Some(shown));
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(None)
 }
 
 /// What shows within [`SHOWS`].

@@ -1,5 +1,8 @@
 //! Injects the faults of a schedule, one after another, and ends each.
 
+mod machines;
+mod units;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,16 +45,21 @@ impl Injector {
         Self { cluster: cluster.clone(), recorder: recorder.clone(), caller }
     }
 
-    /// Goes through the schedule.
+    /// Goes through the schedule; in a soak, as far as the time goes, which faults take from each other
+    /// on a busy machine.
     ///
     /// # Errors
     /// If a fault cannot be injected, or not be ended.
-    pub async fn run(&mut self, schedule: &Schedule) -> anyhow::Result<()> {
+    pub async fn run(&mut self, schedule: &Schedule, soak: bool) -> anyhow::Result<()> {
         let began = Instant::now();
+        let load = Duration::from_secs(schedule.load_seconds);
         for planned in &schedule.faults {
             sleep_until(began + Duration::from_millis(planned.at_ms)).await;
-            if planned.kind.needs_packets() && !self.cluster.network().has_packets() {
-                eprintln!("{:>8} ms  {:?} left out: it needs root", planned.at_ms, planned.kind);
+            if soak && began.elapsed() > load {
+                break;
+            }
+            if let Some(why) = self.cluster.lacks(planned.kind) {
+                eprintln!("{:>8} ms  {} is left out: {why}", planned.at_ms, planned.kind.name());
                 continue;
             }
             self.inject(planned).await.with_context(|| format!("fault {planned:?}"))?;
@@ -65,7 +73,7 @@ impl Injector {
             // The primary region cannot be removed.
             member = member.max(1);
         }
-        if planned.kind == Kind::Unit {
+        if matches!(planned.kind, Kind::Unit | Kind::PidReuse) {
             member = effects::with_unit(&self.cluster, member).await?;
         }
         let lasts = Duration::from_millis(planned.lasts_ms);
@@ -77,7 +85,8 @@ impl Injector {
         };
         let nodes = met.iter().map(|met| self.cluster.members[*met].name()).collect();
         let begun = Begun { number: self.recorder.number(), kind: planned.kind, nodes };
-        eprintln!("{:>8} ms  {:?} {}", planned.at_ms, planned.kind, begun.nodes.join(" "));
+        let name = planned.kind.name();
+        eprintln!("{:>8} ms  {name} {}", planned.at_ms, begun.nodes.join(" "));
         self.note(&begun, Step::Begun);
         match planned.kind {
             Kind::Kill => self.kill(&begun, &[member], lasts).await?,
@@ -94,6 +103,14 @@ impl Injector {
             Kind::Quorum => self.quorum(&begun, member, lasts).await?,
             Kind::Wipe => self.wipe(&begun, member, lasts).await?,
             Kind::Unit => self.unit(&begun, member)?,
+            Kind::DiskFull => self.full_disk(&begun, member, lasts, planned.variant).await?,
+            Kind::DiskSlow => self.slow_disk(&begun, member, lasts, planned.variant).await?,
+            Kind::StorageError => {
+                self.storage_error(&begun, member, lasts, planned.variant).await?;
+            }
+            Kind::Clock => self.clock(&begun, member, lasts, planned.variant).await?,
+            Kind::Spawn => self.spawn(&begun, member, lasts, planned.variant).await?,
+            Kind::PidReuse => self.pid_reuse(&begun, member, lasts).await?,
         }
         self.note(&begun, Step::Ended);
         Ok(())
@@ -113,7 +130,7 @@ impl Injector {
     fn bit(&self, begun: &Begun, evidence: Option<String>) {
         match evidence {
             Some(evidence) => self.note(begun, Step::Bit { evidence }),
-            None => eprintln!("             {:?} had no effect", begun.kind),
+            None => eprintln!("             {} had no effect", begun.kind.name()),
         }
     }
 
@@ -305,23 +322,20 @@ impl Injector {
         self.cluster.kill(member)?;
         self.cluster.wipe(member)?;
         sleep(lasts).await;
+        let evidence = self.rejoin(member, &before).await?;
+        self.bit(begun, evidence);
+        Ok(())
+    }
+
+    /// Has an agent with an empty disk, which was a node before, join as a new one.
+    async fn rejoin(&mut self, member: usize, before: &str) -> anyhow::Result<Option<String>> {
         let agent = self.cluster.members[member].name();
         let ask = Ask::Remove(v1::RemoveAgentRequest { context: context(), agent });
         self.insist(member + 1, &ask).await?;
         self.cluster.start_member(member)?;
-        let evidence = effects::rejoined(&self.cluster, member, &before).await?;
-        self.bit(begun, evidence);
+        let evidence = effects::rejoined(&self.cluster, member, before).await?;
         let all = self.cluster.members.len();
         effects::voters(&self.cluster, all).await?;
-        Ok(())
-    }
-
-    fn unit(&self, begun: &Begun, member: usize) -> anyhow::Result<()> {
-        let evidence = self.cluster.units(member)?.first().map(|unit| {
-            unit.kill()?;
-            anyhow::Ok(format!("process {} ended", unit.pid()))
-        });
-        self.bit(begun, evidence.transpose()?);
-        Ok(())
+        Ok(evidence)
     }
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_proto::v1;
-use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::services_client::ServicesClient;
-use meridian_testkit::history::{Answer, Record, Recorder, StateHash, mark};
+use meridian_testkit::history::{Answer, Recorder, mark};
 use tokio::time::{Instant, sleep};
 
 use super::calls::{Caller, bounded, timed};
@@ -26,6 +25,10 @@ const STILL: Duration = Duration::from_secs(2);
 pub fn mend(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.network().heal();
     for (index, member) in cluster.members.iter().enumerate() {
+        member.agent.machine()?.mend()?;
+        if let Ok(disk) = cluster.disk(index) {
+            disk.free()?;
+        }
         match member.agent.process()? {
             Some(process) => process.thaw(),
             None => cluster.start_member(index)?,
@@ -87,7 +90,7 @@ async fn rest(cluster: &Cluster, recorder: &Recorder, deadline: Instant) -> anyh
 
 /// The revision at which all is as wanted, or what is not.
 async fn as_wanted(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<Result<u64, String>> {
-    let agents = match states(cluster, 0).await? {
+    let agents = match observe::states(cluster, 0).await? {
         Ok(agents) => agents,
         Err(reason) => return Ok(Err(reason)),
     };
@@ -122,21 +125,10 @@ async fn as_wanted(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<Res
 /// Records the state of every agent, as each tells it.
 async fn tell_states(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<()> {
     for member in 0..cluster.members.len() {
-        let Ok(agents) = states(cluster, member).await? else { continue };
+        let Ok(agents) = observe::states(cluster, member).await? else { continue };
         for agent in agents {
-            let Some(revision) = agent.revision else { continue };
-            let (at, node, hash) = (recorder.now(), agent.name, agent.state_hash);
-            recorder.append(&Record::State(StateHash { at, node, revision, hash }));
+            observe::tell(recorder, agent);
         }
     }
     Ok(())
-}
-
-async fn states(
-    cluster: &Cluster,
-    member: usize,
-) -> anyhow::Result<Result<Vec<v1::AgentStatus>, String>> {
-    let mut client = ClusterClient::new(cluster.connect(member)?);
-    let status = bounded(client.get_status(timed(v1::GetStatusRequest {}))).await;
-    Ok(status.map(|it| it.into_inner().agents).map_err(|status| status.to_string()))
 }

@@ -7,7 +7,8 @@ use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::events_client::EventsClient;
 use meridian_testkit::history::{
-    Leads, LoggedEvent, Observed, Processes, Record, Recorder, Snapshot, UnitSeen, Watch,
+    Leads, LoggedEvent, Observed, Processes, Record, Recorder, Snapshot, StateHash, Tally,
+    UnitSeen, Watch,
 };
 use meridian_testkit::process::Process;
 use tokio::time::{sleep, timeout};
@@ -27,6 +28,8 @@ const ASK: Duration = Duration::from_millis(200);
 const FRESH: Duration = Duration::from_millis(1_500);
 /// Longer than two idle frames of a watch.
 const SILENT: Duration = Duration::from_secs(12);
+/// Between two reports of how far a run is.
+const REPORT: Duration = Duration::from_secs(60);
 /// What an agent logs when it is sent a snapshot.
 const SNAPSHOT: &str = "receiving a snapshot";
 
@@ -154,6 +157,42 @@ pub async fn leaders(
     Ok(())
 }
 
+/// Asks one member after another how far all are, again and again.
+pub async fn positions(
+    cluster: Arc<Cluster>,
+    recorder: Recorder,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    for member in (0..cluster.members.len()).cycle() {
+        if stop.is_cancelled() {
+            break;
+        }
+        for agent in states(&cluster, member).await?.unwrap_or_default() {
+            tell(&recorder, agent);
+        }
+        sleep(ASK).await;
+    }
+    Ok(())
+}
+
+/// How far all agents are, as a member says.
+pub async fn states(
+    cluster: &Cluster,
+    member: usize,
+) -> anyhow::Result<Result<Vec<v1::AgentStatus>, String>> {
+    let mut client = ClusterClient::new(cluster.connect(member)?);
+    let status = bounded(client.get_status(timed(v1::GetStatusRequest {}))).await;
+    Ok(status.map(|it| it.into_inner().agents).map_err(|status| status.to_string()))
+}
+
+/// Records how far an agent is, if it told that.
+pub fn tell(recorder: &Recorder, agent: v1::AgentStatus) {
+    let Some(revision) = agent.revision else { return };
+    let (at, node, hash) = (recorder.now(), agent.name, agent.state_hash);
+    let (applied, events) = (agent.applied, Some(agent.events_hash));
+    recorder.append(&Record::State(StateHash { at, node, revision, hash, applied, events }));
+}
+
 /// Samples /proc. Blocks its thread.
 pub fn processes(cluster: &Cluster, recorder: &Recorder, stop: &CancellationToken) {
     let mut recorded: Option<(Instant, Vec<UnitSeen>)> = None;
@@ -192,6 +231,19 @@ fn seen(process: &Process) -> Option<UnitSeen> {
         incarnation: unit.incarnation,
         pid: unit.pid,
     })
+}
+
+/// Says each minute how far the run is.
+pub async fn progress(recorder: Recorder, stop: CancellationToken) -> anyhow::Result<()> {
+    while timeout(REPORT, stop.cancelled()).await.is_err() {
+        let Tally { acknowledged, faults, leaders, snapshots } = recorder.tally();
+        eprintln!(
+            "{:>8} s   {acknowledged} changes acknowledged, {faults} faults, {leaders} leaders, \
+             {snapshots} snapshots",
+            recorder.now() / 1_000_000
+        );
+    }
+    Ok(())
 }
 
 /// Looks for snapshots in the logs of the agents.

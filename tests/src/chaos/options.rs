@@ -22,6 +22,14 @@ pub(super) enum Task {
     /// between them are lost, delayed, doubled and reordered. Without root, proxies between the agents
     /// hold streams back instead, and nothing is doubled or reordered.
     Run(RunOptions),
+    /// Says how each kind of fault was survived in a run, as the table of README.md.
+    Table {
+        /// The file `verdict.json` of the run.
+        verdict: PathBuf,
+        /// Replaces the table in this file instead of printing it.
+        #[arg(long)]
+        into: Option<PathBuf>,
+    },
     /// Drops faults from a failing schedule while it still fails.
     Shrink {
         #[command(flatten)]
@@ -43,9 +51,13 @@ pub struct RunOptions {
     /// What the schedule is generated from.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How long clients ask for changes while faults are injected. Healing and calm come after.
-    #[arg(long, default_value_t = 1.0)]
-    pub minutes: f64,
+    /// How long clients ask for changes while faults are injected. Healing and calm come after. Default:
+    /// 1, and 60 for a soak.
+    #[arg(long)]
+    pub minutes: Option<f64>,
+    /// Goes on for an hour, and says each minute how far it is.
+    #[arg(long)]
+    pub soak: bool,
     /// Agents, each in a region of its own: 3 or 5.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
     pub agents: u8,
@@ -71,7 +83,8 @@ impl RunOptions {
     pub(super) fn schedule(&self) -> anyhow::Result<Schedule> {
         let Some(path) = &self.schedule else {
             let kinds = if self.faults.is_empty() { Kind::all() } else { self.faults.clone() };
-            return Ok(Schedule::generate(self.seed, self.minutes, self.agents, &kinds));
+            let minutes = self.minutes.unwrap_or(if self.soak { 60.0 } else { 1.0 });
+            return Ok(Schedule::generate(self.seed, minutes, self.agents, &kinds));
         };
         let file =
             File::open(path).with_context(|| format!("no schedule at {}", path.display()))?;

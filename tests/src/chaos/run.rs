@@ -61,7 +61,7 @@ async fn live(
         converge_within_seconds: heal::BOUND.as_secs(),
         calm_seconds: options.calm,
     }));
-    let observers = Observers::start(cluster, recorder);
+    let observers = Observers::start(cluster, recorder, options.soak);
     clients::prepare(cluster, recorder).await.context("the cluster is not founded")?;
 
     recorder.mark(mark::LOAD);
@@ -72,7 +72,7 @@ async fn live(
         let (cluster, recorder, stop) = (cluster.clone(), recorder.clone(), stop.clone());
         load.spawn(clients::run(number, schedule.seed, cluster, recorder, stop));
     }
-    let injected = Injector::new(cluster, recorder).run(schedule).await;
+    let injected = Injector::new(cluster, recorder).run(schedule, options.soak).await;
     if injected.is_ok() {
         sleep_until(began + Duration::from_secs(schedule.load_seconds)).await;
     }
@@ -102,7 +102,7 @@ struct Observers {
 }
 
 impl Observers {
-    fn start(cluster: &Arc<Cluster>, recorder: &Recorder) -> Self {
+    fn start(cluster: &Arc<Cluster>, recorder: &Recorder, soak: bool) -> Self {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let leadership = Arc::new(Leadership::new(cluster.members.len()));
@@ -113,6 +113,10 @@ impl Observers {
             tasks.spawn(observe::leaders(asked.0, asked.1, asked.2, member, asked.3));
         }
         tasks.spawn(observe::snapshots(cluster.clone(), recorder.clone(), stop.clone()));
+        if soak {
+            tasks.spawn(observe::progress(recorder.clone(), stop.clone()));
+        }
+        tasks.spawn(observe::positions(cluster.clone(), recorder.clone(), stop.clone()));
         let (cluster, recorder, ends) = (cluster.clone(), recorder.clone(), stop.clone());
         let processes =
             tokio::task::spawn_blocking(move || observe::processes(&cluster, &recorder, &ends));

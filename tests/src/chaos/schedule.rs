@@ -77,6 +77,21 @@ pub enum Kind {
     /// Three of ten packets between agents are overtaken by later ones. Second form: an agent is
     /// killed and started again meanwhile.
     Reorder,
+    /// An agent's disk is full until there is room again. Second form: the agent is started again while
+    /// there is none.
+    DiskFull,
+    /// Each sync of an agent's disk takes 100 ms longer. Second form: 500 ms, more than an election.
+    DiskSlow,
+    /// One sync of an agent's Raft log or database fails. Second form: it loses its disk then, and joins
+    /// as a new one.
+    StorageError,
+    /// An agent's wall clock jumps an hour ahead, and back. Second form: an hour back, and ahead.
+    Clock,
+    /// An agent is killed when it has started a unit again and nobody knows yet. Second form: a new unit.
+    Spawn,
+    /// An agent is killed, and a unit of it, whose process id another program has when the agent starts
+    /// again.
+    PidReuse,
 }
 
 /// Whom a fault meets.
@@ -103,20 +118,32 @@ impl Kind {
     }
 
     /// The name in histories, as on the command line.
+    ///
+    /// # Panics
+    /// Never: every kind can be given there.
     #[must_use]
     pub fn name(self) -> String {
-        format!("{self:?}").to_lowercase()
+        let value = self.to_possible_value().expect("no kind is hidden");
+        value.get_name().to_owned()
+    }
+
+    /// What it does, in a sentence or two.
+    #[must_use]
+    pub fn meaning(self) -> String {
+        let help = self.to_possible_value().and_then(|value| value.get_help().cloned());
+        help.map(|help| help.to_string()).unwrap_or_default()
     }
 
     /// The shortest and the longest time that it lasts, in milliseconds.
     fn lasts_ms(self) -> (u64, u64) {
         match self {
             Self::Transfer | Self::Unit => (0, 1),
-            Self::Kill | Self::All | Self::Wipe => (300, 2_000),
+            Self::Kill | Self::All | Self::Wipe | Self::Spawn | Self::PidReuse => (300, 2_000),
             Self::Pause => (600, 3_000),
-            Self::Membership | Self::Quorum => (1_500, 3_000),
+            Self::Membership | Self::Quorum | Self::DiskFull | Self::StorageError => (1_500, 3_000),
             Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),
             Self::Delay | Self::Duplicate | Self::Reorder => (1_500, 3_000),
+            Self::DiskSlow | Self::Clock => (2_000, 6_000),
         }
     }
 }
@@ -171,9 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_comes_in_two_minutes_and_ends_before_the_load() {
+    fn every_kind_comes_in_three_minutes_and_ends_before_the_load() {
         for seed in 0..50 {
-            let schedule = Schedule::generate(seed, 2.0, 3, &Kind::all());
+            let schedule = Schedule::generate(seed, 3.0, 3, &Kind::all());
             let kinds: BTreeSet<_> = schedule.faults.iter().map(|it| it.kind).collect();
             assert_eq!(kinds.len(), Kind::all().len(), "{schedule:?}");
             let end = schedule.faults.iter().map(|it| it.at_ms + it.lasts_ms).max();

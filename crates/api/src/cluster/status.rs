@@ -32,12 +32,14 @@ fn rows(state: &State, survey: &Survey) -> Vec<v1::AgentStatus> {
         v1::AgentStatus {
             name: agent.description.name.to_string(),
             region: agent.description.region.to_string(),
-            revision: position.map(|(revision, _)| revision.0),
-            state_hash: position.map(|(_, hash)| hash.to_string()).unwrap_or_default(),
+            revision: position.map(|at| at.revision.0),
+            state_hash: position.map(|at| at.state.to_string()).unwrap_or_default(),
             lag: said.and_then(|said| said.lag).map(time::duration),
             reachable: position.is_some(),
             witness: agent.description.witness,
             drained: agent.drained,
+            applied: position.map(|at| at.applied),
+            events_hash: position.map(|at| at.events.to_string()).unwrap_or_default(),
         }
     });
     rows.collect()

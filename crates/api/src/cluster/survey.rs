@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meridian_domain::AgentName;
-use meridian_ports::{AgentStatus, Member};
+use meridian_ports::{AgentStatus, Member, Progress};
 use tokio::time::{Instant, sleep};
 
 use crate::{Ports, deadline};
@@ -59,9 +59,9 @@ async fn agents_by_name(ports: &Ports, deadline: Instant) -> BTreeMap<AgentName,
 fn differing(agents: &BTreeMap<AgentName, AgentStatus>) -> Vec<AgentName> {
     let positions: Vec<_> = agents.values().filter_map(|agent| agent.position).collect();
     let differs = |agent: &&AgentStatus| {
-        let own = agent.position;
-        own.is_some_and(|(revision, hash)| {
-            positions.iter().any(|other| other.0 == revision && other.1 != hash)
+        agent.position.is_some_and(|own| {
+            let alike = |other: &&Progress| other.revision == own.revision;
+            positions.iter().filter(alike).any(|other| other.state != own.state)
         })
     };
     agents.values().filter(differs).map(|agent| agent.agent.clone()).collect()

@@ -18,8 +18,8 @@ use meridian_domain::{
 };
 use meridian_ports::{
     AgentStatus, Cluster, ClusterError, Consistency, History, HistoryError, LastContact, Member,
-    Next, Pending, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, Requester,
-    Role, UnitLoad, UnitLoads,
+    Next, Pending, Progress, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt,
+    Requester, Role, UnitLoad, UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -329,7 +329,12 @@ impl Cluster for Fake {
             let listed = |list: &Vec<String>| list.iter().any(|name| name == agent.as_str());
             let mute = self.script(|script| listed(&script.mute));
             let strange = self.script(|script| listed(&script.strange));
-            let position = (!mute).then_some((revision, Digest([u8::from(strange); 32])));
+            let position = (!mute).then_some(Progress {
+                revision,
+                applied: revision.0,
+                state: Digest([u8::from(strange); 32]),
+                events: Digest::default(),
+            });
             AgentStatus { agent, position, lag: Some(Duration::ZERO) }
         };
         names.into_iter().map(status).collect()

@@ -183,14 +183,14 @@ impl Peer for PeerService {
         &self,
         _: Request<proto::PositionRequest>,
     ) -> Result<Response<proto::PositionResponse>, Status> {
-        let (revision, state_hash) = self.store.position_aside().await;
-        let applied = *self.store.applied().borrow();
+        let progress = self.store.progress().await;
         let leader_contact = self.contact.age();
         Ok(Response::new(proto::PositionResponse {
-            revision: revision.0,
-            state_hash: state_hash.0.to_vec().into(),
-            applied,
+            revision: progress.revision.0,
+            state_hash: progress.state.0.to_vec().into(),
+            applied: progress.applied,
             leader_contact_ms: leader_contact.map(milliseconds),
+            events_hash: progress.events.0.to_vec().into(),
         }))
     }
 

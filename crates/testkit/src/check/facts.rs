@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use meridian_domain::{Command, RequestId};
 
 use crate::history::{
-    Answer, Call, CallKind, Fault, Header, Leads, LoggedEvent, Micros, Observed, Processes, Record,
-    Snapshot, StateHash, Watch, mark,
+    Answer, Bystander, Call, CallKind, Fault, Header, Leads, LoggedEvent, Micros, Observed,
+    Processes, Record, Snapshot, StateHash, Storage, Watch, mark,
 };
 
 /// What is known of a run.
@@ -25,6 +25,8 @@ pub(super) struct Facts<'a> {
     pub(super) snapshots: Vec<&'a Snapshot>,
     pub(super) tables: Vec<&'a Processes>,
     pub(super) faults: Vec<&'a Fault>,
+    pub(super) storage: Vec<&'a Storage>,
+    pub(super) bystanders: Vec<&'a Bystander>,
     marks: HashMap<&'a str, Micros>,
 }
 
@@ -74,6 +76,8 @@ impl<'a> Facts<'a> {
             snapshots: Vec::new(),
             tables: Vec::new(),
             faults: Vec::new(),
+            storage: Vec::new(),
+            bystanders: Vec::new(),
             marks: HashMap::new(),
         };
         for record in history {
@@ -104,6 +108,8 @@ impl<'a> Facts<'a> {
             Record::Mark(mark) => {
                 self.marks.insert(&mark.name, mark.at);
             }
+            Record::Storage(step) => self.storage.push(step),
+            Record::Bystander(seen) => self.bystanders.push(seen),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What has to be so within a bound once nothing fails any more. L1: changes and reads work at every
-//! agent. L2: every wanted unit runs. L3: no other does. L4: then nothing happens.
+//! agent. L2: every wanted unit runs, and processes of others at any time. L3: no other unit does. L4:
+//! then nothing happens.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use meridian_domain::{State, UnitPhase};
 
 use super::facts::Facts;
 use super::{Violation, model};
-use crate::history::{Answer, Call, CallKind, Micros, Processes, mark};
+use crate::history::{Answer, Bystander, Call, CallKind, Micros, Processes, mark};
 
 /// A unit, whichever process it is.
 type Place = (String, String, u32, u64);
@@ -20,6 +21,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let state = model::fold(facts);
     violations.extend(runs(facts, &state, bound));
     violations.extend(calm(facts, bound));
+    violations.extend(harmed(facts));
     violations
 }
 
@@ -118,6 +120,14 @@ fn calm(facts: &Facts<'_>, bound: Micros) -> Vec<Violation> {
         violations.push(Violation::new("L4", pair[1].at, what));
     }
     violations
+}
+
+fn harmed(facts: &Facts<'_>) -> impl Iterator<Item = Violation> {
+    facts.bystanders.iter().filter(|seen| !seen.harm.is_empty()).map(|seen| {
+        let Bystander { at, node, pid, harm } = seen;
+        let what = format!("process {pid} on the machine of {node}, which is no unit, {harm}");
+        Violation::new("L2", *at, what)
+    })
 }
 
 fn places(table: &Processes) -> BTreeSet<Place> {

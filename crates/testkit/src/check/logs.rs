@@ -1,5 +1,8 @@
 //! S2: the logs of all agents are equal on what they have in common. S3: revisions are unique, without
 //! a gap, and never become another event.
+//!
+//! What watches show is compared event by event. What an agent has without showing it, from a snapshot
+//! for example, is compared by its hash over all events.
 
 use std::collections::HashMap;
 
@@ -9,6 +12,7 @@ use crate::history::LoggedEvent;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations = equal(facts);
+    violations.extend(hashes(facts));
     let mut expected = 1;
     for (revision, seen) in &facts.log {
         if *revision != expected {
@@ -16,6 +20,24 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             violations.push(Violation::new("S3", seen.at, what));
         }
         expected = revision + 1;
+    }
+    violations
+}
+
+/// Agents that had other events up to a revision than another one at any time.
+fn hashes(facts: &Facts<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut known: HashMap<u64, (&str, &str)> = HashMap::new();
+    for state in &facts.states {
+        let Some(hash) = state.events.as_deref() else { continue };
+        let (other, theirs) = *known.entry(state.revision).or_insert((&state.node, hash));
+        if theirs != hash {
+            let (node, revision) = (&state.node, state.revision);
+            let what = format!(
+                "the events up to {revision} have the hash {hash} at {node}, and {theirs} at {other}"
+            );
+            violations.push(Violation::new("S2", state.at, what));
+        }
     }
     violations
 }

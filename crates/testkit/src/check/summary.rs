@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
-use crate::history::{Answer, Step, mark};
+use super::survival::{self, Survival};
+use crate::history::{Answer, mark};
 
 /// A history in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,10 @@ use crate::history::{Answer, Step, mark};
 pub struct Summary {
     /// What the schedule was generated from.
     pub seed: u64,
+    /// Agents.
+    pub agents: usize,
+    /// How long changes were asked for, in seconds.
+    pub load_seconds: u64,
     /// Calls of clients.
     pub calls: usize,
     /// Acknowledged changes.
@@ -28,8 +33,8 @@ pub struct Summary {
     pub reads: usize,
     /// Events of the log.
     pub events: usize,
-    /// Faults, by kind.
-    pub faults: BTreeMap<String, usize>,
+    /// How faults were survived, by kind.
+    pub faults: BTreeMap<String, Survival>,
     /// How often another agent was seen to lead.
     pub leader_changes: usize,
     /// Snapshots that agents received.
@@ -41,10 +46,6 @@ impl Summary {
         let count = |counted: fn(&Answer) -> bool| {
             facts.calls.iter().filter(|call| counted(&call.answer)).count()
         };
-        let mut faults = BTreeMap::new();
-        for fault in facts.faults.iter().filter(|fault| fault.step == Step::Begun) {
-            *faults.entry(fault.kind.clone()).or_default() += 1;
-        }
         let accepted = facts.accepted();
         let load = facts.mark(mark::LOAD).zip(facts.mark(mark::LOAD_ENDED));
         let per_second = load.map_or(0.0, |(from, to)| {
@@ -55,6 +56,8 @@ impl Summary {
         let snapshots: BTreeSet<_> = facts.snapshots.iter().map(|it| (it.at, &it.node)).collect();
         Self {
             seed: facts.header.seed,
+            agents: facts.header.nodes.len(),
+            load_seconds: load.map_or(0, |(from, to)| to.saturating_sub(from) / 1_000_000),
             calls: facts.calls.len(),
             acknowledged: accepted.len(),
             acknowledged_per_second: per_second,
@@ -62,10 +65,18 @@ impl Summary {
             unknown: count(|answer| matches!(answer, Answer::Unknown { .. })),
             reads: count(|answer| matches!(answer, Answer::Read { .. })),
             events: facts.log.len(),
-            faults,
+            faults: survival::of(facts),
             leader_changes: leaders.filter(|pair| pair[0].node != pair[1].node).count(),
             snapshots: snapshots.len(),
         }
+    }
+}
+
+impl Summary {
+    /// Faults of all kinds.
+    #[must_use]
+    pub fn injected(&self) -> usize {
+        self.faults.values().map(|survival| survival.injected).sum()
     }
 }
 
@@ -80,9 +91,9 @@ impl fmt::Display for Summary {
         row("outcomes unknown", self.unknown.to_string())?;
         row("reads answered", self.reads.to_string())?;
         row("events", self.events.to_string())?;
-        row("faults injected", self.faults.values().sum::<usize>().to_string())?;
-        for (kind, count) in &self.faults {
-            row(&format!("  {kind}"), count.to_string())?;
+        row("faults injected", self.injected().to_string())?;
+        for (kind, survival) in &self.faults {
+            row(&format!("  {kind}"), survival.injected.to_string())?;
         }
         row("leader changes", self.leader_changes.to_string())?;
         row("snapshots received", self.snapshots.to_string())

@@ -1,3 +1,4 @@
+mod faults;
 mod run;
 
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use meridian_domain::Edit;
 use self::run::{NODES, Run, edit, region, scale, set};
 use super::*;
 use crate::cluster::new_request;
-use crate::history::{Answer, Call, CallKind, Fault, Observed, Step, Watch, mark};
+use crate::history::{Answer, Call, CallKind, Fault, Observed, StateHash, Step, Watch, mark};
 
 /// A run in which everything occurs that is judged.
 fn good() -> Vec<Record> {
@@ -66,7 +67,8 @@ fn a_good_history_passes_and_is_counted() {
     let Verdict { summary, violations } = check(&good());
     assert_eq!(violations, []);
     assert_eq!((summary.acknowledged, summary.refused, summary.reads), (5, 1, 7));
-    assert_eq!(summary.faults.get("partition"), Some(&1));
+    let partition = &summary.faults["partition"];
+    assert_eq!((partition.injected, partition.felt, summary.injected()), (1, 1, 1));
     let table = summary.to_string();
     assert!(table.contains("changes acknowledged             5\n"), "{table}");
 }
@@ -145,6 +147,22 @@ fn s2_one_agent_has_another_event() {
 }
 
 #[test]
+fn s2_one_agent_has_other_events_than_it_shows() {
+    let mut history = good();
+    let during = mark_at(&history, mark::LOAD) + 1;
+    for (node, events) in [(NODES[0], "c"), (NODES[1], "d")] {
+        history.push(Record::State(state(during, node, "a", events)));
+    }
+    assert_only("S2", &history);
+}
+
+/// What an agent says of itself after the third entry.
+fn state(at: Micros, node: &str, hash: &str, events: &str) -> StateHash {
+    let (node, hash, events) = (node.to_owned(), hash.repeat(64), Some(events.repeat(64)));
+    StateHash { at, node, revision: 3, hash, applied: Some(3), events }
+}
+
+#[test]
 fn s3_a_revision_that_no_agent_has() {
     let mut history = good();
     let last = end(&mut history);
@@ -182,6 +200,16 @@ fn s4_two_agents_have_different_states() {
         _ => None,
     });
     states.expect("has states").hash = "b".repeat(64);
+    assert_only("S4", &history);
+}
+
+#[test]
+fn s4_two_agents_have_different_states_at_one_index_while_calls_run() {
+    let mut history = good();
+    let during = mark_at(&history, mark::LOAD) + 1;
+    for (node, hash) in [(NODES[0], "a"), (NODES[1], "b")] {
+        history.push(Record::State(state(during, node, hash, "c")));
+    }
     assert_only("S4", &history);
 }
 

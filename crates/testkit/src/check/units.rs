@@ -12,6 +12,9 @@ const LEARNED_LATE: Micros = 1_000_000;
 /// How long an agent may take to replace a unit that was killed, in microseconds.
 const REPLACED: Micros = 10_000_000;
 
+/// Faults that kill units.
+const KILLING: [&str; 5] = ["unit", "wipe", "spawn", "pid-reuse", "storage-error"];
+
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations: Vec<_> = facts.tables.iter().flat_map(|table| twice(table)).collect();
     for begun in facts.faults.iter().filter(|fault| fault.step == Step::Begun) {
@@ -71,7 +74,7 @@ fn place(unit: &crate::history::UnitSeen) -> (&str, &str) {
 /// Whether units there may be missing because they were killed.
 fn meddled(facts: &Facts<'_>, cut: &Fault, at: Micros) -> bool {
     facts.faults.iter().any(|other| {
-        ["unit", "wipe"].contains(&other.kind.as_str())
+        KILLING.contains(&other.kind.as_str())
             && other.nodes.iter().any(|node| cut.nodes.contains(node))
             && (other.at.saturating_sub(REPLACED)..=other.at + REPLACED).contains(&at)
     })

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::{Mark, Micros, Record};
+use super::{Answer, Call, Fault, Mark, Micros, Record, Step};
 
 /// Appends records to a file. Clones write to the same one.
 #[derive(Debug, Clone)]
@@ -27,6 +27,32 @@ struct Written {
     file: BufWriter<File>,
     /// The first record that could not be written.
     failed: Option<std::io::Error>,
+    tally: Tally,
+}
+
+/// What is recorded so far, for whoever waits for the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls that acknowledged a change.
+    pub acknowledged: u64,
+    /// Faults that were begun.
+    pub faults: u64,
+    /// How often an agent was seen to begin to lead.
+    pub leaders: u64,
+    /// Snapshots that agents received.
+    pub snapshots: u64,
+}
+
+impl Tally {
+    fn note(&mut self, record: &Record) {
+        match record {
+            Record::Call(Call { answer: Answer::Accepted { .. }, .. }) => self.acknowledged += 1,
+            Record::Fault(Fault { step: Step::Begun, .. }) => self.faults += 1,
+            Record::Leader(_) => self.leaders += 1,
+            Record::Snapshot(_) => self.snapshots += 1,
+            _ => {}
+        }
+    }
 }
 
 impl Recorder {
@@ -37,7 +63,8 @@ impl Recorder {
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path)
             .with_context(|| format!("the history {} cannot be written", path.display()))?;
-        let file = Mutex::new(Written { file: BufWriter::new(file), failed: None });
+        let written = Written { file: BufWriter::new(file), failed: None, tally: Tally::default() };
+        let file = Mutex::new(written);
         Ok(Self(Arc::new(Shared { began: Instant::now(), numbers: AtomicU64::new(1), file })))
     }
 
@@ -64,9 +91,19 @@ impl Recorder {
         let mut line = serde_json::to_vec(record).expect("a record has text keys only");
         line.push(b'\n');
         let mut written = self.0.file.lock().expect("no writer of the history panicked");
+        written.tally.note(record);
         if let Err(error) = written.file.write_all(&line) {
             written.failed.get_or_insert(error);
         }
+    }
+
+    /// What is recorded so far.
+    ///
+    /// # Panics
+    /// If another thread panicked while it wrote.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.0.file.lock().expect("no writer of the history panicked").tally
     }
 
     /// Appends a named moment: now.

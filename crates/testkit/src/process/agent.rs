@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -13,6 +14,7 @@ use tokio::process::Child;
 
 use super::cli::{self, Output};
 use super::http::{Answer, get};
+use super::machine::Machine;
 use super::port;
 use super::running::{Process, UnitProcess};
 use crate::wait::{PATIENCE, until};
@@ -28,11 +30,14 @@ pub struct Agent {
     namespace: Option<String>,
     /// The address of the proxy by which other agents reach it, if there is one.
     proxy: Option<Ipv4Addr>,
+    /// What is preloaded under it.
+    machine: Option<Arc<Machine>>,
 }
 
 impl Agent {
     pub(super) fn new(name: &str, address: Ipv4Addr, home: PathBuf) -> Self {
-        Self { name: name.to_owned(), address, home, namespace: None, proxy: None }
+        let (namespace, proxy, machine) = (None, None, None);
+        Self { name: name.to_owned(), address, home, namespace, proxy, machine }
     }
 
     pub(super) fn within(self, namespace: String) -> Self {
@@ -41,6 +46,30 @@ impl Agent {
 
     pub(super) fn behind(self, proxy: Ipv4Addr) -> Self {
         Self { proxy: Some(proxy), ..self }
+    }
+
+    /// The same agent, started on a machine whose disk and clock can be meddled with.
+    ///
+    /// # Errors
+    /// If there is no place for what is said to it, or its library cannot be built.
+    pub fn on_a_machine(self) -> anyhow::Result<Self> {
+        fs::create_dir_all(&self.home)?;
+        let machine = Machine::create(&self.home.join("machine"))?;
+        Ok(Self { machine: Some(machine.into()), ..self })
+    }
+
+    /// That machine, if it is on one.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn machine(&self) -> anyhow::Result<&Machine> {
+        self.machine.as_deref().with_context(|| format!("{} is on no such machine", self.name))
+    }
+
+    /// Where it keeps what it must not lose.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.home.join("data")
     }
 
     /// Its address, without a port.
@@ -108,6 +137,9 @@ impl Agent {
         let config = self.config();
         let arguments = [OsStr::new("agent"), OsStr::new("--config"), config.as_os_str()];
         let mut command = cli::command_in(self.namespace.as_deref(), arguments)?;
+        if let Some(machine) = &self.machine {
+            command.envs(machine.environment()?);
+        }
         command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).process_group(0);
         command.spawn().with_context(|| format!("the agent {} cannot be started", self.name))
     }

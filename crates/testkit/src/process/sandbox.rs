@@ -1,5 +1,6 @@
 //! A place for processes, and their end.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::addresses::Addresses;
 use super::agent::Agent;
+use super::disk::Disk;
 use super::running::Process;
 
 /// Sandboxes at a time in one test program. A cluster elects within 300 ms: on a machine of two
@@ -22,7 +24,9 @@ const ROUNDS: usize = 50;
 /// works there is killed when this is dropped. After a panic, the directory is kept and named.
 #[derive(Debug)]
 pub struct Sandbox {
-    // The processes end before any of these goes, and the next one's turn comes last.
+    // The processes end before any of these goes, the disks before the directory that they are mounted
+    // in, and the next one's turn comes last.
+    disks: BTreeMap<String, Disk>,
     root: Option<TempDir>,
     path: PathBuf,
     addresses: Addresses,
@@ -40,7 +44,8 @@ impl Sandbox {
         let turn = turns.clone().acquire_owned().await.context("turns do not end")?;
         let root = TempDir::with_prefix("meridian-").context("a directory")?;
         let path = root.path().canonicalize()?;
-        Ok(Self { root: Some(root), path, addresses: Addresses::draw()?, _turn: turn })
+        let (disks, addresses) = (BTreeMap::new(), Addresses::draw()?);
+        Ok(Self { disks, root: Some(root), path, addresses, _turn: turn })
     }
 
     /// The directory.
@@ -72,6 +77,22 @@ impl Sandbox {
     #[must_use]
     pub fn agent(&self, number: u8, name: &str) -> Agent {
         Agent::new(name, self.address(number), self.data().join(name))
+    }
+
+    /// Puts the data of an agent that never ran on a small disk of its own.
+    ///
+    /// # Errors
+    /// If there is none; most often that it is not root who asks.
+    pub fn give_disk(&mut self, agent: &Agent) -> anyhow::Result<()> {
+        let disk = Disk::create(&agent.data()).context("no disks of their own")?;
+        self.disks.insert(agent.name.clone(), disk);
+        Ok(())
+    }
+
+    /// The disk of an agent, where it has one of its own.
+    #[must_use]
+    pub fn disk(&self, agent: &Agent) -> Option<&Disk> {
+        self.disks.get(&agent.name)
     }
 
     /// Everything of the binary under test that runs here.

@@ -168,6 +168,8 @@ impl Run {
                 node,
                 revision,
                 hash: "a".repeat(64),
+                applied: None,
+                events: None,
             }));
         }
         self.now += 1_000_000;
