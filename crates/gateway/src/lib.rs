@@ -26,6 +26,7 @@ mod caller;
 mod config;
 mod configuration;
 mod control;
+mod crew;
 mod forward;
 mod handed;
 mod limits;

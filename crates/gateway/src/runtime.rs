@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::crew::Inbox;
 use crate::worker::Worker;
 
 /// A worker on a thread of its own.
@@ -21,6 +22,7 @@ impl Thread {
     pub(crate) fn start(
         worker: Worker,
         listener: StdTcpListener,
+        inbox: Inbox,
         abandoned: CancellationToken,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -33,7 +35,7 @@ impl Thread {
         thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = Arc::new(worker).serve(listener) => {}
+                    () = Arc::new(worker).serve(listener, inbox) => {}
                     () = abandoned.cancelled() => {}
                 }
             });

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::call;
 use crate::caller::{Caller, CallerIo};
+use crate::crew::Inbox;
 use crate::forward::Body;
 use crate::worker::Worker;
 
@@ -44,13 +45,17 @@ const SNIFF_PAUSE: Duration = Duration::from_millis(10);
 impl Worker {
     /// Serves `listener` from the first configuration until the drain, and returns when the last
     /// connection has ended.
-    pub(crate) async fn serve(self: Arc<Self>, listener: Arc<TcpListener>) {
+    pub(crate) async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, mut inbox: Inbox) {
         tokio::select! {
             biased;
             () = self.shared.drain().cancelled() => {}
             () = self.accept(&listener) => {}
+            () = self.receive(&mut inbox) => {}
             () = self.sweep() => {}
         }
+        // What was handed over before is nobody else's.
+        inbox.close();
+        self.receive(&mut inbox).await;
         // The socket is shared: what still queues on it, another unit takes.
         drop(listener);
         self.tracker.close();
@@ -66,12 +71,33 @@ impl Worker {
         self.shared.configured().cancelled().await;
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => {
-                    self.tracker.spawn(Arc::clone(self).connection(stream, peer.ip()));
-                }
+                Ok((stream, peer)) => self.place(stream, peer.ip()),
                 Err(error) => rest_after(&error).await,
             }
         }
+    }
+
+    /// Serves a connection, unless another worker has fewer.
+    fn place(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) {
+        match self.crew.hand_over(self.connector.worker(), stream, peer) {
+            Ok(Some(stream)) => self.begin(stream, peer),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+        }
+    }
+
+    /// Serves what other workers hand over, until the inbox is closed and empty.
+    async fn receive(self: &Arc<Self>, inbox: &mut Inbox) {
+        while let Some(handed) = inbox.next().await {
+            match handed {
+                Ok((stream, peer)) => self.begin(stream, peer),
+                Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) {
+        self.tracker.spawn(Arc::clone(self).connection(stream, peer));
     }
 
     async fn sweep(&self) {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backends::Connector;
 use crate::config::UnitConfig;
 use crate::control;
+use crate::crew::{Crew, Inbox};
 use crate::load::{self, Load};
 use crate::lock::{Lock, LockError};
 use crate::runtime::Thread;
@@ -41,7 +42,7 @@ pub struct Unit {
     lock: Lock,
     control: UnixListener,
     listener: Arc<TcpListener>,
-    first: Worker,
+    first: (Worker, Inbox),
     others: Vec<Thread>,
     shared: Arc<Shared>,
     /// Set when the unit is dropped, also within its run: then its other threads end too.
@@ -80,13 +81,19 @@ impl Unit {
         let shared = Arc::new(Shared::new(config, address, Arc::clone(&listener)));
         let abandoned = CancellationToken::new();
         let connector = Connector::new();
-        let start = |(duplicate, number)| {
-            let worker = Worker::new(Arc::clone(&shared), connector.for_worker(number));
-            Thread::start(worker, duplicate, abandoned.clone())
+        let (crew, inboxes) = Crew::new(shared.config().workers);
+        let worker = |number| {
+            let connector = connector.for_worker(number);
+            Worker::new(Arc::clone(&shared), Arc::clone(&crew), connector)
         };
-        let others: io::Result<Vec<Thread>> = duplicates.into_iter().zip(1..).map(start).collect();
+        let mut inboxes = inboxes.into_iter();
+        let first = (worker(0), inboxes.next().expect("there is a worker at least"));
+        let start = |((duplicate, inbox), number)| {
+            Thread::start(worker(number), duplicate, inbox, abandoned.clone())
+        };
+        let others: io::Result<Vec<Thread>> =
+            duplicates.into_iter().zip(inboxes).zip(1..).map(start).collect();
         let others = others.inspect_err(|_| abandoned.cancel()).map_err(BuildError::Thread)?;
-        let first = Worker::new(Arc::clone(&shared), connector);
         Ok(Self { lock, control, listener, first, others, shared, abandoned })
     }
 
@@ -96,7 +103,8 @@ impl Unit {
         let Self { lock, control, listener, first, others, shared, abandoned } = self;
         let _abandoned = abandoned.drop_guard();
         let drain = shared.drain().clone();
-        let serving = Arc::new(first).serve(listener);
+        let (first, inbox) = first;
+        let serving = Arc::new(first).serve(listener, inbox);
         let others = join_all(others.into_iter().map(Thread::ended));
         let ending = async {
             let why = tokio::select! {

@@ -1,6 +1,10 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
 use serde_json::Value;
 
-use crate::support::{Caller, Running};
+use crate::streams::Backend;
+use crate::support::{Caller, Running, api, config, configuration, run_directory};
 
 const STATUS: &str = "/status-0123456789abcdef";
 
@@ -79,4 +83,31 @@ async fn neither_an_idle_nor_a_stuck_connection_holds_a_drain_up() {
     unit.shut_down().await.unwrap();
     assert!(idle.is_ended());
     assert!(stuck.receive().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_spread_evenly_over_the_workers() {
+    const CALLERS: usize = 60;
+    // Each worker has one connection to the backend, and so its number stands for the worker.
+    let backend = Backend::start(|call| async move {
+        let connection = call.connection.to_string();
+        call.answer(&connection);
+    })
+    .await;
+    let mut patient = api("/", backend.url());
+    patient.response_timeout_ms = 10_000;
+    let directory = run_directory();
+    let mut config = config(directory.path());
+    config.workers = NonZeroUsize::new(3).unwrap();
+    let unit = Running::as_of(config, directory);
+    unit.configure(configuration(1, vec![patient]));
+    let mut callers: Vec<Caller> =
+        (0..CALLERS).map(|_| Caller::connect(unit.address).unwrap()).collect();
+    let mut calls = BTreeMap::<String, usize>::new();
+    for caller in &mut callers {
+        *calls.entry(caller.call("GET", "/").unwrap().body).or_default() += 1;
+    }
+    assert_eq!(calls.len(), 3, "{calls:?}");
+    let (most, least) = (calls.values().max().unwrap(), calls.values().min().unwrap());
+    assert!(most - least <= 2, "{calls:?}");
 }

@@ -91,9 +91,14 @@ impl Running {
     /// A unit that was not told yet what to serve.
     pub fn waiting() -> Self {
         let directory = run_directory();
+        Self::as_of(config(directory.path()), directory)
+    }
+
+    /// A unit as of `config`, in its run directory, that was not told yet what to serve.
+    pub fn as_of(config: UnitConfig, directory: tempfile::TempDir) -> Self {
         let listener = listener();
         let address = listener.local_addr().unwrap();
-        let unit = Unit::build(config(directory.path()), listener).unwrap();
+        let unit = Unit::build(config, listener).unwrap();
         let (shutdown, stopped) = oneshot::channel();
         let ended = tokio::spawn(unit.run(async {
             stopped.await.ok();
