@@ -17,25 +17,27 @@ docker info >/dev/null 2>&1 || { say "skipped: no Docker engine answers here"; e
 # Of this run alone: others may run on the same engine.
 MERIDIAN_TEST_IMAGE=meridian-test-$$
 export MERIDIAN_TEST_IMAGE
-tags="unit failing greedy"
+# What containers have from their image.
+label=test.meridian=$MERIDIAN_TEST_IMAGE
 
 finish() {
-    for tag in $tags; do
-        docker ps --all --quiet --filter "ancestor=$MERIDIAN_TEST_IMAGE:$tag" \
-            | xargs --no-run-if-empty docker rm --force >/dev/null
-        docker rmi --force "$MERIDIAN_TEST_IMAGE:$tag" >/dev/null 2>&1 || true
-    done
+    docker ps --all --quiet --filter "label=$label" \
+        | xargs --no-run-if-empty docker rm --force >/dev/null
+    docker images --quiet --filter "label=$label" \
+        | xargs --no-run-if-empty docker rmi --force >/dev/null
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
 
 tests/containers/build.sh
-docker build --quiet --target prebuilt --tag "$MERIDIAN_TEST_IMAGE:unit" --file deploy/Dockerfile .
+docker build --quiet --label "$label" --target prebuilt --tag "$MERIDIAN_TEST_IMAGE:unit" \
+    --file deploy/Dockerfile .
 
 rustc --edition 2024 -C target-feature=+crt-static -o target/image/unlucky tests/containers/unlucky.rs
 for tag in failing greedy; do
     tar --create --directory target/image unlucky \
-        | docker import --change "ENTRYPOINT [\"/unlucky\", \"$tag\"]" - "$MERIDIAN_TEST_IMAGE:$tag"
+        | docker import --change "LABEL $label" \
+            --change "ENTRYPOINT [\"/unlucky\", \"$tag\"]" - "$MERIDIAN_TEST_IMAGE:$tag"
 done
 
 # The whole workspace is named for its features alone: with others, all of it would be built again.
