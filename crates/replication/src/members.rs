@@ -101,9 +101,10 @@ impl Members {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let leader = metrics.current_leader.ok_or(ClusterError::NoLeader)?;
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
-        let answers = |node: &NodeId| match known.contacts.get(node) {
-            Some(LastContact::Ago(age)) => *age < ANSWERS,
-            Some(LastContact::NotFor(_)) | None => *node == leader,
+        // Of whom a new leader has heard nothing yet may well answer.
+        let answers = |node: &NodeId| {
+            let contact = known.contacts.get(node);
+            *node == leader || contact.is_some_and(|contact| contact.silence() < ANSWERS)
         };
         match named {
             Some(node) if !voters.contains(&node) => {
