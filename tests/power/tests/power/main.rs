@@ -3,6 +3,7 @@
 //!
 //! `MERIDIAN_POWER_SEEDS` is the number of images at each place of a journal (default 1).
 
+mod agents;
 mod cuts;
 mod damage;
 mod faults;
