@@ -7,4 +7,7 @@ mod agents;
 mod cuts;
 mod damage;
 mod faults;
+mod filesystems;
+mod mounted;
+mod room;
 mod support;
