@@ -14,10 +14,11 @@ pub trait Keep: Send + Sync {
     /// Where that is, for people.
     fn path(&self) -> PathBuf;
 
-    /// What was kept last, if anything was. May block; it is read once, before anything else.
+    /// What was kept last, if anything was. It survives the loss of power from then on, also where a
+    /// crash had cut the call short that kept it. May block; it is read once, before anything else.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If it cannot be read, or that cannot be promised.
     fn read(&self) -> io::Result<Option<Vec<u8>>>;
 
     /// Replaces it, and returns once the new bytes survive the loss of power. Until then, a crash
@@ -42,11 +43,14 @@ impl Keep for KeptFile {
     }
 
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path()) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let bytes = match fs::read(self.path()) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Its content was synced before it got its name, and the name perhaps never was.
+        fs::File::open(&self.directory)?.sync_all()?;
+        Ok(Some(bytes))
     }
 
     async fn replace(&self, bytes: Vec<u8>) -> io::Result<()> {

@@ -9,6 +9,7 @@ use crate::log_store::LogStore;
 use crate::node::Stores;
 use crate::storage::database::Database;
 use crate::storage::directory::{DataDirectory, Identity};
+use crate::storage::durable::is_remediable;
 use crate::storage::journal::Journal;
 use crate::storage::sled_database::{self, SledDatabase};
 use crate::storage::wal::{ChunkLimits, Wal, WalError};
@@ -36,6 +37,26 @@ pub enum OpenError {
         #[source]
         cause: AssembleError,
     },
+    /// The operating system refused what the derived store asked of it; nothing is wrong with it.
+    #[error("what is in {} cannot be used at present", path.display())]
+    Hindered {
+        /// The folder of the database.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: AssembleError,
+    },
+}
+
+impl OpenError {
+    fn of_derived(path: PathBuf, cause: AssembleError) -> Self {
+        match &cause {
+            AssembleError::Store(store::OpenError::Database(error)) if is_remediable(error) => {
+                Self::Hindered { path, cause }
+            }
+            AssembleError::Store(_) | AssembleError::Gap(_) => Self::Derived { path, cause },
+        }
+    }
 }
 
 /// Why opened parts are not put together.
@@ -77,7 +98,7 @@ pub fn open_with(
     let path = directory.database_path();
     let database = SledDatabase::open(&path, fuse.clone())?;
     assemble(Box::new(journal), Arc::new(database), fuse)
-        .map_err(|cause| OpenError::Derived { path, cause })
+        .map_err(|cause| OpenError::of_derived(path, cause))
 }
 
 /// Puts opened stores together, whatever they are kept on.

@@ -21,13 +21,21 @@
 //! A directory is judged by what is in it, so these are not noticed when it is opened:
 //!
 //! - All of it was replaced by an older copy of itself, which is whole. Never restore one: its node
-//!   has forgotten votes and entries that it acknowledged.
+//!   has forgotten votes and entries that it acknowledged. (A part of an older copy among newer files
+//!   is noticed, or harmless.)
 //! - Entries that became durable in the last second before a crash are gone without a trace in the
 //!   log, or the end of the log together with the newest slot of the mark ([`wal`]).
 //! - Damage in events of earlier segments, until they are read.
 //!
 //! The first two need a disk that lies, or an operator who moves files. The way back is the same as
 //! from a refusal: wipe the directory, and let the node join as a new one.
+//!
+//! What that may cost until then: an acknowledged change is on a majority, and a node that forgot it
+//! no longer counts. A leader that knows what the node had acknowledged notices, says so in its log,
+//! and gives it back at once, so nothing is lost as long as that leader, or one with all entries, is
+//! followed by the others. Before, the node may vote for a candidate that lacks the entries, or vote a
+//! second time in a term: if the others that have them are cut off or dead just then, a change that
+//! was acknowledged is lost, and no node can tell.
 //!
 //! # Upgrades
 //!

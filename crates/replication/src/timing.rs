@@ -67,6 +67,10 @@ impl Timing {
             // A restarted leader would go on without an election, trusting a state machine that is
             // written lazily here.
             enable_leader_restore: Some(false),
+            // A member whose disk went back in time (someone restored a copy of it) is given what it
+            // forgot, at once. Otherwise it stays a voter without what it acknowledged until another
+            // leader comes, who may be elected by its very vote; openraft says it in a warning.
+            allow_log_reversion: Some(true),
             ..openraft::Config::default()
         }
     }

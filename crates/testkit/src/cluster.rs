@@ -164,6 +164,11 @@ impl Cluster {
         node.start(cluster, &options, listener.into_std()?, None).await
     }
 
+    /// Sets the bytes that must stay free on the disks of the nodes that are started from now on.
+    pub fn set_disk_floor(&mut self, bytes: u64) {
+        self.options.disk_floor = bytes;
+    }
+
     /// The index of the node that leads, once the running ones agree on it.
     pub async fn leader(&self) -> usize {
         until("a leader", || async {
@@ -323,7 +328,7 @@ async fn start(
         timing: Profile::Lan.timing(),
         snapshot_after: options.snapshot_after,
         keep_entries: options.keep_entries,
-        disk_floor: 0,
+        disk_floor: options.disk_floor,
         data_directory: directory,
         environment: Environment::default(),
     };

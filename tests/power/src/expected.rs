@@ -22,6 +22,10 @@ pub struct Expected {
     pub generation: u64,
     /// Units that the agent is to have.
     pub wanted: Vec<u64>,
+    /// Units that the agent has started in this life.
+    pub started: Vec<u64>,
+    /// Units that the agent was told to stop.
+    pub released: Vec<u64>,
 }
 
 impl Expected {
@@ -43,16 +47,25 @@ impl Expected {
             }
             Said::Truncating { after } => self.entries.retain(|index, _| index <= after),
             Said::Built { index } | Said::Installed { index } => self.applied = Some(*index),
-            Said::Raised { generation } => self.generation = *generation,
+            Said::Raised { generation } => {
+                self.generation = *generation;
+                // A unit of an earlier life may be found dead from here on.
+                self.started.clear();
+            }
             Said::Wanted { incarnation } if !self.wanted.contains(incarnation) => {
                 self.wanted.push(*incarnation);
             }
+            Said::Started { incarnation } => self.started.push(*incarnation),
+            Said::Releasing => {
+                self.wanted.clear();
+                self.started.clear();
+            }
+            Said::Released { incarnation } => self.released.push(*incarnation),
             Said::Opened
             | Said::Truncated { .. }
             | Said::Purged { .. }
             | Said::Closed
             | Said::Wanted { .. }
-            | Said::Started { .. }
             | Said::Stopped { .. } => {}
         }
     }

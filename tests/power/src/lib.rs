@@ -19,6 +19,7 @@
 //! Must not know how the stores work: [`steps`] calls them as openraft does, and [`check`] looks at
 //! what they answer. Start with `tests/`.
 
+pub mod agent;
 pub mod check;
 pub mod disk;
 pub mod expected;

@@ -1,9 +1,11 @@
 //! Runs lives of the process under test, with the shim under it or without, and checks what is left
 //! in fresh processes.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::check::Verdict;
@@ -11,6 +13,9 @@ use crate::expected::Expected;
 use crate::record::Record;
 use crate::said::Said;
 use crate::tree::Tree;
+
+/// The code of a process that stopped because a store failed, as a node does.
+pub const STOPPED: u8 = 3;
 
 /// What opens a directory must have done so, or refused to, within this.
 const MOST_TIME: Duration = Duration::from_secs(60);
@@ -95,6 +100,67 @@ pub fn wait(child: &mut Child, most: Duration) -> Option<ExitStatus> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A life without the shim, whose words are heard as they are said.
+#[derive(Debug)]
+pub struct Overheard {
+    child: Child,
+    heard: Arc<Mutex<Vec<u8>>>,
+    listening: JoinHandle<io::Result<()>>,
+}
+
+impl Overheard {
+    /// Begins a life on the data directory `path`.
+    ///
+    /// # Panics
+    /// If there is no such program.
+    #[must_use]
+    pub fn begin(programs: &Programs, what: &str, path: &Path, options: &[&str]) -> Self {
+        let mut command = programs.power(&[what]);
+        command.arg(path).args(options).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it is there");
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (mut output, all) = (child.stdout.take().expect("it is a pipe"), heard.clone());
+        let listening = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            loop {
+                match output.read(&mut bytes)? {
+                    0 => return Ok(()),
+                    count => lock(&all).extend_from_slice(&bytes[..count]),
+                }
+            }
+        });
+        Self { child, heard, listening }
+    }
+
+    /// What was said so far.
+    #[must_use]
+    pub fn said(&self) -> Vec<Said> {
+        Said::parse(&lock(&self.heard))
+    }
+
+    /// Whether the life is over.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("it is a child").is_some()
+    }
+
+    /// Waits for the end of the life: how it ended, and all that was said.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn end(mut self) -> (ExitStatus, Vec<Said>) {
+        let status = wait(&mut self.child, MOST_TIME).expect("a life ends");
+        self.listening.join().expect("reading does not panic").expect("it can be read");
+        (status, Said::parse(&lock(&self.heard)))
+    }
+}
+
+fn lock(heard: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    heard.lock().expect("nothing panics while it holds this")
 }
 
 /// A directory that processes work in under the shim, one after another, with one journal.

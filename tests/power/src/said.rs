@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use crate::workload::RAISING;
+
 /// A step, said after it was acknowledged, unless its name says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,6 +69,15 @@ pub enum Said {
         /// Its assignment.
         incarnation: u64,
     },
+    /// The log is about to want fewer units: from here on, none of those that were is certain to be
+    /// wanted or to run.
+    Releasing,
+    /// The agent's driver is told to stop a unit, which it is only because the set without it was
+    /// stored.
+    Released {
+        /// Its assignment.
+        incarnation: u64,
+    },
     /// The process stops because of an error; it acknowledges nothing any more.
     Stopped {
         /// The error.
@@ -105,6 +116,7 @@ impl Said {
             Self::Established => "first creation",
             Self::Opened => "opening",
             Self::Voted { .. } => "vote",
+            Self::Appended { index, .. } if *index == RAISING => "data version",
             Self::Appended { .. } => "append",
             Self::Truncating { .. } | Self::Truncated { .. } => "truncation",
             Self::Built { .. } => "snapshot built",
@@ -114,6 +126,7 @@ impl Said {
             Self::Raised { .. } => "generation",
             Self::Wanted { .. } => "desired set",
             Self::Started { .. } => "unit intent",
+            Self::Releasing | Self::Released { .. } => "release of units",
             Self::Stopped { .. } => "stopping",
         }
     }

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use meridian_domain::limits::Limits;
 use meridian_domain::{
-    Actor, Change, Digest, Entry, Event, NodeId, Origin, RequestId, Revision, State, Timestamp,
-    Verdict, evolve,
+    Actor, Change, DataVersion, Digest, Entry, Event, NodeId, Origin, RequestId, Revision, State,
+    Timestamp, Verdict, evolve,
 };
 use meridian_replication::codec;
 use meridian_replication::raft::{LogId, Payload, TypeConfig, Vote};
@@ -18,6 +18,8 @@ use uuid::Uuid;
 pub const NODE: NodeId = NodeId(7);
 /// The term of a leader whose entries are never committed: they differ from all others.
 pub const LOST_TERM: u64 = 2;
+/// The index of the entry with which the data version rises.
+pub const RAISING: u64 = 5;
 /// Events in each entry: enough that an entry takes several sectors of a disk.
 pub const EVENTS: u64 = 12;
 
@@ -63,6 +65,9 @@ fn entry(term: u64, index: u64) -> Entry {
     let lost = u64::from(term == LOST_TERM);
     let base = Revision((index - 1) * EVENTS);
     let event = |n: u64| {
+        if (index, n) == (RAISING, 0) {
+            return Event::DataVersionRaised { version: DataVersion::SUPPORTED };
+        }
         let premium_units = u16::try_from((base.0 + n + lost) % 1_000).expect("is below 1,000");
         Event::LimitsSet { limits: Limits { premium_units, ..Limits::default() } }
     };

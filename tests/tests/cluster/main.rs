@@ -3,5 +3,7 @@
 mod changes;
 mod membership;
 mod reads;
+mod restored;
+mod room;
 mod snapshots;
 mod support;

@@ -10,7 +10,7 @@ use crate::support::{accepted, change, contoso, set};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_past_a_purge_has_every_event() {
-    let options = Options { snapshot_after: 50, keep_entries: 0 };
+    let options = Options { snapshot_after: 50, keep_entries: 0, ..Options::default() };
     let mut cluster = contoso(options).await;
     cluster.voters(3).await;
     cluster.agreement().await;

@@ -32,6 +32,12 @@ pub(crate) fn naming<'a>(
     move |cause| FileError { action, path: path.to_path_buf(), cause }
 }
 
+/// Whether it is not the data that is at fault: with room or rights, the same succeeds.
+pub(crate) fn is_remediable(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied)
+}
+
 /// An error with all its causes, in one line: the fuse and the log show nothing else of it.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -21,7 +21,10 @@
 //!   [`MOST_VALUE_BYTES`], and segments are large.
 //! - All writes go into one tree, for a batch is atomic only there, and one at a time together with
 //!   the syncs.
-//! - sled panics over some damage: a panic becomes an error that names the folder.
+//! - sled panics over some damage: a panic becomes an error that names the folder. So it does when it
+//!   is dropped over a disk that fails: after the first error it is not dropped.
+//! - Opening takes room for a segment at once, 8 MiB, also where little is stored. The floor under the
+//!   free space of a node's disk is far above that.
 //!
 //! # Upgrades
 //!
@@ -69,7 +72,8 @@ pub enum OpenError {
 
 /// A [`Database`] in a folder of its own.
 pub struct SledDatabase {
-    database: sled::Db,
+    /// There until it is dropped.
+    database: Option<sled::Db>,
     path: PathBuf,
     /// `db`, once more: sled does not hand out its own.
     file: File,
@@ -95,8 +99,13 @@ impl SledDatabase {
             .flush_every_ms(None)
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES);
-        let refused = |cause| OpenError::Refused { path: path.to_path_buf(), cause };
-        let database = without_panic(|| config.open()).map_err(refused)?;
+        let database = without_panic(|| config.open()).map_err(|error| {
+            // sled keeps the kind of what the system said, and only that.
+            if durable::is_remediable(&error) {
+                return naming("open the database in", path)(error).into();
+            }
+            OpenError::Refused { path: path.to_path_buf(), cause: error.to_string() }
+        })?;
         sync_everything(path)?;
         durable::sync_parent(path)?;
         if created {
@@ -105,23 +114,29 @@ impl SledDatabase {
         }
         let file = path.join("db");
         let file = File::open(&file).map_err(naming("open", &file))?;
-        Ok(Self { database, path: path.to_path_buf(), file, writing: Mutex::new(()), fuse })
+        Ok(Self {
+            database: Some(database),
+            path: path.to_path_buf(),
+            file,
+            writing: Mutex::new(()),
+            fuse,
+        })
     }
 
     /// Runs `action`, unless the node has stopped; its first error stops the node.
     fn guarded<T>(
         &self,
         name: &str,
-        action: impl FnOnce() -> Result<T, sled::Error>,
+        action: impl FnOnce(&sled::Db) -> Result<T, sled::Error>,
     ) -> io::Result<T> {
         if let Some(cause) = self.fuse.cause() {
             return Err(io::Error::other(format!("this node has stopped: {cause}")));
         }
-        without_panic(action).map_err(|cause| {
-            self.fail(io::Error::other(format!(
-                "cannot {name} the database in {}: {cause}",
-                self.path.display()
-            )))
+        let database = self.database.as_ref().expect("it is there until it is dropped");
+        without_panic(|| action(database)).map_err(|cause| {
+            let place = self.path.display();
+            let error = format!("cannot {name} the database in {place}: {cause}");
+            self.fail(io::Error::new(cause.kind(), error))
         })
     }
 
@@ -151,7 +166,7 @@ impl Database for SledDatabase {
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let value = self.guarded("read", || self.database.get(key))?;
+        let value = self.guarded("read", |database| database.get(key))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -159,11 +174,11 @@ impl Database for SledDatabase {
         if from >= to {
             return Ok(Vec::new());
         }
-        self.guarded("read", || {
+        self.guarded("read", |database| {
             let row = |row: Result<(sled::IVec, sled::IVec), _>| {
                 row.map(|(key, value)| (key.to_vec(), value.to_vec()))
             };
-            self.database.range(from..to).take(limit).map(row).collect()
+            database.range(from..to).take(limit).map(row).collect()
         })
     }
 
@@ -176,18 +191,37 @@ impl Database for SledDatabase {
                 None => changes.remove(key),
             }
         }
-        self.guarded("write", || {
+        self.guarded("write", |database| {
             let _alone = self.writing.lock().map_err(|_| poisoned())?;
-            self.database.apply_batch(changes)
+            database.apply_batch(changes)
         })
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.guarded("sync", || {
+        self.guarded("sync", |database| {
             let _alone = self.writing.lock().map_err(|_| poisoned())?;
-            self.database.flush()?;
+            database.flush()?;
             self.file.sync_data().map_err(sled::Error::Io)
         })
+    }
+}
+
+impl Drop for SledDatabase {
+    /// sled writes what is left when it is dropped, and panics where it cannot.
+    fn drop(&mut self) {
+        let Some(database) = self.database.take() else { return };
+        if self.fuse.cause().is_some() {
+            // Nothing is written any more. The process is about to end, and its lock with it.
+            std::mem::forget(database);
+        } else if let Err(cause) = without_panic(|| {
+            drop(database);
+            Ok(())
+        }) {
+            self.fail(io::Error::other(format!(
+                "cannot close the database in {}: {cause}",
+                self.path.display()
+            )));
+        }
     }
 }
 
@@ -225,15 +259,17 @@ fn poisoned() -> sled::Error {
     sled::Error::Io(io::Error::other("an earlier write panicked"))
 }
 
-fn without_panic<T>(action: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, String> {
+fn without_panic<T>(action: impl FnOnce() -> Result<T, sled::Error>) -> io::Result<T> {
     // Whatever a panic leaves half done is never used again: the caller stops the node.
     match catch_unwind(AssertUnwindSafe(action)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(sled::Error::Io(error))) => Err(error),
+        Ok(Err(error)) => Err(io::Error::other(error.to_string())),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or(panic.downcast_ref::<String>().map(String::as_str));
-            Err(format!("sled panicked: {}", text.unwrap_or("without a message")))
+            let text = text.unwrap_or("without a message");
+            Err(io::Error::other(format!("sled panicked: {text}")))
         }
     }
 }

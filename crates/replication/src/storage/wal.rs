@@ -64,7 +64,7 @@ use raft_log::{Config, RaftLog, chunked_wal};
 
 use crate::fuse::Fuse;
 use crate::storage::directory::{DataDirectory, Identity};
-use crate::storage::durable::{self, with_causes};
+use crate::storage::durable::{self, naming, with_causes};
 use crate::storage::entry::{Position, StoredEntry, StoredVote};
 use crate::storage::journal::{Bounds, Done, Journal};
 use crate::storage::mark::Mark;
@@ -130,7 +130,10 @@ impl Wal {
                 "cutting off a record that was being written when the node stopped"
             );
         }
-        let refused = |cause| WalError::Refused { path: path.clone(), cause };
+        let refused = |cause| match durable::is_remediable(&cause) {
+            true => naming("open the Raft log in", &path)(cause).into(),
+            false => WalError::Refused { path: path.clone(), cause },
+        };
         let config = Arc::new(config(&path, limits, torn.is_some()));
         let mut log = RaftLog::open(config).map_err(refused)?;
         check::gaps(&log, &path)?;

@@ -8,11 +8,12 @@ use meridian_power::tree::Tree;
 
 use crate::support::{check_all, home, images, programs, seeds};
 
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "first creation",
     "opening",
     "vote",
     "append",
+    "data version",
     "truncation",
     "snapshot built",
     "purge",
@@ -21,7 +22,7 @@ const STEPS: [&str; 9] = [
 ];
 
 /// Whether the shim saw all that the processes did.
-fn saw_all(watched: &Watched, records: &[Record]) {
+pub fn saw_all(watched: &Watched, records: &[Record]) {
     let mut disk = Disk::new(&watched.directory(), watched.base());
     records.iter().for_each(|record| disk.apply(record));
     let real = Tree::read(&watched.directory()).expect("it can be read");
@@ -92,7 +93,7 @@ fn a_cut_after_a_kill_loses_nothing_that_the_second_life_acknowledged() {
         let records = watched.records();
         saw_all(&watched, &records);
         images_of_all.extend(images(&watched, &records, |at| match at.checked_sub(first) {
-            Some(behind) if behind % 5 == after % 5 => seeds(at),
+            Some(behind) if behind % 8 == after % 8 => seeds(at),
             // All that was not synced is gone, just when the second life speaks first.
             Some(0) => vec![0],
             _ => vec![],

@@ -1,7 +1,7 @@
 //! A disk that fails once and then says that all is well: the node stops, and acknowledges nothing
 //! that it cannot keep.
 
-use meridian_power::lives::{Ending, Watched, said};
+use meridian_power::lives::{Ending, STOPPED, Watched, said};
 use meridian_power::record::Record;
 use meridian_power::said::Said;
 use meridian_power::steps::MOST_TOGETHER;
@@ -11,8 +11,6 @@ use crate::support::{Image, check_all, home, images, programs};
 
 const EIO: u32 = 5;
 const ENOSPC: u32 = 28;
-/// The code of a process that says that it stops.
-const STOPPED: i32 = 3;
 
 /// How often a call of that kind is made in a whole life, by what the journal has of it.
 fn calls(counted: fn(&Record) -> bool) -> usize {
@@ -40,7 +38,7 @@ fn life_with(call: &str, left_alone: usize, errno: u32) -> Option<(String, Vec<I
     let what = describe(&records, at);
     assert_eq!(
         status.code(),
-        Some(STOPPED),
+        Some(i32::from(STOPPED)),
         "after {what} failed: {:?}",
         &records[at.saturating_sub(6)..]
     );

@@ -3,7 +3,11 @@
 //!
 //! `MERIDIAN_POWER_SEEDS` is the number of images at each place of a journal (default 1).
 
+mod agents;
 mod cuts;
 mod damage;
 mod faults;
+mod filesystems;
+mod mounted;
+mod room;
 mod support;
