@@ -22,6 +22,7 @@ mod opener;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -75,12 +76,7 @@ impl Proxies {
     /// If an address is not free.
     pub async fn start(sandbox: &Sandbox, agents: u8, seed: u64) -> anyhow::Result<Self> {
         ensure!((1..=ABOVE).contains(&agents), "there are from 1 to {ABOVE} agents, not {agents}");
-        let wires = Arc::new(Wires {
-            rules: watch::Sender::default(),
-            felt: Mutex::default(),
-            random: StdRng::seed_from_u64(seed).into(),
-            openers: Openers::new(sandbox.path()).into(),
-        });
+        let wires = Arc::new(Wires::new(sandbox.path(), seed));
         let end = CancellationToken::new();
         for agent in 1..=agents {
             let address = proxy(sandbox, agent);
@@ -107,15 +103,12 @@ impl Network for Proxies {
         }
         let hidden = rule.duplication > 0.0 || rule.reordering > 0.0;
         ensure!(!hidden, "TCP hides doubled and reordered packets: that needs root");
-        self.wires.rules.send_modify(|rules| {
-            rules.insert((from, to), rule);
-        });
+        self.wires.set(from, to, rule);
         Ok(())
     }
 
     fn heal(&self) {
-        self.wires.rules.send_modify(BTreeMap::clear);
-        *lock(&self.wires.felt) = Felt::default();
+        self.wires.heal();
     }
 
     fn felt(&self) -> Felt {
@@ -146,7 +139,7 @@ async fn accept(
     }
 }
 
-/// Joins a connection to its target's, as far as it is whole.
+/// Joins a connection to its target, once it is known whose it is.
 async fn connect(
     wires: Arc<Wires>,
     connection: TcpStream,
@@ -159,16 +152,42 @@ async fn connect(
     let found = move || lock(&finder.openers).find(opener, proxy);
     let found = tokio::task::spawn_blocking(found);
     // It is gone where nobody has it any more.
-    let Ok(Some(from)) = found.await else { return };
-    wires.whole(from, to).await;
-    wires.whole(to, from).await;
-    let Ok(onward) = TcpStream::connect(target).await else { return };
-    let _ = (connection.set_nodelay(true), onward.set_nodelay(true));
-    let ((asked, answer), (answered, ask)) = (connection.into_split(), onward.into_split());
-    tokio::join!(wires.carry(from, to, asked, ask), wires.carry(to, from, answered, answer));
+    if let Ok(Some(from)) = found.await {
+        wires.join(connection, from, to, target).await;
+    }
 }
 
 impl Wires {
+    fn new(sandbox: &Path, seed: u64) -> Self {
+        Self {
+            rules: watch::Sender::default(),
+            felt: Mutex::default(),
+            random: StdRng::seed_from_u64(seed).into(),
+            openers: Openers::new(sandbox).into(),
+        }
+    }
+
+    /// Goes on to the target, and carries both ways until they end.
+    async fn join(&self, connection: TcpStream, from: u8, to: u8, target: SocketAddr) {
+        self.whole(from, to).await;
+        self.whole(to, from).await;
+        let Ok(onward) = TcpStream::connect(target).await else { return };
+        let _ = (connection.set_nodelay(true), onward.set_nodelay(true));
+        let ((asked, answer), (answered, ask)) = (connection.into_split(), onward.into_split());
+        tokio::join!(self.carry(from, to, asked, ask), self.carry(to, from, answered, answer));
+    }
+
+    fn set(&self, from: u8, to: u8, rule: Rule) {
+        self.rules.send_modify(|rules| {
+            rules.insert((from, to), rule);
+        });
+    }
+
+    fn heal(&self) {
+        self.rules.send_modify(BTreeMap::clear);
+        *lock(&self.felt) = Felt::default();
+    }
+
     /// Carries one way of a connection.
     async fn carry(&self, from: u8, to: u8, mut source: OwnedReadHalf, mut sink: OwnedWriteHalf) {
         let (send, mut receive) = mpsc::channel(ON_THEIR_WAY);
@@ -223,4 +242,83 @@ impl Wires {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics with this lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use super::*;
+
+    /// Both ends of a connection of agent 1 to agent 2, with a proxy in the middle.
+    async fn connection(wires: &Arc<Wires>) -> (TcpStream, TcpStream) {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let agent = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let address = |listener: &TcpListener| listener.local_addr().expect("has an address");
+        let opened = TcpStream::connect(address(&proxy)).await.expect("connects");
+        let (accepted, _) = proxy.accept().await.expect("is opened");
+        let (wires, target) = (wires.clone(), address(&agent));
+        tokio::spawn(async move { wires.join(accepted, 1, 2, target).await });
+        let (arrived, _) = agent.accept().await.expect("is opened");
+        (opened, arrived)
+    }
+
+    async fn say(end: &mut (impl AsyncWrite + Unpin), said: &[u8]) {
+        end.write_all(said).await.expect("is open");
+    }
+
+    async fn hear(end: &mut (impl AsyncRead + Unpin), bytes: usize) -> Vec<u8> {
+        let mut heard = vec![0; bytes];
+        end.read_exact(&mut heard).await.expect("is open");
+        heard
+    }
+
+    fn wires() -> Arc<Wires> {
+        Arc::new(Wires::new(Path::new("/nonexistent"), 1))
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_waits_one_way_until_it_is_healed() {
+        let wires = wires();
+        let (mut one, mut two) = connection(&wires).await;
+        for rule in [Rule::CUT, Rule { loss: 1.0, ..Rule::default() }] {
+            say(&mut one, b"before").await;
+            assert_eq!(hear(&mut two, 6).await, b"before");
+            wires.set(1, 2, rule);
+            say(&mut one, b"after").await;
+            say(&mut two, b"back").await;
+            assert_eq!(hear(&mut one, 4).await, b"back");
+            while lock(&wires.felt).lost == 0 {
+                tokio::task::yield_now().await;
+            }
+            assert!(two.try_read(&mut [0; 8]).is_err(), "nothing passes a cut");
+            wires.heal();
+            assert_eq!(hear(&mut two, 5).await, b"after");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_delayed_or_lost_is_late_and_in_order() {
+        let wires = wires();
+        let (mut one, mut two) = connection(&wires).await;
+        let delay = Duration::from_millis(100);
+        for rule in [
+            Rule { delay, ..Rule::default() },
+            Rule { delay, jitter: delay, ..Rule::default() },
+            // As good as certain, and no cut.
+            Rule { loss: 0.999_999, ..Rule::default() },
+        ] {
+            wires.set(1, 2, rule);
+            let sent = Instant::now();
+            for number in 0..10 {
+                say(&mut one, &[number]).await;
+            }
+            assert_eq!(hear(&mut two, 10).await, (0..10).collect::<Vec<_>>());
+            let least = if rule.loss > 0.0 { AGAIN } else { delay };
+            assert!(sent.elapsed() >= least, "{rule:?}: {:?}", sent.elapsed());
+            let felt = *lock(&wires.felt);
+            assert!(felt.lost > 0 || felt.delayed > 0, "{rule:?}: {felt:?}");
+            wires.heal();
+        }
+    }
 }
