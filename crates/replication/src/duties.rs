@@ -15,6 +15,7 @@
 //! answer are a majority before and after. A voter that is gone for good so makes way, and one that
 //! is wanted elsewhere waits, as long as the others are needed.
 
+mod offers;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
 use crate::raft::Member;
 use crate::store::Store;
+use offers::Offers;
 use step::{Present, Step, next_step};
 
 /// Between two rounds.
@@ -61,13 +63,14 @@ const ANSWERS: Duration = Duration::from_secs(3);
 impl Duties {
     /// Runs until the node stops.
     pub async fn run(self) {
+        let mut offers = Offers::default();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(ROUND) => {}
                 _ = self.fuse.blown() => return,
             }
-            if self.raft.is_leader() && tokio::time::timeout(PATIENCE, self.round()).await.is_err()
-            {
+            let round = self.round(&mut offers);
+            if self.raft.is_leader() && tokio::time::timeout(PATIENCE, round).await.is_err() {
                 tracing::warn!(
                     "a duty of the leader took longer than {PATIENCE:?}; it is tried again"
                 );
@@ -75,7 +78,7 @@ impl Duties {
         }
     }
 
-    async fn round(&self) {
+    async fn round(&self, offers: &mut Offers) {
         let (founded, raise) = {
             let state = self.store.state();
             (state.header.cluster.is_some(), data_version_to_raise_to(&state))
@@ -83,6 +86,11 @@ impl Duties {
         if !founded {
             self.found().await;
         } else if let Some(step) = self.next_step() {
+            match step {
+                Step::HandOver(_) if !offers.allow(Instant::now()) => return,
+                Step::HandOver(_) => {}
+                _ => offers.forget(),
+            }
             tracing::info!(?step, "membership");
             if let Err(cause) = self.take(step).await {
                 tracing::info!(%cause, "the membership step is tried again");
