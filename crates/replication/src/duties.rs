@@ -15,6 +15,8 @@
 //! answer are a majority before and after. A voter that is gone for good so makes way, and one that
 //! is wanted elsewhere waits, as long as the others are needed.
 
+mod offers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
 use crate::raft::Member;
 use crate::store::Store;
+use offers::Offers;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_millis(250);
@@ -53,13 +56,14 @@ pub(crate) struct Duties {
 impl Duties {
     /// Runs until the node stops.
     pub async fn run(self) {
+        let mut offers = Offers::default();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(ROUND) => {}
                 _ = self.fuse.blown() => return,
             }
-            if self.raft.is_leader() && tokio::time::timeout(PATIENCE, self.round()).await.is_err()
-            {
+            let round = self.round(&mut offers);
+            if self.raft.is_leader() && tokio::time::timeout(PATIENCE, round).await.is_err() {
                 tracing::warn!(
                     "a duty of the leader took longer than {PATIENCE:?}; it is tried again"
                 );
@@ -67,7 +71,7 @@ impl Duties {
         }
     }
 
-    async fn round(&self) {
+    async fn round(&self, offers: &mut Offers) {
         let (founded, raise) = {
             let state = self.store.state();
             (state.header.cluster.is_some(), data_version_to_raise_to(&state))
@@ -75,6 +79,11 @@ impl Duties {
         if !founded {
             self.found().await;
         } else if let Some(step) = self.membership.next_step() {
+            match step {
+                Step::HandOver(_) if !offers.allow(Instant::now()) => return,
+                Step::HandOver(_) => {}
+                _ => offers.forget(),
+            }
             tracing::info!(?step, "membership");
             if let Err(cause) = self.take(step).await {
                 tracing::info!(%cause, "the membership step is tried again");
