@@ -13,6 +13,8 @@ say() { printf '%s\n' "kill-leader.sh: $*"; }
 fail() { say "FAILED: $*"; exit 1; }
 now() { date +%s%3N; }
 [ "${1:-}" = --endpoint ] && [ $# = 2 ] || fail "usage: $0 --endpoint HOST:PORT[,HOST:PORT...]"
+command -v meridian >/dev/null ||
+    fail 'meridian is not on the PATH: export PATH="$PWD/target/release:$PATH"'
 meridian() { command meridian --endpoint "$endpoint" "$@"; }
 endpoint=$2
 

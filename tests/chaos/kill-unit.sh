@@ -21,6 +21,8 @@ while [ $# -gt 1 ]; do
     shift 2
 done
 [ -n "$endpoint" ] || fail "usage: $0 --endpoint HOST:PORT [--unit SERVICE/REGION/SLOT]"
+command -v meridian >/dev/null ||
+    fail 'meridian is not on the PATH: export PATH="$PWD/target/release:$PATH"'
 meridian() { command meridian --endpoint "$endpoint" "$@"; }
 
 # The unit, its assignment and its process, for each unit that is ready.

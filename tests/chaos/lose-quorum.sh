@@ -23,6 +23,8 @@ while [ $# -gt 1 ]; do
     shift 2
 done
 [ -n "$endpoint" ] || fail "usage: $0 --endpoint HOST:PORT[,HOST:PORT...] [--seconds N]"
+command -v meridian >/dev/null ||
+    fail 'meridian is not on the PATH: export PATH="$PWD/target/release:$PATH"'
 meridian() { command meridian --endpoint "$endpoint" "$@"; }
 agree() {
     status=$(meridian status --output json 2>/dev/null | tr -d ' \n')

@@ -25,6 +25,8 @@ while [ $# -gt 1 ]; do
 done
 [ -n "$endpoint" ] || fail "usage: $0 --endpoint HOST:PORT [--seconds N] [--peer-port PORT]"
 [ "$(id -u)" = 0 ] || fail "cutting the network takes root"
+command -v meridian >/dev/null ||
+    fail 'meridian is not on the PATH: export PATH="$PWD/target/release:$PATH"'
 meridian() { command meridian --endpoint "$endpoint" "$@"; }
 agree() {
     status=$(meridian status --output json 2>/dev/null | tr -d ' \n')

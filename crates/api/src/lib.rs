@@ -1,4 +1,4 @@
-//! What people, scripts and pages ask of a cluster, as gRPC services over the ports.
+//! What people and scripts ask of a cluster, as gRPC services over the ports.
 //!
 //! A method validates its message, calls a port and maps the answer once; the contracts in
 //! `proto/meridian/v1/admin.proto` say what each of them means. Nothing here may know how the log is

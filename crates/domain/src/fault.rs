@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClusterId, DataVersion, NodeId, Revision};
+use crate::id::{ClusterId, DataVersion, NodeId, Revision, Zones};
 use crate::limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::tier::Tier;
@@ -184,6 +184,28 @@ pub enum Fault {
     /// A machine runs only so many processes.
     #[error("agent {agent} would have {units} units; it runs at most {most}: add agents there")]
     AgentFull { agent: AgentName, units: u32, most: u32 },
+    /// Nobody could run the units of some zones.
+    #[error("{region} has no agent in zone {}; {}", listed(empty, "or"), homes(agents_in))]
+    ZoneWithoutAgent { region: RegionName, empty: Zones, agents_in: Zones },
+}
+
+fn homes(zones: &Zones) -> String {
+    match zones.len() {
+        0 => "its agents are in no zone".to_owned(),
+        1 => format!("its agents are in zone {}", listed(zones, "and")),
+        _ => format!("its agents are in the zones {}", listed(zones, "and")),
+    }
+}
+
+/// Zones as people list them: `1, 2 or 3`.
+fn listed(zones: &Zones, word: &str) -> String {
+    let numbers: Vec<String> = zones.iter().map(ToString::to_string).collect();
+    match numbers.as_slice() {
+        [others @ .., last] if !others.is_empty() => {
+            format!("{} {word} {last}", others.join(", "))
+        }
+        all => all.concat(),
+    }
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

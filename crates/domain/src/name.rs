@@ -11,13 +11,13 @@ use crate::limits;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing was given.
-    #[error("a {kind} must not be empty")]
+    #[error("{} {kind} must not be empty", article(kind))]
     Empty {
         /// What was to be named.
         kind: &'static str,
     },
     /// The text is longer than its kind allows.
-    #[error("a {kind} has at most {max} characters; this one has {length}")]
+    #[error("{} {kind} has at most {max} characters; this one has {length}", article(kind))]
     TooLong {
         /// What was to be named.
         kind: &'static str,
@@ -28,8 +28,9 @@ pub enum NameError {
     },
     /// The text has a character that its kind does not allow, or has it in the wrong place.
     #[error(
-        "{given:?} is not a {kind}: use lower-case letters, digits and hyphens, \
-         starting with a letter and ending with a letter or a digit"
+        "{given:?} is not {} {kind}: use lower-case letters, digits and hyphens, \
+         starting with a letter and ending with a letter or a digit",
+        article(kind)
     )]
     Malformed {
         /// What was to be named.
@@ -38,11 +39,16 @@ pub enum NameError {
         given: String,
     },
     /// The text has a control character in it.
-    #[error("a {kind} must not contain control characters")]
+    #[error("{} {kind} must not contain control characters", article(kind))]
     ControlCharacter {
         /// What was to be named.
         kind: &'static str,
     },
+}
+
+/// The indefinite article of a kind of name.
+fn article(kind: &str) -> &'static str {
+    if kind.starts_with(['a', 'A']) { "an" } else { "a" }
 }
 
 /// Checks `text` against the grammar that host names, paths and labels all accept:
@@ -234,6 +240,24 @@ mod tests {
         assert_eq!(
             ServiceName::new("a".repeat(51)).expect_err("is too long").to_string(),
             "a service name has at most 50 characters; this one has 51"
+        );
+    }
+
+    #[test]
+    fn a_refusal_reads_well_whatever_was_to_be_named() {
+        let article = |error: NameError| {
+            let text = error.to_string();
+            text.split(" is not ").nth(1).and_then(|rest| rest.split(':').next()).map(str::to_owned)
+        };
+        let refused = [
+            AgentName::new("Foo").map(drop),
+            ApiName::new("Foo").map(drop),
+            ServiceName::new("Foo").map(drop),
+            RegionName::new("Foo").map(drop),
+        ];
+        assert_eq!(
+            refused.map(|result| article(result.expect_err("is no name")).unwrap_or_default()),
+            ["an agent name", "an API name", "a service name", "a region name"]
         );
     }
 

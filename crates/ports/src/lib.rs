@@ -1,5 +1,5 @@
-//! The seams between the rooms: what the API, the agent and the page may ask of the replicated log,
-//! without knowing how it is replicated.
+//! The seams between the rooms, as the README numbers them: what the API and the agent may ask of the
+//! replicated log, without knowing how it is replicated.
 //!
 //! | port | asks |
 //! | --- | --- |

@@ -1,4 +1,4 @@
-//! The replicated log: rooms 3, 5 and 6 of the way of one change.
+//! The replicated log: rooms 3, 5 and 6 of the way of one change, which the README describes.
 //!
 //! ```text
 //!   any node                      the leader                     every node
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The only crate that knows openraft, raft-log and sled. It offers the ports of `meridian-ports` and
-//! must know nothing of gateways, pages or command lines.
+//! must know nothing of gateways or command lines.
 //!
 //! | to learn | read |
 //! | --- | --- |

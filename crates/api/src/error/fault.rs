@@ -108,6 +108,7 @@ pub(super) fn type_name(fault: &Fault) -> &'static str {
         Fault::TooManyApis { .. } => "TOO_MANY_APIS",
         Fault::TooManyBackends { .. } => "TOO_MANY_BACKENDS",
         Fault::AgentFull { .. } => "AGENT_FULL",
+        Fault::ZoneWithoutAgent { .. } => "ZONE_WITHOUT_AGENT",
     }
 }
 
@@ -135,7 +136,8 @@ pub(super) fn subject(fault: &Fault) -> String {
         | Fault::RegionUnknown { region, .. }
         | Fault::NoUnits { region }
         | Fault::TooManyUnits { region, .. }
-        | Fault::UnevenZones { region, .. } => format!("regions/{region}"),
+        | Fault::UnevenZones { region, .. }
+        | Fault::ZoneWithoutAgent { region, .. } => format!("regions/{region}"),
         Fault::DataVersionUnsupported { agent, .. }
         | Fault::AgentUnknown { agent, .. }
         | Fault::AgentNameTaken { agent, .. }

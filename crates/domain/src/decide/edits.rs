@@ -11,7 +11,7 @@ use super::{apis, port};
 use crate::api::Api;
 use crate::command::Edit;
 use crate::fault::Fault;
-use crate::id::Zones;
+use crate::id::{Zone, Zones};
 use crate::limits;
 use crate::name::{ApiName, RegionName};
 use crate::service::{Location, Service};
@@ -209,6 +209,10 @@ fn check(decision: &mut Decision<'_>, before: &Service, draft: &Service) {
     let most = decision.state.header.limits.units(draft.tier);
     for (region, location) in &draft.locations {
         check_location(decision, draft, region, location, most);
+        let was = before.locations.get(region);
+        if was.is_none_or(|was| was.zones != location.zones) {
+            check_zones(decision, region, &location.zones);
+        }
     }
     if draft.locations.len() > limits::LOCATIONS {
         decision.refuse(Fault::TooManyLocations {
@@ -243,5 +247,18 @@ fn check_location(
     }
     if zones > 0 && !units.is_multiple_of(zones) {
         decision.refuse(Fault::UnevenZones { region, units, zones });
+    }
+}
+
+/// Units of a zone in which no agent lives would stop, or never start. A region without any agent may
+/// be declared ahead of its agents.
+fn check_zones(decision: &mut Decision<'_>, region: &RegionName, zones: &Zones) {
+    let agents = decision.state.agents.values().map(|agent| &agent.description);
+    let hosts = agents.filter(|agent| agent.region == *region && !agent.witness);
+    let homes: Vec<Option<Zone>> = hosts.map(|agent| agent.zone).collect();
+    let agents_in: Zones = homes.iter().copied().flatten().collect();
+    let empty: Zones = zones.difference(&agents_in).copied().collect();
+    if !homes.is_empty() && !empty.is_empty() {
+        decision.refuse(Fault::ZoneWithoutAgent { region: region.clone(), empty, agents_in });
     }
 }

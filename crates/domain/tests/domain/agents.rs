@@ -123,10 +123,10 @@ fn an_agent_that_comes_or_comes_back_runs_the_share_of_its_zone() {
         zone: Some(zone(number)),
         ..agent(name, node, "westeurope")
     };
-    world.does(Command::RegisterAgent(in_zone("one", 1, 1)));
     world.does(create("contoso", Tier::Premium, "westeurope"));
     let zones = Some(zones(&[1, 2]));
     world.saves([Edit::Scale { region: region("westeurope"), units: Some(4), zones }]);
+    world.does(Command::RegisterAgent(in_zone("one", 1, 1)));
     assert_eq!(world.placed("westeurope").len(), 2);
     let command = Command::RegisterAgent(in_zone("two", 2, 2));
     for command in [command, drain("one"), undrain("one")] {

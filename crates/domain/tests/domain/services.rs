@@ -68,6 +68,42 @@ fn what_a_new_service_breaks_is_named_at_once() {
 }
 
 #[test]
+fn zones_need_agents_unless_their_region_has_none_at_all() {
+    let mut world = World::contoso();
+    for (node, number) in [(7, 1), (8, 3)] {
+        let zone = Some(zone(number));
+        let name = format!("tokyo-{number}");
+        let agent = AgentDescription { zone, ..agent(&name, node, "japaneast") };
+        world.does(Command::RegisterAgent(agent));
+    }
+    let over = |zones_of: &[u8]| Edit::Add {
+        region: region("japaneast"),
+        units: 6,
+        zones: zones(zones_of),
+    };
+    assert_eq!(
+        world.refuses(change([over(&[1, 2, 3])])),
+        ["japaneast has no agent in zone 2; its agents are in the zones 1 and 3"]
+    );
+    assert_eq!(
+        world.refuses(change([over(&[1, 2, 3, 4])])),
+        [
+            "japaneast: 6 units cannot be spread evenly over 4 zones",
+            "japaneast has no agent in zone 2 or 4; its agents are in the zones 1 and 3",
+        ]
+    );
+    world.saves([over(&[1, 3])]);
+    assert_eq!(world.placed("japaneast").len(), 6);
+
+    world.does(Command::RemoveAgent { agent: agent_name("tokyo-3") });
+    world.saves([scale("japaneast", 4)]);
+    assert_eq!(world.placed("japaneast").len(), 2, "zones that stay as they are stay allowed");
+
+    let ahead = Edit::Add { region: region("koreacentral"), units: 2, zones: zones(&[1, 2]) };
+    world.saves([ahead]);
+}
+
+#[test]
 fn bad_edits_are_refused_with_a_sentence_and_change_nothing() {
     let mut world = World::contoso();
     world.saves([add("eastus", 2)]);
@@ -88,7 +124,7 @@ fn bad_edits_are_refused_with_a_sentence_and_change_nothing() {
         (promote("japaneast"), "contoso is not in japaneast"),
         (disable("japaneast"), "contoso is not in japaneast"),
         (promote("eastu"), "there is no region eastu; did you mean eastus, eastus2 or eastasia?"),
-        (spread("eastus", &[1, 2, 3]), "eastus: 2 units cannot be spread evenly over 3 zones"),
+        (spread("eastus", &[1, 2]), "eastus has no agent in zone 1 or 2; its agents are in no zone"),
         (
             Edit::Tier(Tier::Standard),
             "contoso would have 2 regions; the standard tier has 1, only premium has several",

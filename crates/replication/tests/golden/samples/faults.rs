@@ -70,5 +70,6 @@ pub fn faults() -> Vec<Fault> {
         Fault::TooManyApis { service: service(), given: 87, most: 88 },
         Fault::TooManyBackends { api: api_name(), given: 89, most: 90 },
         Fault::AgentFull { agent: agent(), units: 91, most: 92 },
+        Fault::ZoneWithoutAgent { region: region(), empty: zones(), agents_in: zones() },
     ]
 }
