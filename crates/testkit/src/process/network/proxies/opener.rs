@@ -65,11 +65,12 @@ fn socket(local: SocketAddr, remote: SocketAddr) -> Option<PathBuf> {
     };
     let (local, remote) = (written(local)?, written(remote)?);
     let sockets = fs::read_to_string("/proc/self/net/tcp").ok()?;
-    let mut sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let socket = sockets.find(|words| words.get(1..3) == Some(&[&*local, &*remote]))?;
+    // There are thousands of those that ended lately: the one is found before it is taken apart.
+    let (_, socket) = sockets.split_once(&format!(": {local} {remote} "))?;
+    let mut words = socket.lines().next()?.split_whitespace();
     // One that was closed has none: it is not looked for, or those that come after would wait, and be
     // closed in their turn.
-    let number = socket.get(9).filter(|number| **number != "0")?;
+    let number = words.nth(6).filter(|number| *number != "0")?;
     Some(format!("socket:[{number}]").into())
 }
 
