@@ -44,8 +44,12 @@ pub fn stopped(pid: u32) -> anyhow::Result<Option<String>> {
     Ok((state == Some('T')).then(|| format!("process {pid} is stopped")))
 }
 
-/// What a fault of the network is there to do was done.
-pub fn felt(network: &dyn Network, kind: Kind) -> Option<String> {
+/// Waits until what a fault of the network is there to do was done.
+pub async fn felt(network: &dyn Network, kind: Kind) -> Option<String> {
+    shows(async || felt_now(network, kind)).await
+}
+
+fn felt_now(network: &dyn Network, kind: Kind) -> Option<String> {
     let felt = network.felt();
     // A stream loses nothing: what a cut or a loss met there had to wait.
     let (unit, lost) = match network.has_packets() {

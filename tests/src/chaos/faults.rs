@@ -162,7 +162,7 @@ impl Injector {
     ) -> anyhow::Result<()> {
         self.isolate(member)?;
         self.last(member, lasts, restart).await?;
-        self.mend(begun);
+        self.mend(begun).await;
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl Injector {
         self.caller.change(member + 1, &clients::displace(region), ATTEMPTS).await?;
         sleep(lasts).await;
         self.insist(member + 1, &clients::place(region, 1)).await?;
-        self.mend(begun);
+        self.mend(begun).await;
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl Injector {
             self.cut(from, to)?;
         }
         sleep(lasts).await;
-        self.mend(begun);
+        self.mend(begun).await;
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl Injector {
             }
         }
         self.last(member, lasts, restart).await?;
-        self.mend(begun);
+        self.mend(begun).await;
         Ok(())
     }
 
@@ -257,9 +257,10 @@ impl Injector {
         self.cluster.network().set(u8::try_from(from)? + 1, u8::try_from(to)? + 1, rule)
     }
 
-    fn mend(&self, begun: &Begun) {
+    /// Ends it, once it was felt: agents that are just starting send nothing.
+    async fn mend(&self, begun: &Begun) {
         let network = self.cluster.network();
-        self.bit(begun, effects::felt(network, begun.kind));
+        self.bit(begun, effects::felt(network, begun.kind).await);
         network.heal();
     }
 

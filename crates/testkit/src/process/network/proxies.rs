@@ -149,7 +149,8 @@ async fn connect(
 ) {
     let Ok(proxy) = connection.local_addr() else { return };
     let finder = wires.clone();
-    let found = move || lock(&finder.openers).find(opener, proxy);
+    let there = Instant::now().into_std();
+    let found = move || lock(&finder.openers).find(opener, proxy, there);
     let found = tokio::task::spawn_blocking(found);
     // It is gone where nobody has it any more.
     if let Ok(Some(from)) = found.await {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::process::agent::Agent;
 use crate::process::running::Process;
@@ -13,34 +14,47 @@ use crate::process::running::Process;
 pub struct Openers {
     sandbox: PathBuf,
     homes: BTreeMap<u8, PathBuf>,
-    /// Processes of theirs. To look through all of the machine for each connection takes longer than
-    /// agents wait for one.
-    known: Vec<(u8, Process)>,
+    /// Processes of theirs, and when they were looked for.
+    known: (Instant, Vec<(u8, Process)>),
+    /// The sockets of this machine, and when they were read.
+    sockets: (Instant, String),
 }
 
 impl Openers {
     /// Nobody of those who work in the sandbox, yet.
     pub fn new(sandbox: &Path) -> Self {
-        Self { sandbox: sandbox.to_owned(), homes: BTreeMap::new(), known: Vec::new() }
+        let now = Instant::now();
+        let (known, sockets) = ((now, Vec::new()), (now, String::new()));
+        Self { sandbox: sandbox.to_owned(), homes: BTreeMap::new(), known, sockets }
     }
 
     pub fn add(&mut self, number: u8, agent: &Agent) {
         self.homes.insert(number, agent.home().to_owned());
     }
 
-    /// The agent that holds the end `local` of a connection to `remote`; none where that was closed
-    /// meanwhile, or is another's.
-    pub fn find(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<u8> {
-        let socket = socket(local, remote)?;
+    /// The agent that holds the end `local` of a connection to `remote`, which was there at a time; none
+    /// where it was closed meanwhile, or is another's.
+    ///
+    /// What was read since that time is not read again: connections that wait for their turn here are
+    /// all answered by one look, or they would wait longer than agents do.
+    pub fn find(&mut self, local: SocketAddr, remote: SocketAddr, there: Instant) -> Option<u8> {
+        if self.sockets.0 <= there {
+            self.sockets = (Instant::now(), fs::read_to_string("/proc/self/net/tcp").ok()?);
+        }
+        let socket = socket(&self.sockets.1, local, remote)?;
         if let Some(agent) = self.holding(&socket) {
             return Some(agent);
         }
+        if self.known.0 > there {
+            return None;
+        }
+        let now = Instant::now();
         let processes = Process::all_within(&self.sandbox).ok()?.into_iter();
         let agents = processes.filter_map(|process| {
             let home = self.homes.iter().find(|(_, home)| process.works_on(home));
             home.map(|(agent, _)| *agent).map(|agent| (agent, process))
         });
-        self.known = agents.collect();
+        self.known = (now, agents.collect());
         self.holding(&socket)
     }
 
@@ -51,12 +65,12 @@ impl Openers {
             // What has the number of one that ended is another process.
             open.any(|it| it == socket) && !process.has_ended()
         };
-        self.known.iter().find(holds).map(|(agent, _)| *agent)
+        self.known.1.iter().find(holds).map(|(agent, _)| *agent)
     }
 }
 
 /// What a descriptor of that socket links to, by proc_pid_net(5).
-fn socket(local: SocketAddr, remote: SocketAddr) -> Option<PathBuf> {
+fn socket(sockets: &str, local: SocketAddr, remote: SocketAddr) -> Option<PathBuf> {
     let written = |address: SocketAddr| match address {
         SocketAddr::V4(it) => {
             Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(it.ip().octets()), it.port()))
@@ -64,12 +78,12 @@ fn socket(local: SocketAddr, remote: SocketAddr) -> Option<PathBuf> {
         SocketAddr::V6(_) => None,
     };
     let (local, remote) = (written(local)?, written(remote)?);
-    let sockets = fs::read_to_string("/proc/self/net/tcp").ok()?;
-    let mut sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let socket = sockets.find(|words| words.get(1..3) == Some(&[&*local, &*remote]))?;
+    // There are thousands of those that ended lately: the one is found before it is taken apart.
+    let (_, socket) = sockets.split_once(&format!(": {local} {remote} "))?;
+    let mut words = socket.lines().next()?.split_whitespace();
     // One that was closed has none: it is not looked for, or those that come after would wait, and be
     // closed in their turn.
-    let number = socket.get(9).filter(|number| **number != "0")?;
+    let number = words.nth(6).filter(|number| *number != "0")?;
     Some(format!("socket:[{number}]").into())
 }
 
@@ -87,8 +101,12 @@ mod tests {
         let connection = TcpStream::connect(remote).expect("connects");
         let local = connection.local_addr().expect("has an address");
         let link = fs::read_link(format!("/proc/self/fd/{}", connection.as_raw_fd()));
-        assert_eq!(socket(local, remote), Some(link.expect("is open")));
+        let found = || {
+            let sockets = fs::read_to_string("/proc/self/net/tcp").expect("is there");
+            socket(&sockets, local, remote)
+        };
+        assert_eq!(found(), Some(link.expect("is open")));
         drop(connection);
-        assert_eq!(socket(local, remote), None);
+        assert_eq!(found(), None);
     }
 }
