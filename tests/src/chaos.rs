@@ -53,7 +53,7 @@ pub async fn main(options: Options) -> anyhow::Result<bool> {
             Ok(tell(&run::run(&schedule, &options, &out).await?))
         }
         Task::Check { history } => judge(&history),
-        Task::Table { verdict, into } => tabulate(&verdict, into.as_deref()),
+        Task::Table { verdict, into } => tabulate(verdict.as_deref(), into.as_deref()),
         Task::Shrink { run, repeat } => shrink(&run, repeat).await,
     }
 }
@@ -98,11 +98,15 @@ async fn violated(
     Ok(BTreeSet::new())
 }
 
-fn tabulate(verdict: &Path, into: Option<&Path>) -> anyhow::Result<bool> {
-    let text = fs::read_to_string(verdict)
-        .with_context(|| format!("no verdict at {}", verdict.display()))?;
-    let verdict: Verdict = serde_json::from_str(&text).context("is no verdict of this version")?;
-    let table = table::of(&verdict);
+/// Prints the table of a run, or puts it into a file.
+fn tabulate(verdict: Option<&Path>, into: Option<&Path>) -> anyhow::Result<bool> {
+    let read = |path: &Path| -> anyhow::Result<Verdict> {
+        let text = fs::read_to_string(path);
+        let text = text.with_context(|| format!("no verdict at {}", path.display()))?;
+        serde_json::from_str(&text).context("is no verdict of this version")
+    };
+    let verdict = verdict.map(read).transpose()?;
+    let table = table::of(verdict.as_ref());
     match into {
         None => print!("{table}"),
         Some(path) => {
@@ -111,7 +115,7 @@ fn tabulate(verdict: &Path, into: Option<&Path>) -> anyhow::Result<bool> {
             fs::write(path, table::replaced(&text, &table)?)?;
         }
     }
-    Ok(verdict.violations.is_empty())
+    Ok(verdict.is_none_or(|verdict| verdict.violations.is_empty()))
 }
 
 fn judge(path: &Path) -> anyhow::Result<bool> {

@@ -77,8 +77,9 @@ impl Duties {
             (state.header.cluster.is_some(), data_version_to_raise_to(&state))
         };
         if !founded {
-            self.found().await;
-        } else if let Some(step) = self.membership.next_step() {
+            return self.found().await;
+        }
+        if let Some(step) = self.membership.next_step() {
             match step {
                 Step::HandOver(_) if !offers.allow(Instant::now()) => return,
                 Step::HandOver(_) => {}
@@ -88,7 +89,10 @@ impl Duties {
             if let Err(cause) = self.take(step).await {
                 tracing::info!(%cause, "the membership step is tried again");
             }
-        } else if let Some(version) = raise {
+            return;
+        }
+        offers.forget();
+        if let Some(version) = raise {
             self.propose(Command::RaiseDataVersion { version }).await;
         }
     }

@@ -24,8 +24,8 @@ pub(super) enum Task {
     Run(RunOptions),
     /// Says how each kind of fault was survived in a run, as the table of README.md.
     Table {
-        /// The file `verdict.json` of the run.
-        verdict: PathBuf,
+        /// The file `verdict.json` of the run. Without one, the table has no numbers.
+        verdict: Option<PathBuf>,
         /// Replaces the table in this file instead of printing it.
         #[arg(long)]
         into: Option<PathBuf>,
