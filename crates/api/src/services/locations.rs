@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use meridian_domain::{Agent, Location, NodeId, RegionName, Revision, Service, State, Unit};
+use meridian_domain::{
+    Agent, Location, NodeId, RegionName, Revision, Service, State, Unit, UnitPhase, Zone,
+};
 use meridian_proto::convert::value;
 use meridian_proto::v1;
 use meridian_proto::v1::LocationStatus;
@@ -36,6 +38,7 @@ fn row(
         gateway_url: view.gateway_url(),
         configuration: view.configuration().0,
         converged: view.has_converged(),
+        hindrance: view.hindrances().join("; "),
     }
 }
 
@@ -140,6 +143,15 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What keeps the location from converging by itself, as far as the state says it.
+    fn hindrances(&self) -> Vec<String> {
+        let homes = || self.agents.iter().filter_map(|agent| agent.description.zone);
+        let has_agent = |zone: &Zone| self.agents.is_empty() || homes().any(|home| home == *zone);
+        let empty = self.location.zones.iter().filter(|zone| !has_agent(zone));
+        let empty = empty.map(|zone| format!("no agent in zone {zone} takes units"));
+        empty.chain(self.units.iter().find_map(|unit| failure(unit))).collect()
+    }
+
     /// The address of the agent that serves: one with a ready unit before one with any, and before
     /// one with none.
     fn gateway_url(&self) -> String {
@@ -156,6 +168,14 @@ impl<'a> View<'a> {
     }
 }
 
+/// Why a unit failed, if it did.
+fn failure(unit: &Unit) -> Option<String> {
+    match &unit.phase {
+        UnitPhase::Failed { cause, .. } => Some(format!("{} on {}: {cause}", unit.id, unit.agent)),
+        UnitPhase::Starting | UnitPhase::Ready { .. } | UnitPhase::Draining => None,
+    }
+}
+
 /// Locations that are not as they are wanted, a sentence each.
 pub(super) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
     let mut sentences = Vec::new();
@@ -164,6 +184,10 @@ pub(super) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
             let location = row(state, service, region, location, silent);
             let place = format!("{} in {}", service.name, location.region);
             let (ready, units) = (location.ready_units, location.units);
+            let why = match location.hindrance.as_str() {
+                "" => String::new(),
+                hindrance => format!("; {hindrance}"),
+            };
             match location.status() {
                 LocationStatus::NoAgent => {
                     sentences.push(format!("{place} has no agent that could run its units"));
@@ -173,11 +197,11 @@ pub(super) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
                 }
                 LocationStatus::Converging if ready >= units => {
                     sentences.push(format!(
-                        "{place}: its units are being replaced, or take over a configuration"
+                        "{place}: its units are being replaced, or take over a configuration{why}"
                     ));
                 }
                 LocationStatus::Converging => {
-                    sentences.push(format!("{place}: {ready} of {units} units are ready"));
+                    sentences.push(format!("{place}: {ready} of {units} units are ready{why}"));
                 }
                 LocationStatus::Unspecified
                 | LocationStatus::Ready

@@ -141,10 +141,49 @@ async fn units_say_where_they_are_and_how() {
     let unit = units.iter().find(|unit| unit.agent == "a").expect("is one");
     assert_eq!((unit.state.as_str(), unit.restarts, unit.pid), ("failed", 2, None));
     assert_eq!(unit.cause, "exit code 1");
+    let why = "contoso/westeurope/1 on a: exit code 1";
+    assert_eq!(locations(&mut world).await[0].hindrance, why);
+    let status = world.cluster.get_status(v1::GetStatusRequest {}).await.expect("is answered");
+    let warning = format!("contoso in westeurope: 0 of 1 units are ready; {why}");
+    assert!(status.get_ref().warnings.contains(&warning), "{status:?}");
 
     let unknown = v1::ListUnitsRequest { consistency: 0, service: "fabrikam".to_owned() };
     let status = world.services.list_units(unknown).await.expect_err("there is none");
     assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_location_names_the_zone_that_has_lost_its_agent() {
+    let mut world = World::with_contoso().await;
+    let zones = |zones| Some(v1::Zones { zones });
+    let ahead = v1::AddRegion { region: "japaneast".to_owned(), units: 2, zones: vec![1, 2] };
+    world.edit(vec![Edit::Add(ahead)]).await.expect("has no agent yet");
+    for (node, zone) in [("d1", 1), ("d2", 2)] {
+        let host = format!("127.0.2.{zone}");
+        let agent = v1::RegisterAgentRequest {
+            name: node.to_owned(),
+            node: format!("{zone:016x}").replace('0', "d"),
+            region: "japaneast".to_owned(),
+            zone: Some(zone),
+            witness: false,
+            client_address: format!("{host}:7400"),
+            peer_address: format!("{host}:7401"),
+            gateway_host: host,
+            supports: 1,
+            cluster_id: String::new(),
+        };
+        world.cluster.register_agent(agent).await.expect("is registered");
+    }
+    assert_eq!(locations(&mut world).await[2].hindrance, "");
+    let context = crate::harness::context();
+    let gone = v1::RemoveAgentRequest { context, agent: "d2".to_owned() };
+    world.cluster.remove_agent(gone).await.expect("is removed");
+    assert_eq!(locations(&mut world).await[2].hindrance, "no agent in zone 2 takes units");
+    let elsewhere =
+        v1::ScaleRegion { region: "japaneast".to_owned(), units: None, zones: zones(vec![1, 3]) };
+    let status = world.edit(vec![Edit::Scale(elsewhere)]).await.expect_err("has no agent");
+    assert_eq!(faults(&status), ["ZONE_WITHOUT_AGENT"]);
+    assert!(status.message().contains("zone 3"), "{}", status.message());
 }
 
 #[tokio::test]

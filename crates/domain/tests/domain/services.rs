@@ -124,7 +124,10 @@ fn bad_edits_are_refused_with_a_sentence_and_change_nothing() {
         (promote("japaneast"), "contoso is not in japaneast"),
         (disable("japaneast"), "contoso is not in japaneast"),
         (promote("eastu"), "there is no region eastu; did you mean eastus, eastus2 or eastasia?"),
-        (spread("eastus", &[1, 2]), "eastus has no agent in zone 1 or 2; its agents are in no zone"),
+        (
+            spread("eastus", &[1, 2]),
+            "eastus has no agent in zone 1 or 2; its agents are in no zone",
+        ),
         (
             Edit::Tier(Tier::Standard),
             "contoso would have 2 regions; the standard tier has 1, only premium has several",

@@ -173,14 +173,16 @@ impl ChangeRequest for v1::SetLimitsRequest {
             checks.refuse("limits", "all limits are needed");
             return None;
         };
-        let developer_units = field::units(checks, "limits.developer_units", given.developer_units);
-        let basic_units = field::units(checks, "limits.basic_units", given.basic_units);
-        let standard_units = field::units(checks, "limits.standard_units", given.standard_units);
-        let premium_units = field::units(checks, "limits.premium_units", given.premium_units);
+        let developer_units =
+            field::unit_limit(checks, "limits.developer_units", given.developer_units);
+        let basic_units = field::unit_limit(checks, "limits.basic_units", given.basic_units);
+        let standard_units =
+            field::unit_limit(checks, "limits.standard_units", given.standard_units);
+        let premium_units = field::unit_limit(checks, "limits.premium_units", given.premium_units);
         let voters = u8::try_from(given.voters).ok();
         let voters =
             voters.filter(|voters| *voters <= limits::MOST_VOTERS && !voters.is_multiple_of(2));
-        let problem = || format!("this is 1, 3 or 5, not {}", given.voters);
+        let problem = || format!("a number of voters is 1, 3 or 5, not {}", given.voters);
         let voters = checks.take("limits.voters", voters.ok_or_else(problem));
         let limits = Limits {
             developer_units: developer_units?,

@@ -57,6 +57,14 @@ pub fn units(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
     checks.take(path, units.ok_or_else(problem))
 }
 
+/// A limit of the units of a location.
+pub fn unit_limit(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
+    let most = limits::MOST_UNITS_PER_LOCATION;
+    let limit = u16::try_from(number).ok().filter(|limit| (1..=most).contains(limit));
+    let problem = || format!("a limit of units is a number from 1 to {most}, not {number}");
+    checks.take(path, limit.ok_or_else(problem))
+}
+
 /// One zone.
 pub fn zone(checks: &mut Checks, path: &str, number: u32) -> Option<Zone> {
     let zone = u8::try_from(number).ok().and_then(|number| Zone::try_from(number).ok());
