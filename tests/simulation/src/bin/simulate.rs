@@ -1,6 +1,7 @@
 //! `simulate`: simulates seeds, and says which fail.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,9 @@ use clap::Parser;
 use meridian_simulation::plan::Plan;
 use meridian_simulation::trace::Print;
 use meridian_simulation::{Outcome, simulate};
+
+/// Pairs of simulations in which a difference is looked for that was seen once.
+const ATTEMPTS: u32 = 5;
 
 /// Simulates clusters; each seed is one.
 ///
@@ -23,6 +27,10 @@ struct Arguments {
     /// Processes at the same time; as many as there are processors by default.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Simulates each seed twice, and compares what happened: a seed gives everything, so one that
+    /// went two ways fails, with the first thing that differed.
+    #[arg(long, conflicts_with = "seed")]
+    twice: bool,
     /// One line for each seed, not for those alone that fail.
     #[arg(long)]
     verbose: bool,
@@ -87,7 +95,11 @@ fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     if seed >= arguments.seeds.end {
                         return;
                     }
-                    match run(&program, seed) {
+                    let ran = match arguments.twice {
+                        false => run(&program, seed),
+                        true => run_twice(&program, seed),
+                    };
+                    match ran {
                         Ok((true, line)) if arguments.verbose => println!("{line}"),
                         Ok((true, _)) => {}
                         Ok((false, line)) => {
@@ -114,7 +126,7 @@ fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Simulates a seed in a process of its own: whether that went well, and its line.
-fn run(program: &std::path::Path, seed: u64) -> anyhow::Result<(bool, String)> {
+fn run(program: &Path, seed: u64) -> anyhow::Result<(bool, String)> {
     let output = Command::new(program).args(["--seed", &seed.to_string()]).output();
     let output = output.context("a simulation could not be started")?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -123,6 +135,44 @@ fn run(program: &std::path::Path, seed: u64) -> anyhow::Result<(bool, String)> {
         str::to_owned,
     );
     Ok((output.status.success(), line))
+}
+
+/// Simulates a seed in two processes, one after the other: as [`run`], but a seed that went two ways
+/// did not go well.
+fn run_twice(program: &Path, seed: u64) -> anyhow::Result<(bool, String)> {
+    let (went_well, line) = run(program, seed)?;
+    let (_, again) = run(program, seed)?;
+    if line == again {
+        return Ok((went_well, line));
+    }
+    let difference = (0..ATTEMPTS).find_map(|_| first_difference(program, seed).transpose());
+    let difference = difference.transpose()?.unwrap_or_else(|| {
+        format!("it went one way only in {ATTEMPTS} further pairs: what differed is not known")
+    });
+    Ok((false, format!("FAILED  seed {seed} went two ways: {line} | {again}; {difference}")))
+}
+
+/// Where two simulations of a seed differ first, if they do.
+fn first_difference(program: &Path, seed: u64) -> anyhow::Result<Option<String>> {
+    let trace = || -> anyhow::Result<String> {
+        let mut command = Command::new(program);
+        command.args(["--seed", &seed.to_string(), "--trace", "--trace"]);
+        let output = command.output().context("a simulation could not be started")?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (one, other) = (trace()?, trace()?);
+    let (mut one, mut other) = (one.lines(), other.lines());
+    for number in 1_u64.. {
+        match (one.next(), other.next()) {
+            (None, None) => break,
+            (a, b) if a == b => {}
+            (a, b) => {
+                let [a, b] = [a, b].map(|line| line.unwrap_or("the end"));
+                return Ok(Some(format!("line {number} of the trace: {a} | {b}")));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Seconds since the machine was started. The clocks of this process are simulated ones.
