@@ -1,5 +1,6 @@
 //! Forwarding a call to its backend.
 
+use std::io;
 use std::sync::Arc;
 
 use hyper::body::{Body as _, Incoming};
@@ -149,16 +150,17 @@ impl Forwarding<'_> {
         &self,
         connecting: impl Future<Output = Result<Lease, ConnectError>>,
     ) -> Result<Lease, Problem> {
-        let trouble = &self.api.origin.trouble;
+        let (trouble, limit) = (&self.api.origin.trouble, self.api.timeouts.connect);
         // On the heap, because few calls need it and each would carry its size around.
-        match timeout(self.api.timeouts.connect, Box::pin(connecting)).await {
+        match timeout(limit, Box::pin(connecting)).await {
             Ok(Ok(lease)) => Ok(lease),
             Ok(Err(error)) => {
                 trouble.tell(&self.api.name, &*error);
                 Err(Problem::BackendFailed)
             }
-            Err(elapsed) => {
-                trouble.tell(&self.api.name, &elapsed);
+            Err(_) => {
+                let late = format!("there was no connection within {limit:?}");
+                trouble.tell(&self.api.name, &io::Error::other(late));
                 Err(Problem::BackendTimeout)
             }
         }
@@ -183,7 +185,11 @@ impl Forwarding<'_> {
                     stalled = progress.uploaded(timeouts.idle) => match stalled {
                         Ok(()) => timeout(timeouts.response, sent).await,
                         Err(problem) => {
-                            lease.distrust();
+                            // Where it is the caller that stands still, the connection is as good
+                            // for others as before.
+                            if problem == Problem::BackendTimeout {
+                                lease.distrust();
+                            }
                             return Err(problem.into());
                         }
                     },

@@ -60,7 +60,9 @@ pub(super) fn is_refused(error: &hyper::Error) -> bool {
     let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
         return false;
     };
-    // Of the calls on a connection that it ends, only those that it has not looked at fail so.
+    // Of the calls on a connection that it ends, only those that it has not looked at fail so. That
+    // rests on a worker's one thread: hyper queues a call and then looks once more at how the
+    // connection is, and on two threads the call could be sent, and the connection ended, in between.
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (refused || error.is_go_away())
 }

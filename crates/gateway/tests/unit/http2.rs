@@ -14,12 +14,8 @@ use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::{canned, raw};
-use crate::streams::{Answered, Backend, Call, Streams, ends_within};
+use crate::streams::{Answered, Backend, Call, Streams, serving, serving_briefly};
 use crate::support::{Caller, Running, api, configuration, eventually};
-
-fn serving(backend: &Backend) -> Running {
-    Running::serving(configuration(1, vec![api("/", backend.url())]))
-}
 
 /// Says which call this is, and how it came.
 async fn echo(mut call: Call) {
@@ -182,9 +178,7 @@ async fn a_backend_that_takes_few_calls_at_a_time_gets_more_connections() {
         }
     })
     .await;
-    let mut patient = api("/", backend.url());
-    patient.response_timeout_ms = 10_000;
-    let unit = Running::serving(configuration(1, vec![patient]));
+    let unit = serving(&backend);
     let streams = Streams::connect(&unit).await;
     assert_eq!(streams.call("GET", "/first").await.body, "ok");
     let mut calls = Vec::new();
@@ -196,74 +190,6 @@ async fn a_backend_that_takes_few_calls_at_a_time_gets_more_connections() {
     }
     let connections = backend.connections();
     assert!((5..=10).contains(&connections), "{connections}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_call_goes_to_another_connection_whatever_its_method() {
-    let backend = Backend::start(|mut call| async move {
-        match (call.path(), call.connection) {
-            ("/refused", 1) | ("/always", _) => call.respond.send_reset(Reason::REFUSED_STREAM),
-            ("/broken", _) => call.respond.send_reset(Reason::INTERNAL_ERROR),
-            _ => call.answer("ok"),
-        }
-    })
-    .await;
-    let unit = serving(&backend);
-    let streams = Streams::connect(&unit).await;
-    for (method, path, status, calls) in [
-        ("GET", "/", 200, 1),
-        ("POST", "/refused", 200, 2),
-        ("GET", "/always", 502, 2),
-        ("POST", "/broken", 502, 1),
-        ("GET", "/broken", 502, 2),
-        ("POST", "/", 200, 1),
-    ] {
-        let before = backend.calls();
-        let answer = streams.call(method, path).await;
-        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
-        assert_eq!(backend.calls() - before, calls, "{method} {path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_the_backend_ends_one_after_the_other_cost_no_call() {
-    let backend = Backend::limited(None, Some(3), |call| async { call.answer("ok") }).await;
-    let unit = serving(&backend);
-    let streams = Streams::connect(&unit).await;
-    for method in ["GET", "POST"].repeat(20) {
-        assert_eq!(streams.call(method, "/").await.status, 200);
-    }
-    let mut calls = Vec::new();
-    for _ in 0..80 {
-        calls.push(tokio::spawn(Answered::receive(streams.begin("POST", "/").await)));
-    }
-    for call in calls {
-        let answer = call.await.unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
-    }
-    assert!(backend.connections() > 10, "{}", backend.connections());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_backend_has_not_looked_at_when_it_ends_a_connection_is_sent_again() {
-    for looked_at in 1..=3 {
-        let mut patient = api("/", ends_within(looked_at));
-        patient.response_timeout_ms = 10_000;
-        let unit = Running::serving(configuration(1, vec![patient]));
-        let streams = Streams::connect(&unit).await;
-        let mut calls = Vec::new();
-        for _ in 0..3 {
-            calls.push(tokio::spawn(Answered::receive(streams.begin("POST", "/").await)));
-        }
-        let mut failed = 0;
-        for call in calls {
-            let answer = call.await.unwrap();
-            assert!(matches!(answer.status, 200 | 502), "{answer:?}");
-            failed += u32::from(answer.status == 502);
-        }
-        // The first was answered; the others may have been acted on as far as it looked at them.
-        assert_eq!(failed, looked_at - 1);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +217,7 @@ async fn a_call_that_takes_too_long_ends_alone() {
         }
     })
     .await;
-    let unit = serving(&backend);
+    let unit = serving_briefly(&backend);
     let streams = Streams::connect(&unit).await;
     assert_eq!(streams.call("GET", "/").await.body, "1");
     let slow = tokio::spawn(Answered::receive(streams.begin("GET", "/slow").await));
@@ -318,7 +244,7 @@ async fn a_backend_of_http2_that_takes_nothing_of_a_body_is_a_time_out() {
         call.answer("ok");
     })
     .await;
-    let unit = serving(&backend);
+    let unit = serving_briefly(&backend);
     let mut caller = Caller::connect(unit.address).unwrap();
     caller.send("POST /stuck HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
     let mut writer = caller.duplicate();
@@ -328,6 +254,22 @@ async fn a_backend_of_http2_that_takes_nothing_of_a_body_is_a_time_out() {
     assert_eq!(other.call("GET", "/").unwrap().body, "ok");
     drop((caller, other, unit));
     writing.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_stops_within_a_body_costs_no_connection() {
+    let backend = Backend::start(echo).await;
+    let unit = serving_briefly(&backend);
+    let streams = Streams::connect(&unit).await;
+    for _ in 0..3 {
+        let mut sender = streams.0.clone().ready().await.unwrap();
+        let request = Request::post("http://shop.example/").body(()).unwrap();
+        let (answer, mut body) = sender.send_request(request, false).unwrap();
+        body.send_data(Bytes::from_static(b"abc"), false).unwrap();
+        assert_eq!(answer.await.unwrap().status(), 408);
+        assert_eq!(streams.call("GET", "/").await.status, 200);
+    }
+    assert_eq!(backend.connections(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod limits;
 mod metrics;
 mod misbehaviour;
 mod process;
+mod refused;
 mod serving;
 mod smuggling;
 mod streams;

@@ -100,7 +100,10 @@ async fn connections_are_spread_evenly_over_the_workers() {
     let mut config = config(directory.path());
     config.workers = NonZeroUsize::new(3).unwrap();
     let unit = Running::as_of(config, directory);
-    unit.configure(configuration(1, vec![patient]));
+    let mut serves = configuration(1, vec![patient]);
+    // Callers wait for their turn longer than a head may take otherwise.
+    serves.limits.as_mut().unwrap().header_timeout_ms = 20_000;
+    unit.configure(serves);
     let mut callers: Vec<Caller> =
         (0..CALLERS).map(|_| Caller::connect(unit.address).unwrap()).collect();
     let mut calls = BTreeMap::<String, usize>::new();

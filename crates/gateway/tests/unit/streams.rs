@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::Running;
+use crate::support::{Running, api, configuration};
 
 /// One call that a backend got.
 pub struct Call {
@@ -178,6 +178,21 @@ impl Answered {
             trailers: incoming.trailers().await.unwrap(),
         }
     }
+}
+
+/// A unit that has `backend` for all calls.
+pub fn serving(backend: &Backend) -> Running {
+    let mut patient = api("/", backend.url());
+    (patient.connect_timeout_ms, patient.response_timeout_ms) = (10_000, 10_000);
+    patient.idle_timeout_ms = 10_000;
+    Running::serving(configuration(1, vec![patient]))
+}
+
+/// The same, with short time-outs.
+pub fn serving_briefly(backend: &Backend) -> Running {
+    let mut brief = api("/", backend.url());
+    brief.idle_timeout_ms = 1_500;
+    Running::serving(configuration(1, vec![brief]))
 }
 
 /// A backend of frames: on its first connection it waits for three calls, answers the first, and ends
