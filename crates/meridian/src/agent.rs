@@ -28,7 +28,7 @@ use crate::exit;
 use crate::telemetry::{logs, metrics};
 use compose::{Agent, AgentError};
 
-pub use units::RUN_DIRECTORY;
+pub use units::{REMOVED, RUN_DIRECTORY};
 
 /// Runs the agent until it is told to stop, and returns the code to exit with.
 pub fn run(args: AgentArgs) -> ExitCode {

@@ -6,6 +6,7 @@ mod agent;
 mod api;
 mod arguments;
 mod cluster;
+mod count;
 mod dev;
 mod duration;
 mod edit;
@@ -28,7 +29,7 @@ pub use cluster::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
 pub use dev::{DevArgs, LayoutArgs};
 pub use edit::RegionEdit;
 pub use events::EventsArgs;
-pub use global::{Format, GlobalArgs};
+pub use global::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, Format, GlobalArgs};
 pub use region::{AddArgs, DefineArgs, RegionCommand, ScaleArgs};
 pub use service::{CreateArgs, ServiceCommand, UpdateArgs};
 pub use unit::{RollArgs, UnitCommand};
@@ -110,7 +111,8 @@ impl Cli {
     /// The code to exit with, once help, the version or a fault of usage was printed.
     pub fn from_arguments(raw: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
         let marked = arguments::mark_removals(&Self::command(), raw);
-        Self::try_parse_from(marked).map_err(|error| usage::report(&error))
+        let named = arguments::named_command(&Self::command(), &marked);
+        Self::try_parse_from(marked).map_err(|error| usage::report(&error, &named))
     }
 }
 

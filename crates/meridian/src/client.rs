@@ -19,6 +19,7 @@ mod command_line;
 mod confirm;
 mod conflict;
 mod contract;
+mod departure;
 mod endpoint;
 mod explain;
 mod failure;
@@ -39,6 +40,7 @@ use std::process::ExitCode;
 pub use actor::actor;
 pub use command_line::quote;
 pub use failure::Failure;
+pub use refusal::words;
 
 pub use crate::cli::ClientCommand as Command;
 use crate::cli::GlobalArgs;

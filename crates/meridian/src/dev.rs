@@ -130,7 +130,7 @@ async fn serve(args: DevArgs) -> Result<(), DevError> {
 
     let told = shutdown::listen().map_err(DevError::Process)?;
     let program = Program::of_this_process().map_err(DevError::Process)?;
-    let mut cluster = Cluster::new(program.clone(), plans.clone());
+    let mut cluster = Cluster::new(program.clone(), plans.clone(), layout.client_port);
     let ran = match cluster.start().map_err(DevError::Process) {
         Ok(()) => tokio::select! {
             ran = accompany(&mut cluster, &program, &layout, &plans, &told) => ran,
@@ -163,12 +163,13 @@ async fn accompany(
             Some((plan.name.clone(), address))
         })
         .collect();
+    let ended = cluster.ended();
     let ready = tokio::select! {
-        ready = ready::wait(&agents) => ready.map_err(|said| DevError::NotReady { said })?,
+        ready = ready::wait(&agents, &ended) => ready.map_err(|said| DevError::NotReady { said })?,
         () = cluster.watch() => return Err(DevError::AllEnded),
         () = told.once.cancelled() => return Ok(()),
     };
-    for name in &ready.missing {
+    for name in ready.missing.iter().filter(|name| !ended.has(name)) {
         anstream::eprintln!("agent {name} is not ready yet; its log says why");
     }
     anstream::println!("{}", story::table(cluster, layout));

@@ -21,7 +21,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::filter::ParseError;
 
 use super::admission::{AdmissionError, Membership, become_member, gather, with_newest_invitation};
 use super::peer_port::{self, Late};
@@ -31,6 +30,7 @@ use super::units::{self, UnitsError};
 use crate::config::{AgentConfig, Start};
 use crate::listen::{self, ListenError};
 use crate::telemetry::health::Health;
+use crate::telemetry::logs::NotALevel;
 use crate::telemetry::{http, metrics};
 
 /// How long an agent may take to stop: the longest drain of its units, and some.
@@ -41,7 +41,7 @@ const STOP: Duration = Duration::from_secs(20);
 pub enum AgentError {
     /// The log cannot be written as wanted.
     #[error("the log level makes no sense")]
-    Log(#[from] ParseError),
+    Log(#[from] NotALevel),
     /// Metrics cannot be collected.
     #[error("the metrics cannot be collected")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),

@@ -12,6 +12,8 @@ use meridian_proto::v1::{GetStatusRequest, RegisterAgentRequest};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use crate::client;
+
 /// To open a connection.
 const CONNECT: Duration = Duration::from_secs(2);
 /// For an answer: registering needs a majority, which may have to elect a leader first.
@@ -138,7 +140,7 @@ async fn until_answered<T>(
                         Err(Status::deadline_exceeded(format!("no answer within {PATIENCE:?}")))
                     })
                 }
-                Err(error) => Err(Status::unavailable(error.to_string())),
+                Err(error) => Err(Status::from_error(Box::new(error))),
             };
             match answered {
                 Ok(answer) => return Ok((endpoint.clone(), answer)),
@@ -146,8 +148,8 @@ async fn until_answered<T>(
                     return Err(JoinError::Refused { cause: status.message().to_owned() });
                 }
                 Err(status) => {
-                    let cause = status.message();
-                    tracing::info!(%endpoint, cause, "joining is tried again");
+                    let cause = client::words(&status);
+                    tracing::warn!(%endpoint, cause, "joining is tried again");
                 }
             }
         }

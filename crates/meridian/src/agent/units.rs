@@ -20,6 +20,10 @@ use crate::config::{AgentConfig, UnitDriver};
 /// The folder of a data directory in which the units leave their files.
 pub const RUN_DIRECTORY: &str = "run";
 
+/// What an agent logs last, once its cluster has removed it.
+pub const REMOVED: &str = "this agent was removed from its cluster, and its units have ended; to have \
+                           it again, empty its data directory and start it with --join";
+
 /// Why the units of this machine are kept no more. They go on as they are.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitsError {
@@ -60,7 +64,7 @@ pub async fn keep(
     let reconciler = Reconciler::build(told, ports.propose, ports.read, driver.clone())?;
     match reconciler.run(shutdown).await? {
         Ended::Removed => {
-            tracing::info!("this agent was removed from its cluster, and its units have ended");
+            tracing::warn!(data_dir = %config.data_dir.display(), "{REMOVED}");
         }
         Ended::Shutdown if config.drain_on_stop => {
             tracing::info!("the agent stops, and drains its units first");

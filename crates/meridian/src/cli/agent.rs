@@ -24,7 +24,8 @@ pub struct AgentInvocation {
 /// What can be done with agents.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AgentCommand {
-    /// Move an agent's units to others and give it no new ones, or end that
+    /// Move an agent's units to others in its region, give it no new ones, and take its vote; or end
+    /// that
     Drain(DrainArgs),
 }
 

@@ -46,6 +46,24 @@ pub(super) fn mark_removals(root: &Command, raw: impl Iterator<Item = OsString>)
     marked
 }
 
+/// The command that the arguments name, as it is typed: `meridian region add`.
+pub(super) fn named_command(root: &Command, arguments: &[OsString]) -> String {
+    let mut named = root.get_name().to_owned();
+    let mut command = root;
+    let mut value_follows = false;
+    for text in arguments.iter().skip(1).map(|argument| argument.to_str().unwrap_or_default()) {
+        if std::mem::replace(&mut value_follows, takes_next(root, text)) {
+            value_follows = false;
+        } else if let Some(inner) = command.find_subcommand(text) {
+            named = format!("{named} {}", inner.get_name());
+            command = inner;
+        } else if !text.starts_with('-') {
+            break;
+        }
+    }
+    named
+}
+
 /// Whether `text` is a flag whose value is the next argument.
 fn takes_next(root: &Command, text: &str) -> bool {
     root.get_arguments().filter(|flag| flag.get_action().takes_values()).any(|flag| {
@@ -78,6 +96,20 @@ mod tests {
             .into_iter()
             .map(|argument| argument.into_string().expect("is text"))
             .collect()
+    }
+
+    #[test]
+    fn the_command_is_found_among_flags_and_operands() {
+        for (line, named) in [
+            ("m", "meridian"),
+            ("m --timeout x", "meridian"),
+            ("m --service region unit list", "meridian unit list"),
+            ("m cluster --yes limits set --voters two", "meridian cluster limits set"),
+            ("m region add set --units x", "meridian region add"),
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(named_command(&Cli::command(), &words), named, "{line}");
+        }
     }
 
     #[test]

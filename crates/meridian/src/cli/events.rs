@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::count;
+
 /// `meridian events`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -17,6 +19,6 @@ pub struct EventsArgs {
     #[arg(long, short)]
     pub follow: bool,
     /// The first revision to show
-    #[arg(long, value_name = "REVISION", default_value_t = 1)]
+    #[arg(long, value_name = "REVISION", default_value_t = 1, value_parser = count::parse_revision, allow_negative_numbers = true)]
     pub from: u64,
 }

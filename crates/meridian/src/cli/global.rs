@@ -5,10 +5,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use meridian_domain::RequestId;
 
-use super::duration;
+use super::{count, duration};
 
 /// The environment variable that names the endpoints.
 pub const ENDPOINTS_VARIABLE: &str = "MERIDIAN_ENDPOINTS";
+
+/// Where `meridian dev` puts the first agents.
+pub const DEFAULT_ENDPOINTS: [&str; 3] = ["127.0.1.1:7400", "127.0.1.2:7400", "127.0.1.3:7400"];
 
 /// How data is written to standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,7 +34,7 @@ pub struct GlobalArgs {
         global = true,
         env = ENDPOINTS_VARIABLE,
         value_delimiter = ',',
-        default_values = ["127.0.1.1:7400", "127.0.1.2:7400", "127.0.1.3:7400"]
+        default_values = DEFAULT_ENDPOINTS
     )]
     pub endpoints: Vec<String>,
 
@@ -63,7 +66,14 @@ pub struct GlobalArgs {
 
     /// Refuse the change if the service was changed after this revision of it [default: do not
     /// check]
-    #[arg(long, value_name = "N", global = true, help_heading = "Change options")]
+    #[arg(
+        long,
+        value_name = "N",
+        global = true,
+        value_parser = count::parse_revision,
+        allow_negative_numbers = true,
+        help_heading = "Change options"
+    )]
     pub expect_revision: Option<u64>,
 
     /// Print what would happen, and change nothing

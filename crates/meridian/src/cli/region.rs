@@ -2,6 +2,7 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 
+use super::count;
 use super::edit::RegionEdit;
 
 /// What can be done with regions.
@@ -66,7 +67,7 @@ pub struct AddArgs {
     /// The region, as `westeurope` or "West Europe"
     pub region: String,
     /// The units wanted there
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::parse, allow_negative_numbers = true)]
     pub units: u32,
     /// The zones to spread them over, each 1 to 9, such as 1,2,3 [default: none]
     #[arg(long, value_name = "ZONES", value_delimiter = ',')]
@@ -80,7 +81,7 @@ pub struct ScaleArgs {
     /// The region, as `westeurope` or "West Europe"
     pub region: String,
     /// The units wanted there [default: as they are]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::parse, allow_negative_numbers = true)]
     pub units: Option<u32>,
     /// The zones to spread them over, such as 1,2,3, or none [default: as they are]
     #[arg(long, value_name = "ZONES", value_parser = parse_zones)]

@@ -83,7 +83,8 @@ impl GlobalArgs {
 fn accepted(command: &ClientCommand) -> &'static [Flag] {
     match command {
         ClientCommand::Service(command) => match command {
-            ServiceCommand::List | ServiceCommand::Show { .. } => Flag::READ,
+            ServiceCommand::List => Flag::READ,
+            ServiceCommand::Show { .. } => Flag::READ_OF_SERVICE,
             ServiceCommand::Create(_) => Flag::CHANGE_AND_WAIT,
             ServiceCommand::Update(_) | ServiceCommand::Delete { .. } => {
                 Flag::CHANGE_OF_NAMED_SERVICE
@@ -161,6 +162,7 @@ mod tests {
             "region add eastus --service a --reason x --expect-revision 3 --wait --yes",
             "service delete a --expect-revision 3 --dry-run",
             "region list --service a --stale",
+            "service show --service a --stale",
             "events --stale --yes",
             "api show a --service b --stale",
             "api publish a --path /a --backend http://a --service b --expect-revision 3 --wait",

@@ -17,8 +17,8 @@ Examples:
     List,
     /// Show a service, its regions and its APIs
     Show {
-        /// The service
-        name: String,
+        /// The service [default: the only one there is]
+        name: Option<String>,
     },
     /// Change a service's tier, port or primary region, all in one save
     Update(UpdateArgs),

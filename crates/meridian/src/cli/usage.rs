@@ -6,9 +6,9 @@ use clap::error::ErrorKind;
 
 use crate::exit;
 
-/// Prints what `clap` found and returns the code to exit with. Help and the version, when asked
-/// for, go to standard output and are no fault.
-pub(super) fn report(error: &clap::Error) -> ExitCode {
+/// Prints what `clap` found in the arguments of the command `named`, and returns the code to exit
+/// with. Help and the version, when asked for, go to standard output and are no fault.
+pub(super) fn report(error: &clap::Error, named: &str) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
@@ -18,17 +18,18 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
             ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE })
         }
         _ => {
-            let (cause, next) = two_lines(&error.render().to_string());
+            let (cause, next) = two_lines(&error.render().to_string(), named);
             exit::report(&cause, &next);
             ExitCode::from(exit::USAGE)
         }
     }
 }
 
-/// Cuts the paragraphs that `clap` prints down to a cause, with its tips, and a next step.
-fn two_lines(rendered: &str) -> (String, String) {
+/// Cuts the paragraphs that `clap` prints down to a cause, with its tips, and a next step. Where a
+/// value is bad, they do not say which command it was for.
+fn two_lines(rendered: &str, named: &str) -> (String, String) {
     let mut cause = Vec::new();
-    let mut next = String::from("meridian --help");
+    let mut next = format!("{named} --help");
     for paragraph in rendered.split("\n\n") {
         let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(usage) = line.strip_prefix("Usage: ") {
@@ -41,28 +42,33 @@ fn two_lines(rendered: &str) -> (String, String) {
     (cause.join("; "), format!("see `{next}`"))
 }
 
+/// The two lines that are printed for arguments behind the program's name.
+#[cfg(test)]
+pub(super) fn lines(words: &[&str]) -> (String, String) {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, arguments};
+
+    let words: Vec<_> = ["meridian"].iter().chain(words).map(std::ffi::OsString::from).collect();
+    let named = arguments::named_command(&Cli::command(), &words);
+    let error = Cli::try_parse_from(words).expect_err("is wrong usage");
+    two_lines(&error.render().to_string(), &named)
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::Cli;
-
-    fn lines(words: &[&str]) -> (String, String) {
-        let error = Cli::try_parse_from(words).expect_err("is wrong usage");
-        two_lines(&error.render().to_string())
-    }
 
     #[test]
     fn a_missing_argument_is_named_on_one_line() {
-        let (cause, next) = lines(&["meridian", "region", "add"]);
+        let (cause, next) = lines(&["region", "add"]);
         assert_eq!(cause, "the following required arguments were not provided: <REGION>");
         assert_eq!(next, "see `meridian region add --help`");
     }
 
     #[test]
     fn a_misspelt_flag_comes_with_the_nearest_one() {
-        let (cause, _) = lines(&["meridian", "status", "--timout", "3"]);
+        let (cause, _) = lines(&["status", "--timout", "3"]);
         assert!(cause.contains("--timout") && cause.contains("--timeout"), "{cause}");
         assert!(!cause.contains('\n'));
     }

@@ -6,7 +6,7 @@
 //!
 //! | attempt | asked next | in the end, if nobody answers |
 //! | --- | --- | --- |
-//! | not connected, or the agent says that nothing was proposed | the next endpoint | exit code 4 |
+//! | not connected, or to no agent, or the agent says that nothing was proposed | the next endpoint | exit code 4 |
 //! | sent, and the answer lost or late | the next endpoint, with the same id | exit code 5 |
 //! | answered, with yes or with no | nobody | - |
 //! | answered, and the answer cannot be read here | nobody | exit code 5, for a change |
@@ -103,7 +103,7 @@ impl Tried {
 enum Attempt<R> {
     Answered(R),
     Refused(Box<Status>),
-    /// No connection came about.
+    /// No connection came about, or none to an agent.
     NotConnected(String),
     /// The agent cannot take it now, and nothing was proposed.
     NotTaken {
@@ -281,6 +281,7 @@ fn judge<R>(status: Status) -> Attempt<R> {
         Meaning::NotTaken { retry_after } => {
             Attempt::NotTaken { word: status.message().to_owned(), retry_after }
         }
+        Meaning::NotAnAgent => Attempt::NotConnected(refusal::NOT_AN_AGENT.to_owned()),
         Meaning::NotSent => Attempt::NotConnected(refusal::root_cause(&status)),
         Meaning::Unknown => Attempt::Unknown(refusal::loss(&status)),
     }

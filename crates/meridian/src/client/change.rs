@@ -88,7 +88,15 @@ fn summary(view: &ChangeView) -> String {
         (true, _) => {
             format!("this would happen after revision {}; nothing was changed:", view.base)
         }
-        (false, id) => format!("done at revision {}, request {}", view.revision, id.unwrap_or("?")),
+        (false, id) => {
+            let id = id.unwrap_or("?");
+            // A roll goes on long after it was accepted.
+            let word = match view.events.iter().any(|event| event.kind == "RollStarted") {
+                true => "begun",
+                false => "done",
+            };
+            format!("{word} at revision {}, request {id}", view.revision)
+        }
     }
 }
 

@@ -7,12 +7,14 @@ use crate::cli::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
 use super::change::{change, note};
 use super::confirm::confirm;
 use super::contract;
+use super::departure;
 use super::failure::Failure;
 use super::lookup;
 use super::output::table;
 use super::session::Session;
 use super::view::{LeaderView, LimitsView, SnapshotView};
 use super::wait::{self, Goal};
+use crate::exit;
 
 /// Hexadecimal digits of a member id.
 const ID_DIGITS: usize = 16;
@@ -50,7 +52,8 @@ async fn members(session: &Session) -> Result<(), Failure> {
 /// As [`change`].
 pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
     if !args.undo {
-        confirm(session, &format!("move every unit away from the agent {}", args.name))?;
+        let what = format!("take the units and the vote from the agent {}", args.name);
+        departure::confirm(session, &args.name, &what).await?;
     }
     let goal = if args.undo { Goal::AgentSettled } else { Goal::AgentDrained };
     let goal = goal(args.name.clone());
@@ -66,11 +69,15 @@ pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
 }
 
 async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
+    let before = lookup::members(session).await?;
     let request = v1::InviteAgentRequest { peer_address };
     let invited = session.once(request, async |channel, request| {
         contract::cluster(channel).invite_agent(request).await
     });
     let agent = invited.await?.agent;
+    if before.iter().any(|member| member.agent.as_ref() == Some(&agent)) {
+        exit::note(&format!("{agent} is a member already"), "there is nothing to do");
+    }
     wait::until(session, &Goal::AgentJoined(agent.clone()), None).await?;
     if session.global.wait {
         wait::until(session, &Goal::AgentSettled(agent.clone()), None).await?;
@@ -84,7 +91,7 @@ async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
 
 async fn remove(session: &Session, name: String) -> Result<(), Failure> {
     let agent = agent_of(session, name).await?;
-    confirm(session, &format!("forget the agent {agent} for good"))?;
+    departure::confirm(session, &agent, &format!("forget the agent {agent} for good")).await?;
     let member = match session.global.wait {
         true => lookup::member(session, &agent).await?,
         false => None,

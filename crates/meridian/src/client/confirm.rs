@@ -16,7 +16,7 @@ pub fn confirm(session: &Session, what: &str) -> Result<(), Failure> {
     if session.global.yes || session.global.dry_run {
         return Ok(());
     }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !is_asked(session) {
         return Err(Failure::Usage {
             cause: format!("this would {what}, and there is no terminal to ask on"),
             next: "add --yes to do it without being asked, or --dry-run to see what would happen"
@@ -36,4 +36,10 @@ pub fn confirm(session: &Session, what: &str) -> Result<(), Failure> {
             next: "run it again and answer y, or add --yes".to_owned(),
         })
     }
+}
+
+/// Whether there is a person who is asked.
+pub fn is_asked(session: &Session) -> bool {
+    let answered = session.global.yes || session.global.dry_run;
+    !answered && io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -91,10 +91,6 @@ pub fn explain_refusal(status: &Status) -> Failure {
             };
             Failure::Refused { cause, next }
         }
-        Code::Unimplemented => Failure::Refused {
-            cause: format!("the agent does not know this call: {cause}"),
-            next: "use the same version of Meridian on both sides".to_owned(),
-        },
         _ => Failure::Refused { cause, next: next_step(status) },
     }
 }
@@ -109,9 +105,9 @@ const MEND: &str = "mend the command and run it again; nothing was changed";
 /// Every fault that an agent found; its message where it lists none.
 fn faults(status: &Status) -> String {
     let fields = status.get_details_bad_request().map(|details| details.field_violations);
-    let fields = fields.into_iter().flatten().map(|v| match v.field.as_str() {
-        "" => v.description,
-        field => format!("{field}: {}", v.description),
+    let fields = fields.into_iter().flatten().map(|v| match field_name(&v.field) {
+        name if name.is_empty() => v.description,
+        name => format!("{name}: {}", v.description),
     });
     let rules = status.get_details_precondition_failure().map(|details| details.violations);
     let rules = rules.into_iter().flatten().map(|violation| violation.description);
@@ -121,6 +117,13 @@ fn faults(status: &Status) -> String {
         (true, "") => format!("refused: {}", status.code().description()),
         (true, message) => message.to_owned(),
     }
+}
+
+/// What people call the field of a path such as `edits[0].add.units`: `units`.
+fn field_name(path: &str) -> String {
+    let last = path.rsplit('.').next().unwrap_or_default();
+    let name = last.split('[').next().unwrap_or_default();
+    name.replace('_', " ")
 }
 
 /// What to do about the first rule that refuses.
@@ -142,6 +145,9 @@ fn next_step(status: &Status) -> String {
         "BACKEND_IS_GATEWAY" => "name what is to answer the calls with --backend",
         "TOO_MANY_APIS" => "use `meridian api remove` on APIs that are not used any more",
         "AGENT_FULL" => "join more agents in that region, or ask for fewer units",
+        "ZONE_WITHOUT_AGENT" => {
+            "name zones that have agents, leave --zones out, or join agents with `zone` set first"
+        }
         "AGENT_UNKNOWN" => "`meridian status` lists the agents",
         "NO_HEIR" | "NOT_A_VOTER" | "PEER_REFUSED" => {
             "`meridian cluster members` says who votes and answers"
@@ -209,10 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_field_is_named() {
-        let details = ErrorDetails::with_bad_request_violation("service", "must not be empty");
-        let status = Status::with_error_details(Code::InvalidArgument, "1 field", details);
-        assert_eq!(explain_refusal(&status).to_string(), "service: must not be empty");
+    fn a_malformed_field_is_named_as_people_name_it() {
+        for (path, name) in [
+            ("service", "service"),
+            ("edits[0].add.units", "units"),
+            ("edits[1].add.zones[2]", "zones"),
+            ("limits.premium_units", "premium units"),
+        ] {
+            let details = ErrorDetails::with_bad_request_violation(path, "must not be so");
+            let status = Status::with_error_details(Code::InvalidArgument, "1 field", details);
+            assert_eq!(explain_refusal(&status).to_string(), format!("{name}: must not be so"));
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub enum Meaning {
         /// When it thinks that it may.
         retry_after: Option<Duration>,
     },
+    /// What answered is not the client port of an agent: it knows no such call, or speaks HTTP alone.
+    /// Certainly nothing was proposed.
+    NotAnAgent,
     /// The call never left this process.
     NotSent,
     /// It may have happened, or may yet.
@@ -36,6 +39,9 @@ pub fn meaning(status: &Status) -> Meaning {
             false => Meaning::Unknown,
         };
     }
+    if status.code() == Code::Unimplemented || refused_over_http(status) {
+        return Meaning::NotAnAgent;
+    }
     match status.code() {
         Code::InvalidArgument
         | Code::FailedPrecondition
@@ -43,8 +49,7 @@ pub fn meaning(status: &Status) -> Meaning {
         | Code::AlreadyExists
         | Code::Aborted
         | Code::PermissionDenied
-        | Code::Unauthenticated
-        | Code::Unimplemented => Meaning::Answer,
+        | Code::Unauthenticated => Meaning::Answer,
         Code::OutOfRange if reason(status).is_some() => Meaning::Answer,
         // The library says this of an answer that is too large: the call was carried out.
         Code::OutOfRange => Meaning::Unreadable,
@@ -59,10 +64,25 @@ pub fn meaning(status: &Status) -> Meaning {
         | Code::DeadlineExceeded
         | Code::Unavailable
         | Code::ResourceExhausted
+        | Code::Unimplemented
         | Code::Internal
         | Code::DataLoss => Meaning::Unknown,
     }
 }
+
+/// Whether an HTTP server refused the call that is no gRPC server. Agents answer every call with 200;
+/// the library tells other answers only in its messages. One of 500 and above may be a proxy's, about
+/// a call that it passed on.
+fn refused_over_http(status: &Status) -> bool {
+    let said = status.message();
+    said.starts_with("grpc-status header missing, mapped from HTTP status code 4")
+        || (said.starts_with("protocol error: received message with invalid compression flag")
+            && said.contains("while receiving response with status: 4"))
+}
+
+/// What is said of an endpoint that is not an agent's.
+pub const NOT_AN_AGENT: &str =
+    "does not answer as the client port of an agent (7400 by default) of this version";
 
 /// The reason that Meridian gives for programs, such as `REFUSED`.
 pub fn reason(status: &Status) -> Option<String> {
@@ -96,6 +116,18 @@ pub fn loss(status: &Status) -> String {
         return "no answer in time".to_owned();
     }
     format!("the connection was lost: {}", root_cause(source))
+}
+
+/// What a status says, for people.
+pub fn words(status: &Status) -> String {
+    match meaning(status) {
+        Meaning::NotAnAgent => format!("it {NOT_AN_AGENT}"),
+        Meaning::NotSent => root_cause(status),
+        Meaning::Unknown => loss(status),
+        Meaning::Answer | Meaning::Unreadable | Meaning::NotTaken { .. } => {
+            status.message().to_owned()
+        }
+    }
 }
 
 /// An error and what caused it, outermost first.
@@ -139,6 +171,29 @@ mod tests {
     fn what_could_not_be_decoded_is_no_refusal() {
         let status = Status::out_of_range("decoded message length too large");
         assert_eq!(meaning(&status), Meaning::Unreadable);
+    }
+
+    #[test]
+    fn a_port_that_is_not_for_clients_is_no_agent() {
+        for (code, said) in [
+            (Code::Unimplemented, ""),
+            (Code::Unimplemented, "grpc-status header missing, mapped from HTTP status code 404"),
+            (Code::Internal, "grpc-status header missing, mapped from HTTP status code 400"),
+            (
+                Code::Internal,
+                "protocol error: received message with invalid compression flag: 123 (valid flags \
+                 are 0 and 1) while receiving response with status: 404 Not Found",
+            ),
+        ] {
+            assert_eq!(meaning(&Status::new(code, said)), Meaning::NotAnAgent, "{said}");
+        }
+        for said in [
+            "grpc-status header missing, mapped from HTTP status code 502",
+            "protocol error: received message with invalid compression flag: 60 (valid flags are 0 \
+             and 1) while receiving response with status: 502 Bad Gateway",
+        ] {
+            assert_eq!(meaning(&Status::unavailable(said)), Meaning::Unknown, "{said}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub async fn run(session: &Session, command: ServiceCommand) -> Result<(), Failu
     match command {
         ServiceCommand::Create(args) => create(session, args).await,
         ServiceCommand::List => session.output.list(&lookup::services(session).await?),
-        ServiceCommand::Show { name } => show(session, &name).await,
+        ServiceCommand::Show { name } => show(session, &named(session, name).await?).await,
         ServiceCommand::Update(args) => update(session, args).await,
         ServiceCommand::Delete { name } => delete(session, name).await,
     }
@@ -99,6 +99,21 @@ async fn delete(session: &Session, name: String) -> Result<(), Failure> {
         contract::services(channel).delete_service(request).await
     })
     .await
+}
+
+/// The service that is named as an operand, or else as in [`about`].
+///
+/// # Errors
+/// If another one is named by the flag; otherwise as [`about`].
+pub async fn named(session: &Session, operand: Option<String>) -> Result<String, Failure> {
+    match (operand, &session.global.service) {
+        (Some(named), Some(flag)) if named != *flag => Err(Failure::Usage {
+            cause: format!("two services are named: {named}, and {flag} with --service"),
+            next: "name one, and the other in a command of its own".to_owned(),
+        }),
+        (Some(named), _) => Ok(named),
+        (None, _) => about(session).await,
+    }
 }
 
 /// The service that the command is about: the one that was named, or the only one that there is.

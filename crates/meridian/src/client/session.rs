@@ -5,7 +5,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::cli::GlobalArgs;
+use crate::cli::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, GlobalArgs};
 
 use super::actor::actor;
 use super::call::{Caller, Kind};
@@ -33,8 +33,9 @@ impl Session {
     /// # Errors
     /// If an endpoint is malformed.
     pub fn new(global: GlobalArgs) -> Result<Self, Failure> {
-        let given = global.endpoints.iter().filter(|text| !text.trim().is_empty());
-        let endpoints = given.map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+        let variable = std::env::var(ENDPOINTS_VARIABLE).ok();
+        let given = given_endpoints(&global.endpoints, variable.as_deref());
+        let endpoints = given.map(str::parse).collect::<Result<Vec<_>, _>>()?;
         if endpoints.is_empty() {
             return Err(Failure::Usage {
                 cause: "no endpoint is given".to_owned(),
@@ -95,5 +96,40 @@ impl Session {
         let asked = Asked { kind: Kind::Once, request_id: None, command_line: &self.command_line };
         let answer = self.caller.call(Kind::Once, message, rpc).await;
         answer.map_err(|error| explain(error, &asked))
+    }
+}
+
+/// The endpoints that were given, or the default ones where the environment variable is set to nothing:
+/// that is how it is unset for one command. A flag without a value is a mistake.
+fn given_endpoints<'a>(
+    given: &'a [String],
+    variable: Option<&str>,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let is_blank = |text: &str| text.trim().is_empty();
+    let all_blank = given.iter().all(|text| is_blank(text));
+    let defaults: &[&str] = match all_blank && variable.is_some_and(is_blank) {
+        true => &DEFAULT_ENDPOINTS,
+        false => &[],
+    };
+    let named = given.iter().map(String::as_str).filter(move |text| !is_blank(text));
+    named.chain(defaults.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let endpoints = |given: &[&str], variable| {
+            let given: Vec<String> = given.iter().map(ToString::to_string).collect();
+            let endpoints: Vec<_> = given_endpoints(&given, variable).map(str::to_owned).collect();
+            endpoints
+        };
+        assert_eq!(endpoints(&[""], Some("")), DEFAULT_ENDPOINTS);
+        assert_eq!(endpoints(&[], Some(" ")), DEFAULT_ENDPOINTS);
+        assert_eq!(endpoints(&["a:1", ""], Some("")), ["a:1"]);
+        assert!(endpoints(&[""], None).is_empty());
+        assert!(endpoints(&[""], Some("a:1")).is_empty());
     }
 }

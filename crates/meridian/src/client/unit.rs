@@ -30,16 +30,7 @@ async fn list(session: &Session) -> Result<(), Failure> {
 }
 
 async fn roll(session: &Session, args: RollArgs) -> Result<(), Failure> {
-    let service = match (args.service, &session.global.service) {
-        (Some(named), Some(flag)) if named != *flag => {
-            return Err(Failure::Usage {
-                cause: format!("two services are named: {named}, and {flag} with --service"),
-                next: "roll one after the other".to_owned(),
-            });
-        }
-        (Some(named), _) => named,
-        (None, _) => service::about(session).await?,
-    };
+    let service = service::named(session, args.service).await?;
     let goal = Goal::ServiceConverged(service.clone());
     let message = |context| v1::RollUnitsRequest {
         context: Some(context),

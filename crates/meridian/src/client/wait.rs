@@ -165,26 +165,30 @@ fn unsettled(agent: &str, member: Option<MemberView>) -> Option<Lack> {
 
 fn location_lacks(location: &LocationView) -> Option<String> {
     let (ready, wanted) = (location.ready_units, location.units);
-    match location.status {
-        StatusWord::Ready => None,
+    let lack = match location.status {
+        StatusWord::Ready => return None,
         // The status of a disabled region says no more than that it is disabled.
-        StatusWord::Disabled if location.converged => None,
-        StatusWord::Converging | StatusWord::Disabled if ready >= wanted => Some(format!(
+        StatusWord::Disabled if location.converged => return None,
+        StatusWord::Converging | StatusWord::Disabled if ready >= wanted => format!(
             "{} is {}: its units are being replaced, or take over a configuration",
             location.region,
             location.status.as_str()
-        )),
+        ),
         StatusWord::Disabled
         | StatusWord::Converging
         | StatusWord::NoAgent
         | StatusWord::AgentUnreachable
         | StatusWord::Removing
-        | StatusWord::Unknown => Some(format!(
+        | StatusWord::Unknown => format!(
             "{} is {} with {ready} of {wanted} units",
             location.region,
             location.status.as_str()
-        )),
-    }
+        ),
+    };
+    Some(match &location.hindrance {
+        Some(hindrance) => format!("{lack} ({hindrance})"),
+        None => lack,
+    })
 }
 
 async fn units_left(
@@ -225,6 +229,7 @@ mod tests {
             gateway_url: None,
             configuration: (ready_units > 0).then_some(7),
             converged,
+            hindrance: None,
         }
     }
 
@@ -249,5 +254,15 @@ mod tests {
             )
         );
         assert!(location_lacks(&location(StatusWord::Removing, 2, false)).is_some());
+    }
+
+    #[test]
+    fn what_keeps_a_region_from_converging_is_said() {
+        let mut failing = location(StatusWord::Converging, 1, false);
+        failing.hindrance = Some("contoso/eastus/2 on b: exit code 1".to_owned());
+        assert_eq!(
+            location_lacks(&failing).as_deref(),
+            Some("eastus is converging with 1 of 2 units (contoso/eastus/2 on b: exit code 1)")
+        );
     }
 }

@@ -208,6 +208,7 @@ fn judge(status: Status) -> End {
         Meaning::NotTaken { .. } => {
             End::Lost { word: status.message().to_owned(), somebody_there: true }
         }
+        Meaning::NotAnAgent => End::lost(refusal::NOT_AN_AGENT.to_owned()),
         Meaning::NotSent | Meaning::Unknown => End::lost(refusal::loss(&status)),
     }
 }

@@ -134,6 +134,12 @@ fn a_bad_file_is_refused_with_the_line_and_the_rule() {
             "agent.toml line 3: log_format cannot be \"xml\": write auto, text or json",
         ),
         (
+            "log_level = \"nonsense\"",
+            "agent.toml line 3: log_level cannot be \"nonsense\": \"nonsense\" is not a level: \
+             write error, warn, info, debug, trace or off, and behind commas exceptions such as \
+             openraft=debug",
+        ),
+        (
             "log_level = \"a=b=c\"",
             "agent.toml line 3: log_level cannot be \"a=b=c\": error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
         ),

@@ -1,17 +1,21 @@
 //! The agents of a development cluster while they run, and their end.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitStatus;
+use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
+use meridian_domain::AgentName;
 use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::home::log_path;
+use super::home::{data_path, log_path};
 use super::layout::Plan;
-use super::process::{Handle, Program, describe, last_words};
+use super::process::{Handle, Program, describe, last_words, was_removed};
 use super::units;
+use crate::client::quote;
 
 /// The agents that this process started.
 pub struct Cluster {
@@ -20,15 +24,40 @@ pub struct Cluster {
     pids: Vec<Option<u32>>,
     handles: Vec<Option<Handle>>,
     ends: JoinSet<(usize, io::Result<ExitStatus>)>,
+    client_port: u16,
+    ended: Ended,
+}
+
+/// The agents that have ended, shared with whoever waits for them.
+#[derive(Debug, Clone, Default)]
+pub struct Ended(Arc<Mutex<BTreeSet<AgentName>>>);
+
+impl Ended {
+    fn note(&self, agent: &AgentName) {
+        self.0.lock().expect("no holder of this lock panics").insert(agent.clone());
+    }
+
+    /// Whether this one has.
+    #[must_use]
+    pub fn has(&self, agent: &AgentName) -> bool {
+        self.0.lock().expect("no holder of this lock panics").contains(agent)
+    }
 }
 
 impl Cluster {
-    /// One without running agents.
+    /// One without running agents, each of which is to serve clients at this port.
     #[must_use]
-    pub fn new(program: Program, plans: Vec<Plan>) -> Self {
+    pub fn new(program: Program, plans: Vec<Plan>, client_port: u16) -> Self {
         let pids = plans.iter().map(|_| None).collect();
         let handles = plans.iter().map(|_| None).collect();
-        Self { program, plans, pids, handles, ends: JoinSet::new() }
+        let (ends, ended) = (JoinSet::new(), Ended::default());
+        Self { program, plans, pids, handles, ends, client_port, ended }
+    }
+
+    /// Those of the agents that have ended, now and later.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        self.ended.clone()
     }
 
     /// Starts every agent.
@@ -71,7 +100,24 @@ impl Cluster {
                 }
             }
             anstream::eprintln!("its log: {}", log_path(plan).display());
-            anstream::eprintln!("to start it again:\n    {}\n", self.program.agent_line(plan));
+            anstream::eprintln!("{}", self.way_back(plan));
+            self.ended.note(&plan.name);
+        }
+    }
+
+    /// How an agent that has ended is started again. One that its cluster removed would end again: it
+    /// comes back as a new one.
+    fn way_back(&self, plan: &Plan) -> String {
+        let line = self.program.agent_line(plan);
+        let others = self.plans.iter().filter(|other| other.name != plan.name);
+        match others.map(|other| other.address).next() {
+            Some(other) if was_removed(&log_path(plan)) => format!(
+                "it was removed from its cluster; to have it again as a new agent:\n    \
+                 rm -r {} && {line} --join {other}:{}\n",
+                quote(&data_path(plan).to_string_lossy()),
+                self.client_port
+            ),
+            _ => format!("to start it again:\n    {line}\n"),
         }
     }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::home::{config_path, log_path};
 use super::layout::Plan;
+use crate::agent::REMOVED;
 use crate::cli::CONFIG_VARIABLE;
 use crate::client::quote;
 use crate::config::key::KEYS;
@@ -130,6 +131,12 @@ pub fn describe(status: &io::Result<ExitStatus>) -> String {
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     }
+}
+
+/// Whether the agent of this log ended because its cluster had removed it.
+#[must_use]
+pub fn was_removed(log: &Path) -> bool {
+    last_words(log).iter().any(|line| line.contains(REMOVED))
 }
 
 /// The last lines of a log, two at most.

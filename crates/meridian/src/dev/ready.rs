@@ -14,6 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
+use super::cluster::Ended;
 use super::echo;
 use crate::client::actor;
 
@@ -48,11 +49,15 @@ pub struct Ready {
     pub missing: Vec<AgentName>,
 }
 
-/// Returns once all agents answer with what is acknowledged, or as many as will. Cancel-safe.
+/// Returns once all agents answer with what is acknowledged, or as many as will; nobody waits for one
+/// that has ended. Cancel-safe.
 ///
 /// # Errors
 /// What each said last, if none does in time.
-pub async fn wait(agents: &[(AgentName, Address)]) -> Result<Ready, Vec<(AgentName, String)>> {
+pub async fn wait(
+    agents: &[(AgentName, Address)],
+    ended: &Ended,
+) -> Result<Ready, Vec<(AgentName, String)>> {
     let mut deadline = Instant::now() + FIRST;
     let mut waiting: BTreeSet<_> = agents.iter().map(|(name, _)| name.clone()).collect();
     let mut first = None;
@@ -78,7 +83,9 @@ pub async fn wait(agents: &[(AgentName, Address)]) -> Result<Ready, Vec<(AgentNa
             }
         }
         match first {
-            Some(contents) if waiting.is_empty() || Instant::now() >= deadline => {
+            Some(contents)
+                if waiting.iter().all(|name| ended.has(name)) || Instant::now() >= deadline =>
+            {
                 return Ok(Ready { contents, missing: waiting.into_iter().collect() });
             }
             None if Instant::now() >= deadline => return Err(complaints),

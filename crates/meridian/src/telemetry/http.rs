@@ -27,6 +27,7 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: PrometheusHan
         .route("/healthz", get(async |State(health): State<Health>| answer(health.healthy())))
         .route("/readyz", get(async |State(health): State<Health>| answer(health.ready())))
         .route("/metrics", get(metrics))
+        .fallback(async || (StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"))
         .with_state(health);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the HTTP port is not served any more");

@@ -100,6 +100,23 @@ async fn what_a_proxy_says_is_not_what_an_agent_says() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_not_for_clients_is_named_as_that_and_the_next_is_asked() {
+    let other = Agent::start([Reply::Fail(tonic::Status::unimplemented(""))]).await;
+    let lonely = run(&other.endpoints(), &ADD).await;
+    lonely.exits(4);
+    assert!(
+        lonely.err.contains(&format!(
+            "{}: does not answer as the client port of an agent (7400 by default)",
+            other.endpoint
+        )),
+        "{lonely:?}"
+    );
+    let agent = Agent::start([Reply::Done]).await;
+    run(&[other.endpoint.clone(), agent.endpoint.clone()], &ADD).await.exits(0);
+    assert_eq!(agent.request_ids().len(), 1);
+}
+
+#[tokio::test]
 async fn a_read_that_nobody_answers_is_exit_code_4() {
     let endpoints = [fake::stopped().await, fake::closing().await];
     run(&endpoints, &["service", "list", "--timeout=1s"]).await.exits(4);

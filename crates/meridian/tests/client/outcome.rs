@@ -66,6 +66,17 @@ async fn a_dry_run_has_no_request_id_and_asks_nobody_to_agree() {
 }
 
 #[tokio::test]
+async fn a_dry_run_of_a_departure_says_what_becomes_of_the_units() {
+    let agent = Agent::start([Reply::Done]).await;
+    for line in [&["agent", "drain", "eastus-1"][..], &["cluster", "remove", "eastus-1"]] {
+        let run = run(&agent.endpoints(), &[line, &["--dry-run"]].concat()).await;
+        run.exits(0);
+        assert!(run.err.contains("agent eastus-1: it has no units\n"), "{run:?}");
+    }
+    assert!(agent.changes().iter().all(|(_, context)| context.dry_run));
+}
+
+#[tokio::test]
 async fn a_table_goes_to_standard_output_and_the_rest_elsewhere() {
     let agent = Agent::start([Reply::Done]).await;
     let run = run(&agent.endpoints(), &["region", "enable", "eastus"]).await;

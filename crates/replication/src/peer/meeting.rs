@@ -5,6 +5,7 @@
 //! answers only this service until it is admitted: by the founder that was told to found, by an
 //! agent that an operator had invite it, or by its own request to join.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use meridian_proto::v1::meeting_client::MeetingClient;
 use meridian_proto::v1::meeting_server::{Meeting, MeetingServer};
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::codec;
 use crate::environment::Dialer;
@@ -158,7 +159,7 @@ pub async fn identify(
     let call = client.identify(proto::IdentifyRequest {});
     let answer = tokio::time::timeout(patience, call).await;
     let answer = answer.map_err(|_| at(format!("no answer within {patience:?}")))?;
-    let answer = answer.map_err(|status| at(status.message().to_owned()))?.into_inner();
+    let answer = answer.map_err(|status| at(refusal(&status)))?.into_inner();
     let description = codec::decode(&answer.description).map_err(|error| at(error.to_string()))?;
     let cluster = match answer.cluster_id.as_str() {
         "" => None,
@@ -198,5 +199,22 @@ async fn meet(
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let endpoint = endpoint.map_err(|error| error.to_string())?.connect_timeout(patience);
     let channel = dialer.connect(endpoint).await;
-    channel.map(MeetingClient::new).map_err(|_| "cannot be reached".to_owned())
+    channel
+        .map(MeetingClient::new)
+        .map_err(|error| format!("cannot be reached: {}", innermost(&error)))
+}
+
+/// What an agent's refusal to say who it is says.
+fn refusal(status: &Status) -> String {
+    match status.code() {
+        Code::Unimplemented => {
+            "does not answer as an agent's port for other agents (7401 by default)".to_owned()
+        }
+        _ => status.message().to_owned(),
+    }
+}
+
+/// The innermost cause: the outer ones say no more than that there is no connection.
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
 }

@@ -103,6 +103,8 @@ pub struct LocationView {
     /// Whether as many units answer as are wanted, none is to be replaced, and all serve the service's
     /// present configuration; also said of a disabled region, whose status says only that.
     pub converged: bool,
+    /// What keeps it from converging by itself; null where nothing is known to.
+    pub hindrance: Option<String>,
 }
 
 /// How a region of a service is.
@@ -168,6 +170,7 @@ impl From<v1::Location> for LocationView {
             gateway_url: text(location.gateway_url),
             configuration: served(location.configuration),
             converged: location.converged,
+            hindrance: text(location.hindrance),
         }
     }
 }
