@@ -46,7 +46,7 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_proposed() {
         until_ok("one state", async || same_state(&three.agents[0], &three.agents).await).await;
     for (line, code, words) in [
         (&*format!("service create {LONG} --primary eastus"), 2, "at most 50 characters"),
-        ("region add eastus --units 0", 2, "a location has at least 1 unit"),
+        ("region add eastus --units 0", 2, "use a whole number from 1 up"),
         ("region scale eastus", 2, "--units"),
         ("region scale eastus --units many", 2, "many"),
         ("region lst", 2, "list"),
