@@ -79,20 +79,16 @@ impl Duties {
         if !founded {
             return self.found().await;
         }
-        if let Some(step) = self.membership.next_step() {
-            match step {
-                Step::HandOver(_) if !offers.allow(Instant::now()) => return,
-                Step::HandOver(_) => {}
-                _ => offers.forget(),
+        let now = Instant::now();
+        if let Some(step) = self.membership.next_step(offers.may_be_made(now)) {
+            if matches!(step, Step::HandOver(_)) {
+                offers.note(now);
             }
             tracing::info!(?step, "membership");
             if let Err(cause) = self.take(step).await {
                 tracing::info!(%cause, "the membership step is tried again");
             }
-            return;
-        }
-        offers.forget();
-        if let Some(version) = raise {
+        } else if let Some(version) = raise {
             self.propose(Command::RaiseDataVersion { version }).await;
         }
     }

@@ -1,7 +1,7 @@
 //! The membership as the leader sees it, and what it still lacks of the one that the log wants.
 //!
-//! Looked at whenever somebody asks, and by the duties before each step: nothing is remembered, so
-//! what is said is what the next step rests on.
+//! Looked at whenever somebody asks, and by the duties before each step, so that what is said is what
+//! the next step rests on.
 
 pub(crate) mod plan;
 
@@ -17,7 +17,8 @@ use crate::instance::Raft;
 use crate::store::Store;
 use plan::{Present, Step, next_step, pending};
 
-/// How recently a member must have acknowledged this leader to count as one that answers.
+/// How recently a member must have acknowledged this leader to count as one that answers, and how long
+/// it is waited for before it counts as one that does not.
 pub(crate) const ANSWERS: Duration = Duration::from_secs(3);
 
 /// What a leader knows of the members.
@@ -39,11 +40,11 @@ pub(crate) struct Membership {
 
 impl Membership {
     /// The step to take next, if this node leads and there is one that can be taken.
-    pub fn next_step(&self) -> Option<Step> {
+    pub fn next_step(&self, may_hand_over: bool) -> Option<Step> {
         let present = self.present();
         let state = self.store.state();
         let wanted = electorate::voters(&state, &present.voters);
-        next_step(&state, &present, &wanted, *self.raft.node_id())
+        next_step(&state, &present, &wanted, *self.raft.node_id(), may_hand_over)
     }
 
     /// What this node knows of the members as their leader; none if it does not lead.
@@ -62,10 +63,14 @@ impl Membership {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let membership = &metrics.membership_config;
         let last = metrics.last_log_index.unwrap_or(0);
-        let contacts = self.contact.of_members().unwrap_or_default().into_iter();
-        let lately =
-            contacts.filter(|(_, heard)| matches!(heard, LastContact::Ago(age) if *age < ANSWERS));
-        let answering: BTreeSet<_> = lately.map(|(node, _)| node).chain([own]).collect();
+        let (mut answering, mut silent) = (BTreeSet::from([own]), BTreeSet::new());
+        for (node, heard) in self.contact.of_members().unwrap_or_default() {
+            match heard {
+                LastContact::Ago(age) if age < ANSWERS => answering.insert(node),
+                LastContact::NotFor(led) if led < ANSWERS => false,
+                LastContact::Ago(_) | LastContact::NotFor(_) => silent.insert(node),
+            };
+        }
         let progress = metrics.replication.iter().flatten();
         let behind = progress.filter_map(|(node, matching)| {
             let has = matching.as_ref()?.index;
@@ -78,6 +83,7 @@ impl Membership {
             joint: membership.membership().get_joint_config().len() > 1,
             behind: behind.collect(),
             answering,
+            silent,
         }
     }
 }

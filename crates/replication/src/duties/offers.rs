@@ -19,19 +19,17 @@ pub(super) struct Offers {
 }
 
 impl Offers {
-    /// Whether leadership may be offered now, which is taken to happen then.
-    pub(super) fn allow(&mut self, now: Instant) -> bool {
-        if self.next.is_some_and(|next| now < next) {
-            return false;
-        }
-        self.pause = (self.pause * 2).clamp(PAUSES.0, PAUSES.1);
-        self.next = Some(now + self.pause);
-        true
+    /// Whether leadership may be offered now.
+    pub(super) fn may_be_made(&self, now: Instant) -> bool {
+        self.next.is_none_or(|next| now >= next)
     }
 
-    /// Notes that none is to be made: the next one is the first again.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
+    /// Notes that it is. Where none was made for long, this is the first again.
+    pub(super) fn note(&mut self, now: Instant) {
+        let goes_on = self.next.is_some_and(|next| now < next + PAUSES.1);
+        let pause = if goes_on { self.pause * 2 } else { PAUSES.0 };
+        self.pause = pause.min(PAUSES.1);
+        self.next = Some(now + self.pause);
     }
 }
 
@@ -43,11 +41,17 @@ mod tests {
     fn an_offer_that_was_not_taken_is_made_again_after_ever_longer_pauses() {
         let mut offers = Offers::default();
         let began = Instant::now();
-        let quarters = (0..480).map(|quarter| Duration::from_millis(250 * quarter));
-        let made: Vec<_> = quarters.filter(|after| offers.allow(began + *after)).collect();
-        let made: Vec<_> = made.into_iter().map(|after| after.as_secs()).collect();
+        let mut made = Vec::new();
+        for after in (0..480).map(|quarter| Duration::from_millis(250 * quarter)) {
+            if offers.may_be_made(began + after) {
+                offers.note(began + after);
+                made.push(after.as_secs());
+            }
+        }
         assert_eq!(made, [0, 3, 9, 21, 45, 75, 105]);
-        offers.forget();
-        assert!(offers.allow(began));
+        let much_later = began + Duration::from_secs(200);
+        offers.note(much_later);
+        assert!(!offers.may_be_made(much_later + Duration::from_secs(2)));
+        assert!(offers.may_be_made(much_later + Duration::from_secs(3)));
     }
 }

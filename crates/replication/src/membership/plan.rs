@@ -39,6 +39,9 @@ pub(super) struct Present {
     pub joint: bool,
     /// Members that have acknowledged this leader lately, and the leader.
     pub answering: BTreeSet<NodeId>,
+    /// Members that this leader has waited for in vain. Whom a new leader has not heard yet is neither
+    /// here nor there.
+    pub silent: BTreeSet<NodeId>,
     /// How many log entries each member lacks; of one that has none yet, nothing.
     pub behind: BTreeMap<NodeId, u64>,
 }
@@ -70,12 +73,13 @@ impl Present {
 }
 
 /// The step to take next. Additions come before removals, so that the cluster is never smaller than it
-/// has to be.
+/// has to be. While this node may not hand over, what else is to be done is.
 pub(super) fn next_step(
     state: &State,
     present: &Present,
     wanted: &BTreeSet<NodeId>,
     own: NodeId,
+    may_hand_over: bool,
 ) -> Option<Step> {
     if present.joint {
         return Some(Step::Finish);
@@ -87,12 +91,15 @@ pub(super) fn next_step(
             Some(_) => {}
         }
     }
-    let mut changes = pending(state, present, wanted, own).into_iter();
-    let (node, pending) = changes.find(|(_, pending)| pending.waits_for.is_none())?;
+    let hands_over = |node| node == own && present.voters.contains(&node);
+    let (node, pending) =
+        pending(state, present, wanted, own).into_iter().find(|(node, pending)| {
+            pending.waits_for.is_none() && (may_hand_over || !hands_over(*node))
+        })?;
     match pending.change {
         MemberChange::GainVote => Some(Step::Promote(node)),
         MemberChange::LoseVote | MemberChange::Leave if present.voters.contains(&node) => {
-            if node == own {
+            if hands_over(node) {
                 heir(present, wanted, own).map(Step::HandOver)
             } else {
                 Some(Step::Demote(node))
@@ -114,8 +121,8 @@ pub(super) fn pending(
     let agents = agents(state);
     let missing: Vec<_> = wanted.difference(&present.voters).copied().collect();
     let surplus = present.voters.difference(wanted).copied();
-    let (answering, silent): (Vec<_>, Vec<_>) =
-        surplus.partition(|node| present.answering.contains(node));
+    let (silent, others): (Vec<_>, Vec<_>) =
+        surplus.partition(|node| present.silent.contains(node));
     let loses = |node: NodeId| {
         let known = agents.contains_key(&node);
         let change = if known { MemberChange::LoseVote } else { MemberChange::Leave };
@@ -136,7 +143,7 @@ pub(super) fn pending(
         .into_iter()
         .map(loses)
         .chain(missing.iter().map(gains))
-        .chain(answering.into_iter().map(loses))
+        .chain(others.into_iter().map(loses))
         .chain(present.members.keys().copied().filter(gone).map(leaves))
         .collect()
 }
@@ -164,7 +171,7 @@ fn losing_waits_for(
     node: NodeId,
     replaced_by: &[NodeId],
 ) -> Option<WaitsFor> {
-    if present.answering.contains(&node) && !replaced_by.is_empty() {
+    if !present.silent.contains(&node) && !replaced_by.is_empty() {
         return Some(WaitsFor::Replacement { by: replaced_by.to_vec() });
     }
     let lacks = present.lacks_majority(node);
@@ -224,6 +231,7 @@ mod tests {
             voters: nodes(voters),
             joint: false,
             answering: nodes(members),
+            silent: BTreeSet::new(),
             behind: nodes(members)
                 .into_iter()
                 .map(|node| (node, if nodes(caught_up).contains(&node) { 0 } else { 5_000 }))
@@ -232,7 +240,7 @@ mod tests {
     }
 
     fn step(agents: &[u64], present: &Present, wanted: &[u64]) -> Option<Step> {
-        next_step(&known(agents), present, &nodes(wanted), NodeId(1))
+        next_step(&known(agents), present, &nodes(wanted), NodeId(1), true)
     }
 
     #[test]
@@ -263,6 +271,15 @@ mod tests {
     }
 
     #[test]
+    fn only_a_voter_that_was_waited_for_in_vain_makes_way_before_it_is_replaced() {
+        let mut unheard = present(&[1, 2, 3, 4], &[1, 2, 3], &[1, 2, 3]);
+        unheard.answering = nodes(&[1, 2, 4]);
+        assert_eq!(step(&[1, 2, 3, 4], &unheard, &[1, 2, 4]), None, "a new leader waits");
+        unheard.silent = nodes(&[3]);
+        assert_eq!(step(&[1, 2, 3, 4], &unheard, &[1, 2, 4]), Some(Step::Demote(NodeId(3))));
+    }
+
+    #[test]
     fn an_agent_that_is_gone_for_good_makes_way_at_once() {
         let gone = present(&[1, 2, 3, 4], &[1, 2, 3], &[1, 2]);
         assert_eq!(step(&[1, 2, 4], &gone, &[1, 2, 4]), Some(Step::Demote(NodeId(3))));
@@ -274,6 +291,16 @@ mod tests {
     fn a_leader_that_is_to_lose_its_vote_hands_over_first() {
         let present = present(&[1, 2, 3], &[1, 2, 3], &[1, 2, 3]);
         assert_eq!(step(&[1, 2, 3], &present, &[2, 3]), Some(Step::HandOver(NodeId(2))));
+    }
+
+    #[test]
+    fn what_else_is_due_does_not_wait_for_a_leader_that_may_not_hand_over_yet() {
+        let present = present(&[1, 2, 3, 4], &[1, 2, 3], &[1, 2, 3, 4]);
+        let next = |may_hand_over| {
+            next_step(&known(&[1, 2, 3]), &present, &nodes(&[2, 3]), NodeId(1), may_hand_over)
+        };
+        assert_eq!(next(true), Some(Step::HandOver(NodeId(2))));
+        assert_eq!(next(false), Some(Step::Remove(NodeId(4))));
     }
 
     #[test]
@@ -308,6 +335,7 @@ mod tests {
         assert_eq!(step(&[1, 2, 3], &one_dead, &[1, 3]), None, "drained, and needed");
         assert_eq!(step(&[1, 3], &one_dead, &[1, 3]), None, "removed, and needed");
     }
+
     fn waiting(agents: &[u64], present: &Present, wanted: &[u64]) -> Vec<(NodeId, Pending)> {
         let changes = pending(&known(agents), present, &nodes(wanted), NodeId(1));
         changes.into_iter().filter(|(_, pending)| pending.waits_for.is_some()).collect()
