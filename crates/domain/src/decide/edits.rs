@@ -250,11 +250,11 @@ fn check_location(
     }
 }
 
-/// Units of a zone in which no agent lives would stop, or never start. A region without any agent may
-/// be declared ahead of its agents.
+/// Units of a zone in which no agent takes units would stop, or never start. A region in which none
+/// does at all may be declared ahead of its agents.
 fn check_zones(decision: &mut Decision<'_>, region: &RegionName, zones: &Zones) {
-    let agents = decision.state.agents.values().map(|agent| &agent.description);
-    let hosts = agents.filter(|agent| agent.region == *region && !agent.witness);
+    let agents = decision.state.agents.values().filter(|agent| agent.takes_units());
+    let hosts = agents.map(|agent| &agent.description).filter(|agent| agent.region == *region);
     let homes: Vec<Option<Zone>> = hosts.map(|agent| agent.zone).collect();
     let agents_in: Zones = homes.iter().copied().flatten().collect();
     let empty: Zones = zones.difference(&agents_in).copied().collect();
