@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http2;
 use hyper::client::conn::http2::SendRequest;
 use hyper::rt::{Read, Write};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -29,6 +29,9 @@ const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
 /// The largest head of an answer, in bytes.
 const HEAD_BYTES: u32 = 256 * 1024;
 
+/// Between two questions on a connection that has calls whether the backend is still there, and how
+/// long it has to answer: a backend that lost its power ends no connection.
+const PROBES: Duration = Duration::from_secs(5);
 /// What the number of calls that a backend takes is before it said so. No backend can say this.
 const UNSAID: usize = usize::MAX - 1;
 /// For the last words on a connection that has no call any more. What of a call outlasts its answer,
@@ -67,6 +70,9 @@ impl Multiplexed {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(UNSAID)
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PROBES)
+            .keep_alive_timeout(PROBES)
             .max_header_list_size(HEAD_BYTES)
             .handshake(Linked::new(io, Arc::clone(&link)))
             .await?;

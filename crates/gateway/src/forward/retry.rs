@@ -44,6 +44,7 @@ pub(super) fn copy(request: &Request<Upload>, lease: &Lease) -> Option<Copy> {
     let mut copy = Request::new(Upload::default());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     Some(Copy { request: copy, is_idempotent })
 }
