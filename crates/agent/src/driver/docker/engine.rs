@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum as State};
+use bollard::models::{
+    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum as State,
+    ContainerWaitResponse,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
     LogsOptions, RemoveContainerOptions, WaitContainerOptions,
@@ -163,6 +166,9 @@ impl Engine {
         let client = self.client().await?;
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let code = match client.wait_container(id, Some(options)).next().await {
+            Some(Ok(ContainerWaitResponse { error: Some(error), .. })) => {
+                return Err(self.refused(error.message.unwrap_or_default()));
+            }
             Some(Ok(ended)) => ended.status_code,
             Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
             Some(Err(error)) if is_missing(&error) => return Ok(None),
@@ -178,6 +184,10 @@ impl Engine {
             }
             Err(error) => return Err(self.error(error)),
         };
+        // A unit that runs must not be taken for one that ended: its container would be removed.
+        if state.running == Some(true) {
+            return Err(self.refused("to wait for a container that still runs".to_owned()));
+        }
         Ok(Some(Ended { code, out_of_memory: state.oom_killed == Some(true) }))
     }
 
@@ -214,13 +224,14 @@ impl Engine {
     }
 
     fn error(&self, error: Error) -> EngineError {
-        let socket = self.socket.clone();
         match error {
-            Error::DockerResponseServerError { message, .. } => {
-                EngineError::Refused { socket, message }
-            }
-            source => EngineError::Unreachable { socket, source },
+            Error::DockerResponseServerError { message, .. } => self.refused(message),
+            source => EngineError::Unreachable { socket: self.socket.clone(), source },
         }
+    }
+
+    fn refused(&self, message: String) -> EngineError {
+        EngineError::Refused { socket: self.socket.clone(), message }
     }
 }
 
