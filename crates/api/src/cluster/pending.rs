@@ -43,7 +43,7 @@ pub(super) fn wait(state: &State, member: &Member) -> Option<v1::Wait> {
             (behind, "wait: it catches up by itself, see `meridian status`".to_owned())
         }
         WaitsFor::Majority { voters, silent } => {
-            let (answer, needed) = (voters - silent.len(), voters / 2 + 1);
+            let (answer, needed) = (voters.saturating_sub(silent.len()), voters / 2 + 1);
             let missing = names(silent);
             let cause = format!(
                 "of the {voters} voters then, {answer} would answer ({missing} would not) and \
@@ -66,11 +66,14 @@ pub(super) fn wait(state: &State, member: &Member) -> Option<v1::Wait> {
 
 /// What to do about members that do not answer.
 fn start(state: &State, silent: &[NodeId]) -> String {
-    let gone = silent.first().map(|node| name(state, *node)).unwrap_or_default();
-    format!(
-        "start {}, or, if it is gone for good, forget it with `meridian cluster remove {gone}`",
-        list(state, silent)
-    )
+    let start = format!("start {}", list(state, silent));
+    match silent.iter().find_map(|node| agent_of(state, *node)) {
+        Some(agent) => format!(
+            "{start}, or, if it is gone for good, forget it with `meridian cluster remove {}`",
+            agent.description.name
+        ),
+        None => start,
+    }
 }
 
 fn list(state: &State, nodes: &[NodeId]) -> String {

@@ -5,47 +5,29 @@ use std::time::Duration;
 
 use meridian_domain::AgentName;
 use meridian_ports::{AgentStatus, Member, Progress};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{Ports, deadline};
 
 /// How long agents and leader have to answer. The list is as useful without those that do not.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
-/// How long two agents may take to become equal. A refusal is remembered as well and has no revision,
-/// so agents can differ for as long as it is on its way.
-const SETTLE: Duration = Duration::from_millis(300);
-
 /// What one look at the cluster gives.
 pub(super) struct Survey {
     /// Raft's members.
     pub members: Vec<Member>,
     /// What each agent says of itself.
     pub agents: BTreeMap<AgentName, AgentStatus>,
-    /// Agents whose states differ at the same revision, and still did a moment later.
+    /// Agents whose states or events differ from those of another one that is equally far.
     pub differing: Vec<AgentName>,
 }
 
 impl Survey {
-    /// Asks members and agents, and asks again where two of them differ.
+    /// Asks members and agents.
     pub(super) async fn of(ports: &Ports, deadline: Instant) -> Self {
         let wait = deadline::within(deadline, ANSWER_WAIT);
         let asked = futures::future::join(ports.cluster.members(wait), agents_by_name(ports, wait));
         let (members, agents) = asked.await;
-        let mut differing = differing(&agents);
-        if !differing.is_empty() {
-            sleep(SETTLE).await;
-            let wait = deadline::within(deadline, ANSWER_WAIT);
-            let later = agents_by_name(ports, wait).await;
-            differing.retain(|agent| {
-                let before = agents.get(agent).and_then(|agent| agent.position);
-                let after = later.get(agent).and_then(|agent| agent.position);
-                before == after
-            });
-            // One that stands still differs from nobody who moved on.
-            if differing.len() < 2 {
-                differing.clear();
-            }
-        }
+        let differing = differing(&agents);
         Self { members, agents, differing }
     }
 }
@@ -55,14 +37,16 @@ async fn agents_by_name(ports: &Ports, deadline: Instant) -> BTreeMap<AgentName,
     agents.into_iter().map(|agent| (agent.agent.clone(), agent)).collect()
 }
 
-/// The agents that stand at a revision at which another one has another state.
+/// The agents that differ where none may: in the state at one log index, or in the events up to one
+/// revision. A refusal is part of the state and has no revision.
 fn differing(agents: &BTreeMap<AgentName, AgentStatus>) -> Vec<AgentName> {
     let positions: Vec<_> = agents.values().filter_map(|agent| agent.position).collect();
+    let contradict = |one: &Progress, other: &Progress| {
+        one.applied == other.applied && one.state != other.state
+            || one.revision == other.revision && one.events != other.events
+    };
     let differs = |agent: &&AgentStatus| {
-        agent.position.is_some_and(|own| {
-            let alike = |other: &&Progress| other.revision == own.revision;
-            positions.iter().filter(alike).any(|other| other.state != own.state)
-        })
+        agent.position.is_some_and(|own| positions.iter().any(|other| contradict(&own, other)))
     };
     agents.values().filter(differs).map(|agent| agent.agent.clone()).collect()
 }

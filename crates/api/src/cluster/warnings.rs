@@ -32,7 +32,7 @@ fn differing(survey: &Survey) -> Option<String> {
     let names = names.join(", ");
     let warning = || {
         format!(
-            "agents {names} hold different states at the same revision: compare their disks and \
+            "agents {names} hold different states, which should be the same: compare their disks and \
              replace the one that is wrong"
         )
     };
