@@ -54,6 +54,9 @@ pub fn read(last: Revision, row: Vec<u8>) -> Result<Vec<(Revision, StoredEvent)>
         }
         events.push(StoredEvent(rest.split_to(bytes)));
     }
+    if events.is_empty() {
+        return Err(short());
+    }
     let before = last.0.checked_sub(events.len() as u64).ok_or_else(short)?;
     Ok((before + 1..).map(Revision).zip(events).collect())
 }

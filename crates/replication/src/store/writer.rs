@@ -163,6 +163,8 @@ impl Writer {
                     job = self.jobs.recv() => job,
                     () = past(until) => {
                         self.write_gathered().await?;
+                        // Where changes come all the time, the queue is never found empty above.
+                        self.sweep()?;
                         continue;
                     }
                 },
