@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// What could not be done to which file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
@@ -32,10 +34,15 @@ pub(crate) fn naming<'a>(
     move |cause| FileError { action, path: path.to_path_buf(), cause }
 }
 
-/// Whether it is not the data that is at fault: with room or rights, the same succeeds.
+/// Whether it is not the data that is at fault: with room, rights, memory or descriptors, the same
+/// succeeds.
 pub(crate) fn is_remediable(error: &io::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied)
+    use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem, WouldBlock};
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    let room = matches!(error.kind(), StorageFull | QuotaExceeded | OutOfMemory | WouldBlock);
+    let descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    let lacking = error.raw_os_error().is_some_and(|code| descriptors.contains(&code));
+    room || lacking || matches!(error.kind(), ReadOnlyFilesystem | PermissionDenied)
 }
 
 /// An error with all its causes, in one line: the fuse and the log show nothing else of it.
