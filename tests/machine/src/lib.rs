@@ -1,5 +1,5 @@
 //! Preloaded under a process (`LD_PRELOAD`), gives it a slow disk, a disk that fails, or a clock that
-//! is wrong, while it runs and as the [`page`] says.
+//! is wrong, while it runs and as a page of memory says.
 //!
 //! | call | what becomes of it |
 //! | --- | --- |
