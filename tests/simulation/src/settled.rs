@@ -23,7 +23,9 @@ pub fn check(agents: &[Arc<Agent>]) -> anyhow::Result<()> {
         leaders.insert(life.ports.cluster.leader());
         let name = &agent.description.name;
         let units: Vec<_> = state.units_on(name).collect();
-        let unready: Vec<_> = units.iter().filter(|unit| !unit.is_ready()).collect();
+        let newest = |unit: &Unit| Some(state.services.get(&unit.id.service)?.configuration);
+        let serves = |unit: &Unit| unit.is_ready() && unit.configuration() == newest(unit);
+        let unready: Vec<_> = units.iter().filter(|unit| !serves(unit)).collect();
         ensure!(unready.is_empty(), "{}: not ready as the log says: {unready:?}", agent.host);
         let mut wanted: Vec<_> = units.iter().map(|unit: &&Unit| unit.incarnation).collect();
         wanted.sort();
