@@ -217,7 +217,7 @@ impl Writer {
         self.gathered_bytes += range.bytes();
         self.gathered.push(range);
         let full = self.gathered_bytes >= GATHERED_BYTES || now >= until;
-        if full { self.write_gathered().await } else { Ok(()) }
+        if full || planted(Bug::RowsBeforeLog) { self.write_gathered().await } else { Ok(()) }
     }
 
     /// Writes the gathered ranges once the Raft log holds them; where it will not hold them all any
