@@ -15,7 +15,7 @@ use super::cluster::Cluster;
 use super::schedule::Kind;
 
 /// How long an effect may take to show.
-const SHOWS: Duration = Duration::from_secs(30);
+const SHOWS: Duration = Duration::from_secs(15);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
