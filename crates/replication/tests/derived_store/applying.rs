@@ -158,7 +158,8 @@ async fn applying_waits_while_too_much_waits_for_the_disk() {
 async fn a_storage_error_stops_the_node() {
     let mut node = Node::empty();
     node.database.cut_power_after(0);
-    node.apply(&many(&mut State::default(), 1, 1)).await.unwrap();
+    // Memory runs ahead of the disk, so this one may still be taken, or already meets the error.
+    let _ = node.apply(&many(&mut State::default(), 1, 1)).await;
     assert!(node.fuse.blown().await.contains("the power was cut"));
     assert!(node.apply(&many(&mut State::default(), 1, 1)).await.is_err());
     assert!(node.store.close().await.is_err());
