@@ -157,7 +157,7 @@ pub async fn what_does_not_end_in_time_is_killed<K: Kind>() {
     let driver = machine.driver_like(1, Like::Impatient).await;
     driver.start(machine.spec(7)).await.unwrap();
     until_ready(&driver, 1).await;
-    machine.signal_all(Signal::STOP);
+    machine.freeze_all();
     driver.stop(Incarnation(7)).await.unwrap();
     machine.tidy(&driver).await;
     assert_eq!(machine.files(), 0);
@@ -223,10 +223,10 @@ pub async fn a_unit_that_hangs_is_not_called_ready_and_lives_on<K: Kind>() {
     let driver = machine.driver(1).await;
     driver.start(machine.spec(7)).await.unwrap();
     let units = until_ready(&driver, 1).await;
-    machine.signal_all(Signal::STOP);
+    machine.freeze_all();
     let silent = |units: &[RunningUnit]| units[0].phase == Phase::Silent;
     until(&driver, "it is seen to hang", silent).await;
-    machine.signal_all(Signal::CONT);
+    machine.thaw_all();
     assert_eq!(pids(&until_ready(&driver, 1).await), pids(&units));
     machine.tidy(&driver).await;
 }

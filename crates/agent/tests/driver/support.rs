@@ -171,11 +171,20 @@ impl<K: Kind> Machine<K> {
         units
     }
 
-    /// Sends a signal to every process of every unit.
-    pub fn signal_all(&self, signal: Signal) {
-        for pid in self.all_processes() {
-            send(pid, signal);
+    /// Stops every process of every unit where it stands. Each goes on until its first thread runs
+    /// again and finds the signal, which is waited for.
+    pub fn freeze_all(&self) {
+        let all = self.all_processes();
+        all.iter().for_each(|pid| send(*pid, Signal::STOP));
+        let is_stopped = |pid| status(pid, "State:").is_none_or(|state| state.starts_with('T'));
+        while !all.iter().copied().all(is_stopped) {
+            std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Lets them go on.
+    pub fn thaw_all(&self) {
+        self.all_processes().into_iter().for_each(|pid| send(pid, Signal::CONT));
     }
 
     /// Stops what still runs.
@@ -185,10 +194,15 @@ impl<K: Kind> Machine<K> {
     }
 }
 
-/// The parent of a process, from its `status` (proc(5)).
 fn parent(pid: u32) -> Option<u32> {
+    status(pid, "PPid:")?.parse().ok()
+}
+
+/// A field of what the system says of a process (proc(5)); none where it has ended.
+fn status(pid: u32, field: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
+    Some(value.trim().to_owned())
 }
 
 pub fn send(pid: u32, signal: Signal) {

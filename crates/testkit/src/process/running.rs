@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -139,9 +140,18 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Freezes it, with SIGSTOP: to the others it is as good as cut off.
+    /// Freezes it, with SIGSTOP: to the others it is as good as cut off. It goes on until its first
+    /// thread runs again and finds the signal, which is waited for.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        while !self.has_ended() && !self.is_stopped() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:\tT"))
     }
 
     /// Ends the freezing.

@@ -89,7 +89,7 @@ async fn a_found_unit_that_hangs_is_killed_once_it_is_stopped_and_not_before() {
     eventually("the unit answers", || call(machine.address()).is_ok()).await;
     agent.kill().unwrap();
     agent.wait().unwrap();
-    machine.signal_all(Signal::STOP);
+    machine.freeze_all();
 
     let driver = machine.driver_like(2, Like::Impatient).await;
     assert_eq!(driver.list().await.unwrap()[0].phase, Phase::Starting);
