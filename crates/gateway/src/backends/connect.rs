@@ -18,6 +18,10 @@ use super::multiplexed::Multiplexed;
 use super::origin::{Origin, Protocols};
 use super::pool::{Found, Turn};
 
+/// For how many connections that others make a call waits, before it makes one of its own. With the
+/// first the backend says how many calls it has room for, by which the second ones are shared.
+const WAITS: usize = 2;
+
 /// Why there is no connection.
 pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -92,17 +96,16 @@ impl Connector {
         origin: &Arc<Origin>,
         only_http1: bool,
     ) -> Result<Lease, ConnectError> {
-        let guard = match origin.turn(self.worker, only_http1) {
-            Turn::Connect(guard) => guard,
-            Turn::Wait(over) => {
-                over.cancelled().await;
-                if let Some(lease) = self.open(origin, only_http1).await {
-                    return Ok(lease);
-                }
-                None
+        for _ in 0..WAITS {
+            match origin.turn(self.worker, only_http1) {
+                Turn::Connect(guard) => return self.make(origin, only_http1, guard).await,
+                Turn::Wait(over) => over.cancelled().await,
             }
-        };
-        self.make(origin, only_http1, guard).await
+            if let Some(lease) = self.open(origin, only_http1).await {
+                return Ok(lease);
+            }
+        }
+        self.connect(origin, only_http1).await
     }
 
     /// A new connection to `origin`.

@@ -193,6 +193,31 @@ async fn a_backend_that_takes_few_calls_at_a_time_gets_more_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn callers_who_come_together_share_connections_as_soon_as_their_room_is_known() {
+    const CALLS: usize = 90;
+    let all = Arc::new(Barrier::new(CALLS));
+    let backend = Backend::limited(Some(10), None, move |call| {
+        let all = Arc::clone(&all);
+        async move {
+            all.wait().await;
+            call.answer("ok");
+        }
+    })
+    .await;
+    let unit = serving(&backend);
+    let streams = Streams::connect(&unit).await;
+    let mut calls = Vec::new();
+    for _ in 0..CALLS {
+        calls.push(tokio::spawn(Answered::receive(streams.begin("GET", "/").await)));
+    }
+    for call in calls {
+        assert_eq!(call.await.unwrap().body, "ok");
+    }
+    let connections = backend.connections();
+    assert!((9..=18).contains(&connections), "{connections}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_takes_too_long_ends_alone() {
     let backend = Backend::start(|mut call| async move {
         match call.path() {
