@@ -11,6 +11,7 @@ use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::ClientWriteError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::Batch;
 use super::waiting::{Answer, Waiting};
@@ -25,6 +26,14 @@ use crate::store::Store;
 /// Entries in flight. The second overlaps its deciding and encoding with the first one's way to a
 /// majority; a third gains nothing measurable.
 const IN_FLIGHT: usize = 2;
+/// Commands that a second entry waits for. Every entry costs each node a message and a sync, so few
+/// commands are better off in one entry together with those that come while the first is on its way.
+const WORTH_AN_ENTRY: usize = 64;
+/// How long it waits for them at most: where the first takes longer, its way is across regions, and to
+/// wait for its end would double the time that a change takes.
+const LINGER: Duration = Duration::from_millis(10);
+/// Commands that are taken from the queue and not decided yet.
+const WAITING: usize = 1_024;
 /// How long the barrier of a new leader may take before it is tried again.
 const BARRIER: Duration = Duration::from_secs(2);
 
@@ -45,9 +54,8 @@ pub async fn run(
         }
         match begin(&raft, &store).await {
             Some((leader, state)) => {
-                let flights = VecDeque::new();
-                let mut term =
-                    Term { raft: &raft, clock: &clock, leader, state, flights, left_over: None };
+                let (flights, waiting) = (VecDeque::new(), VecDeque::new());
+                let mut term = Term { raft: &raft, clock: &clock, leader, state, flights, waiting };
                 if term.serve(&mut queue, &fuse).await.is_none() {
                     return;
                 }
@@ -69,7 +77,7 @@ pub async fn run(
 async fn begin(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)> {
     let leader = raft.as_leader().ok()?.to_committed_leader_id();
     let barrier = raft.ensure_linearizable(ReadPolicy::ReadIndex);
-    match tokio::time::timeout(BARRIER, barrier).await {
+    match timeout(BARRIER, barrier).await {
         Ok(Ok(_)) => {}
         Ok(Err(_)) | Err(_) => return None,
     }
@@ -86,12 +94,13 @@ struct Term<'a> {
     /// The state that the entries in flight will leave.
     state: Arc<State>,
     flights: VecDeque<Flight>,
-    /// The command that did not fit into the entry before.
-    left_over: Option<Waiting>,
+    /// Commands for the next entries.
+    waiting: VecDeque<Waiting>,
 }
 
 /// An entry on its way.
 struct Flight {
+    departed: Instant,
     outcome: WriteReceiver,
     waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
 }
@@ -101,19 +110,30 @@ impl Term<'_> {
     async fn serve(&mut self, queue: &mut mpsc::Receiver<Waiting>, fuse: &Fuse) -> Option<()> {
         let mut metrics = self.raft.server_metrics();
         loop {
-            let room = self.flights.len() < IN_FLIGHT;
-            let landed = tokio::select! {
+            let (has_room, due) = (self.waiting.len() < WAITING, self.due());
+            let goes_on = tokio::select! {
                 biased;
                 outcome = next_outcome(&mut self.flights) => self.land(outcome),
                 changed = metrics.changed() => changed.is_ok() && self.still_leads(),
-                waiting = next_waiting(&mut self.left_over, queue), if room => {
-                    self.depart(waiting?, queue).await
+                waiting = queue.recv(), if has_room => {
+                    self.waiting.push_back(waiting?);
+                    true
                 }
+                () = come(due) => true,
             };
-            if !landed || fuse.cause().is_some() {
+            if !goes_on || !self.depart(queue).await || fuse.cause().is_some() {
                 self.end().await;
                 return Some(());
             }
+        }
+    }
+
+    /// When the next entry is to depart, as far as that is known.
+    fn due(&self) -> Option<Instant> {
+        match self.flights.back() {
+            _ if self.waiting.is_empty() || self.flights.len() == IN_FLIGHT => None,
+            Some(last) if self.waiting.len() < WORTH_AN_ENTRY => Some(last.departed + LINGER),
+            _ => Some(Instant::now()),
         }
     }
 
@@ -121,24 +141,31 @@ impl Term<'_> {
         self.raft.as_leader().is_ok_and(|l| l.to_committed_leader_id() == self.leader)
     }
 
-    /// Makes an entry of `first` and of what else waits, and proposes it. False if the term is over
-    /// or the state is spoiled.
-    async fn depart(&mut self, first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> bool {
-        let state = Arc::make_mut(&mut self.state);
-        let mut batch = Batch::new(state, self.clock.now());
-        let mut next = Some(first);
-        while let Some(waiting) = next.take() {
-            match batch.add(state, waiting) {
-                Ok(None) => next = queue.try_recv().ok(),
-                Ok(Some(does_not_fit)) => self.left_over = Some(does_not_fit),
-                Err(spoiled) => {
-                    tracing::error!(?spoiled, "deciding a command panicked; its term begins anew");
-                    answer_all(batch.waiting, not_proposed);
-                    return false;
+    /// Makes entries of what waits, and proposes them, while one is due. False if the term is over or
+    /// the state is spoiled.
+    async fn depart(&mut self, queue: &mut mpsc::Receiver<Waiting>) -> bool {
+        while self.due().is_some_and(|due| due <= Instant::now()) {
+            let state = Arc::make_mut(&mut self.state);
+            let mut batch = Batch::new(state, self.clock.now());
+            while let Some(next) = self.waiting.pop_front().or_else(|| queue.try_recv().ok()) {
+                match batch.add(state, next) {
+                    Ok(None) => {}
+                    Ok(Some(does_not_fit)) => {
+                        self.waiting.push_front(does_not_fit);
+                        break;
+                    }
+                    Err(spoiled) => {
+                        tracing::error!(?spoiled, "deciding panicked; the term begins anew");
+                        answer_all(batch.waiting, not_proposed);
+                        return false;
+                    }
                 }
             }
+            if !self.fly(batch).await {
+                return false;
+            }
         }
-        self.fly(batch).await
+        true
     }
 
     async fn fly(&mut self, batch: Batch) -> bool {
@@ -149,6 +176,7 @@ impl Term<'_> {
         }
         metrics::counter!("meridian_proposals_total").increment(1);
         metrics::histogram!("meridian_proposal_changes").record(waiting.len() as f64);
+        let departed = Instant::now();
         let (responder, outcome) = write_channel();
         let payload = Payload(Bytes::from(codec::encode::<Entry>(&entry)));
         let write = self.raft.write(payload).with_leader(self.leader).responder(responder);
@@ -162,7 +190,7 @@ impl Term<'_> {
                     && receipt.verdict != Verdict::Accepted
         });
         answer_all(early, Answer::Receipt);
-        self.flights.push_back(Flight { outcome, waiting });
+        self.flights.push_back(Flight { departed, outcome, waiting });
         true
     }
 
@@ -207,7 +235,7 @@ impl Term<'_> {
             let outcome = next_outcome(&mut self.flights).await;
             self.land(outcome);
         }
-        if let Some(waiting) = self.left_over.take() {
+        for waiting in self.waiting.drain(..) {
             let _ = waiting.answer.send(Answer::NotLeader);
         }
         for flight in self.flights.drain(..) {
@@ -216,14 +244,11 @@ impl Term<'_> {
     }
 }
 
-/// The next command to decide; none if the queue is closed. Cancel-safe.
-async fn next_waiting(
-    left_over: &mut Option<Waiting>,
-    queue: &mut mpsc::Receiver<Waiting>,
-) -> Option<Waiting> {
-    match left_over.take() {
-        Some(waiting) => Some(waiting),
-        None => queue.recv().await,
+/// Returns at `due`; never, where that is not known.
+async fn come(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
