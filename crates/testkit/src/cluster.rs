@@ -1,40 +1,28 @@
 //! Several nodes in one process.
 
+mod founder;
+mod node;
 mod options;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use meridian_domain::agent::Address;
-use meridian_domain::{
-    Actor, AgentDescription, AgentName, ClusterId, Command, DataVersion, NodeId, RegionName,
-    RequestId, Revision,
-};
+use meridian_domain::{Actor, ClusterId, Command, RequestId, Revision};
 use meridian_ports::{Consistency, Proposal, ProposeError, Receipt, Requester, Role};
-use meridian_replication::environment::{Dialer, Environment};
+use meridian_replication::environment::Dialer;
 use meridian_replication::founding::Founders;
-use meridian_replication::fuse::Fuse;
 pub use meridian_replication::node::Ports;
-use meridian_replication::node::{Node, NodeConfig, NodeError};
-use meridian_replication::open::open;
-use meridian_replication::peer::meeting::{Admission, Lobby};
-use meridian_replication::storage::directory::{DataDirectory, Identity};
-use meridian_replication::timing::Profile;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_stream::wrappers::TcpListenerStream;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use node::TestNode;
 pub use options::Options;
 
 use crate::wait::until;
+use founder::Founder;
 
 /// How long one call may take in a test that expects it to succeed.
 const CALL: Duration = Duration::from_secs(20);
@@ -46,29 +34,6 @@ pub struct Cluster {
     cluster: ClusterId,
     /// The nodes, stopped ones too.
     pub nodes: Vec<TestNode>,
-}
-
-/// One node of it.
-pub struct TestNode {
-    description: AgentDescription,
-    directory: PathBuf,
-    running: Option<Running>,
-}
-
-struct Running {
-    ports: Ports,
-    shutdown: CancellationToken,
-    node: JoinHandle<Result<(), NodeError>>,
-    runtime: Runtime,
-}
-
-/// A node that is dropped with its test is not waited for.
-impl Drop for TestNode {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.runtime.shutdown_background();
-        }
-    }
 }
 
 impl Cluster {
@@ -88,7 +53,7 @@ impl Cluster {
             Self { root, options, cluster: ClusterId(Uuid::nil()), nodes: Vec::new() };
         let mut meeting = Vec::new();
         for (node, listener) in nodes.iter().zip(listeners) {
-            meeting.push(Founder::meet(node, listener)?);
+            meeting.push(Founder::meet(node.description.clone(), listener)?);
         }
         let first = &nodes[0].description;
         let founders =
@@ -227,171 +192,8 @@ impl Cluster {
     #[must_use]
     pub fn running(&self) -> Vec<(usize, &Ports)> {
         let nodes = self.nodes.iter().enumerate();
-        nodes.filter_map(|(index, node)| Some((index, &node.running.as_ref()?.ports))).collect()
+        nodes.filter_map(|(index, node)| Some((index, node.running()?))).collect()
     }
-}
-
-impl TestNode {
-    fn new(root: &Path, index: usize, region: &str, address: SocketAddr) -> anyhow::Result<Self> {
-        let name = format!("{region}-{index}");
-        let address = Address::new(address.to_string())?;
-        let description = AgentDescription {
-            name: AgentName::new(&*name)?,
-            node: NodeId(Uuid::new_v4().as_u64_pair().0),
-            region: RegionName::new(region)?,
-            zone: None,
-            witness: false,
-            client_address: address.clone(),
-            peer_address: address,
-            gateway_host: "127.0.0.1".to_owned(),
-            supports: DataVersion::SUPPORTED,
-        };
-        Ok(Self { description, directory: root.join(name), running: None })
-    }
-
-    /// What the running node offers.
-    ///
-    /// # Panics
-    /// If it is stopped.
-    #[must_use]
-    pub fn ports(&self) -> &Ports {
-        &self.running.as_ref().expect("the node runs").ports
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &AgentName {
-        &self.description.name
-    }
-
-    /// Its data directory.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    async fn start(
-        &mut self,
-        cluster: ClusterId,
-        options: &Options,
-        listener: std::net::TcpListener,
-        founders: Option<Founders>,
-    ) -> anyhow::Result<()> {
-        // A runtime of its own: ending it ends everything of the node, as a process would.
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let (description, directory) = (self.description.clone(), self.directory.clone());
-        let options = options.clone();
-        let shutdown = CancellationToken::new();
-        let started = runtime.spawn(start(
-            description,
-            directory,
-            cluster,
-            options,
-            listener,
-            founders,
-            shutdown.clone(),
-        ));
-        let (ports, node) = started.await??;
-        self.running = Some(Running { ports, shutdown, node, runtime });
-        Ok(())
-    }
-
-    async fn stop(&mut self) -> anyhow::Result<()> {
-        let Running { ports, shutdown, node, runtime } =
-            self.running.take().context("the node runs")?;
-        drop(ports);
-        shutdown.cancel();
-        let ended = node.await;
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
-            .await?;
-        Ok(ended??)
-    }
-}
-
-/// Starts a node in the runtime that this runs in.
-async fn start(
-    description: AgentDescription,
-    directory: PathBuf,
-    cluster: ClusterId,
-    options: Options,
-    listener: std::net::TcpListener,
-    founders: Option<Founders>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<(Ports, JoinHandle<Result<(), NodeError>>)> {
-    let mut held = DataDirectory::open(&directory)?;
-    let identity = Identity { cluster, node: description.node };
-    held.establish(identity)?;
-    let fuse = Fuse::default();
-    let config = NodeConfig {
-        cluster,
-        description: description.clone(),
-        timing: Profile::Lan.timing(),
-        snapshot_after: options.snapshot_after,
-        keep_entries: options.keep_entries,
-        disk_floor: options.disk_floor,
-        data_directory: directory,
-        environment: Environment::default(),
-    };
-    let node = Node::build(config, open(&held, identity, &fuse)?, fuse).await?;
-    let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
-    serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
-    if let Some(founders) = founders {
-        node.found(founders).await?;
-    }
-    let ports = node.ports();
-    let running = tokio::spawn(async move {
-        let _held = held;
-        node.run(shutdown).await
-    });
-    Ok((ports, running))
-}
-
-/// A founder that waits for the others.
-struct Founder {
-    lobby: Lobby,
-    listener: std::net::TcpListener,
-    shutdown: CancellationToken,
-    server: JoinHandle<()>,
-}
-
-impl Founder {
-    fn meet(node: &TestNode, listener: TcpListener) -> anyhow::Result<Self> {
-        let listener = listener.into_std()?;
-        let serving = TcpListener::from_std(listener.try_clone()?)?;
-        let admitted = Arc::new(Mutex::new(None));
-        let remember = Box::new(move |cluster| {
-            *admitted.lock().expect("is not poisoned") = Some(cluster);
-            Ok(())
-        });
-        let lobby = Lobby::new(node.description.clone(), None, remember);
-        let shutdown = CancellationToken::new();
-        let server = serve(serving, lobby.clone(), None, shutdown.clone());
-        Ok(Self { lobby, listener, shutdown, server })
-    }
-
-    async fn leave(self) -> anyhow::Result<std::net::TcpListener> {
-        let Admission { .. } = self.lobby.admitted().await;
-        self.shutdown.cancel();
-        self.server.abort();
-        let _ = self.server.await;
-        Ok(self.listener)
-    }
-}
-
-fn serve(
-    listener: TcpListener,
-    lobby: Lobby,
-    node: Option<&Node>,
-    shutdown: CancellationToken,
-) -> JoinHandle<()> {
-    let router = tonic::transport::Server::builder()
-        .add_service(lobby.service())
-        .add_optional_service(node.map(Node::peer_service));
-    let incoming = TcpListenerStream::new(listener);
-    tokio::spawn(async move {
-        let served = router.serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned());
-        served.await.expect("the test server runs");
-    })
 }
 
 /// A request id as a client makes it.

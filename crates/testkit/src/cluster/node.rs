@@ -1,0 +1,190 @@
+//! One node of a cluster, in a runtime of its own.
+
+use std::net::{self, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use meridian_domain::agent::Address;
+use meridian_domain::{AgentDescription, AgentName, ClusterId, DataVersion, NodeId, RegionName};
+use meridian_replication::environment::Environment;
+use meridian_replication::founding::Founders;
+use meridian_replication::fuse::Fuse;
+use meridian_replication::node::{Node, NodeConfig, NodeError, Ports};
+use meridian_replication::open::open;
+use meridian_replication::peer::meeting::Lobby;
+use meridian_replication::storage::directory::{DataDirectory, Identity};
+use meridian_replication::timing::Profile;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Options;
+
+/// One node of a cluster.
+pub struct TestNode {
+    pub(super) description: AgentDescription,
+    directory: PathBuf,
+    running: Option<Running>,
+}
+
+struct Running {
+    ports: Ports,
+    shutdown: CancellationToken,
+    node: JoinHandle<Result<(), NodeError>>,
+    runtime: Runtime,
+}
+
+/// A node that is dropped with its test is not waited for.
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.runtime.shutdown_background();
+        }
+    }
+}
+
+impl TestNode {
+    pub(super) fn new(
+        root: &Path,
+        index: usize,
+        region: &str,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let name = format!("{region}-{index}");
+        let address = Address::new(address.to_string())?;
+        let description = AgentDescription {
+            name: AgentName::new(&*name)?,
+            node: NodeId(Uuid::new_v4().as_u64_pair().0),
+            region: RegionName::new(region)?,
+            zone: None,
+            witness: false,
+            client_address: address.clone(),
+            peer_address: address,
+            gateway_host: "127.0.0.1".to_owned(),
+            supports: DataVersion::SUPPORTED,
+        };
+        Ok(Self { description, directory: root.join(name), running: None })
+    }
+
+    /// What the running node offers.
+    ///
+    /// # Panics
+    /// If it is stopped.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        self.running().expect("the node runs")
+    }
+
+    /// The same, of a node that may be stopped.
+    pub(super) fn running(&self) -> Option<&Ports> {
+        self.running.as_ref().map(|running| &running.ports)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &AgentName {
+        &self.description.name
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(super) async fn start(
+        &mut self,
+        cluster: ClusterId,
+        options: &Options,
+        listener: net::TcpListener,
+        founders: Option<Founders>,
+    ) -> anyhow::Result<()> {
+        // A runtime of its own: ending it ends everything of the node, as a process would.
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let (description, directory) = (self.description.clone(), self.directory.clone());
+        let options = options.clone();
+        let shutdown = CancellationToken::new();
+        let started = runtime.spawn(start(
+            description,
+            directory,
+            cluster,
+            options,
+            listener,
+            founders,
+            shutdown.clone(),
+        ));
+        let (ports, node) = started.await??;
+        self.running = Some(Running { ports, shutdown, node, runtime });
+        Ok(())
+    }
+
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        let Running { ports, shutdown, node, runtime } =
+            self.running.take().context("the node runs")?;
+        drop(ports);
+        shutdown.cancel();
+        let ended = node.await;
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10)))
+            .await?;
+        Ok(ended??)
+    }
+}
+
+/// Starts a node in the runtime that this runs in.
+async fn start(
+    description: AgentDescription,
+    directory: PathBuf,
+    cluster: ClusterId,
+    options: Options,
+    listener: net::TcpListener,
+    founders: Option<Founders>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<(Ports, JoinHandle<Result<(), NodeError>>)> {
+    let mut held = DataDirectory::open(&directory)?;
+    let identity = Identity { cluster, node: description.node };
+    held.establish(identity)?;
+    let fuse = Fuse::default();
+    let config = NodeConfig {
+        cluster,
+        description: description.clone(),
+        timing: Profile::Lan.timing(),
+        snapshot_after: options.snapshot_after,
+        keep_entries: options.keep_entries,
+        disk_floor: options.disk_floor,
+        data_directory: directory,
+        environment: Environment::default(),
+    };
+    let node = Node::build(config, open(&held, identity, &fuse)?, fuse).await?;
+    let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
+    serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
+    if let Some(founders) = founders {
+        node.found(founders).await?;
+    }
+    let ports = node.ports();
+    let running = tokio::spawn(async move {
+        let _held = held;
+        node.run(shutdown).await
+    });
+    Ok((ports, running))
+}
+
+/// Serves the peers of a node, or of one that is yet to be admitted.
+pub(super) fn serve(
+    listener: TcpListener,
+    lobby: Lobby,
+    node: Option<&Node>,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
+    let router = tonic::transport::Server::builder()
+        .add_service(lobby.service())
+        .add_optional_service(node.map(Node::peer_service));
+    let incoming = TcpListenerStream::new(listener);
+    tokio::spawn(async move {
+        let served = router.serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned());
+        served.await.expect("the test server runs");
+    })
+}
