@@ -64,8 +64,10 @@ impl Store {
         }
     }
 
-    /// Reads every event and follows the whole chain, blocking. Opening does so for the last segment
-    /// alone; this is for a background task and for doubts.
+    /// Reads every event and follows the whole chain, blocking. Tests judge a store by this; no agent
+    /// does it, since it takes the longer the more has happened. Opening follows the chain of the last
+    /// segment alone. An older event is checked by its checksum when it is read, and by the chain when
+    /// another node receives it.
     ///
     /// # Errors
     /// If the chain is broken. The fuse has then blown.
