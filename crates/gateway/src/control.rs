@@ -8,21 +8,19 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use meridian_domain::{Generation, Incarnation};
-use meridian_proto::frame;
 use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Answer;
 use meridian_proto::v1::{
     Configured, DrainStarted, ListenerHandedOver, UnitRefusal, UnitRefusalReason, UnitRequest,
     UnitResponse,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use meridian_proto::{frame, hand_over};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::shared::{Shared, Stale};
-
-mod hand_over;
 
 /// Connections at a time: the agent keeps one, an operator's tools may open a few.
 const CONNECTIONS: usize = 16;
@@ -171,7 +169,10 @@ async fn send(
     let bytes = frame::encode(response);
     let sent = timeout(FRAME_LIMIT, async {
         let done = match listener {
-            Some(listener) => hand_over::send(stream, &bytes, listener).await?,
+            Some(listener) => {
+                let send = || hand_over::send(&*stream, &bytes, listener);
+                stream.async_io(Interest::WRITABLE, send).await?
+            }
             None => 0,
         };
         stream.write_all(&bytes[done..]).await

@@ -5,14 +5,13 @@
 //! network the container has. The unit does not hold its lock meanwhile: an agent that dies before it
 //! has handed the socket over leaves a unit that its next life takes for dead.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use meridian_proto::hand_over;
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
@@ -50,19 +49,8 @@ async fn accept(socket: &UnixListener) -> io::Result<TcpListener> {
 
 /// What comes beside the first byte of a connection, if it is a listening TCP socket.
 async fn receive(stream: &UnixStream) -> io::Result<Option<TcpListener>> {
-    let mut byte = [0];
-    let descriptor = stream
-        .async_io(Interest::READABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut beside = RecvAncillaryBuffer::new(&mut space);
-            let mut slices = [IoSliceMut::new(&mut byte)];
-            recvmsg(stream, &mut slices, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
-            Ok(beside.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                _ => None,
-            }))
-        })
-        .await?;
+    let receive = || hand_over::receive(stream, &mut [0]);
+    let (_, descriptor) = stream.async_io(Interest::READABLE, receive).await?;
     Ok(descriptor.filter(listens).map(TcpListener::from).filter(|it| it.local_addr().is_ok()))
 }
 

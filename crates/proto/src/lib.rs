@@ -1,9 +1,10 @@
 //! The contracts of `proto/meridian/v1` as Rust types, and what the domain's values look like in
-//! them. The `.proto` files are the documentation of both.
+//! them. The `.proto` files are the documentation of both. [`frame`] and [`hand_over`] are what the
+//! two sides of a unit's control socket do alike.
 
 pub mod convert;
-
 pub mod frame;
+pub mod hand_over;
 
 /// Version 1 of the contracts.
 #[allow(missing_docs, reason = "generated; the contracts document it")]

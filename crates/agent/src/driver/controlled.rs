@@ -14,14 +14,10 @@ use super::{ExitStatus, Phase};
 
 mod configuration;
 mod control;
-#[cfg(feature = "docker")]
-mod hand_over;
 mod supervise;
 mod traffic;
 
 pub(super) use control::{CallError, Control, Identity};
-#[cfg(feature = "docker")]
-pub(super) use hand_over::hand_over;
 pub(super) use supervise::Supervisor;
 pub(crate) use traffic::describe_metrics;
 

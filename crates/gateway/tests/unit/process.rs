@@ -1,5 +1,3 @@
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -8,8 +6,8 @@ use std::process::Child;
 
 use meridian_domain::Generation;
 use meridian_gateway::{BuildError, LockError, Unit};
+use meridian_proto::hand_over;
 use meridian_proto::v1::unit_response::Answer;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, getsid, kill_process};
 
 use crate::support::{
@@ -56,11 +54,7 @@ fn a_unit_obeys_sigterm_and_nothing_that_is_meant_for_a_terminal() {
 /// Sends `descriptor` to whoever listens at `path`.
 fn hand(path: &Path, descriptor: &impl AsFd) {
     let stream = UnixStream::connect(path).unwrap();
-    let descriptors = [descriptor.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut beside = SendAncillaryBuffer::new(&mut space);
-    assert!(beside.push(SendAncillaryMessage::ScmRights(&descriptors)));
-    sendmsg(&stream, &[IoSlice::new(&[0])], &mut beside, SendFlags::NOSIGNAL).unwrap();
+    hand_over::send(&stream, &[0], descriptor).unwrap();
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! The agent's side of a unit's control socket (`proto/meridian/v1/control.proto`).
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::net::{AddrParseError, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,6 +12,7 @@ use meridian_domain::{
     UnitId,
 };
 use meridian_proto::frame::{self, FrameError};
+use meridian_proto::hand_over;
 use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Answer;
 use meridian_proto::v1::{
@@ -20,7 +20,6 @@ use meridian_proto::v1::{
     UnitIdentity, UnitMetrics, UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse,
     UnitState,
 };
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -218,21 +217,8 @@ impl Control {
     /// Reads what is there, and the descriptor that came with it.
     async fn read(&mut self) -> io::Result<usize> {
         let mut bytes = [0; READ_BYTES];
-        let (read, descriptor) = self
-            .stream
-            .async_io(Interest::READABLE, || {
-                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-                let mut beside = RecvAncillaryBuffer::new(&mut space);
-                let mut slices = [IoSliceMut::new(&mut bytes)];
-                let received =
-                    recvmsg(&self.stream, &mut slices, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
-                let descriptor = beside.drain().find_map(|message| match message {
-                    RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                    _ => None,
-                });
-                Ok((received.bytes, descriptor))
-            })
-            .await?;
+        let receive = || hand_over::receive(&self.stream, &mut bytes);
+        let (read, descriptor) = self.stream.async_io(Interest::READABLE, receive).await?;
         self.buffer.extend_from_slice(&bytes[..read]);
         self.descriptor = descriptor.or_else(|| self.descriptor.take());
         Ok(read)

@@ -7,12 +7,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use meridian_domain::Incarnation;
+use meridian_proto::hand_over;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::{Ended, Engine};
 use crate::driver::ExitStatus;
-use crate::driver::controlled::{Body, hand_over};
+use crate::driver::controlled::Body;
 use crate::driver::run_directory::last_line;
 use crate::driver::units::Units;
 
@@ -66,7 +69,10 @@ impl Body for Container {
             self.kill().await;
             return Err(io::Error::other("its listening socket is closed"));
         };
-        hand_over(at, &listener).await?;
+        // One byte, because a descriptor does not travel alone.
+        let stream = UnixStream::connect(at).await?;
+        let send = || hand_over::send(&stream, &[0], &listener);
+        stream.async_io(Interest::WRITABLE, send).await?;
         self.waits_for = None;
         Ok(())
     }
