@@ -24,6 +24,7 @@ pub mod docker;
 
 mod controlled;
 mod holder;
+mod launch;
 mod limits;
 mod listen;
 mod run_directory;

@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
-use tokio::sync::watch;
+use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Revision};
 
 use super::controlled::Supervisor;
+use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
 use super::table::Orders;
 use super::units::Units;
-use super::{Driver, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable, blocking};
+use super::{StartError, UnitLimits, UnitSpec, blocking};
 
 mod adopt;
 mod process;
@@ -74,61 +74,33 @@ struct Inner {
 }
 
 #[async_trait]
-impl Driver for Builtin {
-    async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
-        Ok(self.inner.units.table().units())
+impl Launch for Builtin {
+    fn units(&self) -> &Arc<Units> {
+        &self.inner.units
     }
 
-    async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
-        // A start that is cut short between two of its steps would leave a process unwatched.
-        let start = tokio::spawn(Arc::clone(&self.inner).start(spec));
-        start.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    }
-
-    async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        self.inner.units.stop(incarnation).await;
-        Ok(())
-    }
-
-    async fn configure(
-        &self,
-        incarnation: Incarnation,
-        configuration: Arc<Configuration>,
-    ) -> Result<(), Unreachable> {
-        self.inner.units.table().configure(incarnation, configuration);
-        Ok(())
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.units.changes()
-    }
-}
-
-impl Inner {
-    async fn start(self: Arc<Self>, spec: UnitSpec) -> Result<(), StartError> {
-        let units = &self.units;
-        let _one_at_a_time = units.starting.lock().await;
+    async fn launch(&self, spec: UnitSpec) -> Result<(), StartError> {
+        let inner = &self.inner;
+        let units = &inner.units;
         let incarnation = spec.incarnation;
-        if units.runs(incarnation) {
-            units.table().configure(incarnation, spec.configuration);
-            return Ok(());
-        }
         let intent = units.intent(&spec);
         let configuration = Some(spec.configuration);
         let unrecorded = |error| units.unrecorded(incarnation, error);
         if units.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
             tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
-            self.supervise(&intent, Process::Unknown, configuration);
+            inner.supervise(&intent, Process::Unknown, configuration);
             return Ok(());
         }
         let listener = units.listener(intent.address).await?;
-        let process = self.spawn(&intent, &listener).await?;
+        let process = inner.spawn(&intent, &listener).await?;
         tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
         units.change(|table| table.keep_listener(intent.address, listener));
-        self.supervise(&intent, process, configuration);
+        inner.supervise(&intent, process, configuration);
         Ok(())
     }
+}
 
+impl Inner {
     /// Makes the intent durable, and only then spawns the process.
     async fn spawn(
         self: &Arc<Self>,

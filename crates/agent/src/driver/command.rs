@@ -18,15 +18,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
-use tokio::sync::watch;
 
+use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
 use super::table::Orders;
 use super::units::Units;
-use super::{
-    Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable,
-    blocking, listen,
-};
+use super::{Exit, ExitStatus, Phase, StartError, UnitLimits, UnitSpec, blocking, listen};
 
 mod adopt;
 mod checked;
@@ -85,73 +82,47 @@ struct Inner {
 }
 
 #[async_trait]
-impl Driver for CommandDriver {
-    async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
-        Ok(self.inner.units.table().units())
+impl Launch for CommandDriver {
+    fn units(&self) -> &Arc<Units> {
+        &self.inner.units
     }
 
-    async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
-        // A start that is cut short between two of its steps would leave a process unwatched.
-        let start = tokio::spawn(Arc::clone(&self.inner).start(spec));
-        start.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-    }
-
-    async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        self.inner.units.stop(incarnation).await;
-        Ok(())
-    }
-
-    async fn configure(
-        &self,
-        incarnation: Incarnation,
-        configuration: Arc<Configuration>,
-    ) -> Result<(), Unreachable> {
-        self.inner.units.table().configure(incarnation, configuration);
-        Ok(())
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.units.changes()
-    }
-}
-
-impl Inner {
-    async fn start(self: Arc<Self>, spec: UnitSpec) -> Result<(), StartError> {
-        let units = &self.units;
-        let _one_at_a_time = units.starting.lock().await;
+    async fn launch(&self, spec: UnitSpec) -> Result<(), StartError> {
+        let inner = &self.inner;
+        let units = &inner.units;
         let incarnation = spec.incarnation;
-        if units.runs(incarnation) {
-            units.table().configure(incarnation, spec.configuration);
-            return Ok(());
-        }
         let intent = units.intent(&spec);
         let configuration = spec.configuration;
-        if self.templates.of(&intent.unit).is_none() {
+        if inner.templates.of(&intent.unit).is_none() {
             return Err(StartError::NoTemplate { unit: intent.unit });
         }
         let unrecorded = |error| units.unrecorded(incarnation, error);
         while units.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
-            if let Some(leader) = self.leader(incarnation).await.map_err(unrecorded)? {
+            if let Some(leader) = inner.leader(incarnation).await.map_err(unrecorded)? {
                 tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
-                self.adopt(&intent, leader, Some(configuration));
+                inner.adopt(&intent, leader, Some(configuration));
                 return Ok(());
             }
-            self.end_rest(incarnation).await;
+            inner.end_rest(incarnation).await;
         }
-        let plan = self.plan(&intent, false);
-        let listener = self.listener(&plan, intent.address).await?;
-        let leader = self.spawn(&intent, &plan, listener.clone(), &configuration).await?;
+        let plan = inner.plan(&intent, false);
+        let listener = inner.listener(&plan, intent.address).await?;
+        let leader = inner.spawn(&intent, &plan, listener.clone(), &configuration).await?;
         tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
         if let Some(listener) = listener {
             units.change(|table| table.keep_listener(intent.address, listener));
         }
         let orders = Orders { stop: false, configuration: Some(Arc::clone(&configuration)) };
         let orders = units.insert(&intent, Some(leader.pid), Revision::default(), orders);
-        let inner = Arc::clone(&self);
-        self.watch(Supervisor::of_started(inner, incarnation, plan, leader, orders, configuration));
+        let inner = Arc::clone(inner);
+        let supervisor =
+            Supervisor::of_started(inner, incarnation, plan, leader, orders, configuration);
+        self.inner.watch(supervisor);
         Ok(())
     }
+}
 
+impl Inner {
     fn plan(&self, intent: &Intent, is_found: bool) -> Arc<Plan> {
         let template = self.templates.of(&intent.unit).cloned().unwrap_or_else(|| {
             if is_found {

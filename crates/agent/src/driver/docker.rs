@@ -33,13 +33,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::OnceCell;
 
 use super::controlled::Supervisor;
+use super::launch::Launch;
 use super::run_directory::{DriverKind, Intent, Lock};
 use super::table::Orders;
 use super::units::{OpenError, Premises, Units};
-use super::{Driver, RunningUnit, StartError, UnitLimits, UnitSpec, Unreachable, blocking};
+use super::{StartError, UnitLimits, UnitSpec, Unreachable, blocking};
 
 mod container;
 mod create;
@@ -104,7 +105,7 @@ struct Inner {
 
 impl DockerDriver {
     /// Opens the run directory, deletes what dead units left in it, and adopts the units that live,
-    /// as soon as the engine answers: while it does not, [`list`](Driver::list) says so.
+    /// as soon as the engine answers: while it does not, [`list`](super::Driver::list) says so.
     ///
     /// One driver at a time: the caller holds the lock of the agent's data directory.
     ///
@@ -138,69 +139,41 @@ impl DockerDriver {
 }
 
 #[async_trait]
-impl Driver for DockerDriver {
-    async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
-        self.inner.found().await?;
-        Ok(self.inner.units.table().units())
+impl Launch for DockerDriver {
+    fn units(&self) -> &Arc<Units> {
+        &self.inner.units
     }
 
-    async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
-        // A start that is cut short between two of its steps would leave a container unwatched.
-        let start = tokio::spawn(Arc::clone(&self.inner).start(spec));
-        start.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    async fn found(&self) -> Result<(), Unreachable> {
+        Ok(self.inner.found().await?)
     }
 
-    async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        self.inner.found().await?;
-        self.inner.units.stop(incarnation).await;
-        Ok(())
-    }
-
-    async fn configure(
-        &self,
-        incarnation: Incarnation,
-        configuration: Arc<Configuration>,
-    ) -> Result<(), Unreachable> {
-        self.inner.found().await?;
-        self.inner.units.table().configure(incarnation, configuration);
-        Ok(())
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.inner.units.changes()
-    }
-}
-
-impl Inner {
-    async fn start(self: Arc<Self>, spec: UnitSpec) -> Result<(), StartError> {
-        self.found().await?;
-        let units = &self.units;
-        let _one_at_a_time = units.starting.lock().await;
+    async fn launch(&self, spec: UnitSpec) -> Result<(), StartError> {
+        let inner = &self.inner;
+        let units = &inner.units;
         let incarnation = spec.incarnation;
-        if units.runs(incarnation) {
-            units.table().configure(incarnation, spec.configuration);
-            return Ok(());
-        }
         let intent = units.intent(&spec);
         let configuration = Some(spec.configuration);
         let unrecorded = |error| units.unrecorded(incarnation, error);
         if units.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
-            let id = self.running(incarnation).await?;
+            let id = inner.running(incarnation).await?;
             tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
-            self.supervise(&intent, Container::found(&self.engine, id), configuration);
+            inner.supervise(&intent, Container::found(&inner.engine, id), configuration);
             return Ok(());
         }
-        self.remove_all(incarnation).await?;
+        inner.remove_all(incarnation).await?;
         let listener = units.listener(intent.address).await?;
-        let id = self.create(&intent).await?;
+        let id = inner.create(&intent).await?;
         tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
         let at = units.run.inner_socket(incarnation, "listener");
-        let container = Container::started(&self.engine, id, &listener, at);
+        let container = Container::started(&inner.engine, id, &listener, at);
         units.change(|table| table.keep_listener(intent.address, listener));
-        self.supervise(&intent, container, configuration);
+        inner.supervise(&intent, container, configuration);
         Ok(())
     }
+}
 
+impl Inner {
     /// Makes the intent durable, and only then creates the container and starts it. Its id.
     async fn create(&self, intent: &Intent) -> Result<String, StartError> {
         let incarnation = intent.incarnation;
