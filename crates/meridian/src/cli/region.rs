@@ -70,8 +70,8 @@ pub struct AddArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::parse, allow_negative_numbers = true)]
     pub units: u32,
     /// The zones to spread them over, each 1 to 9, such as 1,2,3 [default: none]
-    #[arg(long, value_name = "ZONES", value_delimiter = ',')]
-    pub zones: Vec<u32>,
+    #[arg(long, value_name = "ZONES", value_parser = parse_zones)]
+    pub zones: Option<ZoneList>,
 }
 
 /// `meridian region scale`.
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(parse_zones("1,x"), Err(NotZones));
         let (_, command) = region(&["region", "add", "a", "--units", "3", "--zones", "1,2,3"]);
         let RegionCommand::Add(args) = command else { panic!("{command:?}") };
-        assert_eq!((args.units, args.zones), (3, vec![1, 2, 3]));
+        assert_eq!((args.units, args.zones), (3, Some(ZoneList(vec![1, 2, 3]))));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use meridian_proto::v1::edit::Edit as EditKind;
 
 use crate::cli::{ApiCommand, Backend, PublishArgs};
 
-use super::confirm::confirm;
 use super::failure::Failure;
 use super::lookup;
 use super::output::table;
@@ -31,8 +30,9 @@ pub async fn run(session: &Session, command: ApiCommand) -> Result<(), Failure> 
         ApiCommand::Show { name } => show(session, &name).await,
         ApiCommand::Remove { name } => {
             let service = service::about(session).await?;
-            confirm(session, &format!("remove the API {name} from {service}"))?;
-            service::edit(session, service, vec![EditKind::RemoveApi(name)]).await
+            let removal = format!("remove the API {name} from {service}");
+            let edits = vec![EditKind::RemoveApi(name)];
+            service::edit_if_agreed(session, service, edits, &removal).await
         }
     }
 }

@@ -69,11 +69,15 @@ pub struct Tried {
     words: Vec<(Endpoint, String)>,
     /// Whether some agent answered that it cannot take the call now.
     pub somebody_there: bool,
+    /// Whether an answer may have been lost, or come too late.
     unknown: bool,
 }
 
 impl std::fmt::Display for Tried {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.words.is_empty() {
+            return f.write_str("no time was left to ask any");
+        }
         for (index, (endpoint, word)) in self.words.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{endpoint}: {word}")?;
@@ -83,11 +87,20 @@ impl std::fmt::Display for Tried {
 }
 
 impl Tried {
-    pub(super) fn note(&mut self, endpoint: &Endpoint, word: String) {
+    /// Notes what an endpoint said. Whether that is another word than its last one.
+    pub(super) fn note(&mut self, endpoint: &Endpoint, word: String) -> bool {
         match self.words.iter_mut().find(|(other, _)| other == endpoint) {
-            Some((_, last)) => *last = word,
-            None => self.words.push((endpoint.clone(), word)),
+            Some((_, last)) => std::mem::replace(last, word) != *last,
+            None => {
+                self.words.push((endpoint.clone(), word));
+                true
+            }
         }
+    }
+
+    /// Whether more time might have brought an answer.
+    pub fn lacked_time(&self) -> bool {
+        self.unknown || self.words.is_empty()
     }
 
     fn give_up(self, kind: Kind) -> CallError {
@@ -195,7 +208,9 @@ impl Caller {
                         self.prefer(*index);
                         return Err(CallError::Refused(status));
                     }
-                    Attempt::NotConnected(word) => tried.note(endpoint, word),
+                    Attempt::NotConnected(word) => {
+                        tried.note(endpoint, word);
+                    }
                     Attempt::NotTaken { word, retry_after } => {
                         tried.somebody_there = true;
                         wanted_pause = wanted_pause.max(retry_after.unwrap_or_default());

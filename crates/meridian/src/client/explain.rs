@@ -57,12 +57,13 @@ pub fn unavailable(tried: &Tried, kind: Kind) -> Failure {
     };
     let next = match (tried.somebody_there, kind) {
         (true, Kind::Read) => {
-            "see `meridian status` and start the agents that are missing, or read with --stale \
+            "see `meridian status` and start the agents that are missing; with --stale, a read shows \
              what the asked agent has"
         }
         (true, Kind::Change | Kind::Once) => {
             "see `meridian status`, start the agents that are missing, and run the command again"
         }
+        (false, _) if tried.lacked_time() => "give it longer with --timeout, and run it again",
         (false, _) => {
             "check that an agent runs there, or name others with --endpoint or MERIDIAN_ENDPOINTS"
         }

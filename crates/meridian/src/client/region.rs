@@ -6,7 +6,6 @@ use meridian_proto::v1::edit::Edit as EditKind;
 use crate::cli::{AddArgs, DefineArgs, RegionCommand, RegionEdit, ScaleArgs};
 
 use super::change::change;
-use super::confirm::confirm;
 use super::contract;
 use super::failure::Failure;
 use super::lookup;
@@ -32,14 +31,15 @@ pub async fn run(session: &Session, command: RegionCommand) -> Result<(), Failur
         RegionCommand::Set { edits } => edits.into_iter().map(set).collect(),
     };
     let service = service::about(session).await?;
-    if let Some(removal) = removal(&service, &edits) {
-        confirm(session, &removal)?;
+    match removal(&service, &edits) {
+        Some(removal) => service::edit_if_agreed(session, service, edits, &removal).await,
+        None => service::edit(session, service, edits).await,
     }
-    service::edit(session, service, edits).await
 }
 
 fn add(args: AddArgs) -> EditKind {
-    EditKind::Add(v1::AddRegion { region: args.region, units: args.units, zones: args.zones })
+    let zones = args.zones.map_or_else(Vec::new, |zones| zones.0);
+    EditKind::Add(v1::AddRegion { region: args.region, units: args.units, zones })
 }
 
 fn scale(args: ScaleArgs) -> EditKind {

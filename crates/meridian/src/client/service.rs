@@ -75,16 +75,48 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Failure> {
 /// As [`change`].
 pub async fn edit(session: &Session, service: String, edits: Vec<EditKind>) -> Result<(), Failure> {
     let goal = Goal::ServiceConverged(service.clone());
-    let message = |context| v1::ChangeServiceRequest {
-        context: Some(context),
-        service,
-        expected_revision: session.global.expect_revision,
-        edits: edits.into_iter().map(|edit| v1::Edit { edit: Some(edit) }).collect(),
-    };
+    let message = |context| edits_request(session, context, service, edits);
     change(session, Some(goal), message, async |channel, request| {
         contract::services(channel).change_service(request).await
     })
     .await
+}
+
+/// As [`edit`], once a person agreed to `what`. They are not asked about what would be refused.
+///
+/// # Errors
+/// As [`confirm`] and [`edit`].
+pub async fn edit_if_agreed(
+    session: &Session,
+    service: String,
+    edits: Vec<EditKind>,
+    what: &str,
+) -> Result<(), Failure> {
+    if !session.global.yes && !session.global.dry_run {
+        let dry =
+            v1::ChangeContext { request_id: String::new(), dry_run: true, ..session.context() };
+        let request = edits_request(session, dry, service.clone(), edits.clone());
+        let calling = session.read(request, async |channel, request| {
+            contract::services(channel).change_service(request).await
+        });
+        calling.await?;
+    }
+    confirm(session, what)?;
+    edit(session, service, edits).await
+}
+
+fn edits_request(
+    session: &Session,
+    context: v1::ChangeContext,
+    service: String,
+    edits: Vec<EditKind>,
+) -> v1::ChangeServiceRequest {
+    v1::ChangeServiceRequest {
+        context: Some(context),
+        service,
+        expected_revision: session.global.expect_revision,
+        edits: edits.into_iter().map(|edit| v1::Edit { edit: Some(edit) }).collect(),
+    }
 }
 
 async fn delete(session: &Session, name: String) -> Result<(), Failure> {

@@ -155,7 +155,8 @@ async fn what_takes_something_away_is_refused_where_nobody_can_be_asked() {
         let refused = run(&agent.endpoints(), line).await;
         refused.exits(2);
         assert!(refused.err.contains("--yes"), "{refused:?}");
-        assert_eq!(agent.changes().len(), 0, "{line:?}");
+        let changes = agent.changes();
+        assert!(changes.iter().all(|(_, context)| context.dry_run), "{line:?}: {changes:?}");
     }
     for line in [
         &["--yes", "region", "set", "westeurope=3", "-eastus"][..],
@@ -165,6 +166,25 @@ async fn what_takes_something_away_is_refused_where_nobody_can_be_asked() {
     ] {
         run(&agent.endpoints(), line).await.exits(0);
     }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_what_would_be_refused() {
+    let refusal = Status::failed_precondition("contoso has no region mars");
+    for line in [&["region", "remove", "mars"][..], &["region", "set", "-mars"]] {
+        let refused = refused_with(refusal.clone(), line).await;
+        refused.exits(1);
+        assert!(refused.err.contains("contoso has no region mars"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_time_for_any_attempt_that_is_what_is_said() {
+    let agent = Agent::start([Reply::Hang]).await;
+    let late = run(&agent.endpoints(), &["region", "list", "--timeout", "1ms"]).await;
+    late.exits(4);
+    assert!(late.err.contains("--timeout"), "{late:?}");
+    assert!(!late.err.contains(": \n"), "{late:?}");
 }
 
 #[tokio::test]
