@@ -116,10 +116,10 @@ impl Reader<'_> {
     }
 
     fn note(&mut self, endpoint: &Endpoint, word: String, somebody_there: bool) {
-        if self.follow && self.heard {
-            anstream::eprintln!("note: {endpoint}: {word}; going on at another agent");
+        let said = format!("note: {endpoint}: {word}; going on at another agent");
+        if self.tried.note(endpoint, word) && self.follow && self.heard {
+            anstream::eprintln!("{said}");
         }
-        self.tried.note(endpoint, word);
         self.tried.somebody_there |= somebody_there;
     }
 
@@ -143,6 +143,7 @@ impl Reader<'_> {
             };
             self.heard = true;
             self.last_heard = Instant::now();
+            self.tried = Tried::default();
             self.session.caller.prefer(index);
             let caught_up = frame.caught_up;
             if let Some(gap) = self.print(frame.events)? {
