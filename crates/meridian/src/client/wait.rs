@@ -33,7 +33,8 @@ pub enum Goal {
     },
     /// This agent is a member.
     AgentJoined(String),
-    /// This agent is a member, and the leader has nothing to change about it: it votes, if it is to.
+    /// This agent is a member, the leader has nothing to change about it (it votes, if it is to), and
+    /// its units answer.
     AgentSettled(String),
 }
 
@@ -129,7 +130,9 @@ async fn lacks(session: &Session, goal: &Goal) -> Result<Option<Lack>, Failure> 
         }
         Goal::AgentSettled(agent) => {
             let member = lookup::member(session, agent).await?;
-            return Ok(unsettled(agent, member));
+            let starts = |unit: &UnitView| unit.agent == *agent && unit.state != "ready";
+            let units = units_left(session, "", starts).await?;
+            return Ok(unsettled(agent, member).or(units.map(Lack::from)));
         }
     };
     Ok(lack.map(Lack::from))
