@@ -118,6 +118,7 @@ fn show_conflict(session: &Session, error: &CallError) -> Result<(), Failure> {
     let events: Vec<EventView> = conflict.events.into_iter().map(EventView::from).collect();
     match session.output.is_json() {
         true => session.output.list(&events),
+        false if events.is_empty() => Ok(()),
         false => output::write(&table(&events)),
     }
 }

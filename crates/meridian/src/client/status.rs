@@ -20,10 +20,14 @@ pub async fn show(session: &Session) -> Result<(), Failure> {
 }
 
 fn text(status: &StatusView) -> String {
+    let leader = status.leader.as_deref();
+    let mut agents = status.agents.iter();
+    let is_silent = agents.any(|agent| Some(&*agent.name) == leader && !agent.reachable);
     let mut text = format!(
-        "cluster {}, led by {}, answered by {}\n\n{}",
+        "cluster {}, led by {}{}, answered by {}\n\n{}",
         status.cluster_id,
-        status.leader.as_deref().unwrap_or("nobody"),
+        leader.unwrap_or("nobody"),
+        if is_silent { " (silent)" } else { "" },
         status.answered_by,
         table(&status.agents)
     );
