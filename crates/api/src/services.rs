@@ -10,7 +10,9 @@ use futures::FutureExt;
 use futures::future::try_join;
 use meridian_domain::{NodeId, RegionName, State};
 use meridian_ports::{LastContact, Member};
+use meridian_proto::convert::ChangeRequest;
 use meridian_proto::v1;
+use meridian_proto::v1::edit::Edit as EditKind;
 use meridian_proto::v1::services_server::Services;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -32,14 +34,19 @@ impl Services for ServicesApi {
         &self,
         request: Request<v1::CreateServiceRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        change::answer(&self.0, request).await
+        let asked = request.get_ref();
+        let (service, primary) = (asked.service.clone(), asked.primary.clone());
+        self.change_regions(request, service, vec![primary]).await
     }
 
     async fn change_service(
         &self,
         request: Request<v1::ChangeServiceRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        change::answer(&self.0, request).await
+        let asked = request.get_ref();
+        let regions = asked.edits.iter().filter_map(|edit| region_of(edit).cloned()).collect();
+        let service = asked.service.clone();
+        self.change_regions(request, service, regions).await
     }
 
     async fn delete_service(
@@ -126,6 +133,30 @@ impl Services for ServicesApi {
     ) -> Result<Response<v1::ListCatalogueResponse>, Status> {
         let state = self.0.read.state();
         Ok(Response::new(v1::ListCatalogueResponse { regions: catalogue(&state) }))
+    }
+}
+
+impl ServicesApi {
+    /// Answers a change that wants units in `regions`, with what they wait for.
+    async fn change_regions<R: ChangeRequest>(
+        &self,
+        request: Request<R>,
+        service: String,
+        regions: Vec<String>,
+    ) -> Result<Response<v1::ChangeResponse>, Status> {
+        let mut answer = change::answer(&self.0, request).await?;
+        answer.get_mut().waits = locations::homeless(&self.0.read.state(), &service, &regions);
+        Ok(answer)
+    }
+}
+
+/// The region in which an edit wants units.
+fn region_of(edit: &v1::Edit) -> Option<&String> {
+    match edit.edit.as_ref()? {
+        EditKind::Add(add) => Some(&add.region),
+        EditKind::Scale(scale) => Some(&scale.region),
+        EditKind::Set(set) => Some(&set.region),
+        _ => None,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use meridian_domain::{
-    Agent, Location, NodeId, RegionName, Revision, Service, State, Unit, UnitPhase, Zone,
+    Agent, Location, NodeId, RegionName, Revision, Service, ServiceName, State, Unit, UnitPhase,
+    Zone,
 };
 use meridian_proto::convert::value;
 use meridian_proto::v1;
@@ -174,6 +175,23 @@ fn failure(unit: &Unit) -> Option<String> {
         UnitPhase::Failed { cause, .. } => Some(format!("{} on {}: {cause}", unit.id, unit.agent)),
         UnitPhase::Starting | UnitPhase::Ready { .. } | UnitPhase::Draining => None,
     }
+}
+
+/// What the units of a service wait for in those of `regions` that have no agent for them.
+pub(super) fn homeless(state: &State, service: &str, regions: &[String]) -> Vec<v1::Wait> {
+    let service = ServiceName::new(service).ok().and_then(|name| state.services.get(&name));
+    let regions: BTreeSet<_> = regions.iter().flat_map(|text| RegionName::parse(text)).collect();
+    let has_agent = |region: &RegionName| {
+        let mut agents = state.agents.values();
+        agents.any(|agent| agent.description.region == *region && agent.takes_units())
+    };
+    let located = service.into_iter().flat_map(|service| service.locations.keys());
+    let homeless = located.filter(|region| regions.contains(*region) && !has_agent(region));
+    let wait = |region: &RegionName| v1::Wait {
+        cause: format!("no agent in {region} takes units: they start once one does"),
+        next_step: format!("join an agent in {region}, or add the units in another region"),
+    };
+    homeless.map(wait).collect()
 }
 
 /// Locations that are not as they are wanted, a sentence each.

@@ -46,6 +46,16 @@ async fn what_is_so_already_changes_nothing() {
 }
 
 #[tokio::test]
+async fn units_in_a_region_without_an_agent_are_known_to_wait_for_one() {
+    let mut world = World::with_contoso().await;
+    let edits = vec![add("Japan East", 1), scale("eastus", 3)];
+    let waits = world.edit(edits).await.expect("is changed").waits;
+    let [wait] = &waits[..] else { panic!("{waits:?}") };
+    assert_eq!(wait.cause, "no agent in japaneast takes units: they start once one does");
+    assert!(wait.next_step.contains("join an agent in japaneast"), "{wait:?}");
+}
+
+#[tokio::test]
 async fn every_kind_of_edit_reaches_the_domain() {
     let mut world = World::with_contoso().await;
     let region = |name: &str| name.to_owned();
