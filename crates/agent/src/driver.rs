@@ -24,6 +24,7 @@ pub mod docker;
 
 mod controlled;
 mod holder;
+mod last_words;
 mod launch;
 mod limits;
 mod listen;

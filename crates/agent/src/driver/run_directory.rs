@@ -31,13 +31,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::last_words;
 use crate::durable::{self, ReadError};
 use crate::planted::{Bug, planted};
 
 /// Bytes at the end of a log in which its last line is looked for.
 const LOG_TAIL_BYTES: u64 = 4096;
-/// Characters of the last line that are kept: a cause of failure has at most 256.
-const LAST_WORDS_CHARS: usize = 160;
 
 /// Why a unit runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,7 +250,7 @@ impl RunDirectory {
         file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES))).ok()?;
         let mut tail = Vec::new();
         file.take(LOG_TAIL_BYTES).read_to_end(&mut tail).ok()?;
-        last_line(&String::from_utf8_lossy(&tail))
+        last_words::last_line(&String::from_utf8_lossy(&tail))
     }
 
     /// Writes down which process was started, for [`Bug::AdoptByPid`](crate::planted::Bug).
@@ -269,12 +268,6 @@ impl RunDirectory {
     fn file(&self, incarnation: Incarnation, kind: &str) -> PathBuf {
         self.path.join(name(incarnation, kind))
     }
-}
-
-/// The last line with something in it, cut to a sensible length.
-pub(super) fn last_line(text: &str) -> Option<String> {
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().filter(|c| !c.is_control()).take(LAST_WORDS_CHARS).collect())
 }
 
 /// In the order in which they are deleted: an intent goes last, so that a crash in between leaves

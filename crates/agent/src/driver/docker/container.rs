@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::engine::{Ended, Engine};
 use crate::driver::ExitStatus;
 use crate::driver::controlled::Body;
-use crate::driver::run_directory::last_line;
+use crate::driver::last_words::last_line;
 use crate::driver::units::Units;
 
 /// Between two attempts to learn how a container ended, from an engine that does not answer.
