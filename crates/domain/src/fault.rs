@@ -85,7 +85,10 @@ pub enum Fault {
     #[error("the service {service} exists already")]
     ServiceExists { service: ServiceName },
     /// The service was changed since.
-    #[error("{service} was changed since revision {expected}: it is at revision {current}")]
+    #[error(
+        "{service} {} revision {expected}: it is at revision {current}",
+        if expected < current { "was changed since" } else { "is not yet at" }
+    )]
     Conflict { service: ServiceName, expected: Revision, current: Revision },
     /// Nothing to do.
     #[error("the change set has no edits")]

@@ -31,7 +31,8 @@ pub struct ReadPoint {
 pub enum ReadError {
     /// No leader confirmed a read index in time.
     #[error(
-        "no leader confirmed the read within {waited:.1?}: a majority of the voters cannot be reached"
+        "no leader confirmed within {waited:.1?} that this is the newest state: perhaps no majority \
+         of the voters can be reached"
     )]
     NoLeader {
         /// How long was waited.
