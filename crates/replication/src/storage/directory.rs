@@ -222,8 +222,7 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
             Err(errno) => return Err(naming("lock", &path)(errno.into()).into()),
         }
         let holder = holder(&mut file);
-        let lives = holder.is_none_or(|pid| Path::new("/proc").join(pid.to_string()).exists());
-        if lives || looks == 0 {
+        if holder.is_none_or(runs) || looks == 0 {
             return Err(DirectoryError::InUse { path: directory.to_path_buf(), holder });
         }
         looks -= 1;
@@ -233,6 +232,11 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(naming("write", &path))?;
     Ok(file)
+}
+
+/// Whether a process runs. One that is ending has no command line any more, and its locks for a moment.
+fn runs(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
 /// The process that last took the lock, where it said. The number only informs people, and tells
@@ -261,6 +265,27 @@ mod tests {
         assert!(error.contains("a/b"), "{error}");
         drop(held);
         DataDirectory::open(&path).expect("is free again");
+    }
+
+    #[test]
+    fn a_process_that_is_ending_is_waited_for() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let held = DataDirectory::open(parent.path()).expect("is new");
+        let mut ending = std::process::Command::new("true").spawn().expect("can be started");
+        let status = format!("/proc/{}/status", ending.id());
+        while !std::fs::read_to_string(&status).expect("is not reaped").contains("State:\tZ") {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let lock = parent.path().join("lock");
+        std::fs::write(lock, ending.id().to_string()).expect("can be written");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(2 * PAUSE_AFTER_DEATH);
+                drop(held);
+            });
+            DataDirectory::open(parent.path()).expect("is free in a moment");
+        });
+        ending.wait().expect("has ended");
     }
 
     #[test]
