@@ -58,7 +58,7 @@ pub fn read(last: Revision, row: Vec<u8>) -> Result<Vec<(Revision, StoredEvent)>
         return Err(short());
     }
     let before = last.0.checked_sub(events.len() as u64).ok_or_else(short)?;
-    Ok((before + 1..).map(Revision).zip(events).collect())
+    Ok((before + 1..=last.0).map(Revision).zip(events).collect())
 }
 
 /// Hands out the events of the database behind `from` up to `through`, in order.

@@ -19,8 +19,8 @@ use crate::storage::database::Database;
 /// Rows that are read at once.
 const PAGE_ROWS: usize = 4_096;
 
-/// The greatest number of rows or events that is believed: each snapshot that is installed takes one,
-/// so no node ever comes near.
+/// The greatest number that is believed, of events, and of what a snapshot that is installed takes one
+/// of: no node ever comes near.
 const MOST_NUMBER: u64 = u64::MAX >> 1;
 
 /// The value of a single row.
@@ -40,6 +40,12 @@ pub(super) fn load(database: &dyn Database) -> Result<(State, Tail), OpenError> 
     let position: Option<Position> = single(database, rows::POSITION_KEY, "its position")?;
     let members = Members::read(database)?.transpose();
     let members = members.map_err(|cause| OpenError::Single { what: "its membership", cause })?;
+    let impossible = |what| Err(OpenError::Impossible { what });
+    if let Some(Position { epoch, history, revision, told_after, .. }) = position
+        && [epoch, history, revision.0, told_after.0].into_iter().max() > Some(MOST_NUMBER)
+    {
+        return impossible("the number of its rows or of its events");
+    }
     let (position, state) = match position {
         Some(position) => {
             let state = load_state(database, &position)?;
@@ -47,10 +53,6 @@ pub(super) fn load(database: &dyn Database) -> Result<(State, Tail), OpenError> 
         }
         None => (Position::default(), State::default()),
     };
-    let impossible = |what| Err(OpenError::Impossible { what });
-    if position.epoch.max(position.history) > MOST_NUMBER {
-        return impossible("the number of its rows or of its events");
-    }
     if state.header.trimmed > position.revision {
         return impossible("that more events are trimmed than there were");
     }
