@@ -136,9 +136,14 @@ impl Cluster {
         }
     }
 
+    /// Starts an agent, which runs then, or has ended. Nobody waits for its end: tokio reaps it.
     pub fn start_member(&self, index: usize) -> anyhow::Result<()> {
-        // Nobody waits for it: tokio reaps what has ended.
-        drop(self.members[index].agent.start()?);
+        let agent = &self.members[index].agent;
+        let mut child = agent.start()?;
+        // What was started enters the agent's namespace first, and a fault may be next.
+        while agent.process()?.is_none() && child.try_wait()?.is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(())
     }
 
