@@ -42,6 +42,8 @@ async fn what_breaks_a_rule_is_refused_by_name_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_meant_is_refused_before_anything_is_proposed() {
     let three = Three::start().await;
+    done(&three.agents[0], "region set eastus=1").await;
+    settled(&three.agents).await;
     let before =
         until_ok("one state", async || same_state(&three.agents[0], &three.agents).await).await;
     for (line, code, words) in [
@@ -52,8 +54,10 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_proposed() {
         ("region lst", 2, "list"),
         ("region add eastus --request-id 1", 2, "--request-id"),
         ("region list --expect-revision 4", 2, "--expect-revision has no meaning"),
-        ("region remove westeurope", 2, "there is no terminal to ask on"),
-        ("region set -westeurope", 2, "there is no terminal to ask on"),
+        ("region remove eastus", 2, "there is no terminal to ask on"),
+        ("region set -eastus", 2, "there is no terminal to ask on"),
+        ("region remove westeurope", 1, "is the primary region of contoso"),
+        ("region remove mars", 1, "there is no region mars"),
         ("service delete contoso", 2, "there is no terminal to ask on"),
         ("cluster remove eastus", 2, "there is no terminal to ask on"),
         ("agent drain eastus", 2, "there is no terminal to ask on"),
