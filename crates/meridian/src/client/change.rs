@@ -50,6 +50,26 @@ pub async fn change<M: Clone>(
     }
 }
 
+/// Asks for the change that `message` makes of its context as a dry run, for the sake of its refusal.
+///
+/// # Errors
+/// The refusal, or that nobody answered.
+pub async fn rehearse<M: Clone>(
+    session: &Session,
+    message: impl FnOnce(v1::ChangeContext) -> M,
+    rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<v1::ChangeResponse>, Status>,
+) -> Result<(), Failure> {
+    let dry = v1::ChangeContext { request_id: String::new(), dry_run: true, ..session.context() };
+    match session.caller.call(Kind::Read, message(dry), rpc).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            show_conflict(session, &error)?;
+            let command_line = &session.command_line;
+            Err(explain(error, &Asked { kind: Kind::Change, request_id: None, command_line }))
+        }
+    }
+}
+
 fn interrupted(asked: &Asked<'_>) -> Failure {
     match asked.kind {
         Kind::Read => Failure::Interrupted,

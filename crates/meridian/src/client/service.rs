@@ -5,7 +5,7 @@ use meridian_proto::v1::edit::Edit as EditKind;
 
 use crate::cli::{CreateArgs, ServiceCommand, UpdateArgs};
 
-use super::change::change;
+use super::change::{change, rehearse};
 use super::confirm::confirm;
 use super::contract;
 use super::failure::Failure;
@@ -82,7 +82,8 @@ pub async fn edit(session: &Session, service: String, edits: Vec<EditKind>) -> R
     .await
 }
 
-/// As [`edit`], once a person agreed to `what`. They are not asked about what would be refused.
+/// As [`edit`], once a person agreed to `what`. They are not asked about what would be refused; what is
+/// asked for again may have happened, and would be refused as a new change.
 ///
 /// # Errors
 /// As [`confirm`] and [`edit`].
@@ -92,14 +93,13 @@ pub async fn edit_if_agreed(
     edits: Vec<EditKind>,
     what: &str,
 ) -> Result<(), Failure> {
-    if !session.global.yes && !session.global.dry_run {
-        let dry =
-            v1::ChangeContext { request_id: String::new(), dry_run: true, ..session.context() };
-        let request = edits_request(session, dry, service.clone(), edits.clone());
-        let calling = session.read(request, async |channel, request| {
+    let global = &session.global;
+    if !global.yes && !global.dry_run && global.request_id.is_none() {
+        let message = |context| edits_request(session, context, service.clone(), edits.clone());
+        rehearse(session, message, async |channel, request| {
             contract::services(channel).change_service(request).await
-        });
-        calling.await?;
+        })
+        .await?;
     }
     confirm(session, what)?;
     edit(session, service, edits).await

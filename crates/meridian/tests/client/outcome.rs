@@ -176,6 +176,9 @@ async fn nobody_is_asked_about_what_would_be_refused() {
         refused.exits(1);
         assert!(refused.err.contains("contoso has no region mars"), "{refused:?}");
     }
+    // What is asked for again may have happened, and then could not happen anew.
+    let again = ["region", "remove", "mars", "--request-id", ID];
+    refused_with(refusal, &again).await.exits(2);
 }
 
 #[tokio::test]
