@@ -71,6 +71,8 @@ pub struct Tried {
     pub somebody_there: bool,
     /// Whether an answer may have been lost, or come too late.
     unknown: bool,
+    /// Whether a connection was given up for want of time, before it had what one may take.
+    hurried: bool,
 }
 
 impl std::fmt::Display for Tried {
@@ -100,7 +102,7 @@ impl Tried {
 
     /// Whether more time might have brought an answer.
     pub fn lacked_time(&self) -> bool {
-        self.unknown || self.words.is_empty()
+        self.unknown || self.hurried || self.words.is_empty()
     }
 
     fn give_up(self, kind: Kind) -> CallError {
@@ -197,6 +199,7 @@ impl Caller {
                 if share.is_zero() {
                     return Err(tried.give_up(kind));
                 }
+                let begun = Instant::now();
                 let attempt = attempt(endpoint, share, message.clone(), &rpc).await;
                 nobody_there &= matches!(attempt, Attempt::NotConnected(_));
                 match attempt {
@@ -209,6 +212,7 @@ impl Caller {
                         return Err(CallError::Refused(status));
                     }
                     Attempt::NotConnected(word) => {
+                        tried.hurried |= share < CONNECT_TIMEOUT && begun.elapsed() >= share;
                         tried.note(endpoint, word);
                     }
                     Attempt::NotTaken { word, retry_after } => {
