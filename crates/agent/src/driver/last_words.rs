@@ -15,7 +15,7 @@ pub(super) fn last_line(text: &str) -> Option<String> {
 /// What a line says that is of a log in JSON, as Meridian's own units write.
 fn message(line: &str) -> Option<String> {
     let fields: Value = serde_json::from_str(line).ok()?;
-    let message = fields.get("message")?.as_str()?;
+    let message = fields.get("message")?.as_str().filter(|text| !text.trim().is_empty())?;
     Some(match fields.get("error").and_then(Value::as_str) {
         Some(error) => format!("{message}: {error}"),
         None => message.to_owned(),

@@ -176,7 +176,8 @@ impl<K: Kind> Machine<K> {
     pub fn freeze_all(&self) {
         let all = self.all_processes();
         all.iter().for_each(|pid| send(*pid, Signal::STOP));
-        let is_stopped = |pid| status(pid, "State:").is_none_or(|state| state.starts_with('T'));
+        let is_stopped =
+            |pid| status(pid, "State:").is_none_or(|state| state.starts_with(['T', 'Z']));
         while !all.iter().copied().all(is_stopped) {
             std::thread::sleep(Duration::from_millis(1));
         }

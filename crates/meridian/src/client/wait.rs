@@ -202,7 +202,11 @@ async fn units_left(
     match lookup::units(session, service).await {
         Ok(units) => {
             let left = units.into_iter().filter(counts);
-            Ok(list(left.map(|unit| format!("{} is {}", unit.unit, unit.state))))
+            let lack = |unit: UnitView| match unit.cause {
+                Some(cause) => format!("{} is {}: {cause}", unit.unit, unit.state),
+                None => format!("{} is {}", unit.unit, unit.state),
+            };
+            Ok(list(left.map(lack)))
         }
         // A service of which nothing is left is not known any more.
         Err(Failure::Refused { .. }) => Ok(None),
