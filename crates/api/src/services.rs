@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::try_join;
 use meridian_domain::{NodeId, RegionName, State};
 use meridian_ports::{LastContact, Member};
-use meridian_proto::convert::ChangeRequest;
+use meridian_proto::convert::{Aim, ChangeRequest};
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
 use meridian_proto::v1::services_server::Services;
@@ -137,14 +137,18 @@ impl Services for ServicesApi {
 }
 
 impl ServicesApi {
-    /// Answers a change that wants units in `regions`, with what they wait for.
+    /// Answers a change that wants units in `regions`, with what they wait for once it has happened.
     async fn change_regions<R: ChangeRequest>(
         &self,
         request: Request<R>,
         service: String,
         regions: Vec<String>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
+        let is_dry = request.get_ref().asked().is_ok_and(|asked| matches!(asked.aim, Aim::DryRun));
         let mut answer = change::answer(&self.0, request).await?;
+        if is_dry {
+            return Ok(answer);
+        }
         answer.get_mut().waits = locations::homeless(&self.0.read.state(), &service, &regions);
         Ok(answer)
     }
