@@ -54,8 +54,7 @@ pub async fn run(
         }
         match begin(&raft, &store).await {
             Some((leader, state)) => {
-                let (flights, waiting) = (VecDeque::new(), VecDeque::new());
-                let mut term = Term { raft: &raft, clock: &clock, leader, state, flights, waiting };
+                let mut term = Term::new(&raft, &clock, leader, state);
                 if term.serve(&mut queue, &fuse).await.is_none() {
                     return;
                 }
@@ -96,6 +95,8 @@ struct Term<'a> {
     flights: VecDeque<Flight>,
     /// Commands for the next entries.
     waiting: VecDeque<Waiting>,
+    /// Whether they are more than went into the last one.
+    overflows: bool,
 }
 
 /// An entry on its way.
@@ -105,7 +106,12 @@ struct Flight {
     waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
 }
 
-impl Term<'_> {
+impl<'a> Term<'a> {
+    fn new(raft: &'a Raft, clock: &'a Clock, leader: LeaderId, state: Arc<State>) -> Self {
+        let (flights, waiting) = (VecDeque::new(), VecDeque::new());
+        Self { raft, clock, leader, state, flights, waiting, overflows: false }
+    }
+
     /// Takes commands until the term ends or an entry fails; none if the queue is closed.
     async fn serve(&mut self, queue: &mut mpsc::Receiver<Waiting>, fuse: &Fuse) -> Option<()> {
         let mut metrics = self.raft.server_metrics();
@@ -132,7 +138,9 @@ impl Term<'_> {
     fn due(&self) -> Option<Instant> {
         match self.flights.back() {
             _ if self.waiting.is_empty() || self.flights.len() == IN_FLIGHT => None,
-            Some(last) if self.waiting.len() < WORTH_AN_ENTRY => Some(last.departed + LINGER),
+            Some(last) if self.waiting.len() < WORTH_AN_ENTRY && !self.overflows => {
+                Some(last.departed + LINGER)
+            }
             _ => Some(Instant::now()),
         }
     }
@@ -147,11 +155,13 @@ impl Term<'_> {
         while self.due().is_some_and(|due| due <= Instant::now()) {
             let state = Arc::make_mut(&mut self.state);
             let mut batch = Batch::new(state, self.clock.now());
+            self.overflows = false;
             while let Some(next) = self.waiting.pop_front().or_else(|| queue.try_recv().ok()) {
                 match batch.add(state, next) {
                     Ok(None) => {}
                     Ok(Some(does_not_fit)) => {
                         self.waiting.push_front(does_not_fit);
+                        self.overflows = true;
                         break;
                     }
                     Err(spoiled) => {
