@@ -14,9 +14,7 @@
 //! Only `raft-log` is ever the reason to acknowledge something. The database can be rebuilt from log,
 //! snapshot and peers, and is never believed where they contradict it. Nothing here is repaired in
 //! place: a directory that is not whole is refused with the file that is at fault, and its node comes
-//! back, wiped, as a new one. So is, at times, one that lost its power while an entry was written: ext4
-//! was seen to leave that entry in its length with other bytes (in one of some sixty cuts), which cannot
-//! be told from an acknowledged one that has decayed.
+//! back, wiped, as a new one.
 //!
 //! # What stays undetectable
 //!
