@@ -159,7 +159,9 @@ async fn a_storage_error_stops_the_node() {
     let mut node = Node::empty();
     node.database.cut_power_after(0);
     // Memory runs ahead of the disk, so this one may still be taken, or already meets the error.
-    let _ = node.apply(&many(&mut State::default(), 1, 1)).await;
+    if let Err(error) = node.apply(&many(&mut State::default(), 1, 1)).await {
+        assert!(error.to_string().contains("the power was cut"), "{error}");
+    }
     assert!(node.fuse.blown().await.contains("the power was cut"));
     assert!(node.apply(&many(&mut State::default(), 1, 1)).await.is_err());
     assert!(node.store.close().await.is_err());
