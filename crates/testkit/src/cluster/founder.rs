@@ -1,7 +1,6 @@
 //! A node before its cluster is founded.
 
 use std::net;
-use std::sync::{Arc, Mutex};
 
 use meridian_domain::AgentDescription;
 use meridian_replication::peer::meeting::{Admission, Lobby};
@@ -26,12 +25,7 @@ impl Founder {
     ) -> anyhow::Result<Self> {
         let listener = listener.into_std()?;
         let serving = TcpListener::from_std(listener.try_clone()?)?;
-        let admitted = Arc::new(Mutex::new(None));
-        let remember = Box::new(move |cluster| {
-            *admitted.lock().expect("is not poisoned") = Some(cluster);
-            Ok(())
-        });
-        let lobby = Lobby::new(description, None, remember);
+        let lobby = Lobby::new(description, None, Box::new(|_| Ok(())));
         let shutdown = CancellationToken::new();
         let server = serve(serving, lobby.clone(), None, shutdown.clone());
         Ok(Self { lobby, listener, shutdown, server })
