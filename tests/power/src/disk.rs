@@ -24,7 +24,8 @@ pub enum Manner {
     Lost,
     /// All of it is there.
     Kept,
-    /// What was done first is there, the last write as far as the power lasted.
+    /// What was done first is there, the last write as far as the power lasted; the file may have
+    /// its new length already, and zeros up to there.
     Torn,
     /// Each sector and each name is there or not.
     Scattered,
@@ -187,8 +188,9 @@ impl Disk {
         let mut random = StdRng::seed_from_u64(seed);
         let manner = Manner::of(seed);
         // The moment up to which things reached the disk, where they did so in their order.
-        let oldest = self.oldest_pending();
-        let until = random.random_range(oldest..=self.now.max(oldest));
+        let (oldest, newest) = self.pending_moments();
+        // Often the newest: what is written all the time is also synced, and torn only there.
+        let until = if random.random() { newest } else { random.random_range(oldest..=newest) };
         let after_cut = |directory: &Directory| directory.after_cut(manner, until, &mut random);
         let names: Vec<Names> = self.directories.iter().map(after_cut).collect();
         let after_cut = |file: &File| file.after_cut(manner, until, &mut random);
@@ -196,11 +198,13 @@ impl Disk {
         tree(&names.iter().collect::<Vec<_>>(), |file| contents[file].clone())
     }
 
-    fn oldest_pending(&self) -> u64 {
-        let contents = self.files.iter().filter_map(|file| file.pending.first());
-        let names = self.directories.iter().filter_map(|directory| directory.pending.first());
-        let oldest = contents.map(|(at, _)| *at).chain(names.map(|(at, _)| *at)).min();
-        oldest.unwrap_or(self.now)
+    /// The first and the last moment at which something was done that was not synced.
+    fn pending_moments(&self) -> (u64, u64) {
+        let contents = self.files.iter().flat_map(|file| &file.pending).map(|(at, _)| *at);
+        let names = self.directories.iter().flat_map(|names| &names.pending).map(|(at, _)| *at);
+        let moments = || contents.clone().chain(names.clone());
+        let now = self.now;
+        (moments().min().unwrap_or(now), moments().max().unwrap_or(now))
     }
 
     fn add_file(&mut self, bytes: Vec<u8>) -> Entry {
@@ -345,6 +349,9 @@ impl File {
                     }
                 }
             }
+        }
+        if manner == Manner::Torn && length_kept && bytes.len() < self.live.len() {
+            bytes.resize(self.live.len(), 0);
         }
         bytes
     }

@@ -123,18 +123,18 @@ impl Wal {
         let path = directory.log_path();
         let mut mark = open_mark(directory, identity)?;
         durable::create_directory(&path)?;
-        let torn = tail::examine(&path)?;
-        if let Some(torn) = &torn {
+        for torn in tail::examine(&path)? {
             tracing::warn!(
                 file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes,
                 "cutting off a record that was being written when the node stopped"
             );
+            torn.cut()?;
         }
         let refused = |cause| match durable::is_remediable(&cause) {
             true => naming("open the Raft log in", &path)(cause).into(),
             false => WalError::Refused { path: path.clone(), cause },
         };
-        let config = Arc::new(config(&path, limits, torn.is_some()));
+        let config = Arc::new(config(&path, limits));
         let mut log = RaftLog::open(config).map_err(refused)?;
         check::gaps(&log, &path)?;
         check::mark(&log, &mark, &path)?;
@@ -251,12 +251,13 @@ impl Drop for Wal {
     }
 }
 
-fn config(path: &Path, limits: ChunkLimits, cut_torn_tail: bool) -> Config {
+fn config(path: &Path, limits: ChunkLimits) -> Config {
     let mut wal = chunked_wal::Config::new(path.display());
     wal.read_buffer_size = Some(READ_BUFFER_BYTES);
     wal.chunk_max_records = Some(limits.records);
     wal.chunk_max_size = Some(limits.bytes);
-    wal.truncate_incomplete_record = Some(cut_torn_tail);
+    // `tail` alone decides what is cut.
+    wal.truncate_incomplete_record = Some(false);
     wal.flush_batch_wait = Some(Duration::ZERO);
     wal.flush_queue_max_bytes = Some(QUEUE_BYTES);
     Config { wal, log_cache_max_items: Some(limits.records), log_cache_capacity: Some(CACHE_BYTES) }

@@ -48,6 +48,54 @@ async fn zeros_behind_the_end_are_cut_off() {
     assert_eq!(log.ids().await, expected(1, 0..10));
 }
 
+/// Where the record of an entry begins in a chunk.
+fn record_of(bytes: &[u8], index: u64) -> usize {
+    place_of(bytes, index) - FROM_LENGTH_TO_PAYLOAD - 28
+}
+
+/// A log whose file has its new length, and zeros from the end of a sector on: the file and the index
+/// of the entry that runs into them. Only what is before entry 10 was acknowledged.
+async fn with_unwritten_sectors() -> (Place, u64) {
+    let place = written(ROOMY, 9).await;
+    let mark = std::fs::read(place.path().join("mark")).expect("there is one");
+    place.open(ROOMY).expect("is whole").append(1, 10..30).await;
+    std::fs::write(place.path().join("mark"), mark).expect("can be written");
+    let mut cut = 0;
+    place.alter_chunk(0, |bytes| {
+        let sector = record_of(bytes, 10).next_multiple_of(512);
+        cut = (10..30).rfind(|index| record_of(bytes, *index) < sector).expect("it is longer");
+        assert!(record_of(bytes, cut + 1) > sector, "the entry runs into the next sector");
+        bytes[sector..].fill(0);
+    });
+    (place, cut)
+}
+
+#[tokio::test]
+async fn a_record_that_runs_into_unwritten_sectors_is_cut_off() {
+    let (place, cut) = with_unwritten_sectors().await;
+    let mut log = place.open(ROOMY).expect("nothing acknowledged is missing");
+    assert_eq!(log.ids().await, expected(1, 0..cut));
+    log.append(1, cut..cut + 3).await;
+    drop(log);
+    assert_eq!(place.open(ROOMY).expect("is whole").ids().await, expected(1, 0..cut + 3));
+}
+
+#[tokio::test]
+async fn a_flipped_bit_before_unwritten_sectors_is_refused() {
+    let (place, cut) = with_unwritten_sectors().await;
+    for index in [0, 9, cut - 1] {
+        let mut at = 0;
+        place.alter_chunk(0, |bytes| {
+            at = place_of(bytes, index) + 3;
+            bytes[at] ^= 0x10;
+        });
+        let error = place.refusal();
+        assert!(error.contains(".wal is damaged") && error.contains("at offset"), "{error}");
+        place.alter_chunk(0, |bytes| bytes[at] ^= 0x10);
+    }
+    assert_eq!(place.open(ROOMY).expect("is as before").ids().await, expected(1, 0..cut));
+}
+
 #[tokio::test]
 async fn a_chunk_that_was_never_begun_is_discarded() {
     let place = written(SMALL, 9).await;

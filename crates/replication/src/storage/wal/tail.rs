@@ -4,7 +4,12 @@
 //! was never acknowledged, and is cut off. Damage in a length looks the same to a reader that goes
 //! from record to record, and cutting there would cut acknowledged entries: so what lies behind is
 //! searched for whole records first.
+//!
+//! A record may also stop short inside the file. The new length of a file can reach the disk before
+//! the last of its blocks: seen on ext4, where these read as zeros then. So sectors of zeros at the
+//! end of the file count as never written (etcd's log takes them for torn as well).
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +26,8 @@ const ENTRY_RECORD: [u8; 4] = [0, 0, 0, 1];
 const VOTE_RECORD: [u8; 4] = [0, 0, 0, 0];
 /// Bytes of the checksum at the end of a record.
 const CHECKSUM_BYTES: usize = 8;
+/// The smallest number of bytes that a disk writes as a whole or not at all.
+const SECTOR_BYTES: usize = 512;
 
 /// A record that was being written when the node stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +40,24 @@ pub(super) struct TornTail {
     pub bytes: usize,
 }
 
-/// Looks at the end of the log in `directory`.
+impl TornTail {
+    /// Cuts it off, durably.
+    pub fn cut(&self) -> Result<(), WalError> {
+        let cut = || {
+            let file = File::options().write(true).open(&self.path)?;
+            file.set_len(self.offset as u64)?;
+            file.sync_all()
+        };
+        Ok(cut().map_err(naming("cut a torn record off", &self.path))?)
+    }
+}
+
+/// Looks at the end of the log in `directory`, and says what to cut off there.
 ///
 /// # Errors
 /// If the last chunk is damaged, one before it has no records, or they cannot be read.
-pub(super) fn examine(directory: &Path) -> Result<Option<TornTail>, WalError> {
-    let mut torn = None;
+pub(super) fn examine(directory: &Path) -> Result<Vec<TornTail>, WalError> {
+    let mut torn = Vec::new();
     let mut chunks = chunks(directory)?.into_iter().rev();
     for path in chunks.by_ref() {
         match examine_chunk(&path)? {
@@ -47,7 +66,7 @@ pub(super) fn examine(directory: &Path) -> Result<Option<TornTail>, WalError> {
                 // raft-log discards a last chunk without a first record: it is created before the
                 // end of the chunk before it is written, which may then be torn as well.
                 let look_before = tail.offset == 0;
-                torn = Some(tail);
+                torn.push(tail);
                 if !look_before {
                     break;
                 }
@@ -104,21 +123,30 @@ fn examine_chunk(path: &Path) -> Result<Option<TornTail>, WalError> {
     };
     let rest = &bytes[offset..];
     let damaged = |cause: String| WalError::Damaged { path: path.to_path_buf(), offset, cause };
+    let written = &bytes[offset..offset.max(written_bytes(&bytes))];
     if rest.iter().any(|byte| *byte != 0) {
+        // A record that reaches into what was never written has no end.
+        let failure = record_length(written).err().unwrap_or(failure);
         if failure.kind() != io::ErrorKind::UnexpectedEof {
             return Err(damaged(failure.to_string()));
         }
-        if let Some(behind) = (1..rest.len()).find(|at| record_length(&rest[*at..]).is_ok()) {
+        if let Some(behind) = (1..written.len()).find(|at| record_length(&rest[*at..]).is_ok()) {
             let behind = offset + behind;
             return Err(damaged(format!(
                 "it has no end, yet a whole record is at offset {behind}"
             )));
         }
-        if whole_but_for_its_length(rest) {
+        if whole_but_for_its_length(written) {
             return Err(damaged("its length is wrong, and all else of it is whole".to_owned()));
         }
     }
     Ok(Some(TornTail { path: path.to_path_buf(), offset, bytes: rest.len() }))
+}
+
+/// Bytes up to the end of the last sector that has anything in it.
+fn written_bytes(file: &[u8]) -> usize {
+    let end = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    end.next_multiple_of(SECTOR_BYTES).min(file.len())
 }
 
 fn record_length(bytes: &[u8]) -> io::Result<usize> {
