@@ -31,6 +31,8 @@ const LONGEST_IDLE: Duration = Duration::from_secs(75);
 const HEAD_READ_BYTES: usize = 8 * 1024;
 /// For a caller to take a part of an answer of the unit itself.
 const OWN_ANSWER_MS: u32 = 10_000;
+/// For a caller to close its side of a connection once the unit has closed its own.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The other end of a connection.
 #[derive(Debug)]
@@ -84,6 +86,10 @@ impl Caller {
         self.closing.store(true, Ordering::Relaxed);
     }
 
+    fn runs_nothing(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
@@ -122,6 +128,8 @@ pub(crate) struct CallerIo {
     /// Since when the caller takes nothing.
     blocked: Option<Instant>,
     writing: Timer,
+    /// When the unit closed its side.
+    closed: Option<Instant>,
 }
 
 impl CallerIo {
@@ -143,6 +151,7 @@ impl CallerIo {
             reading: Timer::default(),
             blocked: None,
             writing: Timer::default(),
+            closed: None,
         }
     }
 
@@ -161,7 +170,7 @@ impl CallerIo {
     }
 
     fn is_idle(&self) -> bool {
-        self.limits_reads && self.caller.running.load(Ordering::Relaxed) == 0
+        self.limits_reads && self.caller.runs_nothing()
     }
 
     fn poll_read_limit(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -233,6 +242,24 @@ impl CallerIo {
     }
 }
 
+impl CallerIo {
+    /// Throws away what still comes, until the caller closes its side too. The system answers what
+    /// comes after the last descriptor is closed with a reset, and then throws away what it has not
+    /// sent yet: the end of an answer to a caller of HTTP/2 that reports what it took, or to one
+    /// that is still sending the body of a call which was refused.
+    fn poll_linger(&mut self, cx: &mut Context<'_>, closed: Instant) -> Poll<()> {
+        let mut space = [MaybeUninit::uninit(); HEAD_READ_BYTES];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.reading.poll(closed + LINGER, cx),
+            }
+        }
+    }
+}
+
 impl Read for CallerIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -262,7 +289,18 @@ impl Write for CallerIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let closed = match self.closed {
+            Some(closed) => closed,
+            None => {
+                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                *self.closed.insert(Instant::now())
+            }
+        };
+        // A tunnel closes one side while the other goes on.
+        if self.caller.runs_nothing() {
+            ready!(self.poll_linger(cx, closed));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_write_vectored(&self) -> bool {

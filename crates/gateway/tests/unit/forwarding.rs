@@ -1,4 +1,7 @@
+use std::io;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -6,8 +9,12 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::client::conn::http2;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Sleep, sleep};
 
 use crate::backend::{Backend, canned, raw};
+use crate::streams::Streams;
 use crate::support::{Caller, Running, api, configuration};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +137,7 @@ async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
 async fn callers_may_speak_http2_with_prior_knowledge() {
     let backend = Backend::echo().await;
     let unit = Running::serving(configuration(1, vec![api("/a", backend.url("/b"))]));
-    let stream = tokio::net::TcpStream::connect(unit.address).await.unwrap();
+    let stream = TcpStream::connect(unit.address).await.unwrap();
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -222,7 +229,7 @@ async fn a_connection_that_the_backend_closed_meanwhile_costs_no_call() {
 async fn calls_that_run_finish_on_the_configuration_before() {
     let (old, new) = (
         Backend::start(|_| async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            sleep(Duration::from_millis(300)).await;
             Response::new(Full::from("old"))
         })
         .await,
@@ -234,7 +241,7 @@ async fn calls_that_run_finish_on_the_configuration_before() {
     let mut caller = Caller::connect(unit.address).unwrap();
     caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     while old.connections.load(Ordering::Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     unit.configure(configuration(2, vec![api("/", new.url(""))]));
     assert_eq!(caller.receive().unwrap().body, "old");
@@ -244,25 +251,88 @@ async fn calls_that_run_finish_on_the_configuration_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_unit_finishes_its_streams_of_http2() {
     let backend = Backend::start(|_| async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        sleep(Duration::from_millis(200)).await;
         Response::new(Full::from("done"))
     })
     .await;
     let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
-    let stream = tokio::net::TcpStream::connect(unit.address).await.unwrap();
+    let stream = TcpStream::connect(unit.address).await.unwrap();
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let request = Request::get("http://shop.example/").body(Empty::<Bytes>::new()).unwrap();
     let call = tokio::spawn(sender.send_request(request));
     while backend.connections.load(Ordering::Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     let ended = unit.shut_down();
     let response = call.await.unwrap().unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "done");
     // GOAWAY ends the connection while the caller still holds its side of it.
     connection.await.unwrap().unwrap();
+    ended.await.unwrap();
+}
+
+/// A connection of which a little is read in each millisecond.
+struct Slow {
+    stream: TcpStream,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+        }
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.pause = Some(Box::pin(sleep(Duration::from_millis(1))));
+        polled
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A caller of HTTP/2 says all the time how much it took. What it says once the unit has closed the
+/// connection must not make the system throw away the end of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_caller_of_http2_gets_the_end_of_its_answer_in_a_drain() {
+    const LENGTH: usize = 256 << 10;
+    let backend = Backend::start(|_| async { Response::new(Full::from(vec![b'x'; LENGTH])) }).await;
+    let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let slow = Slow { stream: socket.connect(unit.address).await.unwrap(), pause: None };
+    let streams = Streams::over(slow).await;
+    let answer = streams.begin("GET", "/").await.await.unwrap();
+    let ended = unit.shut_down();
+    let mut body = answer.into_body();
+    let mut length = 0;
+    while let Some(data) = body.data().await {
+        length += data.as_ref().expect("the answer is whole").len();
+        body.flow_control().release_capacity(data.unwrap().len()).unwrap();
+    }
+    assert_eq!(length, LENGTH);
+    drop(streams);
     ended.await.unwrap();
 }
 

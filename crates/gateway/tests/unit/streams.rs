@@ -11,6 +11,7 @@ use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use hyper::header::HeaderMap;
 use hyper::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -142,7 +143,10 @@ pub struct Answered {
 
 impl Streams {
     pub async fn connect(unit: &Running) -> Self {
-        let stream = TcpStream::connect(unit.address).await.unwrap();
+        Self::over(TcpStream::connect(unit.address).await.unwrap()).await
+    }
+
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);
         Self(sender)
