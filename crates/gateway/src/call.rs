@@ -50,7 +50,7 @@ async fn route(
     account: &mut Account,
 ) -> Result<Answered, Problem> {
     let route = {
-        let configuration = worker.shared.configuration();
+        let configuration = worker.configuration();
         let configuration = configuration.as_ref().ok_or(Problem::Disabled)?;
         account.entry = Entry::new(configuration.access_log, caller.peer, &parts);
         if forward::check_framing(&parts, caller.framing.take())? {
@@ -64,7 +64,7 @@ async fn route(
         let host = admit(worker, configuration, &parts, account, &caller.told)?;
         let api = configuration.route(parts.uri.path()).ok_or(Problem::NoApi)?;
         account.api = Some(Arc::clone(api));
-        let (api, via) = (Arc::clone(api), worker.shared.via());
+        let (api, via) = (Arc::clone(api), &worker.via);
         Route { api, host, via, caller, body_bytes: configuration.limits.body_bytes() }
     };
     let request = Request::from_parts(parts, body);

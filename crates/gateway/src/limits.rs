@@ -14,7 +14,7 @@ use crate::load::{InFlight, Load};
 use crate::problem::Problem;
 
 /// What a unit takes on; 0 means no limit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     given: GatewayLimits,
     rate: Option<Arc<DefaultDirectRateLimiter>>,

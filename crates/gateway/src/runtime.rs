@@ -31,7 +31,7 @@ impl Thread {
             Arc::new(TcpListener::from_std(listener)?)
         };
         let (ended, ends) = oneshot::channel();
-        let name = format!("worker-{}", worker.connector.worker());
+        let name = format!("worker-{}", worker.number);
         thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {

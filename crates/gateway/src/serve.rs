@@ -79,7 +79,7 @@ impl Worker {
 
     /// Serves a connection, unless another worker has fewer.
     fn place(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) {
-        match self.crew.hand_over(self.connector.worker(), stream, peer) {
+        match self.crew.hand_over(self.number, stream, peer) {
             Ok(Some(stream)) => self.begin(stream, peer),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
@@ -103,11 +103,9 @@ impl Worker {
     async fn sweep(&self) {
         loop {
             sleep(SWEEP).await;
-            if let Some(configuration) = &*self.shared.configuration() {
+            if let Some(configuration) = &*self.configuration() {
                 let now = std::time::Instant::now();
-                configuration
-                    .origins()
-                    .for_each(|origin| origin.sweep(self.connector.worker(), now));
+                configuration.origins().for_each(|origin| origin.sweep(now));
             }
         }
     }
@@ -122,7 +120,7 @@ impl Worker {
             sniffed = sniffing => sniffed,
             () = self.finish.cancelled() => return,
         };
-        let caller = Arc::new(Caller::new(peer, &self.shared, self.connector.worker()));
+        let caller = Arc::new(Caller::new(peer, &self.shared, self.number));
         match sniffed {
             Ok(Ok(true)) => self.http2(stream, caller).await,
             Ok(Ok(false)) => self.http1(stream, caller, head_limit).await,
@@ -132,11 +130,11 @@ impl Worker {
     }
 
     fn header_timeout(&self) -> Option<Duration> {
-        self.shared.configuration().as_ref().and_then(|serves| serves.limits.header_timeout())
+        self.configuration().as_ref().and_then(|serves| serves.limits.header_timeout())
     }
 
     fn header_bytes(&self) -> u32 {
-        self.shared.configuration().as_ref().map_or(0, |serves| serves.limits.header_bytes())
+        self.configuration().as_ref().map_or(0, |serves| serves.limits.header_bytes())
     }
 
     async fn http1(&self, stream: TcpStream, caller: Arc<Caller>, head_limit: Option<Duration>) {
@@ -188,7 +186,7 @@ impl Worker {
         let version = request.version();
         let mut response = call::answer(self, caller, request).await;
         let leaves_http = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let ends = caller.is_closing() || self.shared.drain().is_cancelled();
+        let ends = caller.is_closing() || self.shared.is_draining();
         if version < Version::HTTP_2 && !leaves_http && ends {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

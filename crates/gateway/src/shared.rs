@@ -1,7 +1,7 @@
 //! What the control socket and the workers of a unit have in common.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -16,7 +16,6 @@ use crate::configuration::{Configuration, ConfigurationError};
 use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::status::Status;
-use crate::via::Via;
 
 /// What the control socket and the workers of a unit have in common.
 #[derive(Debug)]
@@ -24,14 +23,16 @@ pub(crate) struct Shared {
     config: UnitConfig,
     address: SocketAddr,
     status: Status,
-    via: Via,
     newest_generation: AtomicU64,
     listener: Mutex<Option<Arc<TcpListener>>>,
-    configuration: ArcSwapOption<Configuration>,
+    /// What each worker serves.
+    configurations: Box<[ArcSwapOption<Configuration>]>,
     /// Held while the configuration is changed.
     changing: Mutex<()>,
     configured: CancellationToken,
     drain: CancellationToken,
+    /// The same, for every call to look at.
+    draining: AtomicBool,
     load: Arc<Load>,
     metrics: Metrics,
     access_log: AccessLog,
@@ -43,20 +44,20 @@ pub(crate) struct Stale(pub(crate) Generation);
 
 impl Shared {
     pub(crate) fn new(config: UnitConfig, address: SocketAddr, listener: Arc<TcpListener>) -> Self {
-        let metrics = Metrics::new(config.workers.get());
+        let workers = config.workers.get();
         Self {
             newest_generation: AtomicU64::new(config.generation.0),
             status: Status::new(&config),
-            via: Via::new(&config.unit),
             config,
             address,
             listener: Mutex::new(Some(listener)),
-            configuration: ArcSwapOption::empty(),
+            configurations: (0..workers).map(|_| ArcSwapOption::empty()).collect(),
             changing: Mutex::new(()),
             configured: CancellationToken::new(),
             drain: CancellationToken::new(),
+            draining: AtomicBool::new(false),
             load: Arc::default(),
-            metrics,
+            metrics: Metrics::new(workers),
             access_log: AccessLog::default(),
         }
     }
@@ -83,24 +84,28 @@ impl Shared {
     ) -> Result<u64, ConfigurationError> {
         let given = given.ok_or(ConfigurationError::Missing)?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.configuration.load_full();
+        let (first, others) = self.configurations.split_first().expect("there is a worker");
+        let current = first.load_full();
         if let Some(current) = current.as_ref().filter(|current| current.revision > given.revision)
         {
             return Ok(current.revision);
         }
-        let workers = self.config.workers.get();
-        let new = Configuration::check(given, current.as_deref(), workers, &self.metrics)?;
+        let new = Configuration::check(given, current.as_deref(), &self.metrics)?;
         let revision = new.revision;
         tracing::info!(revision, enabled = new.enabled, apis = new.apis().len(), "configured");
         self.metrics.remember(new.apis().iter().map(|api| (api.name.as_str(), &api.counters)));
-        self.configuration.store(Some(Arc::new(new)));
+        for other in others {
+            let copy = new.for_another_worker(other.load().as_deref());
+            other.store(Some(Arc::new(copy)));
+        }
+        first.store(Some(Arc::new(new)));
         self.configured.cancel();
         Ok(revision)
     }
 
-    /// What the unit serves; `None` until the agent says it. Not to be kept over an await.
-    pub(crate) fn configuration(&self) -> Guard<Option<Arc<Configuration>>> {
-        self.configuration.load()
+    /// What `worker` serves; `None` until the agent says it. Not to be kept over an await.
+    pub(crate) fn configuration(&self, worker: usize) -> Guard<Option<Arc<Configuration>>> {
+        self.configurations[worker].load()
     }
 
     /// Set when there is a configuration.
@@ -111,7 +116,13 @@ impl Shared {
     /// Begins the drain. Harmless to repeat.
     pub(crate) fn start_drain(&self) {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.draining.store(true, Ordering::Release);
         self.drain.cancel();
+    }
+
+    /// Whether the unit drains.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// Set when the unit drains.
@@ -125,10 +136,6 @@ impl Shared {
 
     pub(crate) fn config(&self) -> &UnitConfig {
         &self.config
-    }
-
-    pub(crate) fn via(&self) -> &Via {
-        &self.via
     }
 
     pub(crate) fn status(&self) -> &Status {
@@ -145,16 +152,16 @@ impl Shared {
 
     /// How busy the unit is.
     pub(crate) fn read_load(&self) -> UnitLoad {
-        let configuration = self.configuration.load();
+        let configuration = self.configuration(0);
         let limit = configuration.as_ref().map_or(0, |serves| serves.limits.concurrent_requests());
         self.load.read(limit)
     }
 
     pub(crate) fn identity(&self) -> UnitIdentity {
         let config = &self.config;
-        let configuration = self.configuration.load();
+        let configuration = self.configuration(0);
         let state = match configuration.as_ref() {
-            _ if self.drain.is_cancelled() => UnitState::Draining,
+            _ if self.is_draining() => UnitState::Draining,
             Some(_) => UnitState::Serving,
             None => UnitState::Waiting,
         };

@@ -82,10 +82,8 @@ impl Unit {
         let abandoned = CancellationToken::new();
         let connector = Connector::new();
         let (crew, inboxes) = Crew::new(shared.config().workers);
-        let worker = |number| {
-            let connector = connector.for_worker(number);
-            Worker::new(Arc::clone(&shared), Arc::clone(&crew), connector)
-        };
+        let worker =
+            |number| Worker::new(number, Arc::clone(&shared), Arc::clone(&crew), connector.clone());
         let mut inboxes = inboxes.into_iter();
         let first = (worker(0), inboxes.next().expect("there is a worker at least"));
         let start = |((duplicate, inbox), number)| {

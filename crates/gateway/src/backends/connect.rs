@@ -25,10 +25,9 @@ const WAITS: usize = 2;
 /// Why there is no connection.
 pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Makes the connections of one worker.
+/// Makes connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
-    worker: usize,
     plain: HttpConnector,
     /// None if this machine has no roots to trust.
     tls: Option<Tls>,
@@ -58,7 +57,7 @@ impl Tls {
 }
 
 impl Connector {
-    /// The connector of worker 0. Trusts whom the machine trusts.
+    /// A connector that trusts whom the machine trusts.
     pub(crate) fn new() -> Self {
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
@@ -66,25 +65,15 @@ impl Connector {
         let tls = Tls::over(&plain)
             .inspect_err(|error| tracing::warn!(%error, "https backends cannot be reached"))
             .ok();
-        Self { worker: 0, plain, tls }
-    }
-
-    /// The same for another worker.
-    pub(crate) fn for_worker(&self, worker: usize) -> Self {
-        Self { worker, ..self.clone() }
-    }
-
-    /// Which worker it is for.
-    pub(crate) fn worker(&self) -> usize {
-        self.worker
+        Self { plain, tls }
     }
 
     /// A connection to `origin` that is open already, of HTTP/1.1 where it has to be.
     pub(crate) async fn open(&self, origin: &Arc<Origin>, only_http1: bool) -> Option<Lease> {
         loop {
-            let mut found = origin.pool(self.worker).take(only_http1)?;
+            let mut found = origin.pool().take(only_http1)?;
             if found.is_open().await {
-                return Some(Lease::on(found, origin, self.worker));
+                return Some(Lease::on(found, origin));
             }
         }
     }
@@ -97,7 +86,7 @@ impl Connector {
         only_http1: bool,
     ) -> Result<Lease, ConnectError> {
         for _ in 0..WAITS {
-            match origin.turn(self.worker, only_http1) {
+            match origin.turn(only_http1) {
                 Turn::Connect(guard) => return self.make(origin, only_http1, guard).await,
                 Turn::Wait(over) => over.cancelled().await,
             }
@@ -163,7 +152,7 @@ impl Connector {
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Lease, ConnectError> {
         let connection = Exclusive::begin(io).await?;
-        Ok(Lease::on_new(Found::Http1(connection), origin, self.worker))
+        Ok(Lease::on_new(Found::Http1(connection), origin))
     }
 
     async fn http2(
@@ -175,7 +164,7 @@ impl Connector {
         let connection = Multiplexed::begin(io, guard).await?;
         let none = || io::Error::other("the backend takes no calls");
         let seat = connection.seat().ok_or_else(none)?;
-        origin.pool(self.worker).share(connection);
-        Ok(Lease::on_new(Found::Http2(seat), origin, self.worker))
+        origin.pool().share(connection);
+        Ok(Lease::on_new(Found::Http2(seat), origin))
     }
 }

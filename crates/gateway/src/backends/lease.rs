@@ -17,7 +17,6 @@ use super::upload::{Progress, Upload};
 pub(crate) struct Lease {
     found: Found,
     origin: Arc<Origin>,
-    worker: usize,
     progress: Option<Arc<Progress>>,
     /// Whether the connection was made for this call.
     is_new: bool,
@@ -25,13 +24,13 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// A hold on a connection that is open already.
-    pub(super) fn on(found: Found, origin: &Arc<Origin>, worker: usize) -> Self {
-        Self { found, origin: Arc::clone(origin), worker, progress: None, is_new: false }
+    pub(super) fn on(found: Found, origin: &Arc<Origin>) -> Self {
+        Self { found, origin: Arc::clone(origin), progress: None, is_new: false }
     }
 
     /// A hold on a connection that was made for it.
-    pub(super) fn on_new(found: Found, origin: &Arc<Origin>, worker: usize) -> Self {
-        Self { is_new: true, ..Self::on(found, origin, worker) }
+    pub(super) fn on_new(found: Found, origin: &Arc<Origin>) -> Self {
+        Self { is_new: true, ..Self::on(found, origin) }
     }
 
     /// Whether the connection was made for this call.
@@ -86,7 +85,7 @@ impl Lease {
             && is_over
             && !connection.is_closed()
         {
-            self.origin.pool(self.worker).keep(connection);
+            self.origin.pool().keep(connection);
         }
     }
 

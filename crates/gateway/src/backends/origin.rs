@@ -1,7 +1,7 @@
 //! A backend's scheme, host and port, and the connections to it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use hyper::Uri;
@@ -11,17 +11,18 @@ use hyper::http::uri::{Authority, Scheme};
 use super::pool::{Pool, Turn};
 use super::trouble::Trouble;
 
-/// A backend's scheme, host and port, and the connections to it. A connection belongs to the worker
-/// that made it: its events come to that one's thread.
+/// A backend's scheme, host and port, and the connections of one worker to it: their events come to
+/// that one's thread. Aligned so that those of two workers never share a line of a cache.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Origin {
     base: Uri,
     host: HeaderValue,
     protocols: Protocols,
     /// Whether a backend that could have chosen HTTP/2 did not, the last time.
     prefers_http1: AtomicBool,
-    pools: Box<[Mutex<Pool>]>,
-    pub(crate) trouble: Trouble,
+    pool: Mutex<Pool>,
+    pub(crate) trouble: Arc<Trouble>,
 }
 
 /// What a backend's URL says of the protocols that it speaks.
@@ -37,8 +38,19 @@ pub(super) enum Protocols {
 }
 
 impl Origin {
-    /// The origin of `base`, whose path is "/", for `workers` workers.
-    pub(crate) fn new(base: Uri, workers: usize) -> Self {
+    /// The origin of `base`, whose path is "/".
+    pub(crate) fn new(base: Uri) -> Self {
+        Self::with(base, Arc::default())
+    }
+
+    /// The same for another worker, which has connections of its own.
+    pub(crate) fn for_another_worker(&self) -> Self {
+        // A clone would count the clones of both.
+        let base = self.base.to_string().parse().expect("it was parsed before");
+        Self::with(base, Arc::clone(&self.trouble))
+    }
+
+    fn with(base: Uri, trouble: Arc<Trouble>) -> Self {
         let host = base.authority().map_or("", Authority::as_str);
         let host = HeaderValue::from_str(host).expect("an authority is made of visible characters");
         let protocols = match base.scheme_str() {
@@ -46,9 +58,8 @@ impl Origin {
             Some("h2c") => Protocols::PriorKnowledge,
             _ => Protocols::Plain,
         };
-        let pools = (0..workers).map(|_| Mutex::default()).collect();
-        let (prefers_http1, trouble) = (AtomicBool::new(false), Trouble::default());
-        Self { base, host, protocols, prefers_http1, pools, trouble }
+        let (prefers_http1, pool) = (AtomicBool::new(false), Mutex::default());
+        Self { base, host, protocols, prefers_http1, pool, trouble }
     }
 
     /// Its URL.
@@ -75,22 +86,22 @@ impl Origin {
         self.prefers_http1.store(!is_http2, Ordering::Relaxed);
     }
 
-    /// Whether a call of `worker` that found no connection makes one.
-    pub(super) fn turn(&self, worker: usize, only_http1: bool) -> Turn {
+    /// Whether a call that found no connection makes one.
+    pub(super) fn turn(&self, only_http1: bool) -> Turn {
         let has_room = match self.protocols {
             Protocols::Plain => false,
             Protocols::Tls => !self.prefers_http1.load(Ordering::Relaxed),
             Protocols::PriorKnowledge => true,
         };
-        if has_room && !only_http1 { self.pool(worker).turn() } else { Turn::Connect(None) }
+        if has_room && !only_http1 { self.pool().turn() } else { Turn::Connect(None) }
     }
 
-    /// Closes what `worker` did not use for long. To be called every few seconds.
-    pub(crate) fn sweep(&self, worker: usize, now: Instant) {
-        self.pool(worker).sweep(now);
+    /// Closes what was not used for long. To be called every few seconds.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.pool().sweep(now);
     }
 
-    pub(super) fn pool(&self, worker: usize) -> MutexGuard<'_, Pool> {
-        self.pools[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ fn api(name: &str, path: &str, backend: &str) -> GatewayApi {
 
 fn check(apis: Vec<GatewayApi>) -> Result<Configuration, ConfigurationError> {
     let given = GatewayConfiguration { revision: 1, enabled: true, apis, ..Default::default() };
-    Configuration::check(given, None, 1, &Metrics::new(1))
+    Configuration::check(given, None, &Metrics::new(1))
 }
 
 #[test]
@@ -82,6 +82,12 @@ fn a_backend_keeps_its_connections_over_a_change() {
     assert!(Arc::ptr_eq(&old.apis[0].origin, &old.apis[1].origin));
     assert_eq!(old.route("/a").unwrap().base_path, "/x");
     let given = GatewayConfiguration { revision: 2, apis, ..Default::default() };
-    let new = Configuration::check(given, Some(&old), 1, &Metrics::new(1)).unwrap();
+    let new = Configuration::check(given, Some(&old), &Metrics::new(1)).unwrap();
     assert!(Arc::ptr_eq(&old.apis[0].origin, &new.apis[0].origin));
+    let other = old.for_another_worker(None);
+    assert!(!Arc::ptr_eq(&old.apis[0].origin, &other.apis[0].origin), "each has its own");
+    assert!(Arc::ptr_eq(&other.apis[0].origin, &other.apis[1].origin));
+    let new = new.for_another_worker(Some(&other));
+    assert!(Arc::ptr_eq(&other.apis[0].origin, &new.apis[0].origin));
+    assert_eq!((new.revision, new.route("/b").unwrap().base_path.as_str()), (2, "/y"));
 }
