@@ -9,6 +9,8 @@ use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::DropGuard;
 use tower::Service as _;
 
@@ -29,8 +31,9 @@ pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     plain: HttpConnector,
-    /// None if this machine has no roots to trust.
-    tls: Option<Tls>,
+    /// From the first use on: reading the machine's roots takes longer than all else of a unit's
+    /// start. None if there are none to trust.
+    tls: Arc<OnceCell<Option<Tls>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,10 +65,17 @@ impl Connector {
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
         plain.set_nodelay(true);
-        let tls = Tls::over(&plain)
-            .inspect_err(|error| tracing::warn!(%error, "https backends cannot be reached"))
-            .ok();
-        Self { plain, tls }
+        Self { plain, tls: Arc::default() }
+    }
+
+    async fn tls(&self) -> Result<&Tls, ConnectError> {
+        let plain = self.plain.clone();
+        let over = move || {
+            let tls = Tls::over(&plain);
+            tls.inspect_err(|error| tracing::warn!(%error, "https backends cannot be reached")).ok()
+        };
+        let tls = self.tls.get_or_init(async || spawn_blocking(over).await.ok().flatten()).await;
+        tls.as_ref().ok_or_else(|| "this machine has no trusted root certificates".into())
     }
 
     /// A connection to `origin` that is open already, of HTTP/1.1 where it has to be.
@@ -128,8 +138,7 @@ impl Connector {
                 }
             }
             Protocols::Tls => {
-                let no_roots = || io::Error::other("this machine has no trusted root certificates");
-                let tls = self.tls.as_ref().ok_or_else(no_roots)?;
+                let tls = self.tls().await?;
                 if only_http1 {
                     let stream = tls.only_http1.clone().call(base).await?;
                     return self.http1(origin, TokioIo::new(stream)).await;
