@@ -20,7 +20,8 @@ use mimalloc::MiMalloc;
 use cli::{AgentCommand, Cli, Command};
 
 /// Changes and calls are made of many small allocations that end on other threads than they began:
-/// the measurements are in the benchmarks' documentation.
+/// the measurements are in the benchmarks' documentation. Without huge pages, by which an idle agent
+/// took 111 MB instead of 47.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
