@@ -190,7 +190,10 @@ async fn accompany(
     };
     let watching = async {
         cluster.watch().await;
-        anstream::eprintln!("no agent runs any more; Ctrl-C stops what is left of their units");
+        anstream::eprintln!(
+            "every agent started here has ended; Ctrl-C stops those that were started by hand, and \
+             what is left of all units"
+        );
         std::future::pending::<()>().await;
     };
     tokio::select! {
