@@ -249,14 +249,17 @@ impl CallerIo {
     /// that is still sending the body of a call which was refused.
     fn poll_linger(&mut self, cx: &mut Context<'_>, closed: Instant) -> Poll<()> {
         let mut space = [MaybeUninit::uninit(); HEAD_READ_BYTES];
-        loop {
+        let deadline = closed + LINGER;
+        // Looked at before each read: there may always be more to read.
+        while Instant::now() < deadline {
             let mut buffer = ReadBuf::uninit(&mut space);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.reading.poll(closed + LINGER, cx),
+                Poll::Pending => return self.reading.poll(deadline, cx),
             }
         }
+        Poll::Ready(())
     }
 }
 
