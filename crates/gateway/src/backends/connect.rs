@@ -9,7 +9,7 @@ use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::DropGuard;
 use tower::Service as _;
@@ -32,8 +32,8 @@ pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Connector {
     plain: HttpConnector,
     /// From the first use on: reading the machine's roots takes longer than all else of a unit's
-    /// start. None if there are none to trust.
-    tls: Arc<OnceCell<Option<Tls>>>,
+    /// start.
+    tls: Arc<Mutex<Option<Tls>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -68,14 +68,25 @@ impl Connector {
         Self { plain, tls: Arc::default() }
     }
 
-    async fn tls(&self) -> Result<&Tls, ConnectError> {
+    /// What connects over TLS, with the machine's roots.
+    ///
+    /// # Errors
+    /// If the machine's roots cannot be read, or there are none. The next call tries again: a unit
+    /// may have been short of descriptors.
+    async fn tls(&self) -> Result<Tls, ConnectError> {
+        let mut slot = Arc::clone(&self.tls).lock_owned().await;
+        if let Some(tls) = &*slot {
+            return Ok(tls.clone());
+        }
         let plain = self.plain.clone();
-        let over = move || {
-            let tls = Tls::over(&plain);
-            tls.inspect_err(|error| tracing::warn!(%error, "https backends cannot be reached")).ok()
+        // It keeps the slot and ends without its call as well: what was read for one that gave up
+        // serves the next.
+        let read = move || {
+            let tls = Tls::over(&plain)?;
+            *slot = Some(tls.clone());
+            Ok(tls)
         };
-        let tls = self.tls.get_or_init(async || spawn_blocking(over).await.ok().flatten()).await;
-        tls.as_ref().ok_or_else(|| "this machine has no trusted root certificates".into())
+        spawn_blocking(read).await?
     }
 
     /// A connection to `origin` that is open already, of HTTP/1.1 where it has to be.
@@ -138,12 +149,12 @@ impl Connector {
                 }
             }
             Protocols::Tls => {
-                let tls = self.tls().await?;
+                let mut tls = self.tls().await?;
                 if only_http1 {
-                    let stream = tls.only_http1.clone().call(base).await?;
+                    let stream = tls.only_http1.call(base).await?;
                     return self.http1(origin, TokioIo::new(stream)).await;
                 }
-                let stream = tls.any.clone().call(base).await?;
+                let stream = tls.any.call(base).await?;
                 let is_http2 = stream.connected().is_negotiated_h2();
                 origin.chose(is_http2);
                 if is_http2 {
