@@ -210,10 +210,11 @@ pub trait Cluster: Send + Sync {
     ) -> Result<NodeId, ClusterError>;
 
     /// Builds a snapshot on this node and purges its log up to it. Returns the revision that the
-    /// snapshot has.
+    /// snapshot has, once the log is purged.
     ///
     /// # Errors
-    /// A [`ClusterError`].
+    /// A [`ClusterError`]: that it timed out also where a member that is behind is being sent entries
+    /// which the purge would take away.
     async fn snapshot(&self, deadline: Instant) -> Result<Revision, ClusterError>;
 
     /// Invites an agent that waits without a cluster, at its peer address. Returns its name; it

@@ -250,7 +250,19 @@ impl Cluster for Members {
             }
         };
         self.raft.trigger().purge_log(index).await.map_err(stopped)?;
-        Ok(self.store.state().header.revision)
+        // A leader purges no entry that it is sending; one that is gone stops it for a moment only.
+        let purged = |metrics: &RaftMetrics<TypeConfig>| {
+            metrics.purged.as_ref().is_some_and(|purged| purged.index >= index)
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let purge = self.raft.wait(Some(left)).metrics(purged, "the log is purged").await;
+        match purge {
+            Ok(_) => Ok(self.store.state().header.revision),
+            Err(_) => {
+                let what = "the purge of the log behind a snapshot";
+                Err(ClusterError::TimedOut { what, waited: began.elapsed() })
+            }
+        }
     }
 
     async fn invite(&self, peer: &Address, deadline: Instant) -> Result<AgentName, ClusterError> {
