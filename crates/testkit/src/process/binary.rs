@@ -55,7 +55,7 @@ fn build(package: &[&str], key: &str, is_wanted: fn(&str) -> bool) -> anyhow::Re
         other => other,
     };
     let target = above.next().context("a profile lies in a target directory")?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--profile", profile, "--package"])
         .args(package)
