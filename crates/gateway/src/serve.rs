@@ -230,6 +230,6 @@ fn note_end(ended: Option<hyper::Result<()>>) {
     match ended {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
-        None => tracing::warn!("a call that outlasted the drain was cut"),
+        None => tracing::warn!("a connection that outlasted the drain was cut"),
     }
 }

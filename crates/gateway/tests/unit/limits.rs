@@ -164,3 +164,17 @@ async fn an_answer_that_comes_before_the_body_was_read_is_passed_on() {
     assert_eq!(next.call("GET", "/good").unwrap().status(), 200);
     assert_eq!(good.connections.load(Ordering::Relaxed), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_goes_on_sending_a_body_that_was_refused_is_cut_off() {
+    let unit = Running::start();
+    let mut caller = Caller::connect(unit.address).unwrap();
+    let length = u64::MAX / 2;
+    caller
+        .send(&format!("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"))
+        .unwrap();
+    let mut writer = caller.duplicate();
+    let writing = std::thread::spawn(move || while writer.write_all(&[b'x'; 65536]).is_ok() {});
+    assert_eq!(caller.receive().unwrap().problem().0, 404);
+    eventually("the sending fails", || writing.is_finished());
+}

@@ -30,6 +30,9 @@ use crate::support::{
     Answer, Caller, api, configuration, eventually, listener, run_directory, spawn_trusting,
 };
 
+/// The file of the roots that a unit trusts, in its run directory.
+const ROOTS: &str = "trusted.pem";
+
 /// Who signs certificates.
 struct Authority {
     certificate: Certificate,
@@ -106,9 +109,15 @@ struct Trusting {
 
 impl Trusting {
     fn start(authority: &Authority, apis: Vec<GatewayApi>) -> Self {
+        let unit = Self::without_roots(apis);
+        unit.trust(authority);
+        unit
+    }
+
+    /// One whose roots cannot be read yet.
+    fn without_roots(apis: Vec<GatewayApi>) -> Self {
         let directory = run_directory();
-        let trusted = directory.path().join("trusted.pem");
-        std::fs::write(&trusted, authority.certificate.pem()).unwrap();
+        let trusted = directory.path().join(ROOTS);
         let log = File::create(directory.path().join("log")).unwrap();
         let listener = listener();
         let process = spawn_trusting(directory.path(), &listener, &trusted, log.into());
@@ -119,6 +128,10 @@ impl Trusting {
         });
         control::configure(unit.directory.path(), configuration(1, apis));
         unit
+    }
+
+    fn trust(&self, authority: &Authority) {
+        std::fs::write(self.directory.path().join(ROOTS), authority.certificate.pem()).unwrap();
     }
 
     fn call(&self, path: &str) -> Answer {
@@ -218,6 +231,16 @@ async fn a_backend_that_cannot_be_trusted_is_a_bad_gateway_and_the_operator_lear
         assert_eq!(unit.call("/issuer").status(), 502);
     }
     assert_eq!(lines(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roots_that_could_not_be_read_are_read_by_a_later_call() {
+    let authority = Authority::new("known");
+    let backend = authority.backend("localhost", &["h2"], |_| ()).await;
+    let unit = Trusting::without_roots(vec![patient("/", backend)]);
+    assert_eq!(unit.call("/").problem().0, 502);
+    unit.trust(&authority);
+    assert_eq!(unit.call("/").status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
