@@ -153,7 +153,13 @@ impl Node {
         let links = Arc::new(Links::new(cluster, &raft, dialer, config.timing.connect));
         let sequencer =
             Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), clock);
-        let proposer = Proposer::new(node, leadership.clone(), sequencer.clone(), links.clone());
+        let proposer = Proposer {
+            node,
+            leadership: leadership.clone(),
+            sequencer: sequencer.clone(),
+            links: links.clone(),
+            fuse: fuse.clone(),
+        };
         let asker = Asker {
             node,
             raft: raft.clone(),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::attempt::Attempt;
 use crate::codec;
+use crate::fuse::Fuse;
 use crate::leadership::Leadership;
 use crate::peer::connection::CallError;
 use crate::peer::links::Links;
@@ -25,23 +26,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 /// Implements [`Propose`] over this node's sequencer and the other nodes'.
 #[derive(Clone)]
 pub struct Proposer {
-    node: NodeId,
-    leadership: Leadership,
-    sequencer: Sequencer,
-    links: Arc<Links>,
+    pub(crate) node: NodeId,
+    pub(crate) leadership: Leadership,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) links: Arc<Links>,
+    pub(crate) fuse: Fuse,
 }
 
 impl Proposer {
-    /// A proposer for `node`.
-    pub(crate) fn new(
-        node: NodeId,
-        leadership: Leadership,
-        sequencer: Sequencer,
-        links: Arc<Links>,
-    ) -> Self {
-        Self { node, leadership, sequencer, links }
-    }
-
     async fn attempt(&self, leader: NodeId, proposal: &Proposal) -> Attempt {
         if leader == self.node {
             let command = proposal.command.clone();
@@ -132,7 +124,12 @@ impl Propose for Proposer {
         let began = Instant::now();
         let mut unknown = None;
         let answered = self.until_answered(&proposal, &mut unknown);
-        let result = timeout_at(proposal.deadline, answered).await;
+        let result = tokio::select! {
+            biased;
+            // The others go on, but what they acknowledge is not passed on by a node that stops.
+            cause = self.fuse.blown() => return Err(ProposeError::Unknown { cause }),
+            result = timeout_at(proposal.deadline, answered) => result,
+        };
         let result =
             result.unwrap_or_else(|_| Err(ProposeError::NoLeader { waited: began.elapsed() }));
         // A later refusal to take the change does not undo an earlier attempt that may have.

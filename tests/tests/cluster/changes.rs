@@ -105,3 +105,17 @@ pub async fn ask(
     let proposal = Proposal { command, requester, deadline };
     ports.propose.propose(proposal).await.expect("is answered in time")
 }
+
+/// The others can make it durable, and do: but a node that stops says no more that anything is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_failed_acknowledges_nothing_that_the_others_take() {
+    let cluster = contoso(Options::default()).await;
+    let leader = cluster.leader().await;
+    let follower = (leader + 1) % 3;
+    cluster.agreement().await;
+    cluster.nodes[follower].fail();
+    for units in [2, 3] {
+        let answer = cluster.propose(follower, change("contoso", vec![set("westeurope", units)]));
+        assert!(matches!(answer.await, Err(ProposeError::Unknown { .. })));
+    }
+}

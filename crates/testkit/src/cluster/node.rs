@@ -33,6 +33,7 @@ pub struct TestNode {
 
 struct Running {
     ports: Ports,
+    fuse: Fuse,
     shutdown: CancellationToken,
     node: JoinHandle<Result<(), NodeError>>,
     runtime: Runtime,
@@ -96,6 +97,14 @@ impl TestNode {
         &self.directory
     }
 
+    /// Has the node stop as it does when its disk fails.
+    ///
+    /// # Panics
+    /// If it is stopped.
+    pub fn fail(&self) {
+        self.running.as_ref().expect("the node runs").fuse.blow("the test says so");
+    }
+
     pub(super) async fn start(
         &mut self,
         cluster: ClusterId,
@@ -107,7 +116,7 @@ impl TestNode {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (description, directory) = (self.description.clone(), self.directory.clone());
         let options = options.clone();
-        let shutdown = CancellationToken::new();
+        let (fuse, shutdown) = (Fuse::default(), CancellationToken::new());
         let started = runtime.spawn(start(
             description,
             directory,
@@ -115,15 +124,16 @@ impl TestNode {
             options,
             listener,
             founders,
+            fuse.clone(),
             shutdown.clone(),
         ));
         let (ports, node) = started.await??;
-        self.running = Some(Running { ports, shutdown, node, runtime });
+        self.running = Some(Running { ports, fuse, shutdown, node, runtime });
         Ok(())
     }
 
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
-        let Running { ports, shutdown, node, runtime } =
+        let Running { ports, shutdown, node, runtime, .. } =
             self.running.take().context("the node runs")?;
         drop(ports);
         shutdown.cancel();
@@ -142,12 +152,12 @@ async fn start(
     options: Options,
     listener: net::TcpListener,
     founders: Option<Founders>,
+    fuse: Fuse,
     shutdown: CancellationToken,
 ) -> anyhow::Result<(Ports, JoinHandle<Result<(), NodeError>>)> {
     let mut held = DataDirectory::open(&directory)?;
     let identity = Identity { cluster, node: description.node };
     held.establish(identity)?;
-    let fuse = Fuse::default();
     let config = NodeConfig {
         cluster,
         description: description.clone(),
