@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use meridian_testkit::history::{Bystander, Record};
 use tokio::time::sleep;
 
@@ -70,8 +69,10 @@ impl Injector {
         lasts: Duration,
     ) -> anyhow::Result<()> {
         self.cluster.kill(member)?;
-        let unit = self.cluster.units(member)?.into_iter().next();
-        let unit = unit.context("the agent runs a unit")?;
+        let Some(unit) = self.cluster.units(member)?.into_iter().next() else {
+            eprintln!("             its region was removed meanwhile");
+            return self.cluster.start_member(member);
+        };
         unit.kill()?;
         let (pid, was) = (unit.pid(), unit.unit());
         effects::soon(|| Ok((!innocent::exists(pid)).then_some(()))).await?;
