@@ -116,7 +116,7 @@ impl TestNode {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (description, directory) = (self.description.clone(), self.directory.clone());
         let options = options.clone();
-        let (fuse, shutdown) = (Fuse::default(), CancellationToken::new());
+        let shutdown = CancellationToken::new();
         let started = runtime.spawn(start(
             description,
             directory,
@@ -124,10 +124,9 @@ impl TestNode {
             options,
             listener,
             founders,
-            fuse.clone(),
             shutdown.clone(),
         ));
-        let (ports, node) = started.await??;
+        let (ports, fuse, node) = started.await??;
         self.running = Some(Running { ports, fuse, shutdown, node, runtime });
         Ok(())
     }
@@ -152,9 +151,8 @@ async fn start(
     options: Options,
     listener: net::TcpListener,
     founders: Option<Founders>,
-    fuse: Fuse,
     shutdown: CancellationToken,
-) -> anyhow::Result<(Ports, JoinHandle<Result<(), NodeError>>)> {
+) -> anyhow::Result<(Ports, Fuse, JoinHandle<Result<(), NodeError>>)> {
     let mut held = DataDirectory::open(&directory)?;
     let identity = Identity { cluster, node: description.node };
     held.establish(identity)?;
@@ -168,7 +166,8 @@ async fn start(
         data_directory: directory,
         environment: Environment::default(),
     };
-    let node = Node::build(config, open(&held, identity, &fuse)?, fuse).await?;
+    let fuse = Fuse::default();
+    let node = Node::build(config, open(&held, identity, &fuse)?, fuse.clone()).await?;
     let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
     serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
     if let Some(founders) = founders {
@@ -179,7 +178,7 @@ async fn start(
         let _held = held;
         node.run(shutdown).await
     });
-    Ok((ports, running))
+    Ok((ports, fuse, running))
 }
 
 /// Serves the peers of a node, or of one that is yet to be admitted.
