@@ -8,6 +8,7 @@
 //! | `links` | connections for forwarded commands and reads |
 //! | `proposals` | forwarded commands, all of a connection as one stream |
 //! | `network` | openraft's connections: appends, votes, snapshots, each its own |
+//! | `appends` | one stream of appends, which ends with its answers |
 //! | `snapshot` | a snapshot as a stream of parts |
 //! | `server` | the other end of all of them |
 //! | `membership` | what a leader says of the members, as messages |
@@ -16,6 +17,7 @@
 //! Clients have a port of their own, and each kind of peer traffic a connection of its own, so that a
 //! snapshot on a slow link delays neither heartbeats nor answers.
 
+mod appends;
 pub(crate) mod connection;
 pub(crate) mod identity;
 pub(crate) mod links;

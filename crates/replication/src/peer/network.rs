@@ -2,14 +2,11 @@
 //! openraft asks for one for appends, one for heartbeats and one for snapshots.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
-use meridian_proto::v1 as proto;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{
@@ -21,8 +18,9 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::SnapshotOf;
 use tokio::time::{Instant, sleep_until};
-use tonic::{Response, Status, Streaming};
+use tonic::{Response, Status};
 
+use super::appends::{self, Answers, next_result};
 use super::connection::{Client, connect};
 use super::identity::Headers;
 use super::message::{unwrap, wrap};
@@ -33,7 +31,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::timing::Timing;
 
-type RpcError = RPCError<TypeConfig>;
+pub(super) type RpcError = RPCError<TypeConfig>;
 
 /// Makes connections for openraft.
 #[derive(Clone)]
@@ -97,15 +95,10 @@ impl Network {
     {
         let patience = self.patience();
         let mut client = self.client().await?;
-        let sent = Arc::new(AtomicU64::new(0));
-        let counter = sent.clone();
-        let requests = input.map(move |request| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            wrap(request)
-        });
+        let (requests, sending) = appends::requests(input);
         let answer = tokio::time::timeout(patience, client.append(requests)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
-        Ok(Answers { stream: self.answered(answer)?, sent, received: 0, patience })
+        Ok(Answers { stream: self.answered(answer)?, sending, received: 0, patience })
     }
 
     /// Between two attempts to reach a dead member: about as often as heartbeats go out, so that it
@@ -121,11 +114,11 @@ impl Network {
     }
 }
 
-fn describe(status: &Status) -> String {
+pub(super) fn describe(status: &Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
 }
 
-fn network_error(cause: impl ToString) -> RpcError {
+pub(super) fn network_error(cause: impl ToString) -> RpcError {
     RPCError::Network(NetworkError::from_string(cause))
 }
 
@@ -161,47 +154,6 @@ impl NetStreamAppend<TypeConfig> for Network {
             });
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })
-    }
-}
-
-/// The answers to one stream of appends.
-struct Answers {
-    stream: Streaming<proto::RaftMessage>,
-    sent: Arc<AtomicU64>,
-    received: u64,
-    patience: Duration,
-}
-
-type Step = Option<(Result<StreamAppendResult<TypeConfig>, RpcError>, Option<Answers>)>;
-
-/// The next answer; after an error or a refusal, the stream ends.
-async fn next_result(answers: Option<Answers>) -> Step {
-    let mut answers = answers?;
-    loop {
-        let before = answers.received;
-        match tokio::time::timeout(answers.patience, answers.stream.message()).await {
-            Ok(Ok(Some(message))) => {
-                answers.received += 1;
-                return Some(match unwrap::<StreamAppendResult<TypeConfig>>(&message) {
-                    Ok(Ok(matching)) => (Ok(Ok(matching)), Some(answers)),
-                    Ok(Err(refused)) => (Ok(Err(refused)), None),
-                    Err(status) => (Err(network_error(describe(&status))), None),
-                });
-            }
-            // Openraft takes the quiet end of a stream for the answer to all that it sent.
-            Ok(Ok(None)) => {
-                let sent = answers.sent.load(Ordering::Relaxed);
-                let unanswered = sent.saturating_sub(answers.received);
-                let cut = || network_error(format!("the stream ended {unanswered} answers early"));
-                return (unanswered > 0).then(|| (Err(cut()), None));
-            }
-            Ok(Err(status)) => return Some((Err(network_error(describe(&status))), None)),
-            Err(_) if answers.sent.load(Ordering::Relaxed) > before => {
-                let silent = format!("no answer to an append for {:?}", answers.patience);
-                return Some((Err(network_error(silent)), None));
-            }
-            Err(_) => {}
-        }
     }
 }
 
