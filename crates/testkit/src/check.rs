@@ -11,6 +11,7 @@
 //! | S7 | `watches` | a watch is in order, without a gap or a repeat |
 //! | S8, S9 | `units` | no unit runs twice, and no region that is cut off loses its last one |
 //! | L1 to L4 | `healing` | it works again, what runs is what is wanted, and then nothing happens |
+//! | L5 | `pace` | an agent that answers does not stay behind the others |
 //! | S10 | `storage` | an agent whose storage failed acknowledges nothing more |
 //! | V1 | `worth` | the run was worth something: changes went on, and every fault was felt |
 //!
@@ -22,6 +23,7 @@ mod healing;
 mod logs;
 mod model;
 mod order;
+mod pace;
 mod reads;
 mod requests;
 mod states;
@@ -90,6 +92,7 @@ pub fn check(history: &[Record]) -> Verdict {
         watches::check,
         units::check,
         healing::check,
+        pace::check,
         storage::check,
         worth::check,
     ];

@@ -3,7 +3,7 @@
 use super::run::NODES;
 use super::{assert_only, calls, good, mark_at};
 use crate::check::check;
-use crate::history::{Answer, Bystander, Call, Fault, Record, Step, Storage, mark};
+use crate::history::{Answer, Bystander, Call, Fault, Record, StateHash, Step, Storage, mark};
 
 #[test]
 fn s10_an_agent_acknowledges_a_change_after_its_storage_failed() {
@@ -32,6 +32,33 @@ fn l2_a_process_of_somebody_else_is_killed() {
     let harm = "was killed".to_owned();
     history.push(Record::Bystander(Bystander { harm, ..unharmed }));
     assert_only("L2", &history);
+}
+
+#[test]
+fn l5_an_agent_answers_and_stands_still() {
+    let mut history = good();
+    let from = mark_at(&history, mark::LOAD) + 1;
+    // The bound of this run is a second.
+    let until = from + 1_100_000;
+    let end = state_of(&history, NODES[1]);
+    let stands = |at, node, applied| {
+        let (node, applied) = (String::from(node), Some(applied));
+        Record::State(StateHash { at, node, applied, ..end.clone() })
+    };
+    let (goes_on, behind) = ((NODES[0], 6), (NODES[1], 5));
+    history.extend([goes_on, behind].map(|(node, applied)| stands(from, node, applied)));
+    let catches_up = [stands(until, NODES[1], 6)];
+    assert_eq!(check(&[&history[..], &catches_up].concat()).violations, []);
+    history.push(stands(until, NODES[1], 5));
+    assert_only("L5", &history);
+}
+
+fn state_of(history: &[Record], node: &str) -> StateHash {
+    let state = history.iter().find_map(|record| match record {
+        Record::State(state) if state.node == node => Some(state.clone()),
+        _ => None,
+    });
+    state.expect("tells its state")
 }
 
 #[test]
