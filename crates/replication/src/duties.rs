@@ -130,7 +130,7 @@ impl Duties {
                 return added.map(drop).map_err(|error| error.to_string());
             }
             Step::HandOver(to) => {
-                let handed = self.raft.trigger().transfer_leader(to).await;
+                let handed = self.membership.hand_over(to).await;
                 return handed.map_err(|error| error.to_string());
             }
             Step::Readdress(node, address) => {

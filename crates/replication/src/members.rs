@@ -211,7 +211,7 @@ impl Cluster for Members {
                         return Err(ClusterError::Peer { peer: leader.to_string(), cause });
                     }
                     Some(leader) if leader == self.node => {
-                        let asked = self.raft.trigger().transfer_leader(heir).await;
+                        let asked = self.membership.hand_over(heir).await;
                         asked.map_err(|_| ClusterError::NoLeader)?;
                     }
                     Some(leader) => drop(self.links.hand_over(leader, heir).await),

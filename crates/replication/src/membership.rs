@@ -11,9 +11,11 @@ use std::time::Duration;
 use meridian_domain::{NodeId, electorate};
 use meridian_ports::{LastContact, Pending};
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::Fatal;
 
 use crate::contact::Contact;
 use crate::instance::Raft;
+use crate::raft::TypeConfig;
 use crate::store::Store;
 use plan::{Present, Step, next_step, pending};
 
@@ -56,6 +58,23 @@ impl Membership {
         let pending =
             pending(&state, &present, &wanted, *self.raft.node_id()).into_iter().collect();
         Some(Known { contacts, pending })
+    }
+
+    /// Has this node hand over to `to`, if it leads and that one has a vote now: it may have lost it
+    /// since it was chosen. A leader that hands over proposes nothing and sends no heartbeats,
+    /// whatever becomes of it. Where nobody else can be elected, that would be for good.
+    ///
+    /// # Errors
+    /// If Raft has stopped.
+    pub async fn hand_over(&self, to: NodeId) -> Result<(), Fatal<TypeConfig>> {
+        let votes = {
+            let metrics = self.raft.metrics();
+            metrics.borrow_watched().membership_config.voter_ids().any(|voter| voter == to)
+        };
+        if self.raft.is_leader() && votes {
+            self.raft.trigger().transfer_leader(to).await?;
+        }
+        Ok(())
     }
 
     fn present(&self) -> Present {

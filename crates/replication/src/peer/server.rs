@@ -219,10 +219,8 @@ impl Peer for PeerService {
         request: Request<proto::HandOverRequest>,
     ) -> Result<Response<proto::HandOverResponse>, Status> {
         let leads = self.raft.is_leader();
-        if leads {
-            let to = NodeId(request.get_ref().to);
-            self.raft.trigger().transfer_leader(to).await.map_err(stopped)?;
-        }
+        let to = NodeId(request.get_ref().to);
+        self.membership.hand_over(to).await.map_err(stopped)?;
         Ok(Response::new(proto::HandOverResponse { leads }))
     }
 }
