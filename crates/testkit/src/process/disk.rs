@@ -5,12 +5,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 /// What an hour of changes takes, many times over. The file is sparse: it only takes what is written.
 const BYTES: u64 = 2 << 30;
 /// What fills it.
 const FILLER: &str = "filler";
+/// How often it is filled: whoever writes to it may remove files meanwhile.
+const FILLINGS: u32 = 10;
 
 /// A mounted disk. Unmounted when it is dropped; nothing may work on it by then.
 #[derive(Debug)]
@@ -51,12 +53,16 @@ impl Disk {
     /// If there is still room.
     pub fn fill(&self) -> anyhow::Result<()> {
         let filler = self.filler();
-        // It takes all that there is, and then says that this is not enough.
-        let filled = run("fallocate", &["--length", &BYTES.to_string(), &filler.to_string_lossy()]);
-        ensure!(filled.is_err(), "{} takes more than it has", self.place.display());
-        let left = self.free_bytes()?;
-        ensure!(left == 0, "{left} bytes are left of {}", self.place.display());
-        Ok(())
+        let length = BYTES.to_string();
+        for _ in 0..FILLINGS {
+            // It takes all that there is, and then says that this is not enough.
+            let filled = run("fallocate", &["--length", &length, &filler.to_string_lossy()]);
+            ensure!(filled.is_err(), "{} takes more than it has", self.place.display());
+            if self.free_bytes()? == 0 {
+                return Ok(());
+            }
+        }
+        bail!("{} bytes are left of {}", self.free_bytes()?, self.place.display())
     }
 
     /// Gives back what [`Disk::fill`] took, if it did.
