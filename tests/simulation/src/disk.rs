@@ -28,6 +28,8 @@ struct Inner {
     rng: SmallRng,
     /// The shortest and the longest time that a sync takes.
     sync: (Duration, Duration),
+    /// How much longer each takes for now.
+    slower: Duration,
     /// Syncs fail from here on, until the agent is started again.
     broken: bool,
     /// Which start of the agent may use it.
@@ -54,6 +56,7 @@ impl Disk {
         let inner = Inner {
             rng: SmallRng::seed_from_u64(seed),
             sync,
+            slower: Duration::ZERO,
             broken: false,
             life: 0,
             cluster: None,
@@ -105,6 +108,11 @@ impl Disk {
         self.inner().broken = true;
     }
 
+    /// From now on each sync takes that much longer.
+    pub fn set_slower(&self, slower: Duration) {
+        self.inner().slower = slower;
+    }
+
     /// Whether syncs fail.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -132,6 +140,6 @@ impl Disk {
 
 impl Inner {
     fn latency(&mut self) -> Duration {
-        self.rng.random_range(self.sync.0..=self.sync.1)
+        self.slower + self.rng.random_range(self.sync.0..=self.sync.1)
     }
 }

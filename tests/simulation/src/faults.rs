@@ -21,6 +21,8 @@ use crate::trace;
 enum Wrong {
     /// An agent is down.
     Down(usize),
+    /// A disk is slow.
+    Sluggish(usize),
     /// Messages between the pairs are lost.
     Parted(Vec<(usize, usize)>),
     /// Messages between the pairs wait.
@@ -104,6 +106,11 @@ impl Faults {
                 trace::note(format_args!("fault: the disk of {} breaks", agent.host));
                 *self.counts.entry(fault).or_default() += 1;
                 None
+            }
+            Fault::SlowDisk => {
+                let slower = Duration::from_millis(self.rng.random_range(20..2_000));
+                agent.disk.set_slower(slower);
+                Some(Wrong::Sluggish(one))
             }
             Fault::Partition | Fault::Hold => {
                 let pairs = self.two_groups(agents.len());
@@ -210,6 +217,7 @@ impl Faults {
             let host = |index: usize| &*agents[index].host;
             match wrong {
                 Wrong::Down(index) => sim.bounce(host(index)),
+                Wrong::Sluggish(index) => agents[index].disk.set_slower(Duration::ZERO),
                 Wrong::Parted(pairs) => {
                     pairs.iter().for_each(|(a, b)| sim.repair(host(*a), host(*b)));
                 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::ensure;
 use meridian_domain::{Actor, Command, RegionName, RequestId, Revision, State};
 use meridian_ports::{
     Consistency, Proposal, ProposeError, ReadError, ReadPoint, Receipt, Requester,
@@ -137,6 +138,15 @@ impl Operators {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Checks that no call waits for its answer.
+    ///
+    /// # Errors
+    /// How many do.
+    pub fn are_answered(&self) -> anyhow::Result<()> {
+        ensure!(self.calls.is_empty(), "{} calls wait for their answers", self.calls.len());
+        Ok(())
     }
 
     /// The reads that were answered since the last call.

@@ -19,6 +19,8 @@ pub enum Fault {
     PowerLoss,
     /// The syncs of an agent's disk fail.
     BrokenDisk,
+    /// The syncs of an agent's disk take long.
+    SlowDisk,
     /// Some agents do not hear the others, either way. Messages are lost.
     Partition,
     /// The same, but messages arrive once that is over.
@@ -43,10 +45,11 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::PowerLoss,
         Self::BrokenDisk,
+        Self::SlowDisk,
         Self::Partition,
         Self::Hold,
         Self::OneWay,
