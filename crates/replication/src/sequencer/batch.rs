@@ -11,6 +11,7 @@ use meridian_ports::{ProposeError, Receipt};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use super::flights::Waiters;
 use super::waiting::{Answer, Waiting};
 use crate::planted::{Bug, planted};
 
@@ -19,7 +20,7 @@ pub struct Batch {
     /// What to propose; without changes, there is nothing to propose.
     pub entry: Entry,
     /// Who is answered once the entry has applied.
-    pub waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
+    pub waiting: Waiters,
     bytes: usize,
 }
 

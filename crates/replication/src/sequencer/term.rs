@@ -6,21 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use meridian_domain::{Entry, State, Verdict};
-use meridian_ports::{ProposeError, Receipt};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::errors::ClientWriteError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::Batch;
+use super::flights::{Flight, Flights, answer_all, not_proposed, unknown};
 use super::waiting::{Answer, Waiting};
 use crate::codec;
 use crate::environment::Clock;
 use crate::fuse::Fuse;
 use crate::instance::Raft;
 use crate::planted::{Bug, planted};
-use crate::raft::{Applied, LeaderId, Payload, WriteOutcome, WriteReceiver, write_channel};
+use crate::raft::{LeaderId, Payload, write_channel};
 use crate::store::Store;
 
 /// Entries in flight. The second overlaps its deciding and encoding with the first one's way to a
@@ -92,23 +91,16 @@ struct Term<'a> {
     leader: LeaderId,
     /// The state that the entries in flight will leave.
     state: Arc<State>,
-    flights: VecDeque<Flight>,
+    flights: Flights,
     /// Commands for the next entries.
     waiting: VecDeque<Waiting>,
     /// Whether they are more than went into the last one.
     overflows: bool,
 }
 
-/// An entry on its way.
-struct Flight {
-    departed: Instant,
-    outcome: WriteReceiver,
-    waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
-}
-
 impl<'a> Term<'a> {
     fn new(raft: &'a Raft, clock: &'a Clock, leader: LeaderId, state: Arc<State>) -> Self {
-        let (flights, waiting) = (VecDeque::new(), VecDeque::new());
+        let (flights, waiting) = (Flights::default(), VecDeque::new());
         Self { raft, clock, leader, state, flights, waiting, overflows: false }
     }
 
@@ -119,7 +111,7 @@ impl<'a> Term<'a> {
             let (has_room, due) = (self.waiting.len() < WAITING, self.due());
             let goes_on = tokio::select! {
                 biased;
-                outcome = next_outcome(&mut self.flights) => self.land(outcome),
+                outcome = self.flights.next_outcome() => self.flights.land(outcome),
                 changed = metrics.changed() => changed.is_ok() && self.still_leads(),
                 waiting = queue.recv(), if has_room => {
                     self.waiting.push_back(waiting?);
@@ -136,10 +128,10 @@ impl<'a> Term<'a> {
 
     /// When the next entry is to depart, as far as that is known.
     fn due(&self) -> Option<Instant> {
-        match self.flights.back() {
+        match self.flights.last_departed() {
             _ if self.waiting.is_empty() || self.flights.len() == IN_FLIGHT => None,
-            Some(last) if self.waiting.len() < WORTH_AN_ENTRY && !self.overflows => {
-                Some(last.departed + LINGER)
+            Some(departed) if self.waiting.len() < WORTH_AN_ENTRY && !self.overflows => {
+                Some(departed + LINGER)
             }
             _ => Some(Instant::now()),
         }
@@ -181,7 +173,7 @@ impl<'a> Term<'a> {
     async fn fly(&mut self, batch: Batch) -> bool {
         let Batch { entry, waiting, .. } = batch;
         if entry.changes.is_empty() {
-            self.answer_after_those_in_flight(waiting);
+            self.flights.answer_after(waiting);
             return true;
         }
         metrics::counter!("meridian_proposals_total").increment(1);
@@ -200,57 +192,21 @@ impl<'a> Term<'a> {
                     && receipt.verdict != Verdict::Accepted
         });
         answer_all(early, Answer::Receipt);
-        self.flights.push_back(Flight { departed, outcome, waiting });
+        self.flights.push(Flight { departed, outcome, waiting });
         true
-    }
-
-    /// A repeated request's answer rests on entries that may still be in flight.
-    fn answer_after_those_in_flight(&mut self, waiting: Vec<(oneshot::Sender<Answer>, Receipt)>) {
-        match self.flights.back_mut() {
-            Some(last) => last.waiting.extend(waiting),
-            None => answer_all(waiting, Answer::Receipt),
-        }
-    }
-
-    /// Answers those who waited for the first entry in flight. False if it did not apply.
-    fn land(&mut self, outcome: Option<WriteOutcome>) -> bool {
-        let flight = self.flights.pop_front().expect("an outcome is of an entry in flight");
-        match outcome {
-            Some(Ok(response)) => match response.response() {
-                Applied::Entry(_) => {
-                    answer_all(flight.waiting, Answer::Receipt);
-                    true
-                }
-                // Its base did not match: another leader's entry came in between, so this term is over.
-                Applied::Refused | Applied::Nothing => {
-                    answer_all(flight.waiting, not_proposed);
-                    false
-                }
-            },
-            Some(Err(ClientWriteError::ForwardToLeader(_))) => {
-                answer_all(flight.waiting, not_proposed);
-                false
-            }
-            Some(Err(_)) | None => {
-                answer_all(flight.waiting, unknown);
-                false
-            }
-        }
     }
 
     /// Answers everyone who still waits. While this node leads on, the entries in flight land first:
     /// what is decided next must be decided with their outcomes.
     async fn end(&mut self) {
         while self.still_leads() && !self.flights.is_empty() {
-            let outcome = next_outcome(&mut self.flights).await;
-            self.land(outcome);
+            let outcome = self.flights.next_outcome().await;
+            self.flights.land(outcome);
         }
         for waiting in self.waiting.drain(..) {
             let _ = waiting.answer.send(Answer::NotLeader);
         }
-        for flight in self.flights.drain(..) {
-            answer_all(flight.waiting, unknown);
-        }
+        self.flights.doubt();
     }
 }
 
@@ -260,31 +216,4 @@ async fn come(due: Option<Instant>) {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
     }
-}
-
-/// The outcome of the first entry in flight; never, while there is none.
-async fn next_outcome(flights: &mut VecDeque<Flight>) -> Option<WriteOutcome> {
-    match flights.front_mut() {
-        Some(flight) => (&mut flight.outcome).await.ok(),
-        None => std::future::pending().await,
-    }
-}
-
-fn answer_all(
-    waiting: Vec<(oneshot::Sender<Answer>, Receipt)>,
-    answer: impl Fn(Receipt) -> Answer,
-) {
-    for (sender, receipt) in waiting {
-        // Whoever stopped waiting asks again with the same request id, if it matters to them.
-        let _ = sender.send(answer(receipt));
-    }
-}
-
-fn not_proposed(_: Receipt) -> Answer {
-    Answer::NotLeader
-}
-
-fn unknown(_: Receipt) -> Answer {
-    let cause = "the leader lost its office while the change was on its way".to_owned();
-    Answer::Failed(ProposeError::Unknown { cause })
 }
