@@ -98,7 +98,7 @@ impl Network {
         let (requests, sending) = appends::requests(input);
         let answer = tokio::time::timeout(patience, client.append(requests)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
-        Ok(Answers { stream: self.answered(answer)?, sending, received: 0, patience })
+        Ok(Answers { stream: self.answered(answer)?, sending, patience })
     }
 
     /// Between two attempts to reach a dead member: about as often as heartbeats go out, so that it
