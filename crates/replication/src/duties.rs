@@ -142,9 +142,7 @@ impl Duties {
             Step::Demote(node) => ChangeMembers::RemoveVoters(BTreeSet::from([node])),
             Step::Remove(node) => ChangeMembers::RemoveNodes(BTreeSet::from([node])),
         };
-        // A voter that loses its vote stays as a learner, until the log forgets its agent.
-        let changed = self.raft.change_membership(change, true).await;
-        changed.map(drop).map_err(|error| error.to_string())
+        self.membership.change(change).await
     }
 }
 

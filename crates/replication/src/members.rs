@@ -205,6 +205,9 @@ impl Cluster for Members {
             loop {
                 match self.leadership.known_leader() {
                     Some(leader) if leader == heir => return Ok(heir),
+                    _ if !self.membership.votes(heir) => {
+                        return Err(ClusterError::NotAVoter { agent: self.name_of(heir) });
+                    }
                     // Asked again each round: a request that is lost is not repeated by Raft.
                     Some(leader) if Some(leader) != first => {
                         let cause = "it was elected instead".to_owned();

@@ -6,16 +6,19 @@
 pub(crate) mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_domain::{NodeId, electorate};
 use meridian_ports::{LastContact, Pending};
+use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
+use tokio::sync::Mutex;
 
 use crate::contact::Contact;
 use crate::instance::Raft;
-use crate::raft::TypeConfig;
+use crate::raft::{Member, TypeConfig};
 use crate::store::Store;
 use plan::{Present, Step, next_step, pending};
 
@@ -35,12 +38,18 @@ pub(crate) struct Known {
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Membership {
-    pub raft: Raft,
-    pub store: Store,
-    pub contact: Contact,
+    raft: Raft,
+    store: Store,
+    contact: Contact,
+    /// Held while votes are changed.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Membership {
+    pub fn new(raft: Raft, store: Store, contact: Contact) -> Self {
+        Self { raft, store, contact, changing: Arc::default() }
+    }
+
     /// The step to take next, if this node leads and there is one that can be taken.
     pub fn next_step(&self, may_hand_over: bool) -> Option<Step> {
         let present = self.present();
@@ -60,21 +69,35 @@ impl Membership {
         Some(Known { contacts, pending })
     }
 
-    /// Has this node hand over to `to`, if it leads and that one has a vote now: it may have lost it
-    /// since it was chosen. A leader that hands over proposes nothing and sends no heartbeats,
-    /// whatever becomes of it. Where nobody else can be elected, that would be for good.
+    /// Has this node hand over to `to`, if it leads and that other one has a vote now: it may have lost
+    /// it since it was chosen. A leader that hands over proposes nothing and sends no heartbeats,
+    /// whatever becomes of it. Where nobody else can be elected, that would be for good, so votes are
+    /// not changed between the look and the command.
     ///
     /// # Errors
     /// If Raft has stopped.
     pub async fn hand_over(&self, to: NodeId) -> Result<(), Fatal<TypeConfig>> {
-        let votes = {
-            let metrics = self.raft.metrics();
-            metrics.borrow_watched().membership_config.voter_ids().any(|voter| voter == to)
-        };
-        if self.raft.is_leader() && votes {
+        let Ok(_unchanged) = self.changing.try_lock() else { return Ok(()) };
+        if self.raft.is_leader() && to != *self.raft.node_id() && self.votes(to) {
             self.raft.trigger().transfer_leader(to).await?;
         }
         Ok(())
+    }
+
+    /// Whether `node` has a vote, as far as this node knows.
+    pub fn votes(&self, node: NodeId) -> bool {
+        let metrics = self.raft.metrics();
+        metrics.borrow_watched().membership_config.voter_ids().any(|voter| voter == node)
+    }
+
+    /// Has the members changed, if this node leads. A voter that loses its vote stays as a learner.
+    ///
+    /// # Errors
+    /// Why they are not changed.
+    pub async fn change(&self, change: ChangeMembers<NodeId, Member>) -> Result<(), String> {
+        let _changing = self.changing.lock().await;
+        let changed = self.raft.change_membership(change, true).await;
+        changed.map(drop).map_err(|error| error.to_string())
     }
 
     fn present(&self) -> Present {

@@ -148,8 +148,7 @@ impl Node {
         space.free.store(u64::MAX, Ordering::Relaxed);
         let leadership = Leadership::of(&raft);
         let contact = Contact::new(raft.clone());
-        let membership =
-            Membership { raft: raft.clone(), store: store.clone(), contact: contact.clone() };
+        let membership = Membership::new(raft.clone(), store.clone(), contact.clone());
         let links = Arc::new(Links::new(cluster, &raft, dialer, config.timing.connect));
         let sequencer =
             Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), clock);
