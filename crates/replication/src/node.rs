@@ -256,6 +256,10 @@ impl Node {
             () = ended(&self.raft) => Some("Raft ended by itself; its errors are in the log".to_owned()),
             cause = panicked(&mut tasks) => Some(cause),
         };
+        if let Some(cause) = &blown {
+            // Whatever it was: from here on nothing is acknowledged.
+            self.fuse.blow(cause);
+        }
         tasks.abort_all();
         // Raft's own tasks end with it; one that panicked has said so.
         let _ = self.raft.shutdown().await;
