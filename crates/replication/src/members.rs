@@ -24,7 +24,7 @@ use crate::peer::membership::known;
 use crate::raft::TypeConfig;
 use crate::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::metrics::RaftMetrics;
+use openraft::metrics::{RaftMetrics, WaitError};
 
 /// How often a transfer or a snapshot is asked for again while it goes on.
 const LOOK: Duration = Duration::from_millis(200);
@@ -252,6 +252,8 @@ impl Cluster for Members {
                 }
             }
         };
+        let built = self.raft.get_snapshot().await.map_err(|_| ClusterError::NoLeader)?;
+        let revision = built.ok_or(ClusterError::NoLeader)?.snapshot.revision();
         self.raft.trigger().purge_log(index).await.map_err(stopped)?;
         // A leader purges no entry that it is sending; one that is gone stops it for a moment only.
         let purged = |metrics: &RaftMetrics<TypeConfig>| {
@@ -259,13 +261,13 @@ impl Cluster for Members {
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let purge = self.raft.wait(Some(left)).metrics(purged, "the log is purged").await;
-        match purge {
-            Ok(_) => Ok(self.store.state().header.revision),
-            Err(_) => {
+        purge.map(|_| revision).map_err(|error| match error {
+            WaitError::ShuttingDown => ClusterError::NoLeader,
+            WaitError::Timeout(..) => {
                 let what = "the purge of the log behind a snapshot";
-                Err(ClusterError::TimedOut { what, waited: began.elapsed() })
+                ClusterError::TimedOut { what, waited: began.elapsed() }
             }
-        }
+        })
     }
 
     async fn invite(&self, peer: &Address, deadline: Instant) -> Result<AgentName, ClusterError> {
