@@ -4,10 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use hyper::rt::{Read, Write};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use rustix::io::Errno;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_native_certs::{CertificateResult, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -49,7 +51,7 @@ impl Tls {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_native_roots()?
+            .with_root_certificates(roots(rustls_native_certs::load_native_certs())?)
             .with_no_client_auth();
         let builder = |config| HttpsConnectorBuilder::new().with_tls_config(config).https_only();
         Ok(Self {
@@ -57,6 +59,29 @@ impl Tls {
             only_http1: builder(config).enable_http1().wrap_connector(plain.clone()),
         })
     }
+}
+
+/// The machine's roots, of what was found of them. A unit that is short of descriptors finds a part:
+/// with that, callers of some backends would be refused for as long as it lives.
+fn roots(found: CertificateResult) -> Result<RootCertStore, ConnectError> {
+    for error in found.errors {
+        match &error.kind {
+            ErrorKind::Io { inner, .. } if is_short_of_descriptors(inner) => {
+                return Err(error.into());
+            }
+            _ => tracing::warn!(%error, "a root certificate of the machine cannot be read"),
+        }
+    }
+    let mut roots = RootCertStore::empty();
+    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        return Err("the machine has no root certificates that can be read".into());
+    }
+    Ok(roots)
+}
+
+fn is_short_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 impl Connector {
@@ -186,5 +211,28 @@ impl Connector {
         let seat = connection.seat().ok_or_else(none)?;
         origin.pool().share(connection);
         Ok(Lease::on_new(Found::Http2(seat), origin))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn found(errno: Errno) -> CertificateResult {
+        let root = rcgen::generate_simple_self_signed(["root".to_owned()]).expect("is made");
+        let kind = ErrorKind::Io { inner: errno.into(), path: PathBuf::from("/roots/second.pem") };
+        let mut found = CertificateResult::default();
+        found.certs.push(root.cert.der().clone());
+        found.errors.push(rustls_native_certs::Error { context: "a file", kind });
+        found
+    }
+
+    #[test]
+    fn a_part_of_the_roots_is_trusted_only_if_the_rest_stays_unreadable() {
+        assert_eq!(roots(found(Errno::ACCESS)).expect("the other one").len(), 1);
+        let error = roots(found(Errno::MFILE)).expect_err("is read again later");
+        assert!(error.to_string().contains("/roots/second.pem"), "{error}");
     }
 }
