@@ -13,7 +13,8 @@
 use std::time::Duration;
 
 use meridian_domain::agent::Address;
-use meridian_domain::{AgentDescription, ClusterId};
+use meridian_domain::nearest::nearest;
+use meridian_domain::{AgentDescription, ClusterId, Fault, RegionName, catalogue};
 use meridian_replication::environment::Dialer;
 use meridian_replication::founding::{Founders, FoundingError};
 use meridian_replication::peer::meeting::{Admission, AdmitError, Lobby};
@@ -43,6 +44,9 @@ pub enum AdmissionError {
     /// It cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// A new cluster knows no such region.
+    #[error(transparent)]
+    Region(#[from] Fault),
     /// This agent cannot be made part of it.
     #[error(transparent)]
     Admit(#[from] AdmitError),
@@ -66,6 +70,7 @@ pub async fn become_member(
     }
     match start {
         Start::Found(addresses) => {
+            founds_in(&description.region)?;
             let founders = gather(lobby, description, addresses).await?;
             let cluster = founders.cluster();
             Ok(Membership { cluster, founders: Some(founders), endpoints: Vec::new() })
@@ -77,11 +82,25 @@ pub async fn become_member(
             Ok(Membership { cluster, founders: None, endpoints: endpoints.clone() })
         }
         Start::Wait(founders) => {
+            if !founders.is_empty() {
+                founds_in(&description.region)?;
+            }
             announce_waiting(description, founders);
             let Admission { cluster, endpoints } = lobby.admitted().await;
             Ok(Membership { cluster, founders: None, endpoints: addresses(&endpoints) })
         }
     }
+}
+
+/// Whether a founder can be in `region`: regions that are not in the catalogue have to be defined, which
+/// takes a cluster.
+fn founds_in(region: &RegionName) -> Result<(), Fault> {
+    if catalogue::region(region).is_some() {
+        return Ok(());
+    }
+    let known = catalogue::regions().iter().map(|region| region.name.as_str());
+    let nearest = nearest(region.as_str(), known);
+    Err(Fault::RegionUnknown { region: region.clone(), nearest })
 }
 
 /// Waits for all founders, this agent among them.
@@ -141,7 +160,7 @@ fn announce_waiting(description: &AgentDescription, founders: &[Address]) {
 
 #[cfg(test)]
 mod tests {
-    use meridian_domain::{AgentName, DataVersion, NodeId, RegionName};
+    use meridian_domain::{AgentName, DataVersion, NodeId};
 
     use super::*;
 
@@ -187,5 +206,18 @@ mod tests {
         let both = async { tokio::join!(registered, invited).0 };
         let through = tokio::time::timeout(Duration::from_secs(20), both).await;
         assert_eq!(through.expect("is registered"), [address("alive:7400")]);
+    }
+
+    #[tokio::test]
+    async fn no_cluster_is_founded_in_a_region_that_there_is_not() {
+        let region = RegionName::new("westeurop").expect("is a name");
+        let description = AgentDescription { region, ..description() };
+        for start in [Start::Found(Vec::new()), Start::Wait(vec![address("127.0.0.1:7401")])] {
+            let lobby = Lobby::new(description.clone(), None, Box::new(|_| Ok(())));
+            let founded = become_member(&lobby, &description, &start).await;
+            let error = founded.err().expect("is refused").to_string();
+            assert!(error.contains("no region westeurop; did you mean westeurope"), "{error}");
+            assert!(lobby.cluster().is_none());
+        }
     }
 }

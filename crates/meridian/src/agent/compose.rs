@@ -97,6 +97,13 @@ impl AgentError {
             Self::Admission(_) | Self::Join(_) | Self::Founding(_) => {
                 "mend the configuration and start the agent again"
             }
+            Self::Directory(DirectoryError::File(_)) => {
+                "see to that path and its rights, or give this agent another data_dir"
+            }
+            // Its data is whole: units of another driver, say, still run.
+            Self::Units(UnitsError::Driver(_)) => {
+                "mend what the cause names, then start the agent again; its units go on meanwhile"
+            }
             Self::Directory(_) | Self::Open(_) | Self::Units(_) => {
                 "see to the disk; what cannot be mended is wiped, and the agent joins as a new node"
             }
