@@ -1,11 +1,12 @@
 //! The unit: one gateway process worth of capacity.
 //!
 //! An agent starts a unit with the service's listening socket as its standard input, or hands it that
-//! socket over where the unit is in a container, and tells it by its control socket what to serve. From then on the unit is on its own: it forwards calls to the
-//! backends of its service's APIs, and it obeys its control socket (`meridian.v1`,
-//! `control.proto`) and SIGTERM, also after its agent died. It must not know the log, placement, or
-//! any other unit, and it never decides to stop, but for one case: when its lock file was deleted,
-//! nothing could reach it any more, so it drains by itself.
+//! socket over where the unit is in a container, and tells it by its control socket what to serve. From
+//! then on the unit is on its own: it forwards calls to the backends of its service's APIs, and it obeys
+//! its control socket (`meridian.v1`, `control.proto`) and SIGTERM, also after its agent died. It must
+//! not know the log, placement, or any other unit, and it never decides to stop, but for one case: when
+//! its lock file was deleted, or an agent has begun anew where its run directory was, nothing could
+//! reach it any more, so it drains by itself.
 //!
 //! In the run directory, all names after the unit's incarnation:
 //!

@@ -11,6 +11,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use rustix::fs::{FlockOperation, flock, fstat};
 use rustix::io::Errno;
 use serde::Deserialize;
 
-/// How often a unit looks whether its lock file was deleted.
-const DELETION_POLL: Duration = Duration::from_secs(1);
+/// How often a unit looks whether it is still wanted.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a unit may not run.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,13 @@ struct Intent {
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
+    /// Where the run directory was when the lock was taken, and which one it was.
+    place: PathBuf,
+    directory: Identity,
 }
+
+/// Which file or directory it is, whatever its name: its device and number, by stat(2).
+type Identity = (u64, u64);
 
 impl Lock {
     /// Locks `incarnation` for a process that an agent of generation `spawned` started.
@@ -91,7 +98,12 @@ impl Lock {
             Err(Errno::WOULDBLOCK) => return Err(LockError::Taken { path, incarnation }),
             Err(error) => return Err(LockError::Io { path, source: error.into() }),
         }
-        let lock = Self { file };
+        let place = std::path::absolute(directory).and_then(|it| Ok((identity(&it)?, it)));
+        let (directory, place) = match place {
+            Ok(place) => place,
+            Err(source) => return Err(LockError::Io { path, source }),
+        };
+        let lock = Self { file, place, directory };
         match lock.is_deleted().and_then(|deleted| Ok((deleted, lock.generation()?))) {
             Ok((true, _)) => Err(LockError::Unwanted { path }),
             Ok((false, found)) if found != spawned => Err(LockError::Late { path, found, spawned }),
@@ -111,15 +123,39 @@ impl Lock {
         Ok(fstat(&self.file)?.st_nlink == 0)
     }
 
-    /// Returns once the file has no name any more, and never if that cannot be known.
-    pub(crate) async fn deleted(&self) {
+    /// Whether another run directory is where this one was: the agent's disk was replaced, or its data
+    /// moved away, and it has begun anew. As long as there is none, the disk may come back.
+    fn is_replaced(&self) -> io::Result<bool> {
+        match identity(&self.place) {
+            Ok(present) => Ok(present != self.directory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn why_unwanted(&self) -> io::Result<Option<&'static str>> {
+        Ok(match (self.is_deleted()?, self.is_replaced()?) {
+            (true, _) => Some("its lock file was deleted"),
+            (false, true) => Some("its run directory was replaced by another one"),
+            (false, false) => None,
+        })
+    }
+
+    /// Returns once no agent can want this process any more, with the reason; never if that cannot be
+    /// known.
+    pub(crate) async fn unwanted(&self) -> &'static str {
         loop {
-            tokio::time::sleep(DELETION_POLL).await;
-            match self.is_deleted() {
-                Ok(true) => return,
-                Ok(false) => {}
+            tokio::time::sleep(LOOK).await;
+            match self.why_unwanted() {
+                Ok(Some(why)) => return why,
+                Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the lock file cannot be examined"),
             }
         }
     }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }

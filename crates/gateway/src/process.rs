@@ -29,8 +29,8 @@ pub enum RunError {
     Build(#[from] BuildError),
 }
 
-/// Runs this process as the unit that `config` describes, until SIGTERM, its agent, or the deletion
-/// of its lock file ends it. Needs a tokio runtime.
+/// Runs this process as the unit that `config` describes, until SIGTERM or its agent ends it, or no
+/// agent can want it. Needs a tokio runtime.
 ///
 /// # Errors
 /// If the unit could not start. Once it serves, it ends without an error.

@@ -95,7 +95,7 @@ impl Unit {
         Ok(Self { lock, control, listener, first, others, shared, abandoned })
     }
 
-    /// Serves until `shutdown` ends, the agent says so, or the lock file is deleted; then drains.
+    /// Serves until `shutdown` ends, the agent says so, or no agent can want it; then drains.
     /// Returns when the last connection has ended, about ten seconds later at most.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { lock, control, listener, first, others, shared, abandoned } = self;
@@ -108,7 +108,7 @@ impl Unit {
             let why = tokio::select! {
                 () = shutdown => "it was terminated",
                 () = drain.cancelled() => "its agent said so",
-                () = lock.deleted() => "its lock file was deleted",
+                why = lock.unwanted() => why,
             };
             tracing::info!(why, "the unit ends");
             shared.start_drain();

@@ -3,12 +3,14 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Child;
+use std::time::Duration;
 
 use meridian_domain::Generation;
 use meridian_gateway::{BuildError, LockError, Unit};
 use meridian_proto::hand_over;
 use meridian_proto::v1::unit_response::Answer;
 use rustix::process::{Pid, Signal, getsid, kill_process};
+use tokio::time::timeout;
 
 use crate::support::{
     Caller, Running, config, configuration, eventually, listener, run_directory, spawn,
@@ -119,5 +121,17 @@ async fn a_unit_that_no_agent_wants_does_not_start() {
 async fn a_unit_whose_lock_file_was_deleted_ends_by_itself() {
     let unit = Running::start();
     std::fs::remove_dir_all(unit.directory.path()).unwrap();
+    unit.ended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_whose_directory_was_moved_away_ends_once_an_agent_begins_anew_there() {
+    let mut unit = Running::start();
+    let place = unit.directory.path().to_owned();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::rename(&place, elsewhere.path().join("moved")).unwrap();
+    let ended = timeout(Duration::from_secs(3), &mut unit.ended).await;
+    assert!(ended.is_err(), "the disk may come back");
+    std::fs::create_dir(&place).unwrap();
     unit.ended.await.unwrap();
 }
