@@ -69,8 +69,8 @@ struct Line<'a> {
 /// What the writing thread gets.
 enum Message {
     Line(Box<Entry>, Outcome),
-    /// To be dropped when all before it is written.
-    Mark(#[allow(dead_code, reason = "that it ends is the message")] SyncSender<()>),
+    /// To be answered when all before it is written.
+    Mark(SyncSender<()>),
 }
 
 /// The access log of a process.
@@ -153,9 +153,8 @@ impl AccessLog {
     /// Waits until all lines are written, but not for long. Blocks.
     pub(crate) fn flush(&self) {
         if let Some(Some(writer)) = self.writer.get() {
-            let (sender, mark) = sync_channel(0);
+            let (sender, mark) = sync_channel(1);
             if writer.try_send(Message::Mark(sender)).is_ok() {
-                // Ends with an error when the mark is dropped, which is what is waited for.
                 mark.recv_timeout(FLUSH_PATIENCE).ok();
             }
         }
@@ -180,6 +179,10 @@ fn write_lines(messages: &Receiver<Message>, to: &mut impl Write) {
             tracing::warn!(%error, "the access log cannot be written");
         }
         batch.clear();
+        if let Some(mark) = mark {
+            // Whoever waited too long has gone.
+            mark.try_send(()).ok();
+        }
     }
 }
 
