@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::{ClusterId, Command, DataVersion, State};
+use meridian_domain::{ClusterId, Command, DataVersion, State, Verdict};
 use meridian_ports::{Proposal, Propose, Requester};
 use openraft::ChangeMembers;
 use tokio::time::Instant;
@@ -118,8 +118,12 @@ impl Duties {
     async fn propose(&self, command: Command) {
         let deadline = Instant::now() + PATIENCE;
         let proposal = Proposal { command, requester: Requester::System, deadline };
-        if let Err(error) = self.proposer.propose(proposal).await {
-            tracing::info!(%error, "a duty of the leader is tried again");
+        match self.proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
+            Ok(Verdict::Accepted) => {}
+            Ok(Verdict::Rejected(faults)) => {
+                tracing::warn!(?faults, "a duty of the leader is refused, and tried again");
+            }
+            Err(error) => tracing::info!(%error, "a duty of the leader is tried again"),
         }
     }
 

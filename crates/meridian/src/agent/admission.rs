@@ -13,11 +13,11 @@
 use std::time::Duration;
 
 use meridian_domain::agent::Address;
-use meridian_domain::nearest::nearest;
-use meridian_domain::{AgentDescription, ClusterId, Fault, RegionName, catalogue};
+use meridian_domain::{AgentDescription, ClusterId, Command, State, decide};
 use meridian_replication::environment::Dialer;
 use meridian_replication::founding::{Founders, FoundingError};
 use meridian_replication::peer::meeting::{Admission, AdmitError, Lobby};
+use uuid::Uuid;
 
 use super::registration::{JoinError, find_cluster};
 use crate::config::Start;
@@ -44,9 +44,12 @@ pub enum AdmissionError {
     /// It cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// A new cluster knows no such region.
-    #[error(transparent)]
-    Region(#[from] Fault),
+    /// This agent cannot be one of the founders.
+    #[error("{faults}")]
+    Founder {
+        /// What a new cluster would say.
+        faults: String,
+    },
     /// This agent cannot be made part of it.
     #[error(transparent)]
     Admit(#[from] AdmitError),
@@ -70,7 +73,7 @@ pub async fn become_member(
     }
     match start {
         Start::Found(addresses) => {
-            founds_in(&description.region)?;
+            check_founder(description)?;
             let founders = gather(lobby, description, addresses).await?;
             let cluster = founders.cluster();
             Ok(Membership { cluster, founders: Some(founders), endpoints: Vec::new() })
@@ -83,7 +86,7 @@ pub async fn become_member(
         }
         Start::Wait(founders) => {
             if !founders.is_empty() {
-                founds_in(&description.region)?;
+                check_founder(description)?;
             }
             announce_waiting(description, founders);
             let Admission { cluster, endpoints } = lobby.admitted().await;
@@ -92,15 +95,17 @@ pub async fn become_member(
     }
 }
 
-/// Whether a founder can be in `region`: regions that are not in the catalogue have to be defined, which
-/// takes a cluster.
-fn founds_in(region: &RegionName) -> Result<(), Fault> {
-    if catalogue::region(region).is_some() {
-        return Ok(());
+/// Whether a new cluster would take this agent as a founder. Each looks at itself, before it belongs to
+/// one: a refusal inside the new cluster would reach nobody.
+fn check_founder(description: &AgentDescription) -> Result<(), AdmissionError> {
+    let (cluster, founders) = (ClusterId(Uuid::nil()), vec![description.clone()]);
+    match decide(&State::default(), &Command::FoundCluster { cluster, founders }) {
+        Ok(_) => Ok(()),
+        Err(faults) => {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            Err(AdmissionError::Founder { faults: faults.join("; ") })
+        }
     }
-    let known = catalogue::regions().iter().map(|region| region.name.as_str());
-    let nearest = nearest(region.as_str(), known);
-    Err(Fault::RegionUnknown { region: region.clone(), nearest })
 }
 
 /// Waits for all founders, this agent among them.
@@ -160,7 +165,7 @@ fn announce_waiting(description: &AgentDescription, founders: &[Address]) {
 
 #[cfg(test)]
 mod tests {
-    use meridian_domain::{AgentName, DataVersion, NodeId};
+    use meridian_domain::{AgentName, DataVersion, NodeId, RegionName};
 
     use super::*;
 
@@ -184,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_that_stopped_before_it_was_registered_listens_to_further_invitations() {
-        let cluster = ClusterId(uuid::Uuid::from_u128(1));
+        let cluster = ClusterId(Uuid::from_u128(1));
         let lobby = Lobby::new(description(), Some(cluster), Box::new(|_| Ok(())));
         let invite = |endpoint: &str| {
             let admission = Admission { cluster, endpoints: vec![endpoint.to_owned()] };
