@@ -28,7 +28,7 @@ struct Inner {
     rng: SmallRng,
     /// The shortest and the longest time that a sync takes.
     sync: (Duration, Duration),
-    /// How much longer each takes for now.
+    /// How much longer each takes while the disk is slow.
     slower: Duration,
     /// Syncs fail from here on, until the agent is started again.
     broken: bool,

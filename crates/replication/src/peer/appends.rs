@@ -5,9 +5,9 @@
 //! up. It then takes, for nobody, what the next stream was to begin with. Once that stream has ended
 //! without a request, openraft (0.10.0-alpha.37, `ReplicationCore::select_next_payload`) begins again
 //! with the oldest command that it still knows, whose entries may be purged, and sends the member
-//! nothing else until the leader changes. So the requests of a stream end with its answers, at once, and gRPC's
-//! task is woken to see it: as long as it waits, the stream stays open at the member, and so does its
-//! connection.
+//! nothing else until the leader changes. So the requests of a stream end with its answers, at once, and
+//! gRPC's task is woken to see it: as long as it waits, the stream stays open at the member, and so does
+//! its connection.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
