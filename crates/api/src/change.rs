@@ -1,7 +1,7 @@
 //! Every change goes this way: checked, decided, answered with its events.
 
 use meridian_domain::event::Subject;
-use meridian_domain::{Command, Event, Fault, Revision, ServiceName, Verdict, decide};
+use meridian_domain::{Command, Event, Rejection, Revision, ServiceName, Verdict, decide};
 use meridian_ports::{Consistency, HistoryError, Proposal, Receipt, Requester};
 use meridian_proto::convert::{Aim, Asked, ChangeRequest, event};
 use meridian_proto::v1;
@@ -64,7 +64,7 @@ pub(crate) async fn propose(
     let receipt = ports.propose.propose(Proposal { command, requester, deadline }).await?;
     match receipt.verdict {
         Verdict::Accepted => Ok(receipt),
-        Verdict::Rejected(faults) => Err(refused(ports, faults, deadline).await),
+        Verdict::Rejected(rejections) => Err(refused(ports, rejections, deadline).await),
     }
 }
 
@@ -87,7 +87,7 @@ async fn forecast(
             let events = numbered.map(forecast).collect();
             Ok(v1::ChangeResponse { revision, base: base.0, events, waits: Vec::new() })
         }
-        Err(faults) => Err(refused(ports, faults, deadline).await),
+        Err(rejections) => Err(refused(ports, rejections, deadline).await),
     }
 }
 
@@ -140,9 +140,9 @@ async fn has(ports: &Ports, revision: Revision, deadline: Instant) -> bool {
 }
 
 /// The error of a refusal, with what happened in between where a revision is out of date.
-async fn refused(ports: &Ports, faults: Vec<Fault>, deadline: Instant) -> Error {
-    let stale = faults.iter().find_map(|fault| match fault {
-        Fault::Conflict { service, expected, current } => Some((service, *expected, *current)),
+async fn refused(ports: &Ports, rejections: Vec<Rejection>, deadline: Instant) -> Error {
+    let stale = rejections.iter().find_map(|rejection| match rejection {
+        Rejection::Conflict { service, expected, current } => Some((service, *expected, *current)),
         _ => None,
     });
     let conflict = match stale {
@@ -152,7 +152,7 @@ async fn refused(ports: &Ports, faults: Vec<Fault>, deadline: Instant) -> Error 
         }
         None => None,
     };
-    Error::Refused { faults, conflict }
+    Error::Refused { rejections, conflict }
 }
 
 fn conflict(

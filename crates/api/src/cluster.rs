@@ -9,7 +9,7 @@ mod warnings;
 
 use std::time::Duration;
 
-use meridian_domain::{AgentName, Command, Fault, NodeId, State};
+use meridian_domain::{AgentName, Command, NodeId, Rejection, State};
 use meridian_ports::{LastContact, Member, Requester, Role};
 use meridian_proto::convert::agent::Registration;
 use meridian_proto::convert::{Aim, ChangeRequest, Checks, Violations, field, time};
@@ -184,7 +184,7 @@ impl ClusterApi {
             None => {
                 let known = state.agents.keys().map(AgentName::as_str);
                 let nearest = meridian_domain::nearest::nearest(agent.as_str(), known);
-                Err(Error::refused(vec![Fault::AgentUnknown { agent, nearest }]))
+                Err(Error::refused(vec![Rejection::AgentUnknown { agent, nearest }]))
             }
         }
     }

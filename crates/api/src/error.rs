@@ -3,11 +3,11 @@
 //! The contract (the head of `admin.proto`) lists codes and reasons; [`Error::meaning`] is that table.
 
 mod details;
-mod fault;
+mod rejection;
 
 use std::time::Duration;
 
-use meridian_domain::{ClusterId, Fault, RequestId};
+use meridian_domain::{ClusterId, Rejection, RequestId};
 use meridian_ports::{ClusterError, HistoryError, ProposeError, ReadError};
 use meridian_proto::convert::Violations;
 use meridian_proto::v1;
@@ -32,10 +32,10 @@ pub(crate) enum Error {
     #[error("the message cannot be read: {cause}")]
     Unreadable { cause: String },
     /// Rules refuse the change.
-    #[error("{}", fault::summary(faults))]
+    #[error("{}", rejection::summary(rejections))]
     Refused {
         /// All of them.
-        faults: Vec<Fault>,
+        rejections: Vec<Rejection>,
         /// What happened since, where an expected revision is out of date.
         conflict: Option<Box<v1::Conflict>>,
     },
@@ -99,8 +99,8 @@ impl Meaning {
 
 impl Error {
     /// Refused by rules, none of which compares revisions.
-    pub(crate) fn refused(faults: Vec<Fault>) -> Self {
-        Self::Refused { faults, conflict: None }
+    pub(crate) fn refused(rejections: Vec<Rejection>) -> Self {
+        Self::Refused { rejections, conflict: None }
     }
 
     /// The status, which names the request where the call had one.
@@ -113,8 +113,8 @@ impl Error {
         }
         match self {
             Self::Invalid(violations) => details.fields(violations),
-            Self::Refused { faults, conflict } => {
-                details.faults(faults);
+            Self::Refused { rejections, conflict } => {
+                details.rejections(rejections);
                 if let Some(conflict) = conflict {
                     details.conflict(conflict);
                 }
@@ -136,7 +136,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Meaning::of(Code::InvalidArgument, "FIELDS_INVALID"),
             Self::Unreadable { .. } => Meaning::of(Code::InvalidArgument, "MESSAGE_INVALID"),
-            Self::Refused { faults, .. } => match fault::code(faults) {
+            Self::Refused { rejections, .. } => match rejection::code(rejections) {
                 Code::Aborted => Meaning::of(Code::Aborted, "CONFLICT"),
                 code => Meaning::of(code, "REFUSED"),
             },

@@ -1,6 +1,6 @@
 //! What every read has in common.
 
-use meridian_domain::{Fault, Service, ServiceName, State};
+use meridian_domain::{Rejection, Service, ServiceName, State};
 use meridian_ports::{Consistency, ReadPoint};
 use meridian_proto::convert::{Checks, Violations, field, time};
 use meridian_proto::v1;
@@ -66,7 +66,7 @@ pub(crate) fn service_name(given: &str) -> Result<ServiceName, Violations> {
 pub(crate) fn unknown_service(state: &State, service: ServiceName) -> Error {
     let known = state.services.keys().map(ServiceName::as_str);
     let nearest = meridian_domain::nearest::nearest(service.as_str(), known);
-    Error::refused(vec![Fault::ServiceUnknown { service, nearest }])
+    Error::refused(vec![Rejection::ServiceUnknown { service, nearest }])
 }
 
 fn name_one_of(state: &State) -> String {

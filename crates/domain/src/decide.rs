@@ -1,4 +1,4 @@
-//! What a command leads to: events, or every fault that it has. Changes nothing, and knows nothing
+//! What a command leads to: events, or every rejection that it has. Changes nothing, and knows nothing
 //! but the state and the command.
 //!
 //! A command that asks for what is so already is accepted and has no events. Every event here exists
@@ -18,18 +18,18 @@ mod service;
 
 use crate::command::Command;
 use crate::event::Event;
-use crate::fault::Fault;
+use crate::rejection::Rejection;
 use crate::state::State;
 use decision::Decision;
 
 /// Decides `command` against `state`. The first event takes the revision after the state's.
 ///
 /// # Errors
-/// Every fault of the command. Then nothing happens.
-pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Fault>> {
+/// Every rejection of the command. Then nothing happens.
+pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Rejection>> {
     let founds = matches!(command, Command::FoundCluster { .. });
     if state.header.cluster.is_none() && !founds {
-        return Err(vec![Fault::NotFounded]);
+        return Err(vec![Rejection::NotFounded]);
     }
     let mut decision = Decision::new(state);
     let it = &mut decision;

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::id::{Digest, Generation, RequestId, Revision, Sequence, Timestamp};
 use crate::name::{Actor, AgentName, Reason};
+use crate::rejection::Rejection;
 
 /// One entry of the log. Nodes apply all of it or none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub enum Verdict {
     /// It happened, or was so already.
     Accepted,
     /// Nothing happened, for every one of these reasons.
-    Rejected(Vec<Fault>),
+    Rejected(Vec<Rejection>),
 }
 
 /// One event as the event log keeps it and as watchers see it.

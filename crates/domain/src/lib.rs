@@ -2,7 +2,7 @@
 //! changes are allowed, and what each event does to the state.
 //!
 //! ```text
-//! decide(state, command) -> events | faults        may refuse, changes nothing
+//! decide(state, command) -> events | rejections        may refuse, changes nothing
 //! evolve(state, revision, event)                   never refuses, changes only the state
 //! ```
 //!
@@ -27,13 +27,13 @@ pub mod electorate;
 pub mod entry;
 pub mod event;
 pub mod evolve;
-pub mod fault;
 pub mod id;
 pub mod limits;
 pub mod name;
 pub mod nearest;
 pub mod outcome;
 pub mod placement;
+pub mod rejection;
 pub mod report;
 pub mod service;
 pub mod state;
@@ -48,12 +48,12 @@ pub use configuration::Configuration;
 pub use decide::decide;
 pub use entry::{Change, Entry, EventRecord, Origin, Verdict};
 pub use event::Event;
-pub use fault::Fault;
 pub use id::{
     ClusterId, DataVersion, Digest, Generation, Incarnation, NodeId, RequestId, Revision, Sequence,
     Timestamp, UnitId, Zone, Zones,
 };
 pub use name::{Actor, AgentName, ApiName, NameError, Reason, RegionName, ServiceName};
+pub use rejection::Rejection;
 pub use service::{Location, Service};
 pub use state::State;
 pub use tier::Tier;

@@ -30,9 +30,9 @@ pub const ADDRESS_BYTES: usize = 260;
 
 /// Edits in one change set: every region of the catalogue twice, and some.
 pub const EDITS_PER_CHANGE_SET: usize = 128;
-/// Faults in one refusal, the count of those left out among them: more than anybody mends at once, and
+/// Rejections in one refusal, the count of those left out among them: more than anybody mends at once, and
 /// few enough that the outcome of a request stays one small stored value.
-pub const FAULTS: usize = 32;
+pub const REJECTIONS: usize = 32;
 /// The highest zone number; the clouds have three.
 pub const HIGHEST_ZONE: u8 = 9;
 /// The lowest gateway port that a service is given when it names none.

@@ -120,8 +120,8 @@ impl Duties {
         let proposal = Proposal { command, requester: Requester::System, deadline };
         match self.proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
             Ok(Verdict::Accepted) => {}
-            Ok(Verdict::Rejected(faults)) => {
-                tracing::warn!(?faults, "a duty of the leader is refused, and tried again");
+            Ok(Verdict::Rejected(rejections)) => {
+                tracing::warn!(?rejections, "a duty of the leader is refused, and tried again");
             }
             Err(error) => tracing::info!(%error, "a duty of the leader is tried again"),
         }

@@ -318,10 +318,11 @@ async fn announce(description: AgentDescription, reader: Reader, proposer: Propo
                     let proposal = Proposal { command, requester, deadline };
                     match proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
                         Ok(Verdict::Accepted) => {}
-                        Ok(Verdict::Rejected(faults)) => {
-                            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+                        Ok(Verdict::Rejected(rejections)) => {
+                            let rejections: Vec<_> =
+                                rejections.iter().map(ToString::to_string).collect();
                             tracing::error!(
-                                faults = faults.join("; "),
+                                rejections = rejections.join("; "),
                                 "the cluster refuses what this agent now says of itself; remove the \
                                  agent and join it as a new one, or put the configuration back"
                             );

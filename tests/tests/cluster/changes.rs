@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use meridian_domain::{Fault, Revision, Verdict};
+use meridian_domain::{Rejection, Revision, Verdict};
 use meridian_ports::ProposeError;
 use meridian_testkit::cluster::{Options, new_request};
 
@@ -40,8 +40,8 @@ async fn a_refusal_is_an_outcome_that_is_remembered() {
     let cluster = contoso(Options::default()).await;
     let request = new_request();
     let first = cluster.propose_as(0, create("contoso"), request).await.expect("is answered");
-    assert!(matches!(&first.verdict, Verdict::Rejected(faults)
-        if matches!(faults[..], [Fault::ServiceExists { .. }])));
+    assert!(matches!(&first.verdict, Verdict::Rejected(rejections)
+        if matches!(rejections[..], [Rejection::ServiceExists { .. }])));
     assert_eq!(first.base, first.revision);
     let again = cluster.propose_as(2, create("contoso"), request).await.expect("is answered");
     assert_eq!(again, first);

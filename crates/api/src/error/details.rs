@@ -2,11 +2,11 @@
 //!
 //! A status travels in the trailers of a response, encoded in base64. gRPC's C core (Python, Ruby, C++)
 //! begins to refuse metadata above 8 KiB, Java refuses it, and hyper refuses it above 16 KiB. A refusal
-//! can name 32 faults, so lists are cut where they no longer fit.
+//! can name 32 rejections, so lists are cut where they no longer fit.
 
 use std::time::Duration;
 
-use meridian_domain::Fault;
+use meridian_domain::Rejection;
 use meridian_proto::convert::{Violations, time};
 use meridian_proto::v1;
 use prost::Message;
@@ -15,11 +15,11 @@ use tonic_types::pb;
 use tonic_types::pb::bad_request::FieldViolation;
 use tonic_types::pb::precondition_failure::Violation as PreconditionViolation;
 
-use super::fault;
+use super::rejection;
 
 /// Bytes of all details together, before base64 makes 4 of 3.
 const DETAILS_BYTES: usize = 4_800;
-/// Bytes kept for the events of a conflict, where there are faults as well.
+/// Bytes kept for the events of a conflict, where there are rejections as well.
 const CONFLICT_BYTES: usize = 3_600;
 /// Bytes around each message: its tag, its length.
 const FRAME_BYTES: usize = 8;
@@ -66,17 +66,18 @@ impl Details {
         self.attach("google.rpc.BadRequest", &pb::BadRequest { field_violations });
     }
 
-    pub(super) fn faults(&mut self, faults: &[Fault]) {
-        let conflict = faults.iter().any(|fault| matches!(fault, Fault::Conflict { .. }));
+    pub(super) fn rejections(&mut self, rejections: &[Rejection]) {
+        let conflict =
+            rejections.iter().any(|rejection| matches!(rejection, Rejection::Conflict { .. }));
         let kept = if conflict { CONFLICT_BYTES } else { 0 };
-        let each = faults.iter().map(|fault| PreconditionViolation {
-            r#type: fault::type_name(fault).to_owned(),
-            subject: fault::subject(fault),
-            description: fault.to_string(),
+        let each = rejections.iter().map(|rejection| PreconditionViolation {
+            r#type: rejection::type_name(rejection).to_owned(),
+            subject: rejection::subject(rejection),
+            description: rejection.to_string(),
         });
         let (violations, cut) = fitting(each, self.room.saturating_sub(kept));
         if cut {
-            let missing = fault::count(faults) - violations.len();
+            let missing = rejection::count(rejections) - violations.len();
             self.message.push_str(&format!(" (the details leave out {missing})"));
         }
         self.attach("google.rpc.PreconditionFailure", &pb::PreconditionFailure { violations });
@@ -133,8 +134,8 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    fn unknown_region(number: usize) -> Fault {
-        Fault::RegionUnknown {
+    fn unknown_region(number: usize) -> Rejection {
+        Rejection::RegionUnknown {
             region: RegionName::new(format!("a{number:0>38}")).expect("is a name"),
             nearest: vec!["westeurope".to_owned(), "westus".to_owned(), "westus2".to_owned()],
         }
@@ -142,13 +143,13 @@ mod tests {
 
     #[test]
     fn a_refusal_with_every_possible_fault_fits_into_the_metadata_of_a_response() {
-        let mut faults: Vec<Fault> = (1..limits::FAULTS).map(unknown_region).collect();
-        faults.push(Fault::AndMore { count: 97 });
-        let status = Status::from(Error::refused(faults));
+        let mut rejections: Vec<Rejection> = (1..limits::REJECTIONS).map(unknown_region).collect();
+        rejections.push(Rejection::AndMore { count: 97 });
+        let status = Status::from(Error::refused(rejections));
         assert!(status.details().len() < 6_000, "{} bytes", status.details().len());
         assert_eq!(status.code(), Code::NotFound);
         assert!(status.message().starts_with("128 rules refuse the change: "));
-        let failure = status.get_details_precondition_failure().expect("has the faults");
+        let failure = status.get_details_precondition_failure().expect("has the rejections");
         let missing = 128 - failure.violations.len();
         assert!(status.message().contains(&format!("leave out {missing}")), "{}", status.message());
     }

@@ -39,7 +39,7 @@ fn row(
         gateway_url: view.gateway_url(),
         configuration: view.configuration().0,
         converged: view.has_converged(),
-        hindrance: view.hindrances().join("; "),
+        blocked_reason: view.blocked_reasons().join("; "),
     }
 }
 
@@ -145,7 +145,7 @@ impl<'a> View<'a> {
     }
 
     /// What keeps the location from converging by itself, as far as the state says it.
-    fn hindrances(&self) -> Vec<String> {
+    fn blocked_reasons(&self) -> Vec<String> {
         let homes = || self.agents.iter().filter_map(|agent| agent.description.zone);
         let has_agent = |zone: &Zone| self.agents.is_empty() || homes().any(|home| home == *zone);
         let empty = self.location.zones.iter().filter(|zone| !has_agent(zone));
@@ -202,9 +202,9 @@ pub(super) fn unready(state: &State, silent: &BTreeSet<NodeId>) -> Vec<String> {
             let location = row(state, service, region, location, silent);
             let place = format!("{} in {}", service.name, location.region);
             let (ready, units) = (location.ready_units, location.units);
-            let why = match location.hindrance.as_str() {
+            let why = match location.blocked_reason.as_str() {
                 "" => String::new(),
-                hindrance => format!("; {hindrance}"),
+                blocked_reason => format!("; {blocked_reason}"),
             };
             match location.status() {
                 LocationStatus::NoAgent => {

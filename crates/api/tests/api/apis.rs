@@ -8,7 +8,7 @@ use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{World, context, faults, fields, types};
+use crate::harness::{World, context, fields, rejections, types};
 
 fn api(name: &str, path: &str) -> v1::Api {
     v1::Api {
@@ -83,7 +83,7 @@ async fn apis_are_listed_by_name_with_all_they_have() {
 
     let status = apis(&mut world, "contosso").await.expect_err("there is none");
     assert_eq!(
-        (status.code(), faults(&status).remove(0).as_str()),
+        (status.code(), rejections(&status).remove(0).as_str()),
         (Code::NotFound, "SERVICE_UNKNOWN")
     );
     world.create("fabrikam").await.expect("is created");
@@ -119,8 +119,12 @@ async fn an_api_that_would_not_work_is_refused_by_its_rule() {
     ];
     for (edits, code, rule, subject) in cases {
         let status = world.edit(edits.clone()).await.expect_err("is refused");
-        assert_eq!((status.code(), faults(&status).remove(0).as_str()), (code, rule), "{edits:?}");
-        let failure = status.get_details_precondition_failure().expect("names the faults");
+        assert_eq!(
+            (status.code(), rejections(&status).remove(0).as_str()),
+            (code, rule),
+            "{edits:?}"
+        );
+        let failure = status.get_details_precondition_failure().expect("names the rejections");
         assert_eq!(failure.violations[0].subject, subject);
     }
     let secret = v1::Api { backend: "http://u:secret@a".to_owned(), ..api("x", "orders") };
@@ -206,7 +210,7 @@ async fn a_roll_is_checked_and_forecast_like_any_change() {
     let before = world.fake.revision();
     let status = roll(&mut world, "japaneast").await.expect_err("is refused");
     assert_eq!(
-        (status.code(), faults(&status).remove(0).as_str()),
+        (status.code(), rejections(&status).remove(0).as_str()),
         (Code::NotFound, "REGION_ABSENT")
     );
     let nobody = v1::RollUnitsRequest { context: None, service: String::new(), region: "_".into() };

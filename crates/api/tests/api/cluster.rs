@@ -6,7 +6,7 @@ use meridian_proto::v1;
 use tonic::Code;
 
 use crate::fake::cluster_id;
-use crate::harness::{World, add, context, faults, fields, reason, types};
+use crate::harness::{World, add, context, fields, reason, rejections, types};
 
 fn registration(name: &str) -> v1::RegisterAgentRequest {
     v1::RegisterAgentRequest {
@@ -91,7 +91,7 @@ async fn a_registration_is_checked() {
     );
     let status = world.cluster.register_agent(registration("a")).await.expect_err("is taken");
     assert_eq!(
-        (status.code(), faults(&status).as_slice()),
+        (status.code(), rejections(&status).as_slice()),
         (Code::AlreadyExists, &["AGENT_NAME_TAKEN".to_owned()][..])
     );
 }
@@ -116,7 +116,7 @@ async fn agents_are_invited_drained_and_removed() {
     assert_eq!(types(&removed.events), ["AgentRemoved"]);
     let status = world.cluster.remove_agent(remove("b")).await.expect_err("is gone");
     assert_eq!(
-        (status.code(), faults(&status).as_slice()),
+        (status.code(), rejections(&status).as_slice()),
         (Code::NotFound, &["AGENT_UNKNOWN".to_owned()][..])
     );
 }
@@ -174,7 +174,7 @@ async fn regions_and_trims_are_checked() {
     assert_eq!(fields(&status), ["through"]);
     let status = world.cluster.trim_history(trim(u64::MAX)).await.expect_err("is refused");
     assert_eq!(status.code(), Code::FailedPrecondition);
-    assert_eq!(faults(&status), ["TRIM_BEYOND_END"]);
+    assert_eq!(rejections(&status), ["TRIM_BEYOND_END"]);
 }
 
 #[tokio::test]

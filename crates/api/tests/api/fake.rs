@@ -167,7 +167,7 @@ impl Fake {
         let base = state.header.revision;
         let (events, verdict) = match decide(&state, command) {
             Ok(events) => (events, Verdict::Accepted),
-            Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+            Err(rejections) => (Vec::new(), Verdict::Rejected(rejections)),
         };
         let changes = vec![Change { origin, events, verdict: verdict.clone() }];
         let entry = Entry { base, time: Timestamp(1_795_000_000_123), changes };

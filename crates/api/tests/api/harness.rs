@@ -153,8 +153,8 @@ pub fn fields(status: &Status) -> Vec<String> {
     request.field_violations.into_iter().map(|violation| violation.field).collect()
 }
 
-pub fn faults(status: &Status) -> Vec<String> {
-    let failure = status.get_details_precondition_failure().expect("names the faults");
+pub fn rejections(status: &Status) -> Vec<String> {
+    let failure = status.get_details_precondition_failure().expect("names the rejections");
     failure.violations.into_iter().map(|violation| violation.r#type).collect()
 }
 

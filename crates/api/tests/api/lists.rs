@@ -10,7 +10,7 @@ use meridian_proto::v1::edit::Edit;
 use tonic::{Code, Status};
 
 use crate::fake::agent_name;
-use crate::harness::{World, add, faults, fields, scale};
+use crate::harness::{World, add, fields, rejections, scale};
 
 const STALE: i32 = v1::Consistency::Stale as i32;
 
@@ -109,7 +109,7 @@ async fn the_only_service_need_not_be_named() {
     assert!(status.message().contains("contoso, fabrikam"), "{}", status.message());
     let status = list(&mut world, "contosso").await.expect_err("there is none");
     assert_eq!(
-        (status.code(), faults(&status).as_slice()),
+        (status.code(), rejections(&status).as_slice()),
         (Code::NotFound, &["SERVICE_UNKNOWN".to_owned()][..])
     );
     assert!(status.message().contains("contoso"), "{}", status.message());
@@ -142,7 +142,7 @@ async fn units_say_where_they_are_and_how() {
     assert_eq!((unit.state.as_str(), unit.restarts, unit.pid), ("failed", 2, None));
     assert_eq!(unit.cause, "exit code 1");
     let why = "contoso/westeurope/1 on a: exit code 1";
-    assert_eq!(locations(&mut world).await[0].hindrance, why);
+    assert_eq!(locations(&mut world).await[0].blocked_reason, why);
     let status = world.cluster.get_status(v1::GetStatusRequest {}).await.expect("is answered");
     let warning = format!("contoso in westeurope: 0 of 1 units are ready; {why}");
     assert!(status.get_ref().warnings.contains(&warning), "{status:?}");
@@ -174,15 +174,15 @@ async fn a_location_names_the_zone_that_has_lost_its_agent() {
         };
         world.cluster.register_agent(agent).await.expect("is registered");
     }
-    assert_eq!(locations(&mut world).await[2].hindrance, "");
+    assert_eq!(locations(&mut world).await[2].blocked_reason, "");
     let context = crate::harness::context();
     let gone = v1::RemoveAgentRequest { context, agent: "d2".to_owned() };
     world.cluster.remove_agent(gone).await.expect("is removed");
-    assert_eq!(locations(&mut world).await[2].hindrance, "no agent in zone 2 takes units");
+    assert_eq!(locations(&mut world).await[2].blocked_reason, "no agent in zone 2 takes units");
     let elsewhere =
         v1::ScaleRegion { region: "japaneast".to_owned(), units: None, zones: zones(vec![1, 3]) };
     let status = world.edit(vec![Edit::Scale(elsewhere)]).await.expect_err("has no agent");
-    assert_eq!(faults(&status), ["ZONE_WITHOUT_AGENT"]);
+    assert_eq!(rejections(&status), ["ZONE_WITHOUT_AGENT"]);
     assert!(status.message().contains("zone 3"), "{}", status.message());
 }
 

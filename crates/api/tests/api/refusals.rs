@@ -8,7 +8,9 @@ use meridian_proto::v1::edit::Edit;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::harness::{World, add, change, conflict, context, faults, fields, reason, scale, types};
+use crate::harness::{
+    World, add, change, conflict, context, fields, reason, rejections, scale, types,
+};
 
 #[tokio::test]
 async fn everything_malformed_is_named_at_once() {
@@ -98,11 +100,11 @@ async fn rules_refuse_with_every_fault_and_the_code_of_their_kind() {
     for (edits, code, types) in cases {
         let status = world.edit(edits.clone()).await.expect_err("is refused");
         assert_eq!((status.code(), reason(&status).as_str()), (code, "REFUSED"), "{edits:?}");
-        assert_eq!(faults(&status), types, "{edits:?}");
+        assert_eq!(rejections(&status), types, "{edits:?}");
         let mut forecast = change(edits.clone());
         forecast.context.as_mut().expect("has one").dry_run = true;
         let dry = world.change(forecast).await.expect_err("is refused");
-        assert_eq!((dry.code(), faults(&dry)), (code, faults(&status)), "dry: {edits:?}");
+        assert_eq!((dry.code(), rejections(&dry)), (code, rejections(&status)), "dry: {edits:?}");
     }
     assert_eq!(world.fake.revision(), before);
     let unknown = world.edit(vec![add("easstus", 1)]).await.expect_err("is refused");

@@ -4,10 +4,10 @@ use super::decision::Decision;
 use super::placing;
 use crate::agent::{Agent, AgentDescription, is_host};
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::limits;
 use crate::name::{AgentName, RegionName};
 use crate::nearest::nearest;
+use crate::rejection::Rejection;
 use crate::state::State;
 
 pub(super) fn register(decision: &mut Decision<'_>, agent: &AgentDescription) {
@@ -32,11 +32,11 @@ fn check(decision: &mut Decision<'_>, agent: &AgentDescription) {
     }
     if agent.gateway_host.len() > limits::ADDRESS_BYTES || !is_host(&agent.gateway_host) {
         let given = agent.gateway_host.chars().take(limits::ADDRESS_BYTES).collect();
-        decision.refuse(Fault::NotAHost { agent: agent.name.clone(), given });
+        decision.refuse(Rejection::NotAHost { agent: agent.name.clone(), given });
     }
     let wanted = state.header.data_version;
     if agent.supports < wanted {
-        decision.refuse(Fault::DataVersionUnsupported {
+        decision.refuse(Rejection::DataVersionUnsupported {
             agent: agent.name.clone(),
             supports: agent.supports,
             wanted,
@@ -47,14 +47,14 @@ fn check(decision: &mut Decision<'_>, agent: &AgentDescription) {
     };
     if let Some(other) = state.agents.values().find(same_node) {
         let name = other.description.name.clone();
-        decision.refuse(Fault::NodeTaken { agent: name, node: agent.node });
+        decision.refuse(Rejection::NodeTaken { agent: name, node: agent.node });
     }
 }
 
 fn join(decision: &mut Decision<'_>, agent: &AgentDescription) {
     if decision.state.agents.len() >= limits::AGENTS {
         let what = "agents".to_owned();
-        decision.refuse(Fault::TooMany { what, most: limits::AGENTS as u32 });
+        decision.refuse(Rejection::TooMany { what, most: limits::AGENTS as u32 });
     }
     decision.happens(Event::AgentRegistered { agent: agent.clone() });
     if !agent.witness {
@@ -66,7 +66,7 @@ fn join(decision: &mut Decision<'_>, agent: &AgentDescription) {
 
 fn update(decision: &mut Decision<'_>, known: &AgentDescription, agent: &AgentDescription) {
     if known.node != agent.node {
-        let taken = Fault::AgentNameTaken { agent: agent.name.clone(), node: known.node };
+        let taken = Rejection::AgentNameTaken { agent: agent.name.clone(), node: known.node };
         return decision.refuse(taken);
     }
     let fixed = [
@@ -76,7 +76,7 @@ fn update(decision: &mut Decision<'_>, known: &AgentDescription, agent: &AgentDe
     ];
     for (what, _) in fixed.into_iter().filter(|(_, same)| !same) {
         let what = what.to_owned();
-        decision.refuse(Fault::AgentChanged { agent: agent.name.clone(), what });
+        decision.refuse(Rejection::AgentChanged { agent: agent.name.clone(), what });
     }
     if known != agent {
         decision.happens(Event::AgentUpdated { agent: agent.clone() });
@@ -140,16 +140,16 @@ fn find<'a>(decision: &mut Decision<'a>, name: &AgentName) -> Option<&'a Agent> 
 fn keep_the_last(decision: &mut Decision<'_>, name: &AgentName) {
     let mut others = decision.state.agents.iter().filter(|(other, _)| *other != name);
     if others.all(|(_, other)| other.drained) {
-        decision.refuse(Fault::LastAgent { agent: name.clone() });
+        decision.refuse(Rejection::LastAgent { agent: name.clone() });
     }
 }
 
-pub(super) fn unknown_agent(state: &State, agent: &AgentName) -> Fault {
+pub(super) fn unknown_agent(state: &State, agent: &AgentName) -> Rejection {
     let nearest = nearest(agent.as_str(), state.agents.keys().map(AgentName::as_str));
-    Fault::AgentUnknown { agent: agent.clone(), nearest }
+    Rejection::AgentUnknown { agent: agent.clone(), nearest }
 }
 
-pub(super) fn unknown_region(state: &State, region: &RegionName) -> Fault {
+pub(super) fn unknown_region(state: &State, region: &RegionName) -> Rejection {
     let known = state.all_regions().map(|region| region.name.as_str());
-    Fault::RegionUnknown { region: region.clone(), nearest: nearest(region.as_str(), known) }
+    Rejection::RegionUnknown { region: region.clone(), nearest: nearest(region.as_str(), known) }
 }

@@ -7,10 +7,10 @@ use super::decision::Decision;
 use super::draft::Draft;
 use crate::api::{Api, BackendUrl};
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::limits;
 use crate::name::{ApiName, ServiceName};
 use crate::nearest::nearest;
+use crate::rejection::Rejection;
 use crate::state::State;
 
 pub(super) fn remove(
@@ -22,14 +22,14 @@ pub(super) fn remove(
     if apis.remove(api).is_none() {
         let nearest = nearest(api.as_str(), apis.keys().map(ApiName::as_str));
         let (service, api) = (service.clone(), api.clone());
-        decision.refuse(Fault::ApiUnknown { service, api, nearest });
+        decision.refuse(Rejection::ApiUnknown { service, api, nearest });
     }
 }
 
 /// What has to hold of the APIs that are published, once all edits are applied.
 pub(super) fn check(decision: &mut Decision<'_>, draft: &Draft, published: &[&Api]) {
     if draft.apis.len() > limits::APIS {
-        decision.refuse(Fault::TooManyApis {
+        decision.refuse(Rejection::TooManyApis {
             service: draft.service.name.clone(),
             given: u32::try_from(draft.apis.len()).unwrap_or(u32::MAX),
             most: limits::APIS as u32,
@@ -45,7 +45,7 @@ pub(super) fn check(decision: &mut Decision<'_>, draft: &Draft, published: &[&Ap
 fn check_path(decision: &mut Decision<'_>, draft: &Draft, api: &Api) {
     let mut others = draft.apis.values().filter(|other| other.name != api.name);
     if let Some(other) = others.find(|other| other.path == api.path) {
-        decision.refuse(Fault::PathTaken {
+        decision.refuse(Rejection::PathTaken {
             api: api.name.clone(),
             path: api.path.to_string(),
             other: other.name.clone(),
@@ -62,14 +62,14 @@ fn check_timeouts(decision: &mut Decision<'_>, api: &Api) {
     let range = 1..=limits::LONGEST_TIMEOUT_MS;
     for (which, given) in given.into_iter().filter(|(_, given)| !range.contains(given)) {
         let (api, which) = (api.name.clone(), which.to_owned());
-        decision.refuse(Fault::TimeoutOutOfRange { api, which, given });
+        decision.refuse(Rejection::TimeoutOutOfRange { api, which, given });
     }
 }
 
 fn check_backends(decision: &mut Decision<'_>, api: &Api) {
     let state = decision.state;
     if api.regional.len() > limits::REGIONAL_BACKENDS {
-        decision.refuse(Fault::TooManyBackends {
+        decision.refuse(Rejection::TooManyBackends {
             api: api.name.clone(),
             given: u32::try_from(api.regional.len()).unwrap_or(u32::MAX),
             most: limits::REGIONAL_BACKENDS as u32,
@@ -79,19 +79,19 @@ fn check_backends(decision: &mut Decision<'_>, api: &Api) {
         decision.refuse(unknown_region(state, region));
     }
     for backend in api.backends() {
-        if let Some(fault) = round_trip(state, api, backend) {
-            decision.refuse(fault);
+        if let Some(rejection) = round_trip(state, api, backend) {
+            decision.refuse(rejection);
         }
     }
 }
 
 /// Refuses a backend that is a gateway of this cluster, as far as names tell. What they hide, a unit
 /// sees by the `Via` of its own in a call.
-fn round_trip(state: &State, api: &Api, backend: &BackendUrl) -> Option<Fault> {
+fn round_trip(state: &State, api: &Api, backend: &BackendUrl) -> Option<Rejection> {
     state.services.values().find(|service| service.port == backend.port())?;
     let mut agents = state.agents.values().map(|agent| &agent.description);
     let agent = agents.find(|agent| agent.gateway_host.eq_ignore_ascii_case(backend.host()))?;
-    Some(Fault::BackendIsGateway {
+    Some(Rejection::BackendIsGateway {
         api: api.name.clone(),
         backend: backend.to_string(),
         agent: agent.name.clone(),

@@ -5,9 +5,9 @@ use super::decision::Decision;
 use crate::agent::AgentDescription;
 use crate::catalogue::{self, Region};
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::id::{ClusterId, DataVersion, Revision};
 use crate::limits::{self, Limits};
+use crate::rejection::Rejection;
 
 /// Degrees from the equator to a pole, in millionths.
 const POLE: u32 = 90_000_000;
@@ -28,7 +28,7 @@ pub(super) fn found(
             }
         }
         Some(founded) if founded == cluster => {}
-        Some(founded) => decision.refuse(Fault::AlreadyFounded { cluster: founded }),
+        Some(founded) => decision.refuse(Rejection::AlreadyFounded { cluster: founded }),
     }
 }
 
@@ -36,17 +36,17 @@ pub(super) fn raise_data_version(decision: &mut Decision<'_>, version: DataVersi
     let state = decision.state;
     let current = state.header.data_version;
     if version <= current {
-        return decision.refuse(Fault::DataVersionNotNewer { current });
+        return decision.refuse(Rejection::DataVersionNotNewer { current });
     }
     if version > DataVersion::SUPPORTED {
         let newest = DataVersion::SUPPORTED;
-        decision.refuse(Fault::DataVersionUnknown { wanted: version, newest });
+        decision.refuse(Rejection::DataVersionUnknown { wanted: version, newest });
     }
     for (name, agent) in &state.agents {
         let supports = agent.description.supports;
         if supports < version {
             let agent = name.clone();
-            decision.refuse(Fault::DataVersionUnsupported { agent, supports, wanted: version });
+            decision.refuse(Rejection::DataVersionUnsupported { agent, supports, wanted: version });
         }
     }
     decision.happens(Event::DataVersionRaised { version });
@@ -64,13 +64,13 @@ pub(super) fn set_limits(decision: &mut Decision<'_>, wanted: &Limits) {
     in_range(decision, "premium_units", wanted.premium_units, most);
     in_range(decision, "voters", wanted.voters.into(), limits::MOST_VOTERS.into());
     if wanted.voters.is_multiple_of(2) {
-        decision.refuse(Fault::VotersEven { given: wanted.voters });
+        decision.refuse(Rejection::VotersEven { given: wanted.voters });
     }
     for service in state.services.values() {
         let limit = wanted.units(service.tier);
         for (region, location) in &service.locations {
             if location.units > limit {
-                decision.refuse(Fault::LimitBelowUse {
+                decision.refuse(Rejection::LimitBelowUse {
                     service: service.name.clone(),
                     region: region.clone(),
                     units: location.units,
@@ -85,7 +85,12 @@ pub(super) fn set_limits(decision: &mut Decision<'_>, wanted: &Limits) {
 
 fn in_range(decision: &mut Decision<'_>, limit: &str, given: u16, most: u16) {
     if !(1..=most).contains(&given) {
-        decision.refuse(Fault::LimitOutOfRange { limit: limit.to_owned(), least: 1, most, given });
+        decision.refuse(Rejection::LimitOutOfRange {
+            limit: limit.to_owned(),
+            least: 1,
+            most,
+            given,
+        });
     }
 }
 
@@ -95,25 +100,25 @@ pub(super) fn define_region(decision: &mut Decision<'_>, region: &Region) {
         return;
     }
     if catalogue::region(&region.name).is_some() {
-        decision.refuse(Fault::RegionInCatalogue { region: region.name.clone() });
+        decision.refuse(Rejection::RegionInCatalogue { region: region.name.clone() });
     }
     if !known.contains_key(&region.name) && known.len() >= limits::CUSTOM_REGIONS {
         let what = "regions of its own".to_owned();
-        decision.refuse(Fault::TooMany { what, most: limits::CUSTOM_REGIONS as u32 });
+        decision.refuse(Rejection::TooMany { what, most: limits::CUSTOM_REGIONS as u32 });
     }
     if region.latitude_microdegrees.unsigned_abs() > POLE
         || region.longitude_microdegrees.unsigned_abs() > ANTIMERIDIAN
     {
-        decision.refuse(Fault::NotOnTheGlobe { region: region.name.clone() });
+        decision.refuse(Rejection::NotOnTheGlobe { region: region.name.clone() });
     }
     // What is stored is the whole text, blanks around it included.
     let characters = region.display_name.chars().count();
     let blank = region.display_name.trim().is_empty();
     if blank || characters > limits::DISPLAY_NAME_CHARS {
-        decision.refuse(Fault::DisplayNameLength { region: region.name.clone() });
+        decision.refuse(Rejection::DisplayNameLength { region: region.name.clone() });
     }
     if region.display_name.chars().any(char::is_control) {
-        decision.refuse(Fault::DisplayNameControl { region: region.name.clone() });
+        decision.refuse(Rejection::DisplayNameControl { region: region.name.clone() });
     }
     decision.happens(Event::RegionDefined { region: region.clone() });
 }
@@ -122,7 +127,7 @@ pub(super) fn trim_history(decision: &mut Decision<'_>, through: Revision) {
     let header = &decision.state.header;
     let last = header.revision;
     if through > last {
-        return decision.refuse(Fault::TrimBeyondEnd { through, last });
+        return decision.refuse(Rejection::TrimBeyondEnd { through, last });
     }
     let end_of_segment = Revision(through.0 - through.0 % limits::SEGMENT_EVENTS);
     if end_of_segment > header.trimmed {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::id::Revision;
 use crate::limits;
+use crate::rejection::Rejection;
 use crate::state::State;
 
 /// What a command leads to, as far as that is known.
@@ -13,29 +13,29 @@ pub(super) struct Decision<'a> {
     pub(super) state: &'a State,
     events: Vec<Event>,
     /// In the order of the rules, and as many as are answered.
-    faults: Vec<Fault>,
+    rejections: Vec<Rejection>,
     /// Every one, so that each counts once.
-    refused: BTreeSet<Fault>,
+    refused: BTreeSet<Rejection>,
 }
 
 impl<'a> Decision<'a> {
     pub(super) fn new(state: &'a State) -> Self {
-        Self { state, events: Vec::new(), faults: Vec::new(), refused: BTreeSet::new() }
+        Self { state, events: Vec::new(), rejections: Vec::new(), refused: BTreeSet::new() }
     }
 
     pub(super) fn happens(&mut self, event: Event) {
         self.events.push(event);
     }
 
-    /// Notes a fault, once.
-    pub(super) fn refuse(&mut self, fault: Fault) {
-        if self.refused.insert(fault.clone()) && self.faults.len() < limits::FAULTS {
-            self.faults.push(fault);
+    /// Notes a rejection, once.
+    pub(super) fn refuse(&mut self, rejection: Rejection) {
+        if self.refused.insert(rejection.clone()) && self.rejections.len() < limits::REJECTIONS {
+            self.rejections.push(rejection);
         }
     }
 
     pub(super) fn is_refused(&self) -> bool {
-        !self.faults.is_empty()
+        !self.rejections.is_empty()
     }
 
     /// What happens, as far as that is known.
@@ -50,16 +50,16 @@ impl<'a> Decision<'a> {
 
     /// What the command leads to. A refusal is stored as one value, so it is bounded, however much of
     /// the cluster is in the command's way.
-    pub(super) fn end(mut self) -> Result<Vec<Event>, Vec<Fault>> {
+    pub(super) fn end(mut self) -> Result<Vec<Event>, Vec<Rejection>> {
         if !self.is_refused() {
             return Ok(self.events);
         }
-        if self.refused.len() > limits::FAULTS {
-            self.faults.truncate(limits::FAULTS - 1);
-            let more = self.refused.len() - self.faults.len();
+        if self.refused.len() > limits::REJECTIONS {
+            self.rejections.truncate(limits::REJECTIONS - 1);
+            let more = self.refused.len() - self.rejections.len();
             let count = u32::try_from(more).unwrap_or(u32::MAX);
-            self.faults.push(Fault::AndMore { count });
+            self.rejections.push(Rejection::AndMore { count });
         }
-        Err(self.faults)
+        Err(self.rejections)
     }
 }

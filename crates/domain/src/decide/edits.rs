@@ -10,10 +10,10 @@ use super::draft::Draft;
 use super::{apis, port};
 use crate::api::Api;
 use crate::command::Edit;
-use crate::fault::Fault;
 use crate::id::{Zone, Zones};
 use crate::limits;
 use crate::name::{ApiName, RegionName};
+use crate::rejection::Rejection;
 use crate::service::{Location, Service};
 
 /// The service as the edits leave it, if they break no rule.
@@ -53,12 +53,12 @@ fn published<'a>(edits: &[&'a Edit]) -> Vec<&'a Api> {
 
 fn check_length(decision: &mut Decision<'_>, edits: &[Edit]) {
     if edits.is_empty() {
-        decision.refuse(Fault::NoEdits);
+        decision.refuse(Rejection::NoEdits);
     }
     if edits.len() > limits::EDITS_PER_CHANGE_SET {
         let given = u32::try_from(edits.len()).unwrap_or(u32::MAX);
         let most = limits::EDITS_PER_CHANGE_SET as u32;
-        decision.refuse(Fault::TooManyEdits { given, most });
+        decision.refuse(Rejection::TooManyEdits { given, most });
     }
 }
 
@@ -88,22 +88,22 @@ fn subject(edit: &Edit) -> Subject<'_> {
     }
 }
 
-/// The first edit about each subject. Any further one is a fault, and is not applied: what it would
+/// The first edit about each subject. Any further one is a rejection, and is not applied: what it would
 /// break beside is not known.
 fn once_each<'a>(decision: &mut Decision<'_>, edits: &'a [Edit]) -> Vec<&'a Edit> {
     let mut seen = BTreeSet::new();
     let (first, further): (Vec<&Edit>, Vec<&Edit>) =
         edits.iter().partition(|edit| seen.insert(subject(edit)));
     for edit in further {
-        let given_twice = |what: &str| Fault::GivenTwice { what: what.to_owned() };
+        let given_twice = |what: &str| Rejection::GivenTwice { what: what.to_owned() };
         decision.refuse(match subject(edit) {
             Subject::Tier => given_twice("tier"),
             Subject::Port => given_twice("port"),
             Subject::Primary => given_twice("primary region"),
             Subject::Capacity(region) | Subject::Gateway(region) => {
-                Fault::EditedTwice { region: region.clone() }
+                Rejection::EditedTwice { region: region.clone() }
             }
-            Subject::Api(api) => Fault::ApiEditedTwice { api: api.clone() },
+            Subject::Api(api) => Rejection::ApiEditedTwice { api: api.clone() },
         });
     }
     first
@@ -121,7 +121,7 @@ fn step(edit: &Edit) -> u8 {
     }
 }
 
-/// Applies an edit, also one with a fault, as far as that goes: so the edits that rely on it do not
+/// Applies an edit, also one with a rejection, as far as that goes: so the edits that rely on it do not
 /// seem faulty too.
 fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft, edit: &Edit) {
     match edit {
@@ -130,7 +130,7 @@ fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft
         Edit::Add { region, units, zones } => {
             if draft.locations.contains_key(region) {
                 let (service, region) = (draft.name.clone(), region.clone());
-                return decision.refuse(Fault::RegionExists { service, region });
+                return decision.refuse(Rejection::RegionExists { service, region });
             }
             add(decision, draft, region, *units, zones);
         }
@@ -156,7 +156,7 @@ fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft
         Edit::Remove { region } => {
             if locate(decision, draft, region).is_some() && draft.primary == *region {
                 let (service, region) = (draft.name.clone(), region.clone());
-                decision.refuse(Fault::PrimaryRemoved { service, region });
+                decision.refuse(Rejection::PrimaryRemoved { service, region });
             }
             draft.locations.remove(region);
         }
@@ -194,7 +194,7 @@ fn locate<'a>(
     if !draft.locations.contains_key(region) {
         let (service, absent) = (draft.name.clone(), region.clone());
         decision.refuse(match decision.state.region(region) {
-            Some(_) => Fault::RegionAbsent { service, region: absent },
+            Some(_) => Rejection::RegionAbsent { service, region: absent },
             None => unknown_region(decision.state, region),
         });
     }
@@ -215,14 +215,14 @@ fn check(decision: &mut Decision<'_>, before: &Service, draft: &Service) {
         }
     }
     if draft.locations.len() > limits::LOCATIONS {
-        decision.refuse(Fault::TooManyLocations {
+        decision.refuse(Rejection::TooManyLocations {
             service: draft.name.clone(),
             given: u32::try_from(draft.locations.len()).unwrap_or(u32::MAX),
             most: limits::LOCATIONS as u32,
         });
     }
     if draft.locations.len() > 1 && !draft.tier.allows_several_regions() {
-        decision.refuse(Fault::SeveralRegions {
+        decision.refuse(Rejection::SeveralRegions {
             service: draft.name.clone(),
             regions: u32::try_from(draft.locations.len()).unwrap_or(u32::MAX),
             tier: draft.tier,
@@ -239,14 +239,14 @@ fn check_location(
 ) {
     let (units, zones, region) = (location.units, location.zones.len() as u16, region.clone());
     if units == 0 {
-        return decision.refuse(Fault::NoUnits { region });
+        return decision.refuse(Rejection::NoUnits { region });
     }
     if units > most {
         let region = region.clone();
-        decision.refuse(Fault::TooManyUnits { region, units, most, tier: draft.tier });
+        decision.refuse(Rejection::TooManyUnits { region, units, most, tier: draft.tier });
     }
     if zones > 0 && !units.is_multiple_of(zones) {
-        decision.refuse(Fault::UnevenZones { region, units, zones });
+        decision.refuse(Rejection::UnevenZones { region, units, zones });
     }
 }
 
@@ -259,6 +259,6 @@ fn check_zones(decision: &mut Decision<'_>, region: &RegionName, zones: &Zones) 
     let agents_in: Zones = homes.iter().copied().flatten().collect();
     let empty: Zones = zones.difference(&agents_in).copied().collect();
     if !homes.is_empty() && !empty.is_empty() {
-        decision.refuse(Fault::ZoneWithoutAgent { region: region.clone(), empty, agents_in });
+        decision.refuse(Rejection::ZoneWithoutAgent { region: region.clone(), empty, agents_in });
     }
 }

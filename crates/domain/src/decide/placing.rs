@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::decision::Decision;
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::id::{Incarnation, UnitId};
 use crate::limits;
 use crate::name::{AgentName, RegionName};
 use crate::placement::{self, Assignment, Hosts, Plan};
+use crate::rejection::Rejection;
 use crate::service::Service;
 use crate::state::{State, newest_of_each_slot};
 use crate::unit::Unit;
@@ -149,7 +149,7 @@ pub(super) fn check_agents(decision: &mut Decision<'_>) {
     for (agent, more) in assigned {
         let units = state.units_on(&agent).filter(|unit| unit.is_wanted()).count() + more;
         if units > limits::UNITS_PER_AGENT {
-            decision.refuse(Fault::AgentFull {
+            decision.refuse(Rejection::AgentFull {
                 agent,
                 units: u32::try_from(units).unwrap_or(u32::MAX),
                 most: limits::UNITS_PER_AGENT as u32,

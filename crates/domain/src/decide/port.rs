@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::decision::Decision;
-use crate::fault::Fault;
 use crate::limits;
 use crate::name::ServiceName;
+use crate::rejection::Rejection;
 use crate::state::State;
 
 /// Whether `port` can be the gateway port of the service `name`.
 pub(super) fn check(decision: &mut Decision<'_>, name: &ServiceName, port: u16) {
     if port < limits::LOWEST_GATEWAY_PORT {
-        decision.refuse(Fault::PortReserved { port });
+        decision.refuse(Rejection::PortReserved { port });
     }
     let mut others = decision.state.services.values().filter(|other| other.name != *name);
     if let Some(other) = others.find(|other| other.port == port) {
         let service = other.name.clone();
-        decision.refuse(Fault::PortTaken { port, service });
+        decision.refuse(Rejection::PortTaken { port, service });
     }
 }
 

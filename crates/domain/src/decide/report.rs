@@ -6,9 +6,9 @@ use super::agent::unknown_agent;
 use super::decision::Decision;
 use super::{placing, roll};
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::id::{Incarnation, Revision, UnitId};
 use crate::limits;
+use crate::rejection::Rejection;
 use crate::report::{Report, UnitStatus};
 use crate::unit::{Unit, UnitPhase};
 
@@ -20,10 +20,10 @@ pub(super) fn take_in(decision: &mut Decision<'_>, report: &Report) {
         return decision.refuse(unknown_agent(state, &report.agent));
     };
     if (report.generation, report.sequence) <= agent.last_report {
-        return decision.refuse(Fault::StaleReport { agent: report.agent.clone() });
+        return decision.refuse(Rejection::StaleReport { agent: report.agent.clone() });
     }
     if report.units.len() > limits::UNITS_PER_REPORT {
-        return decision.refuse(Fault::ReportTooLong {
+        return decision.refuse(Rejection::ReportTooLong {
             agent: report.agent.clone(),
             given: u32::try_from(report.units.len()).unwrap_or(u32::MAX),
             most: limits::UNITS_PER_REPORT as u32,

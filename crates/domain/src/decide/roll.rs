@@ -9,9 +9,9 @@ use super::decision::Decision;
 use super::placing;
 use super::service;
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::id::{Incarnation, Revision};
 use crate::name::{RegionName, ServiceName};
+use crate::rejection::Rejection;
 use crate::service::Location;
 use crate::unit::Unit;
 
@@ -21,7 +21,7 @@ pub(super) fn start(decision: &mut Decision<'_>, name: &ServiceName, region: Opt
     };
     if let Some(region) = region.filter(|region| !service.locations.contains_key(*region)) {
         let (service, region) = (name.clone(), region.clone());
-        return decision.refuse(Fault::RegionAbsent { service, region });
+        return decision.refuse(Rejection::RegionAbsent { service, region });
     }
     let rolled = service.locations.keys().filter(|name| region.is_none_or(|only| only == *name));
     for region in rolled {

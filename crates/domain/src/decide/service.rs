@@ -8,11 +8,11 @@ use super::draft::Draft;
 use super::{apis, edits, placing, port};
 use crate::command::Edit;
 use crate::event::Event;
-use crate::fault::Fault;
 use crate::id::{Revision, Zones};
 use crate::limits;
 use crate::name::{RegionName, ServiceName};
 use crate::nearest::nearest;
+use crate::rejection::Rejection;
 use crate::service::{Location, Service};
 use crate::tier::Tier;
 
@@ -25,16 +25,16 @@ pub(super) fn create(
 ) {
     let state = decision.state;
     if state.services.contains_key(name) {
-        decision.refuse(Fault::ServiceExists { service: name.clone() });
+        decision.refuse(Rejection::ServiceExists { service: name.clone() });
     } else if state.services.len() >= limits::SERVICES {
         let what = "services".to_owned();
-        decision.refuse(Fault::TooMany { what, most: limits::SERVICES as u32 });
+        decision.refuse(Rejection::TooMany { what, most: limits::SERVICES as u32 });
     }
     if state.region(primary).is_none() {
         decision.refuse(unknown_region(state, primary));
     }
     let Some(port) = port.or_else(|| port::lowest_free(state, name)) else {
-        return decision.refuse(Fault::NoFreePort);
+        return decision.refuse(Rejection::NoFreePort);
     };
     port::check(decision, name, port);
     if decision.is_refused() {
@@ -97,13 +97,13 @@ pub(super) fn find<'a>(
     let state = decision.state;
     let Some(service) = state.services.get(name) else {
         let nearest = nearest(name.as_str(), state.services.keys().map(ServiceName::as_str));
-        decision.refuse(Fault::ServiceUnknown { service: name.clone(), nearest });
+        decision.refuse(Rejection::ServiceUnknown { service: name.clone(), nearest });
         return None;
     };
     let current = service.revision;
     match expected {
         Some(expected) if expected != current => {
-            decision.refuse(Fault::Conflict { service: name.clone(), expected, current });
+            decision.refuse(Rejection::Conflict { service: name.clone(), expected, current });
             None
         }
         Some(_) | None => Some(service),

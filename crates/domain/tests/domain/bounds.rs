@@ -20,7 +20,7 @@ fn bytes(value: &impl Serialize) -> u64 {
     format.serialized_size(value).expect("can be written")
 }
 
-fn refusal(world: &World, command: Command) -> Vec<Fault> {
+fn refusal(world: &World, command: Command) -> Vec<Rejection> {
     decide(&world.state, &command).expect_err("the command is refused")
 }
 
@@ -64,23 +64,25 @@ fn a_refusal_names_so_many_faults_and_counts_the_others() {
     }
     let limits = Limits { premium_units: 1, ..Limits::default() };
     let said = world.refuses(Command::SetLimits { limits });
-    assert_eq!(said.len(), limits::FAULTS);
+    assert_eq!(said.len(), limits::REJECTIONS);
     assert_eq!(
         said[0],
         "contoso has 2 units in lab-000: a limit of 1 for the premium tier is too low"
     );
-    assert_eq!(said[limits::FAULTS - 1], "and 219 more faults");
+    assert_eq!(said[limits::REJECTIONS - 1], "and 219 more rejections");
 
     // As many as can be named, each once however often it is found, and none more.
     let unknown = |number: usize| region(&format!("zzz{number}"));
-    let absent = (0..limits::FAULTS).map(unknown);
+    let absent = (0..limits::REJECTIONS).map(unknown);
     let twice = absent.flat_map(|region| {
         let scale = Edit::Scale { region: region.clone(), units: Some(1), zones: None };
         [scale, Edit::Enable { region }]
     });
-    let faults = refusal(&world, change(twice.collect::<Vec<_>>()));
-    assert_eq!(faults.len(), limits::FAULTS);
-    assert!(faults.iter().all(|fault| matches!(fault, Fault::RegionUnknown { .. })));
+    let rejections = refusal(&world, change(twice.collect::<Vec<_>>()));
+    assert_eq!(rejections.len(), limits::REJECTIONS);
+    assert!(
+        rejections.iter().all(|rejection| matches!(rejection, Rejection::RegionUnknown { .. }))
+    );
 }
 
 #[test]
@@ -104,12 +106,12 @@ fn the_largest_outcome_is_stored() {
         create(&longest(limits::SERVICE_NAME_CHARS), Tier::Premium, &place),
         Command::SetLimits { limits: tight },
     ];
-    let faults = commands.into_iter().flat_map(|command| refusal(&world, command));
-    let largest = faults.max_by_key(bytes).expect("there are faults");
-    assert!(matches!(largest, Fault::NotAHost { .. }), "{largest:?}");
+    let rejections = commands.into_iter().flat_map(|command| refusal(&world, command));
+    let largest = rejections.max_by_key(bytes).expect("there are rejections");
+    assert!(matches!(largest, Rejection::NotAHost { .. }), "{largest:?}");
     let outcome = Outcome {
         digest: Digest::default(),
-        verdict: Verdict::Rejected(vec![largest; limits::FAULTS]),
+        verdict: Verdict::Rejected(vec![largest; limits::REJECTIONS]),
         base: Revision(1),
         revision: Revision(1),
     };

@@ -55,7 +55,7 @@ fn a_stale_report_does_not_make_way_for_others() {
         Change { origin, events: vec![], verdict }
     };
     apply_change(&mut world.state, &report(5, Verdict::Accepted));
-    let stale = Verdict::Rejected(vec![Fault::StaleReport { agent: name.clone() }]);
+    let stale = Verdict::Rejected(vec![Rejection::StaleReport { agent: name.clone() }]);
     apply_change(&mut world.state, &report(3, stale));
     assert_eq!(world.state.agents[&name].last_report, (Generation(1), Sequence(5)));
 }

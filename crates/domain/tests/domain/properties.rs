@@ -27,7 +27,7 @@ fn entry(state: &State, command: &Command, number: u64) -> Entry {
     };
     let (events, verdict) = match decide(state, command) {
         Ok(events) => (events, Verdict::Accepted),
-        Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+        Err(rejections) => (Vec::new(), Verdict::Rejected(rejections)),
     };
     let time = Timestamp(number);
     Entry { base: state.header.revision, time, changes: vec![Change { origin, events, verdict }] }

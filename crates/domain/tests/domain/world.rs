@@ -36,10 +36,10 @@ impl World {
         events
     }
 
-    /// Has a command refused, and returns what its faults say.
+    /// Has a command refused, and returns what its rejections say.
     pub fn refuses(&self, command: Command) -> Vec<String> {
-        let faults = decide(&self.state, &command).expect_err("the command is refused");
-        faults.iter().map(Fault::to_string).collect()
+        let rejections = decide(&self.state, &command).expect_err("the command is refused");
+        rejections.iter().map(Rejection::to_string).collect()
     }
 
     /// Has `contoso` changed.

@@ -45,10 +45,10 @@ pub enum AdmissionError {
     #[error(transparent)]
     Join(#[from] JoinError),
     /// This agent cannot be one of the founders.
-    #[error("{faults}")]
+    #[error("{rejections}")]
     Founder {
         /// What a new cluster would say.
-        faults: String,
+        rejections: String,
     },
     /// This agent cannot be made part of it.
     #[error(transparent)]
@@ -101,9 +101,9 @@ fn check_founder(description: &AgentDescription) -> Result<(), AdmissionError> {
     let (cluster, founders) = (ClusterId(Uuid::nil()), vec![description.clone()]);
     match decide(&State::default(), &Command::FoundCluster { cluster, founders }) {
         Ok(_) => Ok(()),
-        Err(faults) => {
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            Err(AdmissionError::Founder { faults: faults.join("; ") })
+        Err(rejections) => {
+            let rejections: Vec<_> = rejections.iter().map(ToString::to_string).collect();
+            Err(AdmissionError::Founder { rejections: rejections.join("; ") })
         }
     }
 }

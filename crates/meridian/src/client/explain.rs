@@ -24,7 +24,7 @@ pub struct Asked<'a> {
 pub fn explain(error: CallError, asked: &Asked<'_>) -> Failure {
     match error {
         CallError::Refused(status) if is_forgotten(&status) => {
-            Failure::Unknown { cause: faults(&status), next: next_step(&status) }
+            Failure::Unknown { cause: rejections(&status), next: next_step(&status) }
         }
         CallError::Refused(status) => explain_refusal(&status),
         CallError::Unavailable { tried } => unavailable(&tried, asked.kind),
@@ -73,7 +73,7 @@ pub fn unavailable(tried: &Tried, kind: Kind) -> Failure {
 
 /// The failure that an agent's refusal is.
 pub fn explain_refusal(status: &Status) -> Failure {
-    let cause = faults(status);
+    let cause = rejections(status);
     match status.code() {
         Code::InvalidArgument => Failure::Usage { cause, next: MEND.to_owned() },
         Code::Aborted => {
@@ -103,8 +103,8 @@ fn is_forgotten(status: &Status) -> bool {
 
 const MEND: &str = "mend the command and run it again; nothing was changed";
 
-/// Every fault that an agent found; its message where it lists none.
-fn faults(status: &Status) -> String {
+/// Every rejection that an agent found; its message where it lists none.
+fn rejections(status: &Status) -> String {
     let fields = status.get_details_bad_request().map(|details| details.field_violations);
     let fields = fields.into_iter().flatten().map(|v| match field_name(&v.field) {
         name if name.is_empty() => v.description,
@@ -182,7 +182,11 @@ mod tests {
                 .map(|(rule, text)| PreconditionViolation::new(*rule, "", *text))
                 .collect::<Vec<_>>(),
         );
-        explain_refusal(&Status::with_error_details(Code::FailedPrecondition, "2 faults", details))
+        explain_refusal(&Status::with_error_details(
+            Code::FailedPrecondition,
+            "2 rejections",
+            details,
+        ))
     }
 
     #[test]

@@ -188,8 +188,8 @@ fn location_lacks(location: &LocationView) -> Option<String> {
             location.status.as_str()
         ),
     };
-    Some(match &location.hindrance {
-        Some(hindrance) => format!("{lack} ({hindrance})"),
+    Some(match &location.blocked_reason {
+        Some(blocked_reason) => format!("{lack} ({blocked_reason})"),
         None => lack,
     })
 }
@@ -236,7 +236,7 @@ mod tests {
             gateway_url: None,
             configuration: (ready_units > 0).then_some(7),
             converged,
-            hindrance: None,
+            blocked_reason: None,
         }
     }
 
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn what_keeps_a_region_from_converging_is_said() {
         let mut failing = location(StatusWord::Converging, 1, false);
-        failing.hindrance = Some("contoso/eastus/2 on b: exit code 1".to_owned());
+        failing.blocked_reason = Some("contoso/eastus/2 on b: exit code 1".to_owned());
         assert_eq!(
             location_lacks(&failing).as_deref(),
             Some("eastus is converging with 1 of 2 units (contoso/eastus/2 on b: exit code 1)")

@@ -142,7 +142,7 @@ fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
     }
     let (events, verdict) = match decide(state, command) {
         Ok(events) => (events, Verdict::Accepted),
-        Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+        Err(rejections) => (Vec::new(), Verdict::Rejected(rejections)),
     };
     let change = Change { origin: origin.clone(), events, verdict };
     // What is neither remembered nor changes anything need not be in the log: a steady cluster

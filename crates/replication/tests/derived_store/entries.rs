@@ -6,7 +6,7 @@ use meridian_domain::api::Timeouts;
 use meridian_domain::limits::Limits;
 use meridian_domain::{
     Actor, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change, ClusterId,
-    DataVersion, Digest, Entry, Event, Fault, Incarnation, NodeId, Origin, Region, RegionName,
+    DataVersion, Digest, Entry, Event, Incarnation, NodeId, Origin, Region, RegionName, Rejection,
     RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId, Verdict, Zones,
     catalogue, evolve,
 };
@@ -53,7 +53,7 @@ pub fn entry(state: &mut State, number: u128, seeds: &[Seed]) -> Entry {
             })
             .collect();
         let verdict = match events.is_empty() {
-            true => Verdict::Rejected(Vec::<Fault>::new()),
+            true => Verdict::Rejected(Vec::<Rejection>::new()),
             false => Verdict::Accepted,
         };
         let change = Change { origin: origin(state, number * 8 + part, *seed), events, verdict };

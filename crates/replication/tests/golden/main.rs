@@ -20,7 +20,7 @@ const VERSION_1: &str = include_str!("version-1.txt");
 /// What was compared, and what does not match.
 struct Comparison {
     stored: BTreeMap<&'static str, &'static str>,
-    faults: Vec<String>,
+    rejections: Vec<String>,
 }
 
 impl Comparison {
@@ -28,7 +28,7 @@ impl Comparison {
         let lines = VERSION_1.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let pairs = lines.map(|line| line.split_once(' ').expect("a line is a name and bytes"));
         let stored: BTreeMap<_, _> = pairs.collect();
-        Self { stored, faults: Vec::new() }
+        Self { stored, rejections: Vec::new() }
     }
 
     fn compare<T: Stored + Debug + PartialEq>(&mut self, variant: &str, value: &T) {
@@ -42,21 +42,21 @@ impl Comparison {
         let written = hexadecimal(written);
         match self.stored.remove(name) {
             Some(stored) if stored != written => {
-                self.faults
+                self.rejections
                     .push(format!("{name} is now written as\n{written}\n, and was\n{stored}"));
             }
             Some(stored) if !reads(&bytes(stored)) => {
-                self.faults.push(format!("{name} is no longer read as it was"));
+                self.rejections.push(format!("{name} is no longer read as it was"));
             }
             Some(_) => {}
-            None => self.faults.push(format!("add the line\n{name} {written}")),
+            None => self.rejections.push(format!("add the line\n{name} {written}")),
         }
     }
 
     fn finish(self) {
         let lost = self.stored.keys().map(|name| format!("nothing is compared with {name}"));
-        let faults: Vec<String> = self.faults.into_iter().chain(lost).collect();
-        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        let rejections: Vec<String> = self.rejections.into_iter().chain(lost).collect();
+        assert!(rejections.is_empty(), "{}", rejections.join("\n"));
     }
 }
 
@@ -87,8 +87,8 @@ fn every_stored_type_is_written_and_read_as_it_always_was() {
     for command in samples::commands() {
         comparison.compare(&variant(&command), &command);
     }
-    for fault in samples::faults() {
-        comparison.compare(&variant(&fault), &samples::rejection(fault));
+    for rejection in samples::rejections() {
+        comparison.compare(&variant(&rejection), &samples::rejection(rejection));
     }
     for phase in samples::unit_phases() {
         comparison.compare(&variant(&phase), &samples::unit(phase));
@@ -121,7 +121,7 @@ fn the_samples_have_every_variant() {
     complete(&samples::events());
     complete(&samples::commands());
     complete(&samples::edits());
-    complete(&samples::faults());
+    complete(&samples::rejections());
     complete(&samples::unit_phases());
     complete(&samples::unit_statuses());
     complete(&samples::tiers());

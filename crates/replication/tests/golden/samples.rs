@@ -12,8 +12,8 @@ use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::state::Header;
 use meridian_domain::{
     Actor, Address, Agent, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change,
-    ClusterId, DataVersion, Digest, Entry, Event, EventRecord, Fault, Generation, Incarnation,
-    Location, NodeId, Origin, Reason, Region, RegionName, RequestId, Revision, Sequence, Service,
+    ClusterId, DataVersion, Digest, Entry, Event, EventRecord, Generation, Incarnation, Location,
+    NodeId, Origin, Reason, Region, RegionName, Rejection, RequestId, Revision, Sequence, Service,
     ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, Zone, Zones,
 };
 use meridian_replication::storage::directory::StoredIdentity;
@@ -22,9 +22,9 @@ use meridian_replication::storage::entry::{StoredBody, StoredEntry, StoredMember
 use meridian_replication::storage::mark::StoredMark;
 use uuid::Uuid;
 
-mod faults;
+mod rejections;
 
-pub use faults::faults;
+pub use rejections::rejections;
 
 fn service_name() -> ServiceName {
     ServiceName::new("contoso").expect("is a name")
@@ -193,7 +193,7 @@ pub fn origins() -> Vec<Origin> {
 }
 
 pub fn verdicts() -> Vec<Verdict> {
-    vec![Verdict::Accepted, Verdict::Rejected(vec![Fault::NotFounded, Fault::NoEdits])]
+    vec![Verdict::Accepted, Verdict::Rejected(vec![Rejection::NotFounded, Rejection::NoEdits])]
 }
 
 pub fn entry() -> Entry {
@@ -229,8 +229,8 @@ pub fn acceptance() -> Outcome {
     outcome(Verdict::Accepted)
 }
 
-pub fn rejection(fault: Fault) -> Outcome {
-    outcome(Verdict::Rejected(vec![fault]))
+pub fn rejection(rejection: Rejection) -> Outcome {
+    outcome(Verdict::Rejected(vec![rejection]))
 }
 
 pub fn edits() -> Vec<Edit> {

@@ -104,7 +104,7 @@ pub struct LocationView {
     /// present configuration; also said of a disabled region, whose status says only that.
     pub converged: bool,
     /// What keeps it from converging by itself; null where nothing is known to.
-    pub hindrance: Option<String>,
+    pub blocked_reason: Option<String>,
 }
 
 /// How a region of a service is.
@@ -170,7 +170,7 @@ impl From<v1::Location> for LocationView {
             gateway_url: text(location.gateway_url),
             configuration: served(location.configuration),
             converged: location.converged,
-            hindrance: text(location.hindrance),
+            blocked_reason: text(location.blocked_reason),
         }
     }
 }

@@ -68,16 +68,16 @@ fn a_location_has_these_keys() {
     };
     assert_eq!(
         printed(&LocationView::from(location.clone())),
-        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":1,"zones":[1,2],"gatewayEnabled":true,"status":"agentUnreachable","gatewayUrl":"http://127.0.1.2:8080","configuration":5,"converged":false,"hindrance":null}"#
+        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":1,"zones":[1,2],"gatewayEnabled":true,"status":"agentUnreachable","gatewayUrl":"http://127.0.1.2:8080","configuration":5,"converged":false,"blockedReason":null}"#
     );
     location.gateway_url.clear();
-    location.hindrance = "no agent in zone 2 takes units".to_owned();
+    location.blocked_reason = "no agent in zone 2 takes units".to_owned();
     location.configuration = 0;
     location.set_status(v1::LocationStatus::NoAgent);
     let printed = printed(&LocationView::from(location));
     assert!(
         printed.ends_with(
-            r#""status":"noAgent","gatewayUrl":null,"configuration":null,"converged":false,"hindrance":"no agent in zone 2 takes units"}"#
+            r#""status":"noAgent","gatewayUrl":null,"configuration":null,"converged":false,"blockedReason":"no agent in zone 2 takes units"}"#
         ),
         "{printed}"
     );

@@ -1,5 +1,5 @@
-//! Why a command is refused. A refusal carries the faults of its command, each with the names and
-//! numbers that a reader needs to mend it, and at most [`limits::FAULTS`] of them.
+//! Why a command is refused. A refusal carries the rejections of its command, each with the names and
+//! numbers that a reader needs to mend it, and at most [`limits::REJECTIONS`] of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::tier::Tier;
     missing_docs,
     reason = "the fields are named by what they hold, and each message says them"
 )]
-pub enum Fault {
+pub enum Rejection {
     /// The log has no cluster yet.
     #[error("the cluster is not founded yet")]
     NotFounded,
@@ -158,7 +158,7 @@ pub enum Fault {
     #[error("{service} would have {given} regions; a service has at most {most}")]
     TooManyLocations { service: ServiceName, given: u32, most: u32 },
     /// The last of a refusal that names no further ones, of which there are more.
-    #[error("and {count} more faults")]
+    #[error("and {count} more rejections")]
     AndMore { count: u32 },
     /// The service has no such API.
     #[error("{service} has no API {api}{}", did_you_mean(nearest))]
