@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, NameError};
-use meridian_replication::storage::directory::{DataDirectory, DirectoryError};
+use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
 
 use crate::agent::shutdown::{self, Told};
 use crate::cli::DevArgs;

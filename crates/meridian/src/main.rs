@@ -26,7 +26,7 @@ use cli::{AgentCommand, Cli, Command};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 // What is shipped has no bug on purpose: see tests/planted.
-const _: () = assert!(!meridian_replication::PLANTED_BUGS && !meridian_agent::PLANTED_BUGS);
+const _: () = assert!(!meridian_storage::planted::PLANTED_BUGS && !meridian_agent::PLANTED_BUGS);
 
 fn main() -> ExitCode {
     if let Some(config) = unit::requested() {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use meridian_domain::NodeId;
 use meridian_ports::LastContact;
+use meridian_storage::raft::{LeaderId, TypeConfig};
 use openraft::Instant as _;
 use openraft::alias::SerdeInstantOf;
 use openraft::async_runtime::WatchReceiver as _;
 
 use crate::instance::Raft;
-use crate::raft::{LeaderId, TypeConfig};
 
 /// Cheap to clone; every clone is the same record.
 #[derive(Clone)]

@@ -23,18 +23,18 @@ use std::time::Duration;
 
 use meridian_domain::{ClusterId, Command, DataVersion, State, Verdict};
 use meridian_ports::{Proposal, Propose, Requester};
+use meridian_storage::fuse::Fuse;
+use meridian_storage::raft::Member;
+use meridian_storage::store::Store;
 use openraft::ChangeMembers;
 use tokio::time::Instant;
 
-use crate::fuse::Fuse;
 use crate::instance::Raft;
 use crate::membership::Membership;
 use crate::membership::plan::Step;
 use crate::peer::links::Links;
 use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
-use crate::raft::Member;
-use crate::store::Store;
 use offers::Offers;
 
 /// Between two rounds.

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
+use meridian_storage::raft::Member;
 use openraft::errors::{InitializeError, RaftError};
 use uuid::Uuid;
 
 use crate::environment::Dialer;
 use crate::instance::Raft;
 use crate::peer::meeting::{Admission, Lobby, Met, admit, identify};
-use crate::raft::Member;
 
 /// Between two rounds of asking founders that did not answer.
 const PAUSE: Duration = Duration::from_millis(200);

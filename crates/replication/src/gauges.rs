@@ -44,8 +44,9 @@ pub(crate) async fn run(raft: Raft, contact: Contact) {
             let now = if metrics.state == role { 1.0 } else { 0.0 };
             gauge!("meridian_raft_role", "role" => name).set(now);
         }
-        let index =
-            |log: &Option<crate::raft::LogId>| log.as_ref().map_or(0, |log| log.index) as f64;
+        let index = |log: &Option<meridian_storage::raft::LogId>| {
+            log.as_ref().map_or(0, |log| log.index) as f64
+        };
         gauge!("meridian_raft_term").set(metrics.current_term as f64);
         gauge!("meridian_raft_last_log_index").set(metrics.last_log_index.unwrap_or(0) as f64);
         gauge!("meridian_raft_committed_index").set(index(&metrics.local_committed));

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use meridian_domain::NodeId;
+use meridian_storage::raft::TypeConfig;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 
 use crate::instance::Raft;
-use crate::raft::TypeConfig;
 
 /// Cheap to clone.
 #[derive(Clone)]

@@ -11,6 +11,8 @@ use meridian_ports::{
     UnitLoads,
 };
 use meridian_proto::v1 as proto;
+use meridian_storage::raft::TypeConfig;
+use meridian_storage::store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,8 +23,6 @@ use crate::membership::{ANSWERS, Known, Membership};
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
 use crate::peer::membership::known;
-use crate::raft::TypeConfig;
-use crate::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::{RaftMetrics, WaitError};
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use meridian_domain::{NodeId, electorate};
 use meridian_ports::{LastContact, Pending};
+use meridian_storage::raft::{Member, TypeConfig};
+use meridian_storage::store::Store;
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
@@ -18,8 +20,6 @@ use tokio::sync::Mutex;
 
 use crate::contact::Contact;
 use crate::instance::Raft;
-use crate::raft::{Member, TypeConfig};
-use crate::store::Store;
 use plan::{Present, Step, next_step, pending};
 
 /// How recently a member must have acknowledged this leader to count as one that answers, and how long

@@ -9,6 +9,11 @@ use meridian_domain::{AgentDescription, ClusterId, Command, Verdict};
 use meridian_ports::{
     Cluster, Consistency, History, Proposal, Propose, Read, Requester, UnitLoads,
 };
+use meridian_storage::disk::space::free_bytes;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::log_store::LogStore;
+use meridian_storage::open::Stores;
+use meridian_storage::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,10 +24,8 @@ use crate::contact::Contact;
 use crate::duties::Duties;
 use crate::environment::Environment;
 use crate::founding::{Founders, FoundingError};
-use crate::fuse::Fuse;
 use crate::instance::Raft;
 use crate::leadership::Leadership;
-use crate::log_store::LogStore;
 use crate::members::Members;
 use crate::membership::Membership;
 use crate::peer::links::Links;
@@ -31,9 +34,6 @@ use crate::peer::server::{CheckedPeerService, PeerService};
 use crate::proposer::Proposer;
 use crate::reader::{Asker, Reader};
 use crate::sequencer::{DiskSpace, Sequencer};
-use crate::state_machine::StateMachine;
-use crate::storage::space::free_bytes;
-use crate::store::Store;
 use crate::timing::Timing;
 
 /// Between two looks at how full the disk is.
@@ -60,16 +60,6 @@ pub struct NodeConfig {
     pub data_directory: PathBuf,
     /// What it takes from the machine that it runs on.
     pub environment: Environment,
-}
-
-/// The stores of a node, opened and verified.
-pub struct Stores {
-    /// The Raft log and the vote.
-    pub log: LogStore,
-    /// What applies entries.
-    pub state_machine: StateMachine,
-    /// What applying them led to.
-    pub store: Store,
 }
 
 /// What a node offers the other rooms. Cheap to clone.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meridian_domain::{Command, Digest, NodeId, Origin};
 use meridian_ports::{Proposal, Propose, ProposeError, Receipt, Requester};
+use meridian_storage::codec;
+use meridian_storage::fuse::Fuse;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use crate::attempt::Attempt;
-use crate::codec;
-use crate::fuse::Fuse;
 use crate::leadership::Leadership;
 use crate::peer::connection::CallError;
 use crate::peer::links::Links;

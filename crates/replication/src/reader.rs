@@ -12,18 +12,18 @@ use meridian_domain::{NodeId, Revision, State};
 use meridian_ports::{Consistency, Read, ReadError, ReadPoint};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::read_index_response::Result as WireResult;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::planted::{Bug, planted};
+use meridian_storage::store::Store;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::contact::Contact;
-use crate::fuse::Fuse;
 use crate::instance::Raft;
 use crate::leadership::Leadership;
 use crate::peer::links::Links;
-use crate::planted::{Bug, planted};
-use crate::store::Store;
 
 /// Reads that wait for a read index at most; a further one waits for room.
 const QUEUE: usize = 1_024;

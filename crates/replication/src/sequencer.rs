@@ -27,12 +27,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use meridian_domain::{Command, Origin};
 use meridian_ports::ProposeError;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::store::Store;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::environment::Clock;
-use crate::fuse::Fuse;
 use crate::instance::Raft;
-use crate::store::Store;
 use waiting::Waiting;
 
 pub use waiting::Answer;

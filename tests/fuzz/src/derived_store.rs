@@ -1,8 +1,8 @@
 //! The rows of a derived store: for each the lengths of its key and its value in two bytes each,
 //! little-endian, then both.
 
-use meridian_replication::storage::database::{Batch, Database};
-use meridian_replication::storage::memory_database::MemoryDatabase;
+use meridian_storage::disk::database::{Batch, Database};
+use meridian_storage::disk::memory_database::MemoryDatabase;
 
 use super::sealed::mend;
 use super::world::{Node, RUNTIME};

@@ -7,12 +7,12 @@ use meridian_domain::{
     Agent, AgentDescription, Command, Entry, EventRecord, Region, Service, Unit,
 };
 use meridian_ports::{ProposeError, Receipt};
-use meridian_replication::codec::Stored;
-use meridian_replication::raft::TypeConfig;
-use meridian_replication::rows::position::{Format, Members, Position, SegmentEnd};
-use meridian_replication::rows::{Forgotten, StoredApi};
-use meridian_replication::storage::directory::{Identity, StoredIdentity};
-use meridian_replication::storage::mark::StoredMark;
+use meridian_storage::codec::Stored;
+use meridian_storage::disk::directory::{Identity, StoredIdentity};
+use meridian_storage::disk::mark::StoredMark;
+use meridian_storage::raft::TypeConfig;
+use meridian_storage::rows::position::{Format, Members, Position, SegmentEnd};
+use meridian_storage::rows::{Forgotten, StoredApi};
 use openraft::alias::StoredMembershipOf;
 
 use super::sealed::check;

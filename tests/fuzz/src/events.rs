@@ -4,7 +4,7 @@
 use meridian_domain::{EventRecord, Revision};
 use meridian_proto::convert::json;
 use meridian_proto::v1;
-use meridian_replication::event_log::{decode_record, stored};
+use meridian_storage::event_log::{decode_record, stored};
 use prost::Message;
 
 use super::sealed::{check, seal};

@@ -4,10 +4,10 @@
 use meridian_ports::Proposal;
 use meridian_proto::v1::{ProposeRequest, ProposeResponse, RaftMessage};
 use meridian_replication::attempt::Attempt;
-use meridian_replication::codec::Stored;
 use meridian_replication::peer::message::{attempt_of, propose_request, proposed, unwrap, wrap};
 use meridian_replication::peer::wire::{Message, SnapshotPlace};
-use meridian_replication::raft::TypeConfig;
+use meridian_storage::codec::Stored;
+use meridian_storage::raft::TypeConfig;
 use openraft::raft::{
     AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,

@@ -12,12 +12,12 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use meridian_domain::{ClusterId, NodeId};
-use meridian_replication::fuse::Fuse;
-use meridian_replication::storage::directory::{DataDirectory, Identity, StoredIdentity};
-use meridian_replication::storage::entry::{Position, StoredBody, StoredEntry, StoredVote};
-use meridian_replication::storage::journal::Journal as _;
-use meridian_replication::storage::mark::StoredMark;
-use meridian_replication::storage::wal::{ChunkLimits, Wal};
+use meridian_storage::disk::directory::{DataDirectory, Identity, StoredIdentity};
+use meridian_storage::disk::entry::{Position, StoredBody, StoredEntry, StoredVote};
+use meridian_storage::disk::journal::Journal as _;
+use meridian_storage::disk::mark::StoredMark;
+use meridian_storage::disk::wal::{ChunkLimits, Wal};
+use meridian_storage::fuse::Fuse;
 use uuid::Uuid;
 
 use super::sealed::seal;

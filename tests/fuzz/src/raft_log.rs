@@ -1,8 +1,8 @@
 //! What the records of the Raft log carry: the first byte chooses between a position, an entry and a
 //! vote, the others are it, or the body of it.
 
-use meridian_replication::codec::{self, Stored};
-use meridian_replication::storage::entry::{Position, StoredEntry, StoredVote};
+use meridian_storage::codec::{self, Stored};
+use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
 use raft_log::codeq::{Decode, Encode};
 
 use super::sealed::{check, seal};

@@ -4,7 +4,7 @@
 use meridian_proto::convert::agent::Registration;
 use meridian_proto::convert::{Asked, ChangeRequest, Checks, api};
 use meridian_proto::v1;
-use meridian_replication::codec;
+use meridian_storage::codec;
 use prost::Message;
 
 /// Whether the bytes are a well-formed request.

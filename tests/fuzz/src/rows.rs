@@ -2,7 +2,7 @@
 //! the body of one.
 
 use meridian_domain::State;
-use meridian_replication::rows::{self, Row};
+use meridian_storage::rows::{self, Row};
 
 use super::sealed::{mend, seal_as};
 

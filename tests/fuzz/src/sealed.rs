@@ -1,6 +1,6 @@
 //! Envelopes whose checksum is right, whatever is in them.
 
-use meridian_replication::codec::{self, Stored};
+use meridian_storage::codec::{self, Stored};
 
 /// Bytes before the body of an envelope.
 pub const HEADER_BYTES: usize = 16;

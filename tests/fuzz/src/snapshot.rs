@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use meridian_proto::v1::{SnapshotPart, snapshot_part::Part};
 use meridian_replication::peer::snapshot::{read_head, state_rows};
-use meridian_replication::storage::memory_database::MemoryDatabase;
+use meridian_storage::disk::memory_database::MemoryDatabase;
 use prost::Message;
 
 use super::sealed::mend;

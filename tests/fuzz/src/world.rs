@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use meridian_replication::fuse::Fuse;
-use meridian_replication::storage::memory_database::MemoryDatabase;
-use meridian_replication::store::{OpenError, Store};
+use meridian_storage::disk::memory_database::MemoryDatabase;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::store::{OpenError, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;

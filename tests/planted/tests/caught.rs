@@ -103,7 +103,7 @@ hunts! {
 #[test]
 fn every_bug_is_looked_for() {
     let mut known: Vec<_> =
-        meridian_replication::Bug::ALL.iter().map(|bug| format!("{bug:?}")).collect();
+        meridian_storage::planted::Bug::ALL.iter().map(|bug| format!("{bug:?}")).collect();
     known.extend(["StopBeforeConfirmedRead", "AdoptByPid"].map(str::to_owned));
     known.sort();
     let mut looked_for = HUNTS.map(|hunt| hunt.bug.to_owned());

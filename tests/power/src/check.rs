@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use meridian_domain::Revision;
-use meridian_replication::storage::directory::DataDirectory;
+use meridian_storage::disk::directory::DataDirectory;
 use openraft::storage::{RaftLogStorage as _, RaftLogStorageExt as _, RaftStateMachine as _};
 use openraft::{LogState, RaftLogReader as _};
 use serde::{Deserialize, Serialize};

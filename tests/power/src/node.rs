@@ -1,4 +1,4 @@
-//! The stores of one node, opened as `meridian_replication::open` does, or with a log whose files
+//! The stores of one node, opened as `meridian_storage::open` does, or with a log whose files
 //! are small enough that purging removes some.
 
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use futures::stream;
 use meridian_domain::ClusterId;
-use meridian_replication::fuse::Fuse;
-use meridian_replication::node::Stores;
-use meridian_replication::open::{self, OpenError};
-use meridian_replication::raft::TypeConfig;
-use meridian_replication::storage::directory::{DataDirectory, DirectoryError, Identity};
-use meridian_replication::storage::wal::ChunkLimits;
+use meridian_storage::disk::directory::{DataDirectory, DirectoryError, Identity};
+use meridian_storage::disk::wal::ChunkLimits;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::open::Stores;
+use meridian_storage::open::{self, OpenError};
+use meridian_storage::raft::TypeConfig;
 use openraft::RaftLogReader as _;
 use openraft::alias::EntryOf;
 use openraft::storage::RaftStateMachine as _;

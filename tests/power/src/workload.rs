@@ -7,8 +7,8 @@ use meridian_domain::{
     Actor, Change, DataVersion, Digest, Entry, Event, NodeId, Origin, RequestId, Revision, State,
     Timestamp, Verdict, evolve,
 };
-use meridian_replication::codec;
-use meridian_replication::raft::{LogId, Payload, TypeConfig, Vote};
+use meridian_storage::codec;
+use meridian_storage::raft::{LogId, Payload, TypeConfig, Vote};
 use openraft::EntryPayload;
 use openraft::alias::EntryOf;
 use openraft::impls::leader_id_adv::LeaderId;

@@ -11,10 +11,10 @@ use meridian_domain::{
 };
 use meridian_replication::environment::{Clock, Dialer, Environment};
 use meridian_replication::founding::Founders;
-use meridian_replication::fuse::Fuse;
 use meridian_replication::node::{Node, NodeConfig, Ports};
-use meridian_replication::open::assemble;
 use meridian_replication::peer::meeting::Lobby;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::open::assemble;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;

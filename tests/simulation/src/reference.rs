@@ -10,7 +10,7 @@ use meridian_domain::{
     AgentName, Digest, Event, EventRecord, Incarnation, Revision, State, Timestamp,
 };
 use meridian_ports::History;
-use meridian_replication::rows;
+use meridian_storage::rows;
 
 use crate::machine::Asked;
 use crate::trace;

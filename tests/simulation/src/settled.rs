@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use meridian_domain::Unit;
-use meridian_replication::rows;
+use meridian_storage::rows;
 
 use crate::agent::Agent;
 

@@ -1,6 +1,6 @@
 //! What this software writes, as inputs of the targets.
 
-use meridian_replication::codec::{self, Stored};
+use meridian_storage::codec::{self, Stored};
 
 mod files;
 mod log;
@@ -38,7 +38,7 @@ fn body<T: Stored>(value: &T) -> Vec<u8> {
 
 /// The stored forms that never change.
 fn golden() -> Vec<Seed> {
-    const STORED: &str = include_str!("../../../crates/replication/tests/golden/version-1.txt");
+    const STORED: &str = include_str!("../../../crates/storage/tests/golden/version-1.txt");
     let lines = STORED.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut seeds = Vec::new();
     for line in lines {

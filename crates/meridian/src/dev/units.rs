@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meridian_agent::driver::{Builtin, BuiltinConfig, Program, UnitLimits, stop_all};
 use meridian_agent::generation;
-use meridian_replication::storage::directory::{DataDirectory, DirectoryError};
+use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
 use tokio_util::sync::CancellationToken;
 
 use super::home::data_path;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use meridian_replication::fuse::Fuse;
+use meridian_storage::fuse::Fuse;
 use tokio::sync::watch;
 
 /// How an agent is. Cheap to clone; every clone is the same.

@@ -30,8 +30,8 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("meridian_build_info", "Always 1; the label `version` is the software's.");
     gauge!("meridian_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     meridian_replication::gauges::describe();
-    meridian_replication::log_store::describe_metrics();
-    meridian_replication::store::describe_metrics();
+    meridian_storage::log_store::describe_metrics();
+    meridian_storage::store::describe_metrics();
     meridian_api::describe_metrics();
     meridian_agent::describe_metrics();
     Ok(handle)

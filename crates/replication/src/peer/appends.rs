@@ -19,13 +19,13 @@ use futures::stream::BoxStream;
 use futures::task::AtomicWaker;
 use futures::{Stream, StreamExt};
 use meridian_proto::v1 as proto;
+use meridian_storage::raft::TypeConfig;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
 use super::message::{unwrap, wrap};
 use super::network::{RpcError, describe, network_error};
-use crate::raft::TypeConfig;
 
 /// The requests of one stream, and the end of them.
 pub(super) fn requests<S>(input: S) -> (Requests, Sending)

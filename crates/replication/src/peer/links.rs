@@ -8,6 +8,7 @@ use std::time::Duration;
 use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
 use meridian_proto::v1::{self as proto};
+use meridian_storage::raft::TypeConfig;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::type_config::alias::WatchReceiverOf;
 use tonic::{Code, Response, Status};
@@ -17,7 +18,6 @@ use super::identity::Headers;
 use super::proposals::Proposals;
 use crate::environment::Dialer;
 use crate::instance::Raft;
-use crate::raft::TypeConfig;
 
 /// The connections of one node to all others.
 pub struct Links {

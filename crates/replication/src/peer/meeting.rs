@@ -15,11 +15,11 @@ use meridian_domain::{AgentDescription, ClusterId, NodeId};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::meeting_client::MeetingClient;
 use meridian_proto::v1::meeting_server::{Meeting, MeetingServer};
+use meridian_storage::codec;
 use tokio::sync::watch;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Response, Status};
 
-use crate::codec;
 use crate::environment::Dialer;
 
 /// How an agent came to belong to a cluster.

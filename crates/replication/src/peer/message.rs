@@ -4,20 +4,15 @@ use std::io;
 
 use bytes::Bytes;
 use meridian_domain::{Actor, Command, NodeId, Reason, RequestId};
-use meridian_ports::{Proposal, ProposeError, Receipt, Requester};
+use meridian_ports::{Proposal, ProposeError, Requester};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::propose_request::Requester as WireRequester;
 use meridian_proto::v1::propose_response::Result as WireResult;
+use meridian_storage::codec;
 use tonic::Status;
 
 use super::wire::Message;
 use crate::attempt::Attempt;
-use crate::codec::{self, stored};
-
-stored! {
-    Receipt = 40, version 1, "receipt";
-    ProposeError = 41, version 1, "refusal";
-}
 
 /// One of openraft's messages on its way.
 #[must_use]

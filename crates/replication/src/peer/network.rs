@@ -7,6 +7,9 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
+use meridian_storage::raft::{Member, TypeConfig, Vote};
+use meridian_storage::snapshot::Snapshot;
+use meridian_storage::store::Store;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{
@@ -26,9 +29,6 @@ use super::identity::Headers;
 use super::message::{unwrap, wrap};
 use super::snapshot;
 use crate::environment::Dialer;
-use crate::raft::{Member, TypeConfig, Vote};
-use crate::snapshot::Snapshot;
-use crate::store::Store;
 use crate::timing::Timing;
 
 pub(super) type RpcError = RPCError<TypeConfig>;

@@ -9,6 +9,7 @@ use meridian_ports::{ProposeError, UnitLoads};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::peer_server::{Peer, PeerServer};
 use meridian_proto::v1::read_index_response::Result as ReadIndexResult;
+use meridian_storage::store::Store;
 use tokio::sync::watch;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,7 +28,6 @@ use crate::membership::Membership;
 use crate::proposer::{of_answer, origin};
 use crate::reader::{Indexed, read_index};
 use crate::sequencer::Sequencer;
-use crate::store::Store;
 
 /// Answers the other members of the cluster.
 #[derive(Clone)]

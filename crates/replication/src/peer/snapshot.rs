@@ -5,6 +5,9 @@ use bytes::Bytes;
 use meridian_domain::{Digest, Revision};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::snapshot_part::Part;
+use meridian_storage::raft::{TypeConfig, Vote};
+use meridian_storage::snapshot::{Head, Snapshot, StateRow};
+use meridian_storage::store::Store;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::raft::SnapshotResponse;
 use tokio::sync::mpsc;
@@ -14,9 +17,6 @@ use tonic::{Status, Streaming};
 use super::connection::Client;
 use super::message::{unwrap, wrap};
 use super::wire::SnapshotPlace;
-use crate::raft::{TypeConfig, Vote};
-use crate::snapshot::{Head, Snapshot, StateRow};
-use crate::store::Store;
 
 /// Parts that wait for the network: with it full, reading waits too.
 const PARTS: usize = 4;

@@ -1,6 +1,6 @@
 //! openraft's messages in forms of this project's own. openraft's layouts may change between its
 //! releases, and agents of two releases must understand each other while an upgrade rolls through a
-//! cluster: so a change here is a new version, as [`crate::codec`] describes.
+//! cluster: so a change here is a new version, as [`meridian_storage::codec`] describes.
 
 use std::io;
 
@@ -11,10 +11,11 @@ use openraft::raft::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{Stored, stored};
-use crate::raft::{LogId, TypeConfig, Vote};
-use crate::rows::position::Members;
-use crate::storage::entry::{Position, StoredEntry, StoredVote};
+use meridian_storage::codec::Stored;
+use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
+use meridian_storage::raft::{LogId, TypeConfig, Vote};
+use meridian_storage::rows::position::Members;
+use meridian_storage::stored;
 
 stored! {
     Append = 42, version 1, "append request";

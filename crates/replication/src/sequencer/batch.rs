@@ -2,18 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bincode::Options;
 use meridian_domain::outcome::Recollection;
 use meridian_domain::{
     Change, Command, Entry, Origin, State, Timestamp, Verdict, decide, evolve, limits,
 };
 use meridian_ports::{ProposeError, Receipt};
-use serde::Serialize;
+use meridian_storage::codec;
+use meridian_storage::planted::{Bug, planted};
 use tokio::sync::oneshot;
 
 use super::flights::Waiters;
 use super::waiting::{Answer, Waiting};
-use crate::planted::{Bug, planted};
 
 /// The entry that a batch became, and who waits for it.
 pub struct Batch {
@@ -101,15 +100,10 @@ impl Batch {
 /// becomes one value of the derived store, and what that refused on one node it would on all.
 fn too_large(change: &Change, bytes: usize) -> Option<ProposeError> {
     let beyond = |bytes, most| (bytes > most).then_some(ProposeError::TooLarge { bytes, most });
-    let parts = change.events.iter().map(size).chain([size(&change.verdict)]);
+    let parts =
+        change.events.iter().map(codec::body_bytes).chain([codec::body_bytes(&change.verdict)]);
     let largest = if bytes > limits::VALUE_BYTES { parts.max().unwrap_or(0) } else { 0 };
     beyond(bytes, limits::CHANGE_BYTES).or_else(|| beyond(largest, limits::VALUE_BYTES))
-}
-
-/// Bytes that `value` takes in an entry.
-fn size(value: &impl Serialize) -> usize {
-    let size = bincode::DefaultOptions::new().with_fixint_encoding().serialized_size(value);
-    size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 fn spoiled(answer: oneshot::Sender<Answer>) -> Spoiled {
@@ -151,7 +145,7 @@ fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
         let here = state.header.revision;
         return Decided::Before(Receipt { verdict: change.verdict, base: here, revision: here });
     }
-    let bytes = size(&change);
+    let bytes = codec::body_bytes(&change);
     Decided::New(change, bytes)
 }
 

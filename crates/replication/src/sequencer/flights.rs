@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use meridian_ports::{ProposeError, Receipt};
+use meridian_storage::raft::{Applied, WriteOutcome, WriteReceiver};
 use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::waiting::Answer;
-use crate::raft::{Applied, WriteOutcome, WriteReceiver};
 
 /// Whoever waits for an entry, with what to answer once it has applied.
 pub(super) type Waiters = Vec<(oneshot::Sender<Answer>, Receipt)>;
@@ -111,7 +111,7 @@ mod tests {
     use openraft::raft::ClientWriteResponse;
 
     use super::*;
-    use crate::raft::{LeaderId, write_channel};
+    use meridian_storage::raft::{LeaderId, write_channel};
 
     fn depart(flights: &mut Flights) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use meridian_domain::{Entry, State, Verdict};
+use meridian_storage::codec;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::planted::{Bug, planted};
+use meridian_storage::raft::{LeaderId, Payload, write_channel};
+use meridian_storage::store::Store;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::mpsc;
@@ -14,13 +19,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::batch::Batch;
 use super::flights::{Flight, Flights, answer_all, not_proposed, unknown};
 use super::waiting::{Answer, Waiting};
-use crate::codec;
 use crate::environment::Clock;
-use crate::fuse::Fuse;
 use crate::instance::Raft;
-use crate::planted::{Bug, planted};
-use crate::raft::{LeaderId, Payload, write_channel};
-use crate::store::Store;
 
 /// Entries in flight. The second overlaps its deciding and encoding with the first one's way to a
 /// majority; a third gains nothing measurable.

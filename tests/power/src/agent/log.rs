@@ -12,9 +12,9 @@ use meridian_domain::{
 use meridian_ports::{
     Consistency, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt,
 };
-use meridian_replication::codec;
-use meridian_replication::raft::{Payload, TypeConfig};
-use meridian_replication::store::Store;
+use meridian_storage::codec;
+use meridian_storage::raft::{Payload, TypeConfig};
+use meridian_storage::store::Store;
 use openraft::EntryPayload;
 use openraft::alias::EntryOf;
 use openraft::storage::{RaftLogStorage as _, RaftLogStorageExt as _};

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use meridian_replication::storage::database::{Batch, Database};
-use meridian_replication::storage::memory_database::MemoryDatabase;
+use meridian_storage::disk::database::{Batch, Database};
+use meridian_storage::disk::memory_database::MemoryDatabase;
 
 /// A database whose power can be cut, and whose writer needs no thread.
 #[derive(Debug, Clone, Default)]

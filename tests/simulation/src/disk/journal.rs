@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
 
-use meridian_replication::storage::entry::{Position, StoredEntry, StoredVote};
-use meridian_replication::storage::journal::{Bounds, Done, Journal};
+use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
+use meridian_storage::disk::journal::{Bounds, Done, Journal};
 use tokio::time::sleep;
 
 use super::Disk;

@@ -1,7 +1,7 @@
 //! Files of an agent, and of the data directory that the Raft log is in.
 
-use meridian_replication::storage::directory::StoredIdentity;
-use meridian_replication::storage::mark::StoredMark;
+use meridian_storage::disk::directory::StoredIdentity;
+use meridian_storage::disk::mark::StoredMark;
 use uuid::Uuid;
 
 use super::{Seed, body, seed};

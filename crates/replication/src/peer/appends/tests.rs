@@ -1,9 +1,9 @@
 use futures::stream;
 use meridian_domain::NodeId;
+use meridian_storage::raft::Vote;
 use tokio::time::{advance, pause, sleep, timeout};
 
 use super::*;
-use crate::raft::Vote;
 
 const PATIENCE: Duration = Duration::from_secs(1);
 

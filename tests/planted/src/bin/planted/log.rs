@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
+use meridian_storage::codec;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::raft::{Payload, TypeConfig};
+use meridian_storage::rows;
+use meridian_storage::disk::memory_database::MemoryDatabase;
+use meridian_storage::store::Store;
 use anyhow::ensure;
 use futures::stream;
 use meridian_domain::{
     Actor, Change, ClusterId, Command, Digest, Entry, Origin, RequestId, State, Timestamp,
     Verdict, decide, evolve, limits,
 };
-use meridian_replication::codec;
-use meridian_replication::fuse::Fuse;
-use meridian_replication::raft::{Payload, TypeConfig};
-use meridian_replication::rows;
-use meridian_replication::storage::memory_database::MemoryDatabase;
-use meridian_replication::store::Store;
 use openraft::alias::EntryOf;
 use openraft::impls::leader_id_adv::LeaderId;
 use openraft::storage::RaftStateMachine as _;

@@ -1,0 +1,125 @@
+//! What the records of the log carry: our own frozen forms, inside raft-log's frame.
+//!
+//! raft-log frames a record as `type (4) | content | checksum (8)`, big-endian. Within it
+//!
+//! ```text
+//! a position   24 bytes: term, node, index, each 8 bytes, big-endian
+//! an entry     length (4, big-endian) | StoredEntry in its envelope
+//! a vote       length (4, big-endian) | StoredVote in its envelope
+//! ```
+
+use std::io::{self, Read, Write};
+
+use raft_log::codeq::{Decode, Encode};
+use raft_log::{Callback, RaftLogRecord, Types};
+
+use crate::codec::{self, Stored};
+use crate::disk::entry::{Position, StoredEntry, StoredVote};
+use crate::disk::journal::Done;
+
+/// Bytes of the largest envelope in a record: far above every limit of ours, and low enough that a
+/// damaged length is told from a torn record.
+const MOST_ENVELOPE_BYTES: u32 = 20 << 20;
+
+/// Bytes of a stored position.
+pub(super) const POSITION_BYTES: usize = 24;
+
+/// The types of our raft-log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Records;
+
+/// One record of a chunk file.
+pub(super) type Record = RaftLogRecord<Records>;
+
+impl Types for Records {
+    type LogId = Position;
+    type LogPayload = StoredEntry;
+    type Vote = StoredVote;
+    type Callback = Done;
+    // Nothing is stored there: a number has the shortest form.
+    type UserData = u64;
+
+    fn log_index(position: &Position) -> u64 {
+        position.index
+    }
+
+    fn payload_size(entry: &StoredEntry) -> u64 {
+        entry.payload_bytes() as u64
+    }
+}
+
+impl Callback for Done {
+    fn send(self, result: io::Result<()>) {
+        self.finish(result);
+    }
+}
+
+impl Encode for Position {
+    fn encode<W: Write>(&self, mut writer: W) -> io::Result<usize> {
+        let mut bytes = [0; POSITION_BYTES];
+        bytes[..8].copy_from_slice(&self.term.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.node.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.index.to_be_bytes());
+        writer.write_all(&bytes)?;
+        Ok(POSITION_BYTES)
+    }
+}
+
+impl Decode for Position {
+    fn decode<R: Read>(mut reader: R) -> io::Result<Self> {
+        let mut next = || {
+            let mut bytes = [0; 8];
+            reader.read_exact(&mut bytes).map(|()| u64::from_be_bytes(bytes))
+        };
+        Ok(Self { term: next()?, node: next()?, index: next()? })
+    }
+}
+
+impl Encode for StoredEntry {
+    fn encode<W: Write>(&self, writer: W) -> io::Result<usize> {
+        write_envelope(self, writer)
+    }
+}
+
+impl Decode for StoredEntry {
+    fn decode<R: Read>(reader: R) -> io::Result<Self> {
+        read_envelope(reader)
+    }
+}
+
+impl Encode for StoredVote {
+    fn encode<W: Write>(&self, writer: W) -> io::Result<usize> {
+        write_envelope(self, writer)
+    }
+}
+
+impl Decode for StoredVote {
+    fn decode<R: Read>(reader: R) -> io::Result<Self> {
+        read_envelope(reader)
+    }
+}
+
+fn write_envelope<T: Stored, W: Write>(value: &T, mut writer: W) -> io::Result<usize> {
+    let envelope = codec::encode(value);
+    let length = u32::try_from(envelope.len()).expect("envelopes are limited");
+    writer.write_all(&length.to_be_bytes())?;
+    writer.write_all(&envelope)?;
+    Ok(4 + envelope.len())
+}
+
+fn read_envelope<T: Stored, R: Read>(mut reader: R) -> io::Result<T> {
+    let mut length = [0; 4];
+    reader.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    if length > MOST_ENVELOPE_BYTES {
+        let message = format!("{}: a length of {length} bytes cannot be", T::NAME);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    // Grown as bytes come in, not reserved at once: the length may lie.
+    let mut envelope = Vec::new();
+    reader.take(length.into()).read_to_end(&mut envelope)?;
+    if envelope.len() < length as usize {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(codec::decode(&envelope)?)
+}

@@ -1,0 +1,210 @@
+//! Applies a range of entries: in memory and for all readers at once, then as rows for the writer.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use meridian_domain::{Entry, Revision, State, evolve};
+use openraft::EntryPayload;
+use openraft::alias::{EntryOf, StoredMembershipOf};
+use openraft::storage::{ApplyResponder, EntryResponder};
+use tokio::sync::mpsc::Permit;
+
+use crate::codec::{self, DecodeError};
+use crate::disk::database::Batch;
+use crate::event_log::{StoredEvent, trimmed_rows};
+use crate::planted::{Bug, planted};
+use crate::raft::{Applied, Payload, TypeConfig};
+use crate::rows::position::{Members, SegmentEnd};
+use crate::rows::{self, Key, Row, SEGMENT_EVENTS};
+use crate::rows::{told, touched};
+use crate::store::writer::{AppliedRange, Job};
+use crate::store::{Core, Tail};
+
+/// Why an entry of the log cannot be applied. Every node that meets it stops.
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
+    #[error("the entry at log index {index} cannot be read: {cause}")]
+    Unreadable { index: u64, cause: DecodeError },
+    #[error("the entry at log index {index} does not fit the state: {panic}")]
+    Misfit { index: u64, panic: String },
+    #[error("the Raft log cannot be read: {0}")]
+    Log(io::Error),
+}
+
+/// What the entries of a range have changed so far.
+#[derive(Default)]
+struct Changes {
+    index: Option<u64>,
+    rows: BTreeSet<Key>,
+    events: Vec<(Revision, StoredEvent)>,
+    membership: bool,
+    trimmed: bool,
+    answers: Vec<(ApplyResponder<TypeConfig>, Applied)>,
+}
+
+/// Applies `entries`, answers them, and puts their rows into `place`. Where one of them cannot be
+/// applied, those before it are, nothing of it is, and the node stops.
+pub(super) fn apply(
+    core: &Core,
+    entries: Vec<io::Result<EntryResponder<TypeConfig>>>,
+    place: Permit<'_, Job>,
+) -> io::Result<()> {
+    core.check()?;
+    let started = Instant::now();
+    let mut changes = Changes::default();
+    let result = {
+        let mut state = core.state_mut();
+        let mut tail = core.tail();
+        let result =
+            entries.into_iter().try_for_each(|entry| changes.add(&mut state, &mut tail, entry));
+        changes.move_told(&state, &mut tail);
+        if let Some(index) = changes.index {
+            let revision = tail.log.revision;
+            tail.unflushed.push_back((index, revision));
+        }
+        result
+    };
+    core.publish();
+    let answers = std::mem::take(&mut changes.answers);
+    answers.into_iter().for_each(|(responder, applied)| responder.send(applied));
+    metrics::histogram!("meridian_apply_duration_seconds").record(started.elapsed());
+    if let Some(index) = changes.index {
+        metrics::gauge!("meridian_derived_backlog_ranges").increment(1.0);
+        place.send(Job::Range(changes.into_range(core, index)));
+    }
+    result.map_err(|error| core.fail("the log cannot be applied", io::Error::other(error)))
+}
+
+impl Changes {
+    fn add(
+        &mut self,
+        state: &mut State,
+        tail: &mut Tail,
+        entry: io::Result<EntryResponder<TypeConfig>>,
+    ) -> Result<(), ApplyError> {
+        let (entry, responder) = entry.map_err(ApplyError::Log)?;
+        let EntryOf::<TypeConfig> { log_id, payload } = entry;
+        let applied = match payload {
+            EntryPayload::Blank => Applied::Nothing,
+            EntryPayload::Membership(membership) => {
+                tail.membership = StoredMembershipOf::<TypeConfig>::new(Some(log_id), membership);
+                self.membership = true;
+                Applied::Nothing
+            }
+            EntryPayload::Normal(payload) => self.add_entry(state, tail, log_id.index, &payload)?,
+        };
+        tail.applied = Some(log_id);
+        self.index = Some(log_id.index);
+        self.answers.extend(responder.map(|responder| (responder, applied)));
+        Ok(())
+    }
+
+    fn add_entry(
+        &mut self,
+        state: &mut State,
+        tail: &mut Tail,
+        index: u64,
+        payload: &Payload,
+    ) -> Result<Applied, ApplyError> {
+        let mut entry: Entry =
+            codec::decode(&payload.0).map_err(|cause| ApplyError::Unreadable { index, cause })?;
+        if planted(Bug::ApplyWithoutBaseCheck) {
+            entry.base = state.header.revision;
+        }
+        let touched = touched::by_entry(state, &entry);
+        let before: Vec<Row> = touched.iter().map(|key| Row::of(state, key)).collect();
+        match evolve_or_restore(state, &entry, &before) {
+            Err(panic) => return Err(ApplyError::Misfit { index, panic }),
+            Ok(Err(mismatch)) => {
+                tracing::info!(index, %mismatch, "an entry was refused, here as everywhere");
+                return Ok(Applied::Refused);
+            }
+            Ok(Ok(())) => {}
+        }
+        for record in entry.records() {
+            self.events.push((record.revision, tail.log.append(&record)));
+        }
+        // An outcome is never changed, so one that had no row needs none, also when it is forgotten.
+        let written = touched.into_iter().zip(&before);
+        let written = written.filter(|(_, row)| !row.is_told(tail.told_after));
+        self.rows.extend(written.map(|(key, _)| key));
+        self.trimmed |= tail.log.trimmed != state.header.trimmed;
+        tail.log.trimmed = state.header.trimmed;
+        tail.digest = None;
+        Ok(Applied::Entry(state.header.revision))
+    }
+
+    /// Gives a row to those outcomes that no event will tell any more.
+    fn move_told(&mut self, state: &State, tail: &mut Tail) {
+        let (before, gone) = (tail.told_after, trimmed_rows(tail.log.trimmed));
+        let after = told::place(before, tail.log.revision, gone);
+        if before != after {
+            self.rows.extend(told::left_behind(state, before, after));
+            tail.told_after = after;
+        }
+    }
+
+    /// The rows of the range. Nothing else changes the state meanwhile: openraft applies one range
+    /// after another.
+    fn into_range(self, core: &Core, index: u64) -> AppliedRange {
+        let mut batch = Batch::default();
+        let state = core.state();
+        let tail = core.tail();
+        let history = tail.log.history;
+        // The header is a row of every state, also of one that no event has changed yet.
+        for key in self.rows.union(&BTreeSet::from([Key::Header])) {
+            let row = Row::of(&state, key);
+            if row.is_told(tail.told_after) {
+                continue;
+            }
+            let place = rows::state_key(tail.epoch, &key.bytes());
+            match row.value() {
+                Some(value) => batch.insert(place, value),
+                None => batch.remove(place),
+            }
+        }
+        for (revision, event) in &self.events {
+            if revision.0.is_multiple_of(SEGMENT_EVENTS) {
+                let segment = revision.0 / SEGMENT_EVENTS - 1;
+                let end = SegmentEnd { chain: event.chain() };
+                batch.insert(rows::segment_key(history, segment), codec::encode(&end));
+            }
+        }
+        if self.membership {
+            Members::from(&tail.membership).write(&mut batch);
+        }
+        batch.insert(rows::POSITION_KEY, codec::encode(&tail.position(&state)));
+        let kept = rows::event_key(history, trimmed_rows(tail.log.trimmed).next());
+        AppliedRange {
+            index,
+            revision: tail.log.revision,
+            batch,
+            history,
+            events: self.events,
+            trimmed: self.trimmed.then(|| rows::event_keys(0..u64::MAX).start..kept),
+            ranges: 1,
+        }
+    }
+}
+
+/// Applies the entry to the state. Where that panics, the state is as it was, with the rows `before`,
+/// and the panic's message is the error.
+fn evolve_or_restore(
+    state: &mut State,
+    entry: &Entry,
+    before: &[Row],
+) -> Result<Result<(), evolve::BaseMismatch>, String> {
+    catch_unwind(AssertUnwindSafe(|| evolve::apply(state, entry))).map_err(|panic| {
+        before.iter().cloned().for_each(|row| row.put(state));
+        message(panic.as_ref())
+    })
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a broken invariant".to_owned())
+}

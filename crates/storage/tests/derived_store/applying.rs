@@ -1,0 +1,212 @@
+use futures::FutureExt;
+use meridian_domain::{Entry, Event, Incarnation, Revision, State, evolve};
+use meridian_storage::disk::database::Database;
+use meridian_storage::disk::memory_database::MemoryDatabase;
+use meridian_storage::raft::{Payload, TypeConfig};
+use openraft::EntryPayload;
+use openraft::alias::EntryOf;
+use openraft::storage::RaftStateMachine;
+use proptest::prelude::*;
+
+use crate::entries::{entries, many, operator_entry, seeds};
+use crate::node::{Node, log_id, states};
+
+/// An entry whose second event does not fit any state.
+fn misfit(base: Revision) -> Entry {
+    let mut entry = operator_entry(base, 1, Vec::new());
+    let unit = meridian_domain::UnitId {
+        service: meridian_domain::ServiceName::new("nobody").unwrap(),
+        region: meridian_domain::RegionName::new("nowhere").unwrap(),
+        slot: 1,
+    };
+    entry.changes[0].events = vec![
+        Event::LimitsSet {
+            limits: meridian_domain::limits::Limits { voters: 1, ..Default::default() },
+        },
+        Event::UnitReady {
+            unit,
+            incarnation: Incarnation(1),
+            pid: None,
+            configuration: Revision(1),
+        },
+    ];
+    entry
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rows_hold_the_state_whatever_happened(seeds in seeds(), range in 1..7_usize) {
+        let entries = entries(&seeds);
+        let last = states(&entries).pop().unwrap();
+        block_on(async {
+            let mut node = Node::empty();
+            for range in entries.chunks(range) {
+                node.apply(range).await.unwrap();
+            }
+            let live = node.sum();
+            let events = node.events();
+            assert_eq!(*node.store.state(), last);
+            let node = node.restart().await;
+            assert_eq!(*node.store.state(), last);
+            assert_eq!(node.sum(), live);
+            assert_eq!(node.events(), events);
+            let records: Vec<_> = entries.iter().flat_map(Entry::records).collect();
+            assert_eq!(events, records);
+
+            let mut other = Node::empty();
+            other.apply(&entries).await.unwrap();
+            assert_eq!(other.sum(), live);
+        });
+    }
+}
+
+#[tokio::test]
+async fn an_entry_with_another_base_changes_nothing_but_the_applied_position() {
+    let mut node = Node::empty();
+    let entries = many(&mut State::default(), 2, 3);
+    node.apply(&entries).await.unwrap();
+    let before = node.sum();
+    node.apply(&[operator_entry(Revision(3), 9, misfit(Revision(3)).changes[0].events.clone())])
+        .await
+        .unwrap();
+    assert_eq!((node.applied(), node.sum()), (3, before));
+    let node = node.restart().await;
+    assert_eq!((node.applied(), node.sum()), (3, before));
+}
+
+#[tokio::test]
+async fn an_entry_that_does_not_fit_stops_the_node_and_leaves_nothing_of_itself() {
+    let mut node = Node::empty();
+    let entries = many(&mut State::default(), 2, 3);
+    node.apply(&entries[..1]).await.unwrap();
+    let mut state = node.store.state().clone();
+    let range = [entries[1].clone(), misfit(Revision(6))];
+    assert!(node.apply(&range).await.is_err());
+    evolve::apply(&mut state, &entries[1]).unwrap();
+    assert_eq!(*node.store.state(), state);
+    assert_eq!(node.events().len(), 6);
+    let cause = node.fuse.cause().unwrap();
+    assert!(cause.contains("log index 3") && cause.contains("assignment"), "{cause}");
+    assert!(node.apply(&entries).await.is_err(), "nothing is acknowledged any more");
+    assert!(node.machine.get_current_snapshot().await.is_err());
+}
+
+#[tokio::test]
+async fn an_entry_of_newer_software_stops_the_node() {
+    let mut node = Node::empty();
+    let mut bytes = meridian_storage::codec::encode(&misfit(Revision(0)));
+    bytes[4] = 9;
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&bytes[4..12]);
+    checksum.update(&bytes[16..]);
+    bytes[12..16].copy_from_slice(&checksum.finalize().to_le_bytes());
+    let payload = EntryPayload::Normal(Payload(bytes.into()));
+    let entry = EntryOf::<TypeConfig> { log_id: log_id(7), payload };
+    assert!(node.machine.apply(futures::stream::iter([Ok((entry, None))])).await.is_err());
+    let cause = node.fuse.cause().unwrap();
+    assert!(cause.contains("log index 7") && cause.contains("newer software"), "{cause}");
+    assert_eq!(node.store.state().header.revision, Revision(0));
+}
+
+#[tokio::test]
+async fn memory_runs_ahead_of_the_log_and_the_disk_does_not() {
+    let mut node = Node::open_flushed(&MemoryDatabase::new(), None).unwrap();
+    let entries = many(&mut State::default(), 2, 3);
+    node.apply(&entries[..1]).await.unwrap();
+    node.apply(&entries[1..]).await.unwrap();
+    assert_eq!(*node.store.latest().borrow(), Revision(6));
+    assert_eq!(node.events().len(), 6);
+    assert_eq!(*node.store.durable().borrow(), Revision(0));
+    assert_eq!(node.database.get(b"m/position").unwrap(), None);
+
+    node.flushed.send_replace(Some(1));
+    node.store.durable().wait_for(|revision| *revision == Revision(3)).await.unwrap();
+    node.store.close().await.unwrap();
+    let node = Node::open(&node.database).unwrap();
+    assert_eq!(node.sum().revision, Revision(3), "the second range was never durable here");
+}
+
+#[tokio::test]
+async fn applying_waits_while_too_much_waits_for_the_disk() {
+    let mut node = Node::open_flushed(&MemoryDatabase::new(), None).unwrap();
+    let entries = many(&mut State::default(), 300, 100);
+    let flushed = node.flushed.clone();
+    let mut waited = false;
+    for entry in &entries {
+        let entry = [entry.clone()];
+        let mut applying = Box::pin(node.apply(&entry));
+        match applying.as_mut().now_or_never() {
+            Some(applied) => applied.unwrap(),
+            None => {
+                waited = true;
+                flushed.send_replace(Some(u64::MAX));
+                applying.await.unwrap();
+            }
+        }
+    }
+    assert!(waited);
+    assert_eq!(node.restart().await.sum().revision, Revision(30_000));
+}
+
+#[tokio::test]
+async fn a_storage_error_stops_the_node() {
+    let mut node = Node::empty();
+    node.database.cut_power_after(0);
+    // Memory runs ahead of the disk, so this one may still be taken, or already meets the error.
+    if let Err(error) = node.apply(&many(&mut State::default(), 1, 1)).await {
+        assert!(error.to_string().contains("the power was cut"), "{error}");
+    }
+    assert!(node.fuse.blown().await.contains("the power was cut"));
+    assert!(node.apply(&many(&mut State::default(), 1, 1)).await.is_err());
+    assert!(node.store.close().await.is_err());
+}
+
+/// A node that was killed between joining Raft and its first event once did not start again.
+#[tokio::test]
+async fn a_store_opens_again_before_its_first_event() {
+    let mut node = Node::empty();
+    node.apply_blank().await.unwrap();
+    let before = node.sum();
+    let node = node.restart().await;
+    assert_eq!(node.applied(), 1);
+    assert_eq!(node.sum(), before);
+}
+
+fn outcome_rows(node: &Node) -> usize {
+    node.database.scan(b"t/\0\0\0\0\0\0\0\0o", b"t/\0\0\0\0\0\0\0\0p", usize::MAX).unwrap().len()
+}
+
+/// One event a change, until outcomes are forgotten and the newest events alone tell the others.
+#[tokio::test]
+async fn constant_changes_leave_no_rows_of_outcomes() {
+    let mut state = State::default();
+    let mut node = Node::empty();
+    for _ in 0..83 {
+        let mut entries = many(&mut state, 1_000, 1);
+        let changes = entries.iter_mut().flat_map(|entry| entry.changes.drain(..)).collect();
+        let whole = Entry { changes, ..entries.swap_remove(0) };
+        node.apply(&[whole]).await.unwrap();
+    }
+    assert!(node.store.state().outcomes.forgotten.is_some());
+    let sum = node.sum();
+    let node = node.restart().await;
+    assert_eq!((node.sum(), outcome_rows(&node)), (sum, 0));
+}
+
+#[tokio::test]
+async fn outcomes_that_no_event_tells_any_more_have_rows() {
+    let mut node = Node::empty();
+    node.apply(&many(&mut State::default(), 900, 100)).await.unwrap();
+    let sum = node.sum();
+    let node = node.restart().await;
+    assert_eq!(node.sum(), sum);
+    // At least the last 65,536 of 90,000 events tell the outcomes of their changes.
+    let rows = outcome_rows(&node);
+    assert!((1..=244).contains(&rows), "{rows} outcomes have rows");
+}
