@@ -14,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
 use meridian_ports::UnitLoad;
+use meridian_transport::port_holder::{PortHolder, held_by};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -23,7 +24,6 @@ pub mod command;
 pub mod docker;
 
 mod controlled;
-mod holder;
 mod last_words;
 mod launch;
 mod limits;
@@ -37,7 +37,6 @@ pub use command::{CommandConfig, CommandDriver, CommandTemplate, CommandTemplate
 pub(crate) use controlled::describe_metrics;
 #[cfg(feature = "docker")]
 pub use docker::{DockerConfig, DockerDriver};
-pub use holder::Holder;
 pub use limits::{AccessLog, UnitLimits};
 pub use units::OpenError;
 
@@ -192,12 +191,12 @@ pub struct Unreachable(#[source] pub Box<dyn Error + Send + Sync>);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Somebody else listens there.
-    #[error("{address} is in use{}", by(.holder.as_ref()))]
+    #[error("{address} is in use{}", held_by(.holder.as_ref()))]
     PortHeld {
         /// The address wanted.
         address: SocketAddr,
         /// Who has it, where that can be known.
-        holder: Option<Holder>,
+        holder: Option<PortHolder>,
     },
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on")]
@@ -248,13 +247,6 @@ pub enum StartError {
     /// What runs containers did not do it.
     #[error(transparent)]
     Engine(Box<dyn Error + Send + Sync>),
-}
-
-fn by(holder: Option<&Holder>) -> String {
-    holder.map_or_else(
-        || ", and it cannot be known by whom".to_owned(),
-        |holder| format!(" by process {} ({})", holder.pid, holder.command),
-    )
 }
 
 /// Stops every unit of `driver`, and returns when the last has ended.

@@ -5,10 +5,8 @@
 //! replicated or stored: that is behind [`Ports`].
 //!
 //! Start with [`Server`], then `change` (every write) and `events` (the watch). `error` is the one
-//! place where refusals become gRPC statuses. [`accept`] guards a listener against connections that
-//! never become any, and serves the port between agents as well.
+//! place where rejections become gRPC statuses.
 
-pub mod accept;
 mod call;
 mod change;
 mod cluster;

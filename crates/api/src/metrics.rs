@@ -6,8 +6,6 @@ use metrics::{Unit, describe_counter, describe_histogram};
 pub(crate) const REQUESTS: &str = "meridian_api_requests_total";
 /// How long calls took, by `method`. A stream's time is that from its beginning to its end.
 pub(crate) const DURATION: &str = "meridian_api_request_duration_seconds";
-/// Connections dropped before they carried a call, by `reason`.
-pub(crate) const DROPPED: &str = "meridian_accept_dropped_total";
 
 /// Describes the metrics of this crate to the recorder. Called once, after it was installed.
 pub fn describe_metrics() {
@@ -16,11 +14,5 @@ pub fn describe_metrics() {
         DURATION,
         Unit::Seconds,
         "Time from the beginning of a gRPC call to its end, by method."
-    );
-    describe_counter!(
-        DROPPED,
-        Unit::Count,
-        "Connections dropped before their first call: \
-         silent (no handshake in time), crowded_out (too many at once), full, not_http2."
     );
 }

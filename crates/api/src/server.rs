@@ -6,6 +6,8 @@ use meridian_proto::DESCRIPTORS;
 use meridian_proto::v1::cluster_server::ClusterServer;
 use meridian_proto::v1::events_server::EventsServer;
 use meridian_proto::v1::services_server::ServicesServer;
+use meridian_transport::accept::{self, incoming};
+use meridian_transport::settings;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -14,7 +16,6 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::accept::{self, incoming};
 use crate::call::CallLayer;
 use crate::cluster::ClusterApi;
 use crate::events::EventsApi;
@@ -25,10 +26,6 @@ use crate::{Ports, deadline};
 const REQUEST_BYTES: usize = 1 << 20;
 /// Calls that one connection has worked on at once; further ones wait.
 const CALLS_PER_CONNECTION: usize = 512;
-/// Calls that one connection has open at once, watches among them.
-const STREAMS_PER_CONNECTION: u32 = 1_024;
-/// How often a silent connection is asked whether it is alive, and how long it has to answer.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 /// How long calls have to end when the agent stops.
 const DRAIN: Duration = Duration::from_secs(5);
 /// When a call is given up whose message never ended, beyond the longest deadline.
@@ -142,13 +139,7 @@ impl Server {
 }
 
 fn transport() -> tonic::transport::Server {
-    let (interval, answer) = KEEPALIVE;
-    tonic::transport::Server::builder()
-        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(interval))
-        .http2_keepalive_timeout(Some(answer))
-        .timeout(STUCK)
+    settings::CLIENT.server().concurrency_limit_per_connection(CALLS_PER_CONNECTION).timeout(STUCK)
 }
 
 /// Offers what this server serves; the compiled contracts have those between agents in them, too.

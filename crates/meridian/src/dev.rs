@@ -24,11 +24,11 @@ use std::process::ExitCode;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, NameError};
 use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
+use meridian_transport::listen::{self, ListenError};
 
 use crate::agent::shutdown::{self, Told};
 use crate::cli::DevArgs;
 use crate::exit;
-use crate::listen::{self, ListenError};
 use cluster::Cluster;
 use home::{Home, HomeError, data_path, kept_layout};
 use layout::{Layout, LayoutError, Plan};

@@ -9,7 +9,6 @@ mod client;
 mod config;
 mod dev;
 mod exit;
-mod listen;
 mod telemetry;
 mod unit;
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
 use meridian_storage::raft::Member;
+use meridian_transport::Dialer;
 use openraft::errors::{InitializeError, RaftError};
 use uuid::Uuid;
 
-use crate::environment::Dialer;
 use crate::instance::Raft;
 use crate::peer::meeting::{Admission, Lobby, Met, admit, identify};
 

@@ -9,12 +9,13 @@ use meridian_domain::agent::Address;
 use meridian_domain::{
     AgentDescription, AgentName, ClusterId, DataVersion, Generation, NodeId, Timestamp,
 };
-use meridian_replication::environment::{Clock, Dialer, Environment};
+use meridian_replication::environment::{Clock, Environment};
 use meridian_replication::founding::Founders;
 use meridian_replication::node::{Node, NodeConfig, Ports};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::assemble;
+use meridian_transport::Dialer;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 use futures::future::pending;
-use meridian_replication::environment::{self, Dialer};
+use meridian_transport::{Dialer, dialer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 use turmoil::net::{TcpListener, TcpStream};
@@ -43,9 +43,7 @@ pub fn dialer(host: &str, silent: bool) -> Dialer {
         let host = host.clone();
         Box::pin(async move {
             match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    Ok(Box::new(Wire::new(stream, &host)) as Box<dyn environment::Stream>)
-                }
+                Ok(stream) => Ok(Box::new(Wire::new(stream, &host)) as Box<dyn dialer::Stream>),
                 Err(_) if silent => pending().await,
                 Err(error) => Err(error),
             }

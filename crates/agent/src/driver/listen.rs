@@ -4,10 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use meridian_transport::PortHolder;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{Instant, sleep};
 
-use super::Holder;
 use crate::driver::StartError;
 
 /// Connections that wait for a unit to accept them. The system caps it (`net.core.somaxconn`).
@@ -46,7 +46,7 @@ async fn free<T>(address: SocketAddr, bind: impl Fn() -> io::Result<T>) -> Resul
             Err(_) => break,
         }
     }
-    let holder = tokio::task::spawn_blocking(move || Holder::of(address)).await;
+    let holder = tokio::task::spawn_blocking(move || PortHolder::of(address)).await;
     Err(StartError::PortHeld { address, holder: holder.ok().flatten() })
 }
 

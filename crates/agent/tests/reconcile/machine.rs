@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use meridian_agent::driver::{
-    Driver, Exit, ExitStatus, Holder, Phase, RunningUnit, StartError, UnitSpec, Unreachable,
+    Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitSpec, Unreachable,
 };
 use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
 use meridian_ports::UnitLoad;
+use meridian_transport::PortHolder;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -147,7 +148,7 @@ impl Machine {
         let habit = self.table().habit;
         if habit == Habit::FindThePortHeld {
             let address = ([127, 0, 1, 1], port).into();
-            let holder = Holder { pid: 12, command: "nginx".to_owned() };
+            let holder = PortHolder { pid: 12, command: "nginx".to_owned() };
             return Err(StartError::PortHeld { address, holder: Some(holder) });
         }
         let started = self.change(|table| {

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use meridian_api::{Config, accept, describe_metrics};
+use meridian_api::{Config, describe_metrics};
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit;
+use meridian_transport::accept;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use prost::bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -205,6 +206,7 @@ async fn calls_are_counted_by_method_and_code_and_invented_methods_as_one() {
     let metrics = recorder.handle();
     metrics::set_global_recorder(recorder).expect("is the only one");
     describe_metrics();
+    meridian_transport::metrics::describe_metrics();
     let mut world = World::with_contoso().await;
     world.edit(vec![crate::harness::scale("eastus", 0)]).await.expect_err("is refused");
     send(&world, "/meridian.v1.Services/Invented", Vec::new()).await;

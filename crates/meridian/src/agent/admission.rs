@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, ClusterId, Command, State, decide};
-use meridian_replication::environment::Dialer;
 use meridian_replication::founding::{Founders, FoundingError};
 use meridian_replication::peer::meeting::{Admission, AdmitError, Lobby};
+use meridian_transport::Dialer;
 use uuid::Uuid;
 
 use super::registration::{JoinError, find_cluster};

@@ -5,28 +5,19 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
-use meridian_api::accept::{Limits, incoming};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_replication::peer::server::CheckedPeerService;
+use meridian_transport::accept::{Limits, incoming};
+use meridian_transport::settings;
 use tokio::net::TcpListener;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::server::NamedService;
-use tonic::transport::Server;
 use tower::Service;
-
-/// How often a silent connection is asked whether it is alive, and how long it has to answer.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-/// Calls that one connection has open at once: forwarded commands and reads among them.
-const STREAMS_PER_CONNECTION: u32 = 4_096;
-/// Bytes that a call, and all calls of a connection, may have under way: a snapshot is to fill a link
-/// of 300 ms round trip time.
-const WINDOW_BYTES: (u32, u32) = (1 << 20, 4 << 20);
 
 /// A service that exists later than its port. Cheap to clone; every clone is the same.
 #[derive(Clone)]
@@ -82,12 +73,8 @@ where
 
 /// Serves the port until aborted: the streams between members end with their nodes, not before.
 pub async fn serve(listener: TcpListener, lobby: Lobby, peer: Late<CheckedPeerService>) {
-    let served = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .initial_stream_window_size(WINDOW_BYTES.0)
-        .initial_connection_window_size(WINDOW_BYTES.1)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+    let served = settings::PEER
+        .server()
         .add_service(lobby.service())
         .add_service(peer)
         .serve_with_incoming(incoming(listener, Limits::default()));

@@ -9,7 +9,8 @@ use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, ClusterId};
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::{GetStatusRequest, RegisterAgentRequest};
-use tonic::transport::{Channel, Endpoint};
+use meridian_transport::{ConnectError, Dialer, settings};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::client;
@@ -140,7 +141,7 @@ async fn until_answered<T>(
                         Err(Status::deadline_exceeded(format!("no answer within {PATIENCE:?}")))
                     })
                 }
-                Err(error) => Err(Status::from_error(Box::new(error))),
+                Err(error) => Err(Status::unavailable(error.to_string())),
             };
             match answered {
                 Ok(answer) => return Ok((endpoint.clone(), answer)),
@@ -158,8 +159,8 @@ async fn until_answered<T>(
     }
 }
 
-async fn connect(endpoint: &Address) -> Result<Channel, tonic::transport::Error> {
-    Endpoint::from_shared(format!("http://{endpoint}"))?.connect_timeout(CONNECT).connect().await
+async fn connect(endpoint: &Address) -> Result<Channel, ConnectError> {
+    meridian_transport::connect(&Dialer::default(), endpoint, &settings::CLIENT, CONNECT).await
 }
 
 /// Whether asking again, here or elsewhere, would bring the same answer.

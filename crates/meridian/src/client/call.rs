@@ -14,6 +14,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use meridian_transport::{ConnectError, Dialer, root_cause, settings};
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -261,15 +262,12 @@ pub(super) fn share(left: Duration, endpoints_left: usize) -> Duration {
 ///
 /// # Errors
 /// What kept the connection from coming about; nothing was sent.
-pub(super) async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Channel, String> {
-    let within = within.min(CONNECT_TIMEOUT);
-    let target = tonic::transport::Endpoint::from_shared(endpoint.uri())
-        .map_err(|error| refusal::root_cause(&error))?
-        .connect_timeout(within);
-    match timeout(within, target.connect()).await {
-        Ok(connected) => connected.map_err(|error| refusal::root_cause(&error)),
-        Err(_) => Err(format!("no connection within {within:.1?}")),
-    }
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    within: Duration,
+) -> Result<Channel, ConnectError> {
+    let limit = within.min(CONNECT_TIMEOUT);
+    meridian_transport::connect(&Dialer::default(), endpoint, &settings::CLIENT, limit).await
 }
 
 async fn attempt<M, R>(
@@ -281,7 +279,7 @@ async fn attempt<M, R>(
     let begun = Instant::now();
     let channel = match connect(endpoint, share).await {
         Ok(channel) => channel,
-        Err(word) => return Attempt::NotConnected(word),
+        Err(error) => return Attempt::NotConnected(error.to_string()),
     };
     let left = share.saturating_sub(begun.elapsed());
     let mut request = Request::new(message);
@@ -301,7 +299,7 @@ fn judge<R>(status: Status) -> Attempt<R> {
             Attempt::NotTaken { word: status.message().to_owned(), retry_after }
         }
         Meaning::NotAnAgent => Attempt::NotConnected(refusal::NOT_AN_AGENT.to_owned()),
-        Meaning::NotSent => Attempt::NotConnected(refusal::root_cause(&status)),
+        Meaning::NotSent => Attempt::NotConnected(root_cause(&status)),
         Meaning::Unknown => Attempt::Unknown(refusal::loss(&status)),
     }
 }

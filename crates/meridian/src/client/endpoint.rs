@@ -28,13 +28,6 @@ pub enum NotAnEndpoint {
     },
 }
 
-impl Endpoint {
-    /// The address as gRPC wants it.
-    pub fn uri(&self) -> String {
-        format!("http://{}", self.authority)
-    }
-}
-
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.authority)
@@ -80,7 +73,6 @@ mod tests {
         ] {
             let endpoint: Endpoint = text.parse().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(endpoint.to_string(), shown);
-            assert_eq!(endpoint.uri(), format!("http://{shown}"));
         }
         for bad in ["", "localhost", ":7400", "a:0", "a:70000", "a:b", "a:1/x", "u@a:1", "::1:7400"]
         {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use meridian_transport::root_cause;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
@@ -94,17 +95,6 @@ pub fn reason(status: &Status) -> Option<String> {
 pub fn metadata(status: &Status, key: &str) -> Option<String> {
     let info = status.get_details_error_info()?;
     info.metadata.get(key).cloned()
-}
-
-/// The innermost cause of an error: the outer ones of a connection say only that there was one.
-pub fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let innermost = causes(error).last().unwrap_or(error);
-    match innermost.downcast_ref::<std::io::Error>() {
-        Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            "connection refused".to_owned()
-        }
-        _ => innermost.to_string(),
-    }
 }
 
 /// How the answer to a call was lost.

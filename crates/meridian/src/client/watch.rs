@@ -161,7 +161,8 @@ impl Reader<'_> {
         share: Duration,
     ) -> Result<Streaming<v1::WatchResponse>, End> {
         let begun = Instant::now();
-        let channel = call::connect(endpoint, share).await.map_err(End::lost)?;
+        let channel =
+            call::connect(endpoint, share).await.map_err(|error| End::lost(error.to_string()))?;
         let left = share.saturating_sub(begun.elapsed());
         let mut request = Request::new(v1::WatchRequest {
             from: self.next,

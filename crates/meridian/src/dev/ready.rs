@@ -9,8 +9,9 @@ use meridian_proto::v1::services_client::ServicesClient;
 use meridian_proto::v1::{
     Api, ChangeContext, ChangeServiceRequest, CreateServiceRequest, Edit, ListServicesRequest, edit,
 };
+use meridian_transport::{ConnectError, Dialer, settings};
 use tokio::time::{Instant, sleep, timeout};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
@@ -97,7 +98,7 @@ pub async fn wait(
 /// What an agent answers to a question that needs a majority.
 async fn ask(address: &Address) -> Result<Contents, String> {
     let asked = async {
-        let mut client = connect(address).await?;
+        let mut client = connect(address).await.map_err(|error| error.to_string())?;
         let mut request = Request::new(ListServicesRequest::default());
         request.set_timeout(PATIENCE);
         let answer = client.list_services(request).await;
@@ -172,7 +173,8 @@ async fn first_answer(
     let mut said = String::new();
     for (name, address) in agents {
         let asked = async {
-            match ask(connect(address).await?).await {
+            let client = connect(address).await.map_err(|error| error.to_string())?;
+            match ask(client).await {
                 Err(status) if status.code() != Code::AlreadyExists => {
                     Err(status.message().to_owned())
                 }
@@ -187,9 +189,8 @@ async fn first_answer(
     Err(said)
 }
 
-async fn connect(address: &Address) -> Result<ServicesClient<Channel>, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"));
-    let endpoint = endpoint.map_err(|error| error.to_string())?.connect_timeout(PATIENCE);
-    let channel = endpoint.connect().await.map_err(|_| "it cannot be reached".to_owned())?;
-    Ok(ServicesClient::new(channel))
+async fn connect(address: &Address) -> Result<ServicesClient<Channel>, ConnectError> {
+    meridian_transport::connect(&Dialer::default(), address, &settings::CLIENT, PATIENCE)
+        .await
+        .map(ServicesClient::new)
 }

@@ -33,6 +33,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     meridian_storage::log_store::describe_metrics();
     meridian_storage::store::describe_metrics();
     meridian_api::describe_metrics();
+    meridian_transport::metrics::describe_metrics();
     meridian_agent::describe_metrics();
     Ok(handle)
 }

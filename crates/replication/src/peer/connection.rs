@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use meridian_domain::agent::Address;
 use meridian_proto::v1::peer_client::PeerClient;
+use meridian_transport::{Dialer, settings};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::identity::Headers;
-use crate::environment::Dialer;
 
 /// Bytes of the largest message between agents: sixteen entries, or a part of a snapshot.
 pub const MESSAGE_BYTES: usize = 4 << 20;
@@ -27,39 +27,20 @@ pub enum CallError {
     Unanswered(String),
 }
 
-/// Opens a connection with `dialer` now. The address is resolved anew each time.
+/// Opens a connection with `dialer`. The address is resolved at each call.
 ///
 /// # Errors
-/// If that fails or takes longer than `patience`.
+/// If it is not established within `limit`.
 pub async fn connect(
     dialer: &Dialer,
     address: &Address,
     headers: Headers,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Client, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| format!("{address}: {error}"))?
-        .connect_timeout(patience)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(Some(1 << 20))
-        .initial_connection_window_size(Some(4 << 20));
-    let channel = tokio::time::timeout(patience, dialer.connect(endpoint))
+    let channel = meridian_transport::connect(dialer, address, &settings::PEER, limit)
         .await
-        .map_err(|_| format!("{address} did not answer within {patience:?}"))?
-        .map_err(|error| format!("{address} cannot be reached: {}", root_cause(&error)))?;
+        .map_err(|error| format!("{address} is unreachable: {error}"))?;
     Ok(PeerClient::with_interceptor(channel, headers)
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES))
-}
-
-/// The innermost cause: the outer ones say only that something failed.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

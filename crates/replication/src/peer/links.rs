@@ -9,6 +9,7 @@ use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
 use meridian_proto::v1::{self as proto};
 use meridian_storage::raft::TypeConfig;
+use meridian_transport::Dialer;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::type_config::alias::WatchReceiverOf;
 use tonic::{Code, Response, Status};
@@ -16,7 +17,6 @@ use tonic::{Code, Response, Status};
 use super::connection::{CallError, Client, connect};
 use super::identity::Headers;
 use super::proposals::Proposals;
-use crate::environment::Dialer;
 use crate::instance::Raft;
 
 /// The connections of one node to all others.

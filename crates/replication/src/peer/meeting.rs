@@ -5,7 +5,6 @@
 //! answers only this service until it is admitted: by the founder that was told to found, by an
 //! agent that an operator had invite it, or by its own request to join.
 
-use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,11 +15,9 @@ use meridian_proto::v1 as proto;
 use meridian_proto::v1::meeting_client::MeetingClient;
 use meridian_proto::v1::meeting_server::{Meeting, MeetingServer};
 use meridian_storage::codec;
+use meridian_transport::{Dialer, settings};
 use tokio::sync::watch;
-use tonic::transport::Endpoint;
 use tonic::{Code, Request, Response, Status};
-
-use crate::environment::Dialer;
 
 /// How an agent came to belong to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,12 +193,10 @@ async fn meet(
     address: &Address,
     patience: Duration,
 ) -> Result<MeetingClient<tonic::transport::Channel>, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"));
-    let endpoint = endpoint.map_err(|error| error.to_string())?.connect_timeout(patience);
-    let channel = dialer.connect(endpoint).await;
-    channel
+    meridian_transport::connect(dialer, address, &settings::PEER, patience)
+        .await
         .map(MeetingClient::new)
-        .map_err(|error| format!("cannot be reached: {}", innermost(&error)))
+        .map_err(|error| format!("unreachable: {error}"))
 }
 
 /// What an agent's refusal to say who it is says.
@@ -212,9 +207,4 @@ fn refusal(status: &Status) -> String {
         }
         _ => status.message().to_owned(),
     }
-}
-
-/// The innermost cause: the outer ones say no more than that there is no connection.
-fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
 }

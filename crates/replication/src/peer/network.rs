@@ -10,6 +10,7 @@ use meridian_domain::{ClusterId, NodeId};
 use meridian_storage::raft::{Member, TypeConfig, Vote};
 use meridian_storage::snapshot::Snapshot;
 use meridian_storage::store::Store;
+use meridian_transport::Dialer;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{
@@ -28,7 +29,6 @@ use super::connection::{Client, connect};
 use super::identity::Headers;
 use super::message::{unwrap, wrap};
 use super::snapshot;
-use crate::environment::Dialer;
 use crate::timing::Timing;
 
 pub(super) type RpcError = RPCError<TypeConfig>;

@@ -1,56 +1,50 @@
-//! Opening the ports of an agent: all of them before anything else begins, so that one that is taken
-//! is known before anything was changed.
+//! Opening the ports of an agent. All are opened before anything else starts, so that a conflict is
+//! known before anything has changed.
 
 use std::io;
 use std::net::SocketAddr;
 
-use meridian_agent::driver::Holder;
 use tokio::net::TcpListener;
 
-/// Why a port cannot be opened.
+use crate::port_holder::{PortHolder, held_by};
+
+/// A port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody else has it.
-    #[error("{key} {address} is in use{}", by(holder.as_ref()))]
+    /// Another process listens on it.
+    #[error("{key} {address} is in use{}", held_by(holder.as_ref()))]
     InUse {
-        /// The configuration key of the port.
+        /// Configuration key of the port.
         key: &'static str,
-        /// Where the agent was to listen.
+        /// Address to listen on.
         address: SocketAddr,
-        /// Who listens there, where that can be known.
-        holder: Option<Holder>,
+        /// Process that listens there, if it is visible.
+        holder: Option<PortHolder>,
     },
-    /// The operating system refuses.
-    #[error("{key} {address} cannot be listened on: {source}")]
+    /// The operating system refused.
+    #[error("{key} {address}: cannot listen: {source}")]
     Refused {
-        /// The configuration key of the port.
+        /// Configuration key of the port.
         key: &'static str,
-        /// Where the agent was to listen.
+        /// Address to listen on.
         address: SocketAddr,
-        /// What the operating system says.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// Listens on the address that the configuration has under `key`.
+/// Listens on `address`, which the configuration has under `key`.
 ///
 /// # Errors
-/// If the address is in use, or is not one of this machine's.
+/// If the address is in use, or does not belong to this machine.
 pub async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let holder = tokio::task::spawn_blocking(move || Holder::of(address)).await;
+            let holder = tokio::task::spawn_blocking(move || PortHolder::of(address)).await;
             Err(ListenError::InUse { key, address, holder: holder.ok().flatten() })
         }
         Err(source) => Err(ListenError::Refused { key, address, source }),
-    }
-}
-
-fn by(holder: Option<&Holder>) -> String {
-    match holder {
-        Some(holder) => format!(" by process {} ({})", holder.pid, holder.command),
-        None => ", and it cannot be known by whom".to_owned(),
     }
 }
 
@@ -59,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_port_in_use_is_named_with_its_holder() {
+    async fn a_port_in_use_is_reported_with_its_holder() {
         let held = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let address = held.local_addr().expect("is bound");
         let error = bind("peer_listen", address).await.expect_err("is in use").to_string();

@@ -1,27 +1,28 @@
-//! Who holds a port: for an error message that helps.
+//! The process that holds a port, for error messages.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Characters of a command line that are shown.
+/// Maximum number of characters of a command line.
 const COMMAND_CHARS: usize = 120;
-/// The state of a listening socket in `/proc/net/tcp` (include/net/tcp_states.h).
+/// State of a listening socket in `/proc/net/tcp` (include/net/tcp_states.h).
 const LISTENING: &str = "0A";
 
-/// The process that holds a port.
+/// Process that holds a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// Its process id.
+pub struct PortHolder {
+    /// Process id.
     pub pid: u32,
-    /// Its command line, shortened.
+    /// Command line, truncated to 120 characters.
     pub command: String,
 }
 
-impl Holder {
-    /// Finds a process that keeps others from listening on `address`. `None` if there is none or it
-    /// belongs to another user whose descriptors cannot be seen. Reads a lot of `/proc`.
+impl PortHolder {
+    /// Finds a process that prevents others from listening on `address`. Returns `None` if there is
+    /// none, or if it belongs to another user whose descriptors are not visible. Blocking: reads the
+    /// descriptors of every process under `/proc`.
     #[must_use]
     pub fn of(address: SocketAddr) -> Option<Self> {
         let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
@@ -42,8 +43,17 @@ impl Holder {
     }
 }
 
-/// The inodes of the sockets that listen where they keep others from `address`, from a table as of
-/// proc(5).
+/// Completes "in use" in an error message: " by process 12 (nginx)".
+#[must_use]
+pub fn held_by(holder: Option<&PortHolder>) -> String {
+    match holder {
+        Some(holder) => format!(" by process {} ({})", holder.pid, holder.command),
+        None => " by a process of another user".to_owned(),
+    }
+}
+
+/// Returns the inodes of the listening sockets that conflict with `address`, from a table in the
+/// format of `/proc/net/tcp` (proc(5)).
 fn listening_inodes(table: &str, address: SocketAddr) -> Vec<String> {
     let of_line = |line: &str| {
         let mut fields = line.split_whitespace();
@@ -58,7 +68,7 @@ fn listening_inodes(table: &str, address: SocketAddr) -> Vec<String> {
     table.lines().skip(1).filter_map(of_line).collect()
 }
 
-/// An address as those tables write it: each 32 bits of it in the byte order of this machine.
+/// Parses an address of such a table: each 32-bit word is in the byte order of this machine.
 fn listening_address(text: &str) -> Option<SocketAddr> {
     let (digits, port) = text.rsplit_once(':')?;
     let bytes: Vec<u8> = digits
@@ -94,7 +104,7 @@ mod tests {
 ";
 
     #[test]
-    fn only_listeners_that_keep_others_from_the_address_are_found() {
+    fn only_conflicting_listeners_are_found() {
         let inodes = |address: &str| listening_inodes(TABLE, address.parse().unwrap());
         assert_eq!(inodes("127.0.0.1:8080"), ["12345"]);
         assert_eq!(inodes("0.0.0.0:8080"), ["12345"]);
@@ -105,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_version_6_is_read_too() {
+    fn ipv6_addresses_are_parsed() {
         let loopback = "00000000000000000000000001000000:1F90";
         assert_eq!(listening_address(loopback), Some("[::1]:8080".parse().unwrap()));
         let mapped = "0000000000000000FFFF00000100007F:1F90";
@@ -115,7 +125,7 @@ mod tests {
     #[test]
     fn a_listener_of_this_process_is_found() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let holder = Holder::of(listener.local_addr().unwrap()).unwrap();
+        let holder = PortHolder::of(listener.local_addr().unwrap()).unwrap();
         assert_eq!(holder.pid, std::process::id());
         assert!(!holder.command.is_empty());
     }

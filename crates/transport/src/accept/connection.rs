@@ -1,4 +1,4 @@
-//! A connection whose first bytes were read already.
+//! Connection whose first bytes were read already.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,23 +9,22 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// A TCP connection that has sent the preface of HTTP/2, which its reader sees as if it was still to
-/// come.
+/// TCP connection that has sent the HTTP/2 preface. Reads return the preface again.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// What is left of the preface to hand out.
+    /// Rest of the preface that is still to be returned.
     replay: &'static [u8],
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
     pub(super) fn new(
         stream: TcpStream,
         replay: &'static [u8],
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Self {
-        Self { stream, replay, _place: place }
+        Self { stream, replay, _permit: permit }
     }
 }
 

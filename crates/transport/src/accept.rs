@@ -1,9 +1,9 @@
-//! Accepting connections for gRPC servers.
+//! Accept loop for gRPC servers.
 //!
-//! tonic begins to watch a connection (HTTP/2 keepalive) only once the client has sent the preface of
-//! HTTP/2, and waits for that without limit. So connections pass through here first: what sends no
-//! preface in time is dropped, and however many try, only so many may be on their way at once. Those
-//! that pass are handed on with the preface still to be read.
+//! tonic watches a connection (HTTP/2 keepalive) only after the client has sent the HTTP/2 connection
+//! preface, and waits for the preface without a limit. Connections therefore pass through this loop
+//! first: one that sends no preface in time is dropped, and the number of half-open connections is
+//! bounded. Connections that pass are yielded with the preface still to be read.
 
 mod connection;
 
@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream};
-use metrics::counter;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,24 +21,24 @@ use tokio::time::{sleep, timeout};
 
 pub use connection::Connection;
 
-use crate::metrics::DROPPED;
+use crate::metrics::dropped;
 
 /// The connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Pause after the operating system could not give a connection, mostly for want of descriptors.
+/// Pause after a failed accept, mostly for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What a listener puts up with.
+/// Limits of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a connection may take to send its preface. Default 10 s.
+    /// Timeout for the connection preface. Default 10 s.
     pub handshake: Duration,
-    /// Connections without a preface at once; one more, and the oldest of them is dropped: an honest
+    /// Maximum number of connections without a preface. One more drops the oldest of them: an honest
     /// client needs milliseconds. Default 128.
     pub half_open: usize,
-    /// Connections at once, half-open ones counted; further ones are dropped. Each takes a file
-    /// descriptor, which the log needs too. Default 1,024.
+    /// Maximum number of connections, half-open ones included; further ones are dropped. Each takes a
+    /// file descriptor, which the log needs too. Default 1,024.
     pub connections: usize,
 }
 
@@ -49,35 +48,35 @@ impl Default for Limits {
     }
 }
 
-/// The connections of a listener that have sent their preface, without end. Dropping the stream
-/// closes the listener and what is half-open.
+/// Returns the connections of `listener` that have sent their preface. The stream never ends; dropping
+/// it closes the listener and the half-open connections.
 pub fn incoming(
     listener: TcpListener,
     limits: Limits,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
-    let door = Door {
+    let accepting = AcceptLoop {
         listener,
         limits,
-        places: Arc::new(Semaphore::new(limits.connections)),
+        permits: Arc::new(Semaphore::new(limits.connections)),
         handshakes: JoinSet::new(),
         oldest_first: VecDeque::new(),
     };
-    stream::unfold(door, |mut door| async {
-        let connection = door.next().await;
-        Some((Ok(connection), door))
+    stream::unfold(accepting, |mut accepting| async {
+        let connection = accepting.next().await;
+        Some((Ok(connection), accepting))
     })
 }
 
-struct Door {
+struct AcceptLoop {
     listener: TcpListener,
     limits: Limits,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     handshakes: JoinSet<Option<Connection>>,
     oldest_first: VecDeque<AbortHandle>,
 }
 
-impl Door {
-    /// The next connection that sent its preface.
+impl AcceptLoop {
+    /// Returns the next connection that has sent its preface.
     async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
@@ -89,7 +88,7 @@ impl Door {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => self.begin(stream),
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        tracing::warn!(%error, "cannot accept a connection");
                         sleep(PAUSE).await;
                     }
                 },
@@ -98,7 +97,7 @@ impl Door {
     }
 
     fn begin(&mut self, stream: TcpStream) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             dropped("full");
             return;
         };
@@ -109,14 +108,14 @@ impl Door {
             oldest.abort();
             dropped("crowded_out");
         }
-        let task = self.handshakes.spawn(handshake(stream, place, self.limits.handshake));
+        let task = self.handshakes.spawn(handshake(stream, permit, self.limits.handshake));
         self.oldest_first.push_back(task);
     }
 }
 
 async fn handshake(
     mut stream: TcpStream,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     limit: Duration,
 ) -> Option<Connection> {
     match timeout(limit, read_preface(&mut stream)).await {
@@ -125,7 +124,7 @@ async fn handshake(
             dropped("not_http2");
             return None;
         }
-        // It went by itself.
+        // The client closed it.
         Ok(Err(_)) => return None,
         Err(_) => {
             dropped("silent");
@@ -133,10 +132,10 @@ async fn handshake(
         }
     }
     stream.set_nodelay(true).ok()?;
-    Some(Connection::new(stream, PREFACE, place))
+    Some(Connection::new(stream, PREFACE, permit))
 }
 
-/// Whether the connection begins with the preface; says no at the first byte that differs.
+/// Returns true if the connection starts with the preface, and false at the first byte that differs.
 async fn read_preface(stream: &mut TcpStream) -> io::Result<bool> {
     let mut read = [0; PREFACE.len()];
     let mut length = 0;
@@ -151,8 +150,4 @@ async fn read_preface(stream: &mut TcpStream) -> io::Result<bool> {
         }
     }
     Ok(true)
-}
-
-fn dropped(reason: &'static str) {
-    counter!(DROPPED, "reason" => reason).increment(1);
 }
