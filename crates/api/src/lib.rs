@@ -14,11 +14,11 @@ mod deadline;
 mod error;
 mod events;
 mod metrics;
-mod ports;
 mod reading;
 mod server;
 mod services;
 
+use meridian_ports::Ports;
+
 pub use metrics::describe_metrics;
-pub use ports::Ports;
 pub use server::{BuildError, Config, ServeError, Server};

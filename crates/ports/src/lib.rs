@@ -1,18 +1,24 @@
-//! The seams between the rooms, as the README numbers them: what the API and the agent may ask of the
-//! replicated log, without knowing how it is replicated.
+//! Ports: what the API and the agent may ask of the replicated log without knowing how it is
+//! replicated.
 //!
-//! | port | asks |
+//! | port | asks for |
 //! | --- | --- |
-//! | [`Propose`] | that something happen |
-//! | [`Read`] | what is so |
-//! | [`History`] | what happened |
-//! | [`Cluster`] | who keeps the log, and how they are |
+//! | [`Propose`] | a change |
+//! | [`Read`] | the state |
+//! | [`History`] | the events |
+//! | [`Cluster`] | the members, their progress, and operations on them |
+//! | [`Leadership`] | the leader, as a watch |
 //!
-//! `meridian-replication` provides all of them, `meridian` wires them, tests fake them. Nothing here
-//! may know openraft, gRPC or a file.
+//! `meridian-replication` and `meridian-storage` implement them, `meridian` wires them, tests fake
+//! them. This crate must not know openraft, gRPC or a file.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 mod cluster;
 mod history;
+mod leadership;
 mod loads;
 mod propose;
 mod read;
@@ -22,6 +28,24 @@ pub use cluster::{
     Role, WaitsFor,
 };
 pub use history::{History, HistoryError};
+pub use leadership::Leadership;
 pub use loads::{UnitLoad, UnitLoads};
 pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
 pub use read::{Consistency, Read, ReadError, ReadPoint};
+
+/// All ports of a node. Cheap to clone; clones share the node.
+#[derive(Clone)]
+pub struct Ports {
+    /// Submits changes.
+    pub propose: Arc<dyn Propose>,
+    /// Reads the state.
+    pub read: Arc<dyn Read>,
+    /// Reads the event log.
+    pub history: Arc<dyn History>,
+    /// Knows and changes the members.
+    pub cluster: Arc<dyn Cluster>,
+    /// The leader that this node knows.
+    pub leadership: watch::Receiver<Leadership>,
+    /// Loads of this agent's units, published by the agent for requests to this node.
+    pub loads: watch::Sender<UnitLoads>,
+}

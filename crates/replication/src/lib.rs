@@ -17,19 +17,19 @@
 //! | how a command becomes an entry | [`sequencer`], then [`proposer`] |
 //! | how a linearizable read is served | [`reader`] |
 //! | what agents send each other | [`peer`] |
-//! | how a cluster is bootstrapped, and who its members are | [`founding`], `membership`, `duties`, [`members`] |
+//! | how a cluster is bootstrapped, and who its members are | [`founding`], `membership`, `leader_tasks`, [`members`] |
 //! | how it all fits together | [`node`] |
 //!
 //! An acknowledged change is durable on a majority and applied by the leader that acknowledged it.
 
 pub mod attempt;
 pub mod contact;
-mod duties;
 pub mod environment;
 pub mod founding;
 pub mod gauges;
 pub mod instance;
-pub mod leadership;
+mod leader_tasks;
+mod leader_watch;
 pub mod members;
 mod membership;
 pub mod node;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::contact::Contact;
 use crate::instance::Raft;
-use crate::leadership::Leadership;
+use crate::leader_watch::LeaderWatch;
 use crate::membership::{ANSWERS, Known, Membership};
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
@@ -39,7 +39,7 @@ pub struct Members {
     pub(crate) raft: Raft,
     pub(crate) store: Store,
     pub(crate) links: Arc<Links>,
-    pub(crate) leadership: Leadership,
+    pub(crate) leader_watch: LeaderWatch,
     pub(crate) contact: Contact,
     pub(crate) membership: Membership,
     /// What the agent of this node says of its units.
@@ -52,7 +52,7 @@ impl Members {
         if let Some(own) = self.membership.known() {
             return Some(own);
         }
-        let leader = self.leadership.known_leader()?;
+        let leader = self.leader_watch.known_leader()?;
         let answer = timeout_at(deadline, self.links.membership(leader)).await.ok()?;
         known(answer.ok()?)
     }
@@ -148,12 +148,12 @@ impl Cluster for Members {
     }
 
     fn leader(&self) -> Option<NodeId> {
-        self.leadership.known_leader()
+        self.leader_watch.known_leader()
     }
 
     async fn members(&self, deadline: Instant) -> Vec<Member> {
         let known = self.known(deadline).await;
-        let leader = self.leadership.known_leader();
+        let leader = self.leader_watch.known_leader();
         let membership = self.raft.server_metrics().borrow_watched().membership_config.clone();
         let voters: Vec<_> = membership.voter_ids().collect();
         let next = |node: NodeId, known: &Known| {
@@ -200,10 +200,10 @@ impl Cluster for Members {
     ) -> Result<NodeId, ClusterError> {
         let began = Instant::now();
         let heir = self.heir(to, deadline).await?;
-        let first = self.leadership.known_leader();
+        let first = self.leader_watch.known_leader();
         let moved = async {
             loop {
-                match self.leadership.known_leader() {
+                match self.leader_watch.known_leader() {
                     Some(leader) if leader == heir => return Ok(heir),
                     _ if !self.membership.votes(heir) => {
                         return Err(ClusterError::NotAVoter { agent: self.name_of(heir) });
@@ -220,7 +220,7 @@ impl Cluster for Members {
                     Some(leader) => drop(self.links.hand_over(leader, heir).await),
                     None => {}
                 }
-                self.leadership.changed_or(LOOK).await;
+                self.leader_watch.changed_or(LOOK).await;
             }
         };
         timeout_at(deadline, moved).await.unwrap_or_else(|_| {

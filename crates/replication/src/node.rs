@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use meridian_domain::{AgentDescription, ClusterId, Command, Verdict};
 use meridian_ports::{
-    Cluster, Consistency, History, Proposal, Propose, Read, Requester, UnitLoads,
+    Consistency, Leadership, Ports, Proposal, Propose, Read, Requester, UnitLoads,
 };
 use meridian_storage::disk::space::free_bytes;
 use meridian_storage::fuse::Fuse;
@@ -21,11 +21,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::contact::Contact;
-use crate::duties::Duties;
 use crate::environment::Environment;
 use crate::founding::{Founders, FoundingError};
 use crate::instance::Raft;
-use crate::leadership::Leadership;
+use crate::leader_tasks::LeaderTasks;
+use crate::leader_watch::LeaderWatch;
 use crate::members::Members;
 use crate::membership::Membership;
 use crate::peer::links::Links;
@@ -62,21 +62,6 @@ pub struct NodeConfig {
     pub environment: Environment,
 }
 
-/// What a node offers the other rooms. Cheap to clone.
-#[derive(Clone)]
-pub struct Ports {
-    /// Asks for changes.
-    pub propose: Arc<dyn Propose>,
-    /// Reads the state.
-    pub read: Arc<dyn Read>,
-    /// Reads the event log.
-    pub history: Arc<dyn History>,
-    /// The members.
-    pub cluster: Arc<dyn Cluster>,
-    /// Where the agent says how busy its units are, for whoever asks this node.
-    pub loads: watch::Sender<UnitLoads>,
-}
-
 /// A member of the cluster.
 pub struct Node {
     config: NodeConfig,
@@ -87,6 +72,8 @@ pub struct Node {
     reader: Reader,
     members: Members,
     peer: PeerService,
+    leader_watch: LeaderWatch,
+    leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
     space: Arc<DiskSpace>,
     fuse: Fuse,
@@ -136,7 +123,7 @@ impl Node {
         let space = Arc::new(DiskSpace::default());
         space.floor.store(config.disk_floor, Ordering::Relaxed);
         space.free.store(u64::MAX, Ordering::Relaxed);
-        let leadership = Leadership::of(&raft);
+        let leader_watch = LeaderWatch::of(&raft);
         let contact = Contact::new(raft.clone());
         let membership = Membership::new(raft.clone(), store.clone(), contact.clone());
         let links = Arc::new(Links::new(cluster, &raft, dialer, config.timing.connect));
@@ -144,7 +131,7 @@ impl Node {
             Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), clock);
         let proposer = Proposer {
             node,
-            leadership: leadership.clone(),
+            leader_watch: leader_watch.clone(),
             sequencer: sequencer.clone(),
             links: links.clone(),
             fuse: fuse.clone(),
@@ -153,7 +140,7 @@ impl Node {
             node,
             raft: raft.clone(),
             store: store.clone(),
-            leadership: leadership.clone(),
+            leader_watch: leader_watch.clone(),
             links: links.clone(),
         };
         let reader = Reader::start(asker, store.clone(), contact.clone(), &fuse);
@@ -164,7 +151,7 @@ impl Node {
             raft: raft.clone(),
             store: store.clone(),
             links: links.clone(),
-            leadership: leadership.clone(),
+            leader_watch: leader_watch.clone(),
             contact: contact.clone(),
             membership: membership.clone(),
             loads: loads.subscribe(),
@@ -173,12 +160,26 @@ impl Node {
             raft: raft.clone(),
             store: store.clone(),
             sequencer,
-            leadership,
+            leader_watch: leader_watch.clone(),
             contact,
             membership,
             loads: loads.subscribe(),
         };
-        Ok(Self { config, raft, log, store, proposer, reader, members, peer, loads, space, fuse })
+        Ok(Self {
+            config,
+            raft,
+            log,
+            store,
+            proposer,
+            reader,
+            members,
+            peer,
+            leader_watch,
+            leadership: watch::Sender::default(),
+            loads,
+            space,
+            fuse,
+        })
     }
 
     /// Whether the cluster has its first members, as far as this node's log says.
@@ -198,7 +199,7 @@ impl Node {
         founders.initialize(&self.raft).await
     }
 
-    /// What the node offers the other rooms.
+    /// Returns the ports of this node.
     #[must_use]
     pub fn ports(&self) -> Ports {
         Ports {
@@ -206,6 +207,7 @@ impl Node {
             read: Arc::new(self.reader.clone()),
             history: Arc::new(self.store.clone()),
             cluster: Arc::new(self.members.clone()),
+            leadership: self.leadership.subscribe(),
             loads: self.loads.clone(),
         }
     }
@@ -223,7 +225,7 @@ impl Node {
     /// Why it stopped, if not because of `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), NodeError> {
         let mut tasks = JoinSet::new();
-        let duties = Duties {
+        let leader_tasks = LeaderTasks {
             cluster: self.config.cluster,
             raft: self.raft.clone(),
             store: self.store.clone(),
@@ -232,7 +234,8 @@ impl Node {
             membership: self.members.membership.clone(),
             fuse: self.fuse.clone(),
         };
-        tasks.spawn(duties.run());
+        tasks.spawn(leader_tasks.run());
+        tasks.spawn(self.leader_watch.clone().publish(self.leadership.clone()));
         tasks.spawn(watch_disk(self.config.data_directory.clone(), self.space.clone()));
         tasks.spawn(announce(
             self.config.description.clone(),

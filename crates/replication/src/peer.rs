@@ -19,6 +19,7 @@
 
 mod appends;
 pub(crate) mod connection;
+mod error;
 pub(crate) mod identity;
 pub(crate) mod links;
 pub mod meeting;

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
 use crate::attempt::Attempt;
-use crate::leadership::Leadership;
+use crate::leader_watch::LeaderWatch;
 use crate::peer::connection::CallError;
 use crate::peer::links::Links;
 use crate::peer::message;
@@ -27,7 +27,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 #[derive(Clone)]
 pub struct Proposer {
     pub(crate) node: NodeId,
-    pub(crate) leadership: Leadership,
+    pub(crate) leader_watch: LeaderWatch,
     pub(crate) sequencer: Sequencer,
     pub(crate) links: Arc<Links>,
     pub(crate) fuse: Fuse,
@@ -45,7 +45,7 @@ impl Proposer {
             answered = self.links.propose(leader, request) => answered,
             // A leader that hangs would keep its callers until their deadlines, and the others have
             // gone on without it.
-            () = self.leadership.passed_from(leader) => {
+            () = self.leader_watch.passed_from(leader) => {
                 Err(CallError::Unanswered(format!("{leader} was deposed before it answered")))
             }
         };
@@ -66,7 +66,7 @@ impl Proposer {
     ) -> Result<Receipt, ProposeError> {
         let mut pause = PAUSE.0;
         loop {
-            let leader = self.leadership.leader().await;
+            let leader = self.leader_watch.leader().await;
             // Should time run out during the attempt, its outcome is unknown.
             let before = unknown.clone();
             unknown.get_or_insert_with(|| format!("the leader {leader} has not answered in time"));
@@ -84,7 +84,7 @@ impl Proposer {
                     *unknown = Some(cause);
                 }
             }
-            self.leadership.changed_or(pause).await;
+            self.leader_watch.changed_or(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }

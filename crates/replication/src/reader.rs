@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::contact::Contact;
 use crate::instance::Raft;
-use crate::leadership::Leadership;
+use crate::leader_watch::LeaderWatch;
 use crate::peer::links::Links;
 
 /// Reads that wait for a read index at most; a further one waits for room.
@@ -111,7 +111,7 @@ pub(crate) struct Asker {
     pub node: NodeId,
     pub raft: Raft,
     pub store: Store,
-    pub leadership: Leadership,
+    pub leader_watch: LeaderWatch,
     pub links: Arc<Links>,
 }
 
@@ -137,7 +137,7 @@ impl Asker {
         let mut elsewhere = 0;
         loop {
             let asked = async {
-                match self.leadership.known_leader() {
+                match self.leader_watch.known_leader() {
                     Some(leader) if leader == self.node => {
                         read_index(&self.raft, &self.store, self.node).await
                     }
@@ -153,7 +153,7 @@ impl Asker {
             if round.iter().all(oneshot::Sender::is_closed) {
                 return Err(ReadError::NoLeader { waited: QUESTION });
             }
-            self.leadership.changed_or(PAUSE).await;
+            self.leader_watch.changed_or(PAUSE).await;
         }
     }
 

@@ -11,14 +11,14 @@
 //! barrier has shown that everything earlier leaders committed is applied here, and proposes only under
 //! its own term, which openraft checks. At most two entries are in flight: the second, which departs once
 //! many commands wait or the first takes long, is decided against the state that the first will leave.
-//! If the first fails, nobody is told what the second came to, though it may apply (`flights`). On any
+//! If the first fails, nobody is told what the second came to, though it may apply (`in_flight`). On any
 //! error all speculation is dropped and the term's work begins again at the barrier.
 //!
 //! Nothing is answered before its entry has applied, rejections included: a rejection is decided
 //! against a state that might never come to be.
 
 mod batch;
-mod flights;
+mod in_flight;
 mod term;
 mod waiting;
 

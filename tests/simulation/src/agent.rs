@@ -9,9 +9,10 @@ use meridian_domain::agent::Address;
 use meridian_domain::{
     AgentDescription, AgentName, ClusterId, DataVersion, Generation, NodeId, Timestamp,
 };
+use meridian_ports::Ports;
 use meridian_replication::environment::{Clock, Environment};
 use meridian_replication::founding::Founders;
-use meridian_replication::node::{Node, NodeConfig, Ports};
+use meridian_replication::node::{Node, NodeConfig};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::assemble;

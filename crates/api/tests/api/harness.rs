@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use meridian_api::{Config, Ports, Server};
+use meridian_api::{Config, Server};
+use meridian_ports::{Leadership, Ports};
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::edit::Edit;
@@ -46,6 +47,8 @@ impl World {
             read: fake.clone(),
             history: fake.clone(),
             cluster: fake.clone(),
+            leadership: watch::channel(Leadership::default()).1,
+            loads: watch::Sender::default(),
         };
         let (ready, is_ready) = watch::channel(true);
         let (stop, stopped) = oneshot::channel();

@@ -11,7 +11,7 @@ use meridian_domain::{AgentDescription, DataVersion, NodeId};
 use meridian_ports::Read;
 use meridian_replication::environment::Environment;
 use meridian_replication::founding::FoundingError;
-use meridian_replication::node::{Node, NodeConfig, NodeError, Ports};
+use meridian_replication::node::{Node, NodeConfig, NodeError};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_replication::peer::server::CheckedPeerService;
 use meridian_storage::disk::directory::{DataDirectory, DirectoryError, Identity};
@@ -226,13 +226,13 @@ impl Member {
         }
         let ports = node.ports();
         let ready = self.health.announced();
-        let server = Server::build(meridian_api::Config::default(), for_api(&ports), ready)?;
+        let server = Server::build(meridian_api::Config::default(), ports.clone(), ready)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(readiness::follow(
             self.health.clone(),
             self.description.clone(),
             ports.read.clone(),
-            ports.cluster.clone(),
+            ports.leadership.clone(),
         ));
         // The node goes last: what clients were promised until then needs it.
         let (stop, stop_node) = (shutdown.child_token(), CancellationToken::new());
@@ -308,15 +308,6 @@ impl Member {
             }
         }
         std::future::pending().await
-    }
-}
-
-fn for_api(ports: &Ports) -> meridian_api::Ports {
-    meridian_api::Ports {
-        propose: ports.propose.clone(),
-        read: ports.read.clone(),
-        history: ports.history.clone(),
-        cluster: ports.cluster.clone(),
     }
 }
 

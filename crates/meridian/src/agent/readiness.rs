@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_domain::AgentDescription;
-use meridian_ports::{Cluster, Consistency, Read};
+use meridian_ports::{Consistency, Leadership, Read};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::telemetry::health::Health;
 
-/// For one attempt to read.
+/// Timeout of one read.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two attempts, and two looks for a leader.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Keeps the health of the agent that describes itself so up to date until aborted.
@@ -21,7 +22,7 @@ pub async fn follow(
     health: Health,
     description: AgentDescription,
     read: Arc<dyn Read>,
-    cluster: Arc<dyn Cluster>,
+    mut leadership: watch::Receiver<Leadership>,
 ) {
     while let Err(obstacle) = catch_up(&description, &*read).await {
         health.set_obstacle(Some(obstacle));
@@ -29,9 +30,12 @@ pub async fn follow(
     }
     tracing::info!(revision = %read.state().header.revision, "ready");
     loop {
-        let leaderless = cluster.leader().is_none();
-        health.set_obstacle(leaderless.then(|| "no leader is known".to_owned()));
-        sleep(PAUSE).await;
+        let leaderless = leadership.borrow_and_update().leader().is_none();
+        health.set_obstacle(leaderless.then(|| "no leader known".to_owned()));
+        if leadership.changed().await.is_err() {
+            // The node has stopped; the agent is about to.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use meridian_agent::driver::{DockerConfig, DockerDriver};
 use meridian_agent::generation::{self, RaiseError};
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig, reconcile};
 use meridian_domain::{ClusterId, Generation};
-use meridian_replication::node::Ports;
+use meridian_ports::Ports;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "docker")]

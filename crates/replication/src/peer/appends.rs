@@ -24,8 +24,8 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
+use super::error::{RpcError, describe, network_error};
 use super::message::{unwrap, wrap};
-use super::network::{RpcError, describe, network_error};
 
 /// The requests of one stream, and the end of them.
 pub(super) fn requests<S>(input: S) -> (Requests, Sending)

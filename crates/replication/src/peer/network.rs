@@ -26,12 +26,11 @@ use tonic::{Response, Status};
 
 use super::appends::{self, Answers, next_result};
 use super::connection::{Client, connect};
+use super::error::{RpcError, describe, network_error};
 use super::identity::Headers;
 use super::message::{unwrap, wrap};
 use super::snapshot;
 use crate::timing::Timing;
-
-pub(super) type RpcError = RPCError<TypeConfig>;
 
 /// Makes connections for openraft.
 #[derive(Clone)]
@@ -112,14 +111,6 @@ impl Network {
     fn patience(&self) -> Duration {
         (self.timing.election_max * 2).max(Duration::from_secs(1))
     }
-}
-
-pub(super) fn describe(status: &Status) -> String {
-    format!("{:?}: {}", status.code(), status.message())
-}
-
-pub(super) fn network_error(cause: impl ToString) -> RpcError {
-    RPCError::Network(NetworkError::from_string(cause))
 }
 
 impl NetStreamAppend<TypeConfig> for Network {

@@ -23,7 +23,7 @@ use super::snapshot;
 use crate::attempt::Attempt;
 use crate::contact::Contact;
 use crate::instance::Raft;
-use crate::leadership::Leadership;
+use crate::leader_watch::LeaderWatch;
 use crate::membership::Membership;
 use crate::proposer::{of_answer, origin};
 use crate::reader::{Indexed, read_index};
@@ -35,7 +35,7 @@ pub struct PeerService {
     pub(crate) raft: Raft,
     pub(crate) store: Store,
     pub(crate) sequencer: Sequencer,
-    pub(crate) leadership: Leadership,
+    pub(crate) leader_watch: LeaderWatch,
     pub(crate) contact: Contact,
     pub(crate) membership: Membership,
     /// What the agent of this node says of its units.
@@ -68,11 +68,11 @@ impl PeerService {
                 Attempt::Done(Err(ProposeError::Internal { cause }))
             }
         };
-        Ok(propose_response(number, attempt, self.leadership.known_leader()))
+        Ok(propose_response(number, attempt, self.leader_watch.known_leader()))
     }
 
     fn not_leader(&self) -> proto::NotLeader {
-        proto::NotLeader { leader: self.leadership.known_leader().map(|node| node.0) }
+        proto::NotLeader { leader: self.leader_watch.known_leader().map(|node| node.0) }
     }
 }
 

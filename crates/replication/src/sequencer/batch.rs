@@ -11,7 +11,7 @@ use meridian_storage::codec;
 use meridian_storage::planted::{Bug, planted};
 use tokio::sync::oneshot;
 
-use super::flights::Waiters;
+use super::in_flight::Waiters;
 use super::waiting::{Answer, Waiting};
 
 /// The entry that a batch became, and who waits for it.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::Batch;
-use super::flights::{Flight, Flights, answer_all, not_proposed, unknown};
+use super::in_flight::{Flight, InFlight, answer_all, not_proposed, unknown};
 use super::waiting::{Answer, Waiting};
 use crate::environment::Clock;
 use crate::instance::Raft;
@@ -91,7 +91,7 @@ struct Term<'a> {
     leader: LeaderId,
     /// The state that the entries in flight will leave.
     state: Arc<State>,
-    flights: Flights,
+    flights: InFlight,
     /// Commands for the next entries.
     waiting: VecDeque<Waiting>,
     /// Whether they are more than went into the last one.
@@ -100,7 +100,7 @@ struct Term<'a> {
 
 impl<'a> Term<'a> {
     fn new(raft: &'a Raft, clock: &'a Clock, leader: LeaderId, state: Arc<State>) -> Self {
-        let (flights, waiting) = (Flights::default(), VecDeque::new());
+        let (flights, waiting) = (InFlight::default(), VecDeque::new());
         Self { raft, clock, leader, state, flights, waiting, overflows: false }
     }
 

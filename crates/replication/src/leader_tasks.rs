@@ -43,7 +43,7 @@ const ROUND: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Does the leader's duties whenever this node leads.
-pub(crate) struct Duties {
+pub(crate) struct LeaderTasks {
     pub cluster: ClusterId,
     pub raft: Raft,
     pub store: Store,
@@ -53,7 +53,7 @@ pub(crate) struct Duties {
     pub fuse: Fuse,
 }
 
-impl Duties {
+impl LeaderTasks {
     /// Runs until the node stops.
     pub async fn run(self) {
         let mut offers = Offers::default();

@@ -1,34 +1,36 @@
-//! Who leads, as far as this node knows: a view of openraft's metrics that other rooms can wait on.
+//! The leader that this node knows, from openraft's metrics.
 
 use std::time::Duration;
 
 use meridian_domain::NodeId;
+use meridian_ports::Leadership;
 use meridian_storage::raft::TypeConfig;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
+use tokio::sync::watch;
 
 use crate::instance::Raft;
 
-/// Cheap to clone.
+/// View of openraft's metrics. Cheap to clone.
 #[derive(Clone)]
-pub struct Leadership {
+pub struct LeaderWatch {
     metrics: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
 }
 
-impl Leadership {
-    /// The view of this node's Raft.
+impl LeaderWatch {
+    /// Returns the view of this node's Raft.
     pub(crate) fn of(raft: &Raft) -> Self {
         Self { metrics: raft.server_metrics() }
     }
 
-    /// The leader that this node follows, or that it is itself.
+    /// Returns the leader that this node follows, or this node if it leads.
     #[must_use]
     pub fn known_leader(&self) -> Option<NodeId> {
         self.metrics.borrow_watched().current_leader
     }
 
-    /// Returns once this node knows a leader. Never returns if its Raft has stopped; callers have
+    /// Waits until this node knows a leader. Never returns if its Raft has stopped; callers have
     /// deadlines. Cancel-safe.
     pub async fn leader(&self) -> NodeId {
         let mut metrics = self.metrics.clone();
@@ -42,7 +44,7 @@ impl Leadership {
         }
     }
 
-    /// Returns once this node follows another leader than `leader`. Cancel-safe.
+    /// Waits until this node follows a leader other than `leader`. Cancel-safe.
     pub async fn passed_from(&self, leader: NodeId) {
         let mut metrics = self.metrics.clone();
         loop {
@@ -56,7 +58,7 @@ impl Leadership {
         }
     }
 
-    /// Returns when the leader may have changed, at the latest after `pause`. Cancel-safe.
+    /// Waits until the leader may have changed, for at most `pause`. Cancel-safe.
     pub async fn changed_or(&self, pause: Duration) {
         let mut metrics = self.metrics.clone();
         let before = metrics.borrow_and_update().current_leader;
@@ -69,5 +71,32 @@ impl Leadership {
             std::future::pending::<()>().await;
         };
         let _ = tokio::time::timeout(pause, changed).await;
+    }
+
+    /// Publishes the leader to `to` until Raft stops; then none is known.
+    pub(crate) async fn publish(self, to: watch::Sender<Leadership>) {
+        let mut metrics = self.metrics;
+        loop {
+            let leadership = leadership(&metrics.borrow_and_update());
+            to.send_if_modified(|known| {
+                let changed = *known != leadership;
+                *known = leadership;
+                changed
+            });
+            if metrics.changed().await.is_err() {
+                to.send_replace(Leadership::Unknown);
+                return;
+            }
+        }
+    }
+}
+
+fn leadership(metrics: &RaftServerMetrics<TypeConfig>) -> Leadership {
+    match metrics.current_leader {
+        None => Leadership::Unknown,
+        Some(node) if node == metrics.id => {
+            Leadership::Leader { node, term: metrics.vote.leader_id().term }
+        }
+        Some(leader) => Leadership::Follower { leader },
     }
 }

@@ -22,9 +22,9 @@ pub(super) struct Flight {
 
 /// Entries in flight, each decided against the state that the one before it will leave.
 #[derive(Default)]
-pub(super) struct Flights(VecDeque<Flight>);
+pub(super) struct InFlight(VecDeque<Flight>);
 
-impl Flights {
+impl InFlight {
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use meridian_storage::raft::{LeaderId, write_channel};
 
-    fn depart(flights: &mut Flights) -> oneshot::Receiver<Answer> {
+    fn depart(flights: &mut InFlight) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let here = Revision(7);
         let receipt = Receipt { verdict: Verdict::Accepted, base: here, revision: here };
@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_is_told_an_answer_that_an_entry_which_failed_was_to_record() {
-        let mut flights = Flights::default();
+        let mut flights = InFlight::default();
         let (mut first, mut second) = (depart(&mut flights), depart(&mut flights));
         let refused = ClientWriteError::ForwardToLeader(ForwardToLeader::empty());
         assert!(!flights.land(Some(Err(refused))));
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_repeated_request_is_answered_with_the_last_entry_that_it_may_rest_on() {
-        let mut flights = Flights::default();
+        let mut flights = InFlight::default();
         let _others = (depart(&mut flights), depart(&mut flights));
         let (answer, mut answered) = oneshot::channel();
         let here = Revision(7);
