@@ -1,7 +1,7 @@
-//! The access log: a line of JSON for each call, on standard output.
+//! The access log: one line of JSON per request on standard output.
 //!
-//! Lines are written by a thread of their own, so that a slow disk does not hold calls up. When more
-//! wait than may, further ones are lost, and the log says how many.
+//! A dedicated thread writes the lines, so that a slow disk does not delay requests. When the queue
+//! is full, lines are dropped, and the unit's own log reports how many.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -17,14 +17,14 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Lines that may wait to be written.
-const BACKLOG: usize = 16 * 1024;
-/// For lines to be written at the unit's end.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
-/// Bytes that are written at a time, about.
+/// Maximum number of queued lines.
+const QUEUE_LINES: usize = 16 * 1024;
+/// Time to write the queued lines when the unit stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// Approximate size of a write, in bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// A call, as far as it is known at its beginning.
+/// The part of a line that is known when the request starts.
 #[derive(Debug)]
 pub(crate) struct Entry {
     time: SystemTime,
@@ -36,18 +36,18 @@ pub(crate) struct Entry {
     with_query: bool,
 }
 
-/// How a call ended.
+/// The part of a line that is known when the request ends.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// None if no API got the call.
+    /// `None` if no API matched the request.
     pub(crate) api: Option<String>,
     pub(crate) status: u16,
-    /// Of the answer's body.
+    /// Size of the response body.
     pub(crate) bytes: u64,
-    pub(crate) took: Duration,
+    pub(crate) duration: Duration,
 }
 
-/// The line of a call.
+/// The line of a request.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
@@ -66,22 +66,22 @@ struct Line<'a> {
     duration_us: u128,
 }
 
-/// What the writing thread gets.
+/// Message to the writer thread.
 enum Message {
     Line(Box<Entry>, Outcome),
-    /// To be answered when all before it is written.
-    Mark(SyncSender<()>),
+    /// Requests a reply once all previous lines are written.
+    Flush(SyncSender<()>),
 }
 
 /// The access log of a process.
 #[derive(Debug, Default)]
 pub(crate) struct AccessLog {
     writer: OnceLock<Option<SyncSender<Message>>>,
-    lost: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Entry {
-    /// The beginning of a line, if there is to be one.
+    /// Starts the entry of a request. Returns `None` if `mode` turns the log off.
     pub(crate) fn new(
         mode: Mode,
         peer: IpAddr,
@@ -122,66 +122,67 @@ impl Entry {
             api: outcome.api.as_deref(),
             status: outcome.status,
             bytes: outcome.bytes,
-            duration_us: outcome.took.as_micros(),
+            duration_us: outcome.duration.as_micros(),
         };
-        let mut line = serde_json::to_vec(&line).expect("texts and numbers can be written as JSON");
+        let mut line =
+            serde_json::to_vec(&line).expect("strings and numbers can be serialized as JSON");
         line.push(b'\n');
         line
     }
 }
 
 impl AccessLog {
-    /// Has the line of a call written.
+    /// Queues the line of a request.
     pub(crate) fn write(&self, entry: Box<Entry>, outcome: Outcome) {
         let writer = self.writer.get_or_init(|| {
-            let (sender, messages) = sync_channel(BACKLOG);
+            let (sender, messages) = sync_channel(QUEUE_LINES);
             let writer = std::thread::Builder::new().name("access-log".to_owned());
             writer.spawn(move || write_lines(&messages, &mut io::stdout())).map(|_| sender).ok()
         });
         let line = Message::Line(entry, outcome);
         if writer.as_ref().is_none_or(|writer| writer.try_send(line).is_err()) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let lost = self.lost.load(Ordering::Relaxed);
-        if lost > 0 {
-            self.lost.fetch_sub(lost, Ordering::Relaxed);
-            tracing::warn!(lost, "lines of the access log were lost: it is too slow");
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > 0 {
+            self.dropped.fetch_sub(dropped, Ordering::Relaxed);
+            tracing::warn!(dropped, "dropped lines of the access log: its queue is full");
         }
     }
 
-    /// Waits until all lines are written, but not for long. Blocks.
+    /// Waits until all queued lines are written, up to [`FLUSH_TIMEOUT`]. Blocks the thread.
     pub(crate) fn flush(&self) {
         if let Some(Some(writer)) = self.writer.get() {
-            let (sender, mark) = sync_channel(1);
-            if writer.try_send(Message::Mark(sender)).is_ok() {
-                mark.recv_timeout(FLUSH_PATIENCE).ok();
+            let (sender, flushed) = sync_channel(1);
+            if writer.try_send(Message::Flush(sender)).is_ok() {
+                flushed.recv_timeout(FLUSH_TIMEOUT).ok();
             }
         }
     }
 }
 
-/// Writes lines until nobody can send any more. Each write ends with a line.
+/// Writes lines until all senders are gone. Each write ends at the end of a line.
 fn write_lines(messages: &Receiver<Message>, to: &mut impl Write) {
     let mut batch = Vec::with_capacity(BATCH_BYTES);
     while let Ok(first) = messages.recv() {
-        let mut mark = None;
+        let mut flush = None;
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
                 Message::Line(entry, outcome) => batch.extend(entry.line(&outcome)),
-                Message::Mark(sender) => mark = Some(sender),
+                Message::Flush(sender) => flush = Some(sender),
             }
-            let full = batch.len() >= BATCH_BYTES || mark.is_some();
+            let full = batch.len() >= BATCH_BYTES || flush.is_some();
             next = if full { None } else { messages.try_recv().ok() };
         }
         if let Err(error) = to.write_all(&batch).and_then(|()| to.flush()) {
-            tracing::warn!(%error, "the access log cannot be written");
+            tracing::warn!(%error, "failed to write the access log");
         }
         batch.clear();
-        if let Some(mark) = mark {
-            // Whoever waited too long has gone.
-            mark.try_send(()).ok();
+        if let Some(flushed) = flush {
+            // The receiver is gone if it timed out.
+            flushed.try_send(()).ok();
         }
     }
 }
@@ -198,8 +199,8 @@ mod tests {
         let (parts, ()) = request.unwrap().into_parts();
         let mut entry = Entry::new(mode, [192, 0, 2, 1].into(), &parts)?;
         entry.time = SystemTime::UNIX_EPOCH;
-        let took = Duration::from_micros(1500);
-        let outcome = Outcome { api: Some("orders".to_owned()), status: 200, bytes: 12, took };
+        let duration = Duration::from_micros(1500);
+        let outcome = Outcome { api: Some("orders".to_owned()), status: 200, bytes: 12, duration };
         let (sender, messages) = sync_channel(1);
         sender.send(Message::Line(entry, outcome)).unwrap();
         drop(sender);
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_query_only_where_that_is_asked_for() {
+    fn a_line_contains_the_query_only_if_the_mode_includes_it() {
         assert_eq!((line(Mode::Off), line(Mode::Unspecified)), (None, None));
         let path = concat!(
             r#"{"time":"1970-01-01T00:00:00Z","peer":"192.0.2.1","protocol":"HTTP/1.1","#,

@@ -1,21 +1,21 @@
 //! The backends of APIs, and the connections to them.
 //!
-//! A worker has connections of its own, in an [`Origin`]'s pools. A call has one of HTTP/1.1 for
-//! itself, and gives it back at the end of its answer; of HTTP/2 it has one place among others. Start
-//! with [`Connector`], then [`Lease`].
+//! Each worker has its own connections, in the pool of an [`Origin`]. A request uses an HTTP/1.1
+//! connection exclusively and returns it at the end of the response. On an HTTP/2 connection it
+//! uses one stream of many. Start with [`Connector`], then [`Lease`].
 
+mod backend_error_log;
 mod connect;
-mod exclusive;
-mod form;
+mod convert;
+mod http1_connection;
+mod http2_connection;
 mod lease;
-mod multiplexed;
 mod origin;
 mod pool;
-mod trouble;
 mod upload;
 
 pub(crate) use connect::{ConnectError, Connector};
-pub(crate) use form::Form;
+pub(crate) use convert::ConvertOptions;
 pub(crate) use lease::Lease;
 pub(crate) use origin::Origin;
 pub(crate) use upload::{Progress, Upload};

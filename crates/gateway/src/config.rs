@@ -1,4 +1,4 @@
-//! What a unit is told when it is started.
+//! Start configuration of a unit.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,85 +9,85 @@ use meridian_domain::{
     AgentName, ClusterId, Generation, Incarnation, RegionName, ServiceName, UnitId,
 };
 
-/// What a unit is told when it is started. The fields up to `build` are its identity.
+/// Start configuration of a unit. The fields up to `build` are its identity.
 #[derive(Debug, Clone)]
 pub struct UnitConfig {
-    /// The cluster that it belongs to.
+    /// Cluster of the unit.
     pub cluster: ClusterId,
-    /// The agent that starts it.
+    /// Agent that starts the unit.
     pub agent: AgentName,
-    /// Its place.
+    /// Service, region and slot of the unit.
     pub unit: UnitId,
-    /// Its assignment.
+    /// Incarnation of the assignment.
     pub incarnation: Incarnation,
-    /// The version of the software that it runs. Default: this crate's version.
+    /// Version of the build. Default: this crate's version.
     pub build: String,
-    /// The generation of the agent that starts it: older ones are refused.
+    /// Generation of the agent that starts the unit. Requests of older generations are refused.
     pub generation: Generation,
-    /// The run directory. Default: the working directory, because the path of a control socket has
-    /// at most 108 bytes (unix(7)) and a data directory may be deeper than that.
+    /// Run directory. Default: the working directory, because the path of a control socket is
+    /// limited to 108 bytes (unix(7)) and a data directory may be deeper than that.
     pub directory: PathBuf,
-    /// Where its listening socket comes from. Default: inherited.
+    /// Source of the listening socket. Default: inherited.
     pub listener: ListenerSource,
-    /// Its threads. Default: one for each core that this process may use.
+    /// Number of worker threads. Default: one per core that this process may use.
     pub workers: NonZeroUsize,
-    /// How long it waits for whom. Default: see there.
-    pub patience: Patience,
+    /// Timeouts of the drain.
+    pub drain_timeouts: DrainTimeouts,
 }
 
-/// Where a unit's listening socket comes from.
+/// Source of a unit's listening socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ListenerSource {
-    /// It is the unit's standard input.
+    /// Standard input of the unit.
     #[default]
     Inherited,
-    /// The agent hands it over, over a Unix socket that the unit opens at this path, relative to the
-    /// run directory.
-    Handed(PathBuf),
+    /// A Unix socket that the unit opens at this path, relative to the run directory, and over
+    /// which the agent sends the listening socket.
+    Received(PathBuf),
 }
 
-/// How long a unit waits for whom.
+/// Timeouts of the two phases of a drain.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// For callers to end their connections by themselves, in a drain. Default 3 s.
-    pub polite: Duration,
-    /// For running calls, after that; what runs longer is cut. Default 7 s.
+pub struct DrainTimeouts {
+    /// Time for clients to close their connections by themselves. Default: 3 s.
+    pub graceful: Duration,
+    /// Time after that for requests in flight to finish; the rest are aborted. Default: 7 s.
     pub finish: Duration,
 }
 
-impl Default for Patience {
+impl Default for DrainTimeouts {
     fn default() -> Self {
-        Self { polite: Duration::from_secs(3), finish: Duration::from_secs(7) }
+        Self { graceful: Duration::from_secs(3), finish: Duration::from_secs(7) }
     }
 }
 
-/// A unit was started with arguments that it does not understand.
+/// Error of invalid command-line arguments of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
     /// An argument has no value.
-    #[error("{name} needs a value")]
-    NoValue {
+    #[error("argument {name} requires a value")]
+    MissingValue {
         /// The argument.
         name: String,
     },
-    /// A value is not of the kind that its argument wants.
-    #[error("{name} cannot be {value:?}: {cause}")]
-    BadValue {
+    /// A value is invalid.
+    #[error("invalid value {value:?} for argument {name}: {cause}")]
+    InvalidValue {
         /// The argument.
         name: &'static str,
-        /// What was given.
+        /// The value.
         value: String,
-        /// Which rule it breaks.
+        /// The rule that the value breaks.
         cause: String,
     },
-    /// There is no such argument.
-    #[error("a unit knows no argument {name}")]
+    /// The argument does not exist.
+    #[error("unknown argument {name}")]
     Unknown {
         /// The argument.
         name: String,
     },
-    /// An argument is missing.
-    #[error("{name} is missing")]
+    /// A required argument is missing.
+    #[error("missing argument {name}")]
     Missing {
         /// The argument.
         name: &'static str,
@@ -102,18 +102,18 @@ const ARGUMENTS: [&str; 8] = [
     "--slot",
     "--incarnation",
     "--generation",
-    "--handed-listener",
+    "--receive-listener",
 ];
 
 impl UnitConfig {
-    /// Understands what an agent writes on a unit's command line:
+    /// Parses the command line with which an agent starts a unit:
     ///
     /// ```text
     /// --cluster UUID --agent NAME --service NAME --region NAME --slot N
-    /// --incarnation N --generation N [--handed-listener PATH]
+    /// --incarnation N --generation N [--receive-listener PATH]
     /// ```
     ///
-    /// All but the last are needed, in any order; of a repeated one, the last counts.
+    /// All but the last are required, in any order. Of a repeated argument, the last one counts.
     ///
     /// # Errors
     /// The first argument that is missing, unknown or malformed.
@@ -123,12 +123,13 @@ impl UnitConfig {
         let mut values: [Option<String>; ARGUMENTS.len()] = Default::default();
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
-            let Some(place) = ARGUMENTS.iter().position(|known| *known == name) else {
+            let Some(index) = ARGUMENTS.iter().position(|known| *known == name) else {
                 return Err(ArgumentError::Unknown { name });
             };
-            values[place] = Some(arguments.next().ok_or(ArgumentError::NoValue { name })?);
+            values[index] = Some(arguments.next().ok_or(ArgumentError::MissingValue { name })?);
         }
-        let [cluster, agent, service, region, slot, incarnation, generation, handed] = values;
+        let [cluster, agent, service, region, slot, incarnation, generation, receive_listener] =
+            values;
         Ok(Self {
             cluster: ClusterId(parse("--cluster", cluster)?),
             agent: parse::<AgentName>("--agent", agent)?,
@@ -141,10 +142,10 @@ impl UnitConfig {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             generation: Generation(parse("--generation", generation)?),
             directory: PathBuf::from("."),
-            listener: handed
-                .map_or_else(ListenerSource::default, |path| ListenerSource::Handed(path.into())),
+            listener: receive_listener
+                .map_or_else(ListenerSource::default, |path| ListenerSource::Received(path.into())),
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            patience: Patience::default(),
+            drain_timeouts: DrainTimeouts::default(),
         })
     }
 }
@@ -154,7 +155,7 @@ fn parse<T: FromStr<Err: ToString>>(
     value: Option<String>,
 ) -> Result<T, ArgumentError> {
     let value = value.ok_or(ArgumentError::Missing { name })?;
-    value.parse().map_err(|error: T::Err| ArgumentError::BadValue {
+    value.parse().map_err(|error: T::Err| ArgumentError::InvalidValue {
         name,
         cause: error.to_string(),
         value,
@@ -175,24 +176,28 @@ mod tests {
                         --generation 3";
 
     #[test]
-    fn the_command_line_of_an_agent_is_understood() {
-        let config = parse(LINE).expect("is complete");
+    fn the_command_line_of_an_agent_is_parsed() {
+        let config = parse(LINE).expect("the command line is complete");
         assert_eq!(config.unit.to_string(), "contoso/westeurope/2");
         assert_eq!((config.incarnation, config.generation), (Incarnation(7), Generation(3)));
         assert_eq!(config.listener, ListenerSource::Inherited);
-        let config = parse(&format!("{LINE} --handed-listener u7.listener")).expect("is complete");
-        assert_eq!(config.listener, ListenerSource::Handed("u7.listener".into()));
+        let config = parse(&format!("{LINE} --receive-listener u7.listener"))
+            .expect("the command line is complete");
+        assert_eq!(config.listener, ListenerSource::Received("u7.listener".into()));
     }
 
     #[test]
-    fn the_argument_at_fault_is_named() {
-        let without = LINE.replace("--agent we-1 ", "");
-        assert_eq!(parse(&without).unwrap_err(), ArgumentError::Missing { name: "--agent" });
-        let odd = parse(&format!("{LINE} --colour red")).unwrap_err();
-        assert_eq!(odd.to_string(), "a unit knows no argument --colour");
-        let bad = parse(&LINE.replace("contoso", "../x")).unwrap_err();
-        assert!(bad.to_string().starts_with("--service cannot be \"../x\":"), "{bad}");
+    fn errors_name_the_argument() {
+        let incomplete = LINE.replace("--agent we-1 ", "");
+        assert_eq!(parse(&incomplete).unwrap_err(), ArgumentError::Missing { name: "--agent" });
+        let unknown = parse(&format!("{LINE} --color red")).unwrap_err();
+        assert_eq!(unknown.to_string(), "unknown argument --color");
+        let invalid = parse(&LINE.replace("contoso", "../x")).unwrap_err();
+        assert!(
+            invalid.to_string().starts_with("invalid value \"../x\" for argument --service:"),
+            "{invalid}"
+        );
         let short = parse(&LINE.replace("--generation 3", "--generation")).unwrap_err();
-        assert_eq!(short.to_string(), "--generation needs a value");
+        assert_eq!(short.to_string(), "argument --generation requires a value");
     }
 }

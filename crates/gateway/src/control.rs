@@ -1,5 +1,5 @@
-//! The control socket, by which any life of the agent finds, asks and stops the unit. The contract
-//! is `proto/meridian/v1/control.proto`.
+//! The control socket, over which every process run of the agent identifies, configures and stops
+//! the unit. The contract is `proto/meridian/v1/control.proto`.
 
 use std::io;
 use std::path::Path;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use meridian_domain::{Generation, Incarnation};
 use meridian_proto::v1::unit_request::Command;
-use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::v1::unit_response::Response;
 use meridian_proto::v1::{
-    Configured, DrainStarted, ListenerHandedOver, UnitRefusal, UnitRefusalReason, UnitRequest,
+    Configured, DrainStarted, ListenerSent, UnitRefusal, UnitRefusalReason, UnitRequest,
     UnitResponse,
 };
-use meridian_proto::{frame, hand_over};
+use meridian_proto::{fd_passing, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -22,15 +22,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::shared::{Shared, Stale};
 
-/// Connections at a time: the agent keeps one, an operator's tools may open a few.
-const CONNECTIONS: usize = 16;
-/// For the rest of a frame, once it began, and for taking an answer.
-const FRAME_LIMIT: Duration = Duration::from_secs(5);
-/// The pause after the system refused a connection for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Maximum number of concurrent connections: the agent keeps one, an operator's tools may open a
+/// few.
+const MAX_CONNECTIONS: usize = 16;
+/// Timeout for receiving the rest of a frame after its first byte, and for sending a response.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
+/// Backoff after accept(2) failed, usually from a lack of descriptors or memory.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Opens the control socket. The caller holds the incarnation's lock, so a socket that is there
-/// already is a dead process's.
+/// Binds the control socket. The unit holds the incarnation's lock, so an existing socket is a
+/// leftover of a dead process.
 pub(crate) fn bind(directory: &Path, incarnation: Incarnation) -> io::Result<UnixListener> {
     let path = directory.join(format!("u{incarnation}.sock"));
     match std::fs::remove_file(&path) {
@@ -39,59 +40,63 @@ pub(crate) fn bind(directory: &Path, incarnation: Incarnation) -> io::Result<Uni
     }
 }
 
-/// Answers on `socket`, for ever: a draining unit answers too.
+/// Serves requests on `socket`; never returns. A draining unit is served too.
 pub(crate) async fn serve(socket: UnixListener, shared: Arc<Shared>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let (mut stream, _) = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a control connection could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
+                tracing::warn!(%error, "failed to accept a control connection");
+                sleep(ACCEPT_BACKOFF).await;
                 continue;
             }
         };
         let shared = Arc::clone(&shared);
-        let place = Arc::clone(&places).try_acquire_owned();
+        let permit = Arc::clone(&permits).try_acquire_owned();
         tokio::spawn(async move {
-            let ended = match place {
-                Ok(_place) => connection(&mut stream, &shared).await,
+            let ended = match permit {
+                Ok(_permit) => connection(&mut stream, &shared).await,
                 Err(_) => {
                     let busy = refusal(&shared, UnitRefusalReason::Busy, "too many connections");
-                    send(&mut stream, &UnitResponse { answer: Some(busy) }, None).await
+                    send(&mut stream, &UnitResponse { response: Some(busy) }, None).await
                 }
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "a control connection broke");
+                tracing::debug!(%error, "control connection failed");
             }
         });
     }
 }
 
-/// Answers the requests of one connection until it ends.
+/// Serves the requests of one connection until it ends.
 async fn connection(stream: &mut UnixStream, shared: &Shared) -> io::Result<()> {
     let mut buffer = BytesMut::new();
     loop {
         let request = match receive(stream, &mut buffer).await {
             Ok(Some(request)) => request,
             Ok(None) => return Ok(()),
-            Err(fault) => {
-                tracing::warn!(fault, "a control connection is closed");
-                let malformed = refusal(shared, UnitRefusalReason::Malformed, &fault);
-                return send(stream, &UnitResponse { answer: Some(malformed) }, None).await;
+            Err(error) => {
+                tracing::warn!(error, "closing a control connection: malformed request");
+                let malformed = refusal(shared, UnitRefusalReason::Malformed, &error);
+                return send(stream, &UnitResponse { response: Some(malformed) }, None).await;
             }
         };
-        let (answer, listener) = answer(request, shared);
-        send(stream, &UnitResponse { answer: Some(answer) }, listener.as_deref()).await?;
+        let (response, listener) = execute(request, shared);
+        send(stream, &UnitResponse { response: Some(response) }, listener.as_deref()).await?;
     }
 }
 
-/// The next request; `None` at the end of the connection; what is wrong with it, for people.
+/// Returns the next request, or `None` at the end of the connection.
+///
+/// # Errors
+/// A human-readable description of the malformed frame or I/O error.
 async fn receive(
     stream: &mut UnixStream,
     buffer: &mut BytesMut,
 ) -> Result<Option<UnitRequest>, String> {
-    // Between requests there is no limit: an agent's connection lives as long as the two of them.
+    // No timeout applies between requests: an agent keeps its connection as long as both processes
+    // run.
     if buffer.is_empty() && stream.read_buf(buffer).await.map_err(|e| e.to_string())? == 0 {
         return Ok(None);
     }
@@ -103,58 +108,59 @@ async fn receive(
                 Err(error) => return Err(error.to_string()),
             }
             if stream.read_buf(buffer).await.map_err(|e| e.to_string())? == 0 {
-                return Err("the connection ended within a frame".to_owned());
+                return Err("the connection ended in the middle of a frame".to_owned());
             }
         }
     };
-    match timeout(FRAME_LIMIT, rest).await {
+    match timeout(FRAME_TIMEOUT, rest).await {
         Ok(received) => received,
-        Err(_) => Err(format!("a frame took more than {FRAME_LIMIT:?} to arrive")),
+        Err(_) => Err(format!("incomplete frame after {FRAME_TIMEOUT:?}")),
     }
 }
 
-/// Does what is asked. The listening socket beside the answer is to go with it.
-fn answer(request: UnitRequest, shared: &Shared) -> (Answer, Option<Arc<TcpListener>>) {
+/// Executes a request. A returned listening socket must be sent along with the response.
+fn execute(request: UnitRequest, shared: &Shared) -> (Response, Option<Arc<TcpListener>>) {
     let generation = Generation(request.generation);
     if let Err(Stale(newest)) = shared.admit(generation) {
-        tracing::warn!(%generation, %newest, "a request of an older agent generation is refused");
-        let said = format!("generation {generation} is older than {newest}");
-        return (refusal(shared, UnitRefusalReason::StaleGeneration, &said), None);
+        tracing::warn!(%generation, %newest, "refused a request of a stale agent generation");
+        let message = format!("stale agent generation {generation}: the unit has seen {newest}");
+        return (refusal(shared, UnitRefusalReason::StaleGeneration, &message), None);
     }
     match request.command {
-        Some(Command::Describe(_)) => (Answer::Identity(shared.identity()), None),
-        Some(Command::HandOverListener(_)) => match shared.listener() {
-            Some(listener) => (Answer::Listener(ListenerHandedOver {}), Some(listener)),
+        Some(Command::Describe(_)) => (Response::Identity(shared.identity()), None),
+        Some(Command::SendListener(_)) => match shared.listener() {
+            Some(listener) => (Response::Listener(ListenerSent {}), Some(listener)),
             None => {
-                let said = "a draining unit has no listening socket";
-                (refusal(shared, UnitRefusalReason::Draining, said), None)
+                let message = "the unit is draining and has closed its listening socket";
+                (refusal(shared, UnitRefusalReason::Draining, message), None)
             }
         },
         Some(Command::Drain(_)) => {
-            tracing::info!(%generation, "the agent stops this unit");
+            tracing::info!(%generation, "drain requested by the agent");
             shared.start_drain();
-            (Answer::Draining(DrainStarted {}), None)
+            (Response::Draining(DrainStarted {}), None)
         }
-        Some(Command::Configure(given)) => match shared.configure(given.configuration) {
-            Ok(revision) => (Answer::Configured(Configured { revision }), None),
+        Some(Command::Configure(command)) => match shared.configure(command.configuration) {
+            Ok(revision) => (Response::Configured(Configured { revision }), None),
             Err(error) => {
-                tracing::warn!(%error, "a configuration is refused");
+                tracing::warn!(%error, "refused an invalid configuration");
                 let reason = UnitRefusalReason::InvalidConfiguration;
                 (refusal(shared, reason, &error.to_string()), None)
             }
         },
         Some(Command::ReadMetrics(_)) => {
-            (Answer::Metrics(shared.metrics().read(shared.read_load())), None)
+            (Response::Metrics(shared.metrics().read(shared.read_load())), None)
         }
         None => {
-            let said = format!("build {} knows no such command", shared.identity().build);
-            (refusal(shared, UnitRefusalReason::UnknownCommand, &said), None)
+            let message =
+                format!("unknown command: the unit runs build {}", shared.identity().build);
+            (refusal(shared, UnitRefusalReason::UnknownCommand, &message), None)
         }
     }
 }
 
-fn refusal(shared: &Shared, reason: UnitRefusalReason, message: &str) -> Answer {
-    Answer::Refusal(UnitRefusal {
+fn refusal(shared: &Shared, reason: UnitRefusalReason, message: &str) -> Response {
+    Response::Refusal(UnitRefusal {
         reason: reason.into(),
         message: message.to_owned(),
         newest_generation: shared.newest_generation().0,
@@ -167,15 +173,15 @@ async fn send(
     listener: Option<&TcpListener>,
 ) -> io::Result<()> {
     let bytes = frame::encode(response);
-    let sent = timeout(FRAME_LIMIT, async {
-        let done = match listener {
+    let sending = timeout(FRAME_TIMEOUT, async {
+        let sent = match listener {
             Some(listener) => {
-                let send = || hand_over::send(&*stream, &bytes, listener);
+                let send = || fd_passing::send(&*stream, &bytes, listener);
                 stream.async_io(Interest::WRITABLE, send).await?
             }
             None => 0,
         };
-        stream.write_all(&bytes[done..]).await
+        stream.write_all(&bytes[sent..]).await
     });
-    sent.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    sending.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -1,50 +1,50 @@
 //! The unit: one gateway process worth of capacity.
 //!
-//! An agent starts a unit with the service's listening socket as its standard input, or hands it that
-//! socket over where the unit is in a container, and tells it by its control socket what to serve. From
-//! then on the unit is on its own: it forwards calls to the backends of its service's APIs, and it obeys
-//! its control socket (`meridian.v1`, `control.proto`) and SIGTERM, also after its agent died. It must
-//! not know the log, placement, or any other unit, and it never decides to stop, but for one case: when
-//! its lock file was deleted, or an agent has begun anew where its run directory was, nothing could
-//! reach it any more, so it drains by itself.
+//! An agent starts a unit with the service's listening socket as its standard input, or passes that
+//! socket to it over a Unix socket if the unit runs in a container. The agent then configures the
+//! unit over its control socket. From then on the unit is independent: it forwards requests to the
+//! backends of its service's APIs, and it obeys its control socket (`meridian.v1`, `control.proto`)
+//! and SIGTERM, even after its agent died. It must not know the log, placement, or any other unit.
+//! It never decides to stop, with one exception: it drains if its lock file was deleted or another
+//! run directory took the place of its own, because no agent can reach it any more.
 //!
-//! In the run directory, all names after the unit's incarnation:
+//! Files in the run directory, named after the unit's incarnation:
 //!
-//! | file | who writes it | what for |
+//! | file | written by | purpose |
 //! | --- | --- | --- |
 //! | `u7.json` | the agent, before it spawns the unit | why the unit runs; the unit holds its lock |
 //! | `u7.sock` | the unit | the control socket |
 //! | `u7.log` | the unit | its standard output and error |
 //!
-//! Start with [`run`], then [`Unit`]; the drain is in `serve`, the way of a call in `call`, `forward`
-//! and `backends`, the control socket in `control`.
+//! Start with [`run`], then [`Unit`]. The drain is in `serve`, the path of a request in `request`,
+//! `forward` and `backends`, the control socket in `control`.
 
 mod access_log;
-mod account;
 mod backends;
-mod call;
-mod caller;
+mod client_connection;
 mod config;
 mod configuration;
 mod control;
-mod crew;
+mod fd_passing;
 mod forward;
-mod handed;
 mod limits;
 mod load;
 mod lock;
 mod metrics;
 mod problem;
 mod process;
-mod runtime;
+mod request;
+mod request_record;
 mod serve;
 mod shared;
 mod status;
 mod unit;
-mod via;
+mod via_header;
 mod worker;
+mod worker_pool;
+mod worker_thread;
 
-pub use config::{ArgumentError, ListenerSource, Patience, UnitConfig};
+pub use config::{ArgumentError, DrainTimeouts, ListenerSource, UnitConfig};
 pub use lock::LockError;
 pub use process::{RunError, inherited_listener, run, terminated};
 pub use unit::{BuildError, Unit};

@@ -1,4 +1,4 @@
-//! What a unit takes on.
+//! Limits of a unit.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,31 +13,32 @@ use meridian_proto::v1::GatewayLimits;
 use crate::load::{InFlight, Load};
 use crate::problem::Problem;
 
-/// What a unit takes on; 0 means no limit.
+/// Limits of a unit; 0 means no limit.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    given: GatewayLimits,
+    settings: GatewayLimits,
     rate: Option<Arc<DefaultDirectRateLimiter>>,
 }
 
 impl Limits {
-    /// The limits that are `given`. A rate that `previous` had too goes on where it was.
-    pub(crate) fn new(given: GatewayLimits, previous: Option<&Self>) -> Self {
+    /// Creates limits from `settings`. If the rate is the same as in `previous`, its current state
+    /// is kept.
+    pub(crate) fn new(settings: GatewayLimits, previous: Option<&Self>) -> Self {
         let same =
-            previous.filter(|old| old.given.requests_per_second == given.requests_per_second);
+            previous.filter(|old| old.settings.requests_per_second == settings.requests_per_second);
         let fresh = || {
-            let rate = NonZeroU32::new(given.requests_per_second)?;
+            let rate = NonZeroU32::new(settings.requests_per_second)?;
             Some(Arc::new(RateLimiter::direct(Quota::per_second(rate))))
         };
         let rate = same.map_or_else(fresh, |old| old.rate.clone());
-        Self { given, rate }
+        Self { settings, rate }
     }
 
-    /// Lets a call in, or says why not. The call has to be small enough, the unit neither too busy
-    /// nor called too often.
+    /// Admits a request, or returns the limit that it exceeds: head size, rate, or concurrent
+    /// requests.
     pub(crate) fn admit(&self, parts: &Parts, load: &Arc<Load>) -> Result<InFlight, Problem> {
-        let most = self.given.header_bytes;
-        if most > 0 && head_bytes(parts) > most as usize {
+        let max = self.settings.header_bytes;
+        if max > 0 && head_bytes(parts) > max as usize {
             return Err(Problem::HeadTooLarge);
         }
         if let Some(rate) = &self.rate
@@ -46,32 +47,32 @@ impl Limits {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             return Err(Problem::TooManyRequests(wait));
         }
-        let call = load.enter();
-        let most = self.given.concurrent_requests;
-        if most > 0 && call.running() > most { Err(Problem::Full) } else { Ok(call) }
+        let request = load.enter();
+        let max = self.settings.concurrent_requests;
+        if max > 0 && request.concurrent() > max { Err(Problem::Overloaded) } else { Ok(request) }
     }
 
     pub(crate) fn concurrent_requests(&self) -> u32 {
-        self.given.concurrent_requests
+        self.settings.concurrent_requests
     }
 
     pub(crate) fn header_bytes(&self) -> u32 {
-        self.given.header_bytes
+        self.settings.header_bytes
     }
 
-    /// The longest body of a call, in bytes.
+    /// Returns the maximum size of a request body, in bytes.
     pub(crate) fn body_bytes(&self) -> u64 {
-        if self.given.body_bytes == 0 { u64::MAX } else { self.given.body_bytes }
+        if self.settings.body_bytes == 0 { u64::MAX } else { self.settings.body_bytes }
     }
 
-    /// For the head of a call to arrive.
+    /// Returns the timeout for reading a request head, or `None` without one.
     pub(crate) fn header_timeout(&self) -> Option<Duration> {
-        let given = self.given.header_timeout_ms;
-        (given > 0).then(|| Duration::from_millis(given.into()))
+        let timeout_ms = self.settings.header_timeout_ms;
+        (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()))
     }
 }
 
-/// The size of a call's head, as HTTP/1.1 writes it.
+/// Returns the size of a request head as HTTP/1.1 encodes it, in bytes.
 fn head_bytes(parts: &Parts) -> usize {
     let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
     let target = parts.uri.path().len() + parts.uri.query().map_or(0, |query| query.len() + 1);

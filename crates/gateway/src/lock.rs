@@ -1,12 +1,13 @@
-//! The lock file: at most one process is a given incarnation, and it ends when nobody wants it.
+//! The lock file: at most one process runs an incarnation, and it stops when no agent can want it.
 //!
-//! The agent writes the file, with the reason why the unit runs, before it spawns the unit. The unit
-//! takes its lock (flock(2)) and never lets go of it. An agent that finds the lock free takes it,
-//! deletes the file and then unlocks. So a unit that was spawned by an agent's previous life and comes
-//! late finds no file, or one without a name, or one that a newer generation wrote for another
-//! process, and exits: a crash of the agent at any point leaves no unit too many.
+//! The agent writes the file, with the reason why the unit runs, before it spawns the unit. The
+//! unit takes its lock (flock(2)) and holds it until the process exits. An agent that finds the
+//! file unlocked locks it, deletes it and then unlocks it. So a unit that an earlier process run of
+//! the agent spawned and that starts late finds no file, a deleted file, or a file that a newer
+//! generation wrote for another process, and exits. A crash of the agent at any point therefore
+//! leaves no surplus unit.
 //!
-//! Of the file's content, the unit reads the generation alone: one line, a checksum, a blank, and JSON
+//! The unit reads only the generation from the file: one line with a checksum, a space, and JSON
 //! that has the field `generation` in every version.
 
 use std::fs::{File, OpenOptions};
@@ -20,42 +21,44 @@ use rustix::fs::{FlockOperation, flock, fstat};
 use rustix::io::Errno;
 use serde::Deserialize;
 
-/// How often a unit looks whether it is still wanted.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which a unit checks whether an agent can still want it.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why a unit may not run.
+/// Error of locking an incarnation.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Nobody wants it any more, or nobody ever did.
-    #[error("{path} does not exist: no agent wants this unit")]
-    Unwanted {
+    /// The lock file does not exist: the agent removed the unit, or never wanted it.
+    #[error("lock file {path} not found: no agent wants this unit")]
+    Missing {
         /// The lock file.
         path: PathBuf,
     },
-    /// It is wanted, but by another life of the agent, which spawned a process of its own.
-    #[error("{path} was written by generation {found}, and this unit was spawned by {spawned}")]
-    Late {
+    /// Another process run of the agent wrote the file for a process that it spawned itself.
+    #[error(
+        "lock file {path} is of agent generation {found}, but generation {spawned} spawned this unit"
+    )]
+    StaleGeneration {
         /// The lock file.
         path: PathBuf,
-        /// The generation that wrote the file.
+        /// Generation that wrote the file.
         found: Generation,
-        /// The generation that spawned this process.
+        /// Generation that spawned this process.
         spawned: Generation,
     },
-    /// Another process is this incarnation.
-    #[error("{path} is locked: incarnation {incarnation} runs already")]
-    Taken {
+    /// Another process runs this incarnation.
+    #[error("lock file {path} is locked: incarnation {incarnation} is already running")]
+    AlreadyRunning {
         /// The lock file.
         path: PathBuf,
         /// The incarnation.
         incarnation: Incarnation,
     },
-    /// The file cannot be opened or locked.
-    #[error("{path} cannot be locked")]
+    /// The file cannot be opened, read or locked.
+    #[error("failed to lock {path}")]
     Io {
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The underlying I/O error.
         #[source]
         source: io::Error,
     },
@@ -66,17 +69,17 @@ struct Intent {
     generation: Generation,
 }
 
-/// The lock on an incarnation. Held until the process ends.
+/// Lock on an incarnation, held until the process exits.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
-    /// Where the run directory was when the lock was taken, and which one it was.
-    place: PathBuf,
-    directory: Identity,
+    /// Absolute path of the run directory when the lock was taken.
+    directory: PathBuf,
+    directory_id: FileId,
 }
 
-/// Which file or directory it is, whatever its name: its device and number, by stat(2).
-type Identity = (u64, u64);
+/// Device and inode number (stat(2)), which identify a file or directory whatever its name.
+type FileId = (u64, u64);
 
 impl Lock {
     /// Locks `incarnation` for a process that an agent of generation `spawned` started.
@@ -89,30 +92,33 @@ impl Lock {
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(LockError::Unwanted { path });
+                return Err(LockError::Missing { path });
             }
             Err(source) => return Err(LockError::Io { path, source }),
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LockError::Taken { path, incarnation }),
+            Err(Errno::WOULDBLOCK) => return Err(LockError::AlreadyRunning { path, incarnation }),
             Err(error) => return Err(LockError::Io { path, source: error.into() }),
         }
-        let place = std::path::absolute(directory).and_then(|it| Ok((identity(&it)?, it)));
-        let (directory, place) = match place {
-            Ok(place) => place,
+        let identified =
+            std::path::absolute(directory).and_then(|path| Ok((file_id(&path)?, path)));
+        let (directory_id, directory) = match identified {
+            Ok(identified) => identified,
             Err(source) => return Err(LockError::Io { path, source }),
         };
-        let lock = Self { file, place, directory };
+        let lock = Self { file, directory, directory_id };
         match lock.is_deleted().and_then(|deleted| Ok((deleted, lock.generation()?))) {
-            Ok((true, _)) => Err(LockError::Unwanted { path }),
-            Ok((false, found)) if found != spawned => Err(LockError::Late { path, found, spawned }),
+            Ok((true, _)) => Err(LockError::Missing { path }),
+            Ok((false, found)) if found != spawned => {
+                Err(LockError::StaleGeneration { path, found, spawned })
+            }
             Ok((false, _)) => Ok(lock),
             Err(source) => Err(LockError::Io { path, source }),
         }
     }
 
-    /// The generation that wrote the file.
+    /// Returns the generation that wrote the file.
     fn generation(&self) -> io::Result<Generation> {
         let line = io::read_to_string(&self.file)?;
         let json = line.split_once(' ').map_or("", |(_, json)| json);
@@ -123,39 +129,40 @@ impl Lock {
         Ok(fstat(&self.file)?.st_nlink == 0)
     }
 
-    /// Whether another run directory is where this one was: the agent's disk was replaced, or its data
-    /// moved away, and it has begun anew. As long as there is none, the disk may come back.
+    /// Returns true if the path of the run directory leads to another directory: the agent's disk
+    /// was replaced or its data was moved, and an agent started over there. While the path leads
+    /// nowhere, the disk may come back.
     fn is_replaced(&self) -> io::Result<bool> {
-        match identity(&self.place) {
-            Ok(present) => Ok(present != self.directory),
+        match file_id(&self.directory) {
+            Ok(present) => Ok(present != self.directory_id),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn why_unwanted(&self) -> io::Result<Option<&'static str>> {
+    fn obsolete_reason(&self) -> io::Result<Option<&'static str>> {
         Ok(match (self.is_deleted()?, self.is_replaced()?) {
             (true, _) => Some("its lock file was deleted"),
-            (false, true) => Some("its run directory was replaced by another one"),
+            (false, true) => Some("its run directory was replaced"),
             (false, false) => None,
         })
     }
 
-    /// Returns once no agent can want this process any more, with the reason; never if that cannot be
-    /// known.
-    pub(crate) async fn unwanted(&self) -> &'static str {
+    /// Waits until no agent can want this process any more, and returns the reason. Never returns
+    /// while that cannot be determined.
+    pub(crate) async fn obsolete(&self) -> &'static str {
         loop {
-            tokio::time::sleep(LOOK).await;
-            match self.why_unwanted() {
-                Ok(Some(why)) => return why,
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            match self.obsolete_reason() {
+                Ok(Some(reason)) => return reason,
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "the lock file cannot be examined"),
+                Err(error) => tracing::warn!(%error, "failed to check the lock file"),
             }
         }
     }
 }
 
-fn identity(path: &Path) -> io::Result<Identity> {
+fn file_id(path: &Path) -> io::Result<FileId> {
     let metadata = std::fs::metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
 }

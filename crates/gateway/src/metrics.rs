@@ -1,4 +1,4 @@
-//! What a unit counts. Each worker counts for itself, so that cores do not wait for each other.
+//! Counters of a unit. Each worker has its own, so that cores do not contend.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use meridian_proto::v1::{ApiMetrics, LatencyBucket, StatusClassCount, UnitLoad, UnitMetrics};
 
-/// Classes of statuses, 1xx to 5xx.
+/// Number of status classes, 1xx to 5xx.
 const CLASSES: usize = 5;
-/// Upper bounds of the buckets, in microseconds; the last bucket has none.
+/// Upper bounds of the latency buckets, in microseconds; one more bucket is unbounded.
 const BOUNDS_US: [u64; 16] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
-/// APIs that are remembered. Of those beyond, only the ones that are served.
-const MOST_REMEMBERED: usize = 1024;
+/// Maximum number of APIs whose counters are retained. Beyond it, only the counters of the APIs in
+/// the configuration are.
+const MAX_RETAINED_APIS: usize = 1024;
 
-/// What a unit counts.
+/// Counters of a unit.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     workers: usize,
@@ -26,14 +27,14 @@ pub(crate) struct Metrics {
     connections: AtomicU32,
 }
 
-/// The calls of an API: a part for each worker.
+/// Counters of one API, with a shard per worker.
 #[derive(Debug)]
-pub(crate) struct Counters(Box<[Part]>);
+pub(crate) struct Counters(Box<[Shard]>);
 
-/// The calls of an API that one worker had. Aligned so that two never share a line of a cache.
+/// Counters of one API in one worker. Aligned so that two shards never share a cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Part {
+struct Shard {
     classes: [AtomicU64; CLASSES],
     buckets: [AtomicU64; BOUNDS_US.len() + 1],
     sum_us: AtomicU64,
@@ -41,39 +42,39 @@ struct Part {
 
 impl Counters {
     pub(crate) fn new(workers: usize) -> Self {
-        Self((0..workers).map(|_| Part::default()).collect())
+        Self((0..workers).map(|_| Shard::default()).collect())
     }
 
-    /// Counts a call that `worker` answered with `status` and that took `time` to its end.
-    pub(crate) fn record(&self, worker: usize, status: u16, time: Duration) {
-        let part = &self.0[worker];
+    /// Counts a request that `worker` finished with `status` after `duration`.
+    pub(crate) fn record(&self, worker: usize, status: u16, duration: Duration) {
+        let shard = &self.0[worker];
         let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
-        part.classes[class].fetch_add(1, Ordering::Relaxed);
-        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        shard.classes[class].fetch_add(1, Ordering::Relaxed);
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
-        part.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        part.sum_us.fetch_add(us, Ordering::Relaxed);
+        shard.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        shard.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
-    fn sum(&self, of: impl Fn(&Part) -> &AtomicU64) -> u64 {
-        self.0.iter().map(|part| of(part).load(Ordering::Relaxed)).sum()
+    fn sum(&self, counter: impl Fn(&Shard) -> &AtomicU64) -> u64 {
+        self.0.iter().map(|shard| counter(shard).load(Ordering::Relaxed)).sum()
     }
 
     fn statuses(&self) -> Vec<StatusClassCount> {
         let counts = (0..CLASSES).zip(1..).map(|(index, class)| StatusClassCount {
             class,
-            calls: self.sum(|part| &part.classes[index]),
+            requests: self.sum(|shard| &shard.classes[index]),
         });
-        counts.filter(|count| count.calls > 0).collect()
+        counts.filter(|count| count.requests > 0).collect()
     }
 
     fn latency(&self) -> Vec<LatencyBucket> {
-        let mut calls = 0;
+        let mut requests = 0;
         let bounds = BOUNDS_US.into_iter().chain([0]).enumerate();
         bounds
-            .map(|(index, at_most_us)| {
-                calls += self.sum(|part| &part.buckets[index]);
-                LatencyBucket { at_most_us, calls }
+            .map(|(index, upper_bound_us)| {
+                requests += self.sum(|shard| &shard.buckets[index]);
+                LatencyBucket { upper_bound_us, requests }
             })
             .collect()
     }
@@ -89,29 +90,29 @@ impl Metrics {
         }
     }
 
-    /// The counters of `api`, which go on where an API of that name was served before.
+    /// Returns the counters of `api`. They continue if an API of that name was served before.
     pub(crate) fn counters(&self, api: &str) -> Arc<Counters> {
         let apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
         apis.get(api).cloned().unwrap_or_else(|| Arc::new(Counters::new(self.workers)))
     }
 
-    /// Remembers the counters of the APIs that are served from now on.
-    pub(crate) fn remember<'a>(&self, served: impl Iterator<Item = (&'a str, &'a Arc<Counters>)>) {
+    /// Retains the counters of the APIs that are `served` from now on.
+    pub(crate) fn retain<'a>(&self, served: impl Iterator<Item = (&'a str, &'a Arc<Counters>)>) {
         let mut apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
         let served: BTreeMap<_, _> =
             served.map(|(name, counters)| (name.to_owned(), Arc::clone(counters))).collect();
-        if apis.len() + served.len() > MOST_REMEMBERED {
+        if apis.len() + served.len() > MAX_RETAINED_APIS {
             apis.clear();
         }
         apis.extend(served);
     }
 
-    /// The counters of calls that no API got.
+    /// Returns the counters of requests that matched no API.
     pub(crate) fn unrouted(&self) -> &Counters {
         &self.unrouted
     }
 
-    /// Connections of callers that are open.
+    /// Returns the number of open client connections.
     pub(crate) fn connections(&self) -> &AtomicU32 {
         &self.connections
     }
@@ -122,7 +123,7 @@ impl Metrics {
             api: api.clone(),
             statuses: counters.statuses(),
             latency: counters.latency(),
-            latency_sum_us: counters.sum(|part| &part.sum_us),
+            latency_sum_us: counters.sum(|shard| &shard.sum_us),
         };
         UnitMetrics {
             apis: apis.iter().map(read).collect(),
@@ -138,28 +139,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_the_workers_are_one_cumulative_histogram() {
+    fn the_shards_of_all_workers_add_up_to_one_cumulative_histogram() {
         let counters = Counters::new(2);
         counters.record(0, 200, Duration::from_micros(100));
         counters.record(1, 204, Duration::from_micros(101));
         counters.record(1, 503, Duration::from_secs(60));
-        let count = |class, calls| StatusClassCount { class, calls };
+        let count = |class, requests| StatusClassCount { class, requests };
         assert_eq!(counters.statuses(), [count(2, 2), count(5, 1)]);
         let latency = counters.latency();
-        let bucket = |at_most_us, calls| LatencyBucket { at_most_us, calls };
+        let bucket = |upper_bound_us, requests| LatencyBucket { upper_bound_us, requests };
         assert_eq!(latency[..2], [bucket(100, 1), bucket(250, 2)]);
         assert_eq!(latency[latency.len() - 2..], [bucket(10_000_000, 2), bucket(0, 3)]);
-        assert_eq!(counters.sum(|part| &part.sum_us), 60_000_201);
+        assert_eq!(counters.sum(|shard| &shard.sum_us), 60_000_201);
     }
 
     #[test]
-    fn an_api_that_comes_back_goes_on_counting() {
+    fn the_counters_of_a_removed_api_continue_when_it_returns() {
         let metrics = Metrics::new(1);
         let orders = metrics.counters("orders");
         orders.record(0, 200, Duration::ZERO);
-        metrics.remember([("orders", &orders)].into_iter());
-        metrics.remember([].into_iter());
+        metrics.retain([("orders", &orders)].into_iter());
+        metrics.retain([].into_iter());
         metrics.counters("orders").record(0, 200, Duration::ZERO);
-        assert_eq!(metrics.read(UnitLoad::default()).apis[0].statuses[0].calls, 2);
+        assert_eq!(metrics.read(UnitLoad::default()).apis[0].statuses[0].requests, 2);
     }
 }

@@ -1,5 +1,5 @@
-//! Problems as of RFC 9457: what callers get instead of a backend's answer. They never say where a
-//! backend is.
+//! Problem details (RFC 9457): the responses of the unit itself when it does not forward a request.
+//! They never contain the address of a backend.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-/// What callers of a disabled or full unit are told to wait, in seconds.
+/// Value of Retry-After from a disabled or overloaded unit, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// Why the unit itself answers a call.
+/// Reason why the unit itself responds to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The call breaks a rule of HTTP, or is ambiguous.
+    /// The request violates HTTP or is ambiguous.
     BadRequest(&'static str),
     NoApi,
     Disabled,
-    /// The caller stopped within its call's body.
-    CallerTimeout,
+    /// The client stalled in the middle of the request body.
+    ClientTimeout,
     HeadTooLarge,
     BodyTooLarge,
-    /// The next call would be let in after this time.
+    /// The next request would be admitted after this time.
     TooManyRequests(Duration),
-    /// As many calls run as may.
-    Full,
+    /// The unit has its maximum number of requests in flight.
+    Overloaded,
     BackendFailed,
     BackendTimeout,
     /// The backend leads back to this gateway.
@@ -45,11 +45,11 @@ impl Problem {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NoApi => StatusCode::NOT_FOUND,
-            Self::Disabled | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Disabled | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::CallerTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BackendFailed => StatusCode::BAD_GATEWAY,
             Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
@@ -59,23 +59,25 @@ impl Problem {
     fn detail(self) -> &'static str {
         match self {
             Self::BadRequest(detail) => detail,
-            Self::NoApi => "no API of this service has that path",
+            Self::NoApi => "no API of this service matches the path",
             Self::Disabled => "the gateway of this region is disabled",
-            Self::HeadTooLarge => "the head of the call is larger than this gateway takes",
-            Self::BodyTooLarge => "the body of the call is larger than this gateway takes",
-            Self::TooManyRequests(_) => "this gateway takes no more calls in this second",
-            Self::Full => "this gateway has as many calls as it takes at a time",
-            Self::CallerTimeout => "the body of the call took too long to arrive",
-            Self::BackendFailed => "the backend of this API could not be reached or broke off",
-            Self::BackendTimeout => "the backend of this API took too long to answer",
-            Self::Loop => "the call came through this gateway before: its API leads back here",
+            Self::HeadTooLarge => "the request head exceeds the limit of this gateway",
+            Self::BodyTooLarge => "the request body exceeds the limit of this gateway",
+            Self::TooManyRequests(_) => "this gateway has reached its request rate limit",
+            Self::Overloaded => "this gateway has reached its limit of concurrent requests",
+            Self::ClientTimeout => "timed out reading the request body",
+            Self::BackendFailed => {
+                "the backend of this API is unreachable or closed the connection"
+            }
+            Self::BackendTimeout => "the backend of this API did not respond in time",
+            Self::Loop => "forwarding loop: the backend of this API leads back to this gateway",
         }
     }
 
-    /// In seconds.
+    /// Returns the value of Retry-After, in seconds.
     fn retry_after(self) -> Option<u64> {
         match self {
-            Self::Disabled | Self::Full => Some(RETRY_AFTER_SECONDS),
+            Self::Disabled | Self::Overloaded => Some(RETRY_AFTER_SECONDS),
             Self::TooManyRequests(wait) => Some(wait.as_secs() + 1),
             _ => None,
         }
@@ -89,7 +91,7 @@ impl Problem {
             status: status.as_u16(),
             detail: self.detail(),
         };
-        let mut response = json("application/problem+json", to_json(&document));
+        let mut response = ok_response("application/problem+json", to_json(&document));
         *response.status_mut() = status;
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
@@ -99,12 +101,12 @@ impl Problem {
 }
 
 pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).expect("texts and numbers can be written as JSON").into()
+    serde_json::to_vec(value).expect("strings and numbers can be serialized as JSON").into()
 }
 
-/// A successful answer of `kind`.
-pub(crate) fn json(kind: &'static str, body: Bytes) -> Response<Bytes> {
+/// Builds a successful response of `content_type`.
+pub(crate) fn ok_response(content_type: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

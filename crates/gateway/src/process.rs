@@ -1,4 +1,4 @@
-//! The unit as a process: what it inherits, which signals it obeys, whom it outlives.
+//! The unit as a process: inherited descriptors, session and signals.
 
 use std::io;
 use std::net::TcpListener;
@@ -7,42 +7,42 @@ use std::os::fd::AsFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{ListenerSource, UnitConfig};
-use crate::handed;
+use crate::fd_passing;
 use crate::unit::{BuildError, Unit};
 
-/// Why a unit did not run.
+/// Error of [`run`].
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Standard input is not a listening TCP socket.
     #[error(
-        "standard input is no listening TCP socket: a unit is started by an agent, not by hand"
+        "standard input is not a listening TCP socket: units are started by an agent, not by hand"
     )]
     NoListener,
-    /// No listening socket was handed over.
-    #[error("no listening socket was handed over")]
-    NotHanded(#[source] io::Error),
-    /// A call to the system failed.
-    #[error("the process could not be set up")]
+    /// The agent did not pass a listening socket.
+    #[error("no listening socket received")]
+    NoListenerReceived(#[source] io::Error),
+    /// A system call failed.
+    #[error("failed to set up the process")]
     Setup(#[source] io::Error),
-    /// It could not be built.
+    /// The unit could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
 }
 
-/// Runs this process as the unit that `config` describes, until SIGTERM or its agent ends it, or no
-/// agent can want it. Needs a tokio runtime.
+/// Runs this process as the unit that `config` describes, until SIGTERM, a drain request of its
+/// agent, or until no agent can want it. Requires a tokio runtime.
 ///
 /// # Errors
-/// If the unit could not start. Once it serves, it ends without an error.
+/// If the unit fails to start. Once it serves, it ends without an error.
 pub async fn run(config: UnitConfig) -> Result<(), RunError> {
     detach();
     let mut shutdown = Box::pin(terminated().map_err(RunError::Setup)?);
     let listener = match &config.listener {
         ListenerSource::Inherited => inherited_listener()?,
-        ListenerSource::Handed(path) => {
+        ListenerSource::Received(path) => {
             let path = config.directory.join(path);
             tokio::select! {
-                handed = handed::listener(&path) => handed.map_err(RunError::NotHanded)?,
+                received = fd_passing::receive_listener(&path) => received.map_err(RunError::NoListenerReceived)?,
                 () = shutdown.as_mut() => return Ok(()),
             }
         }
@@ -51,25 +51,27 @@ pub async fn run(config: UnitConfig) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Leaves the agent's session, so that what ends that one (Ctrl-C, a closed terminal) does not end
-/// the unit.
+/// Leaves the agent's session, so that what ends that session (Ctrl-C, a closed terminal) does not
+/// end the unit.
 ///
-/// The agent cannot do this for its child without `unsafe`, so for the few milliseconds until here a
-/// Ctrl-C reaches both: the unit does not serve yet, and the agent is ending too.
+/// The agent cannot do this for its child without `unsafe`. So a Ctrl-C within the few milliseconds
+/// before this function runs reaches both processes: the unit does not serve yet, and the agent is
+/// exiting too.
 fn detach() {
     if let Err(error) = rustix::process::setsid() {
-        // Only a leader of a process group gets here: its group is its own already.
-        tracing::debug!(%error, "the session could not be left");
+        // Fails only for a process group leader, whose group is its own already.
+        tracing::debug!(%error, "failed to create a new session");
     }
 }
 
-/// Takes the listening socket that the agent gave this process as its standard input, as inetd(8)
-/// does, and puts `/dev/null` in its place: a draining unit must be able to let go of it.
+/// Takes the listening socket that the agent passed as standard input, as inetd(8) does, and
+/// replaces standard input with `/dev/null`, so that a draining unit can close the socket.
 ///
 /// Standard input is the one inherited descriptor that both sides can handle without `unsafe`.
 ///
 /// # Errors
-/// [`RunError::NoListener`] if standard input is something else.
+/// [`RunError::NoListener`] if standard input is something else, [`RunError::Setup`] if a system
+/// call fails.
 pub fn inherited_listener() -> Result<TcpListener, RunError> {
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(RunError::Setup)?;
     let listening = rustix::net::sockopt::socket_acceptconn(&input).unwrap_or(false);
@@ -83,8 +85,8 @@ pub fn inherited_listener() -> Result<TcpListener, RunError> {
     Ok(listener)
 }
 
-/// Ends with the first SIGTERM. From the call on, SIGINT and SIGHUP have no effect: they are meant
-/// for those who sit at a terminal.
+/// Completes on the first SIGTERM. From the function call on, SIGINT and SIGHUP are ignored: they
+/// are meant for processes at a terminal.
 ///
 /// # Errors
 /// If a signal handler cannot be installed.

@@ -1,10 +1,10 @@
-//! Accepting connections, answering on them, and ending without losing a call.
+//! Accepting connections, serving requests on them, and draining without losing a request.
 //!
-//! The end is polite, in this order: accept no more; answer what still comes with
-//! `Connection: close`, so that callers go elsewhere by themselves; and only then have hyper close
-//! what is left. Closing at once loses the calls that are on their way while a connection closes
-//! (85 to 106 of 30,000 over 61 scale cycles; none this way). HTTP/2 can say which calls it did not
-//! take, so there the end begins at once.
+//! A drain has three steps: stop accepting; add `Connection: close` to the responses to further
+//! requests, so that clients reconnect elsewhere by themselves; then have hyper close the remaining
+//! connections. Closing at once loses requests that are in transit while a connection closes (85 to
+//! 106 of 30,000 over 61 scale cycles; none this way). HTTP/2 can report which requests were not
+//! processed, so its connections shut down gracefully from the start of the drain.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,28 +22,29 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use crate::call;
-use crate::caller::{Caller, CallerIo};
-use crate::crew::Inbox;
+use crate::client_connection::{ClientConnection, ClientIo};
 use crate::forward::Body;
+use crate::request;
 use crate::worker::Worker;
+use crate::worker_pool::Inbox;
 
-/// The pause after the system refused a connection for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often connections that stood idle for long are looked for.
-const SWEEP: Duration = Duration::from_secs(5);
-/// For the first bytes of a connection, where there is no limit for heads.
-const SILENCE: Duration = Duration::from_secs(75);
-/// How often a caller of HTTP/2 is asked whether it is still there, and how long it has to answer.
+/// Backoff after accept(2) failed, usually from a lack of descriptors or memory.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// Interval at which idle connections to backends are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Timeout for the first bytes of a connection if request heads have no timeout.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Interval and timeout of the HTTP/2 PING that checks whether a client is still there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The size of HTTP/2's heads that is never refused before it is looked at, in bytes.
-const HTTP2_HEAD_BYTES: u32 = 64 * 1024;
-/// The pause while a caller sent the first of the three bytes that tell the protocols apart.
-const SNIFF_PAUSE: Duration = Duration::from_millis(10);
+/// Minimum header list size that the HTTP/2 layer accepts, in bytes. Smaller limits are enforced
+/// afterwards, with a response.
+const MIN_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
+/// Polling interval while only a part of the three bytes that tell the protocols apart has arrived.
+const SNIFF_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Worker {
-    /// Serves `listener` from the first configuration until the drain, and returns when the last
+    /// Serves `listener` from the first configuration until the drain. Returns when the last
     /// connection has ended.
     pub(crate) async fn serve(self: Arc<Self>, listener: Arc<TcpListener>, mut inbox: Inbox) {
         tokio::select! {
@@ -53,15 +54,15 @@ impl Worker {
             () = self.receive(&mut inbox) => {}
             () = self.sweep() => {}
         }
-        // What was handed over before is nobody else's.
+        // No other worker will serve the connections that were already passed to this one.
         inbox.close();
         self.receive(&mut inbox).await;
-        // The socket is shared: what still queues on it, another unit takes.
+        // The socket is shared with other units, which accept what is still queued on it.
         drop(listener);
         self.tracker.close();
         tracing::info!(connections = self.tracker.len(), "draining");
-        let polite = self.shared.config().patience.polite;
-        if timeout(polite, self.tracker.wait()).await.is_err() {
+        let graceful = self.shared.config().drain_timeouts.graceful;
+        if timeout(graceful, self.tracker.wait()).await.is_err() {
             self.finish.cancel();
             self.tracker.wait().await;
         }
@@ -71,38 +72,40 @@ impl Worker {
         self.shared.configured().cancelled().await;
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => self.place(stream, peer.ip()),
-                Err(error) => rest_after(&error).await,
+                Ok((stream, peer)) => self.assign(stream, peer.ip()),
+                Err(error) => back_off_after(&error).await,
             }
         }
     }
 
-    /// Serves a connection, unless another worker has fewer.
-    fn place(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) {
-        match self.crew.hand_over(self.number, stream, peer) {
-            Ok(Some(stream)) => self.begin(stream, peer),
+    /// Serves a connection, or passes it to a less loaded worker.
+    fn assign(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) {
+        match self.pool.balance(self.number, stream, peer) {
+            Ok(Some(stream)) => self.spawn_connection(stream, peer),
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+            Err(error) => tracing::warn!(%error, "failed to pass a connection to another worker"),
         }
     }
 
-    /// Serves what other workers hand over, until the inbox is closed and empty.
+    /// Serves the connections that other workers pass, until the inbox is closed and empty.
     async fn receive(self: &Arc<Self>, inbox: &mut Inbox) {
-        while let Some(handed) = inbox.next().await {
-            match handed {
-                Ok((stream, peer)) => self.begin(stream, peer),
-                Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+        while let Some(passed) = inbox.next().await {
+            match passed {
+                Ok((stream, peer)) => self.spawn_connection(stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "failed to take a connection from another worker")
+                }
             }
         }
     }
 
-    fn begin(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) {
+    fn spawn_connection(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) {
         self.tracker.spawn(Arc::clone(self).connection(stream, peer));
     }
 
     async fn sweep(&self) {
         loop {
-            sleep(SWEEP).await;
+            sleep(SWEEP_INTERVAL).await;
             if let Some(configuration) = &*self.configuration() {
                 let now = std::time::Instant::now();
                 configuration.origins().for_each(|origin| origin.sweep(now));
@@ -112,57 +115,64 @@ impl Worker {
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "answers on a connection will be delayed");
+            tracing::debug!(%error, "failed to set TCP_NODELAY: responses on this connection may be delayed");
         }
-        let head_limit = self.header_timeout();
-        let sniffing = timeout(head_limit.unwrap_or(SILENCE), speaks_http2(&stream));
+        let header_timeout = self.header_timeout();
+        let sniffing = timeout(header_timeout.unwrap_or(FIRST_BYTE_TIMEOUT), is_http2(&stream));
         let sniffed = tokio::select! {
             sniffed = sniffing => sniffed,
             () = self.finish.cancelled() => return,
         };
-        let caller = Arc::new(Caller::new(peer, &self.shared, self.number));
+        let client = Arc::new(ClientConnection::new(peer, &self.shared, self.number));
         match sniffed {
-            Ok(Ok(true)) => self.http2(stream, caller).await,
-            Ok(Ok(false)) => self.http1(stream, caller, head_limit).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a connection ended before it began"),
-            Err(_) => tracing::debug!("a silent connection is closed"),
+            Ok(Ok(true)) => self.http2(stream, client).await,
+            Ok(Ok(false)) => self.http1(stream, client, header_timeout).await,
+            Ok(Err(error)) => tracing::debug!(%error, "connection ended before the first request"),
+            Err(_) => tracing::debug!("closing a connection that sent nothing"),
         }
     }
 
     fn header_timeout(&self) -> Option<Duration> {
-        self.configuration().as_ref().and_then(|serves| serves.limits.header_timeout())
+        self.configuration()
+            .as_ref()
+            .and_then(|configuration| configuration.limits.header_timeout())
     }
 
     fn header_bytes(&self) -> u32 {
-        self.configuration().as_ref().map_or(0, |serves| serves.limits.header_bytes())
+        self.configuration().as_ref().map_or(0, |configuration| configuration.limits.header_bytes())
     }
 
-    async fn http1(&self, stream: TcpStream, caller: Arc<Caller>, head_limit: Option<Duration>) {
-        let service = service_fn(async |request| self.answer(&caller, request).await);
-        let io = CallerIo::http1(stream, Arc::clone(&caller), head_limit);
+    async fn http1(
+        &self,
+        stream: TcpStream,
+        client: Arc<ClientConnection>,
+        header_timeout: Option<Duration>,
+    ) {
+        let service = service_fn(async |request| self.respond(&client, request).await);
+        let io = ClientIo::http1(stream, Arc::clone(&client), header_timeout);
         let connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.finish.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                timeout(self.shared.config().patience.finish, connection).await.ok()
+                timeout(self.shared.config().drain_timeouts.finish, connection).await.ok()
             }
         };
-        note_end(ended);
+        log_end(ended);
     }
 
-    async fn http2(self: Arc<Self>, stream: TcpStream, caller: Arc<Caller>) {
-        let patience = self.shared.config().patience;
-        let io = CallerIo::http2(stream, Arc::clone(&caller));
+    async fn http2(self: Arc<Self>, stream: TcpStream, client: Arc<ClientConnection>) {
+        let timeouts = self.shared.config().drain_timeouts;
+        let io = ClientIo::http2(stream, Arc::clone(&client));
         let worker = Arc::clone(&self);
         let service = service_fn(move |request| {
-            let (worker, caller) = (Arc::clone(&worker), Arc::clone(&caller));
-            async move { worker.answer(&caller, request).await }
+            let (worker, client) = (Arc::clone(&worker), Arc::clone(&client));
+            async move { worker.respond(&client, request).await }
         });
         let head_bytes = self.header_bytes();
         let connection = http2::Builder::new(TokioExecutor::new())
-            .max_header_list_size(head_bytes.max(HTTP2_HEAD_BYTES))
+            .max_header_list_size(head_bytes.max(MIN_HTTP2_HEADER_BYTES))
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
@@ -172,64 +182,64 @@ impl Worker {
             ended = connection.as_mut() => Some(ended),
             () = self.shared.drain().cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                timeout(patience.polite + patience.finish, connection).await.ok()
+                timeout(timeouts.graceful + timeouts.finish, connection).await.ok()
             }
         };
-        note_end(ended);
+        log_end(ended);
     }
 
-    async fn answer(
+    async fn respond(
         &self,
-        caller: &Arc<Caller>,
+        client: &Arc<ClientConnection>,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let version = request.version();
-        let mut response = call::answer(self, caller, request).await;
-        let leaves_http = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let ends = caller.is_closing() || self.shared.is_draining();
-        if version < Version::HTTP_2 && !leaves_http && ends {
+        let mut response = request::handle(self, client, request).await;
+        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let must_close = client.is_closing() || self.shared.is_draining();
+        if version < Version::HTTP_2 && !is_upgrade && must_close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 }
 
-/// Whether a connection begins as HTTP/2 does: no method of HTTP/1 starts with "PRI".
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    const BEGINNING: &[u8] = b"PRI";
-    let mut first = [0; BEGINNING.len()];
+/// Returns true if a connection begins with the HTTP/2 preface: no HTTP/1 method starts with "PRI".
+async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE_START: &[u8] = b"PRI";
+    let mut first = [0; PREFACE_START.len()];
     loop {
         let length = stream.peek(&mut first).await?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if first[..length] != BEGINNING[..length] {
+        if first[..length] != PREFACE_START[..length] {
             return Ok(false);
         }
-        if length == BEGINNING.len() {
+        if length == PREFACE_START.len() {
             return Ok(true);
         }
-        sleep(SNIFF_PAUSE).await;
+        sleep(SNIFF_INTERVAL).await;
     }
 }
 
-/// A connection that broke before it was accepted concerns nobody; anything else is a lack of
-/// something, and trying again at once would only burn time.
-async fn rest_after(error: &io::Error) {
+/// Backs off after accept(2) failed, unless only the accepted connection failed: any other error is
+/// a lack of resources, and an immediate retry would only spin.
+async fn back_off_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     if !matches!(
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
     ) {
-        tracing::warn!(%error, "a connection could not be accepted");
-        sleep(ACCEPT_PAUSE).await;
+        tracing::warn!(%error, "failed to accept a connection");
+        sleep(ACCEPT_BACKOFF).await;
     }
 }
 
-fn note_end(ended: Option<hyper::Result<()>>) {
+fn log_end(ended: Option<hyper::Result<()>>) {
     match ended {
         Some(Ok(())) => {}
-        Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
-        None => tracing::warn!("a connection that outlasted the drain was cut"),
+        Some(Err(error)) => tracing::debug!(%error, "client connection failed"),
+        None => tracing::warn!("closed a connection that was still open at the end of the drain"),
     }
 }

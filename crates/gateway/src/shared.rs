@@ -1,4 +1,4 @@
-//! What the control socket and the workers of a unit have in common.
+//! State that the control socket and the workers of a unit share.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::status::Status;
 
-/// What the control socket and the workers of a unit have in common.
+/// State that the control socket and the workers of a unit share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     config: UnitConfig,
@@ -25,20 +25,20 @@ pub(crate) struct Shared {
     status: Status,
     newest_generation: AtomicU64,
     listener: Mutex<Option<Arc<TcpListener>>>,
-    /// What each worker serves.
+    /// The configuration of each worker.
     configurations: Box<[ArcSwapOption<Configuration>]>,
-    /// Held while the configuration is changed.
+    /// Held while the configuration is replaced.
     changing: Mutex<()>,
     configured: CancellationToken,
     drain: CancellationToken,
-    /// The same, for every call to look at.
+    /// Set together with `drain`; cheap enough to read on every request.
     draining: AtomicBool,
     load: Arc<Load>,
     metrics: Metrics,
     access_log: AccessLog,
 }
 
-/// A request carries an older generation than this, the newest that was seen.
+/// Error of a stale request: contains the newest generation that the unit has seen.
 #[derive(Debug)]
 pub(crate) struct Stale(pub(crate) Generation);
 
@@ -62,7 +62,7 @@ impl Shared {
         }
     }
 
-    /// Accepts a request of `generation`, unless a newer one was seen; then remembers it.
+    /// Records `generation` as seen, or returns an error if a newer one was seen before.
     pub(crate) fn admit(&self, generation: Generation) -> Result<(), Stale> {
         let newest = self.newest_generation.fetch_max(generation.0, Ordering::AcqRel);
         if generation.0 < newest { Err(Stale(Generation(newest))) } else { Ok(()) }
@@ -72,28 +72,35 @@ impl Shared {
         Generation(self.newest_generation.load(Ordering::Acquire))
     }
 
-    /// The listening socket, until the unit drains.
+    /// Returns the listening socket, or `None` once the unit drains.
     pub(crate) fn listener(&self) -> Option<Arc<TcpListener>> {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts `given` in force, unless a newer configuration is, and returns the revision in force.
+    /// Puts `message` in force, unless a newer configuration is. Returns the revision in force.
     pub(crate) fn configure(
         &self,
-        given: Option<GatewayConfiguration>,
+        message: Option<GatewayConfiguration>,
     ) -> Result<u64, ConfigurationError> {
-        let given = given.ok_or(ConfigurationError::Missing)?;
+        let message = message.ok_or(ConfigurationError::Missing)?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, others) = self.configurations.split_first().expect("there is a worker");
+        let (first, others) =
+            self.configurations.split_first().expect("a unit has at least one worker");
         let current = first.load_full();
-        if let Some(current) = current.as_ref().filter(|current| current.revision > given.revision)
+        if let Some(current) =
+            current.as_ref().filter(|current| current.revision > message.revision)
         {
             return Ok(current.revision);
         }
-        let new = Configuration::check(given, current.as_deref(), &self.metrics)?;
+        let new = Configuration::check(message, current.as_deref(), &self.metrics)?;
         let revision = new.revision;
-        tracing::info!(revision, enabled = new.enabled, apis = new.apis().len(), "configured");
-        self.metrics.remember(new.apis().iter().map(|api| (api.name.as_str(), &api.counters)));
+        tracing::info!(
+            revision,
+            enabled = new.enabled,
+            apis = new.apis().len(),
+            "configuration applied"
+        );
+        self.metrics.retain(new.apis().iter().map(|api| (api.name.as_str(), &api.counters)));
         for other in others {
             let copy = new.for_another_worker(other.load().as_deref());
             other.store(Some(Arc::new(copy)));
@@ -103,29 +110,30 @@ impl Shared {
         Ok(revision)
     }
 
-    /// What `worker` serves; `None` until the agent says it. Not to be kept over an await.
+    /// Returns the configuration of `worker`, or `None` before the first one. Must not be held
+    /// across an await point.
     pub(crate) fn configuration(&self, worker: usize) -> Guard<Option<Arc<Configuration>>> {
         self.configurations[worker].load()
     }
 
-    /// Set when there is a configuration.
+    /// Cancelled once the unit has a configuration.
     pub(crate) fn configured(&self) -> &CancellationToken {
         &self.configured
     }
 
-    /// Begins the drain. Harmless to repeat.
+    /// Starts the drain. Idempotent.
     pub(crate) fn start_drain(&self) {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.draining.store(true, Ordering::Release);
         self.drain.cancel();
     }
 
-    /// Whether the unit drains.
+    /// Returns true once the unit drains.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Set when the unit drains.
+    /// Cancelled when the drain starts.
     pub(crate) fn drain(&self) -> &CancellationToken {
         &self.drain
     }
@@ -150,10 +158,12 @@ impl Shared {
         &self.access_log
     }
 
-    /// How busy the unit is.
+    /// Returns the current load.
     pub(crate) fn read_load(&self) -> UnitLoad {
         let configuration = self.configuration(0);
-        let limit = configuration.as_ref().map_or(0, |serves| serves.limits.concurrent_requests());
+        let limit = configuration
+            .as_ref()
+            .map_or(0, |configuration| configuration.limits.concurrent_requests());
         self.load.read(limit)
     }
 
@@ -173,7 +183,9 @@ impl Shared {
             slot: config.unit.slot.into(),
             incarnation: config.incarnation.0,
             build: config.build.clone(),
-            configuration_revision: configuration.as_ref().map_or(0, |serves| serves.revision),
+            configuration_revision: configuration
+                .as_ref()
+                .map_or(0, |configuration| configuration.revision),
             address: self.address.to_string(),
             state: state.into(),
             newest_generation: self.newest_generation().0,

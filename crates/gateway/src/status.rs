@@ -1,4 +1,4 @@
-//! What a unit answers where it tells who it is.
+//! The status path, where a unit returns its identity.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -6,14 +6,15 @@ use serde::Serialize;
 use crate::config::UnitConfig;
 use crate::problem;
 
-/// Where a unit tells who it is. The cloud's own gateways answer their load balancers there.
+/// Path of the status document: the one that the managed cloud gateways serve to their load
+/// balancers.
 pub(crate) const STATUS_PATH: &str = "/status-0123456789abcdef";
 
-/// What the status path answers.
+/// The status document, serialized.
 #[derive(Debug)]
 pub(crate) struct Status(Bytes);
 
-/// Who answered.
+/// Identity of the unit that responds.
 #[derive(Serialize)]
 struct StatusDocument<'a> {
     cluster: String,
@@ -40,7 +41,7 @@ impl Status {
         }))
     }
 
-    /// The document, as JSON.
+    /// Returns the document as JSON.
     pub(crate) fn document(&self) -> Bytes {
         self.0.clone()
     }

@@ -1,4 +1,4 @@
-//! The unit put together.
+//! Assembly of a unit from its parts.
 
 use std::io;
 use std::net::TcpListener as StdTcpListener;
@@ -12,27 +12,27 @@ use tokio_util::sync::CancellationToken;
 use crate::backends::Connector;
 use crate::config::UnitConfig;
 use crate::control;
-use crate::crew::{Crew, Inbox};
 use crate::load::{self, Load};
 use crate::lock::{Lock, LockError};
-use crate::runtime::Thread;
 use crate::shared::Shared;
 use crate::worker::Worker;
+use crate::worker_pool::{Inbox, WorkerPool};
+use crate::worker_thread::WorkerThread;
 
-/// Why a unit could not be built.
+/// Error of [`Unit::build`].
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// It may not run.
+    /// The incarnation cannot be locked.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The control socket could not be opened.
-    #[error("the control socket could not be opened")]
+    /// The control socket cannot be opened.
+    #[error("failed to open the control socket")]
     Control(#[source] io::Error),
-    /// The listening socket is of no use.
+    /// The listening socket cannot be used.
     #[error("the listening socket cannot be used")]
     Listener(#[source] io::Error),
-    /// A thread could not be started.
-    #[error("a worker's thread could not be started")]
+    /// A worker thread cannot be started.
+    #[error("failed to start a worker thread")]
     Thread(#[source] io::Error),
 }
 
@@ -42,20 +42,22 @@ pub struct Unit {
     lock: Lock,
     control: UnixListener,
     listener: Arc<TcpListener>,
-    first: (Worker, Inbox),
-    others: Vec<Thread>,
+    /// The worker that runs on the thread of the caller of [`Unit::run`].
+    first_worker: (Worker, Inbox),
+    other_workers: Vec<WorkerThread>,
     shared: Arc<Shared>,
-    /// Set when the unit is dropped, also within its run: then its other threads end too.
-    abandoned: CancellationToken,
+    /// Cancelled when the unit is dropped, also while it runs, so that the other threads end too.
+    aborted: CancellationToken,
 }
 
 impl Unit {
-    /// Locks the incarnation, opens the control socket and starts the workers; `listener` must not
-    /// block. The control socket is answered once the unit [runs](Self::run), calls from the first
-    /// configuration on.
+    /// Locks the incarnation, opens the control socket and starts the workers.
+    ///
+    /// `listener` must be non-blocking. The unit responds on the control socket once it
+    /// [runs](Self::run), and serves requests once it has a configuration.
     ///
     /// # Errors
-    /// If the incarnation runs already or is not wanted any more, a socket cannot be used, or a
+    /// If the incarnation is already running or not wanted any more, a socket cannot be used, or a
     /// thread cannot be started.
     ///
     /// # Panics
@@ -79,44 +81,47 @@ impl Unit {
             "waiting for a configuration"
         );
         let shared = Arc::new(Shared::new(config, address, Arc::clone(&listener)));
-        let abandoned = CancellationToken::new();
+        let aborted = CancellationToken::new();
         let connector = Connector::new();
-        let (crew, inboxes) = Crew::new(shared.config().workers);
+        let (pool, inboxes) = WorkerPool::new(shared.config().workers);
         let worker =
-            |number| Worker::new(number, Arc::clone(&shared), Arc::clone(&crew), connector.clone());
+            |number| Worker::new(number, Arc::clone(&shared), Arc::clone(&pool), connector.clone());
         let mut inboxes = inboxes.into_iter();
-        let first = (worker(0), inboxes.next().expect("there is a worker at least"));
+        let first_worker = (worker(0), inboxes.next().expect("a unit has at least one worker"));
         let start = |((duplicate, inbox), number)| {
-            Thread::start(worker(number), duplicate, inbox, abandoned.clone())
+            WorkerThread::start(worker(number), duplicate, inbox, aborted.clone())
         };
-        let others: io::Result<Vec<Thread>> =
+        let other_workers: io::Result<Vec<WorkerThread>> =
             duplicates.into_iter().zip(inboxes).zip(1..).map(start).collect();
-        let others = others.inspect_err(|_| abandoned.cancel()).map_err(BuildError::Thread)?;
-        Ok(Self { lock, control, listener, first, others, shared, abandoned })
+        let other_workers =
+            other_workers.inspect_err(|_| aborted.cancel()).map_err(BuildError::Thread)?;
+        Ok(Self { lock, control, listener, first_worker, other_workers, shared, aborted })
     }
 
-    /// Serves until `shutdown` ends, the agent says so, or no agent can want it; then drains.
-    /// Returns when the last connection has ended, about ten seconds later at most.
+    /// Serves until `shutdown` completes, the agent drains the unit, or no agent can reach it any
+    /// more; then drains.
+    ///
+    /// Returns when the last connection has ended: after about ten seconds at most, by default.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { lock, control, listener, first, others, shared, abandoned } = self;
-        let _abandoned = abandoned.drop_guard();
+        let Self { lock, control, listener, first_worker, other_workers, shared, aborted } = self;
+        let _aborted = aborted.drop_guard();
         let drain = shared.drain().clone();
-        let (first, inbox) = first;
+        let (first, inbox) = first_worker;
         let serving = Arc::new(first).serve(listener, inbox);
-        let others = join_all(others.into_iter().map(Thread::ended));
-        let ending = async {
-            let why = tokio::select! {
-                () = shutdown => "it was terminated",
-                () = drain.cancelled() => "its agent said so",
-                why = lock.unwanted() => why,
+        let other_threads = join_all(other_workers.into_iter().map(WorkerThread::join));
+        let shutting_down = async {
+            let reason = tokio::select! {
+                () = shutdown => "SIGTERM",
+                () = drain.cancelled() => "requested by the agent",
+                reason = lock.obsolete() => reason,
             };
-            tracing::info!(why, "the unit ends");
+            tracing::info!(reason, "the unit stops");
             shared.start_drain();
         };
-        let answering = control::serve(control, Arc::clone(&shared));
+        let control = control::serve(control, Arc::clone(&shared));
         tokio::select! {
-            _ = async { tokio::join!(serving, others, ending) } => {}
-            () = answering => {}
+            _ = async { tokio::join!(serving, other_threads, shutting_down) } => {}
+            () = control => {}
             () = sample(shared.load()) => {}
         }
         shared.access_log().flush();
@@ -124,10 +129,10 @@ impl Unit {
     }
 }
 
-/// Observes the load, for ever.
+/// Samples the load periodically; never returns.
 async fn sample(load: &Load) {
     loop {
-        sleep(load::SAMPLING).await;
+        sleep(load::SAMPLING_INTERVAL).await;
         load.sample();
     }
 }

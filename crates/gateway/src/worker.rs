@@ -1,4 +1,4 @@
-//! One thread's share of a unit.
+//! A worker: one thread's share of a unit.
 
 use std::sync::Arc;
 
@@ -8,25 +8,25 @@ use tokio_util::task::TaskTracker;
 
 use crate::backends::Connector;
 use crate::configuration::Configuration;
-use crate::crew::Crew;
 use crate::forward::Tunnels;
 use crate::shared::Shared;
-use crate::via::Via;
+use crate::via_header::ViaHeader;
+use crate::worker_pool::WorkerPool;
 
 /// One thread's share of a unit.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    /// Which one it is, from 0 on.
+    /// Index of the worker, from 0.
     pub(crate) number: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) connector: Connector,
-    pub(crate) via: Via,
+    pub(crate) via: ViaHeader,
     pub(crate) tunnels: Tunnels,
-    /// This worker and the others.
-    pub(crate) crew: Arc<Crew>,
-    /// Its connections, and what became of those that left HTTP.
+    /// All workers of the unit, including this one.
+    pub(crate) pool: Arc<WorkerPool>,
+    /// The worker's connections, upgraded ones included.
     pub(crate) tracker: TaskTracker,
-    /// Set when the polite part of the drain is over.
+    /// Cancelled at the end of the graceful phase of the drain.
     pub(crate) finish: CancellationToken,
 }
 
@@ -34,18 +34,19 @@ impl Worker {
     pub(crate) fn new(
         number: usize,
         shared: Arc<Shared>,
-        crew: Arc<Crew>,
+        pool: Arc<WorkerPool>,
         connector: Connector,
     ) -> Self {
-        let tracker = crew.connections(number).clone();
-        let via = Via::new(&shared.config().unit);
+        let tracker = pool.connections(number).clone();
+        let via = ViaHeader::new(&shared.config().unit);
         let finish = CancellationToken::new();
-        let patience = shared.config().patience.finish;
-        let tunnels = Tunnels { tracker: tracker.clone(), finish: finish.clone(), patience };
-        Self { number, shared, connector, via, tunnels, crew, tracker, finish }
+        let finish_timeout = shared.config().drain_timeouts.finish;
+        let tunnels = Tunnels { tracker: tracker.clone(), finish: finish.clone(), finish_timeout };
+        Self { number, shared, connector, via, tunnels, pool, tracker, finish }
     }
 
-    /// What the worker serves; `None` until the agent says it. Not to be kept over an await.
+    /// Returns the configuration in force, or `None` before the first one. Must not be held across
+    /// an await point.
     pub(crate) fn configuration(&self) -> Guard<Option<Arc<Configuration>>> {
         self.shared.configuration(self.number)
     }

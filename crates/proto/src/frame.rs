@@ -1,42 +1,43 @@
-//! Frames of the unit control contract: a message after its length as a varint. Bytes in, bytes
-//! out: the two sides do their own reading and writing.
+//! Frames of the unit control contract: a message preceded by its length as a varint. Pure encoding
+//! and decoding: each side does its own I/O.
 
 use prost::Message;
 use prost::bytes::{Buf, BytesMut};
 
-/// The longest message, in bytes: a whole gateway configuration, and some.
+/// Maximum size of a message, in bytes: more than the largest gateway configuration.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
 
-/// The most bytes that a varint takes.
+/// Maximum length of a varint, in bytes.
 const MAX_VARINT_BYTES: usize = 10;
 
-/// What was received is no frame. What follows it cannot be understood either: close the connection.
+/// The received bytes are not a valid frame. Nothing after them can be decoded either: close the
+/// connection.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The message would be longer than any may be.
-    #[error("a frame of {bytes} bytes is longer than the {MAX_FRAME_BYTES} that are allowed")]
+    /// The announced length exceeds [`MAX_FRAME_BYTES`].
+    #[error("frame too long: {bytes} bytes, maximum {MAX_FRAME_BYTES}")]
     TooLong {
-        /// The length that the frame announces.
+        /// The announced length.
         bytes: usize,
     },
-    /// The length is no number, or the message not of the expected type.
-    #[error("a frame cannot be decoded")]
+    /// The length or the message cannot be decoded.
+    #[error("malformed frame")]
     Malformed(#[source] prost::DecodeError),
 }
 
-/// `message` as a frame.
+/// Encodes `message` as a frame.
 #[must_use]
 pub fn encode(message: &impl Message) -> Vec<u8> {
     message.encode_length_delimited_to_vec()
 }
 
-/// Takes the first frame out of `buffer`; `None` while it is not all there.
+/// Decodes and removes the first frame of `buffer`. Returns `None` while the frame is incomplete.
 ///
-/// The announced length is checked before the message arrives, so a reader that decodes after each
-/// read holds little more than [`MAX_FRAME_BYTES`] at any time.
+/// The announced length is checked before the message has arrived, so a reader that decodes after
+/// each read never buffers much more than [`MAX_FRAME_BYTES`].
 ///
 /// # Errors
-/// If `buffer` does not start with a frame.
+/// If `buffer` does not start with a valid frame.
 pub fn decode<M: Message + Default>(buffer: &mut BytesMut) -> Result<Option<M>, FrameError> {
     let mut head = &buffer[..];
     let bytes = match prost::decode_length_delimiter(&mut head) {
@@ -60,24 +61,24 @@ mod tests {
     use crate::v1::{DrainUnit, UnitRequest, unit_request::Command};
 
     #[test]
-    fn frames_are_found_however_they_arrive() {
+    fn frames_are_decoded_however_they_are_split() {
         let request =
             UnitRequest { generation: 300, command: Some(Command::Drain(DrainUnit::default())) };
         let mut buffer = BytesMut::new();
         for byte in [encode(&request), encode(&request)].concat() {
-            assert!(buffer.len() < 10, "a whole frame was not taken");
+            assert!(buffer.len() < 10, "a complete frame was not decoded");
             buffer.extend_from_slice(&[byte]);
-            if let Some(read) = decode::<UnitRequest>(&mut buffer).expect("is a frame") {
-                assert_eq!(read, request);
+            if let Some(decoded) = decode::<UnitRequest>(&mut buffer).expect("the frame is valid") {
+                assert_eq!(decoded, request);
                 assert!(buffer.is_empty());
             }
         }
     }
 
     #[test]
-    fn a_length_that_is_too_long_is_refused_before_its_message_arrives() {
+    fn a_frame_that_is_too_long_is_rejected_before_its_message_arrives() {
         let mut buffer = BytesMut::from(&[0xff, 0xff, 0xff, 0x7f][..]);
-        let error = decode::<UnitRequest>(&mut buffer).expect_err("is too long");
+        let error = decode::<UnitRequest>(&mut buffer).expect_err("the frame is too long");
         assert!(matches!(error, FrameError::TooLong { bytes: 268_435_455 }), "{error}");
         let mut endless = BytesMut::from(&[0xff; 11][..]);
         assert!(decode::<UnitRequest>(&mut endless).is_err());

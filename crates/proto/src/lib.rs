@@ -1,10 +1,10 @@
-//! The contracts of `proto/meridian/v1` as Rust types, and what the domain's values look like in
-//! them. The `.proto` files are the documentation of both. [`frame`] and [`hand_over`] are what the
-//! two sides of a unit's control socket do alike.
+//! The contracts of `proto/meridian/v1` as Rust types, and the conversions between them and the
+//! domain's types. The `.proto` files are the documentation of both. [`frame`] and [`fd_passing`] are
+//! shared by the two sides of a unit's control socket.
 
 pub mod convert;
+pub mod fd_passing;
 pub mod frame;
-pub mod hand_over;
 
 /// Version 1 of the contracts.
 #[allow(missing_docs, reason = "generated; the contracts document it")]

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use meridian_gateway::{Unit, UnitConfig};
 use meridian_proto::frame::{self, MAX_FRAME_BYTES};
 use meridian_proto::v1::unit_request::Command;
-use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::v1::unit_response::Response;
 use meridian_proto::v1::{ConfigureUnit, GatewayConfiguration, UnitRequest, UnitResponse};
 use prost::Message;
 use tempfile::TempDir;
@@ -38,8 +38,8 @@ pub fn understands(data: &[u8]) -> bool {
     // Again: now it has that configuration already.
     let again = unit.call(&request);
     match (first, again) {
-        (Answer::Configured(_), Answer::Configured(_)) => true,
-        (Answer::Refusal(first), Answer::Refusal(again)) => {
+        (Response::Configured(_), Response::Configured(_)) => true,
+        (Response::Refusal(first), Response::Refusal(again)) => {
             assert!(!first.message.is_empty(), "a refusal says why");
             assert_eq!(first, again);
             false
@@ -75,7 +75,7 @@ impl Running {
         Self { task, control, _directory: directory }
     }
 
-    fn call(&mut self, request: &UnitRequest) -> Answer {
+    fn call(&mut self, request: &UnitRequest) -> Response {
         self.control.write_all(&frame::encode(request)).expect("the unit reads");
         let mut buffer = BytesMut::new();
         let mut piece = vec![0; 4096];
@@ -85,7 +85,7 @@ impl Running {
             buffer.extend_from_slice(&piece[..read]);
             if let Some(response) = frame::decode::<UnitResponse>(&mut buffer).expect("is a frame")
             {
-                return response.answer.expect("an answer says something");
+                return response.response.expect("a response has a value");
             }
         }
     }

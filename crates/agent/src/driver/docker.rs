@@ -11,7 +11,7 @@
 //! What a unit needs of the machine is one directory (`u7.d` in the run directory), mounted at
 //! [`UNIT_DIRECTORY`]: its lock file is a second name of `u7.json`, and its control socket is there.
 //! No port is published and no network is needed to listen: the unit is handed the listening socket as
-//! a descriptor (see `meridian-gateway`, module `handed`). So scaling loses no call here either, and
+//! a descriptor (see `meridian-gateway`, module `fd_passing`). So scaling loses no call here either, and
 //! callers have their own addresses in logs and headers. The container's network is for calls to
 //! backends alone.
 //!

@@ -1,4 +1,5 @@
-//! Connections to backends: HTTP/1.1 or HTTP/2, over TLS where the backend's URL says https.
+//! Connections to backends: HTTP/1.1 or HTTP/2, over TLS if the scheme of the backend's URL is
+//! https.
 
 use std::io;
 use std::sync::Arc;
@@ -16,42 +17,43 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::DropGuard;
 use tower::Service as _;
 
-use super::exclusive::Exclusive;
+use super::http1_connection::Http1Connection;
+use super::http2_connection::Http2Connection;
 use super::lease::Lease;
-use super::multiplexed::Multiplexed;
 use super::origin::{Origin, Protocols};
-use super::pool::{Found, Turn};
+use super::pool::{DialDecision, PooledConnection};
 
-/// For how many connections that others make a call waits, before it makes one of its own. With the
-/// first the backend says how many calls it has room for, by which the second ones are shared.
-const WAITS: usize = 2;
+/// Number of connections in progress that a request waits for before it dials its own. With the
+/// first one, the backend announces its maximum number of concurrent streams, which determines how
+/// the next ones are shared.
+const MAX_DIAL_WAITS: usize = 2;
 
-/// Why there is no connection.
+/// Error of establishing a connection.
 pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Makes connections.
+/// Dials connections to backends.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     plain: HttpConnector,
-    /// From the first use on: reading the machine's roots takes longer than all else of a unit's
-    /// start.
+    /// Initialized on first use: reading the system's root certificates takes longer than the rest
+    /// of a unit's start.
     tls: Arc<Mutex<Option<Tls>>>,
 }
 
 #[derive(Debug, Clone)]
 struct Tls {
-    /// Lets the backend choose the protocol.
+    /// The backend chooses the protocol.
     any: HttpsConnector<HttpConnector>,
     only_http1: HttpsConnector<HttpConnector>,
 }
 
 impl Tls {
-    /// Trusts whom the machine trusts.
-    fn over(plain: &HttpConnector) -> Result<Self, ConnectError> {
+    /// Creates connectors that trust the system's root certificates.
+    fn new(plain: &HttpConnector) -> Result<Self, ConnectError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots(rustls_native_certs::load_native_certs())?)
+            .with_root_certificates(root_store(rustls_native_certs::load_native_certs())?)
             .with_no_client_auth();
         let builder = |config| HttpsConnectorBuilder::new().with_tls_config(config).https_only();
         Ok(Self {
@@ -61,21 +63,24 @@ impl Tls {
     }
 }
 
-/// The machine's roots, of what was found of them. A unit that is short of descriptors finds a part:
-/// with that, callers of some backends would be refused for as long as it lives.
-fn roots(found: CertificateResult) -> Result<RootCertStore, ConnectError> {
-    for error in found.errors {
+/// Builds the root store from the certificates that were `loaded`. A unit that is short of
+/// descriptors loads only a part, which must not be kept: requests to some backends would fail for
+/// as long as the unit runs.
+fn root_store(loaded: CertificateResult) -> Result<RootCertStore, ConnectError> {
+    for error in loaded.errors {
         match &error.kind {
             ErrorKind::Io { inner, .. } if is_short_of_descriptors(inner) => {
                 return Err(error.into());
             }
-            _ => tracing::warn!(%error, "a root certificate of the machine cannot be read"),
+            _ => {
+                tracing::warn!(%error, "ignoring a root certificate of the system that cannot be read")
+            }
         }
     }
     let mut roots = RootCertStore::empty();
-    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    let (trusted, _) = roots.add_parsable_certificates(loaded.certs);
     if trusted == 0 {
-        return Err("the machine has no root certificates that can be read".into());
+        return Err("no readable root certificates on this system".into());
     }
     Ok(roots)
 }
@@ -85,7 +90,7 @@ fn is_short_of_descriptors(error: &io::Error) -> bool {
 }
 
 impl Connector {
-    /// A connector that trusts whom the machine trusts.
+    /// Creates a connector that trusts the system's root certificates.
     pub(crate) fn new() -> Self {
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
@@ -93,67 +98,70 @@ impl Connector {
         Self { plain, tls: Arc::default() }
     }
 
-    /// What connects over TLS, with the machine's roots.
+    /// Returns the TLS connectors, with the system's root certificates.
     ///
     /// # Errors
-    /// If the machine's roots cannot be read, or there are none. The next call tries again: a unit
-    /// may have been short of descriptors.
+    /// If the root certificates cannot be read, or there are none. The next request tries again,
+    /// because the unit may have been short of descriptors.
     async fn tls(&self) -> Result<Tls, ConnectError> {
         let mut slot = Arc::clone(&self.tls).lock_owned().await;
         if let Some(tls) = &*slot {
             return Ok(tls.clone());
         }
         let plain = self.plain.clone();
-        // It keeps the slot and ends without its call as well: what was read for one that gave up
-        // serves the next.
-        let read = move || {
-            let tls = Tls::over(&plain)?;
+        // The task holds the slot and completes even if its request is cancelled, so the next
+        // request can use what it read.
+        let load = move || {
+            let tls = Tls::new(&plain)?;
             *slot = Some(tls.clone());
             Ok(tls)
         };
-        spawn_blocking(read).await?
+        spawn_blocking(load).await?
     }
 
-    /// A connection to `origin` that is open already, of HTTP/1.1 where it has to be.
-    pub(crate) async fn open(&self, origin: &Arc<Origin>, only_http1: bool) -> Option<Lease> {
+    /// Returns an open connection to `origin`, or `None` if the pool has none.
+    pub(crate) async fn checkout(&self, origin: &Arc<Origin>, only_http1: bool) -> Option<Lease> {
         loop {
-            let mut found = origin.pool().take(only_http1)?;
-            if found.is_open().await {
-                return Some(Lease::on(found, origin));
+            let mut connection = origin.pool().take(only_http1)?;
+            if connection.is_open().await {
+                return Some(Lease::reused(connection, origin));
             }
         }
     }
 
-    /// A connection to `origin` where none is open: a new one, or a place on one that another call
-    /// makes at this moment.
-    pub(crate) async fn join(
+    /// Returns a connection to `origin` if none is open: a new one, or a stream on one that another
+    /// request is dialing.
+    pub(crate) async fn dial_or_wait(
         &self,
         origin: &Arc<Origin>,
         only_http1: bool,
     ) -> Result<Lease, ConnectError> {
-        for _ in 0..WAITS {
-            match origin.turn(only_http1) {
-                Turn::Connect(guard) => return self.make(origin, only_http1, guard).await,
-                Turn::Wait(over) => over.cancelled().await,
+        for _ in 0..MAX_DIAL_WAITS {
+            match origin.dial_or_wait(only_http1) {
+                DialDecision::Dial(guard) => {
+                    return self.dial_with(origin, only_http1, guard).await;
+                }
+                DialDecision::Wait(done) => done.cancelled().await,
             }
-            if let Some(lease) = self.open(origin, only_http1).await {
+            if let Some(lease) = self.checkout(origin, only_http1).await {
                 return Ok(lease);
             }
         }
-        self.connect(origin, only_http1).await
+        self.dial(origin, only_http1).await
     }
 
-    /// A new connection to `origin`.
-    pub(crate) async fn connect(
+    /// Dials a new connection to `origin`.
+    pub(crate) async fn dial(
         &self,
         origin: &Arc<Origin>,
         only_http1: bool,
     ) -> Result<Lease, ConnectError> {
-        self.make(origin, only_http1, None).await
+        self.dial_with(origin, only_http1, None).await
     }
 
-    /// A new connection to `origin`; `guard` is dropped when others can have it too, or never will.
-    async fn make(
+    /// Dials a new connection to `origin`. `guard` is dropped once other requests can share the
+    /// connection or never will.
+    async fn dial_with(
         &self,
         origin: &Arc<Origin>,
         only_http1: bool,
@@ -181,7 +189,7 @@ impl Connector {
                 }
                 let stream = tls.any.call(base).await?;
                 let is_http2 = stream.connected().is_negotiated_h2();
-                origin.chose(is_http2);
+                origin.set_negotiated(is_http2);
                 if is_http2 {
                     self.http2(origin, stream, guard).await
                 } else {
@@ -196,8 +204,8 @@ impl Connector {
         origin: &Arc<Origin>,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Lease, ConnectError> {
-        let connection = Exclusive::begin(io).await?;
-        Ok(Lease::on_new(Found::Http1(connection), origin))
+        let connection = Http1Connection::handshake(io).await?;
+        Ok(Lease::fresh(PooledConnection::Http1(connection), origin))
     }
 
     async fn http2(
@@ -206,11 +214,11 @@ impl Connector {
         io: impl Read + Write + Unpin + Send + 'static,
         guard: Option<DropGuard>,
     ) -> Result<Lease, ConnectError> {
-        let connection = Multiplexed::begin(io, guard).await?;
-        let none = || io::Error::other("the backend takes no calls");
-        let seat = connection.seat().ok_or_else(none)?;
-        origin.pool().share(connection);
-        Ok(Lease::on_new(Found::Http2(seat), origin))
+        let connection = Http2Connection::handshake(io, guard).await?;
+        let no_streams = || io::Error::other("the backend allows no concurrent streams");
+        let permit = connection.try_acquire().ok_or_else(no_streams)?;
+        origin.pool().add_http2(connection);
+        Ok(Lease::fresh(PooledConnection::Http2(permit), origin))
     }
 }
 
@@ -220,19 +228,21 @@ mod tests {
 
     use super::*;
 
-    fn found(errno: Errno) -> CertificateResult {
-        let root = rcgen::generate_simple_self_signed(["root".to_owned()]).expect("is made");
+    fn loaded_with_error(errno: Errno) -> CertificateResult {
+        let root = rcgen::generate_simple_self_signed(["root".to_owned()])
+            .expect("the certificate is valid");
         let kind = ErrorKind::Io { inner: errno.into(), path: PathBuf::from("/roots/second.pem") };
-        let mut found = CertificateResult::default();
-        found.certs.push(root.cert.der().clone());
-        found.errors.push(rustls_native_certs::Error { context: "a file", kind });
-        found
+        let mut loaded = CertificateResult::default();
+        loaded.certs.push(root.cert.der().clone());
+        loaded.errors.push(rustls_native_certs::Error { context: "a file", kind });
+        loaded
     }
 
     #[test]
     fn a_part_of_the_roots_is_trusted_only_if_the_rest_stays_unreadable() {
-        assert_eq!(roots(found(Errno::ACCESS)).expect("the other one").len(), 1);
-        let error = roots(found(Errno::MFILE)).expect_err("is read again later");
+        assert_eq!(root_store(loaded_with_error(Errno::ACCESS)).expect("the other one").len(), 1);
+        let error = root_store(loaded_with_error(Errno::MFILE))
+            .expect_err("the roots are read again later");
         assert!(error.to_string().contains("/roots/second.pem"), "{error}");
     }
 }

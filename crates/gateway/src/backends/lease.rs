@@ -1,4 +1,4 @@
-//! A call's hold on a connection to a backend.
+//! Exclusive or shared use of a backend connection by one request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,92 +8,95 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::{Request, Response};
 
-use super::form::{self, Form};
+use super::convert::{self, ConvertOptions};
 use super::origin::Origin;
-use super::pool::Found;
+use super::pool::PooledConnection;
 use super::upload::{Progress, Upload};
 
-/// A call's hold on a connection: its own of HTTP/1.1, or a place on one of HTTP/2.
+/// A request's use of a connection: all of an HTTP/1.1 connection, or one stream of an HTTP/2
+/// connection.
 pub(crate) struct Lease {
-    found: Found,
+    connection: PooledConnection,
     origin: Arc<Origin>,
     progress: Option<Arc<Progress>>,
-    /// Whether the connection was made for this call.
+    /// True if the connection was dialed for this request.
     is_new: bool,
 }
 
 impl Lease {
-    /// A hold on a connection that is open already.
-    pub(super) fn on(found: Found, origin: &Arc<Origin>) -> Self {
-        Self { found, origin: Arc::clone(origin), progress: None, is_new: false }
+    /// Creates the lease of a connection that was already open.
+    pub(super) fn reused(connection: PooledConnection, origin: &Arc<Origin>) -> Self {
+        Self { connection, origin: Arc::clone(origin), progress: None, is_new: false }
     }
 
-    /// A hold on a connection that was made for it.
-    pub(super) fn on_new(found: Found, origin: &Arc<Origin>) -> Self {
-        Self { is_new: true, ..Self::on(found, origin) }
+    /// Creates the lease of a connection that was dialed for this request.
+    pub(super) fn fresh(connection: PooledConnection, origin: &Arc<Origin>) -> Self {
+        Self { is_new: true, ..Self::reused(connection, origin) }
     }
 
-    /// Whether the connection was made for this call.
+    /// Returns true if the connection was dialed for this request.
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Whether the backend has a way to refuse a call before it looks at it.
+    /// Returns true if the protocol lets the backend refuse a request before it processes it.
     pub(crate) fn can_refuse(&self) -> bool {
-        matches!(self.found, Found::Http2(_))
+        matches!(self.connection, PooledConnection::Http2(_))
     }
 
-    /// Whether the backend began to say something else than an answer, or broke off within its head.
-    pub(crate) fn has_heard(&self) -> bool {
-        match &self.found {
-            Found::Http1(connection) => connection.has_heard(),
-            // What is no answer there concerns the connection.
-            Found::Http2(_) => false,
+    /// Returns true if a part of a response, or something that is not a response, has arrived.
+    pub(crate) fn has_received(&self) -> bool {
+        match &self.connection {
+            PooledConnection::Http1(connection) => connection.has_received(),
+            // Over HTTP/2, invalid data is an error of the whole connection.
+            PooledConnection::Http2(_) => false,
         }
     }
 
-    /// Sends `request` in the form that the protocol has for it; `progress` tells of its body.
+    /// Converts `request` to the connection's protocol and sends it; `progress` is that of its
+    /// body.
     pub(crate) fn send(
         &mut self,
         mut request: Request<Upload>,
-        form: Form,
+        options: ConvertOptions,
         progress: Option<Arc<Progress>>,
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<>
     {
         let has_body = progress.is_some();
         self.progress = progress;
-        match &mut self.found {
-            Found::Http1(connection) => {
-                form::http1(&mut request, &self.origin, has_body);
-                Either::Left(connection.next_call().try_send_request(request))
+        match &mut self.connection {
+            PooledConnection::Http1(connection) => {
+                convert::to_http1(&mut request, &self.origin, has_body);
+                Either::Left(connection.start_request().try_send_request(request))
             }
-            Found::Http2(seat) => {
-                form::http2(&mut request, &self.origin, form);
-                Either::Right(seat.sender().try_send_request(request))
+            PooledConnection::Http2(permit) => {
+                convert::to_http2(&mut request, &self.origin, options);
+                Either::Right(permit.sender().try_send_request(request))
             }
         }
     }
 
-    /// Lets other calls have the connection. To be called at the end of an answer.
-    pub(crate) fn give_back(self) {
-        // An answer may come before its call was read. What remains of that is in the way.
-        let is_over = self.progress.as_ref().is_none_or(|progress| progress.is_over());
-        if !is_over {
-            self.distrust();
+    /// Returns the connection to the pool. Must be called at the end of a response.
+    pub(crate) fn release(self) {
+        // A response may end before the request was read. The rest of the request would block the
+        // connection.
+        let is_complete = self.progress.as_ref().is_none_or(|progress| progress.is_complete());
+        if !is_complete {
+            self.retire();
         }
-        if let Found::Http1(connection) = self.found
-            && is_over
+        if let PooledConnection::Http1(connection) = self.connection
+            && is_complete
             && !connection.is_closed()
         {
-            self.origin.pool().keep(connection);
+            self.origin.pool().put_idle(connection);
         }
     }
 
-    /// Has other calls go by other connections: something took too long on this one, and its other
-    /// end may be gone.
-    pub(crate) fn distrust(&self) {
-        if let Found::Http2(seat) = &self.found {
-            seat.retire();
+    /// Makes other requests use other connections, after a timeout on this one: its other end may
+    /// be gone.
+    pub(crate) fn retire(&self) {
+        if let PooledConnection::Http2(permit) = &self.connection {
+            permit.retire_connection();
         }
     }
 }

@@ -8,66 +8,68 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 use hyper::http::uri::{Authority, Scheme};
 
-use super::pool::{Pool, Turn};
-use super::trouble::Trouble;
+use super::backend_error_log::BackendErrorLog;
+use super::pool::{DialDecision, Pool};
 
-/// A backend's scheme, host and port, and the connections of one worker to it: their events come to
-/// that one's thread. Aligned so that those of two workers never share a line of a cache.
+/// A backend's scheme, host and port, and the connections of one worker to it, whose events are
+/// handled on that worker's thread. Aligned so that the origins of two workers never share a cache
+/// line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Origin {
     base: Uri,
     host: HeaderValue,
     protocols: Protocols,
-    /// Whether a backend that could have chosen HTTP/2 did not, the last time.
+    /// True if the backend negotiated HTTP/1.1 on the last connection although HTTP/2 was offered.
     prefers_http1: AtomicBool,
     pool: Mutex<Pool>,
-    pub(crate) trouble: Arc<Trouble>,
+    pub(crate) error_log: Arc<BackendErrorLog>,
 }
 
-/// What a backend's URL says of the protocols that it speaks.
+/// Protocols of a backend according to its URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocols {
     /// http: HTTP/1.1.
     Plain,
-    /// https: what it chooses.
+    /// https: HTTP/1.1 or HTTP/2, as negotiated.
     Tls,
-    /// h2c: HTTP/2, known beforehand. A call that wants to leave HTTP goes there by HTTP/1.1 all the
-    /// same, because that is the only way to ask for it.
+    /// h2c: HTTP/2 with prior knowledge. A request for an upgrade is still sent over HTTP/1.1,
+    /// because only HTTP/1.1 supports that.
     PriorKnowledge,
 }
 
 impl Origin {
-    /// The origin of `base`, whose path is "/".
+    /// Creates the origin of `base`, whose path is "/".
     pub(crate) fn new(base: Uri) -> Self {
         Self::with(base, Arc::default())
     }
 
-    /// The same for another worker, which has connections of its own.
+    /// Creates the same origin for another worker, with a pool of its own.
     pub(crate) fn for_another_worker(&self) -> Self {
-        // A clone would count the clones of both.
-        let base = self.base.to_string().parse().expect("it was parsed before");
-        Self::with(base, Arc::clone(&self.trouble))
+        // Parsed again because a clone would share its reference counts between the workers.
+        let base = self.base.to_string().parse().expect("the URL was parsed before");
+        Self::with(base, Arc::clone(&self.error_log))
     }
 
-    fn with(base: Uri, trouble: Arc<Trouble>) -> Self {
+    fn with(base: Uri, error_log: Arc<BackendErrorLog>) -> Self {
         let host = base.authority().map_or("", Authority::as_str);
-        let host = HeaderValue::from_str(host).expect("an authority is made of visible characters");
+        let host =
+            HeaderValue::from_str(host).expect("an authority consists of visible characters");
         let protocols = match base.scheme_str() {
             Some("https") => Protocols::Tls,
             Some("h2c") => Protocols::PriorKnowledge,
             _ => Protocols::Plain,
         };
         let (prefers_http1, pool) = (AtomicBool::new(false), Mutex::default());
-        Self { base, host, protocols, prefers_http1, pool, trouble }
+        Self { base, host, protocols, prefers_http1, pool, error_log }
     }
 
-    /// Its URL.
+    /// Returns the URL.
     pub(crate) fn base(&self) -> &Uri {
         &self.base
     }
 
-    /// What goes into the Host field.
+    /// Returns the value of the Host header.
     pub(super) fn host(&self) -> HeaderValue {
         self.host.clone()
     }
@@ -76,27 +78,28 @@ impl Origin {
         self.protocols
     }
 
-    /// The scheme of a call by HTTP/2.
+    /// Returns the scheme of HTTP/2 requests.
     pub(super) fn scheme(&self) -> Scheme {
         if self.protocols == Protocols::Tls { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
-    /// Remembers what the backend chose.
-    pub(super) fn chose(&self, is_http2: bool) {
+    /// Records the negotiated protocol.
+    pub(super) fn set_negotiated(&self, is_http2: bool) {
         self.prefers_http1.store(!is_http2, Ordering::Relaxed);
     }
 
-    /// Whether a call that found no connection makes one.
-    pub(super) fn turn(&self, only_http1: bool) -> Turn {
-        let has_room = match self.protocols {
+    /// Decides whether a request that found no open connection dials one or waits for another
+    /// request's.
+    pub(super) fn dial_or_wait(&self, only_http1: bool) -> DialDecision {
+        let may_share = match self.protocols {
             Protocols::Plain => false,
             Protocols::Tls => !self.prefers_http1.load(Ordering::Relaxed),
             Protocols::PriorKnowledge => true,
         };
-        if has_room && !only_http1 { self.pool().turn() } else { Turn::Connect(None) }
+        if may_share && !only_http1 { self.pool().dial_or_wait() } else { DialDecision::Dial(None) }
     }
 
-    /// Closes what was not used for long. To be called every few seconds.
+    /// Closes idle connections. Must be called every few seconds.
     pub(crate) fn sweep(&self, now: Instant) {
         self.pool().sweep(now);
     }

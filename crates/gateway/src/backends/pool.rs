@@ -6,57 +6,57 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::exclusive::Exclusive;
-use super::multiplexed::{MOST_STREAMS, Multiplexed, Seat};
+use super::http1_connection::Http1Connection;
+use super::http2_connection::{Http2Connection, MAX_STREAMS, StreamPermit};
 
-/// Idle connections of HTTP/1.1 that a worker keeps to a backend.
-const MOST_IDLE: usize = 256;
-/// How long it keeps one, of either protocol. Shorter than what most servers allow, so that it is
-/// rarely they who close.
-const LONGEST_IDLE: Duration = Duration::from_secs(30);
+/// Maximum number of idle HTTP/1.1 connections.
+const MAX_IDLE: usize = 256;
+/// Idle timeout of a connection of either protocol. Shorter than that of most servers, so that it
+/// is rarely the server that closes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The connections of one worker to one backend.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Those of HTTP/1.1 that wait for calls, the newest last.
+    /// Idle HTTP/1.1 connections, the most recently used last.
     idle: VecDeque<Idle>,
-    /// Those of HTTP/2.
-    shared: Vec<Arc<Multiplexed>>,
-    /// The newest connection that is being made for several calls.
-    attempt: Option<Attempt>,
-    /// How many calls a new connection is expected to have room for.
-    room: usize,
+    /// HTTP/2 connections.
+    http2: Vec<Arc<Http2Connection>>,
+    /// The latest dial that several requests share.
+    dial: Option<Dial>,
+    /// Expected maximum number of concurrent streams of a new connection.
+    expected_streams: usize,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Exclusive,
+    connection: Http1Connection,
     since: Instant,
 }
 
 #[derive(Debug)]
-struct Attempt {
-    over: CancellationToken,
-    /// How many calls may still wait for it.
-    room: usize,
+struct Dial {
+    done: CancellationToken,
+    /// Number of further requests that may wait for this dial.
+    waiters_left: usize,
 }
 
-/// A connection that a call can have.
-pub(super) enum Found {
-    Http1(Exclusive),
-    Http2(Seat),
+/// A connection that a request can use.
+pub(super) enum PooledConnection {
+    Http1(Http1Connection),
+    Http2(StreamPermit),
 }
 
-/// What a call does that found no connection.
-pub(super) enum Turn {
-    /// It makes one. Those who wait for that go on when the guard is dropped.
-    Connect(Option<DropGuard>),
-    /// It waits for this: another call makes one that has room for both.
+/// What a request does that found no open connection.
+pub(super) enum DialDecision {
+    /// Dial a connection. Requests that wait for it continue when the guard is dropped.
+    Dial(Option<DropGuard>),
+    /// Wait until this is cancelled: another request is dialing a connection that both can share.
     Wait(CancellationToken),
 }
 
-impl Found {
-    /// Whether it can take a call, as far as is known.
+impl PooledConnection {
+    /// Returns true if the connection can send a request, as far as is known.
     pub(super) async fn is_open(&mut self) -> bool {
         match self {
             Self::Http1(connection) => connection.is_open().await,
@@ -67,61 +67,67 @@ impl Found {
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { idle: VecDeque::new(), shared: Vec::new(), attempt: None, room: MOST_STREAMS }
+        Self { idle: VecDeque::new(), http2: Vec::new(), dial: None, expected_streams: MAX_STREAMS }
     }
 }
 
 impl Pool {
-    /// A connection, of HTTP/1.1 where it has to be.
-    pub(super) fn take(&mut self, only_http1: bool) -> Option<Found> {
-        if !only_http1 && let Some(seat) = self.seat() {
-            return Some(Found::Http2(seat));
+    /// Takes a connection for a request, over HTTP/1.1 if `only_http1`.
+    pub(super) fn take(&mut self, only_http1: bool) -> Option<PooledConnection> {
+        if !only_http1 && let Some(permit) = self.acquire_stream() {
+            return Some(PooledConnection::Http2(permit));
         }
-        // The newest is the least likely to be closed by the backend at this moment.
-        self.idle.pop_back().map(|idle| Found::Http1(idle.connection))
+        // The most recently used one is the least likely to be closed by the backend at this
+        // moment.
+        self.idle.pop_back().map(|idle| PooledConnection::Http1(idle.connection))
     }
 
-    fn seat(&mut self) -> Option<Seat> {
-        self.shared.retain(|connection| !connection.is_over());
-        if let Some(room) = self.shared.iter().rev().find_map(|connection| connection.room()) {
-            self.room = room;
-        }
-        self.shared.iter().find_map(Multiplexed::seat)
-    }
-
-    /// Whose turn it is to connect, where a connection would have room for several calls.
-    pub(super) fn turn(&mut self) -> Turn {
-        if let Some(attempt) = &mut self.attempt
-            && attempt.room > 0
-            && !attempt.over.is_cancelled()
+    fn acquire_stream(&mut self) -> Option<StreamPermit> {
+        self.http2.retain(|connection| !connection.is_closed_to_requests());
+        if let Some(max_streams) =
+            self.http2.iter().rev().find_map(|connection| connection.max_streams())
         {
-            attempt.room -= 1;
-            return Turn::Wait(attempt.over.clone());
+            self.expected_streams = max_streams;
         }
-        let over = CancellationToken::new();
-        self.attempt = Some(Attempt { over: over.clone(), room: self.room.saturating_sub(1) });
-        Turn::Connect(Some(over.drop_guard()))
+        self.http2.iter().find_map(Http2Connection::try_acquire)
     }
 
-    /// Lets calls have a connection of HTTP/1.1 that has just none.
-    pub(super) fn keep(&mut self, connection: Exclusive) {
-        if self.idle.len() < MOST_IDLE {
+    /// Decides whether a request dials or waits, for a backend whose connections can be shared.
+    pub(super) fn dial_or_wait(&mut self) -> DialDecision {
+        if let Some(dial) = &mut self.dial
+            && dial.waiters_left > 0
+            && !dial.done.is_cancelled()
+        {
+            dial.waiters_left -= 1;
+            return DialDecision::Wait(dial.done.clone());
+        }
+        let done = CancellationToken::new();
+        self.dial = Some(Dial {
+            done: done.clone(),
+            waiters_left: self.expected_streams.saturating_sub(1),
+        });
+        DialDecision::Dial(Some(done.drop_guard()))
+    }
+
+    /// Adds an HTTP/1.1 connection that has become idle.
+    pub(super) fn put_idle(&mut self, connection: Http1Connection) {
+        if self.idle.len() < MAX_IDLE {
             self.idle.push_back(Idle { connection, since: Instant::now() });
         }
     }
 
-    /// Lets calls have a connection of HTTP/2.
-    pub(super) fn share(&mut self, connection: Arc<Multiplexed>) {
-        self.shared.push(connection);
+    /// Adds an HTTP/2 connection.
+    pub(super) fn add_http2(&mut self, connection: Arc<Http2Connection>) {
+        self.http2.push(connection);
     }
 
-    /// Closes what was not used for long.
+    /// Closes connections that have been idle for [`IDLE_TIMEOUT`].
     pub(super) fn sweep(&mut self, now: Instant) {
         self.idle.retain(|idle| {
-            !idle.connection.is_closed() && now.saturating_duration_since(idle.since) < LONGEST_IDLE
+            !idle.connection.is_closed() && now.saturating_duration_since(idle.since) < IDLE_TIMEOUT
         });
-        self.shared.retain(|connection| {
-            !connection.is_over() && !connection.is_idle_for(LONGEST_IDLE, now)
+        self.http2.retain(|connection| {
+            !connection.is_closed_to_requests() && !connection.is_idle_for(IDLE_TIMEOUT, now)
         });
     }
 }

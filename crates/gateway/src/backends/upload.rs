@@ -1,4 +1,4 @@
-//! The body of a call, on its way from the caller to the backend.
+//! Body of a request, which is streamed from the client to the backend.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,46 +14,48 @@ use tokio::time::sleep;
 
 use crate::problem::Problem;
 
-const AT_BACKEND: u8 = 0;
-const AT_CALLER: u8 = 1;
+const WAITING_FOR_BACKEND: u8 = 0;
+const WAITING_FOR_CLIENT: u8 = 1;
 const DONE: u8 = 2;
 const TOO_LARGE: u8 = 3;
 const BROKEN: u8 = 4;
 
-/// The body of a call. Default: none.
+/// Body of a request. Default: none.
 #[derive(Debug, Default)]
-pub(crate) struct Upload(Option<Flowing>);
+pub(crate) struct Upload(Option<Streaming>);
 
 #[derive(Debug)]
-struct Flowing {
+struct Streaming {
     incoming: Incoming,
-    /// Bytes that may still come.
+    /// Number of bytes left up to the limit.
     left: u64,
     progress: Arc<Progress>,
 }
 
-/// How far an upload is.
+/// Progress of an upload.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// For whom it waits, or how it ended.
+    /// Which side the upload waits for, or how it ended.
     state: AtomicU8,
-    /// What was forwarded; wraps.
-    parts: AtomicU32,
-    over: Notify,
+    /// Number of forwarded frames; wraps.
+    frames: AtomicU32,
+    ended: Notify,
 }
 
-/// Why a body is not forwarded to its end.
+/// Error of a request body that is not forwarded to its end.
 #[derive(Debug)]
 pub(crate) enum UploadError {
-    Caller(hyper::Error),
+    Client(hyper::Error),
     TooLarge,
 }
 
 impl fmt::Display for UploadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Caller(error) => write!(f, "the caller broke off within its call: {error}"),
-            Self::TooLarge => f.write_str("the body of the call is too large"),
+            Self::Client(error) => {
+                write!(f, "failed to read the request body from the client: {error}")
+            }
+            Self::TooLarge => f.write_str("the request body is too large"),
         }
     }
 }
@@ -61,49 +63,49 @@ impl fmt::Display for UploadError {
 impl std::error::Error for UploadError {}
 
 impl Upload {
-    /// `incoming` as what is sent, and how to watch it, unless it is empty.
+    /// Wraps `incoming` and returns its progress, or `None` if the body is empty.
     pub(crate) fn new(incoming: Incoming, limit: u64) -> (Self, Option<Arc<Progress>>) {
         if incoming.is_end_stream() {
             return (Self(None), None);
         }
         let progress = Arc::new(Progress::default());
-        let watched = Some(Arc::clone(&progress));
-        (Self(Some(Flowing { incoming, left: limit, progress })), watched)
+        let shared = Some(Arc::clone(&progress));
+        (Self(Some(Streaming { incoming, left: limit, progress })), shared)
     }
 }
 
 impl Progress {
-    /// Whether all of the body was forwarded.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Returns true if the whole body was forwarded.
+    pub(crate) fn is_complete(&self) -> bool {
         self.state.load(Ordering::Acquire) == DONE
     }
 
-    /// What is wrong with the call, where its body could not be read to its end.
-    pub(crate) fn fault(&self) -> Option<Problem> {
+    /// Returns the problem with the request if its body could not be read to the end.
+    pub(crate) fn error(&self) -> Option<Problem> {
         match self.state.load(Ordering::Acquire) {
             TOO_LARGE => Some(Problem::BodyTooLarge),
-            BROKEN => Some(Problem::BadRequest("the body of the call breaks off or is malformed")),
+            BROKEN => Some(Problem::BadRequest("the request body is incomplete or malformed")),
             _ => None,
         }
     }
 
-    /// Returns when nothing more is to be forwarded, or why that did not go on for `idle`.
+    /// Waits until nothing more is to be forwarded. Returns an error after `idle` without progress.
     pub(crate) async fn uploaded(&self, idle: Duration) -> Result<(), Problem> {
-        let over = self.over.notified();
-        tokio::pin!(over);
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
         loop {
-            let parts = self.parts.load(Ordering::Relaxed);
+            let frames = self.frames.load(Ordering::Relaxed);
             tokio::select! {
                 biased;
-                () = &mut over => return Ok(()),
+                () = &mut ended => return Ok(()),
                 () = sleep(idle) => {}
             }
-            if parts != self.parts.load(Ordering::Relaxed) {
+            if frames != self.frames.load(Ordering::Relaxed) {
                 continue;
             }
             match self.state.load(Ordering::Acquire) {
-                AT_CALLER => return Err(Problem::CallerTimeout),
-                AT_BACKEND => return Err(Problem::BackendTimeout),
+                WAITING_FOR_CLIENT => return Err(Problem::ClientTimeout),
+                WAITING_FOR_BACKEND => return Err(Problem::BackendTimeout),
                 _ => return Ok(()),
             }
         }
@@ -115,18 +117,18 @@ impl Progress {
 
     fn end(&self, state: u8) {
         self.state.store(state, Ordering::Release);
-        self.over.notify_one();
+        self.ended.notify_one();
     }
 }
 
-impl Flowing {
+impl Streaming {
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         if polled.is_pending() {
-            self.progress.wait_for(AT_CALLER);
+            self.progress.wait_for(WAITING_FOR_CLIENT);
         }
         let Some(frame) = ready!(polled) else {
             self.progress.end(DONE);
@@ -136,7 +138,7 @@ impl Flowing {
             Ok(frame) => frame,
             Err(error) => {
                 self.progress.end(BROKEN);
-                return Poll::Ready(Some(Err(UploadError::Caller(error))));
+                return Poll::Ready(Some(Err(UploadError::Client(error))));
             }
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -145,11 +147,11 @@ impl Flowing {
             return Poll::Ready(Some(Err(UploadError::TooLarge)));
         };
         self.left = left;
-        self.progress.parts.fetch_add(1, Ordering::Relaxed);
+        self.progress.frames.fetch_add(1, Ordering::Relaxed);
         if self.incoming.is_end_stream() {
             self.progress.end(DONE);
         } else {
-            self.progress.wait_for(AT_BACKEND);
+            self.progress.wait_for(WAITING_FOR_BACKEND);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -164,18 +166,18 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match &mut self.0 {
-            Some(flowing) => flowing.poll_frame(cx),
+            Some(streaming) => streaming.poll_frame(cx),
             None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|flowing| flowing.incoming.is_end_stream())
+        self.0.as_ref().is_none_or(|streaming| streaming.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Some(flowing) => flowing.incoming.size_hint(),
+            Some(streaming) => streaming.incoming.size_hint(),
             None => SizeHint::with_exact(0),
         }
     }

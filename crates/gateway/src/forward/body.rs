@@ -1,4 +1,4 @@
-//! The body of an answer.
+//! Bodies of responses.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,38 +9,38 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::account::Account;
 use crate::backends::Lease;
+use crate::request_record::RequestRecord;
 
-/// The body of an answer.
+/// Body of a response.
 #[derive(Debug)]
 pub(crate) struct Body {
     source: Source,
-    /// Of the call that ends with this.
-    account: Option<Account>,
+    /// Record of the request that ends with this body.
+    record: Option<RequestRecord>,
 }
 
 #[derive(Debug)]
 enum Source {
-    /// The unit's own.
-    Whole(Option<Bytes>),
-    /// A backend's, which still flows.
-    Flowing(Download),
+    /// A body of the unit itself.
+    Full(Option<Bytes>),
+    /// A backend's body, which is still streaming.
+    Streaming(Download),
 }
 
-/// A body on its way from the backend to the caller.
+/// A body that is streamed from the backend to the client.
 #[derive(Debug)]
 pub(crate) struct Download {
     incoming: Incoming,
     idle: Duration,
-    /// Runs while the backend is waited for; kept from one wait to the next.
+    /// Runs while the unit waits for the backend; reused for each wait.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
-    /// Until the body's end, from where on other calls can have the connection.
+    /// Held until the end of the body, when the connection becomes available to other requests.
     lease: Option<Lease>,
 }
 
-/// Why the body of an answer ends too early.
+/// Error of a response body that ends early.
 #[derive(Debug)]
 pub(crate) enum BodyError {
     Backend(hyper::Error),
@@ -50,8 +50,8 @@ pub(crate) enum BodyError {
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Backend(error) => write!(f, "the backend broke off within its answer: {error}"),
-            Self::Idle => f.write_str("the backend stopped within its answer"),
+            Self::Backend(error) => write!(f, "the response of the backend failed: {error}"),
+            Self::Idle => f.write_str("idle timeout in the response of the backend"),
         }
     }
 }
@@ -69,11 +69,11 @@ impl Download {
         if self.incoming.is_end_stream()
             && let Some(lease) = self.lease.take()
         {
-            lease.give_back();
+            lease.release();
         }
     }
 
-    /// Whether the backend was waited for too long.
+    /// Completes once the idle timeout has passed.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let idle = self.idle;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
@@ -97,7 +97,7 @@ impl Download {
             Poll::Pending => {
                 ready!(self.poll_idle(cx));
                 if let Some(lease) = &self.lease {
-                    lease.distrust();
+                    lease.retire();
                 }
                 Poll::Ready(Some(Err(BodyError::Idle)))
             }
@@ -106,23 +106,23 @@ impl Download {
 }
 
 impl Body {
-    /// A body of the unit itself.
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(Some(bytes)), account: None }
+    /// Creates a body of the unit itself.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self { source: Source::Full(Some(bytes)), record: None }
     }
 
-    /// No body.
+    /// Creates an empty body.
     pub(super) fn empty() -> Self {
-        Self { source: Source::Whole(None), account: None }
+        Self { source: Source::Full(None), record: None }
     }
 
-    pub(super) fn flowing(download: Download) -> Self {
-        Self { source: Source::Flowing(download), account: None }
+    pub(super) fn streaming(download: Download) -> Self {
+        Self { source: Source::Streaming(download), record: None }
     }
 
-    /// Has the call of `account` end with this.
-    pub(crate) fn counted_by(self, account: Account) -> Self {
-        Self { account: Some(account), ..self }
+    /// Attaches the `record` of the request that ends with this body.
+    pub(crate) fn with_record(self, record: RequestRecord) -> Self {
+        Self { record: Some(record), ..self }
     }
 }
 
@@ -136,28 +136,28 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
         let frame = match &mut body.source {
-            Source::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Flowing(download) => ready!(download.poll_frame(cx)),
+            Source::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Source::Streaming(download) => ready!(download.poll_frame(cx)),
         };
-        if let (Some(account), Some(Ok(frame))) = (&mut body.account, &frame) {
-            account.sent(frame.data_ref().map_or(0, Bytes::len));
+        if let (Some(record), Some(Ok(frame))) = (&mut body.record, &frame) {
+            record.add_sent(frame.data_ref().map_or(0, Bytes::len));
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Whole(bytes) => bytes.is_none(),
-            Source::Flowing(download) => download.incoming.is_end_stream(),
+            Source::Full(bytes) => bytes.is_none(),
+            Source::Streaming(download) => download.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Whole(bytes) => {
+            Source::Full(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Source::Flowing(download) => download.incoming.size_hint(),
+            Source::Streaming(download) => download.incoming.size_hint(),
         }
     }
 }

@@ -1,20 +1,21 @@
-//! Which calls may be sent twice.
+//! Conditions under which a request is sent a second time.
 //!
-//! A backend may close a connection that stood open while a call is on its way there, and its caller
-//! could not tell that from a failure of the call. So a call is sent again, under all of these
-//! conditions:
+//! A backend may close an idle connection while a request is in transit, and the client could not
+//! distinguish that from a failed request. A request is therefore sent again if all of these
+//! conditions hold:
 //!
-//! - once at most, and on a new connection: a call that makes its backend close must not end all
-//!   connections that are kept;
-//! - not where the first was on a new connection: no backend closes one for having been idle;
-//! - no byte of an answer came: with one, the backend had begun to act;
-//! - nothing of a body was sent, as it flows and is not kept;
-//! - the method is idempotent (RFC 9110, 9.2.2): a backend that closes without a word may have acted on
-//!   the call, and 9.2.2 lets an intermediary repeat only what does no harm twice. A method that it does
-//!   not know is not. nginx draws this line too (`proxy_next_upstream` without `non_idempotent`).
+//! - It was sent at most once, and the retry uses a new connection: a request that makes its
+//!   backend close the connection must not end all connections in the pool.
+//! - The first attempt used a pooled connection: no backend closes a new connection for being idle.
+//! - No byte of a response arrived: with one, the backend had started to process the request.
+//! - No part of a body was sent, because bodies are streamed and not buffered.
+//! - The method is idempotent (RFC 9110, 9.2.2): a backend that closes the connection without a
+//!   response may have processed the request, and section 9.2.2 lets an intermediary repeat only
+//!   requests that are safe to repeat. Unknown methods are not idempotent. nginx draws the same
+//!   line (`proxy_next_upstream` without `non_idempotent`).
 //!
-//! By HTTP/2, a backend can say that it has not looked at a call (RFC 9113, 8.7): then the method does
-//! not matter. A call of which nothing left the unit has not been sent once, and is not counted.
+//! Over HTTP/2, a backend can report that it did not process a request (RFC 9113, 8.7); then the
+//! method does not matter. An attempt of which nothing left the unit does not count.
 
 use std::error::Error as _;
 
@@ -24,21 +25,21 @@ use hyper::{Method, Request};
 
 use crate::backends::{Lease, Upload};
 
-/// A call to send again.
+/// A request to send again.
 pub(super) struct Copy {
     pub(super) request: Request<Upload>,
-    /// Whether it may be sent again although the backend may have acted on it.
+    /// True if the request may be sent again although the backend may have processed it.
     pub(super) is_idempotent: bool,
 }
 
-/// A copy of `request` to send when the connection of `lease`, which stood open before, ends without
-/// an answer: the backend may have closed it at the same moment. `None` if the call must not be
-/// repeated, or cannot be, for it has a body or wants to leave HTTP.
+/// Copies `request` to send it again if the pooled connection of `lease` ends without a response
+/// because the backend closed it at the same moment. Returns `None` if the request must not or
+/// cannot be repeated, because of its method, its body or an upgrade.
 pub(super) fn copy(request: &Request<Upload>, lease: &Lease) -> Option<Copy> {
     let is_idempotent = is_idempotent(request.method());
     let may_repeat = is_idempotent || lease.can_refuse();
-    let leaves_http = request.headers().contains_key(UPGRADE);
-    if !request.body().is_end_stream() || !may_repeat || leaves_http {
+    let is_upgrade = request.headers().contains_key(UPGRADE);
+    if !request.body().is_end_stream() || !may_repeat || is_upgrade {
         return None;
     }
     let mut copy = Request::new(Upload::default());
@@ -49,21 +50,23 @@ pub(super) fn copy(request: &Request<Upload>, lease: &Lease) -> Option<Copy> {
     Some(Copy { request: copy, is_idempotent })
 }
 
-/// RFC 9110, 9.2.2.
+/// Returns true if `method` is idempotent (RFC 9110, 9.2.2).
 fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE]
         .contains(method)
 }
 
-/// Whether `error` says that the backend has not looked at the call and will not, so that any call
-/// may be sent again (RFC 9113, 8.7): it refused the stream, or ended the connection before it.
+/// Returns true if `error` means that the backend did not process the request and will not, so that
+/// any request may be sent again (RFC 9113, 8.7): the backend reset the stream with REFUSED_STREAM,
+/// or its GOAWAY excluded the stream.
 pub(super) fn is_refused(error: &hyper::Error) -> bool {
     let Some(error) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else {
         return false;
     };
-    // Of the calls on a connection that it ends, only those that it has not looked at fail so. That
-    // rests on a worker's one thread: hyper queues a call and then looks once more at how the
-    // connection is, and on two threads the call could be sent, and the connection ended, in between.
+    // Of the requests on a connection that receives GOAWAY, only the unprocessed ones fail with
+    // this error. That relies on the single thread of a worker: hyper queues a request and then
+    // checks the state of the connection again, and on two threads the request could be sent and
+    // the connection closed in between.
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (refused || error.is_go_away())
 }

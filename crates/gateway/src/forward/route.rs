@@ -1,23 +1,23 @@
-//! Where a call goes, and what with.
+//! Destination and context of a request that is forwarded.
 
 use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 
-use crate::caller::Caller;
+use crate::client_connection::ClientConnection;
 use crate::configuration::Api;
-use crate::via::Via;
+use crate::via_header::ViaHeader;
 
-/// What a call is forwarded with.
+/// Destination and context of a request that is forwarded.
 #[derive(Debug)]
 pub(crate) struct Route<'a> {
     pub(crate) api: Arc<Api>,
-    /// The host that the caller asked for.
+    /// Host that the client requested.
     pub(crate) host: Option<HeaderValue>,
-    /// What this unit adds to `Via`.
-    pub(crate) via: &'a Via,
-    /// Who called.
-    pub(crate) caller: &'a Caller,
-    /// The longest body that the call may have, in bytes.
+    /// `Via` entries of this unit.
+    pub(crate) via: &'a ViaHeader,
+    /// The client that sent the request.
+    pub(crate) client: &'a ClientConnection,
+    /// Maximum size of the request body, in bytes.
     pub(crate) body_bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! Where a call is meant to go, and what of that the backend is told.
+//! The target of a request: validation, and rewriting for the backend.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::header::{HOST, HeaderValue};
@@ -6,45 +6,46 @@ use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Method, Uri, Version};
 
-use crate::caller::Told;
+use crate::client_connection::ForwardedHeaders;
 use crate::configuration::Api;
 use crate::problem::Problem;
 
-/// The host that a call is for; `None` where HTTP/1.0 allows that. A call that names two is refused:
-/// its backend might see another host than an intermediary before it did.
-pub(crate) fn authority(parts: &Parts, told: &Told) -> Result<Option<HeaderValue>, Problem> {
+/// Returns the host that a request is for, or `None` if an HTTP/1.0 request has none. Rejects a
+/// request with two hosts: its backend might use another one than an intermediary before it did.
+pub(crate) fn requested_host(
+    parts: &Parts,
+    forwarded: &ForwardedHeaders,
+) -> Result<Option<HeaderValue>, Problem> {
     if parts.method == Method::CONNECT {
-        return Err(Problem::BadRequest("this gateway makes no tunnels"));
+        return Err(Problem::BadRequest("CONNECT is not supported"));
     }
     let mut fields = parts.headers.get_all(HOST).iter();
     let field = fields.next();
     if fields.next().is_some() {
-        return Err(Problem::BadRequest("there is more than one Host field"));
+        return Err(Problem::BadRequest("more than one Host header"));
     }
     if let Some(field) = field
-        && !told.knows(field)
+        && !forwarded.is_last_host(field)
         && !Authority::try_from(field.as_bytes()).is_ok_and(|host| is_host(&host))
     {
-        return Err(Problem::BadRequest("the Host field is no host"));
+        return Err(Problem::BadRequest("invalid Host header"));
     }
     let Some(target) = parts.uri.authority() else {
         if field.is_none() && parts.version >= Version::HTTP_11 {
-            return Err(Problem::BadRequest("the Host field is missing"));
+            return Err(Problem::BadRequest("missing Host header"));
         }
         return Ok(field.cloned());
     };
-    let known = [&Scheme::HTTP, &Scheme::HTTPS];
-    if !is_host(target) || parts.uri.scheme().is_none_or(|scheme| !known.contains(&scheme)) {
-        return Err(Problem::BadRequest("the target is no http or https URL"));
+    let schemes = [&Scheme::HTTP, &Scheme::HTTPS];
+    if !is_host(target) || parts.uri.scheme().is_none_or(|scheme| !schemes.contains(&scheme)) {
+        return Err(Problem::BadRequest("the request target is not an http or https URL"));
     }
     match field {
         Some(field) if !field.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()) => {
-            Err(Problem::BadRequest("the Host field contradicts the target"))
+            Err(Problem::BadRequest("the Host header does not match the request target"))
         }
         Some(field) => Ok(Some(field.clone())),
-        None if parts.version < Version::HTTP_2 => {
-            Err(Problem::BadRequest("the Host field is missing"))
-        }
+        None if parts.version < Version::HTTP_2 => Err(Problem::BadRequest("missing Host header")),
         None => Ok(HeaderValue::from_str(target.as_str()).ok()),
     }
 }
@@ -55,17 +56,18 @@ fn is_host(authority: &Authority) -> bool {
         && port.is_some_and(|port| matches!(port, "" | ":") || authority.port_u16().is_some())
 }
 
-/// Refuses a path that a backend may take for another one than the API's prefix was compared with.
+/// Rejects a path that a backend may normalize to another one than the API's prefix was compared
+/// with.
 pub(crate) fn check_path(path: &str) -> Result<(), Problem> {
-    if path.bytes().any(|byte| matches!(byte, b'.' | b'%' | b'\\')) && leads_elsewhere(path) {
-        return Err(Problem::BadRequest("the path has \".\" or \"..\" segments"));
+    if path.bytes().any(|byte| matches!(byte, b'.' | b'%' | b'\\')) && has_dot_segments(path) {
+        return Err(Problem::BadRequest("the path contains \".\" or \"..\" segments"));
     }
     Ok(())
 }
 
-/// Whether `path` has dot segments for some decoder: written out or percent-encoded, between
-/// slashes or backslashes, these too.
-fn leads_elsewhere(path: &str) -> bool {
+/// Returns true if any decoder may see dot segments in `path`: literal or percent-encoded dots
+/// between literal or percent-encoded slashes or backslashes.
+fn has_dot_segments(path: &str) -> bool {
     let bytes = path.as_bytes();
     let (mut dots, mut others, mut at) = (0, false, 0);
     while at < bytes.len() {
@@ -87,16 +89,17 @@ fn leads_elsewhere(path: &str) -> bool {
     !others && (1..=2).contains(&dots)
 }
 
-/// What a call asks its backend for: the API's base path, what followed its prefix, the query.
-pub(super) fn target(api: &Api, uri: &Uri) -> Result<Uri, Problem> {
-    let (rest, query) = (api.rest(uri.path()), uri.query());
-    if api.base_path.is_empty() && rest.len() == uri.path().len() && uri.authority().is_none() {
+/// Returns the target for the backend: the API's base path, the part of the path after the API's
+/// prefix, and the query.
+pub(super) fn backend_target(api: &Api, uri: &Uri) -> Result<Uri, Problem> {
+    let (suffix, query) = (api.suffix(uri.path()), uri.query());
+    if api.base_path.is_empty() && suffix.len() == uri.path().len() && uri.authority().is_none() {
         return Ok(uri.clone());
     }
-    let length = api.base_path.len() + rest.len() + query.map_or(0, |query| query.len() + 1);
+    let length = api.base_path.len() + suffix.len() + query.map_or(0, |query| query.len() + 1);
     let mut target = BytesMut::with_capacity(length + 1);
     target.put_slice(api.base_path.as_bytes());
-    target.put_slice(rest.as_bytes());
+    target.put_slice(suffix.as_bytes());
     if target.is_empty() {
         target.put_u8(b'/');
     }
@@ -107,7 +110,7 @@ pub(super) fn target(api: &Api, uri: &Uri) -> Result<Uri, Problem> {
     let target: Bytes = target.freeze();
     PathAndQuery::from_maybe_shared(target)
         .map(Uri::from)
-        .map_err(|_| Problem::BadRequest("the target is too long"))
+        .map_err(|_| Problem::BadRequest("the request target is too long"))
 }
 
 #[cfg(test)]
@@ -115,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dot_segments_are_found_however_they_are_written() {
+    fn dot_segments_are_found_in_every_encoding() {
         for path in ["/.", "/..", "/a/../b", "/a/%2e%2E/b", "/a/..%2fb", "/a/..%5Cb", "/a\\..\\b"] {
             assert!(check_path(path).is_err(), "{path}");
         }

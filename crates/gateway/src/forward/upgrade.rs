@@ -1,4 +1,4 @@
-//! Tunnels: connections that leave HTTP, such as WebSockets.
+//! Tunnels: connections that are upgraded from HTTP, such as WebSockets.
 
 use std::io;
 use std::pin::Pin;
@@ -17,38 +17,39 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::account::Account;
+use crate::request_record::RequestRecord;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The tunnels of a worker.
 #[derive(Debug, Clone)]
 pub(crate) struct Tunnels {
-    /// A drain waits for what is in here.
+    /// Tracker of the running tunnels, which a drain waits for.
     pub(crate) tracker: TaskTracker,
-    /// Set when a tunnel has no more than `patience` left.
+    /// Cancelled when the tunnels have to finish within `finish_timeout`.
     pub(crate) finish: CancellationToken,
-    pub(crate) patience: Duration,
+    pub(crate) finish_timeout: Duration,
 }
 
-/// A connection of a caller and one of a backend that leave HTTP together.
+/// The connections of a client and a backend that are upgraded together.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    caller: OnUpgrade,
+    client: OnUpgrade,
     backend: OnUpgrade,
     idle: Duration,
 }
 
-/// The wish of a caller to leave HTTP.
+/// A client's request to upgrade its connection.
 pub(super) struct Upgrade {
     protocol: HeaderValue,
-    caller: OnUpgrade,
+    client: OnUpgrade,
 }
 
 impl Upgrade {
-    /// What a call wishes. A wish for HTTP/2 is not heard: calls that follow would get past the unit.
-    pub(super) fn wished(parts: &mut Parts) -> Option<Self> {
-        if parts.version != Version::HTTP_11 || !names_upgrade(&parts.headers) {
+    /// Takes the upgrade that a request asks for, if any. An upgrade to HTTP/2 is ignored: further
+    /// requests would bypass the unit.
+    pub(super) fn from_request(parts: &mut Parts) -> Option<Self> {
+        if parts.version != Version::HTTP_11 || !lists_upgrade(&parts.headers) {
             return None;
         }
         let mut protocols = parts.headers.get_all(UPGRADE).iter();
@@ -59,74 +60,79 @@ impl Upgrade {
         if protocols.next().is_some() || text.split(',').any(is_http) {
             return None;
         }
-        let caller = parts.extensions.remove::<OnUpgrade>()?;
-        Some(Self { protocol, caller })
+        let client = parts.extensions.remove::<OnUpgrade>()?;
+        Some(Self { protocol, client })
     }
 
-    /// Adds the wish to the fields of the call that goes to the backend.
-    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+    /// Adds the upgrade to the headers of the request to the backend.
+    pub(super) fn add_to(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, self.protocol.clone());
     }
 
-    /// What begins when both connections have left HTTP, as the backend agreed to by `answer`. From
-    /// that, the fields of its connection were removed; those that the caller needs are added.
-    pub(super) fn agreed<B>(
+    /// Accepts the upgrade after the backend agreed in `response`: restores the hop-by-hop headers
+    /// that the client needs, and returns the tunnel that starts once both connections are
+    /// upgraded.
+    pub(super) fn accept<B>(
         self,
-        answer: &mut Response<B>,
+        response: &mut Response<B>,
         protocol: HeaderValue,
         idle: Duration,
     ) -> Tunnel {
-        let backend = hyper::upgrade::on(&mut *answer);
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        answer.headers_mut().insert(UPGRADE, protocol);
-        Tunnel { caller: self.caller, backend, idle }
+        let backend = hyper::upgrade::on(&mut *response);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(UPGRADE, protocol);
+        Tunnel { client: self.client, backend, idle }
     }
 }
 
 impl Tunnel {
-    /// Joins the two connections; `account` ends with them.
-    pub(crate) fn start(self, tunnels: &Tunnels, account: Account) {
-        let (finish, patience) = (tunnels.finish.clone(), tunnels.patience);
+    /// Spawns a task that copies data between the two connections. `record` ends with them.
+    pub(crate) fn start(self, tunnels: &Tunnels, record: RequestRecord) {
+        let (finish, finish_timeout) = (tunnels.finish.clone(), tunnels.finish_timeout);
         let joined = async move {
-            let (caller, backend) = tokio::try_join!(self.caller, self.backend)?;
-            join(caller, backend, self.idle).await
+            let (client, backend) = tokio::try_join!(self.client, self.backend)?;
+            copy_until_closed(client, backend, self.idle).await
         };
         tunnels.tracker.spawn(async move {
             let ended: Result<(), Error> = tokio::select! {
                 ended = joined => ended,
-                () = async { finish.cancelled().await; sleep(patience).await } => {
-                    tracing::warn!("a tunnel that outlasted the drain was cut");
+                () = async { finish.cancelled().await; sleep(finish_timeout).await } => {
+                    tracing::warn!("closed a tunnel that was still open at the end of the drain");
                     Ok(())
                 }
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "a tunnel broke");
+                tracing::debug!(%error, "tunnel failed");
             }
-            drop(account);
+            drop(record);
         });
     }
 }
 
-/// Whether Connection names Upgrade.
-fn names_upgrade(headers: &HeaderMap) -> bool {
+/// Returns true if Connection lists Upgrade.
+fn lists_upgrade(headers: &HeaderMap) -> bool {
     let values = headers.get_all(CONNECTION).iter();
     let mut names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
-/// Copies both ways until both ends are done, or nothing flows for `idle`.
-async fn join(caller: Upgraded, backend: Upgraded, idle: Duration) -> Result<(), Error> {
-    let flow = Arc::new(AtomicU64::new(0));
-    let mut caller = Counted { inner: TokioIo::new(caller), flow: Arc::clone(&flow) };
-    let mut backend = Counted { inner: TokioIo::new(backend), flow: Arc::clone(&flow) };
-    let copying = copy_bidirectional(&mut caller, &mut backend);
+/// Copies in both directions until both ends are closed, or fails after `idle` without data.
+async fn copy_until_closed(
+    client: Upgraded,
+    backend: Upgraded,
+    idle: Duration,
+) -> Result<(), Error> {
+    let operations = Arc::new(AtomicU64::new(0));
+    let mut client = Counted { inner: TokioIo::new(client), operations: Arc::clone(&operations) };
+    let mut backend = Counted { inner: TokioIo::new(backend), operations: Arc::clone(&operations) };
+    let copying = copy_bidirectional(&mut client, &mut backend);
     tokio::pin!(copying);
     loop {
-        let before = flow.load(Ordering::Relaxed);
+        let before = operations.load(Ordering::Relaxed);
         match timeout(idle, copying.as_mut()).await {
             Ok(copied) => return copied.map(|_| ()).map_err(Into::into),
-            Err(_) if flow.load(Ordering::Relaxed) == before => {
+            Err(_) if operations.load(Ordering::Relaxed) == before => {
                 return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
             Err(_) => {}
@@ -134,10 +140,10 @@ async fn join(caller: Upgraded, backend: Upgraded, idle: Duration) -> Result<(),
     }
 }
 
-/// One end of a tunnel, which counts what it hands over.
+/// One end of a tunnel, which counts completed reads and writes.
 struct Counted {
     inner: TokioIo<Upgraded>,
-    flow: Arc<AtomicU64>,
+    operations: Arc<AtomicU64>,
 }
 
 impl AsyncRead for Counted {
@@ -148,7 +154,7 @@ impl AsyncRead for Counted {
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if polled.is_ready() {
-            self.flow.fetch_add(1, Ordering::Relaxed);
+            self.operations.fetch_add(1, Ordering::Relaxed);
         }
         polled
     }
@@ -162,7 +168,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if polled.is_ready() {
-            self.flow.fetch_add(1, Ordering::Relaxed);
+            self.operations.fetch_add(1, Ordering::Relaxed);
         }
         polled
     }

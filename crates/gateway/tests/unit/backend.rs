@@ -1,4 +1,4 @@
-//! Backends for units under test.
+//! HTTP/1 backends for units under test.
 
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
@@ -22,13 +22,13 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// One that answers each call with its head and body as text.
+    /// Starts a backend that responds with the head and body of each request as text.
     pub async fn echo() -> Self {
         Self::start(echo).await
     }
 
-    /// One that answers as `answer` says.
-    pub async fn start<F>(answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> Self
+    /// Starts a backend that responds with the results of `handler`.
+    pub async fn start<F>(handler: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
@@ -40,10 +40,10 @@ impl Backend {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 counter.fetch_add(1, Ordering::Relaxed);
-                let answer = answer.clone();
+                let handler = handler.clone();
                 let service = service_fn(move |request| {
-                    let answered = answer(request);
-                    async { Ok::<_, Infallible>(answered.await) }
+                    let responding = handler(request);
+                    async { Ok::<_, Infallible>(responding.await) }
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
@@ -56,7 +56,7 @@ impl Backend {
     }
 }
 
-/// The head and body of a call as text.
+/// Responds with the head and body of a request as text.
 pub async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -69,8 +69,7 @@ pub async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     Response::new(Full::from(text))
 }
 
-/// A backend of bytes: what `behave` does with each connection, after a call's head came on it.
-/// Returns its URL.
+/// Starts a backend that calls `behave` on a connection after each request head. Returns its URL.
 pub fn raw(behave: impl Fn(&mut StdTcpStream, &str) + Send + Sync + 'static) -> String {
     let listener = StdTcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -88,7 +87,7 @@ pub fn raw(behave: impl Fn(&mut StdTcpStream, &str) + Send + Sync + 'static) -> 
     url
 }
 
-/// The head of the next call; `None` at the connection's end.
+/// Reads the head of the next request, or returns `None` at the end of the connection.
 fn read_head(stream: &mut StdTcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -101,11 +100,12 @@ fn read_head(stream: &mut StdTcpStream) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-/// A backend that answers the first call on each connection well, and then closes it after it sent
-/// `begin` of an answer to the second. Returns also the number of calls that it got.
+/// Starts a backend that responds properly to the first request on each connection, and closes the
+/// connection after it sent `begin` of a response to the second. Returns its URL and the number of
+/// requests that it received.
 pub fn closing(begin: &'static str) -> (String, Arc<AtomicUsize>) {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&calls);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
     let url = raw(move |stream, _| {
         counter.fetch_add(1, Ordering::Relaxed);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok();
@@ -115,13 +115,13 @@ pub fn closing(begin: &'static str) -> (String, Arc<AtomicUsize>) {
         }
         stream.shutdown(std::net::Shutdown::Both).ok();
     });
-    (url, calls)
+    (url, requests)
 }
 
-/// A backend that answers each call with `answer`, whatever that is, and then closes.
-pub fn canned(answer: &'static str) -> String {
+/// Starts a backend that sends `response`, valid or not, to each request and closes the connection.
+pub fn canned(response: &'static str) -> String {
     raw(move |stream, _| {
-        stream.write_all(answer.as_bytes()).ok();
+        stream.write_all(response.as_bytes()).ok();
         stream.shutdown(std::net::Shutdown::Both).ok();
     })
 }

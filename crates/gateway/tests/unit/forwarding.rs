@@ -14,11 +14,11 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Sleep, sleep};
 
 use crate::backend::{Backend, canned, raw};
-use crate::streams::Streams;
-use crate::support::{Caller, Running, api, configuration};
+use crate::http2_support::Http2Client;
+use crate::support::{Client, Running, api, configuration};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_reaches_the_backend_of_the_longest_path() {
+async fn a_request_is_routed_by_the_longest_matching_path() {
     let backend = Backend::echo().await;
     let apis = vec![
         api("/", backend.url("")),
@@ -26,7 +26,7 @@ async fn a_call_reaches_the_backend_of_the_longest_path() {
         api("/orders/eu", backend.url("/eu")),
     ];
     let unit = Running::serving(configuration(1, apis));
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     for (path, expected) in [
         ("/", "/"),
         ("/?a=b", "/?a=b"),
@@ -37,20 +37,20 @@ async fn a_call_reaches_the_backend_of_the_longest_path() {
         ("/orders/eu/5", "/eu/5"),
         ("http://test/orders/7?q", "/v2/7?q"),
     ] {
-        let answer = caller.call("GET", path).unwrap();
-        assert_eq!(answer.status(), 200, "{answer:?}");
-        let line = answer.body.lines().next().unwrap();
+        let response = client.request("GET", path).unwrap();
+        assert_eq!(response.status(), 200, "{response:?}");
+        let line = response.body.lines().next().unwrap();
         assert_eq!(line, format!("GET {expected}"), "{path}");
     }
-    assert_eq!(backend.connections.load(Ordering::Relaxed), 1, "the connection is used again");
+    assert_eq!(backend.connections.load(Ordering::Relaxed), 1, "the connection is reused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_backend_learns_who_called_and_nothing_of_the_connection() {
+async fn the_backend_gets_the_client_address_and_no_hop_by_hop_headers() {
     let backend = Backend::echo().await;
     let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    caller
+    let mut client = Client::connect(unit.address).unwrap();
+    client
         .send(
             "GET /x HTTP/1.1\r\nHost: shop.example:8080\r\nConnection: keep-alive, X-Private\r\n\
              X-Private: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nProxy-Connection: close\r\n\
@@ -59,12 +59,12 @@ async fn the_backend_learns_who_called_and_nothing_of_the_connection() {
              Forwarded: for=203.0.113.9\r\nX-Kept: yes\r\n\r\n",
         )
         .unwrap();
-    let answer = caller.receive().unwrap();
-    assert_eq!(answer.fields("via"), ["1.1 contoso.westeurope.2"]);
-    let mut fields: Vec<&str> = answer.body.lines().skip(1).filter(|l| !l.is_empty()).collect();
-    fields.sort_unstable();
-    let trace = fields.iter().position(|field| field.starts_with("traceparent: 00-")).unwrap();
-    assert_eq!(fields.remove(trace).len(), "traceparent: ".len() + 55);
+    let response = client.receive().unwrap();
+    assert_eq!(response.headers("via"), ["1.1 contoso.westeurope.2"]);
+    let mut headers: Vec<&str> = response.body.lines().skip(1).filter(|l| !l.is_empty()).collect();
+    headers.sort_unstable();
+    let trace = headers.iter().position(|header| header.starts_with("traceparent: 00-")).unwrap();
+    assert_eq!(headers.remove(trace).len(), "traceparent: ".len() + 55);
     let expected = [
         "forwarded: for=203.0.113.9, for=127.0.0.1;proto=http;host=\"shop.example:8080\"",
         &format!("host: {}", backend.address),
@@ -74,44 +74,44 @@ async fn the_backend_learns_who_called_and_nothing_of_the_connection() {
         "x-forwarded-proto: http",
         "x-kept: yes",
     ];
-    assert_eq!(fields, expected);
+    assert_eq!(headers, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_flow_both_ways() {
+async fn bodies_are_streamed_in_both_directions() {
     let backend = Backend::echo().await;
     let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     let long = "0123456789".repeat(100_000);
-    caller
+    client
         .send(&format!(
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{long}",
             long.len()
         ))
         .unwrap();
-    let answer = caller.receive().unwrap();
-    assert!(answer.body.ends_with(&long), "{} bytes", answer.body.len());
-    assert!(answer.body.contains("content-length: 1000000\n"));
+    let response = client.receive().unwrap();
+    assert!(response.body.ends_with(&long), "{} bytes", response.body.len());
+    assert!(response.body.contains("content-length: 1000000\n"));
     for method in ["POST", "GET"] {
-        caller
+        client
             .send(&format!(
                 "{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
                  3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
             ))
             .unwrap();
-        let answer = caller.receive().unwrap();
-        assert!(answer.body.ends_with("\n\nabcde"), "{}", answer.body);
+        let response = client.receive().unwrap();
+        assert!(response.body.ends_with("\n\nabcde"), "{}", response.body);
     }
     let head =
-        caller.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").and_then(|()| caller.receive_head());
+        client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").and_then(|()| client.receive_head());
     assert!(head.unwrap().contains("content-length: "));
-    assert_eq!(caller.call("GET", "/").unwrap().status(), 200);
+    assert_eq!(client.request("GET", "/").unwrap().status(), 200);
     assert_eq!(backend.connections.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
-    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+async fn the_first_part_of_a_response_does_not_wait_for_the_rest() {
+    let (resume, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     let url = raw(move |stream, _| {
         use std::io::Write as _;
@@ -124,24 +124,24 @@ async fn the_first_part_of_an_answer_does_not_wait_for_the_rest() {
     let mut slow = api("/", url);
     slow.idle_timeout_ms = 30_000;
     let unit = Running::serving(configuration(1, vec![slow]));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let head = caller.receive_head().unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let head = client.receive_head().unwrap();
     assert!(head.starts_with("http/1.1 200 "), "{head}");
-    assert_eq!(caller.receive_bytes(8).unwrap(), "3\r\nabc\r\n");
-    go_on.send(()).unwrap();
-    assert_eq!(caller.receive_bytes(12).unwrap(), "2\r\nde\r\n0\r\n\r\n");
+    assert_eq!(client.receive_bytes(8).unwrap(), "3\r\nabc\r\n");
+    resume.send(()).unwrap();
+    assert_eq!(client.receive_bytes(12).unwrap(), "2\r\nde\r\n0\r\n\r\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_may_speak_http2_with_prior_knowledge() {
+async fn clients_may_use_http2_with_prior_knowledge() {
     let backend = Backend::echo().await;
     let unit = Running::serving(configuration(1, vec![api("/a", backend.url("/b"))]));
     let stream = TcpStream::connect(unit.address).await.unwrap();
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let calls: Vec<_> = (0..20)
+    let requests: Vec<_> = (0..20)
         .map(|n| {
             let request = Request::post(format!("http://shop.example/a/{n}"))
                 .header("cookie", "a=1")
@@ -151,8 +151,8 @@ async fn callers_may_speak_http2_with_prior_knowledge() {
             tokio::spawn(sender.send_request(request))
         })
         .collect();
-    for (n, call) in calls.into_iter().enumerate() {
-        let response = call.await.unwrap().unwrap();
+    for (n, request) in requests.into_iter().enumerate() {
+        let response = request.await.unwrap().unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body = str::from_utf8(&body).unwrap();
         assert!(body.starts_with(&format!("POST /b/{n}\n")), "{body}");
@@ -164,23 +164,23 @@ async fn callers_may_speak_http2_with_prior_knowledge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disabled_region_says_so_but_tells_its_status() {
+async fn a_disabled_region_rejects_requests_but_serves_its_status() {
     let backend = Backend::echo().await;
     let mut disabled = configuration(1, vec![api("/", backend.url(""))]);
     disabled.enabled = false;
     let unit = Running::serving(disabled.clone());
-    let mut caller = Caller::connect(unit.address).unwrap();
-    let answer = caller.call("GET", "/orders").unwrap();
-    assert_eq!(answer.problem().0, 503);
-    assert_eq!(answer.fields("retry-after"), ["1"]);
-    assert_eq!(caller.call("GET", "/status-0123456789abcdef").unwrap().status(), 200);
+    let mut client = Client::connect(unit.address).unwrap();
+    let response = client.request("GET", "/orders").unwrap();
+    assert_eq!(response.problem().0, 503);
+    assert_eq!(response.headers("retry-after"), ["1"]);
+    assert_eq!(client.request("GET", "/status-0123456789abcdef").unwrap().status(), 200);
     disabled.enabled = true;
     unit.configure(disabled);
-    assert_eq!(caller.call("GET", "/orders").unwrap().status(), 200);
+    assert_eq!(client.request("GET", "/orders").unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_fails_is_told_by_a_problem_in_time() {
+async fn a_failing_backend_is_reported_as_a_problem_in_time() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let refusing = format!("http://{}", closed.local_addr().unwrap());
     drop(closed);
@@ -194,7 +194,7 @@ async fn a_backend_that_fails_is_told_by_a_problem_in_time() {
         api("/good", good.url("")),
     ];
     let unit = Running::serving(configuration(1, apis));
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     for (path, status) in [
         ("/refuses", 502),
         ("/closes", 502),
@@ -203,30 +203,30 @@ async fn a_backend_that_fails_is_told_by_a_problem_in_time() {
         ("/unresolved", 502),
     ] {
         let begin = Instant::now();
-        let answer = caller.call("GET", path).unwrap();
-        let (got, detail) = answer.problem();
-        // A name server may be slower than this API's time-out.
-        assert!(got == status || (path == "/unresolved" && got == 504), "{path}: {answer:?}");
-        assert!(!detail.contains("127.0.0.1") && !answer.head.contains("127.0.0.1"));
+        let response = client.request("GET", path).unwrap();
+        let (got, detail) = response.problem();
+        // A name server may be slower than the timeout of this API.
+        assert!(got == status || (path == "/unresolved" && got == 504), "{path}: {response:?}");
+        assert!(!detail.contains("127.0.0.1") && !response.head.contains("127.0.0.1"));
         assert!(begin.elapsed() < Duration::from_secs(3), "{path}: {:?}", begin.elapsed());
-        assert_eq!(caller.call("GET", "/good").unwrap().status(), 200);
+        assert_eq!(client.request("GET", "/good").unwrap().status(), 200);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_the_backend_closed_meanwhile_costs_no_call() {
-    // Each connection is good for one answer, but the backend does not say so.
+async fn no_request_is_lost_when_the_backend_closes_an_idle_connection() {
+    // Each connection serves one response, but the backend does not announce that.
     let url = canned("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let unit = Running::serving(configuration(1, vec![api("/", url)]));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    for call in 0..200 {
-        let answer = caller.call("GET", "/").unwrap();
-        assert_eq!((answer.status(), answer.body.as_str()), (200, "ok"), "call {call}");
+    let mut client = Client::connect(unit.address).unwrap();
+    for request in 0..200 {
+        let response = client.request("GET", "/").unwrap();
+        assert_eq!((response.status(), response.body.as_str()), (200, "ok"), "request {request}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_run_finish_on_the_configuration_before() {
+async fn requests_in_flight_finish_on_the_previous_configuration() {
     let (old, new) = (
         Backend::start(|_| async {
             sleep(Duration::from_millis(300)).await;
@@ -238,18 +238,18 @@ async fn calls_that_run_finish_on_the_configuration_before() {
     let mut slow = api("/", old.url(""));
     slow.response_timeout_ms = 10_000;
     let unit = Running::serving(configuration(1, vec![slow]));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     while old.connections.load(Ordering::Relaxed) == 0 {
         sleep(Duration::from_millis(1)).await;
     }
     unit.configure(configuration(2, vec![api("/", new.url(""))]));
-    assert_eq!(caller.receive().unwrap().body, "old");
-    assert_eq!(caller.call("GET", "/").unwrap().body, "new");
+    assert_eq!(client.receive().unwrap().body, "old");
+    assert_eq!(client.request("GET", "/").unwrap().body, "new");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draining_unit_finishes_its_streams_of_http2() {
+async fn a_draining_unit_finishes_its_http2_streams() {
     let backend = Backend::start(|_| async {
         sleep(Duration::from_millis(200)).await;
         Response::new(Full::from("done"))
@@ -261,19 +261,19 @@ async fn a_draining_unit_finishes_its_streams_of_http2() {
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let request = Request::get("http://shop.example/").body(Empty::<Bytes>::new()).unwrap();
-    let call = tokio::spawn(sender.send_request(request));
+    let request = tokio::spawn(sender.send_request(request));
     while backend.connections.load(Ordering::Relaxed) == 0 {
         sleep(Duration::from_millis(1)).await;
     }
     let ended = unit.shut_down();
-    let response = call.await.unwrap().unwrap();
+    let response = request.await.unwrap().unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "done");
-    // GOAWAY ends the connection while the caller still holds its side of it.
+    // GOAWAY ends the connection while the client still holds its side of it.
     connection.await.unwrap().unwrap();
     ended.await.unwrap();
 }
 
-/// A connection of which a little is read in each millisecond.
+/// A connection from which a little is read every millisecond.
 struct Slow {
     stream: TcpStream,
     pause: Option<Pin<Box<Sleep>>>,
@@ -312,37 +312,40 @@ impl AsyncWrite for Slow {
     }
 }
 
-/// A caller of HTTP/2 says all the time how much it took. What it says once the unit has closed the
-/// connection must not make the system throw away the end of the answer.
+/// An HTTP/2 client sends window updates all the time. Those that arrive after the unit has closed
+/// the connection must not make the kernel discard the end of the response.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_caller_of_http2_gets_the_end_of_its_answer_in_a_drain() {
+async fn a_slow_http2_client_gets_the_end_of_its_response_during_a_drain() {
     const LENGTH: usize = 256 << 10;
     let backend = Backend::start(|_| async { Response::new(Full::from(vec![b'x'; LENGTH])) }).await;
     let unit = Running::serving(configuration(1, vec![api("/", backend.url(""))]));
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let slow = Slow { stream: socket.connect(unit.address).await.unwrap(), pause: None };
-    let streams = Streams::over(slow).await;
-    let answer = streams.begin("GET", "/").await.await.unwrap();
+    let client = Http2Client::over(slow).await;
+    let response = client.begin("GET", "/").await.await.unwrap();
     let ended = unit.shut_down();
-    let mut body = answer.into_body();
+    let mut body = response.into_body();
     let mut length = 0;
     while let Some(data) = body.data().await {
-        length += data.as_ref().expect("the answer is whole").len();
+        length += data.as_ref().expect("the response is complete").len();
         body.flow_control().release_capacity(data.unwrap().len()).unwrap();
     }
     assert_eq!(length, LENGTH);
-    drop(streams);
+    drop(client);
     ended.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_comes_back_ends_instead_of_going_round() {
+async fn a_request_that_returns_to_its_gateway_is_rejected_as_a_loop() {
     let unit = Running::serving(configuration(1, vec![]));
     let itself = format!("http://{}/again", unit.address);
     unit.configure(configuration(2, vec![api("/", itself)]));
-    let answer = Caller::connect(unit.address).unwrap().call("GET", "/").unwrap();
-    assert_eq!(answer.status(), 508, "{answer:?}");
-    assert!(answer.body.contains("its API leads back here"), "{answer:?}");
-    assert!(!answer.body.contains(&unit.address.to_string()), "{answer:?}");
+    let response = Client::connect(unit.address).unwrap().request("GET", "/").unwrap();
+    assert_eq!(response.status(), 508, "{response:?}");
+    assert!(
+        response.body.contains("the backend of this API leads back to this gateway"),
+        "{response:?}"
+    );
+    assert!(!response.body.contains(&unit.address.to_string()), "{response:?}");
 }

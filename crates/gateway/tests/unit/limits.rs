@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, raw};
 use crate::control::identity;
-use crate::support::{Caller, Running, api, configuration, eventually};
+use crate::support::{Client, Running, api, configuration, eventually};
 
 fn limited(backend: &Backend, limits: GatewayLimits) -> GatewayConfiguration {
     let apis = vec![api("/", backend.url(""))];
@@ -18,7 +18,7 @@ fn limited(backend: &Backend, limits: GatewayLimits) -> GatewayConfiguration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_call_too_many_is_told_so_at_once() {
+async fn a_request_over_the_concurrency_limit_is_rejected_at_once() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = Arc::clone(&gate);
     let backend = Backend::start(move |_| {
@@ -33,45 +33,47 @@ async fn one_call_too_many_is_told_so_at_once() {
     let mut configuration = limited(&backend, limits);
     configuration.apis[0].response_timeout_ms = 20_000;
     let unit = Running::serving(configuration);
-    let mut callers: Vec<Caller> = (0..2).map(|_| Caller::connect(unit.address).unwrap()).collect();
-    for caller in &mut callers {
-        caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(unit.address).unwrap()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
-    eventually("two calls run", || identity(&unit).load.unwrap().in_flight == 2);
-    let mut surplus = Caller::connect(unit.address).unwrap();
-    let refused = surplus.call("GET", "/").unwrap();
+    eventually("two requests are in flight", || identity(&unit).load.unwrap().in_flight == 2);
+    let mut surplus = Client::connect(unit.address).unwrap();
+    let refused = surplus.request("GET", "/").unwrap();
     assert_eq!(refused.problem().0, 503);
-    assert_eq!(refused.fields("retry-after"), ["1"]);
-    assert_eq!(surplus.call("GET", "/status-0123456789abcdef").unwrap().status(), 200);
+    assert_eq!(refused.headers("retry-after"), ["1"]);
+    assert_eq!(surplus.request("GET", "/status-0123456789abcdef").unwrap().status(), 200);
     opened.add_permits(3);
-    for caller in &mut callers {
-        assert_eq!(caller.receive().unwrap().body, "done");
+    for client in &mut clients {
+        assert_eq!(client.receive().unwrap().body, "done");
     }
-    eventually("no call runs", || identity(&unit).load.unwrap().in_flight == 0);
-    assert_eq!(surplus.call("GET", "/").unwrap().body, "done");
+    eventually("no request is in flight", || identity(&unit).load.unwrap().in_flight == 0);
+    assert_eq!(surplus.request("GET", "/").unwrap().body, "done");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_beyond_the_rate_are_told_when_to_come_again() {
+async fn requests_over_the_rate_limit_get_retry_after() {
     let backend = Backend::echo().await;
     let limits = GatewayLimits { requests_per_second: 5, ..Default::default() };
     let unit = Running::serving(limited(&backend, limits));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    let answers: Vec<_> = (0..30).map(|_| caller.call("GET", "/").unwrap()).collect();
-    assert!(answers[..5].iter().all(|answer| answer.status() == 200), "{answers:?}");
-    let refused = answers.iter().find(|answer| answer.status() != 200).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
+    let responses: Vec<_> = (0..30).map(|_| client.request("GET", "/").unwrap()).collect();
+    assert!(responses[..5].iter().all(|response| response.status() == 200), "{responses:?}");
+    let refused = responses.iter().find(|response| response.status() != 200).unwrap();
     assert_eq!(refused.problem().0, 429);
-    assert_eq!(refused.fields("retry-after"), ["1"]);
-    eventually("a call is let in again", || caller.call("GET", "/").unwrap().status() == 200);
-    // A new configuration with the same rate is no new burst.
-    while caller.call("GET", "/").unwrap().status() == 200 {}
+    assert_eq!(refused.headers("retry-after"), ["1"]);
+    eventually("a request is admitted again", || {
+        client.request("GET", "/").unwrap().status() == 200
+    });
+    // A new configuration with the same rate does not allow a new burst.
+    while client.request("GET", "/").unwrap().status() == 200 {}
     unit.configure(GatewayConfiguration { revision: 2, ..limited(&backend, limits) });
-    let burst = (0..3).map(|_| caller.call("GET", "/").unwrap().status());
+    let burst = (0..3).map(|_| client.request("GET", "/").unwrap().status());
     assert!(burst.into_iter().any(|status| status == 429));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_and_bodies_that_are_too_large_are_refused() {
+async fn request_heads_and_bodies_that_are_too_large_are_rejected() {
     let backend = Backend::echo().await;
     let limits = GatewayLimits { header_bytes: 200, body_bytes: 10, ..Default::default() };
     let unit = Running::serving(limited(&backend, limits));
@@ -85,26 +87,26 @@ async fn heads_and_bodies_that_are_too_large_are_refused() {
         (format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"), 413),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(), 400),
     ];
-    for (call, status) in cases {
-        let mut caller = Caller::connect(unit.address).unwrap();
-        caller.send(&call).unwrap();
-        let answer = caller.receive().unwrap();
-        assert_eq!(answer.status(), status, "{call}: {answer:?}");
+    for (request, status) in cases {
+        let mut client = Client::connect(unit.address).unwrap();
+        client.send(&request).unwrap();
+        let response = client.receive().unwrap();
+        assert_eq!(response.status(), status, "{request}: {response:?}");
         if status != 200 {
-            answer.problem();
+            response.problem();
         }
-        let mut next = Caller::connect(unit.address).unwrap();
-        assert_eq!(next.call("GET", "/").unwrap().status(), 200, "after {call}");
+        let mut next = Client::connect(unit.address).unwrap();
+        assert_eq!(next.request("GET", "/").unwrap().status(), 200, "after {request}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_stops_within_its_body_is_told_so() {
+async fn a_client_that_stalls_in_its_body_gets_a_request_timeout() {
     let backend = Backend::echo().await;
     let unit = Running::serving(limited(&backend, GatewayLimits::default()));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123").unwrap();
-    assert_eq!(caller.receive().unwrap().problem().0, 408);
+    let mut client = Client::connect(unit.address).unwrap();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123").unwrap();
+    assert_eq!(client.receive().unwrap().problem().0, 408);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,67 +116,67 @@ async fn a_slow_but_steady_body_arrives() {
     configuration.apis[0].idle_timeout_ms = 200;
     configuration.apis[0].response_timeout_ms = 300;
     let unit = Running::serving(configuration);
-    let mut caller = Caller::connect(unit.address).unwrap();
-    caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").unwrap();
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(60));
-        caller.send("x").unwrap();
+        client.send("x").unwrap();
     }
-    assert!(caller.receive().unwrap().body.ends_with("\n\nxxxxxxxxxx"));
+    assert!(client.receive().unwrap().body.ends_with("\n\nxxxxxxxxxx"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_time_for_a_head_does_not_run_between_calls() {
+async fn the_header_timeout_does_not_run_between_requests() {
     let unit = Running::start();
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     let path = "/status-0123456789abcdef";
-    assert_eq!(caller.call("GET", path).unwrap().status(), 200);
-    assert!(caller.stays_silent(Duration::from_millis(700)));
-    assert_eq!(caller.call("GET", path).unwrap().status(), 200);
-    caller.send("GET /").unwrap();
-    assert!(caller.is_ended());
+    assert_eq!(client.request("GET", path).unwrap().status(), 200);
+    assert!(client.stays_silent(Duration::from_millis(700)));
+    assert_eq!(client.request("GET", path).unwrap().status(), 200);
+    client.send("GET /").unwrap();
+    assert!(client.is_ended());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_takes_nothing_of_an_answer_is_let_go() {
+async fn a_client_that_does_not_read_its_response_is_disconnected() {
     let url = raw(|stream, _| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
         while stream.write_all(&[b'x'; 65536]).is_ok() {}
     });
     let unit = Running::serving(configuration(1, vec![api("/", url)]));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    caller.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    eventually("the call runs", || identity(&unit).load.unwrap().in_flight == 1);
-    eventually("the call was ended", || identity(&unit).load.unwrap().in_flight == 0);
+    let mut client = Client::connect(unit.address).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    eventually("the request is in flight", || identity(&unit).load.unwrap().in_flight == 1);
+    eventually("the request was aborted", || identity(&unit).load.unwrap().in_flight == 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_comes_before_the_body_was_read_is_passed_on() {
+async fn a_response_that_arrives_before_the_body_was_read_is_forwarded() {
     let url = raw(|stream, _| {
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").unwrap();
     });
     let good = Backend::echo().await;
     let apis = vec![api("/early", url), api("/good", good.url(""))];
     let unit = Running::serving(configuration(1, apis));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    caller.send("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12").unwrap();
-    let answer = caller.receive().unwrap();
-    assert_eq!((answer.status(), answer.body.as_str()), (403, "no"));
-    let mut next = Caller::connect(unit.address).unwrap();
-    assert_eq!(next.call("GET", "/good").unwrap().status(), 200);
+    let mut client = Client::connect(unit.address).unwrap();
+    client.send("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12").unwrap();
+    let response = client.receive().unwrap();
+    assert_eq!((response.status(), response.body.as_str()), (403, "no"));
+    let mut next = Client::connect(unit.address).unwrap();
+    assert_eq!(next.request("GET", "/good").unwrap().status(), 200);
     assert_eq!(good.connections.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_goes_on_sending_a_body_that_was_refused_is_cut_off() {
+async fn a_client_that_keeps_sending_a_rejected_body_is_disconnected() {
     let unit = Running::start();
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     let length = u64::MAX / 2;
-    caller
+    client
         .send(&format!("POST /none HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"))
         .unwrap();
-    let mut writer = caller.duplicate();
+    let mut writer = client.duplicate();
     let writing = std::thread::spawn(move || while writer.write_all(&[b'x'; 65536]).is_ok() {});
-    assert_eq!(caller.receive().unwrap().problem().0, 404);
-    eventually("the sending fails", || writing.is_finished());
+    assert_eq!(client.receive().unwrap().problem().0, 404);
+    eventually("sending fails", || writing.is_finished());
 }

@@ -1,4 +1,4 @@
-//! The unit from outside: its port, its control socket, its signals, its lock.
+//! Black-box tests of the unit: its port, its control socket, its signals, its lock.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -6,14 +6,14 @@ mod backend;
 mod control;
 mod forwarding;
 mod http2;
+mod http2_support;
 mod limits;
 mod metrics;
-mod misbehaviour;
+mod misbehavior;
 mod process;
-mod refused;
+mod refused_streams;
 mod serving;
 mod smuggling;
-mod streams;
 mod support;
 mod tls;
 mod upgrade;

@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use meridian_domain::Generation;
 use meridian_gateway::{BuildError, LockError, Unit};
-use meridian_proto::hand_over;
-use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::fd_passing;
+use meridian_proto::v1::unit_response::Response;
 use rustix::process::{Pid, Signal, getsid, kill_process};
 use tokio::time::timeout;
 
 use crate::support::{
-    Caller, Running, config, configuration, eventually, listener, run_directory, spawn,
+    Client, Running, config, configuration, eventually, listener, run_directory, spawn,
     spawn_waiting,
 };
 
-/// Configures the unit in `directory` as soon as it has its control socket.
+/// Configures the unit in `directory` as soon as its control socket is open.
 fn configure_when_up(directory: &Path) {
     eventually("the control socket is open", || {
         UnixStream::connect(directory.join("u7.sock")).is_ok()
     });
-    let answer = crate::control::configure(directory, configuration(1, Vec::new()));
-    assert!(matches!(answer, Answer::Configured(_)), "{answer:?}");
+    let response = crate::control::configure(directory, configuration(1, Vec::new()));
+    assert!(matches!(response, Response::Configured(_)), "{response:?}");
 }
 
 fn pid(child: &Child) -> Pid {
@@ -31,72 +31,74 @@ fn pid(child: &Child) -> Pid {
 }
 
 #[test]
-fn a_unit_obeys_sigterm_and_nothing_that_is_meant_for_a_terminal() {
+fn a_unit_obeys_sigterm_and_ignores_terminal_signals() {
     let directory = run_directory();
     let listener = listener();
     let address = listener.local_addr().unwrap();
     let mut unit = spawn(directory.path(), &listener);
     configure_when_up(directory.path());
-    let mut caller = Caller::connect(address).unwrap();
-    assert!(caller.call("GET", "/status-0123456789abcdef").is_ok());
+    let mut client = Client::connect(address).unwrap();
+    assert!(client.request("GET", "/status-0123456789abcdef").is_ok());
 
-    assert_eq!(getsid(Some(pid(&unit))).unwrap(), pid(&unit), "it is in a session of its own");
+    assert_eq!(getsid(Some(pid(&unit))).unwrap(), pid(&unit), "the unit is in its own session");
     for ignored in [Signal::INT, Signal::HUP] {
         kill_process(pid(&unit), ignored).unwrap();
-        assert!(caller.call("GET", "/").is_ok());
+        assert!(client.request("GET", "/").is_ok());
     }
-    // Once ours is closed, what refuses callers is that the draining unit let go of its own.
+    // Once this listener is closed too, the port refuses connections only if the draining unit
+    // closed its own.
     drop(listener);
     kill_process(pid(&unit), Signal::TERM).unwrap();
-    eventually("the port refuses", || Caller::connect(address).is_err());
-    assert!(caller.call("GET", "/").unwrap().head.contains("connection: close\r\n"));
+    eventually("the port refuses connections", || Client::connect(address).is_err());
+    assert!(client.request("GET", "/").unwrap().head.contains("connection: close\r\n"));
     assert_eq!(unit.wait().unwrap().code(), Some(0));
 }
 
-/// Sends `descriptor` to whoever listens at `path`.
-fn hand(path: &Path, descriptor: &impl AsFd) {
+/// Sends `descriptor` over the socket at `path`.
+fn send_descriptor(path: &Path, descriptor: &impl AsFd) {
     let stream = UnixStream::connect(path).unwrap();
-    hand_over::send(&stream, &[0], descriptor).unwrap();
+    fd_passing::send(&stream, &[0], descriptor).unwrap();
 }
 
 #[test]
-fn a_unit_that_inherits_no_listening_socket_takes_the_one_that_it_is_handed() {
+fn a_unit_that_inherits_no_listening_socket_receives_one_over_a_unix_socket() {
     let directory = run_directory();
     let path = directory.path().join("u7.listener");
     let mut unit = spawn_waiting(directory.path(), "u7.listener");
-    eventually("it waits", || UnixStream::connect(&path).is_ok());
-    // Neither a connection without a socket nor one with something else is what it waits for.
-    hand(&path, &std::fs::File::open("/dev/null").unwrap());
+    eventually("the unit waits for a listening socket", || UnixStream::connect(&path).is_ok());
+    // The unit ignores a connection without a descriptor and one with another kind of descriptor.
+    send_descriptor(&path, &std::fs::File::open("/dev/null").unwrap());
     let listener = listener();
-    hand(&path, &listener);
+    send_descriptor(&path, &listener);
     configure_when_up(directory.path());
-    let mut caller = Caller::connect(listener.local_addr().unwrap()).unwrap();
-    assert!(caller.call("GET", "/status-0123456789abcdef").is_ok());
+    let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+    assert!(client.request("GET", "/status-0123456789abcdef").is_ok());
     assert!(!path.exists());
     kill_process(pid(&unit), Signal::TERM).unwrap();
     assert_eq!(unit.wait().unwrap().code(), Some(0));
 
-    let mut unwanted = spawn_waiting(directory.path(), "u7.listener");
-    eventually("it waits", || UnixStream::connect(&path).is_ok());
-    kill_process(pid(&unwanted), Signal::TERM).unwrap();
-    assert_eq!(unwanted.wait().unwrap().code(), Some(0), "it did not end while it waited");
+    let mut waiting = spawn_waiting(directory.path(), "u7.listener");
+    eventually("the unit waits for a listening socket", || UnixStream::connect(&path).is_ok());
+    kill_process(pid(&waiting), Signal::TERM).unwrap();
+    assert_eq!(waiting.wait().unwrap().code(), Some(0), "the unit did not exit while it waited");
 }
 
 #[test]
-fn a_second_process_of_the_same_incarnation_exits_and_harms_nothing() {
+fn a_second_process_of_the_same_incarnation_exits_without_side_effects() {
     let directory = run_directory();
     let listener = listener();
     let address = listener.local_addr().unwrap();
     let mut first = spawn(directory.path(), &listener);
     configure_when_up(directory.path());
-    let mut caller = Caller::connect(address).unwrap();
-    let status = |caller: &mut Caller| caller.call("GET", "/status-0123456789abcdef").unwrap().body;
-    let identity = status(&mut caller);
+    let mut client = Client::connect(address).unwrap();
+    let status =
+        |client: &mut Client| client.request("GET", "/status-0123456789abcdef").unwrap().body;
+    let identity = status(&mut client);
 
     let mut second = spawn(directory.path(), &listener);
     let ended = second.wait().unwrap();
     assert!(!ended.success() && ended.signal().is_none(), "{ended:?}");
-    assert_eq!(status(&mut Caller::connect(address).unwrap()), identity);
+    assert_eq!(status(&mut Client::connect(address).unwrap()), identity);
     assert!(UnixStream::connect(directory.path().join("u7.sock")).is_ok());
     first.kill().unwrap();
     first.wait().unwrap();
@@ -105,33 +107,33 @@ fn a_second_process_of_the_same_incarnation_exits_and_harms_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_that_no_agent_wants_does_not_start() {
     let unit = Running::start();
-    let taken = Unit::build(config(unit.directory.path()), listener()).unwrap_err();
-    assert!(matches!(taken, BuildError::Lock(LockError::Taken { .. })), "{taken}");
+    let running = Unit::build(config(unit.directory.path()), listener()).unwrap_err();
+    assert!(matches!(running, BuildError::Lock(LockError::AlreadyRunning { .. })), "{running}");
     let empty = tempfile::tempdir().unwrap();
-    let unwanted = Unit::build(config(empty.path()), listener()).unwrap_err();
-    assert!(matches!(unwanted, BuildError::Lock(LockError::Unwanted { .. })), "{unwanted}");
+    let missing = Unit::build(config(empty.path()), listener()).unwrap_err();
+    assert!(matches!(missing, BuildError::Lock(LockError::Missing { .. })), "{missing}");
     let wanted = run_directory();
     let mut config = config(wanted.path());
     config.generation = Generation(2);
-    let late = Unit::build(config, listener()).unwrap_err();
-    assert!(matches!(late, BuildError::Lock(LockError::Late { .. })), "{late}");
+    let stale = Unit::build(config, listener()).unwrap_err();
+    assert!(matches!(stale, BuildError::Lock(LockError::StaleGeneration { .. })), "{stale}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_whose_lock_file_was_deleted_ends_by_itself() {
+async fn a_unit_whose_lock_file_was_deleted_drains() {
     let unit = Running::start();
     std::fs::remove_dir_all(unit.directory.path()).unwrap();
     unit.ended.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_whose_directory_was_moved_away_ends_once_an_agent_begins_anew_there() {
+async fn a_unit_whose_directory_was_moved_drains_once_a_new_directory_takes_its_place() {
     let mut unit = Running::start();
-    let place = unit.directory.path().to_owned();
+    let path = unit.directory.path().to_owned();
     let elsewhere = tempfile::tempdir().unwrap();
-    std::fs::rename(&place, elsewhere.path().join("moved")).unwrap();
+    std::fs::rename(&path, elsewhere.path().join("moved")).unwrap();
     let ended = timeout(Duration::from_secs(3), &mut unit.ended).await;
-    assert!(ended.is_err(), "the disk may come back");
-    std::fs::create_dir(&place).unwrap();
+    assert!(ended.is_err(), "the unit must not drain: the disk may come back");
+    std::fs::create_dir(&path).unwrap();
     unit.ended.await.unwrap();
 }

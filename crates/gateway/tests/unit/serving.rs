@@ -3,19 +3,19 @@ use std::num::NonZeroUsize;
 
 use serde_json::Value;
 
-use crate::streams::Backend;
-use crate::support::{Caller, Running, api, config, configuration, run_directory};
+use crate::http2_support::Backend;
+use crate::support::{Client, Running, api, config, configuration, run_directory};
 
 const STATUS: &str = "/status-0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_path_says_who_answers() {
+async fn the_status_path_returns_the_identity_of_the_unit() {
     let unit = Running::start();
-    let mut caller = Caller::connect(unit.address).unwrap();
-    let answer = caller.call("GET", STATUS).unwrap();
-    assert!(answer.head.starts_with("http/1.1 200 "), "{}", answer.head);
-    assert!(answer.head.contains("content-type: application/json\r\n"), "{}", answer.head);
-    let identity: Value = serde_json::from_str(&answer.body).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
+    let response = client.request("GET", STATUS).unwrap();
+    assert!(response.head.starts_with("http/1.1 200 "), "{}", response.head);
+    assert!(response.head.contains("content-type: application/json\r\n"), "{}", response.head);
+    let identity: Value = serde_json::from_str(&response.body).unwrap();
     let expected = serde_json::json!({
         "cluster": "01932f5e-8b1a-7c3d-9e4f-0123456789ab",
         "service": "contoso",
@@ -30,43 +30,45 @@ async fn the_status_path_says_who_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_else_is_not_found_on_the_same_connection() {
+async fn all_other_paths_are_not_found_and_the_connection_stays_open() {
     let unit = Running::start();
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     let others = [("GET", "/"), ("GET", "/status-0123456789abcdef0"), ("POST", STATUS)];
     for (method, path) in others {
-        let answer = caller.call(method, path).unwrap();
-        assert!(answer.head.starts_with("http/1.1 404 "), "{method} {path}: {}", answer.head);
-        assert!(answer.head.contains("content-type: application/problem+json\r\n"));
-        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        let response = client.request(method, path).unwrap();
+        assert!(response.head.starts_with("http/1.1 404 "), "{method} {path}: {}", response.head);
+        assert!(response.head.contains("content-type: application/problem+json\r\n"));
+        let problem: Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!((&problem["status"], &problem["title"]), (&404.into(), &"Not Found".into()));
     }
-    assert!(caller.call("GET", STATUS).unwrap().head.starts_with("http/1.1 200 "));
+    assert!(client.request("GET", STATUS).unwrap().head.starts_with("http/1.1 200 "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_does_not_finish_its_request_is_let_go() {
+async fn a_client_that_does_not_finish_its_request_is_disconnected() {
     let unit = Running::start();
-    let mut slow = Caller::connect(unit.address).unwrap();
+    let mut slow = Client::connect(unit.address).unwrap();
     slow.send("GET / HTTP/1.1\r\nHost:").unwrap();
-    let mut silent = Caller::connect(unit.address).unwrap();
+    let mut silent = Client::connect(unit.address).unwrap();
     assert!(slow.receive().is_err());
     assert!(silent.is_ended());
-    let mut other = Caller::connect(unit.address).unwrap();
-    assert!(other.call("GET", STATUS).is_ok());
+    let mut other = Client::connect(unit.address).unwrap();
+    assert!(other.request("GET", STATUS).is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draining_unit_answers_what_still_comes_and_says_that_it_closes() {
+async fn a_draining_unit_serves_further_requests_with_connection_close() {
     let unit = Running::start();
     let address = unit.address;
-    let mut busy = Caller::connect(address).unwrap();
-    let before = busy.call("GET", STATUS).unwrap();
+    let mut busy = Client::connect(address).unwrap();
+    let before = busy.request("GET", STATUS).unwrap();
     assert!(!before.head.contains("connection: close"), "{}", before.head);
 
     let ended = unit.shut_down();
-    crate::support::eventually("the port refuses", || Caller::connect(address).is_err());
-    let during = busy.call("GET", STATUS).unwrap();
+    crate::support::eventually("the port refuses connections", || {
+        Client::connect(address).is_err()
+    });
+    let during = busy.request("GET", STATUS).unwrap();
     assert!(during.head.starts_with("http/1.1 200 "), "{}", during.head);
     assert!(during.head.contains("connection: close\r\n"), "{}", during.head);
     assert!(busy.is_ended());
@@ -74,11 +76,11 @@ async fn a_draining_unit_answers_what_still_comes_and_says_that_it_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_an_idle_nor_a_stuck_connection_holds_a_drain_up() {
+async fn idle_and_stuck_connections_do_not_delay_a_drain() {
     let unit = Running::start();
-    let mut idle = Caller::connect(unit.address).unwrap();
-    idle.call("GET", STATUS).unwrap();
-    let mut stuck = Caller::connect(unit.address).unwrap();
+    let mut idle = Client::connect(unit.address).unwrap();
+    idle.request("GET", STATUS).unwrap();
+    let mut stuck = Client::connect(unit.address).unwrap();
     stuck.send("GET / HTTP/1.1\r\nHost:").unwrap();
     unit.shut_down().await.unwrap();
     assert!(idle.is_ended());
@@ -87,11 +89,12 @@ async fn neither_an_idle_nor_a_stuck_connection_holds_a_drain_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_spread_evenly_over_the_workers() {
-    const CALLERS: usize = 60;
-    // Each worker has one connection to the backend, and so its number stands for the worker.
-    let backend = Backend::start(|call| async move {
-        let connection = call.connection.to_string();
-        call.answer(&connection);
+    const CLIENTS: usize = 60;
+    // Each worker has one connection to the backend, so the number of the connection identifies the
+    // worker.
+    let backend = Backend::start(|exchange| async move {
+        let connection = exchange.connection.to_string();
+        exchange.respond(&connection);
     })
     .await;
     let mut patient = api("/", backend.url());
@@ -99,18 +102,18 @@ async fn connections_are_spread_evenly_over_the_workers() {
     let directory = run_directory();
     let mut config = config(directory.path());
     config.workers = NonZeroUsize::new(3).unwrap();
-    let unit = Running::as_of(config, directory);
-    let mut serves = configuration(1, vec![patient]);
-    // Callers wait for their turn longer than a head may take otherwise.
-    serves.limits.as_mut().unwrap().header_timeout_ms = 20_000;
-    unit.configure(serves);
-    let mut callers: Vec<Caller> =
-        (0..CALLERS).map(|_| Caller::connect(unit.address).unwrap()).collect();
-    let mut calls = BTreeMap::<String, usize>::new();
-    for caller in &mut callers {
-        *calls.entry(caller.call("GET", "/").unwrap().body).or_default() += 1;
+    let unit = Running::with_config(config, directory);
+    let mut configuration = configuration(1, vec![patient]);
+    // Clients wait for their turn longer than the header timeout otherwise allows.
+    configuration.limits.as_mut().unwrap().header_timeout_ms = 20_000;
+    unit.configure(configuration);
+    let mut clients: Vec<Client> =
+        (0..CLIENTS).map(|_| Client::connect(unit.address).unwrap()).collect();
+    let mut requests = BTreeMap::<String, usize>::new();
+    for client in &mut clients {
+        *requests.entry(client.request("GET", "/").unwrap().body).or_default() += 1;
     }
-    assert_eq!(calls.len(), 3, "{calls:?}");
-    let (most, least) = (calls.values().max().unwrap(), calls.values().min().unwrap());
-    assert!(most - least <= 2, "{calls:?}");
+    assert_eq!(requests.len(), 3, "{requests:?}");
+    let (most, least) = (requests.values().max().unwrap(), requests.values().min().unwrap());
+    assert!(most - least <= 2, "{requests:?}");
 }

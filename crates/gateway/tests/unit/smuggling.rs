@@ -1,29 +1,30 @@
-//! Calls that two readers may understand in two ways. None may reach a backend like that: it is
-//! refused, or forwarded in a form that has one meaning.
+//! Request smuggling: requests that two parsers may interpret differently. None may reach a backend
+//! in an ambiguous form: the unit refuses it, or forwards it in a form with one meaning.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::mpsc::{self, Receiver};
 
 use crate::backend::raw;
-use crate::support::{Caller, Running, api, configuration};
+use crate::support::{Client, Running, api, configuration};
 
-/// A call as a strict backend understood it.
+/// A request as a strict backend parsed it.
 #[derive(Debug)]
-struct Seen {
+struct Received {
     head: String,
     body: String,
 }
 
-/// A backend that reads calls to their ends, and what it saw.
-fn strict() -> (String, Receiver<Seen>) {
-    let (sender, seen) = mpsc::channel();
+/// Starts a backend that reads requests to the end. Returns its URL and the requests that it
+/// received.
+fn strict() -> (String, Receiver<Received>) {
+    let (sender, received) = mpsc::channel();
     let url = raw(move |stream, head| {
         let body = read_body(stream, &head.to_ascii_lowercase());
-        sender.send(Seen { head: head.to_owned(), body }).unwrap();
+        sender.send(Received { head: head.to_owned(), body }).unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok();
     });
-    (url, seen)
+    (url, received)
 }
 
 fn read_body(stream: &mut TcpStream, head: &str) -> String {
@@ -42,14 +43,14 @@ fn read_body(stream: &mut TcpStream, head: &str) -> String {
     String::from_utf8(body).unwrap()
 }
 
-/// Asserts that a strict reader and a lenient one understand `head` in the same way.
+/// Asserts that a strict parser and a lenient one interpret `head` in the same way.
 fn assert_one_meaning(head: &str) {
     let lines: Vec<&str> = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n").collect();
     assert!(!head.replace("\r\n", "").contains(['\r', '\n', '\0']), "{head:?}");
     assert_eq!(lines[0].split(' ').count(), 3, "{head:?}");
     let count = |name: &str| {
         let named = lines[1..].iter().filter(|line| {
-            line.split_once(':').expect("a field has a colon").0.eq_ignore_ascii_case(name)
+            line.split_once(':').expect("a header has a colon").0.eq_ignore_ascii_case(name)
         });
         named.count()
     };
@@ -59,17 +60,17 @@ fn assert_one_meaning(head: &str) {
     assert!(!head.to_ascii_lowercase().contains("\r\nconnection:"), "{head:?}");
 }
 
-/// How a call ends.
+/// Expected outcome of a request.
 enum Expected {
     Refused,
-    /// One call reaches the backend, with this body.
+    /// One request reaches the backend, with this body.
     Forwarded(&'static str),
 }
 
 use Expected::{Forwarded, Refused};
 
-/// Calls, and what becomes of them.
-const CALLS: &[(&str, Expected)] = &[
+/// Requests and their expected outcomes.
+const REQUESTS: &[(&str, Expected)] = &[
     // Lengths.
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde", Refused),
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 5\r\n\r\nabcde", Refused),
@@ -85,7 +86,7 @@ const CALLS: &[(&str, Expected)] = &[
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\nabc", Refused),
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\nabc", Refused),
     ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", Forwarded("abc")),
-    // A length and an encoding, in either order and however written.
+    // A length and an encoding, in either order and any spelling.
     (
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
          0\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -177,12 +178,12 @@ const CALLS: &[(&str, Expected)] = &[
     ("GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
     ("GET /a/%2e%2e/x HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
     ("GET /a\\..\\x HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
-    // A body where few expect one.
+    // A body with a method that rarely has one.
     (
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 28\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
         Forwarded("GET /x HTTP/1.1\r\nHost: a\r\n\r\n"),
     ),
-    // What Connection names cannot take the frame of a body away.
+    // Headers that Connection lists cannot remove the framing of a body.
     (
         "POST / HTTP/1.1\r\nHost: a\r\nConnection: Content-Length, Host\r\nContent-Length: 3\r\n\r\nabc",
         Forwarded("3\r\nabc\r\n0\r\n\r\n"),
@@ -195,68 +196,69 @@ const CALLS: &[(&str, Expected)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_reaches_a_backend_that_could_be_understood_in_two_ways() {
-    let (url, seen) = strict();
+async fn no_ambiguous_request_reaches_a_backend() {
+    let (url, received) = strict();
     let unit = Running::serving(configuration(1, vec![api("/", url)]));
-    for (call, expected) in CALLS {
-        let mut caller = Caller::connect(unit.address).unwrap();
-        caller.send(call).unwrap();
-        let answer = caller.receive();
-        // One call after it, so that what was left over of it would be seen.
-        let mut next = Caller::connect(unit.address).unwrap();
-        assert_eq!(next.call("GET", "/next").unwrap().status(), 200, "after {call:?}");
-        let mut arrived: Vec<Seen> = seen.try_iter().collect();
+    for (request, expected) in REQUESTS {
+        let mut client = Client::connect(unit.address).unwrap();
+        client.send(request).unwrap();
+        let response = client.receive();
+        // Another request follows, so that leftover bytes of the first one would be noticed.
+        let mut next = Client::connect(unit.address).unwrap();
+        assert_eq!(next.request("GET", "/next").unwrap().status(), 200, "after {request:?}");
+        let mut arrived: Vec<Received> = received.try_iter().collect();
         let last = arrived.pop().unwrap();
-        assert!(last.head.starts_with("GET /next "), "{call:?}: {last:?}");
-        arrived.iter().for_each(|seen| assert_one_meaning(&seen.head));
+        assert!(last.head.starts_with("GET /next "), "{request:?}: {last:?}");
+        arrived.iter().for_each(|request| assert_one_meaning(&request.head));
         match expected {
             Refused => {
-                let status = answer.map(|answer| answer.status());
-                assert!(matches!(status, Ok(400)), "{call:?}: {status:?}");
-                assert!(arrived.is_empty(), "{call:?}: {arrived:?}");
-                assert!(caller.is_ended(), "{call:?}: the connection stayed open");
+                let status = response.map(|response| response.status());
+                assert!(matches!(status, Ok(400)), "{request:?}: {status:?}");
+                assert!(arrived.is_empty(), "{request:?}: {arrived:?}");
+                assert!(client.is_ended(), "{request:?}: the connection stayed open");
             }
             Forwarded(body) => {
-                assert_eq!(answer.unwrap().status(), 200, "{call:?}");
-                assert_eq!(arrived.len(), 1, "{call:?}: {arrived:?}");
-                assert_eq!(arrived[0].body, *body, "{call:?}");
+                assert_eq!(response.unwrap().status(), 200, "{request:?}");
+                assert_eq!(arrived.len(), 1, "{request:?}: {arrived:?}");
+                assert_eq!(arrived[0].body, *body, "{request:?}");
             }
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chunked_call_whose_head_was_not_looked_at_ends_its_connection() {
-    let (url, seen) = strict();
+async fn a_chunked_request_whose_head_was_not_scanned_ends_its_connection() {
+    let (url, received) = strict();
     let unit = Running::serving(configuration(1, vec![api("/", url)]));
-    let mut caller = Caller::connect(unit.address).unwrap();
-    // The second head comes while the first call runs.
+    let mut client = Client::connect(unit.address).unwrap();
+    // The second head arrives while the first request is in flight.
     let first = "GET /first HTTP/1.1\r\nHost: a\r\n\r\n";
     let second = "POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\
                   Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /third HTTP/1.1\r\nHost: a\r\n\r\n";
-    caller.send(&format!("{first}{second}")).unwrap();
-    assert_eq!(caller.receive().unwrap().status(), 200);
-    let answer = caller.receive().unwrap();
-    assert_eq!(answer.fields("connection"), ["close"], "{answer:?}");
-    assert!(caller.is_ended());
-    let heads: Vec<String> = seen.try_iter().map(|seen| seen.head).collect();
+    client.send(&format!("{first}{second}")).unwrap();
+    assert_eq!(client.receive().unwrap().status(), 200);
+    let response = client.receive().unwrap();
+    assert_eq!(response.headers("connection"), ["close"], "{response:?}");
+    assert!(client.is_ended());
+    let heads: Vec<String> = received.try_iter().map(|request| request.head).collect();
     assert!(heads.iter().all(|head| !head.contains("/third")), "{heads:?}");
     heads.iter().for_each(|head| assert_one_meaning(head));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_cannot_answer_the_next_call_ahead() {
+async fn a_backend_cannot_respond_to_the_next_request_in_advance() {
     let url = raw(|stream, head| {
         let own = if head.starts_with("GET /a ") { "a" } else { "b" };
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{own}");
+        let response = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{own}");
         let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
-        stream.write_all(format!("{answer}{evil}").as_bytes()).ok();
+        stream.write_all(format!("{response}{evil}").as_bytes()).ok();
     });
     let unit = Running::serving(configuration(1, vec![api("/", url)]));
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     for path in ["/a", "/b", "/a", "/b"] {
-        let answer = caller.call("GET", path).unwrap();
-        // Sent again where the connection was closed under it; never someone else's answer.
-        assert_eq!(answer.body, path[1..], "{answer:?}");
+        let response = client.request("GET", path).unwrap();
+        // A request is sent again if its connection was closed; it must never get the response to
+        // another one.
+        assert_eq!(response.body, path[1..], "{response:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! A unit within the test, one as a process of its own, and what talks to them.
+//! Units under test, in the test process or in their own, and clients of them.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use meridian_gateway::{Patience, Unit, UnitConfig};
-use meridian_proto::v1::unit_response::Answer as ControlAnswer;
+use meridian_gateway::{DrainTimeouts, Unit, UnitConfig};
+use meridian_proto::v1::unit_response::Response as ControlResponse;
 use meridian_proto::v1::{GatewayApi, GatewayConfiguration, GatewayLimits};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -19,14 +19,14 @@ use crate::control;
 pub const ARGUMENTS: &str = "--cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab --agent we-1 \
      --service contoso --region westeurope --slot 2 --incarnation 7 --generation 3";
 
-/// For whatever must happen some time.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time within which expected conditions must hold.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn config(directory: &Path) -> UnitConfig {
     let mut config = UnitConfig::from_arguments(ARGUMENTS.split(' ').map(str::to_owned)).unwrap();
     config.directory = directory.to_owned();
-    config.patience =
-        Patience { polite: Duration::from_millis(300), finish: Duration::from_millis(300) };
+    config.drain_timeouts =
+        DrainTimeouts { graceful: Duration::from_millis(300), finish: Duration::from_millis(300) };
     config
 }
 
@@ -36,20 +36,20 @@ pub fn listener() -> TcpListener {
     listener
 }
 
-/// A run directory in which generation 3 of the agent wants incarnation 7.
+/// Creates a run directory in which agent generation 3 wants incarnation 7.
 pub fn run_directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("u7.json"), "00000000 {\"generation\":3}\n").unwrap();
     directory
 }
 
-/// A configuration of an enabled region, in which a call's head has 300 ms to arrive.
+/// Returns a configuration of an enabled region with a header timeout of 300 ms.
 pub fn configuration(revision: u64, apis: Vec<GatewayApi>) -> GatewayConfiguration {
     let limits = GatewayLimits { header_timeout_ms: 300, ..Default::default() };
     GatewayConfiguration { revision, enabled: true, apis, limits: Some(limits), access_log: 0 }
 }
 
-/// An API with short time-outs, and with its path as its name.
+/// Returns an API with short timeouts, named after its path.
 pub fn api(path: &str, backend: String) -> GatewayApi {
     GatewayApi {
         name: path.to_owned(),
@@ -61,7 +61,7 @@ pub fn api(path: &str, backend: String) -> GatewayApi {
     }
 }
 
-/// A unit that runs within the test.
+/// A unit that runs in the test process.
 pub struct Running {
     pub directory: tempfile::TempDir,
     pub address: SocketAddr,
@@ -70,38 +70,38 @@ pub struct Running {
 }
 
 impl Running {
-    /// A unit that serves no API.
+    /// Starts a unit that serves no API.
     pub fn start() -> Self {
         Self::serving(configuration(9, Vec::new()))
     }
 
-    /// A unit that serves `configuration`.
+    /// Starts a unit that serves `configuration`.
     pub fn serving(configuration: GatewayConfiguration) -> Self {
         let unit = Self::waiting();
         unit.configure(configuration);
         unit
     }
 
-    /// Has the unit serve `configuration` from now on.
+    /// Replaces the unit's configuration.
     pub fn configure(&self, configuration: GatewayConfiguration) {
-        let answer = control::configure(self.directory.path(), configuration);
-        assert!(matches!(answer, ControlAnswer::Configured(_)), "{answer:?}");
+        let response = control::configure(self.directory.path(), configuration);
+        assert!(matches!(response, ControlResponse::Configured(_)), "{response:?}");
     }
 
-    /// A unit that was not told yet what to serve.
+    /// Starts a unit without a configuration.
     pub fn waiting() -> Self {
         let directory = run_directory();
-        Self::as_of(config(directory.path()), directory)
+        Self::with_config(config(directory.path()), directory)
     }
 
-    /// A unit as of `config`, in its run directory, that was not told yet what to serve.
-    pub fn as_of(config: UnitConfig, directory: tempfile::TempDir) -> Self {
+    /// Starts a unit as `config` describes, in its run directory and without a configuration.
+    pub fn with_config(config: UnitConfig, directory: tempfile::TempDir) -> Self {
         let listener = listener();
         let address = listener.local_addr().unwrap();
         let unit = Unit::build(config, listener).unwrap();
-        let (shutdown, stopped) = oneshot::channel();
+        let (shutdown, shutdown_requested) = oneshot::channel();
         let ended = tokio::spawn(unit.run(async {
-            stopped.await.ok();
+            shutdown_requested.await.ok();
         }));
         Self { directory, address, shutdown, ended }
     }
@@ -112,42 +112,42 @@ impl Running {
     }
 }
 
-/// An answer over HTTP.
+/// An HTTP/1 response that a client received.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ClientResponse {
     pub head: String,
     pub body: String,
 }
 
-impl Answer {
+impl ClientResponse {
     pub fn status(&self) -> u16 {
         self.head.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    /// The status and the detail of what has to be a problem.
+    /// Returns the status and the detail of a problem document.
     pub fn problem(&self) -> (u16, String) {
-        assert_eq!(self.fields("content-type"), ["application/problem+json"], "{self:?}");
+        assert_eq!(self.headers("content-type"), ["application/problem+json"], "{self:?}");
         let problem: Value = serde_json::from_str(&self.body).unwrap();
         assert_eq!(problem["status"], self.status());
         (self.status(), problem["detail"].as_str().unwrap().to_owned())
     }
 
-    /// The values of the fields `name`, in lower case.
-    pub fn fields(&self, name: &str) -> Vec<&str> {
-        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
-        fields.filter(|field| field.0 == name).map(|field| field.1).collect()
+    /// Returns the values of the header `name`, in lower case.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.filter(|header| header.0 == name).map(|header| header.1).collect()
     }
 }
 
-/// A connection over HTTP.
-pub struct Caller {
+/// An HTTP/1 connection of a client.
+pub struct Client {
     stream: BufReader<TcpStream>,
 }
 
-impl Caller {
+impl Client {
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
@@ -155,7 +155,7 @@ impl Caller {
         self.stream.get_mut().write_all(bytes.as_bytes())
     }
 
-    /// The head of the next answer, in lower case.
+    /// Receives the head of the next response, in lower case.
     pub fn receive_head(&mut self) -> io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -166,23 +166,23 @@ impl Caller {
         Ok(head.to_ascii_lowercase())
     }
 
-    /// What comes next, of this length.
+    /// Receives the next `length` bytes.
     pub fn receive_bytes(&mut self, length: usize) -> io::Result<String> {
         let mut bytes = vec![0; length];
         self.stream.read_exact(&mut bytes)?;
         Ok(String::from_utf8(bytes).unwrap())
     }
 
-    pub fn receive(&mut self) -> io::Result<Answer> {
+    pub fn receive(&mut self) -> io::Result<ClientResponse> {
         let head = self.receive_head()?;
         if head.contains("transfer-encoding: chunked\r\n") {
             let body = self.receive_chunks()?;
-            return Ok(Answer { head, body });
+            return Ok(ClientResponse { head, body });
         }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { head, body: String::from_utf8(body).unwrap() })
+        Ok(ClientResponse { head, body: String::from_utf8(body).unwrap() })
     }
 
     fn receive_chunks(&mut self) -> io::Result<String> {
@@ -202,31 +202,32 @@ impl Caller {
         }
     }
 
-    pub fn call(&mut self, method: &str, path: &str) -> io::Result<Answer> {
+    pub fn request(&mut self, method: &str, path: &str) -> io::Result<ClientResponse> {
         self.send(&format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"))?;
         self.receive()
     }
 
-    /// The same connection, to write on it beside.
+    /// Returns a duplicate of the connection, to write to it from another thread.
     pub fn duplicate(&self) -> TcpStream {
         self.stream.get_ref().try_clone().unwrap()
     }
 
-    /// Whether nothing comes for `time`.
+    /// Returns true if nothing arrives for `time`.
     pub fn stays_silent(&mut self, time: Duration) -> bool {
         self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
         let silent = self.stream.fill_buf().is_err();
-        self.stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.get_ref().set_read_timeout(Some(TIMEOUT)).unwrap();
         silent
     }
 
-    /// Whether the unit ends this connection in time, without another word.
+    /// Returns true if the unit closes the connection within the timeout without sending anything
+    /// else.
     pub fn is_ended(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0))
     }
 }
 
-/// What this test program does when it was started as a unit.
+/// Runs this process as a unit if it was started as one.
 pub fn become_unit() {
     let arguments: Vec<String> = std::env::args().skip_while(|a| a != "--").skip(1).collect();
     if arguments.is_empty() {
@@ -238,17 +239,18 @@ pub fn become_unit() {
     runtime.block_on(meridian_gateway::run(config)).unwrap();
 }
 
-/// Starts a unit as a process: this test program again, as the one test that becomes a unit.
+/// Starts a unit as a process: this test program, running only the test that becomes a unit.
 pub fn spawn(directory: &Path, listener: &TcpListener) -> Child {
     spawn_with(directory, listener, Stdio::null())
 }
 
-/// The same, with this standard output.
+/// Starts a unit as a process, with this standard output.
 pub fn spawn_with(directory: &Path, listener: &TcpListener, output: Stdio) -> Child {
     inheriting(directory, listener).stdout(output).spawn().unwrap()
 }
 
-/// The same, which trusts the authorities in the file `trusted`, and whose log goes to `log`.
+/// Starts a unit as a process that trusts the authorities in the file `trusted` and writes its log
+/// to `log`.
 pub fn spawn_trusting(
     directory: &Path,
     listener: &TcpListener,
@@ -259,9 +261,9 @@ pub fn spawn_trusting(
     command.env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR").stderr(log).spawn().unwrap()
 }
 
-/// Starts a unit as a process that inherits no listening socket, and waits for one at `path`.
+/// Starts a unit as a process that inherits no listening socket and waits for one at `path`.
 pub fn spawn_waiting(directory: &Path, path: &str) -> Child {
-    unit_command(directory).args(["--handed-listener", path]).spawn().unwrap()
+    unit_command(directory).args(["--receive-listener", path]).spawn().unwrap()
 }
 
 fn inheriting(directory: &Path, listener: &TcpListener) -> Command {
@@ -285,9 +287,9 @@ fn unit_command(directory: &Path) -> Command {
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let limit = Instant::now() + PATIENCE;
+    let limit = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < limit, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < limit, "timed out after {TIMEOUT:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! Backends behind TLS: which are trusted, and which protocol they choose.
+//! TLS backends: which are trusted, and which protocol they choose.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -27,13 +27,13 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::control;
 use crate::support::{
-    Answer, Caller, api, configuration, eventually, listener, run_directory, spawn_trusting,
+    Client, ClientResponse, api, configuration, eventually, listener, run_directory, spawn_trusting,
 };
 
-/// The file of the roots that a unit trusts, in its run directory.
+/// File name of the root certificates that a unit trusts, in its run directory.
 const ROOTS: &str = "trusted.pem";
 
-/// Who signs certificates.
+/// A certificate authority.
 struct Authority {
     certificate: Certificate,
     key: KeyPair,
@@ -48,8 +48,8 @@ impl Authority {
         Self { certificate: params.self_signed(&key).unwrap(), key }
     }
 
-    /// A backend on 127.0.0.1 with a certificate that `change` may make bad, which offers
-    /// `protocols` and answers with the one by which a call came.
+    /// Starts a backend on 127.0.0.1 that offers `protocols` and responds with the one that was
+    /// used. `change` may make its certificate invalid.
     async fn backend(
         &self,
         name: &str,
@@ -79,7 +79,7 @@ impl Authority {
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    let (io, service) = (TokioIo::new(stream), service_fn(answer));
+                    let (io, service) = (TokioIo::new(stream), service_fn(echo_protocol));
                     if is_http2 {
                         let builder = http2::Builder::new(TokioExecutor::new());
                         builder.serve_connection(io, service).await.ok();
@@ -93,14 +93,14 @@ impl Authority {
     }
 }
 
-/// Says how a call came, and what else it wishes.
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let wish = request.headers().get(UPGRADE).map_or("", |wish| wish.to_str().unwrap());
-    let text = format!("{} by {:?}{wish}", request.uri().path(), request.version());
+/// Responds with the protocol of the request and its Upgrade header.
+async fn echo_protocol(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let upgrade = request.headers().get(UPGRADE).map_or("", |upgrade| upgrade.to_str().unwrap());
+    let text = format!("{} by {:?}{upgrade}", request.uri().path(), request.version());
     Ok(Response::new(Full::from(text)))
 }
 
-/// A unit as a process of its own, because whom it trusts is said by its environment.
+/// A unit in its own process, because the environment selects the root certificates that it trusts.
 struct Trusting {
     directory: tempfile::TempDir,
     address: SocketAddr,
@@ -114,7 +114,7 @@ impl Trusting {
         unit
     }
 
-    /// One whose roots cannot be read yet.
+    /// Starts a unit whose root certificates cannot be read yet.
     fn without_roots(apis: Vec<GatewayApi>) -> Self {
         let directory = run_directory();
         let trusted = directory.path().join(ROOTS);
@@ -123,7 +123,7 @@ impl Trusting {
         let process = spawn_trusting(directory.path(), &listener, &trusted, log.into());
         let unit = Self { directory, address: listener.local_addr().unwrap(), process };
         let socket = unit.directory.path().join("u7.sock");
-        eventually("the control socket", || {
+        eventually("the control socket is open", || {
             std::os::unix::net::UnixStream::connect(&socket).is_ok()
         });
         control::configure(unit.directory.path(), configuration(1, apis));
@@ -134,8 +134,8 @@ impl Trusting {
         std::fs::write(self.directory.path().join(ROOTS), authority.certificate.pem()).unwrap();
     }
 
-    fn call(&self, path: &str) -> Answer {
-        Caller::connect(self.address).unwrap().call("GET", path).unwrap()
+    fn get(&self, path: &str) -> ClientResponse {
+        Client::connect(self.address).unwrap().request("GET", path).unwrap()
     }
 
     fn log(&self) -> PathBuf {
@@ -150,7 +150,7 @@ impl Drop for Trusting {
     }
 }
 
-/// A backend that knows no TLS, and says so to whoever comes.
+/// Starts a backend that does not support TLS and responds to every connection with an HTTP error.
 fn plain() -> SocketAddr {
     let listener = StdTcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -171,7 +171,7 @@ fn patient(path: &str, address: SocketAddr) -> GatewayApi {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_behind_tls_chooses_the_protocol() {
+async fn a_tls_backend_chooses_the_protocol() {
     let authority = Authority::new("known");
     let backend = async |protocols| authority.backend("localhost", protocols, |_| ()).await;
     let apis = vec![
@@ -182,20 +182,20 @@ async fn a_backend_behind_tls_chooses_the_protocol() {
     let unit = Trusting::start(&authority, apis);
     for (path, version) in [("/both", "HTTP/2.0"), ("/one", "HTTP/1.1"), ("/silent", "HTTP/1.1")] {
         for _ in 0..3 {
-            let answer = unit.call(path);
-            assert_eq!(answer.status(), 200, "{path}: {answer:?}");
-            assert_eq!(answer.body, format!("/ by {version}"), "{path}");
+            let response = unit.get(path);
+            assert_eq!(response.status(), 200, "{path}: {response:?}");
+            assert_eq!(response.body, format!("/ by {version}"), "{path}");
         }
     }
-    let mut caller = Caller::connect(unit.address).unwrap();
-    let wish = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
-    caller.send(&format!("GET /both HTTP/1.1\r\nHost: a\r\n{wish}\r\n")).unwrap();
-    assert_eq!(caller.receive().unwrap().body, "/ by HTTP/1.1websocket");
+    let mut client = Client::connect(unit.address).unwrap();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    client.send(&format!("GET /both HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).unwrap();
+    assert_eq!(client.receive().unwrap().body, "/ by HTTP/1.1websocket");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_cannot_be_trusted_is_a_bad_gateway_and_the_operator_learns_why() {
-    let (authority, stranger) = (Authority::new("known"), Authority::new("unknown"));
+async fn an_untrusted_backend_is_a_bad_gateway_and_the_log_contains_the_reason() {
+    let (authority, unknown) = (Authority::new("known"), Authority::new("unknown"));
     let both = &["h2", "http/1.1"];
     let expire = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2019, 1, 1);
@@ -203,53 +203,56 @@ async fn a_backend_that_cannot_be_trusted_is_a_bad_gateway_and_the_operator_lear
     };
     let apis = vec![
         patient("/name", authority.backend("other.example", both, |_| ()).await),
-        patient("/issuer", stranger.backend("localhost", both, |_| ()).await),
+        patient("/issuer", unknown.backend("localhost", both, |_| ()).await),
         patient("/expired", authority.backend("localhost", both, expire).await),
         patient("/plain", plain()),
         patient("/good", authority.backend("localhost", both, |_| ()).await),
     ];
     let unit = Trusting::start(&authority, apis);
-    for (path, why) in [
+    for (path, reason) in [
         ("/name", "certificate not valid for name \"localhost\""),
         ("/issuer", "UnknownIssuer"),
         ("/expired", "certificate expired"),
         ("/plain", "InvalidContentType"),
     ] {
-        let answer = unit.call(path);
-        let (status, detail) = answer.problem();
-        assert_eq!(status, 502, "{path}: {answer:?}");
-        assert_eq!(detail, "the backend of this API could not be reached or broke off");
-        assert_eq!(unit.call("/good").body, "/ by HTTP/2.0");
-        let is_told = |line: &str| line.contains(&format!("api=\"{path}\"")) && line.contains(why);
+        let response = unit.get(path);
+        let (status, detail) = response.problem();
+        assert_eq!(status, 502, "{path}: {response:?}");
+        assert_eq!(detail, "the backend of this API is unreachable or closed the connection");
+        assert_eq!(unit.get("/good").body, "/ by HTTP/2.0");
+        let is_logged =
+            |line: &str| line.contains(&format!("api=\"{path}\"")) && line.contains(reason);
         let log = || std::fs::read_to_string(unit.log()).unwrap();
-        eventually(&format!("the log says why: {path}"), || log().lines().any(is_told));
+        eventually(&format!("the log contains the reason: {path}"), || {
+            log().lines().any(is_logged)
+        });
     }
-    // The same again is no news.
+    // A repeated error is not logged again.
     let lines = || std::fs::read_to_string(unit.log()).unwrap().lines().count();
     let before = lines();
     for _ in 0..20 {
-        assert_eq!(unit.call("/issuer").status(), 502);
+        assert_eq!(unit.get("/issuer").status(), 502);
     }
     assert_eq!(lines(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn roots_that_could_not_be_read_are_read_by_a_later_call() {
+async fn roots_that_could_not_be_read_are_read_by_a_later_request() {
     let authority = Authority::new("known");
     let backend = authority.backend("localhost", &["h2"], |_| ()).await;
     let unit = Trusting::without_roots(vec![patient("/", backend)]);
-    assert_eq!(unit.call("/").problem().0, 502);
+    assert_eq!(unit.get("/").problem().0, 502);
     unit.trust(&authority);
-    assert_eq!(unit.call("/").status(), 200);
+    assert_eq!(unit.get("/").status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_does_not_finish_its_handshake_is_a_time_out() {
+async fn a_backend_that_does_not_finish_its_handshake_is_a_gateway_timeout() {
     let silent = StdTcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let authority = Authority::new("known");
     let unit = Trusting::start(&authority, vec![api("/", format!("https://{address}"))]);
-    let (mut first, _kept) = (Caller::connect(unit.address).unwrap(), silent);
+    let (mut first, _kept) = (Client::connect(unit.address).unwrap(), silent);
     first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!(first.receive().unwrap().problem().0, 504);
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use bytes::BytesMut;
 use meridian_proto::frame;
 use meridian_proto::v1::unit_request::Command as Order;
-use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::v1::unit_response::Response;
 use meridian_proto::v1::{
     AccessLog, ConfigureUnit, GatewayApi, GatewayConfiguration, GatewayLimits, UnitRequest,
     UnitResponse,
@@ -122,8 +122,8 @@ impl GatewayUnit {
         let mut buffer = BytesMut::new();
         loop {
             if let Some(response) = frame::decode::<UnitResponse>(&mut buffer)? {
-                match response.answer {
-                    Some(Answer::Configured(_)) => return Ok(()),
+                match response.response {
+                    Some(Response::Configured(_)) => return Ok(()),
                     other => bail!("the unit is not configured: {other:?}"),
                 }
             }

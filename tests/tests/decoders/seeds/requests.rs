@@ -3,7 +3,7 @@
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as Kind;
 use meridian_proto::v1::unit_request::Command;
-use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::v1::unit_response::Response;
 use prost::Message;
 
 use super::{Seed, seed};
@@ -14,7 +14,7 @@ pub fn seeds() -> Vec<Seed> {
         v1::UnitRequest { generation: 300, command: Some(Command::Describe(v1::DescribeUnit {})) };
     let identity =
         v1::UnitIdentity { service: "contoso".to_owned(), slot: 2, ..Default::default() };
-    let response = v1::UnitResponse { answer: Some(Answer::Identity(identity)) };
+    let response = v1::UnitResponse { response: Some(Response::Identity(identity)) };
     let configure = v1::ConfigureUnit { configuration: Some(configuration()) };
     let configure = v1::UnitRequest { generation: 3, command: Some(Command::Configure(configure)) };
     for (name, side, frame) in [

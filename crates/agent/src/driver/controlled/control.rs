@@ -12,11 +12,11 @@ use meridian_domain::{
     UnitId,
 };
 use meridian_proto::frame::{self, FrameError};
-use meridian_proto::hand_over;
+use meridian_proto::fd_passing;
 use meridian_proto::v1::unit_request::Command;
-use meridian_proto::v1::unit_response::Answer;
+use meridian_proto::v1::unit_response::Response;
 use meridian_proto::v1::{
-    ConfigureUnit, DescribeUnit, DrainUnit, GatewayConfiguration, HandOverListener, ReadMetrics,
+    ConfigureUnit, DescribeUnit, DrainUnit, GatewayConfiguration, SendListener, ReadMetrics,
     UnitIdentity, UnitMetrics, UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse,
     UnitState,
 };
@@ -130,7 +130,7 @@ impl Control {
     /// Asks who the unit is.
     pub(in crate::driver) async fn describe(&mut self) -> Result<Identity, CallError> {
         match self.call(Command::Describe(DescribeUnit {})).await? {
-            Answer::Identity(identity) => Ok(Identity::try_from(identity)?),
+            Response::Identity(identity) => Ok(Identity::try_from(identity)?),
             _ => Err(CallError::Beside),
         }
     }
@@ -142,7 +142,7 @@ impl Control {
     ) -> Result<Revision, CallError> {
         let configuration = Some(configuration);
         match self.call(Command::Configure(ConfigureUnit { configuration })).await? {
-            Answer::Configured(configured) => Ok(Revision(configured.revision)),
+            Response::Configured(configured) => Ok(Revision(configured.revision)),
             _ => Err(CallError::Beside),
         }
     }
@@ -150,7 +150,7 @@ impl Control {
     /// Asks what the unit counted.
     pub(in crate::driver) async fn metrics(&mut self) -> Result<UnitMetrics, CallError> {
         match self.call(Command::ReadMetrics(ReadMetrics {})).await? {
-            Answer::Metrics(metrics) => Ok(metrics),
+            Response::Metrics(metrics) => Ok(metrics),
             _ => Err(CallError::Beside),
         }
     }
@@ -158,7 +158,7 @@ impl Control {
     /// Has the unit drain and exit.
     pub(in crate::driver) async fn drain(&mut self) -> Result<(), CallError> {
         match self.call(Command::Drain(DrainUnit {})).await? {
-            Answer::Draining(_) => Ok(()),
+            Response::Draining(_) => Ok(()),
             _ => Err(CallError::Beside),
         }
     }
@@ -168,8 +168,8 @@ impl Control {
         &mut self,
         address: SocketAddr,
     ) -> Result<TcpListener, CallError> {
-        match self.call(Command::HandOverListener(HandOverListener {})).await? {
-            Answer::Listener(_) => {}
+        match self.call(Command::SendListener(SendListener {})).await? {
+            Response::Listener(_) => {}
             _ => return Err(CallError::Beside),
         }
         let descriptor = self.descriptor.take().ok_or(CallError::NoListener)?;
@@ -194,7 +194,7 @@ impl Control {
     }
 
     /// Not safe to cancel: the answer would be taken for the next call's.
-    async fn call(&mut self, command: Command) -> Result<Answer, CallError> {
+    async fn call(&mut self, command: Command) -> Result<Response, CallError> {
         let request = UnitRequest { generation: self.generation.0, command: Some(command) };
         let answered = timeout(ANSWER_LIMIT, async {
             self.stream.write_all(&frame::encode(&request)).await?;
@@ -207,8 +207,8 @@ impl Control {
                 }
             }
         });
-        match answered.await.unwrap_or(Err(CallError::Silent))?.answer {
-            Some(Answer::Refusal(refusal)) => Err(CallError::Refused(refusal)),
+        match answered.await.unwrap_or(Err(CallError::Silent))?.response {
+            Some(Response::Refusal(refusal)) => Err(CallError::Refused(refusal)),
             Some(answer) => Ok(answer),
             None => Err(CallError::Beside),
         }
@@ -217,7 +217,7 @@ impl Control {
     /// Reads what is there, and the descriptor that came with it.
     async fn read(&mut self) -> io::Result<usize> {
         let mut bytes = [0; READ_BYTES];
-        let receive = || hand_over::receive(&self.stream, &mut bytes);
+        let receive = || fd_passing::receive(&self.stream, &mut bytes);
         let (read, descriptor) = self.stream.async_io(Interest::READABLE, receive).await?;
         self.buffer.extend_from_slice(&bytes[..read]);
         self.descriptor = descriptor.or_else(|| self.descriptor.take());
@@ -246,7 +246,7 @@ impl TryFrom<UnitIdentity> for Identity {
             address: identity.address.parse()?,
             load: UnitLoad {
                 in_flight: load.in_flight,
-                utilisation_permille: load.utilisation_permille,
+                utilisation_permille: load.utilization_permille,
             },
             draining,
             waiting,

@@ -14,7 +14,7 @@ use metrics::{
 const REQUESTS: &str = "meridian_gateway_requests_total";
 const DURATION: &str = "meridian_gateway_request_duration_seconds";
 const IN_FLIGHT: &str = "meridian_gateway_requests_in_flight";
-const UTILISATION: &str = "meridian_gateway_utilisation_ratio";
+const UTILIZATION: &str = "meridian_gateway_utilization_ratio";
 const CONNECTIONS: &str = "meridian_gateway_connections";
 /// The label of calls that no API got.
 const UNROUTED: &str = "";
@@ -24,20 +24,20 @@ pub(crate) fn describe_metrics() {
     describe_counter!(
         REQUESTS,
         Unit::Count,
-        "Calls answered by the gateway units of this agent, by service, API and status class; \
-         without an API, those that none got."
+        "Requests that the gateway units of this agent responded to, by service, API and status \
+         class; with an empty API, those that matched none."
     );
     describe_histogram!(
         DURATION,
         Unit::Seconds,
-        "Time to the end of a call, by service and API; each counts as the middle of its bucket."
+        "Duration of requests, by service and API; each counts as the middle of its bucket."
     );
-    describe_gauge!(IN_FLIGHT, Unit::Count, "Calls that run, by service and unit.");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "Requests in flight, by service and unit.");
     describe_gauge!(
-        UTILISATION,
-        "Calls that run, of those that a unit takes at a time, smoothed; by service and unit."
+        UTILIZATION,
+        "Requests in flight relative to the unit's limit, smoothed; by service and unit."
     );
-    describe_gauge!(CONNECTIONS, Unit::Count, "Connections of callers, by service and unit.");
+    describe_gauge!(CONNECTIONS, Unit::Count, "Open client connections, by service and unit.");
 }
 
 /// What one unit has said so far.
@@ -59,19 +59,19 @@ impl Counted {
         let load = said.load.unwrap_or_default();
         let labels = [("service", service.to_string()), ("unit", unit.to_string())];
         gauge!(IN_FLIGHT, &labels).set(load.in_flight);
-        gauge!(UTILISATION, &labels).set(f64::from(load.utilisation_permille) / 1_000.0);
+        gauge!(UTILIZATION, &labels).set(f64::from(load.utilization_permille) / 1_000.0);
         gauge!(CONNECTIONS, &labels).set(said.connections);
     }
 
     fn calls(&mut self, service: &ServiceName, api: &str, said: &[StatusClassCount]) {
-        for StatusClassCount { class, calls } in said {
-            let before = self.calls.insert((api.to_owned(), *class), *calls).unwrap_or(0);
+        for StatusClassCount { class, requests } in said {
+            let before = self.calls.insert((api.to_owned(), *class), *requests).unwrap_or(0);
             let labels = [
                 ("service", service.to_string()),
                 ("api", api.to_owned()),
                 ("status", format!("{class}xx")),
             ];
-            counter!(REQUESTS, &labels).increment(calls.saturating_sub(before));
+            counter!(REQUESTS, &labels).increment(requests.saturating_sub(before));
         }
     }
 
@@ -80,12 +80,12 @@ impl Counted {
         let recorder = histogram!(DURATION, &labels);
         let (mut below, mut least) = (0, 0);
         for bucket in &said.latency {
-            let within = bucket.calls.saturating_sub(below);
-            let key = (said.api.clone(), bucket.at_most_us);
+            let within = bucket.requests.saturating_sub(below);
+            let key = (said.api.clone(), bucket.upper_bound_us);
             let before = self.latency.insert(key, within).unwrap_or(0);
             let new = usize::try_from(within.saturating_sub(before)).unwrap_or(usize::MAX);
-            recorder.record_many(middle_seconds(least, bucket.at_most_us), new);
-            (below, least) = (bucket.calls, bucket.at_most_us);
+            recorder.record_many(middle_seconds(least, bucket.upper_bound_us), new);
+            (below, least) = (bucket.requests, bucket.upper_bound_us);
         }
     }
 }
@@ -100,7 +100,7 @@ fn middle_seconds(least_us: u64, most_us: u64) -> f64 {
 /// Lets the gauges of a unit that ended fall to nothing.
 pub(super) fn forget(unit: &UnitId) {
     let labels = [("service", unit.service.to_string()), ("unit", unit.to_string())];
-    for name in [IN_FLIGHT, UTILISATION, CONNECTIONS] {
+    for name in [IN_FLIGHT, UTILIZATION, CONNECTIONS] {
         gauge!(name, &labels).set(0.0);
     }
 }
@@ -119,13 +119,13 @@ mod tests {
             region: RegionName::new("westeurope").expect("is a name"),
             slot: 1,
         };
-        let said = |calls| UnitMetrics {
+        let said = |requests| UnitMetrics {
             apis: vec![ApiMetrics {
                 api: "orders".to_owned(),
-                statuses: vec![StatusClassCount { class: 2, calls }],
+                statuses: vec![StatusClassCount { class: 2, requests }],
                 latency: vec![
-                    LatencyBucket { at_most_us: 1_000, calls: 1 },
-                    LatencyBucket { at_most_us: 0, calls },
+                    LatencyBucket { upper_bound_us: 1_000, requests: 1 },
+                    LatencyBucket { upper_bound_us: 0, requests },
                 ],
                 latency_sum_us: 0,
             }],

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use meridian_domain::Incarnation;
-use meridian_proto::hand_over;
+use meridian_proto::fd_passing;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::time::sleep;
@@ -71,7 +71,7 @@ impl Body for Container {
         };
         // One byte, because a descriptor does not travel alone.
         let stream = UnixStream::connect(at).await?;
-        let send = || hand_over::send(&stream, &[0], &listener);
+        let send = || fd_passing::send(&stream, &[0], &listener);
         stream.async_io(Interest::WRITABLE, send).await?;
         self.waits_for = None;
         Ok(())

@@ -95,7 +95,7 @@ fn arguments(intent: &Intent, agent: &AgentName) -> Vec<String> {
         ("--slot", unit.slot.to_string()),
         ("--incarnation", intent.incarnation.to_string()),
         ("--generation", intent.generation.to_string()),
-        ("--handed-listener", format!("u{}.listener", intent.incarnation)),
+        ("--receive-listener", format!("u{}.listener", intent.incarnation)),
     ];
     let named = named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
     std::iter::once("unit".to_owned()).chain(named).collect()

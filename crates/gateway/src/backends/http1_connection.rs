@@ -1,4 +1,4 @@
-//! A connection of HTTP/1.1 to a backend: a call has it for itself.
+//! HTTP/1.1 connection to a backend, which one request at a time uses.
 
 use std::io;
 use std::pin::Pin;
@@ -13,33 +13,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::upload::Upload;
 
-/// A connection of HTTP/1.1 to a backend.
+/// HTTP/1.1 connection to a backend.
 #[derive(Debug)]
-pub(super) struct Exclusive {
+pub(super) struct Http1Connection {
     sender: SendRequest<Upload>,
-    /// Whether a byte came since this was reset.
-    heard: Arc<AtomicBool>,
+    /// True if a byte arrived since the last reset.
+    received: Arc<AtomicBool>,
 }
 
-impl Exclusive {
-    /// Begins a connection on `io`.
-    pub(super) async fn begin(
+impl Http1Connection {
+    /// Performs the handshake on `io` and spawns the connection's task.
+    pub(super) async fn handshake(
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> hyper::Result<Self> {
-        let heard = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Listening { inner: io, heard: Arc::clone(&heard) });
+        let received = Arc::new(AtomicBool::new(false));
+        let io = TokioIo::new(ReadTracker { inner: io, received: Arc::clone(&received) });
         let (sender, connection) = http1::handshake(io).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to a backend broke");
+                tracing::debug!(%error, "connection to a backend failed");
             }
         });
-        Ok(Self { sender, heard })
+        Ok(Self { sender, received })
     }
 
-    /// Whether it can take a call, as far as is known.
+    /// Returns true if the connection can send a request, as far as is known.
     pub(super) async fn is_open(&mut self) -> bool {
-        // Where the previous answer has just ended, the connection may need a moment.
+        // If the previous response has just ended, the connection may not be ready yet.
         self.sender.is_ready() || (!self.sender.is_closed() && self.sender.ready().await.is_ok())
     }
 
@@ -47,25 +47,26 @@ impl Exclusive {
         self.sender.is_closed()
     }
 
-    /// What sends the next call.
-    pub(super) fn next_call(&mut self) -> &mut SendRequest<Upload> {
-        self.heard.store(false, Ordering::Relaxed);
+    /// Returns the sender for the next request, and resets the received flag.
+    pub(super) fn start_request(&mut self) -> &mut SendRequest<Upload> {
+        self.received.store(false, Ordering::Relaxed);
         &mut self.sender
     }
 
-    /// Whether anything came since the call began to be sent.
-    pub(super) fn has_heard(&self) -> bool {
-        self.heard.load(Ordering::Relaxed)
+    /// Returns true if a byte arrived since the start of the request.
+    pub(super) fn has_received(&self) -> bool {
+        self.received.load(Ordering::Relaxed)
     }
 }
 
-/// The bytes of a connection. hyper does not tell an answer that breaks off within its head from none.
-struct Listening<T> {
+/// I/O of a connection that records whether bytes arrived. hyper does not distinguish a response
+/// that ends within its head from none at all.
+struct ReadTracker<T> {
     inner: T,
-    heard: Arc<AtomicBool>,
+    received: Arc<AtomicBool>,
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Listening<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for ReadTracker<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -74,13 +75,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Listening<T> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.heard.store(true, Ordering::Relaxed);
+            self.received.store(true, Ordering::Relaxed);
         }
         polled
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Listening<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for ReadTracker<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

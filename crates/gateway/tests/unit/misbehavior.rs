@@ -1,5 +1,5 @@
-//! Backends that misbehave: their calls end in time and with the right status, other APIs do not
-//! notice.
+//! Misbehaving backends: their requests end in time and with the right status, and other APIs are
+//! not affected.
 
 use std::io::Write as _;
 use std::net::Shutdown;
@@ -11,30 +11,31 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_linger;
 
 use crate::backend::{Backend, canned, closing, raw};
-use crate::support::{Caller, Running, api, configuration};
+use crate::support::{Client, Running, api, configuration};
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345";
 
-/// Calls `/bad` of a unit that has `backend` there, while `/good` goes on, and returns the answer.
-async fn call(backend: String) -> std::io::Result<crate::support::Answer> {
+/// Requests `/bad` from a unit that has `backend` there while requests to `/good` continue, and
+/// returns the response.
+async fn request_bad(backend: String) -> std::io::Result<crate::support::ClientResponse> {
     let good = Backend::echo().await;
     let unit =
         Running::serving(configuration(1, vec![api("/bad", backend), api("/good", good.url(""))]));
-    let mut bad = Caller::connect(unit.address).unwrap();
+    let mut bad = Client::connect(unit.address).unwrap();
     let begin = Instant::now();
     bad.send("GET /bad HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let mut other = Caller::connect(unit.address).unwrap();
+    let mut other = Client::connect(unit.address).unwrap();
     for _ in 0..20 {
-        assert_eq!(other.call("GET", "/good").unwrap().status(), 200);
+        assert_eq!(other.request("GET", "/good").unwrap().status(), 200);
     }
-    let answer = bad.receive();
+    let response = bad.receive();
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
-    assert_eq!(other.call("GET", "/good").unwrap().status(), 200);
-    answer
+    assert_eq!(other.request("GET", "/good").unwrap().status(), 200);
+    response
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_answer_is_a_bad_gateway() {
+async fn an_invalid_response_is_a_bad_gateway() {
     let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
     let garbage: [&'static str; 9] = [
         "",
@@ -48,14 +49,14 @@ async fn what_is_no_answer_is_a_bad_gateway() {
         Box::leak(long.into_boxed_str()),
     ];
     for bytes in garbage {
-        let answer = call(canned(bytes)).await.unwrap();
+        let response = request_bad(canned(bytes)).await.unwrap();
         let start = bytes.get(..60).unwrap_or(bytes);
-        assert_eq!(answer.problem().0, 502, "{start:?}: {answer:?}");
+        assert_eq!(response.problem().0, 502, "{start:?}: {response:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_comes_too_slowly_is_a_time_out() {
+async fn a_response_head_that_arrives_too_slowly_is_a_gateway_timeout() {
     let trickle = raw(|stream, _| {
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".iter().cycle() {
             sleep(Duration::from_millis(50));
@@ -70,12 +71,12 @@ async fn a_head_that_comes_too_slowly_is_a_time_out() {
         }
     });
     for backend in [trickle, continues, raw(|_, _| sleep(Duration::from_secs(3)))] {
-        assert_eq!(call(backend).await.unwrap().problem().0, 504);
+        assert_eq!(request_bad(backend).await.unwrap().problem().0, 504);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_breaks_off_does_not_look_complete() {
+async fn an_incomplete_response_does_not_look_complete() {
     let closes = raw(|stream, _| {
         stream.write_all(HEAD).unwrap();
         stream.shutdown(Shutdown::Both).unwrap();
@@ -83,7 +84,7 @@ async fn an_answer_that_breaks_off_does_not_look_complete() {
     let resets = raw(|stream, _| {
         stream.write_all(HEAD).unwrap();
         set_socket_linger(&*stream, Some(Duration::ZERO)).unwrap();
-        // No next call is waited for, and so the connection is dropped, which resets it.
+        // The test backend reads no further request, so the connection is dropped, which resets it.
         stream.shutdown(Shutdown::Read).unwrap();
     });
     let stops = raw(|stream, _| {
@@ -94,42 +95,42 @@ async fn an_answer_that_breaks_off_does_not_look_complete() {
         canned("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n");
     let half_chunk = canned("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc");
     for (case, backend) in [closes, resets, stops, bad_chunk, half_chunk].into_iter().enumerate() {
-        let answer = call(backend).await;
-        // A head may have gone out with status 200, but then the connection breaks.
-        assert!(answer.is_err(), "case {case}: {answer:?}");
+        let response = request_bad(backend).await;
+        // A head with status 200 may have been sent, but then the connection must fail.
+        assert!(response.is_err(), "case {case}: {response:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_a_length_ends_with_its_connection() {
-    let answer = call(canned("HTTP/1.0 200 OK\r\n\r\nall of it")).await.unwrap();
-    assert_eq!((answer.status(), answer.body.as_str()), (200, "all of it"));
+async fn a_response_without_a_length_ends_with_its_connection() {
+    let response = request_bad(canned("HTTP/1.0 200 OK\r\n\r\nall of it")).await.unwrap();
+    assert_eq!((response.status(), response.body.as_str()), (200, "all of it"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_that_takes_nothing_of_a_body_is_a_time_out() {
+async fn a_backend_that_does_not_read_the_request_body_is_a_gateway_timeout() {
     let backend = raw(|_, _| sleep(Duration::from_secs(5)));
     let unit = Running::serving(configuration(1, vec![api("/", backend)]));
-    let mut caller = Caller::connect(unit.address).unwrap();
+    let mut client = Client::connect(unit.address).unwrap();
     let length = 100 << 20;
-    caller
+    client
         .send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"))
         .unwrap();
-    let mut writer = caller.duplicate();
+    let mut writer = client.duplicate();
     let writing = std::thread::spawn(move || while writer.write_all(&[b'x'; 65536]).is_ok() {});
-    assert_eq!(caller.receive().unwrap().problem().0, 504);
-    drop(caller);
+    assert_eq!(client.receive().unwrap().problem().0, 504);
+    drop(client);
     drop(unit);
     writing.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_ends_connections_ends_two_of_them_at_most() {
-    const KEPT: usize = 8;
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&calls);
-    // Answers once each call has a connection of its own.
-    let all = Barrier::new(KEPT);
+async fn a_request_that_ends_connections_ends_at_most_two_of_them() {
+    const POOLED: usize = 8;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
+    // Responds once each request has its own connection.
+    let all = Barrier::new(POOLED);
     let backend = raw(move |stream, head| {
         if head.starts_with("GET /fatal") {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -142,23 +143,27 @@ async fn a_call_that_ends_connections_ends_two_of_them_at_most() {
     let mut patient = api("/", backend);
     patient.response_timeout_ms = 20_000;
     let unit = Running::serving(configuration(1, vec![patient]));
-    let mut callers: Vec<Caller> =
-        (0..KEPT).map(|_| Caller::connect(unit.address).unwrap()).collect();
-    for caller in &mut callers {
-        caller.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut clients: Vec<Client> =
+        (0..POOLED).map(|_| Client::connect(unit.address).unwrap()).collect();
+    for client in &mut clients {
+        client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
-    for caller in &mut callers {
-        assert_eq!(caller.receive().unwrap().status(), 200);
+    for client in &mut clients {
+        assert_eq!(client.receive().unwrap().status(), 200);
     }
-    let answer = callers[0].call("GET", "/fatal").unwrap();
-    assert_eq!(answer.problem().0, 502, "{answer:?}");
-    assert_eq!(calls.load(Ordering::Relaxed), 2, "once on a kept connection, once on a new one");
+    let response = clients[0].request("GET", "/fatal").unwrap();
+    assert_eq!(response.problem().0, 502, "{response:?}");
+    assert_eq!(
+        requests.load(Ordering::Relaxed),
+        2,
+        "once on a pooled connection, once on a new one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_ended_a_kept_connection_is_repeated_if_it_can_do_no_harm() {
+async fn a_request_that_ended_a_pooled_connection_is_repeated_if_that_is_safe() {
     const BODY: &str = "Content-Length: 4\r\n\r\nbody";
-    for (method, rest, begin, status, calls) in [
+    for (method, rest, begin, status, requests) in [
         ("GET", "\r\n", "", 200, 3),
         ("HEAD", "\r\n", "", 200, 3),
         ("PUT", "\r\n", "", 200, 3),
@@ -173,11 +178,11 @@ async fn a_call_that_ended_a_kept_connection_is_repeated_if_it_can_do_no_harm() 
     ] {
         let (url, counter) = closing(begin);
         let unit = Running::serving(configuration(1, vec![api("/", url)]));
-        let mut caller = Caller::connect(unit.address).unwrap();
-        assert_eq!(caller.call("GET", "/").unwrap().status(), 200);
-        caller.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\n{rest}")).unwrap();
-        let head = caller.receive_head().unwrap();
+        let mut client = Client::connect(unit.address).unwrap();
+        assert_eq!(client.request("GET", "/").unwrap().status(), 200);
+        client.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\n{rest}")).unwrap();
+        let head = client.receive_head().unwrap();
         assert!(head.starts_with(&format!("http/1.1 {status} ")), "{method} {begin:?}: {head}");
-        assert_eq!(counter.load(Ordering::Relaxed), calls, "{method} {begin:?}");
+        assert_eq!(counter.load(Ordering::Relaxed), requests, "{method} {begin:?}");
     }
 }

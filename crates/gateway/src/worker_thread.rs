@@ -1,5 +1,5 @@
-//! The threads of a unit: one a core, each with a runtime of its own and its share of the
-//! connections, so that no call crosses from one core to another.
+//! Worker threads of a unit: one per core, each with its own runtime and its share of the
+//! connections, so that no request crosses cores.
 
 use std::io;
 use std::net::TcpListener as StdTcpListener;
@@ -10,45 +10,46 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::crew::Inbox;
 use crate::worker::Worker;
+use crate::worker_pool::Inbox;
 
-/// A worker on a thread of its own.
+/// A worker that runs on its own thread.
 #[derive(Debug)]
-pub(crate) struct Thread(oneshot::Receiver<()>);
+pub(crate) struct WorkerThread(oneshot::Receiver<()>);
 
-impl Thread {
-    /// Has `worker` serve `listener` on a new thread, until the drain is done or `abandoned` is set.
+impl WorkerThread {
+    /// Spawns a thread on which `worker` serves `listener`, until the drain is complete or
+    /// `aborted` is cancelled.
     pub(crate) fn start(
         worker: Worker,
         listener: StdTcpListener,
         inbox: Inbox,
-        abandoned: CancellationToken,
+        aborted: CancellationToken,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
             Arc::new(TcpListener::from_std(listener)?)
         };
-        let (ended, ends) = oneshot::channel();
+        let (exited, exit) = oneshot::channel();
         let name = format!("worker-{}", worker.number);
         thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = Arc::new(worker).serve(listener, inbox) => {}
-                    () = abandoned.cancelled() => {}
+                    () = aborted.cancelled() => {}
                 }
             });
-            // Nobody waits any more where the unit was abandoned.
-            ended.send(()).ok();
+            // The receiver is gone if the unit was dropped.
+            exited.send(()).ok();
         })?;
-        Ok(Self(ends))
+        Ok(Self(exit))
     }
 
-    /// Returns when the thread has ended.
-    pub(crate) async fn ended(self) {
+    /// Waits until the thread has exited. Logs an error if it panicked.
+    pub(crate) async fn join(self) {
         if self.0.await.is_err() {
-            tracing::error!("a worker panicked; its connections are lost");
+            tracing::error!("a worker thread panicked; its connections are lost");
         }
     }
 }

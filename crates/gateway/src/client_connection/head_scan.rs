@@ -1,25 +1,25 @@
-//! Finding heads that say in two ways how long their body is.
+//! Detection of request heads that specify the length of their body in two ways.
 //!
-//! hyper lets Transfer-Encoding win and drops Content-Length before anybody sees it. What an
-//! intermediary before the unit did with such a call cannot be known, so it is refused, which RFC
-//! 9112, 6.1, recommends; therefore heads are looked at as they arrive.
+//! hyper gives Transfer-Encoding precedence and drops Content-Length before the request is visible.
+//! How an intermediary before the unit interpreted such a request is unknown, so the unit refuses
+//! it, as RFC 9112, 6.1 recommends. Heads are therefore scanned as they arrive.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use memchr::memchr;
 
-/// What a head says of its body's length.
+/// Framing of a body according to its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// The head was not looked at: it arrived while the call before it ran.
-    Unseen,
-    /// One thing at most.
-    Clear,
-    /// Both a length and an encoding.
+    /// The head was not scanned: it arrived while the previous request was in flight.
+    NotScanned,
+    /// The head has a length, an encoding, or neither.
+    Unambiguous,
+    /// The head has both a length and an encoding.
     Ambiguous,
 }
 
-/// A [`Framing`] that is set where heads arrive and read where calls begin.
+/// A [`Framing`] that is set when a head arrives and taken when the request starts.
 #[derive(Debug, Default)]
 pub(crate) struct SharedFraming(AtomicU8);
 
@@ -28,42 +28,42 @@ impl SharedFraming {
         self.0.store(framing as u8, Ordering::Relaxed);
     }
 
-    /// The framing of the call that begins; forgets it.
+    /// Returns the framing of the request that starts, and resets it.
     pub(crate) fn take(&self) -> Framing {
-        match self.0.swap(Framing::Unseen as u8, Ordering::Relaxed) {
-            1 => Framing::Clear,
+        match self.0.swap(Framing::NotScanned as u8, Ordering::Relaxed) {
+            1 => Framing::Unambiguous,
             2 => Framing::Ambiguous,
-            _ => Framing::Unseen,
+            _ => Framing::NotScanned,
         }
     }
 }
 
 const LENGTH: &[u8] = b"content-length";
 const ENCODING: &[u8] = b"transfer-encoding";
-/// What of a line has to be known: the longer of the two names, and one more.
-const NAME: usize = ENCODING.len() + 1;
+/// Number of bytes of a line that are kept: the longer of the two names, and a colon.
+const LINE_BYTES: usize = ENCODING.len() + 1;
 
-/// Looks at one head, in whatever pieces it comes.
+/// Scanner of one head, which may arrive in pieces.
 #[derive(Debug, Default)]
 pub(super) struct HeadScan {
-    /// The beginning of the line that has not ended.
-    line: [u8; NAME],
-    /// The length of that line, [`NAME`] at most.
+    /// The beginning of the current line.
+    line: [u8; LINE_BYTES],
+    /// Length of that beginning, at most [`LINE_BYTES`].
     length: usize,
-    /// Whether a line has ended that was not empty.
-    begun: bool,
+    /// True once a line has ended that was not empty.
+    started: bool,
     has_length: bool,
     has_encoding: bool,
     ended: bool,
 }
 
 impl HeadScan {
-    /// Looks at what came next. At the end of the head, `framing` is set.
+    /// Scans the next bytes. Sets `framing` at the end of the head.
     pub(super) fn push(&mut self, mut bytes: &[u8], framing: &SharedFraming) {
         while !self.ended && !bytes.is_empty() {
             let end = memchr(b'\n', bytes);
             let part = &bytes[..end.unwrap_or(bytes.len())];
-            let kept = part.len().min(NAME - self.length);
+            let kept = part.len().min(LINE_BYTES - self.length);
             self.line[self.length..self.length + kept].copy_from_slice(&part[..kept]);
             self.length += kept;
             let Some(end) = end else { return };
@@ -75,23 +75,23 @@ impl HeadScan {
     fn end_line(&mut self, framing: &SharedFraming) {
         let line = &self.line[..self.length];
         if matches!(line, b"" | b"\r") {
-            // Empty lines before a head mean nothing (RFC 9112, 2.2).
-            if self.begun {
+            // Empty lines before a head are ignored (RFC 9112, 2.2).
+            if self.started {
                 self.ended = true;
                 let ambiguous = self.has_length && self.has_encoding;
-                framing.set(if ambiguous { Framing::Ambiguous } else { Framing::Clear });
+                framing.set(if ambiguous { Framing::Ambiguous } else { Framing::Unambiguous });
             }
-        } else if self.begun {
-            self.has_length |= names(line, LENGTH);
-            self.has_encoding |= names(line, ENCODING);
+        } else if self.started {
+            self.has_length |= has_name(line, LENGTH);
+            self.has_encoding |= has_name(line, ENCODING);
         }
-        self.begun |= !matches!(line, b"" | b"\r");
+        self.started |= !matches!(line, b"" | b"\r");
         self.length = 0;
     }
 }
 
-fn names(line: &[u8], name: &[u8]) -> bool {
-    line.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+fn has_name(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
         && line.get(name.len()) == Some(&b':')
 }
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_understood_in_whatever_pieces_it_comes() {
+    fn a_head_is_scanned_correctly_however_it_is_split() {
         let length = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n";
         let both = format!("{length}TRANSFER-encoding: chunked\r\n\r\n");
         let one = format!("\r\n{length}X-Transfer-Encoding: y\r\n\r\ntransfer-encoding: x\r\n\r\n");
@@ -115,9 +115,9 @@ mod tests {
             let (head, rest) = both.as_bytes().split_at(cut);
             assert_eq!(scan(&[head, rest]), Framing::Ambiguous, "cut at {cut}");
         }
-        assert_eq!(scan(&[one.as_bytes()]), Framing::Clear);
+        assert_eq!(scan(&[one.as_bytes()]), Framing::Unambiguous);
         assert_eq!(scan(&[line_feeds.as_bytes()]), Framing::Ambiguous);
-        assert_eq!(scan(&[length.as_bytes()]), Framing::Unseen, "it has not ended");
+        assert_eq!(scan(&[length.as_bytes()]), Framing::NotScanned, "the head has not ended");
         let single: Vec<&[u8]> = both.as_bytes().chunks(1).collect();
         assert_eq!(scan(&single), Framing::Ambiguous);
     }

@@ -1,4 +1,4 @@
-//! What speaks HTTP/2 to units under test: backends behind them, callers before them.
+//! HTTP/2 backends and clients for units under test.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream};
@@ -17,28 +17,28 @@ use tokio::time::timeout;
 
 use crate::support::{Running, api, configuration};
 
-/// One call that a backend got.
-pub struct Call {
+/// A request that a backend received, and the handle to respond to it.
+pub struct Exchange {
     pub request: Request<RecvStream>,
-    pub respond: SendResponse<Bytes>,
-    /// Which connection it came on, from 1 on.
+    pub responder: SendResponse<Bytes>,
+    /// Number of the connection, from 1.
     pub connection: usize,
-    /// Which call on that connection it is, from 1 on.
+    /// Number of the request on that connection, from 1.
     pub number: usize,
 }
 
-impl Call {
+impl Exchange {
     pub fn path(&self) -> &str {
         self.request.uri().path()
     }
 
-    /// Answers with `text`.
-    pub fn answer(mut self, text: &str) {
-        let mut body = self.respond.send_response(Response::new(()), false).unwrap();
+    /// Responds with `text`.
+    pub fn respond(mut self, text: &str) {
+        let mut body = self.responder.send_response(Response::new(()), false).unwrap();
         body.send_data(Bytes::copy_from_slice(text.as_bytes()), true).ok();
     }
 
-    /// The body of the call, and the fields behind it.
+    /// Reads the body of the request, and its trailers.
     pub async fn read(&mut self) -> (Vec<u8>, Option<HeaderMap>) {
         let (mut read, body) = (Vec::new(), self.request.body_mut());
         while let Some(data) = body.data().await {
@@ -50,41 +50,42 @@ impl Call {
     }
 }
 
-/// A backend of streams.
+/// An HTTP/2 backend.
 pub struct Backend {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
-    calls: Arc<AtomicUsize>,
-    /// Connections that ended.
+    requests: Arc<AtomicUsize>,
+    /// Number of connections that ended.
     pub ended: Arc<AtomicUsize>,
 }
 
 impl Backend {
-    /// One that has `handle` answer each call, in a task of its own.
-    pub async fn start<F>(handle: impl Fn(Call) -> F + Clone + Send + 'static) -> Self
+    /// Starts a backend that calls `handle` for each request, in its own task.
+    pub async fn start<F>(handle: impl Fn(Exchange) -> F + Clone + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         Self::limited(None, None, handle).await
     }
 
-    /// One that takes `streams` calls at a time, and ends each connection after `last` of them.
+    /// Starts a backend that allows `streams` concurrent streams and closes each connection after
+    /// `last` requests.
     pub async fn limited<F>(
         streams: Option<u32>,
         last: Option<usize>,
-        handle: impl Fn(Call) -> F + Clone + Send + 'static,
+        handle: impl Fn(Exchange) -> F + Clone + Send + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, calls, ended) =
+        let (connections, requests, ended) =
             (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default(), Arc::default());
         let backend = Self {
             address,
             connections: Arc::clone(&connections),
-            calls: Arc::clone(&calls),
+            requests: Arc::clone(&requests),
             ended: Arc::clone(&ended),
         };
         tokio::spawn(async move {
@@ -92,7 +93,7 @@ impl Backend {
                 let (stream, _) = listener.accept().await.unwrap();
                 let connection = connections.fetch_add(1, Ordering::Relaxed) + 1;
                 let handle = handle.clone();
-                let (calls, ended) = (Arc::clone(&calls), Arc::clone(&ended));
+                let (requests, ended) = (Arc::clone(&requests), Arc::clone(&ended));
                 tokio::spawn(async move {
                     let mut builder = Builder::new();
                     if let Some(streams) = streams {
@@ -100,10 +101,10 @@ impl Backend {
                     }
                     let Ok(mut serving) = builder.handshake(stream).await else { return };
                     let mut number = 0;
-                    while let Some(Ok((request, respond))) = serving.accept().await {
-                        calls.fetch_add(1, Ordering::Relaxed);
+                    while let Some(Ok((request, responder))) = serving.accept().await {
+                        requests.fetch_add(1, Ordering::Relaxed);
                         number += 1;
-                        tokio::spawn(handle(Call { request, respond, connection, number }));
+                        tokio::spawn(handle(Exchange { request, responder, connection, number }));
                         if Some(number) == last {
                             serving.graceful_shutdown();
                         }
@@ -123,25 +124,25 @@ impl Backend {
         self.connections.load(Ordering::Relaxed)
     }
 
-    pub fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
-/// A connection of a caller that speaks HTTP/2, whose calls are all one worker's.
+/// An HTTP/2 connection of a client, whose requests are all served by one worker.
 #[derive(Clone)]
-pub struct Streams(pub h2::client::SendRequest<Bytes>);
+pub struct Http2Client(pub h2::client::SendRequest<Bytes>);
 
-/// What came back of a call.
+/// A response that a client received.
 #[derive(Debug)]
-pub struct Answered {
+pub struct Http2Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
     pub trailers: Option<HeaderMap>,
 }
 
-impl Streams {
+impl Http2Client {
     pub async fn connect(unit: &Running) -> Self {
         Self::over(TcpStream::connect(unit.address).await.unwrap()).await
     }
@@ -152,7 +153,7 @@ impl Streams {
         Self(sender)
     }
 
-    /// A call to `path`, whose answer is not waited for.
+    /// Sends a request to `path` without waiting for the response.
     pub async fn begin(&self, method: &str, path: &str) -> h2::client::ResponseFuture {
         let mut sender = self.0.clone().ready().await.unwrap();
         let request = Request::builder().method(method).uri(format!("http://shop.example{path}"));
@@ -160,15 +161,15 @@ impl Streams {
         sender.send_request(request, true).unwrap().0
     }
 
-    pub async fn call(&self, method: &str, path: &str) -> Answered {
-        let answer = self.begin(method, path).await;
-        timeout(Duration::from_secs(20), Answered::receive(answer)).await.unwrap()
+    pub async fn request(&self, method: &str, path: &str) -> Http2Response {
+        let response = self.begin(method, path).await;
+        timeout(Duration::from_secs(20), Http2Response::receive(response)).await.unwrap()
     }
 }
 
-impl Answered {
-    pub async fn receive(answer: h2::client::ResponseFuture) -> Self {
-        let (parts, mut incoming) = answer.await.unwrap().into_parts();
+impl Http2Response {
+    pub async fn receive(response: h2::client::ResponseFuture) -> Self {
+        let (parts, mut incoming) = response.await.unwrap().into_parts();
         let mut body = Vec::new();
         while let Some(data) = incoming.data().await {
             let data = data.unwrap();
@@ -184,7 +185,7 @@ impl Answered {
     }
 }
 
-/// A unit that has `backend` for all calls.
+/// Starts a unit that forwards all requests to `backend`.
 pub fn serving(backend: &Backend) -> Running {
     let mut patient = api("/", backend.url());
     (patient.connect_timeout_ms, patient.response_timeout_ms) = (10_000, 10_000);
@@ -192,16 +193,17 @@ pub fn serving(backend: &Backend) -> Running {
     Running::serving(configuration(1, vec![patient]))
 }
 
-/// The same, with short time-outs.
-pub fn serving_briefly(backend: &Backend) -> Running {
-    let mut brief = api("/", backend.url());
-    brief.idle_timeout_ms = 1_500;
-    Running::serving(configuration(1, vec![brief]))
+/// Starts a unit that forwards all requests to `backend`, with short timeouts.
+pub fn serving_with_short_timeouts(backend: &Backend) -> Running {
+    let mut api = api("/", backend.url());
+    api.idle_timeout_ms = 1_500;
+    Running::serving(configuration(1, vec![api]))
 }
 
-/// A backend of frames: on its first connection it waits for three calls, answers the first, and ends
-/// the connection, saying that it looked at `looked_at` calls. Later ones answer each call at once.
-pub fn ends_within(looked_at: u32) -> String {
+/// Starts a backend that writes raw frames: on its first connection it waits for three requests,
+/// responds to the first, and sends GOAWAY with the last processed stream set to number `processed`
+/// of them. On later connections it responds to each request at once.
+pub fn goaway_after(processed: u32) -> String {
     const HEADERS: u8 = 1;
     const GO_AWAY: u8 = 7;
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -218,26 +220,26 @@ pub fn ends_within(looked_at: u32) -> String {
         stream.read_exact(&mut vec![0; length as usize]).ok()?;
         Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]])))
     }
-    fn answer(stream: &mut StdTcpStream, number: u32) {
-        // Ends the head and the stream; the one field is ":status: 200" of the static table.
+    fn respond(stream: &mut StdTcpStream, number: u32) {
+        // Ends the head and the stream; the only header is ":status: 200" from the static table.
         stream.write_all(&frame(HEADERS, 0x5, number, &[0x88])).unwrap();
     }
     fn serve(mut stream: StdTcpStream, ends_after: Option<u32>) {
         stream.read_exact(&mut [0; 24]).unwrap();
         stream.write_all(&frame(4, 0, 0, &[])).unwrap();
-        let mut calls = Vec::new();
+        let mut requests = Vec::new();
         while let Some((kind, number)) = read_frame(&mut stream) {
             if kind != HEADERS {
                 continue;
             }
-            let Some(looked_at) = ends_after else {
-                answer(&mut stream, number);
+            let Some(processed) = ends_after else {
+                respond(&mut stream, number);
                 continue;
             };
-            calls.push(number);
-            if calls.len() == 3 {
-                answer(&mut stream, calls[0]);
-                let last = calls[looked_at as usize - 1].to_be_bytes();
+            requests.push(number);
+            if requests.len() == 3 {
+                respond(&mut stream, requests[0]);
+                let last = requests[processed as usize - 1].to_be_bytes();
                 let reason = [0; 4];
                 stream.write_all(&frame(GO_AWAY, 0, 0, &[last, reason].concat())).unwrap();
                 return;
@@ -248,7 +250,7 @@ pub fn ends_within(looked_at: u32) -> String {
     let url = format!("h2c://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
-            let ends_after = (number == 0).then_some(looked_at);
+            let ends_after = (number == 0).then_some(processed);
             std::thread::spawn(move || serve(stream.unwrap(), ends_after));
         }
     });
