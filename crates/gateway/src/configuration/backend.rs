@@ -23,7 +23,7 @@ pub(crate) enum BackendError {
     Credentials,
     #[error("must not have a query or a fragment")]
     Query,
-    #[error("must have a host and, if it has a port, one from 1 to 65535")]
+    #[error("must have a host, and a port from 1 to 65535 if any")]
     Authority,
     #[error("must not contain \".\" or \"..\" segments in its path")]
     Segment,
