@@ -42,7 +42,7 @@ pub(crate) struct Outcome {
     /// `None` if no API matched the request.
     pub(crate) api: Option<String>,
     pub(crate) status: u16,
-    /// Size of the response body.
+    /// Number of bytes sent of the response body.
     pub(crate) bytes: u64,
     pub(crate) duration: Duration,
 }

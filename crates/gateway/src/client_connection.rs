@@ -48,7 +48,7 @@ pub(crate) struct ClientConnection {
     /// Timeout while the client reads nothing of a response.
     write_timeout_ms: AtomicU32,
     closing: AtomicBool,
-    /// Body framing in the head of the request that starts.
+    /// Framing of the next request, according to its head.
     pub(crate) framing: SharedFraming,
 }
 

@@ -61,7 +61,7 @@ impl Default for DrainTimeouts {
     }
 }
 
-/// Error of invalid command-line arguments of a unit.
+/// Error in the command-line arguments of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
     /// An argument has no value.

@@ -56,7 +56,7 @@ pub(crate) struct Timeouts {
     pub(crate) idle: Duration,
 }
 
-/// Error of an invalid configuration.
+/// Rule that a configuration breaks.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigurationError {
     #[error("the request has no configuration")]
@@ -67,7 +67,7 @@ pub(crate) enum ConfigurationError {
     Api { name: String, error: ApiError },
 }
 
-/// Error of an invalid API.
+/// Rule that an API breaks.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("the name must not be empty")]
@@ -89,7 +89,7 @@ pub(crate) enum ApiError {
 }
 
 impl Configuration {
-    /// Validates `message`. Backends that `previous` has too keep their connections.
+    /// Validates `message`. Backends that are also in `previous` keep their connections.
     pub(crate) fn check(
         message: GatewayConfiguration,
         previous: Option<&Self>,
@@ -112,8 +112,8 @@ impl Configuration {
         Ok(Self { revision: message.revision, enabled: message.enabled, limits, access_log, apis })
     }
 
-    /// Copies the configuration for another worker. Backends that the worker's `previous`
-    /// configuration has too keep their connections.
+    /// Copies the configuration for another worker. Backends that are also in that worker's
+    /// `previous` configuration keep their connections.
     pub(crate) fn for_another_worker(&self, previous: Option<&Self>) -> Self {
         let mut apis: Vec<Arc<Api>> = Vec::with_capacity(self.apis.len());
         for api in &self.apis {

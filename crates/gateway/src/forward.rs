@@ -30,11 +30,11 @@ pub(crate) use route::Route;
 pub(crate) use target::{check_path, requested_host};
 pub(crate) use upgrade::{Tunnel, Tunnels};
 
-/// Response to a client.
+/// Response to a client, and the tunnel that follows it.
 #[derive(Debug)]
 pub(crate) struct ProxyResponse {
     pub(crate) response: Response<Body>,
-    /// The tunnel that starts after the response if it upgrades the connection.
+    /// Tunnel that starts after the response, if the response upgrades the connection.
     pub(crate) tunnel: Option<Tunnel>,
 }
 
@@ -229,7 +229,7 @@ impl Forwarding<'_> {
     }
 }
 
-/// Error of sending a request over one connection.
+/// Error of one attempt to send a request.
 enum ExchangeError {
     /// The connection ended before any of the request was sent.
     NotSent(Box<Request<Upload>>),

@@ -12,7 +12,7 @@
 //!
 //! | file | written by | purpose |
 //! | --- | --- | --- |
-//! | `u7.json` | the agent, before it spawns the unit | why the unit runs; the unit holds its lock |
+//! | `u7.json` | the agent, before the spawn | reason why the unit runs; locked by the unit |
 //! | `u7.sock` | the unit | the control socket |
 //! | `u7.log` | the unit | its standard output and error |
 //!

@@ -24,7 +24,7 @@ use serde::Deserialize;
 /// Interval at which a unit checks whether an agent can still want it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Error of locking an incarnation.
+/// Error returned when an incarnation cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// The lock file does not exist: the agent removed the unit, or never wanted it.
@@ -34,9 +34,7 @@ pub enum LockError {
         path: PathBuf,
     },
     /// Another process run of the agent wrote the file for a process that it spawned itself.
-    #[error(
-        "lock file {path} is of agent generation {found}, but generation {spawned} spawned this unit"
-    )]
+    #[error("lock file {path} is of agent generation {found}, but {spawned} spawned this unit")]
     StaleGeneration {
         /// The lock file.
         path: PathBuf,
@@ -129,9 +127,9 @@ impl Lock {
         Ok(fstat(&self.file)?.st_nlink == 0)
     }
 
-    /// Returns true if the path of the run directory leads to another directory: the agent's disk
-    /// was replaced or its data was moved, and an agent started over there. While the path leads
-    /// nowhere, the disk may come back.
+    /// Returns true if another directory is at the path of the run directory: the agent's disk was
+    /// replaced or its data was moved, and an agent started over there. If there is no directory at
+    /// all, the disk may come back.
     fn is_replaced(&self) -> io::Result<bool> {
         match file_id(&self.directory) {
             Ok(present) => Ok(present != self.directory_id),
@@ -142,8 +140,8 @@ impl Lock {
 
     fn obsolete_reason(&self) -> io::Result<Option<&'static str>> {
         Ok(match (self.is_deleted()?, self.is_replaced()?) {
-            (true, _) => Some("its lock file was deleted"),
-            (false, true) => Some("its run directory was replaced"),
+            (true, _) => Some("lock file deleted"),
+            (false, true) => Some("run directory replaced"),
             (false, false) => None,
         })
     }

@@ -14,8 +14,8 @@ const BOUNDS_US: [u64; 16] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
-/// Maximum number of APIs whose counters are retained. Beyond it, only the counters of the APIs in
-/// the configuration are.
+/// Maximum number of APIs whose counters are retained. Above it, only the counters of the APIs in
+/// the configuration are retained.
 const MAX_RETAINED_APIS: usize = 1024;
 
 /// Counters of a unit.
@@ -112,7 +112,7 @@ impl Metrics {
         &self.unrouted
     }
 
-    /// Returns the number of open client connections.
+    /// Returns the counter of open client connections.
     pub(crate) fn connections(&self) -> &AtomicU32 {
         &self.connections
     }

@@ -104,7 +104,7 @@ pub(crate) fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("strings and numbers can be serialized as JSON").into()
 }
 
-/// Builds a successful response of `content_type`.
+/// Builds a response of `content_type` with status 200.
 pub(crate) fn ok_response(content_type: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -10,7 +10,7 @@ use crate::config::{ListenerSource, UnitConfig};
 use crate::fd_passing;
 use crate::unit::{BuildError, Unit};
 
-/// Error of [`run`].
+/// Error returned by [`run`].
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Standard input is not a listening TCP socket.
@@ -29,8 +29,8 @@ pub enum RunError {
     Build(#[from] BuildError),
 }
 
-/// Runs this process as the unit that `config` describes, until SIGTERM, a drain request of its
-/// agent, or until no agent can want it. Requires a tokio runtime.
+/// Runs this process as the unit that `config` describes, until it receives SIGTERM, its agent
+/// drains it, or no agent can want it any more. Requires a tokio runtime.
 ///
 /// # Errors
 /// If the unit fails to start. Once it serves, it ends without an error.
@@ -42,7 +42,9 @@ pub async fn run(config: UnitConfig) -> Result<(), RunError> {
         ListenerSource::Received(path) => {
             let path = config.directory.join(path);
             tokio::select! {
-                received = fd_passing::receive_listener(&path) => received.map_err(RunError::NoListenerReceived)?,
+                received = fd_passing::receive_listener(&path) => {
+                    received.map_err(RunError::NoListenerReceived)?
+                }
                 () = shutdown.as_mut() => return Ok(()),
             }
         }

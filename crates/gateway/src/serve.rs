@@ -30,15 +30,15 @@ use crate::worker_pool::Inbox;
 
 /// Backoff after accept(2) failed, usually from a lack of descriptors or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// Interval at which idle connections to backends are looked for.
+/// Interval at which idle connections to backends are closed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Timeout for the first bytes of a connection if request heads have no timeout.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Interval and timeout of the HTTP/2 PING that checks whether a client is still there.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Minimum header list size that the HTTP/2 layer accepts, in bytes. Smaller limits are enforced
-/// afterwards, with a response.
+/// Lower bound of the header list size that the HTTP/2 layer accepts, in bytes. The unit itself
+/// enforces smaller limits, so that the client gets a response.
 const MIN_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
 /// Polling interval while only a part of the three bytes that tell the protocols apart has arrived.
 const SNIFF_INTERVAL: Duration = Duration::from_millis(10);
@@ -115,7 +115,7 @@ impl Worker {
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "failed to set TCP_NODELAY: responses on this connection may be delayed");
+            tracing::debug!(%error, "failed to set TCP_NODELAY: responses may be delayed");
         }
         let header_timeout = self.header_timeout();
         let sniffing = timeout(header_timeout.unwrap_or(FIRST_BYTE_TIMEOUT), is_http2(&stream));

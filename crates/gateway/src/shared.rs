@@ -38,7 +38,8 @@ pub(crate) struct Shared {
     access_log: AccessLog,
 }
 
-/// Error of a stale request: contains the newest generation that the unit has seen.
+/// Error for a request with a stale generation. Contains the newest generation that the unit has
+/// seen.
 #[derive(Debug)]
 pub(crate) struct Stale(pub(crate) Generation);
 

@@ -19,7 +19,7 @@ use crate::worker::Worker;
 use crate::worker_pool::{Inbox, WorkerPool};
 use crate::worker_thread::WorkerThread;
 
-/// Error of [`Unit::build`].
+/// Error returned by [`Unit::build`].
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The incarnation cannot be locked.
@@ -111,8 +111,8 @@ impl Unit {
         let other_threads = join_all(other_workers.into_iter().map(WorkerThread::join));
         let shutting_down = async {
             let reason = tokio::select! {
-                () = shutdown => "SIGTERM",
-                () = drain.cancelled() => "requested by the agent",
+                () = shutdown => "shutdown requested",
+                () = drain.cancelled() => "drain requested by the agent",
                 reason = lock.obsolete() => reason,
             };
             tracing::info!(reason, "the unit stops");

@@ -1,6 +1,6 @@
 //! The contracts of `proto/meridian/v1` as Rust types, and the conversions between them and the
-//! domain's types. The `.proto` files are the documentation of both. [`frame`] and [`fd_passing`] are
-//! shared by the two sides of a unit's control socket.
+//! domain's types. The `.proto` files are the documentation of both. The two sides of a unit's
+//! control socket share [`frame`] and [`fd_passing`].
 
 pub mod convert;
 pub mod fd_passing;

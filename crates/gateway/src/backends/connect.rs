@@ -28,7 +28,7 @@ use super::pool::{DialDecision, PooledConnection};
 /// the next ones are shared.
 const MAX_DIAL_WAITS: usize = 2;
 
-/// Error of establishing a connection.
+/// Error while establishing a connection.
 pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Dials connections to backends.
@@ -73,7 +73,7 @@ fn root_store(loaded: CertificateResult) -> Result<RootCertStore, ConnectError> 
                 return Err(error.into());
             }
             _ => {
-                tracing::warn!(%error, "ignoring a root certificate of the system that cannot be read")
+                tracing::warn!(%error, "ignoring an unreadable root certificate of the system");
             }
         }
     }

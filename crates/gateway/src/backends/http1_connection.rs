@@ -1,4 +1,4 @@
-//! HTTP/1.1 connection to a backend, which one request at a time uses.
+//! HTTP/1.1 connection to a backend, used by one request at a time.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! HTTP/2 connection to a backend, which requests share, one stream each.
+//! HTTP/2 connection to a backend, shared by requests that use one stream each.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -36,8 +36,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent streams before the backend announced one. No backend can announce
 /// this value.
 const UNKNOWN_LIMIT: usize = usize::MAX - 1;
-/// Time until a connection without requests is closed, for final frames. It also ends what outlasts
-/// the response of a request, such as a body that the backend does not read.
+/// Time for final frames before a connection that is no longer used is aborted. The abort also ends
+/// what outlasts a response, such as a request body that the backend does not read.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// HTTP/2 connection to a backend.
@@ -62,8 +62,9 @@ struct InFlight {
 pub(super) struct StreamPermit(Arc<Http2Connection>);
 
 impl Http2Connection {
-    /// Performs the handshake on `io` and spawns the connection's task. Until the backend announces
-    /// its maximum number of concurrent streams, the limit is one; then `settling` is dropped.
+    /// Performs the handshake on `io` and spawns the connection's task. The limit is one stream
+    /// until the backend announces its maximum number of concurrent streams, which drops
+    /// `settling`.
     pub(super) async fn handshake(
         io: impl Read + Write + Unpin + Send + 'static,
         mut settling: Option<DropGuard>,

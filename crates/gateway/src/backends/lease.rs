@@ -92,8 +92,8 @@ impl Lease {
         }
     }
 
-    /// Makes other requests use other connections, after a timeout on this one: its other end may
-    /// be gone.
+    /// Stops other requests from using the connection, after a timeout on it: the other end may be
+    /// gone.
     pub(crate) fn retire(&self) {
         if let PooledConnection::Http2(permit) = &self.connection {
             permit.retire_connection();

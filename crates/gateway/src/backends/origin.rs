@@ -88,8 +88,8 @@ impl Origin {
         self.prefers_http1.store(!is_http2, Ordering::Relaxed);
     }
 
-    /// Decides whether a request that found no open connection dials one or waits for another
-    /// request's.
+    /// Decides whether a request that found no open connection dials one or waits for one that
+    /// another request is dialing.
     pub(super) fn dial_or_wait(&self, only_http1: bool) -> DialDecision {
         let may_share = match self.protocols {
             Protocols::Plain => false,

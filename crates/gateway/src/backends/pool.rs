@@ -47,7 +47,7 @@ pub(super) enum PooledConnection {
     Http2(StreamPermit),
 }
 
-/// What a request does that found no open connection.
+/// Decision of a request that found no open connection.
 pub(super) enum DialDecision {
     /// Dial a connection. Requests that wait for it continue when the guard is dropped.
     Dial(Option<DropGuard>),

@@ -35,14 +35,14 @@ struct Streaming {
 /// Progress of an upload.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// Which side the upload waits for, or how it ended.
+    /// Side that the upload waits for, or how the upload ended.
     state: AtomicU8,
     /// Number of forwarded frames; wraps.
     frames: AtomicU32,
     ended: Notify,
 }
 
-/// Error of a request body that is not forwarded to its end.
+/// Error that ends a request body early.
 #[derive(Debug)]
 pub(crate) enum UploadError {
     Client(hyper::Error),

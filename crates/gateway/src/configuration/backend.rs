@@ -12,7 +12,7 @@ pub(super) struct Backend {
     pub(super) base_path: String,
 }
 
-/// Error of an invalid backend URL. The texts continue "the backend {url}".
+/// Rule that a backend URL breaks. The texts continue "the backend {url}".
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackendError {
     #[error("must be a URL such as \"https://orders.internal:8443/v2\"")]

@@ -40,7 +40,7 @@ pub(crate) struct Download {
     lease: Option<Lease>,
 }
 
-/// Error of a response body that ends early.
+/// Error that ends a response body early.
 #[derive(Debug)]
 pub(crate) enum BodyError {
     Backend(hyper::Error),

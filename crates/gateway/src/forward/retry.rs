@@ -4,7 +4,7 @@
 //! distinguish that from a failed request. A request is therefore sent again if all of these
 //! conditions hold:
 //!
-//! - It was sent at most once, and the retry uses a new connection: a request that makes its
+//! - It has not been retried yet, and the retry uses a new connection: a request that makes its
 //!   backend close the connection must not end all connections in the pool.
 //! - The first attempt used a pooled connection: no backend closes a new connection for being idle.
 //! - No byte of a response arrived: with one, the backend had started to process the request.
