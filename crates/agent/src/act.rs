@@ -1,7 +1,7 @@
-//! Telling the driver, in the background: what one unit takes long for holds up no other.
+//! Runs the planned actions on the driver in background tasks, so that a slow unit does not delay
+//! the others.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,115 +10,106 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use crate::driver::{Driver, UnitSpec};
+use crate::error_chain::with_causes;
 
-/// Units that are started at the same time. More would only compete for the processor, and make the
-/// first ready later.
-const STARTS_AT_ONCE: usize = 8;
-/// Before a driver that could not be told is told again.
-const RETRY: Duration = Duration::from_secs(1);
+/// Maximum number of concurrent starts. More would compete for the processor and delay the first
+/// ready unit.
+const MAX_CONCURRENT_STARTS: usize = 8;
+/// Delay before a stop that failed may be planned again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What the driver is being told.
-pub(crate) struct Acts {
+/// The actions in progress, at most one per unit.
+pub(crate) struct Actions {
     driver: Arc<dyn Driver>,
-    tasks: JoinSet<Done>,
+    tasks: JoinSet<Completed>,
     starting: BTreeSet<Incarnation>,
     stopping: BTreeSet<Incarnation>,
 }
 
-/// What became of an action.
+/// Result of an action.
 #[derive(Debug)]
-pub(crate) enum Done {
-    /// The unit was started.
+pub(crate) enum Completed {
+    /// The driver started the unit.
     Started(Incarnation),
-    /// The unit was not started, and why.
+    /// The driver failed to start the unit, with the cause.
     NotStarted(Incarnation, String),
-    /// The unit was told to stop, or could not be; then it is still in the driver's list.
+    /// The driver was told to stop the unit. If that failed, the unit is still in the driver's
+    /// list.
     Stopped(Incarnation),
 }
 
-impl Acts {
+impl Actions {
     pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
         let (tasks, starting, stopping) = Default::default();
         Self { driver, tasks, starting, stopping }
     }
 
-    /// Whether the driver is being told something about that unit.
+    /// True if an action on that unit is in progress.
     pub(crate) fn is_busy(&self, incarnation: Incarnation) -> bool {
         self.starting.contains(&incarnation) || self.stopping.contains(&incarnation)
     }
 
-    /// Whether there is room for another start.
+    /// True if another start is allowed now.
     pub(crate) fn can_start(&self) -> bool {
-        self.starting.len() < STARTS_AT_ONCE
+        self.starting.len() < MAX_CONCURRENT_STARTS
     }
 
-    /// Has a unit started. The unit must not be busy.
+    /// Starts a unit. No action on it may be in progress.
     pub(crate) fn start(&mut self, spec: UnitSpec) {
         let (driver, incarnation) = (Arc::clone(&self.driver), spec.incarnation);
         self.starting.insert(incarnation);
         self.tasks.spawn(async move {
             match driver.start(spec).await {
-                Ok(()) => Done::Started(incarnation),
-                Err(error) => Done::NotStarted(incarnation, with_causes(&error)),
+                Ok(()) => Completed::Started(incarnation),
+                Err(error) => Completed::NotStarted(incarnation, with_causes(&error)),
             }
         });
     }
 
-    /// Has a unit stopped. The unit must not be busy.
+    /// Stops a unit. No action on it may be in progress.
     pub(crate) fn stop(&mut self, incarnation: Incarnation) {
         let driver = Arc::clone(&self.driver);
         self.stopping.insert(incarnation);
         self.tasks.spawn(async move {
             if let Err(error) = driver.stop(incarnation).await {
                 let cause = with_causes(&error);
-                tracing::warn!(%incarnation, %cause, "the unit could not be told to stop");
-                sleep(RETRY).await;
+                tracing::warn!(%incarnation, %cause, "cannot stop the unit; retrying");
+                sleep(RETRY_DELAY).await;
             }
-            Done::Stopped(incarnation)
+            Completed::Stopped(incarnation)
         });
     }
 
-    /// What becomes of the next action to end; never returns while there is none. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Done {
+    /// Returns the result of the next action to complete. Pends forever if there is none.
+    /// Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Completed {
         match self.tasks.join_next().await {
-            Some(ended) => self.end(ended),
+            Some(ended) => self.complete(ended),
             None => std::future::pending().await,
         }
     }
 
-    /// What became of an action that has ended, if one has.
-    pub(crate) fn try_next(&mut self) -> Option<Done> {
+    /// Returns the result of an action that has already completed, if any.
+    pub(crate) fn try_next(&mut self) -> Option<Completed> {
         let ended = self.tasks.try_join_next()?;
-        Some(self.end(ended))
+        Some(self.complete(ended))
     }
 
-    /// Returns when every action has ended.
-    pub(crate) async fn settle(&mut self) {
+    /// Returns when every action has completed.
+    pub(crate) async fn wait_all(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
-            self.end(ended);
+            self.complete(ended);
         }
     }
 
-    fn end(&mut self, ended: Result<Done, JoinError>) -> Done {
-        let done = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        match &done {
-            Done::Started(incarnation) | Done::NotStarted(incarnation, _) => {
+    fn complete(&mut self, ended: Result<Completed, JoinError>) -> Completed {
+        let completed = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        match &completed {
+            Completed::Started(incarnation) | Completed::NotStarted(incarnation, _) => {
                 self.starting.remove(incarnation)
             }
-            Done::Stopped(incarnation) => self.stopping.remove(incarnation),
+            Completed::Stopped(incarnation) => self.stopping.remove(incarnation),
         };
-        done
+        completed
     }
-}
-
-/// The error with its causes, in one line.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -1,8 +1,8 @@
-//! How long a unit that failed waits before it is started again.
+//! Restart backoff of failed units.
 //!
-//! The first pause is [`FIRST_PAUSE`]; each failure in a row doubles it, up to [`LONGEST_PAUSE`]. A
-//! unit that answered for [`STABLE`] begins anew. The table is not stored: a new life of the agent
-//! tries every unit at once.
+//! The first delay is [`MIN_DELAY`]. Each consecutive failure doubles it, up to [`MAX_DELAY`]. A
+//! unit that was ready for [`RESET_AFTER`] starts over with the first delay. The table is not
+//! stored: after a restart, the agent tries every unit at once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,29 +15,29 @@ use crate::desired::Desired;
 use crate::driver::Phase;
 use crate::observe::Observed;
 
-/// After the first failure: a unit that was merely killed is back within a second.
-pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// However often it failed: a cause that was mended is noticed within five minutes.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// A unit that answered for so long has recovered, and its next failure is the first again.
-pub(crate) const STABLE: Duration = Duration::from_secs(10 * 60);
-/// After a failure, a unit is reported ready once it has answered for as long as it paused, but at
-/// most this: one that dies at once again then makes one event a pause instead of two.
-pub(crate) const LONGEST_PROBATION: Duration = Duration::from_secs(5);
+/// Delay after the first failure: a unit that was merely killed is back within a second.
+pub(crate) const MIN_DELAY: Duration = Duration::from_millis(500);
+/// Maximum delay: once the cause is fixed, the unit is started within five minutes.
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(5 * 60);
+/// Time after which a ready unit counts as recovered, so that its next failure is the first again.
+pub(crate) const RESET_AFTER: Duration = Duration::from_secs(10 * 60);
+/// Maximum probation. After a failure, a unit is reported ready once it has been ready for as long
+/// as its restart delay, but at most this long. So a unit that fails again at once causes one event
+/// per restart instead of two.
+pub(crate) const MAX_PROBATION: Duration = Duration::from_secs(5);
 
-/// The cause of failure of a unit that left no other.
-const VANISHED: &str = "it is gone, and this agent did not stop it";
+/// Cause of a failure that left no exit status.
+const DISAPPEARED: &str = "the process is gone, and this agent did not stop it";
 
-/// The cause of failure of a unit that hangs. It is not started again: its process still is there,
-/// and may go on.
-const SILENT: &str = "it does not answer its control socket";
+/// Cause of failure of a hung unit. It is not restarted: its process still runs and may recover.
+const UNRESPONSIVE: &str = "unresponsive: the unit runs but does not respond to its agent";
 
-/// A point in time, by both clocks.
+/// A point in time on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// What is waited by.
+    /// Monotonic time, for waiting.
     pub(crate) instant: Instant,
-    /// What people are told.
+    /// Wall-clock time, for display.
     pub(crate) wall: Timestamp,
 }
 
@@ -48,7 +48,7 @@ impl Moment {
     }
 }
 
-/// The units that this agent tries to run, and how that went.
+/// Failures of the units that this agent should run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backoff {
     rows: BTreeMap<Incarnation, Row>,
@@ -56,24 +56,25 @@ pub(crate) struct Backoff {
 
 #[derive(Debug, Clone, Default)]
 struct Row {
-    /// Starts that failed in a row.
+    /// Consecutive failures.
     failures: u32,
-    /// When it was first seen to answer since its last start.
-    answers_since: Option<Instant>,
-    /// Its failure, if that was the last thing seen of it.
-    waiting: Option<Waiting>,
+    /// Time at which the unit was first seen ready since its last start.
+    ready_since: Option<Instant>,
+    /// The failure that the unit waits after. `None` once it has been started again.
+    failure: Option<Failure>,
 }
 
 #[derive(Debug, Clone)]
-struct Waiting {
+struct Failure {
     next_try: Moment,
     cause: String,
 }
 
 impl Backoff {
-    /// Takes in what is seen of the units that are to run, and returns those that have failed since.
-    /// Forgets all others. Of units that are `busy`, what is seen may be of the past already.
-    pub(crate) fn learn(
+    /// Records the observed phases of the wanted units and returns those that have failed since the
+    /// last call. Forgets all other units. Skips units that are `busy`: an action is in progress,
+    /// so their phases may be outdated.
+    pub(crate) fn observe(
         &mut self,
         desired: &Desired,
         observed: &Observed,
@@ -87,20 +88,25 @@ impl Backoff {
         let idle = wanted.map(|unit| unit.incarnation).filter(|unit| !busy(*unit));
         idle.filter(|incarnation| {
             let phase = observed.get(incarnation).map(|unit| &unit.phase);
-            self.learn_one(*incarnation, phase, now)
+            self.observe_unit(*incarnation, phase, now)
         })
         .collect()
     }
 
-    /// Takes in how one unit is; whether that is a failure that was not counted yet.
-    fn learn_one(&mut self, incarnation: Incarnation, phase: Option<&Phase>, now: Moment) -> bool {
+    /// Records the phase of one unit. Returns true if that is a failure not counted before.
+    fn observe_unit(
+        &mut self,
+        incarnation: Incarnation,
+        phase: Option<&Phase>,
+        now: Moment,
+    ) -> bool {
         let row = self.rows.get(&incarnation);
-        let counted = row.is_some_and(|row| row.waiting.is_some());
+        let counted = row.is_some_and(|row| row.failure.is_some());
         let cause = match phase {
             Some(Phase::Exited(exit)) if !counted => exit.to_string(),
-            None if row.is_some() && !counted => VANISHED.to_owned(),
-            Some(Phase::Silent) if !counted => SILENT.to_owned(),
-            Some(Phase::Exited(_) | Phase::Silent) | None => return false,
+            None if row.is_some() && !counted => DISAPPEARED.to_owned(),
+            Some(Phase::Unresponsive) if !counted => UNRESPONSIVE.to_owned(),
+            Some(Phase::Exited(_) | Phase::Unresponsive) | None => return false,
             Some(Phase::Starting | Phase::Draining) => {
                 self.started(incarnation);
                 return false;
@@ -108,7 +114,7 @@ impl Backoff {
             Some(Phase::Ready) => {
                 self.started(incarnation);
                 let row = self.rows.entry(incarnation).or_default();
-                row.answers_since.get_or_insert(now.instant);
+                row.ready_since.get_or_insert(now.instant);
                 return false;
             }
         };
@@ -116,55 +122,56 @@ impl Backoff {
         true
     }
 
-    /// Notes that a unit was started.
+    /// Records that a unit was started.
     pub(crate) fn started(&mut self, incarnation: Incarnation) {
-        self.rows.entry(incarnation).or_default().waiting = None;
+        self.rows.entry(incarnation).or_default().failure = None;
     }
 
-    /// Notes that a unit failed.
+    /// Records that a unit failed.
     pub(crate) fn failed(&mut self, incarnation: Incarnation, cause: String, now: Moment) {
         let row = self.rows.entry(incarnation).or_default();
-        let recovered = row.answers_since.take().is_some_and(|since| now.instant - since >= STABLE);
+        let recovered =
+            row.ready_since.take().is_some_and(|since| now.instant - since >= RESET_AFTER);
         row.failures = if recovered { 1 } else { row.failures.saturating_add(1) };
-        let pause = pause(row.failures);
+        let delay = delay(row.failures);
         let next_try = Moment {
-            instant: now.instant + pause,
-            wall: Timestamp(now.wall.0.saturating_add(millis(pause))),
+            instant: now.instant + delay,
+            wall: Timestamp(now.wall.0.saturating_add(millis(delay))),
         };
         let cause = cause.chars().take(limits::CAUSE_CHARS).collect();
-        row.waiting = Some(Waiting { next_try, cause });
+        row.failure = Some(Failure { next_try, cause });
     }
 
-    /// When the unit may be started; none if at once.
+    /// Time at which the unit may be started. `None` if at once.
     pub(crate) fn next_try(&self, incarnation: Incarnation) -> Option<Instant> {
-        let waiting = self.rows.get(&incarnation)?.waiting.as_ref()?;
-        Some(waiting.next_try.instant)
+        let failure = self.rows.get(&incarnation)?.failure.as_ref()?;
+        Some(failure.next_try.instant)
     }
 
-    /// The unit's failure, if it waits because of one.
+    /// Status to report for a failed unit that waits for its next start.
     pub(crate) fn failure(&self, incarnation: Incarnation) -> Option<UnitStatus> {
         let row = self.rows.get(&incarnation)?;
-        let Waiting { next_try, cause } = row.waiting.as_ref()?;
+        let Failure { next_try, cause } = row.failure.as_ref()?;
         let (restarts, next_try, cause) = (row.failures, next_try.wall, cause.clone());
         Some(UnitStatus::Failed { restarts, next_try, cause })
     }
 
-    /// When a unit that answers may be believed to have recovered; none if it never failed.
-    pub(crate) fn believed_from(&self, incarnation: Incarnation) -> Option<Instant> {
+    /// Time from which a ready unit is reported ready. `None` if it has not failed before.
+    pub(crate) fn ready_after(&self, incarnation: Incarnation) -> Option<Instant> {
         let row = self.rows.get(&incarnation).filter(|row| row.failures > 0)?;
-        row.answers_since.map(|since| since + pause(row.failures).min(LONGEST_PROBATION))
+        row.ready_since.map(|since| since + delay(row.failures).min(MAX_PROBATION))
     }
 
-    /// Whether the unit has failed before.
+    /// True if the unit has failed before.
     pub(crate) fn has_failed(&self, incarnation: Incarnation) -> bool {
         self.rows.get(&incarnation).is_some_and(|row| row.failures > 0)
     }
 }
 
-/// The pause after so many failures in a row.
-fn pause(failures: u32) -> Duration {
+/// Returns the delay after that many consecutive failures.
+fn delay(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);
-    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+    MIN_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -179,7 +186,7 @@ mod tests {
     const UNIT: Incarnation = Incarnation(7);
 
     fn exited() -> Phase {
-        Phase::Exited(Exit { how: ExitStatus::Code(1), last_words: None })
+        Phase::Exited(Exit { status: ExitStatus::Code(1), output_tail: None })
     }
 
     fn later(now: &mut Moment, duration: Duration) -> Moment {
@@ -196,75 +203,75 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_from_half_a_second_to_five_minutes() {
-        let seconds: Vec<f64> = (1..=12).map(|failures| pause(failures).as_secs_f64()).collect();
+    fn delays_double_from_half_a_second_to_five_minutes() {
+        let seconds: Vec<f64> = (1..=12).map(|failures| delay(failures).as_secs_f64()).collect();
         assert_eq!(
             seconds,
             [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0, 300.0]
         );
-        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+        assert_eq!(delay(u32::MAX), MAX_DELAY);
     }
 
     #[test]
-    fn an_exit_is_counted_once_however_often_it_is_seen() {
+    fn an_exit_is_counted_once() {
         let (mut backoff, mut now) = (Backoff::default(), Moment::now());
-        assert!(backoff.learn_one(UNIT, Some(&exited()), now));
+        assert!(backoff.observe_unit(UNIT, Some(&exited()), now));
         let first = backoff.failure(UNIT);
-        assert!(!backoff.learn_one(UNIT, Some(&exited()), later(&mut now, FIRST_PAUSE)));
+        assert!(!backoff.observe_unit(UNIT, Some(&exited()), later(&mut now, MIN_DELAY)));
         assert_eq!(backoff.failure(UNIT), first);
         backoff.started(UNIT);
         assert_eq!(restarts(&backoff), None);
-        assert!(backoff.learn_one(UNIT, Some(&exited()), now));
+        assert!(backoff.observe_unit(UNIT, Some(&exited()), now));
         assert_eq!(restarts(&backoff), Some(2));
     }
 
     #[test]
-    fn people_are_told_by_the_clock_on_the_wall_when_the_next_try_is() {
+    fn the_next_try_is_reported_in_wall_clock_time() {
         let (mut backoff, now) = (Backoff::default(), Moment::now());
-        backoff.failed(UNIT, "no luck".to_owned(), now);
+        backoff.failed(UNIT, "no template".to_owned(), now);
         let expected = UnitStatus::Failed {
             restarts: 1,
             next_try: Timestamp(now.wall.0 + 500),
-            cause: "no luck".to_owned(),
+            cause: "no template".to_owned(),
         };
         assert_eq!(backoff.failure(UNIT), Some(expected));
-        assert_eq!(backoff.next_try(UNIT), Some(now.instant + FIRST_PAUSE));
+        assert_eq!(backoff.next_try(UNIT), Some(now.instant + MIN_DELAY));
     }
 
     #[test]
-    fn a_unit_that_answered_for_long_begins_anew_and_one_that_did_not_does_not() {
-        for (answers, expected) in [(STABLE, 1), (STABLE - Duration::from_secs(1), 3)] {
+    fn a_failure_after_a_long_ready_time_counts_as_the_first() {
+        for (ready, expected) in [(RESET_AFTER, 1), (RESET_AFTER - Duration::from_secs(1), 3)] {
             let (mut backoff, mut now) = (Backoff::default(), Moment::now());
             for _ in 0..2 {
                 backoff.failed(UNIT, String::new(), now);
             }
             backoff.started(UNIT);
-            backoff.learn_one(UNIT, Some(&Phase::Ready), now);
-            backoff.learn_one(UNIT, Some(&exited()), later(&mut now, answers));
-            assert_eq!(restarts(&backoff), Some(expected), "after {answers:?}");
+            backoff.observe_unit(UNIT, Some(&Phase::Ready), now);
+            backoff.observe_unit(UNIT, Some(&exited()), later(&mut now, ready));
+            assert_eq!(restarts(&backoff), Some(expected), "ready for {ready:?}");
         }
     }
 
     #[test]
-    fn a_running_unit_that_is_gone_has_failed_and_one_never_seen_has_not() {
+    fn a_unit_that_disappears_has_failed_and_one_never_seen_has_not() {
         let (mut backoff, now) = (Backoff::default(), Moment::now());
-        assert!(!backoff.learn_one(UNIT, None, now));
-        backoff.learn_one(UNIT, Some(&Phase::Ready), now);
-        assert!(backoff.learn_one(UNIT, None, now));
-        assert!(!backoff.learn_one(UNIT, None, now));
+        assert!(!backoff.observe_unit(UNIT, None, now));
+        backoff.observe_unit(UNIT, Some(&Phase::Ready), now);
+        assert!(backoff.observe_unit(UNIT, None, now));
+        assert!(!backoff.observe_unit(UNIT, None, now));
     }
 
     #[test]
-    fn a_unit_is_believed_at_once_unless_it_failed_before() {
+    fn a_unit_is_reported_ready_at_once_unless_it_failed_before() {
         let (mut backoff, now) = (Backoff::default(), Moment::now());
-        backoff.learn_one(UNIT, Some(&Phase::Ready), now);
-        assert_eq!(backoff.believed_from(UNIT), None);
-        for (failures, probation) in [(1, FIRST_PAUSE), (9, LONGEST_PROBATION)] {
+        backoff.observe_unit(UNIT, Some(&Phase::Ready), now);
+        assert_eq!(backoff.ready_after(UNIT), None);
+        for (failures, probation) in [(1, MIN_DELAY), (9, MAX_PROBATION)] {
             for _ in 0..failures {
                 backoff.failed(UNIT, String::new(), now);
             }
-            backoff.learn_one(UNIT, Some(&Phase::Ready), now);
-            assert_eq!(backoff.believed_from(UNIT), Some(now.instant + probation));
+            backoff.observe_unit(UNIT, Some(&Phase::Ready), now);
+            assert_eq!(backoff.ready_after(UNIT), Some(now.instant + probation));
         }
     }
 }

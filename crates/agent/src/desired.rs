@@ -1,6 +1,6 @@
-//! The units that this agent is to have, and the revision as of which that is so.
+//! The units that this agent should run, as of a revision.
 //!
-//! File `desired` in the data directory, in the form that the module `durable` describes:
+//! Stored in the file `desired` in the data directory, in the format of the module `durable`:
 //!
 //! ```text
 //! {"version":1,"revision":R,"removed":false,"units":[
@@ -9,11 +9,15 @@
 //!   "timeouts":{"connect_ms":T,"response_ms":T,"idle_ms":T}}]}}}
 //! ```
 //!
-//! `revision` is that at which the set became this one; later ones that left it alone are not
-//! written. What units serve is stored with them: an agent that comes back without a quorum has them
-//! serve what they served. `wanted` is false for a unit that is to drain. `removed` is true once the cluster has
-//! confirmed that it removed this agent, which is for ever. A later version that cannot be read by
-//! this one raises `version`; this one then refuses to start.
+//! - `revision` is the revision at which the set last changed. Later revisions that do not change
+//!   it are not written.
+//! - `wanted` is false for a unit that should drain.
+//! - `configurations` holds what the units serve, so that an agent that restarts without a quorum
+//!   can start units with their last configuration.
+//! - `removed` is true once a majority has confirmed that the cluster removed this agent. It never
+//!   becomes false again.
+//!
+//! A later, incompatible format raises `version`; this software then refuses to start.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,38 +28,38 @@ use meridian_domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::desired_store::DesiredStore;
 use crate::driver::UnitSpec;
 use crate::durable::{self, ReadError, Version};
-use crate::keep::Keep;
 
-/// The name of the file.
+/// Name of the file.
 pub(crate) const NAME: &str = "desired";
 
-/// The set.
+/// The desired set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Desired {
-    /// The revision as of which the log wants this.
+    /// Revision as of which the log wants this set.
     pub(crate) revision: Revision,
-    /// The cluster has removed this agent.
+    /// True if the cluster has removed this agent.
     pub(crate) removed: bool,
-    /// By assignment, those that are to drain included.
+    /// Units by incarnation, including those that should drain.
     pub(crate) units: BTreeMap<Incarnation, DesiredUnit>,
-    /// What the units that are to run serve, by service: all are in this agent's region.
+    /// Configurations of the wanted units, by service. All are in this agent's region.
     pub(crate) configurations: BTreeMap<ServiceName, Arc<Configuration>>,
 }
 
-/// One unit of the set.
+/// One unit of the desired set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DesiredUnit {
     pub(crate) unit: UnitId,
     pub(crate) incarnation: Incarnation,
     pub(crate) port: u16,
-    /// Whether it is to run; it is to drain otherwise.
+    /// True if the unit should run, false if it should drain.
     pub(crate) wanted: bool,
 }
 
 impl Desired {
-    /// What `state` wants of `agent`.
+    /// Returns the set that `state` assigns to `agent`.
     pub(crate) fn of(state: &State, agent: &AgentName) -> Self {
         let desired = |unit: &Unit| DesiredUnit {
             unit: unit.id.clone(),
@@ -74,13 +78,13 @@ impl Desired {
         Self { revision: state.header.revision, removed: false, units, configurations }
     }
 
-    /// What a unit of the set is to serve, if it is to run.
+    /// Returns the configuration that a unit should serve, or `None` if it should not run.
     pub(crate) fn configuration(&self, incarnation: Incarnation) -> Option<&Arc<Configuration>> {
         let unit = self.units.get(&incarnation).filter(|unit| unit.wanted)?;
         self.configurations.get(&unit.unit.service)
     }
 
-    /// Whether acting on `other` would lead to the same units.
+    /// True if acting on `other` would lead to the same units and configurations.
     pub(crate) fn is_same_set(&self, other: &Self) -> bool {
         let of = |set: &Self| -> Vec<_> {
             set.units.values().map(|unit| (unit.incarnation, unit.port, unit.wanted)).collect()
@@ -90,7 +94,7 @@ impl Desired {
             && self.configurations == other.configurations
     }
 
-    /// What the driver is told to run for a unit of the set.
+    /// Returns what the driver needs to start a unit of the set.
     pub(crate) fn spec(&self, unit: &DesiredUnit) -> UnitSpec {
         let configuration = self.configurations.get(&unit.unit.service);
         UnitSpec {
@@ -111,9 +115,9 @@ struct Stored {
     configurations: BTreeMap<ServiceName, Arc<Configuration>>,
 }
 
-/// The set that is kept; an empty one of revision 0 where there is none.
-pub(crate) fn load(kept: &dyn Keep) -> Result<Desired, ReadError> {
-    let Some(bytes) = kept.read()? else { return Ok(Desired::default()) };
+/// Loads the stored set; an empty set of revision 0 if none is stored.
+pub(crate) fn load(store: &dyn DesiredStore) -> Result<Desired, ReadError> {
+    let Some(bytes) = store.read()? else { return Ok(Desired::default()) };
     let stored: Stored = durable::decode(&bytes)?;
     let units = stored.units.into_iter().map(|unit| (unit.incarnation, unit)).collect();
     let Stored { revision, removed, configurations, .. } = stored;
@@ -121,7 +125,7 @@ pub(crate) fn load(kept: &dyn Keep) -> Result<Desired, ReadError> {
 }
 
 /// Stores the set, and returns once it is durable.
-pub(crate) async fn store(kept: &dyn Keep, desired: &Desired) -> io::Result<()> {
+pub(crate) async fn save(store: &dyn DesiredStore, desired: &Desired) -> io::Result<()> {
     let stored = Stored {
         version: Version,
         revision: desired.revision,
@@ -129,7 +133,7 @@ pub(crate) async fn store(kept: &dyn Keep, desired: &Desired) -> io::Result<()> 
         units: desired.units.values().cloned().collect(),
         configurations: desired.configurations.clone(),
     };
-    kept.replace(durable::encode(&stored)?).await
+    store.replace(durable::encode(&stored)?).await
 }
 
 #[cfg(test)]
@@ -142,10 +146,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::keep::KeptFile;
+    use crate::desired_store::FileStore;
 
-    fn kept(directory: &TempDir) -> KeptFile {
-        KeptFile { directory: directory.path().to_owned(), name: NAME }
+    fn file_store(directory: &TempDir) -> FileStore {
+        FileStore { directory: directory.path().to_owned(), name: NAME }
     }
 
     fn desired() -> Desired {
@@ -175,10 +179,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_stored_form_of_version_1_stays() {
+    async fn the_stored_format_of_version_1_does_not_change() {
         let directory = tempfile::tempdir().unwrap();
-        store(&kept(&directory), &desired()).await.unwrap();
-        let stored = std::fs::read_to_string(kept(&directory).path()).unwrap();
+        save(&file_store(&directory), &desired()).await.unwrap();
+        let stored = std::fs::read_to_string(file_store(&directory).path()).unwrap();
         assert_eq!(
             stored,
             concat!(
@@ -191,40 +195,40 @@ mod tests {
                 "\n"
             )
         );
-        assert_eq!(load(&kept(&directory)).unwrap(), desired());
+        assert_eq!(load(&file_store(&directory)).unwrap(), desired());
     }
 
     #[test]
-    fn where_nothing_was_stored_nothing_is_wanted() {
+    fn without_a_stored_set_no_unit_is_wanted() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(load(&kept(&directory)).unwrap(), Desired::default());
+        assert_eq!(load(&file_store(&directory)).unwrap(), Desired::default());
     }
 
     #[tokio::test]
-    async fn a_damaged_or_newer_file_is_an_error_and_never_an_empty_set() {
+    async fn a_corrupt_or_newer_file_is_an_error_and_never_an_empty_set() {
         let directory = tempfile::tempdir().unwrap();
-        store(&kept(&directory), &desired()).await.unwrap();
-        let stored = std::fs::read(kept(&directory).path()).unwrap();
+        save(&file_store(&directory), &desired()).await.unwrap();
+        let stored = std::fs::read(file_store(&directory).path()).unwrap();
         for length in 0..stored.len() - 1 {
-            std::fs::write(kept(&directory).path(), &stored[..length]).unwrap();
-            assert!(load(&kept(&directory)).is_err(), "{length} bytes were believed");
+            std::fs::write(file_store(&directory).path(), &stored[..length]).unwrap();
+            assert!(load(&file_store(&directory)).is_err(), "accepted the first {length} bytes");
         }
         let newer = r#"{"version":2,"units":{}}"#;
         let newer = format!("{:08x} {newer}\n", crc32fast::hash(newer.as_bytes()));
-        std::fs::write(kept(&directory).path(), newer).unwrap();
-        assert!(matches!(load(&kept(&directory)), Err(ReadError::Unknown(_))));
+        std::fs::write(file_store(&directory).path(), newer).unwrap();
+        assert!(matches!(load(&file_store(&directory)), Err(ReadError::Unsupported(_))));
     }
 
     #[tokio::test]
-    async fn a_crash_before_the_file_is_replaced_leaves_the_old_one() {
+    async fn a_crash_before_the_rename_leaves_the_old_set() {
         let directory = tempfile::tempdir().unwrap();
-        store(&kept(&directory), &desired()).await.unwrap();
-        std::fs::write(directory.path().join("desired.new"), "half of a newer").unwrap();
-        assert_eq!(load(&kept(&directory)).unwrap(), desired());
+        save(&file_store(&directory), &desired()).await.unwrap();
+        std::fs::write(directory.path().join("desired.new"), "half of a newer file").unwrap();
+        assert_eq!(load(&file_store(&directory)).unwrap(), desired());
     }
 
     #[test]
-    fn only_what_changes_the_units_makes_another_set() {
+    fn sets_differ_only_in_units_configurations_and_removal() {
         let of = |change: &dyn Fn(&mut Desired, &mut DesiredUnit)| {
             let mut other = desired();
             let mut unit = other.units.remove(&Incarnation(7)).unwrap();

@@ -1,5 +1,5 @@
-//! What is to be done, and what is to be said, about the difference between the units that the log
-//! wants and those that the driver has. Pure: the same scene always leads to the same plan.
+//! Computes the actions and the report from the desired and the observed units. Pure: equal inputs
+//! give equal plans.
 
 use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::{Incarnation, UnitId};
@@ -10,68 +10,68 @@ use crate::desired::{Desired, DesiredUnit};
 use crate::driver::{Phase, RunningUnit, UnitSpec};
 use crate::observe::Observed;
 
-/// What is known at one moment.
-pub(crate) struct Scene<'a> {
-    /// What the log wants.
+/// Inputs of [`diff`], all of one moment.
+pub(crate) struct Inputs<'a> {
+    /// The units that the log assigns to this agent.
     pub(crate) desired: &'a Desired,
-    /// What the driver has.
+    /// The units that the driver has.
     pub(crate) observed: &'a Observed,
-    /// What failed, and waits.
+    /// Failed units and the time of their next start.
     pub(crate) backoff: &'a Backoff,
-    /// Whether the driver is already being told to start or stop that unit.
+    /// True for a unit with an action in progress.
     pub(crate) busy: &'a dyn Fn(Incarnation) -> bool,
-    /// Whether `desired` is at least as new as a read that a majority has confirmed to this process.
-    /// Without that, no unit is stopped: an old disk must not take live capacity away.
+    /// True if `desired` is at least as new as a read that a majority has confirmed to this
+    /// process. Otherwise no unit is stopped: an outdated disk must not remove live capacity.
     pub(crate) confirmed: bool,
-    /// When that is.
+    /// Current time.
     pub(crate) now: Moment,
 }
 
-/// What follows from a [`Scene`].
+/// Output of [`diff`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// What to tell the driver, at most once for each assignment.
+    /// Actions for the driver, at most one per incarnation.
     pub(crate) actions: Vec<Action>,
-    /// The agent's unit table.
+    /// Unit table to report.
     pub(crate) rows: Vec<ReportedUnit>,
-    /// When the passing of time alone will change the plan.
+    /// Earliest time at which the plan changes without any other input changing.
     pub(crate) wake: Option<Instant>,
 }
 
-/// What to tell the driver.
+/// An action for the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Start a unit, or start it again.
+    /// Start a unit, possibly after it exited.
     Start(UnitSpec),
-    /// Drain a unit.
+    /// Drain and stop a unit.
     Stop {
         /// The unit.
         unit: UnitId,
-        /// Its assignment.
+        /// Its incarnation.
         incarnation: Incarnation,
-        /// Why.
-        why: Why,
+        /// StopReason it is stopped.
+        reason: StopReason,
     },
 }
 
-/// Why a unit is stopped.
+/// Reason for stopping a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// The log says so.
+pub(crate) enum StopReason {
+    /// The log released the unit.
     Released,
-    /// The log does not know it.
+    /// The log does not have the unit.
     Surplus,
 }
 
-/// What follows from `scene`.
-pub(crate) fn diff(scene: &Scene<'_>) -> Plan {
+/// Computes the plan for `inputs`.
+pub(crate) fn diff(inputs: &Inputs<'_>) -> Plan {
     let mut plan = Plan::default();
-    for unit in scene.desired.units.values() {
-        let running = scene.observed.get(&unit.incarnation);
+    for unit in inputs.desired.units.values() {
+        let running = inputs.observed.get(&unit.incarnation);
         let status = if unit.wanted {
-            Some(keep(scene, &mut plan, unit, running))
+            Some(plan_wanted(inputs, &mut plan, unit, running))
         } else {
-            release(scene, &mut plan, unit, running)
+            plan_released(inputs, &mut plan, unit, running)
         };
         plan.rows.extend(status.map(|status| ReportedUnit {
             unit: unit.unit.clone(),
@@ -79,38 +79,40 @@ pub(crate) fn diff(scene: &Scene<'_>) -> Plan {
             status,
         }));
     }
-    for running in scene.observed.values() {
-        // What is newer than the set may well be wanted by the log that comes.
-        let heard_of = running.incarnation.0 <= scene.desired.revision.0;
-        if heard_of && !scene.desired.units.contains_key(&running.incarnation) {
-            stop(scene, &mut plan, running, Why::Surplus);
+    for running in inputs.observed.values() {
+        // A unit newer than this set may be wanted by a revision that is not durable here yet.
+        let is_known = running.incarnation.0 <= inputs.desired.revision.0;
+        if is_known && !inputs.desired.units.contains_key(&running.incarnation) {
+            plan_stop(inputs, &mut plan, running, StopReason::Surplus);
         }
     }
     plan
 }
 
-/// Has a unit run that is to run.
-fn keep(
-    scene: &Scene<'_>,
+/// Plans a unit that should run. Returns the status to report.
+fn plan_wanted(
+    inputs: &Inputs<'_>,
     plan: &mut Plan,
     unit: &DesiredUnit,
     running: Option<&RunningUnit>,
 ) -> UnitStatus {
     let incarnation = unit.incarnation;
-    let idle = !(scene.busy)(incarnation);
+    let idle = !(inputs.busy)(incarnation);
     match running.map(|running| (&running.phase, running.pid)) {
         None | Some((Phase::Exited(_), _)) => {
-            let next_try = scene.backoff.next_try(incarnation);
-            if idle && is_due(plan, next_try, scene.now) {
-                plan.actions.push(Action::Start(scene.desired.spec(unit)));
+            let next_try = inputs.backoff.next_try(incarnation);
+            if idle && is_due(plan, next_try, inputs.now) {
+                plan.actions.push(Action::Start(inputs.desired.spec(unit)));
             }
-            scene.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy)
+            inputs.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy)
         }
-        // Neither started again nor killed: it may go on, and only the log takes capacity away.
-        Some((Phase::Silent, _)) => scene.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy),
+        // Not restarted and not killed: it may recover, and only the log removes capacity.
+        Some((Phase::Unresponsive, _)) => {
+            inputs.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy)
+        }
         Some((Phase::Starting | Phase::Draining, _)) => UnitStatus::Busy,
         Some((Phase::Ready, pid)) => {
-            if is_due(plan, scene.backoff.believed_from(incarnation), scene.now) {
+            if is_due(plan, inputs.backoff.ready_after(incarnation), inputs.now) {
                 let configuration = running.map_or_else(Default::default, |it| it.configuration);
                 UnitStatus::Ready { pid, configuration }
             } else {
@@ -120,28 +122,28 @@ fn keep(
     }
 }
 
-/// Has a unit end that is to drain; nothing is said of it once it has.
-fn release(
-    scene: &Scene<'_>,
+/// Plans a unit that should drain. Returns the status to report, or `None` once the unit is gone.
+fn plan_released(
+    inputs: &Inputs<'_>,
     plan: &mut Plan,
     unit: &DesiredUnit,
     running: Option<&RunningUnit>,
 ) -> Option<UnitStatus> {
     if let Some(running) = running {
-        stop(scene, plan, running, Why::Released);
+        plan_stop(inputs, plan, running, StopReason::Released);
     }
-    (running.is_some() || (scene.busy)(unit.incarnation)).then_some(UnitStatus::Busy)
+    (running.is_some() || (inputs.busy)(unit.incarnation)).then_some(UnitStatus::Busy)
 }
 
-fn stop(scene: &Scene<'_>, plan: &mut Plan, running: &RunningUnit, why: Why) {
+fn plan_stop(inputs: &Inputs<'_>, plan: &mut Plan, running: &RunningUnit, reason: StopReason) {
     let RunningUnit { unit, incarnation, phase, .. } = running;
-    if scene.confirmed && *phase != Phase::Draining && !(scene.busy)(*incarnation) {
+    if inputs.confirmed && *phase != Phase::Draining && !(inputs.busy)(*incarnation) {
         let (unit, incarnation) = (unit.clone(), *incarnation);
-        plan.actions.push(Action::Stop { unit, incarnation, why });
+        plan.actions.push(Action::Stop { unit, incarnation, reason });
     }
 }
 
-/// Whether the time has come; if not, it is one to wake at.
+/// True if `time` is unset or has passed. Otherwise the plan wakes at `time`.
 fn is_due(plan: &mut Plan, time: Option<Instant>, now: Moment) -> bool {
     match time {
         Some(time) if time > now.instant => {

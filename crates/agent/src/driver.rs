@@ -1,8 +1,8 @@
-//! What starts and stops units.
+//! Drivers: they start, stop and configure the units of one machine.
 //!
-//! A [`Driver`] is told which units to run and says which do. It has no plan of its own: it starts
-//! nothing again, and stops nothing that it was not told to. What it says after a restart of the
-//! agent is what it finds, not what it remembers.
+//! A [`Driver`] executes single actions and lists the units that it finds. It makes no decisions:
+//! it restarts nothing and stops nothing on its own. After a restart of the agent, its list shows
+//! what it finds on the machine, not what an earlier process run remembered.
 
 use std::error::Error;
 use std::fmt;
@@ -24,10 +24,10 @@ pub mod command;
 pub mod docker;
 
 mod controlled;
-mod last_words;
 mod launch;
 mod limits;
 mod listen;
+mod output_tail;
 mod run_directory;
 mod table;
 mod units;
@@ -42,217 +42,237 @@ pub use units::OpenError;
 
 /// Starts and stops units on one machine.
 ///
-/// Every driver keeps to this, and one test-suite checks it:
+/// Contract of every driver, checked by one conformance test suite:
 ///
-/// - All calls may be repeated, in any order, at any time; none waits for a unit.
-/// - There is at most one process (or container) an incarnation, whatever crashes when.
-/// - Units survive the driver. A new one finds them, and takes their listening sockets over.
-/// - A unit that ends stays in the list, with its cause, until it is started again or stopped.
-/// - A draining unit finishes its calls; its listener is closed with the last unit that serves on
-///   it, so that callers are refused instead of left waiting.
-/// - What the driver did not start, it does not touch.
+/// - Methods may be called repeatedly, in any order, at any time. None of them waits for a unit.
+/// - There is at most one process (or container) per incarnation, regardless of crashes.
+/// - Units survive the driver. The next driver adopts them together with their listening sockets.
+/// - A unit that exits stays in the list, with its cause, until it is started again or stopped.
+/// - A draining unit finishes its requests in flight. The listener is closed with the last unit
+///   that serves on it, so that clients are refused rather than left waiting.
+/// - The driver does not touch what it did not start.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync {
-    /// Every unit that this driver has, by incarnation.
+    /// Returns every unit of this driver, by incarnation.
     ///
     /// # Errors
-    /// If that cannot be known. Nothing follows from it then; least of all that nothing runs.
+    /// If the units cannot be listed. The caller must not conclude anything from that, least of all
+    /// that no unit runs.
     async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable>;
 
-    /// Starts a unit, or starts it again once it has exited. It is [`Phase::Starting`] on return.
-    /// No effect while the incarnation runs or drains, but for what it is to serve.
+    /// Starts a unit, or restarts one that has exited. The unit is [`Phase::Starting`] on return.
+    /// If the incarnation is running or draining, only its configuration is updated.
     ///
-    /// Safe to cancel: the start then goes on by itself.
+    /// Cancel-safe: the start continues in the background.
     ///
     /// # Errors
-    /// If the unit was not started. The list does not have it then, unless it had exited before.
+    /// If the unit was not started. It is then not in the list, unless it had exited before.
     async fn start(&self, spec: UnitSpec) -> Result<(), StartError>;
 
-    /// Has a unit finish its calls, then end, and forgets it. It is [`Phase::Draining`] on return,
-    /// and gone from the list some seconds later; what does not end in time is killed. One that has
-    /// exited is forgotten at once. No effect on an unknown incarnation.
+    /// Drains and stops a unit: it finishes its requests in flight and exits. It is
+    /// [`Phase::Draining`] on return and leaves the list once it has exited; after the drain
+    /// timeout it is killed. A unit that has already exited leaves the list at once. No effect on
+    /// an unknown incarnation.
     ///
     /// # Errors
-    /// If the driver could not be told.
+    /// If the driver is unreachable.
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable>;
 
-    /// Has a unit serve a configuration, from now on and when it is started again. The list says the
-    /// revision that it serves once it does. No effect on an unknown incarnation, nor where it is to
-    /// serve that already.
+    /// Makes a unit serve a configuration, now and after a restart. The list shows the revision
+    /// once the unit serves it. No effect on an unknown incarnation, or if the unit already has
+    /// this configuration.
     ///
     /// # Errors
-    /// If the driver could not be told.
+    /// If the driver is unreachable.
     async fn configure(
         &self,
         incarnation: Incarnation,
         configuration: Arc<Configuration>,
     ) -> Result<(), Unreachable>;
 
-    /// Changes each time [`list`](Self::list) may answer otherwise than before. The value means
-    /// nothing.
+    /// Signals each possible change of [`list`](Self::list). The value has no meaning.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
-/// A unit to be run.
+/// A unit to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitSpec {
     /// The unit.
     pub unit: UnitId,
-    /// Its assignment.
+    /// Incarnation.
     pub incarnation: Incarnation,
-    /// The port that it listens on, at the agent's gateway address.
+    /// Port that it listens on, at the agent's gateway address.
     pub port: u16,
-    /// What it is to serve. It is not ready before it does.
+    /// Configuration to serve. The unit is not ready before it does.
     pub configuration: Arc<Configuration>,
 }
 
-/// A unit that a driver has.
+/// A unit in a driver's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningUnit {
     /// The unit.
     pub unit: UnitId,
-    /// Its assignment.
+    /// Incarnation.
     pub incarnation: Incarnation,
-    /// Where it listens.
+    /// Address that it listens on.
     pub address: SocketAddr,
-    /// How it is.
+    /// Current phase.
     pub phase: Phase,
-    /// Its process, where it has one. Informs people; it identifies nothing.
+    /// Process id, if known. For display only; it identifies nothing.
     pub pid: Option<u32>,
-    /// The version of the software that it runs, once it has said so.
+    /// Version of the software that it runs, once reported.
     pub build: Option<String>,
-    /// The revision of the configuration that it serves; 0 while it has none.
+    /// Revision of the configuration that it serves; 0 before the first.
     pub configuration: Revision,
-    /// How busy it is, as it last said.
+    /// Load as last reported.
     pub load: UnitLoad,
 }
 
-/// How a unit is.
+/// Phase of a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// It does not answer its driver: not yet, or not any more though it runs.
+    /// Running, but not responding to its driver: not yet, or no longer.
     Starting,
-    /// It answers calls.
+    /// Serving requests.
     Ready,
-    /// It runs, and has not answered its driver for some time: it hangs, as far as can be known.
-    Silent,
-    /// It was stopped, and finishes its calls.
+    /// Running, but without a response to its driver for some time: presumably hung.
+    Unresponsive,
+    /// Stopped, and finishing its requests in flight.
     Draining,
-    /// It ended, and nobody had told it to.
+    /// Exited without having been stopped.
     Exited(Exit),
 }
 
-/// How a unit ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exit {
-    /// What the system says.
-    pub how: ExitStatus,
-    /// The last line that the unit wrote, if any, cut to a sensible length.
-    pub last_words: Option<String>,
+impl Phase {
+    /// True if the unit's process has exited.
+    pub(crate) fn has_exited(&self) -> bool {
+        match self {
+            Self::Exited(_) => true,
+            Self::Starting | Self::Ready | Self::Unresponsive | Self::Draining => false,
+        }
+    }
+
+    /// True if the unit accepts connections, or may still do so.
+    pub(crate) fn uses_listener(&self) -> bool {
+        match self {
+            Self::Starting | Self::Ready | Self::Unresponsive => true,
+            Self::Draining | Self::Exited(_) => false,
+        }
+    }
 }
 
-/// What the system says of an ended process.
+/// Exit of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit status.
+    pub status: ExitStatus,
+    /// Last line of the unit's output, shortened. `None` if there is none.
+    pub output_tail: Option<String>,
+}
+
+/// Exit status of a unit's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// It exited with this code.
+    /// Exited with this code.
     Code(i32),
-    /// It was killed by this signal.
+    /// Killed by this signal.
     Signal(i32),
-    /// It was killed because it had no more memory to take.
+    /// Killed because the memory limit was exceeded.
     OutOfMemory,
-    /// It did not answer for too long after its start, and was killed by its driver.
-    NeverAnswered,
-    /// It was started by an earlier life of the agent, and only a parent is told.
+    /// Killed by its driver because it was not ready within the start timeout.
+    StartTimeout,
+    /// Unknown: an earlier process run of the agent started it, and only a parent process gets the
+    /// exit status.
     Unknown,
 }
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.how {
-            ExitStatus::Code(code) => write!(f, "it exited with code {code}")?,
-            ExitStatus::Signal(signal) => write!(f, "it was killed by signal {signal}")?,
-            ExitStatus::OutOfMemory => write!(f, "it was killed for want of memory")?,
-            ExitStatus::NeverAnswered => write!(f, "it never answered its agent")?,
-            ExitStatus::Unknown => write!(f, "it ended")?,
+        match self.status {
+            ExitStatus::Code(code) => write!(f, "exited with code {code}")?,
+            ExitStatus::Signal(signal) => write!(f, "killed by signal {signal}")?,
+            ExitStatus::OutOfMemory => write!(f, "killed: out of memory")?,
+            ExitStatus::StartTimeout => write!(f, "start timeout exceeded")?,
+            ExitStatus::Unknown => write!(f, "exited with unknown status")?,
         }
-        match &self.last_words {
-            Some(words) => write!(f, "; it last said: {words}"),
+        match &self.output_tail {
+            Some(line) => write!(f, "; last output: {line}"),
             None => Ok(()),
         }
     }
 }
 
-/// The driver cannot reach what runs its units.
+/// The driver cannot reach the runtime of its units, such as a container engine.
 #[derive(Debug, thiserror::Error)]
-#[error("what runs the units cannot be reached")]
+#[error("the unit runtime is unreachable")]
 pub struct Unreachable(#[source] pub Box<dyn Error + Send + Sync>);
 
-/// Why a unit was not started.
+/// Error of [`Driver::start`].
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Somebody else listens there.
+    /// Another process listens on the port.
     #[error("{address} is in use{}", held_by(.holder.as_ref()))]
     PortHeld {
-        /// The address wanted.
+        /// Address requested.
         address: SocketAddr,
-        /// Who has it, where that can be known.
+        /// Process that holds the port, if it can be determined.
         holder: Option<PortHolder>,
     },
     /// The address cannot be listened on.
-    #[error("{address} cannot be listened on")]
+    #[error("cannot listen on {address}")]
     Listen {
-        /// The address wanted.
+        /// Address requested.
         address: SocketAddr,
-        /// What the system said.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// The intent to start it could not be made durable.
-    #[error("the start of incarnation {incarnation} cannot be recorded in {directory}")]
+    /// The intent to start the unit could not be made durable.
+    #[error("cannot record the start of incarnation {incarnation} in {directory}")]
     Record {
-        /// The assignment.
+        /// Incarnation.
         incarnation: Incarnation,
-        /// The run directory.
+        /// Run directory.
         directory: PathBuf,
-        /// What the system said.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// No template of the command driver is for it.
+    /// The command driver has no template for the unit.
     #[error(
-        "no template fits {unit}: add a [[template]] for its service or region, or one for all"
+        "no template matches {unit}: add a [[template]] for its service or region, or one for all"
     )]
     NoTemplate {
         /// The unit.
         unit: UnitId,
     },
-    /// What it is to serve cannot be written down for its program.
-    #[error("the configuration of incarnation {incarnation} cannot be written")]
+    /// The configuration cannot be rendered for the unit's program.
+    #[error("cannot render the configuration of incarnation {incarnation}")]
     Configuration {
-        /// The assignment.
+        /// Incarnation.
         incarnation: Incarnation,
-        /// Why.
+        /// Cause.
         #[source]
         source: RenderError,
     },
-    /// The program could not be started.
-    #[error("{program} cannot be started")]
+    /// The program could not be spawned.
+    #[error("cannot spawn {program}")]
     Spawn {
-        /// The program.
+        /// Path of the program.
         program: PathBuf,
-        /// What the system said.
+        /// Cause.
         #[source]
         source: io::Error,
     },
-    /// What runs containers did not do it.
+    /// The container engine failed.
     #[error(transparent)]
     Engine(Box<dyn Error + Send + Sync>),
 }
 
-/// Stops every unit of `driver`, and returns when the last has ended.
+/// Stops every unit of `driver`, and returns when the last one has exited.
 ///
 /// # Errors
-/// If the driver could not be told, or cannot say.
+/// If the driver is unreachable.
 pub async fn stop_all(driver: &dyn Driver) -> Result<(), Unreachable> {
     let mut changes = driver.changes();
     loop {
@@ -272,13 +292,13 @@ pub async fn stop_all(driver: &dyn Driver) -> Result<(), Unreachable> {
     }
 }
 
-/// Runs what waits for a disk.
+/// Runs blocking work, such as disk access, off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// Returns at `deadline`, if there is one.
+/// Completes at `deadline`. Pends forever without one.
 async fn reached(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,

@@ -1,8 +1,17 @@
-//! Small files that survive a crash at any point: each is the old one or the new one, never a mix,
-//! and the new one once [`replace`] has returned.
+//! Durable replacement of small files.
 //!
-//! Layout: one line, the CRC-32 of the rest as eight hexadecimal digits, a blank, JSON. The JSON has
-//! a `version`; what a file of each version means is said where it is written.
+//! [`replace`] writes the new content to `NAME.new`, syncs it, renames it over `NAME` and syncs the
+//! directory. A crash at any point leaves the old or the new content, never a mix; once [`replace`]
+//! has returned, the new content survives a power failure. A leftover `NAME.new` is never read and
+//! is overwritten by the next replacement. Files are replaced by one writer at a time: the caller
+//! holds the lock of the data directory.
+//!
+//! Layout of a file written with [`replace`] or [`encode`]: one line that holds the CRC-32 of the
+//! JSON as eight hexadecimal digits, a space, and the JSON. The JSON has a field `version`; the
+//! module that writes a file documents the content of each version.
+//!
+//! All functions block on the disk: call them from `spawn_blocking`, or before the runtime has
+//! work.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -11,21 +20,22 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Why a file could not be read.
+/// Error of [`read`] and [`decode`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// The system does not give it.
-    #[error("it cannot be read")]
+    /// The file cannot be opened or read.
+    #[error("read failed")]
     Io(#[from] io::Error),
-    /// It is not what was written.
-    #[error("it is damaged: its checksum does not match")]
-    Damaged,
-    /// It is whole, but means nothing to this software: a newer one wrote it.
-    #[error("it was written by another version of this software")]
-    Unknown(#[source] serde_json::Error),
+    /// The content is not a checksum followed by the bytes that it covers.
+    #[error("file is corrupt: checksum mismatch")]
+    Corrupt,
+    /// The checksum matches, but the JSON has another version or other fields: different software
+    /// wrote it.
+    #[error("unsupported file format: written by a different version of this software")]
+    Unsupported(#[source] serde_json::Error),
 }
 
-/// The version of a file, of which there is one so far.
+/// The `version` field of a file. Version 1 is the only one; any other fails to deserialize.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub(crate) struct Version;
@@ -34,7 +44,11 @@ impl TryFrom<u32> for Version {
     type Error = String;
 
     fn try_from(number: u32) -> Result<Self, String> {
-        if number == 1 { Ok(Self) } else { Err(format!("version {number} is not 1")) }
+        if number == 1 {
+            Ok(Self)
+        } else {
+            Err(format!("unsupported version {number}, expected 1"))
+        }
     }
 }
 
@@ -44,18 +58,26 @@ impl From<Version> for u32 {
     }
 }
 
-/// The bytes of a file that holds `value`.
+/// Encodes `value` as the content of a file.
 pub(crate) fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let json = serde_json::to_string(value)?;
     Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
 }
 
-/// Puts `value` into `directory` under `name`, and returns once that is durable.
+/// Replaces the file `name` in `directory` with `value`, and returns once that is durable.
+///
+/// # Errors
+/// If the file cannot be written or synced. The old content is then still in place, or the new
+/// content is in place and may not survive a power failure.
 pub(crate) fn replace(directory: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
     replace_bytes(directory, name, &encode(value)?)
 }
 
-/// Puts `bytes` into `directory` under `name`, and returns once that is durable.
+/// Replaces the file `name` in `directory` with `bytes` as they are, without a checksum, and
+/// returns once that is durable.
+///
+/// # Errors
+/// As for [`replace`].
 pub(crate) fn replace_bytes(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let staged = directory.join(format!("{name}.new"));
     let mut file = File::create(&staged)?;
@@ -65,17 +87,17 @@ pub(crate) fn replace_bytes(directory: &Path, name: &str, bytes: &[u8]) -> io::R
     File::open(directory)?.sync_all()
 }
 
-/// The value in `path`.
+/// Reads the value in the file `path`.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ReadError> {
     decode(&fs::read(path)?)
 }
 
-/// The value in the bytes of a file.
+/// Decodes the content of a file.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| ReadError::Damaged)?;
-    let (sum, json) = text.trim_end().split_once(' ').ok_or(ReadError::Damaged)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| ReadError::Corrupt)?;
+    let (sum, json) = text.trim_end().split_once(' ').ok_or(ReadError::Corrupt)?;
     if u32::from_str_radix(sum, 16) != Ok(crc32fast::hash(json.as_bytes())) {
-        return Err(ReadError::Damaged);
+        return Err(ReadError::Corrupt);
     }
-    serde_json::from_str(json).map_err(ReadError::Unknown)
+    serde_json::from_str(json).map_err(ReadError::Unsupported)
 }

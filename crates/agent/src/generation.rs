@@ -1,8 +1,9 @@
-//! The number of this agent's life.
+//! The generation: a number that an agent raises at each start, so that units and the log can
+//! ignore what an earlier process run of it sends.
 //!
-//! File `generation` in the data directory, in the form that the module `durable` describes:
-//! `{"version":1,"generation":N}`. A later version that cannot be read by this one raises `version`;
-//! this one then refuses to start.
+//! Stored in the file `generation` in the data directory, in the format of the module `durable`:
+//! `{"version":1,"generation":N}`. A later, incompatible format raises `version`; this software
+//! then refuses to start.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,25 +15,25 @@ use crate::durable::{self, ReadError, Version};
 
 const NAME: &str = "generation";
 
-/// Why the generation could not be raised.
+/// Error of [`raise`].
 #[derive(Debug, thiserror::Error)]
 pub enum RaiseError {
-    /// The file is there, but cannot be believed. Counting from 1 again would let the units refuse
-    /// this agent.
-    #[error("{path} does not give the agent's generation")]
+    /// The file exists but cannot be read. Starting again from 1 would make the units refuse this
+    /// agent.
+    #[error("cannot read the agent's generation from {path}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The new number could not be made durable.
-    #[error("{path} cannot be written")]
+    /// The new generation could not be made durable.
+    #[error("cannot write the agent's generation to {path}")]
     Unwritable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         #[source]
         source: io::Error,
     },
@@ -44,11 +45,11 @@ struct Stored {
     generation: Generation,
 }
 
-/// Raises the generation in the data directory `directory`, and returns the new one once it is
-/// durable; 1 in a directory without one. The caller holds the directory's lock.
+/// Raises the generation stored in the data directory `directory` by one and returns it once it is
+/// durable. Returns 1 if the directory has none. The caller holds the directory's lock.
 ///
 /// # Errors
-/// If there is one that cannot be read, or the new one cannot be written.
+/// If the stored generation cannot be read, or the new one cannot be written.
 pub fn raise(directory: &Path) -> Result<Generation, RaiseError> {
     let path = directory.join(NAME);
     let last = match durable::read::<Stored>(&path) {
@@ -57,7 +58,7 @@ pub fn raise(directory: &Path) -> Result<Generation, RaiseError> {
         Err(error) => return Err(RaiseError::Unreadable { path, source: error.into() }),
     };
     if last.0 == u64::MAX {
-        let source = "it is the last number there is, which no agent ever reaches".into();
+        let source = "the generation has reached its maximum value".into();
         return Err(RaiseError::Unreadable { path, source });
     }
     let generation = last.next();
@@ -73,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_life_has_a_greater_number_than_the_last() {
+    fn each_process_run_has_a_greater_generation_than_the_one_before() {
         let directory = tempfile::tempdir().unwrap();
-        let lives = [(); 3].map(|()| raise(directory.path()).unwrap().0);
-        assert_eq!(lives, [1, 2, 3]);
+        let generations = [(); 3].map(|()| raise(directory.path()).unwrap().0);
+        assert_eq!(generations, [1, 2, 3]);
     }
 
     #[test]
-    fn the_stored_form_of_version_1_stays() {
+    fn the_stored_format_of_version_1_does_not_change() {
         let directory = tempfile::tempdir().unwrap();
         raise(directory.path()).unwrap();
         let stored = std::fs::read_to_string(directory.path().join(NAME)).unwrap();
@@ -88,19 +89,19 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_newer_file_is_an_error_and_never_a_fresh_start() {
+    fn a_corrupt_or_newer_file_is_an_error_and_never_a_fresh_start() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(NAME);
         raise(directory.path()).unwrap();
         let stored = std::fs::read_to_string(&path).unwrap();
-        for damaged in [stored.replace(":1}", ":2}"), String::new(), "deadbeef".to_owned()] {
-            std::fs::write(&path, &damaged).unwrap();
-            assert!(raise(directory.path()).is_err(), "{damaged:?} was believed");
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged);
+        for corrupt in [stored.replace(":1}", ":2}"), String::new(), "deadbeef".to_owned()] {
+            std::fs::write(&path, &corrupt).unwrap();
+            assert!(raise(directory.path()).is_err(), "accepted {corrupt:?}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), corrupt);
         }
-        let newer = r#"{"version":2,"life":"x"}"#;
-        let last = r#"{"version":1,"generation":18446744073709551615}"#;
-        for json in [newer, last] {
+        let newer = r#"{"version":2,"epoch":"x"}"#;
+        let maximum = r#"{"version":1,"generation":18446744073709551615}"#;
+        for json in [newer, maximum] {
             let sealed = format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
             std::fs::write(&path, sealed).unwrap();
             assert!(matches!(raise(directory.path()), Err(RaiseError::Unreadable { .. })));

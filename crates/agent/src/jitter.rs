@@ -1,8 +1,8 @@
-//! Periods that differ from agent to agent.
+//! Jitter for periodic work.
 
 use std::time::Duration;
 
-/// About as long, so that agents do not fall into step.
+/// Returns `duration` with a random deviation of up to 20 %, so that agents do not act in lockstep.
 pub(crate) fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::random_range(0.8..1.2))
 }

@@ -1,21 +1,21 @@
-//! The agent: keeps the units of one machine as the log says.
+//! The agent: converges the units of one machine to the log.
 //!
 //! ```text
-//! observe    the driver's units, and the set that the log wants, once it is durable here
-//! diff       pure: what to start, what to stop, and what to report
-//! act        through the driver, in the background
-//! report     the whole table, if it says anything that the log does not
+//! observe    list the driver's units; read the desired set from the log once it is durable here
+//! diff       pure: compute what to start, what to stop, and what to report
+//! act        execute the actions on the driver, in the background
+//! report     send the unit table, if it differs from the log
 //! ```
 //!
-//! Must not know how the log is replicated (it meets it through `meridian-ports`), nor what a unit
-//! is inside: it starts one as a program and talks to its control socket.
+//! This crate does not know how the log is replicated (it uses the traits of `meridian-ports`), nor
+//! what happens inside a unit: it starts a unit as a program and talks to its control socket.
 //!
-//! Start with [`reconcile`], the loop; then its private modules in the order above, and `desired` and
-//! `backoff`, which they share. [`driver`] is what starts and stops units.
+//! Start reading at [`reconcile`], the loop. Then read its private modules in the order above, and
+//! `desired` and `backoff`, which they share. [`driver`] starts and stops units.
 
+pub mod desired_store;
 pub mod driver;
 pub mod generation;
-pub mod keep;
 pub mod reconcile;
 
 mod act;
@@ -23,12 +23,13 @@ mod backoff;
 mod desired;
 mod diff;
 mod durable;
+mod error_chain;
 mod jitter;
 mod metrics;
 mod observe;
 mod planted;
+mod quorum_check;
 mod report;
-mod standing;
 
 pub use metrics::describe_metrics;
 pub use planted::{Bug, PLANTED_BUGS};

@@ -1,6 +1,5 @@
-//! What the agent counts.
+//! Metrics of the agent.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meridian_domain::report::{ReportedUnit, UnitStatus};
@@ -15,42 +14,53 @@ const UNITS: &str = "meridian_agent_units";
 const DURATION: &str = "meridian_agent_reconcile_duration_seconds";
 const RESTARTS: &str = "meridian_agent_unit_restarts_total";
 
-/// Gives every metric of this crate its help text and unit, to the recorder installed.
+/// Describes every metric of this crate to the installed recorder.
 pub fn describe_metrics() {
-    describe_gauge!(UNITS, Unit::Count, "Units that this agent has, by state.");
-    describe_histogram!(DURATION, Unit::Seconds, "Time to observe, compare and begin to act.");
-    describe_counter!(RESTARTS, Unit::Count, "Units started again because they had failed.");
+    describe_gauge!(UNITS, Unit::Count, "Units of this agent, by state.");
+    describe_histogram!(DURATION, Unit::Seconds, "Duration of a reconcile round.");
+    describe_counter!(RESTARTS, Unit::Count, "Restarts of failed units.");
     driver::describe_metrics();
 }
 
-/// Notes the units that there are; those that are not, but are reported failed, count as well.
-pub(crate) fn units(observed: &Observed, rows: &[ReportedUnit]) {
-    let mut counts: BTreeMap<&str, u32> =
-        ["starting", "ready", "draining", "failed"].map(|state| (state, 0)).into();
-    let of_the_driver = observed.values().map(|unit| match unit.phase {
-        Phase::Starting => "starting",
-        Phase::Ready => "ready",
-        Phase::Draining => "draining",
-        Phase::Silent | Phase::Exited(_) => "failed",
-    });
+/// Units by state, as the metric shows them.
+#[derive(Default)]
+struct UnitCounts {
+    starting: u32,
+    ready: u32,
+    draining: u32,
+    failed: u32,
+}
+
+/// Sets the unit gauges. Units that could not be started are not observed, but count as failed.
+pub(crate) fn record_units(observed: &Observed, rows: &[ReportedUnit]) {
+    let mut counts = UnitCounts::default();
+    for unit in observed.values() {
+        *match unit.phase {
+            Phase::Starting => &mut counts.starting,
+            Phase::Ready => &mut counts.ready,
+            Phase::Draining => &mut counts.draining,
+            Phase::Unresponsive | Phase::Exited(_) => &mut counts.failed,
+        } += 1;
+    }
     let not_started = rows.iter().filter(|row| {
         let failed = matches!(row.status, UnitStatus::Failed { .. });
         failed && !observed.contains_key(&row.incarnation)
     });
-    for state in of_the_driver.chain(not_started.map(|_| "failed")) {
-        *counts.entry(state).or_default() += 1;
-    }
+    counts.failed += u32::try_from(not_started.count()).unwrap_or(u32::MAX);
+    let UnitCounts { starting, ready, draining, failed } = counts;
+    let counts =
+        [("starting", starting), ("ready", ready), ("draining", draining), ("failed", failed)];
     for (state, count) in counts {
-        gauge!(UNITS, "state" => state.to_owned()).set(count);
+        gauge!(UNITS, "state" => state).set(count);
     }
 }
 
-/// Notes that a unit is started again.
-pub(crate) fn restart() {
+/// Counts a restart of a failed unit.
+pub(crate) fn count_restart() {
     counter!(RESTARTS).increment(1);
 }
 
-/// Notes how long a round took.
-pub(crate) fn round(took: Duration) {
-    histogram!(DURATION).record(took);
+/// Records the duration of a reconcile round.
+pub(crate) fn record_round(duration: Duration) {
+    histogram!(DURATION).record(duration);
 }

@@ -1,4 +1,4 @@
-//! What is so: the units that the driver has, and what the log on this node wants.
+//! Observes the units of the driver, and the desired set of the log on this node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use tokio::sync::watch;
 use crate::desired::Desired;
 use crate::driver::{Driver, RunningUnit, Unreachable};
 
-/// The driver's units.
+/// Units of the driver, by incarnation.
 pub(crate) type Observed = BTreeMap<Incarnation, RunningUnit>;
 
-/// Looks at the driver and at the log.
+/// Reads from the driver and from the log.
 pub(crate) struct Observer {
     agent: AgentName,
     driver: Arc<dyn Driver>,
     read: Arc<dyn Read>,
     changes: watch::Receiver<u64>,
     durable: watch::Receiver<Revision>,
-    /// A set that is applied on this node, and waits until it is durable here.
+    /// A set that is applied on this node but not yet durable here.
     pending: Option<Desired>,
 }
 
@@ -30,18 +30,19 @@ impl Observer {
         Self { agent, driver, read, changes, durable, pending: None }
     }
 
-    /// The units that the driver has.
+    /// Lists the units of the driver.
     pub(crate) async fn units(&mut self) -> Result<Observed, Unreachable> {
         self.changes.mark_unchanged();
         let units = self.driver.list().await?;
         Ok(units.into_iter().map(|unit| (unit.incarnation, unit)).collect())
     }
 
-    /// The newest set that is known to be durable on this node, if there is one that was not
-    /// returned before it became so.
+    /// Returns the newest set that is known to be durable on this node, or `None` if there is no
+    /// new one.
     ///
-    /// The state may run ahead of the disk all the time, so a set is taken down when it is seen and
-    /// believed when the disk has come to it. Waiting for the two to meet could take for ever.
+    /// The applied state may be ahead of the disk all the time. So a set that is not durable yet is
+    /// remembered and returned once the disk has reached its revision. Waiting until the newest
+    /// state is durable might never end.
     pub(crate) fn desired(&mut self) -> Option<Desired> {
         let durable = *self.durable.borrow_and_update();
         let newest = Desired::of(&self.read.state(), &self.agent);
@@ -55,7 +56,8 @@ impl Observer {
         }
     }
 
-    /// Returns when either may have changed since it was looked at. Cancel-safe.
+    /// Returns when the driver's units or the durable revision may have changed since they were
+    /// last read. Cancel-safe.
     pub(crate) async fn changed(&mut self) {
         tokio::select! {
             () = changed(&mut self.changes) => {}
@@ -64,7 +66,7 @@ impl Observer {
     }
 }
 
-/// Returns when the value changes; never, once nobody can change it.
+/// Returns when the value changes. Pends forever once the sender is gone.
 async fn changed<T>(value: &mut watch::Receiver<T>) {
     if value.changed().await.is_err() {
         std::future::pending().await

@@ -1,27 +1,27 @@
-//! Bugs on purpose: each breaks one promise of this crate, so that the tests which claim to notice can
-//! be put to the test themselves (`tests/planted`). Without the feature `planted-bugs` every question
-//! for one is the constant `false`; nothing that is shipped has the feature.
+//! Planted bugs: each breaks one guarantee of this crate on purpose, to verify that the tests which
+//! check the guarantee detect it (`tests/planted`). Without the feature `planted-bugs`, [`planted`]
+//! is the constant `false`. No release has the feature.
 
-/// Whether this build has the bugs. The program refuses to be compiled with them.
+/// True if this build contains the planted bugs. The program refuses to compile with them.
 pub const PLANTED_BUGS: bool = cfg!(feature = "planted-bugs");
 
 /// A bug that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// Units are stopped though no majority has confirmed the state that says so.
+    /// Stops units before a majority has confirmed the state.
     StopBeforeConfirmedRead,
-    /// A process is taken for the unit that once had its number.
+    /// Adopts whichever process has the pid that a unit once had.
     AdoptByPid,
 }
 
-/// Whether that bug is planted: never, in what is shipped.
+/// Always false without the feature.
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) const fn planted(_: Bug) -> bool {
     false
 }
 
-/// Whether that bug is planted: the environment variable `MERIDIAN_PLANTED_BUG` names it when the
-/// first one is asked for.
+/// True if the environment variable `MERIDIAN_PLANTED_BUG` names that bug. The variable is read
+/// once, at the first call.
 #[cfg(feature = "planted-bugs")]
 pub(crate) fn planted(bug: Bug) -> bool {
     use std::sync::OnceLock;

@@ -1,13 +1,13 @@
-//! The loop that keeps this machine's units as the log says.
+//! The reconcile loop: converges this machine's units to the log.
 //!
-//! Level-triggered: each round looks at everything anew and needs no memory of the last one, so it
-//! may run at any moment, twice, or after a crash in the middle. What the agent knows beside that is
-//! who waits after a failure, which a crash may lose, and the desired set, which is durable before it
-//! is acted on.
+//! The loop is level-triggered: each round observes everything again and needs no result of an
+//! earlier round. So a round may run at any moment, twice, or after a crash in the middle. Between
+//! rounds the agent keeps only the restart backoff, which a crash may lose, and the desired set,
+//! which is durable before it is acted on.
 //!
-//! Serving never needs a quorum. An agent without one goes on with the set that it stored last, and
-//! starts units of it again, also after a restart. It stops none until this process has made one read
-//! that a majority confirmed, and its set is at least that new.
+//! Serving never needs a quorum. Without one, an agent continues with the last set that it stored
+//! and restarts the units of that set, also after a restart of the agent. It stops no unit until
+//! this process has made one quorum-confirmed read and its set is at least as new.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,215 +21,217 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::act::{Acts, Done, with_causes};
+use crate::act::{Actions, Completed};
 use crate::backoff::{Backoff, Moment};
 use crate::desired::{self, Desired};
-use crate::diff::{Action, Plan, Scene, diff};
+use crate::desired_store::{DesiredStore, FileStore};
+use crate::diff::{Action, Inputs, Plan, diff};
 use crate::driver::{Driver, stop_all};
+use crate::error_chain::with_causes;
 use crate::jitter::jittered;
-use crate::keep::{Keep, KeptFile};
 use crate::metrics;
 use crate::observe::{Observed, Observer};
 use crate::planted::{Bug, planted};
+use crate::quorum_check::QuorumCheck;
 use crate::report::Reporter;
-use crate::standing::Standing;
 
-/// Between two rounds in which nothing calls for one.
+/// Period of rounds when nothing else triggers one.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Between the beginnings of two rounds at least: many changes in a short time are met together.
-const PACE: Duration = Duration::from_millis(10);
-/// Before a driver that cannot be reached is asked again while the agent leaves.
-const RETRY: Duration = Duration::from_secs(1);
+/// Minimum time between the starts of two rounds, so that changes in quick succession share one.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// Delay before an unreachable driver is tried again while all units are drained.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What the reconciler has to know.
+/// Configuration of a [`Reconciler`].
 #[derive(Debug, Clone)]
 pub struct ReconcilerConfig {
-    /// This agent.
+    /// Name of this agent.
     pub agent: AgentName,
-    /// The data directory, whose lock the caller holds.
+    /// Data directory. The caller holds its lock.
     pub directory: PathBuf,
-    /// This life of the agent, from [`crate::generation::raise`].
+    /// Generation of this process run, from [`crate::generation::raise`].
     pub generation: Generation,
-    /// Where it says how busy its units are.
+    /// Channel on which the loads of the units are published.
     pub loads: watch::Sender<UnitLoads>,
 }
 
-/// The stored desired set cannot be believed.
+/// The stored desired set cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} does not give the units that this agent is to have")]
+#[error("cannot read the desired units from {path}")]
 pub struct BuildError {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Cause.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// The desired set could not be made durable, so it must not be acted on.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} cannot be written")]
+#[error("cannot write the desired units to {path}")]
 pub struct RunError {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What the system said.
+    /// Cause.
     #[source]
     pub source: io::Error,
 }
 
-/// Why the reconciler ended. Nothing is wrong either way.
+/// Reason for the end of [`Reconciler::run`]. Neither is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// It was told to. The units go on.
+    /// Shutdown was requested. The units continue to run.
     Shutdown,
-    /// A majority confirmed that this agent was removed from its cluster, and its units have ended.
-    /// The same data directory leads to this again; the agent has nothing left to do.
+    /// A majority confirmed that the cluster removed this agent, and its units have exited. A
+    /// restart on the same data directory ends in the same way.
     Removed,
 }
 
-/// Keeps the units of one agent as the log says.
+/// Converges the units of one agent to the log.
 pub struct Reconciler {
-    /// Where the desired set is on the disk.
-    kept: Arc<dyn Keep>,
+    /// Storage of the desired set.
+    store: Arc<dyn DesiredStore>,
     driver: Arc<dyn Driver>,
     observer: Observer,
-    /// What is acted on; it is on the disk.
+    /// The set that is acted on. It is durable in `store`.
     desired: Desired,
     backoff: Backoff,
-    acts: Acts,
+    actions: Actions,
     reporter: Reporter,
-    standing: Standing,
+    quorum_check: QuorumCheck,
     loads: watch::Sender<UnitLoads>,
-    /// When the last round began.
-    began: Instant,
-    /// When the next one begins at the latest.
-    wake: Instant,
+    /// Start of the last round.
+    round_started: Instant,
+    /// Latest start of the next round.
+    next_round: Instant,
 }
 
 impl Reconciler {
-    /// Reads the desired set that was stored last in the data directory. Nothing is started yet.
+    /// Reads the desired set last stored in the data directory. Starts no unit.
     ///
     /// # Errors
-    /// If there is one that cannot be read.
+    /// If a set is stored but cannot be read.
     pub fn build(
         config: ReconcilerConfig,
         propose: Arc<dyn Propose>,
         read: Arc<dyn Read>,
         driver: Arc<dyn Driver>,
     ) -> Result<Self, BuildError> {
-        let kept = KeptFile { directory: config.directory.clone(), name: desired::NAME };
-        Self::build_on(Arc::new(kept), config, propose, read, driver)
+        let store = FileStore { directory: config.directory.clone(), name: desired::NAME };
+        Self::build_with_store(Arc::new(store), config, propose, read, driver)
     }
 
-    /// The same, where the desired set is kept elsewhere.
+    /// Like [`build`](Self::build), with another store for the desired set.
     ///
     /// # Errors
-    /// If there is one that cannot be read.
-    pub fn build_on(
-        kept: Arc<dyn Keep>,
+    /// If a set is stored but cannot be read.
+    pub fn build_with_store(
+        store: Arc<dyn DesiredStore>,
         config: ReconcilerConfig,
         propose: Arc<dyn Propose>,
         read: Arc<dyn Read>,
         driver: Arc<dyn Driver>,
     ) -> Result<Self, BuildError> {
         let ReconcilerConfig { agent, directory: _, generation, loads } = config;
-        let desired = desired::load(&*kept)
-            .map_err(|source| BuildError { path: kept.path(), source: source.into() })?;
+        let desired = desired::load(&*store)
+            .map_err(|source| BuildError { path: store.path(), source: source.into() })?;
         let now = Instant::now();
         Ok(Self {
             observer: Observer::new(agent.clone(), Arc::clone(&driver), Arc::clone(&read)),
-            acts: Acts::new(Arc::clone(&driver)),
+            actions: Actions::new(Arc::clone(&driver)),
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
-            standing: Standing::new(read),
+            quorum_check: QuorumCheck::new(read),
             backoff: Backoff::default(),
-            kept,
+            store,
             driver,
             desired,
             loads,
-            began: now,
-            wake: now,
+            round_started: now,
+            next_round: now,
         })
     }
 
-    /// Works until `shutdown`, or until the cluster has removed this agent. Dropping the future is
-    /// as good as a shutdown: units that are being started or stopped go on by themselves.
+    /// Reconciles until `shutdown`, or until the cluster has removed this agent. Dropping the
+    /// future has the effect of a shutdown: starts and stops in progress continue in the
+    /// background.
     ///
     /// # Errors
-    /// If the desired set could not be stored. The units go on as they are.
+    /// If the desired set could not be stored. The units continue to run unchanged.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<Ended, RunError> {
         tokio::select! {
             () = shutdown.cancelled() => Ok(Ended::Shutdown),
-            ended = self.work() => ended,
+            ended = self.run_rounds() => ended,
         }
     }
 
-    async fn work(&mut self) -> Result<Ended, RunError> {
+    async fn run_rounds(&mut self) -> Result<Ended, RunError> {
         while !self.desired.removed {
             self.round().await?;
             self.wait().await;
-            if self.standing.is_removed() {
+            if self.quorum_check.is_removed() {
                 let (revision, removed) = (self.desired.revision, true);
-                self.act_on(Desired { revision, removed, ..Desired::default() }).await?;
+                self.set_desired(Desired { revision, removed, ..Desired::default() }).await?;
             }
         }
-        self.leave().await;
+        self.drain_all().await;
         Ok(Ended::Removed)
     }
 
-    /// Observes, compares, acts and reports.
+    /// Runs one round: observe, diff, act, report.
     async fn round(&mut self) -> Result<(), RunError> {
         let now = Moment::now();
-        self.began = now.instant;
-        self.wake = now.instant + jittered(PERIOD);
+        self.round_started = now.instant;
+        self.next_round = now.instant + jittered(PERIOD);
         let observed = match self.observer.units().await {
             Ok(observed) => observed,
             Err(error) => {
                 let cause = with_causes(&error);
-                tracing::warn!(%cause, "the units cannot be seen; nothing is done about them");
+                tracing::warn!(%cause, "cannot list the units; skipping this round");
                 return Ok(());
             }
         };
         if let Some(newest) = self.observer.desired()
             && newest.revision >= self.desired.revision
         {
-            self.act_on(newest).await?;
+            self.set_desired(newest).await?;
         }
-        self.learn(&observed, now);
-        let acts = &self.acts;
-        let Plan { actions, rows, wake } = diff(&Scene {
+        self.record_failures(&observed, now);
+        let actions = &self.actions;
+        let Plan { actions, rows, wake } = diff(&Inputs {
             desired: &self.desired,
             observed: &observed,
             backoff: &self.backoff,
-            busy: &|incarnation| acts.is_busy(incarnation),
-            confirmed: self.standing.confirms(self.desired.revision)
+            busy: &|incarnation| actions.is_busy(incarnation),
+            confirmed: self.quorum_check.confirms(self.desired.revision)
                 || planted(Bug::StopBeforeConfirmedRead),
             now,
         });
-        self.wake = wake.map_or(self.wake, |wake| wake.min(self.wake));
-        metrics::units(&observed, &rows);
+        self.next_round = wake.map_or(self.next_round, |wake| wake.min(self.next_round));
+        metrics::record_units(&observed, &rows);
         self.loads.send_replace(observed.iter().map(|(id, unit)| (*id, unit.load)).collect());
         actions.into_iter().for_each(|action| self.act(action));
         self.configure(&observed).await;
         self.reporter.report(self.desired.revision, rows);
-        metrics::round(self.began.elapsed());
+        metrics::record_round(self.round_started.elapsed());
         Ok(())
     }
 
-    /// Makes `desired` what is acted on, once it is durable.
-    async fn act_on(&mut self, desired: Desired) -> Result<(), RunError> {
+    /// Makes `desired` the set that is acted on, once it is durable.
+    async fn set_desired(&mut self, desired: Desired) -> Result<(), RunError> {
         if !self.desired.is_same_set(&desired) {
-            let stored = desired::store(&*self.kept, &desired).await;
-            stored.map_err(|source| RunError { path: self.kept.path(), source })?;
+            let saved = desired::save(&*self.store, &desired).await;
+            saved.map_err(|source| RunError { path: self.store.path(), source })?;
         }
         self.desired = desired;
         Ok(())
     }
 
-    /// Counts the failures among what is seen.
-    fn learn(&mut self, observed: &Observed, now: Moment) {
-        let acts = &self.acts;
-        let busy = |incarnation| acts.is_busy(incarnation);
-        for incarnation in self.backoff.learn(&self.desired, observed, busy, now) {
-            self.tell_failure(incarnation);
+    /// Records and logs the failures among the observed units.
+    fn record_failures(&mut self, observed: &Observed, now: Moment) {
+        let actions = &self.actions;
+        let busy = |incarnation| actions.is_busy(incarnation);
+        for incarnation in self.backoff.observe(&self.desired, observed, busy, now) {
+            self.log_failure(incarnation);
         }
     }
 
@@ -237,71 +239,72 @@ impl Reconciler {
         let revision = self.desired.revision;
         match action {
             Action::Start(spec) => {
-                // Without room now, the end of another start is the occasion.
-                if !self.acts.can_start() {
+                // Above the limit, the completion of another start triggers a new round.
+                if !self.actions.can_start() {
                     return;
                 }
-                let again = self.backoff.has_failed(spec.incarnation);
+                let restart = self.backoff.has_failed(spec.incarnation);
                 tracing::info!(
                     %revision, service = %spec.unit.service, region = %spec.unit.region,
-                    slot = spec.unit.slot, incarnation = %spec.incarnation, again,
-                    "starts a unit"
+                    slot = spec.unit.slot, incarnation = %spec.incarnation, restart,
+                    "starting unit"
                 );
-                if again {
-                    metrics::restart();
+                if restart {
+                    metrics::count_restart();
                 }
-                self.acts.start(spec);
+                self.actions.start(spec);
             }
-            Action::Stop { unit, incarnation, why } => {
+            Action::Stop { unit, incarnation, reason } => {
                 tracing::info!(
                     %revision, service = %unit.service, region = %unit.region,
-                    slot = unit.slot, %incarnation, ?why,
-                    "stops a unit"
+                    slot = unit.slot, %incarnation, ?reason,
+                    "stopping unit"
                 );
-                self.acts.stop(incarnation);
+                self.actions.stop(incarnation);
             }
         }
     }
 
-    /// Says to every unit that runs what it is to serve. The driver knows what is new to whom.
+    /// Passes every unit its configuration. The driver ignores a configuration that a unit already
+    /// has.
     async fn configure(&self, observed: &Observed) {
         for incarnation in observed.keys() {
             let Some(configuration) = self.desired.configuration(*incarnation) else { continue };
-            let told = self.driver.configure(*incarnation, Arc::clone(configuration)).await;
-            if let Err(error) = told {
+            let result = self.driver.configure(*incarnation, Arc::clone(configuration)).await;
+            if let Err(error) = result {
                 let cause = with_causes(&error);
-                tracing::warn!(%incarnation, %cause, "the unit cannot be told what to serve");
+                tracing::warn!(%incarnation, %cause, "cannot configure the unit");
             }
         }
     }
 
-    /// Returns when there is reason for another round.
+    /// Returns when another round is due.
     async fn wait(&mut self) {
         tokio::select! {
             () = self.observer.changed() => {}
-            done = self.acts.next() => self.note(done),
-            () = self.reporter.answered() => {}
-            () = self.standing.heard() => {}
-            () = sleep_until(self.wake) => {}
+            completed = self.actions.next() => self.record_completion(completed),
+            () = self.reporter.completed() => {}
+            () = self.quorum_check.completed() => {}
+            () = sleep_until(self.next_round) => {}
         }
-        sleep_until(self.began + PACE).await;
-        while let Some(done) = self.acts.try_next() {
-            self.note(done);
+        sleep_until(self.round_started + MIN_INTERVAL).await;
+        while let Some(completed) = self.actions.try_next() {
+            self.record_completion(completed);
         }
     }
 
-    fn note(&mut self, done: Done) {
-        match done {
-            Done::Started(incarnation) => self.backoff.started(incarnation),
-            Done::NotStarted(incarnation, cause) => {
+    fn record_completion(&mut self, completed: Completed) {
+        match completed {
+            Completed::Started(incarnation) => self.backoff.started(incarnation),
+            Completed::NotStarted(incarnation, cause) => {
                 self.backoff.failed(incarnation, cause, Moment::now());
-                self.tell_failure(incarnation);
+                self.log_failure(incarnation);
             }
-            Done::Stopped(_) => {}
+            Completed::Stopped(_) => {}
         }
     }
 
-    fn tell_failure(&self, incarnation: Incarnation) {
+    fn log_failure(&self, incarnation: Incarnation) {
         let Some(unit) = self.desired.units.get(&incarnation).map(|unit| &unit.unit) else {
             return;
         };
@@ -313,21 +316,21 @@ impl Reconciler {
         tracing::warn!(
             revision = %self.desired.revision, service = %unit.service, region = %unit.region,
             slot = unit.slot, %incarnation, restarts, %next_try, cause,
-            "a unit failed"
+            "unit failed"
         );
     }
 
-    /// Has every unit end.
-    async fn leave(&mut self) {
+    /// Drains all units, and returns when the last one has exited.
+    async fn drain_all(&mut self) {
         tracing::warn!(
             revision = %self.desired.revision,
-            "this agent was removed from its cluster: all its units are drained"
+            "the cluster removed this agent; draining all units"
         );
-        // What is being started now would otherwise come after the last look.
-        self.acts.settle().await;
+        // A start in progress could otherwise complete after the last listing.
+        self.actions.wait_all().await;
         while let Err(error) = stop_all(&*self.driver).await {
-            tracing::warn!(cause = %with_causes(&error), "the units cannot be told to end");
-            sleep(RETRY).await;
+            tracing::warn!(cause = %with_causes(&error), "cannot stop the units; retrying");
+            sleep(RETRY_DELAY).await;
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Telling the log how the units are: only what it does not say yet, and one report at a time.
+//! Reports the unit table to the log: only if it differs from the replicated state, and one report
+//! at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +10,23 @@ use meridian_ports::{Proposal, Propose, Read, Receipt, Requester};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// For a report to be answered. One that is late is of the past anyway.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// Before a report that was not taken in is made anew.
-const RETRY: Duration = Duration::from_millis(500);
+/// Timeout of a report. A later response would be about an outdated table.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Delay before a failed report is built again from the current table.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// Makes the reports of one life of an agent.
+/// Sends the reports of one process run of an agent.
 pub(crate) struct Reporter {
     agent: AgentName,
     generation: Generation,
     sequence: Sequence,
     propose: Arc<dyn Propose>,
     read: Arc<dyn Read>,
-    /// The revision that the last report led to. Before the state here has it, a comparison would
-    /// find the same differences again.
-    answered: Revision,
-    /// The report in flight, if there is one.
-    flight: JoinSet<Option<Revision>>,
+    /// Revision returned for the last accepted report. Until the local state has applied it, a
+    /// comparison would find the same differences again.
+    acknowledged: Revision,
+    /// The report in in_flight, if any. Yields its revision if it was accepted.
+    in_flight: JoinSet<Option<Revision>>,
 }
 
 impl Reporter {
@@ -35,14 +36,14 @@ impl Reporter {
         propose: Arc<dyn Propose>,
         read: Arc<dyn Read>,
     ) -> Self {
-        let (sequence, answered, flight) = Default::default();
-        Self { agent, generation, sequence, propose, read, answered, flight }
+        let (sequence, acknowledged, in_flight) = Default::default();
+        Self { agent, generation, sequence, propose, read, acknowledged, in_flight }
     }
 
-    /// Reports the unit table, as it was with the set of revision `observed`, if the log would make
-    /// an event of it and no other report is under way.
+    /// Sends the unit table as observed at revision `observed`, unless the log already matches it
+    /// or a report is in in_flight.
     pub(crate) fn report(&mut self, observed: Revision, units: Vec<ReportedUnit>) {
-        if !self.flight.is_empty() {
+        if !self.in_flight.is_empty() {
             return;
         }
         let report = Command::Report(Report {
@@ -52,52 +53,54 @@ impl Reporter {
             observed,
             units,
         });
-        if !self.is_news(&self.read.state(), &report) {
+        if !self.would_change(&self.read.state(), &report) {
             return;
         }
         self.sequence = self.sequence.next();
-        tracing::debug!(sequence = %self.sequence, revision = %observed, "reports its units");
-        self.flight.spawn(send(Arc::clone(&self.propose), report));
+        tracing::debug!(sequence = %self.sequence, revision = %observed, "sending a unit report");
+        self.in_flight.spawn(send(Arc::clone(&self.propose), report));
     }
 
-    /// Returns when a report has been answered, or is to be made anew; never, while there is none
-    /// under way. Cancel-safe.
-    pub(crate) async fn answered(&mut self) {
-        match self.flight.join_next().await {
-            Some(Ok(answered)) => self.answered = self.answered.max(answered.unwrap_or_default()),
+    /// Returns when the report in in_flight has completed, or its retry delay has passed. Pends
+    /// forever if there is none. Cancel-safe.
+    pub(crate) async fn completed(&mut self) {
+        match self.in_flight.join_next().await {
+            Some(Ok(acknowledged)) => {
+                self.acknowledged = self.acknowledged.max(acknowledged.unwrap_or_default())
+            }
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
             None => std::future::pending().await,
         }
     }
 
-    /// Whether the log says otherwise than the report: the domain itself is asked, so that there is
-    /// one opinion of that.
-    fn is_news(&self, state: &State, report: &Command) -> bool {
-        // An agent that is not registered yet, or no longer, has nobody to report to.
-        if state.header.revision < self.answered || !state.agents.contains_key(&self.agent) {
+    /// True if the report would change the replicated state. Uses the domain's own `decide`, so the
+    /// two cannot disagree.
+    fn would_change(&self, state: &State, report: &Command) -> bool {
+        // Reports of an agent that is not registered, or was removed, are rejected.
+        if state.header.revision < self.acknowledged || !state.agents.contains_key(&self.agent) {
             return false;
         }
         match decide(state, report) {
             Ok(events) => !events.is_empty(),
-            Err(faults) => {
-                tracing::warn!(?faults, "the report of this agent's units would be refused");
+            Err(rejections) => {
+                tracing::warn!(?rejections, "invalid unit report: it would be rejected");
                 false
             }
         }
     }
 }
 
-/// The revision that the report led to, if it was taken in.
+/// Proposes the report. Returns its revision if it was accepted, else waits for the retry delay.
 async fn send(propose: Arc<dyn Propose>, command: Command) -> Option<Revision> {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     let proposal = Proposal { command, requester: Requester::Agent, deadline };
     match propose.propose(proposal).await {
         Ok(Receipt { verdict: Verdict::Accepted, revision, .. }) => return Some(revision),
-        Ok(Receipt { verdict: Verdict::Rejected(faults), .. }) => {
-            tracing::warn!(?faults, "the report of this agent's units was refused");
+        Ok(Receipt { verdict: Verdict::Rejected(rejections), .. }) => {
+            tracing::warn!(?rejections, "unit report rejected");
         }
-        Err(error) => tracing::debug!(%error, "the report is made anew"),
+        Err(error) => tracing::debug!(%error, "unit report failed; it will be retried"),
     }
-    sleep(RETRY).await;
+    sleep(RETRY_DELAY).await;
     None
 }

@@ -142,7 +142,7 @@ fn machine(path: &Path, generation: Generation) -> BuiltinConfig {
             arguments: vec!["-u".into(), "LD_PRELOAD".into(), program, "unit".into()],
         },
         limits: UnitLimits::default(),
-        drain_limit: BuiltinConfig::DRAIN_LIMIT,
+        drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     }
 }
 

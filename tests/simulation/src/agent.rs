@@ -224,7 +224,7 @@ impl Agent {
         let (propose, read) = (ports.propose.clone(), ports.read.clone());
         let driver = Arc::new(self.machine.clone());
         let kept = Arc::new(self.disk.kept());
-        let reconciler = Reconciler::build_on(kept, config, propose, read, driver);
+        let reconciler = Reconciler::build_with_store(kept, config, propose, read, driver);
         let reconciler = reconciler.context("the reconciler")?;
         let host = self.host.clone();
         tokio::spawn(async move {

@@ -105,7 +105,8 @@ impl Machine {
         let Some(incarnation) = alive.choose(rng) else { return false };
         if let Some(slot) = table.units.get_mut(incarnation) {
             trace::note(format_args!("{}: unit {incarnation} dies", self.0.name));
-            slot.unit.phase = Phase::Exited(Exit { how: ExitStatus::Signal(9), last_words: None });
+            slot.unit.phase =
+                Phase::Exited(Exit { status: ExitStatus::Signal(9), output_tail: None });
         }
         drop(table);
         self.tell();
@@ -193,7 +194,7 @@ impl Driver for Machine {
         match slot.unit.phase {
             Phase::Exited(_) => drop(table.units.remove(&incarnation)),
             Phase::Draining => {}
-            Phase::Starting | Phase::Ready | Phase::Silent => {
+            Phase::Starting | Phase::Ready | Phase::Unresponsive => {
                 trace::note(format_args!("{}: stops unit {incarnation}", self.0.name));
                 slot.unit.phase = Phase::Draining;
                 slot.until = trace::now() + drain;

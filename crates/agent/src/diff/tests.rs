@@ -46,12 +46,12 @@ fn running(incarnation: u64, phase: Phase) -> RunningUnit {
 }
 
 fn exited() -> Phase {
-    Phase::Exited(Exit { how: ExitStatus::Code(1), last_words: None })
+    Phase::Exited(Exit { status: ExitStatus::Code(1), output_tail: None })
 }
 
-/// A scene, owned.
+/// Owned [`Inputs`].
 #[derive(Debug, Clone)]
-struct Setting {
+struct OwnedInputs {
     desired: Desired,
     observed: Observed,
     backoff: Backoff,
@@ -60,12 +60,12 @@ struct Setting {
     now: Moment,
 }
 
-impl Setting {
-    fn new(wanted: &[(u64, bool)], seen: Vec<(u64, Phase)>) -> Self {
-        let seen = seen.into_iter().map(|(n, phase)| (Incarnation(n), running(n, phase)));
+impl OwnedInputs {
+    fn new(wanted: &[(u64, bool)], observed: Vec<(u64, Phase)>) -> Self {
+        let observed = observed.into_iter().map(|(n, phase)| (Incarnation(n), running(n, phase)));
         Self {
             desired: desired(&wanted.iter().copied().collect()),
-            observed: seen.collect(),
+            observed: observed.collect(),
             backoff: Backoff::default(),
             busy: BTreeSet::new(),
             confirmed: true,
@@ -74,7 +74,7 @@ impl Setting {
     }
 
     fn plan(&self) -> Plan {
-        diff(&Scene {
+        diff(&Inputs {
             desired: &self.desired,
             observed: &self.observed,
             backoff: &self.backoff,
@@ -84,12 +84,12 @@ impl Setting {
         })
     }
 
-    /// What a plan does, and what it says, in short.
+    /// The plan's actions and reported statuses, in short form.
     fn short(&self) -> String {
         let plan = self.plan();
         let actions = plan.actions.iter().map(|action| match action {
             Action::Start(spec) => format!("start {}", spec.incarnation),
-            Action::Stop { incarnation, why, .. } => format!("stop {incarnation} {why:?}"),
+            Action::Stop { incarnation, reason, .. } => format!("stop {incarnation} {reason:?}"),
         });
         let rows = plan.rows.iter().map(|row| match &row.status {
             UnitStatus::Busy => format!("{} busy", row.incarnation),
@@ -99,7 +99,7 @@ impl Setting {
         actions.chain(rows).collect::<Vec<_>>().join(", ")
     }
 
-    /// What the driver has once it was told everything.
+    /// Applies the plan's actions to the observed units.
     fn act(&mut self) {
         for action in self.plan().actions {
             match action {
@@ -121,155 +121,156 @@ impl Setting {
 }
 
 #[test]
-fn one_unit_in_every_situation() {
+fn one_unit_is_planned_in_every_situation() {
     let (run, drain) = (Some(true), Some(false));
     let cases: [(Option<bool>, Option<Phase>, &str); 17] = [
         (run, None, "start 7, 7 busy"),
         (run, Some(Phase::Starting), "7 busy"),
         (run, Some(Phase::Ready), "7 ready"),
-        (run, Some(Phase::Silent), "7 busy"),
+        (run, Some(Phase::Unresponsive), "7 busy"),
         (run, Some(Phase::Draining), "7 busy"),
         (run, Some(exited()), "start 7, 7 busy"),
         (drain, None, ""),
         (drain, Some(Phase::Starting), "stop 7 Released, 7 busy"),
         (drain, Some(Phase::Ready), "stop 7 Released, 7 busy"),
-        (drain, Some(Phase::Silent), "stop 7 Released, 7 busy"),
+        (drain, Some(Phase::Unresponsive), "stop 7 Released, 7 busy"),
         (drain, Some(Phase::Draining), "7 busy"),
         (drain, Some(exited()), "stop 7 Released, 7 busy"),
         (None, Some(Phase::Ready), "stop 7 Surplus"),
-        (None, Some(Phase::Silent), "stop 7 Surplus"),
+        (None, Some(Phase::Unresponsive), "stop 7 Surplus"),
         (None, Some(Phase::Draining), ""),
         (None, Some(exited()), "stop 7 Surplus"),
         (None, None, ""),
     ];
     for (wanted, phase, expected) in cases {
         let case = format!("{wanted:?} {phase:?}");
-        let seen = phase.map(|phase| (7, phase)).into_iter().collect();
+        let observed = phase.map(|phase| (7, phase)).into_iter().collect();
         let wanted: Vec<_> = wanted.map(|wanted| (7, wanted)).into_iter().collect();
-        let mut setting = Setting::new(&wanted, seen);
-        assert_eq!(setting.short(), expected, "{case}");
-        setting.busy = [7].into();
-        let quiet = setting.plan().actions;
-        assert_eq!(quiet, [], "{case}, while the driver is being told");
+        let mut inputs = OwnedInputs::new(&wanted, observed);
+        assert_eq!(inputs.short(), expected, "{case}");
+        inputs.busy = [7].into();
+        let actions = inputs.plan().actions;
+        assert_eq!(actions, [], "{case}, while an action is in progress");
     }
 }
 
 #[test]
-fn a_released_unit_is_not_gone_while_it_is_still_being_started() {
-    let mut setting = Setting::new(&[(7, false)], vec![]);
-    setting.busy = [7].into();
-    assert_eq!(setting.short(), "7 busy");
+fn a_released_unit_is_reported_while_its_start_is_in_progress() {
+    let mut inputs = OwnedInputs::new(&[(7, false)], vec![]);
+    inputs.busy = [7].into();
+    assert_eq!(inputs.short(), "7 busy");
 }
 
 #[test]
-fn a_process_that_is_newer_than_the_set_is_left_alone() {
-    let setting = Setting::new(&[], vec![(REVISION, Phase::Ready), (REVISION + 1, Phase::Ready)]);
-    assert_eq!(setting.short(), "stop 10 Surplus");
+fn a_unit_newer_than_the_desired_set_is_not_stopped() {
+    let inputs =
+        OwnedInputs::new(&[], vec![(REVISION, Phase::Ready), (REVISION + 1, Phase::Ready)]);
+    assert_eq!(inputs.short(), "stop 10 Surplus");
 }
 
 #[test]
-fn a_unit_that_failed_waits_and_the_plan_says_until_when() {
-    let mut setting = Setting::new(&[(7, true), (8, true)], vec![(7, exited())]);
+fn a_failed_unit_waits_for_its_next_try_and_the_plan_wakes_then() {
+    let mut inputs = OwnedInputs::new(&[(7, true), (8, true)], vec![(7, exited())]);
     for incarnation in [7, 8, 8] {
         let incarnation = Incarnation(incarnation);
-        setting.backoff.failed(incarnation, "no luck".to_owned(), setting.now);
+        inputs.backoff.failed(incarnation, "failed".to_owned(), inputs.now);
     }
-    assert_eq!(setting.short(), "7 failed 1, 8 failed 2");
-    assert_eq!(setting.plan().wake, Some(setting.now.instant + Duration::from_millis(500)));
-    setting.now.instant += Duration::from_millis(500);
-    assert_eq!(setting.short(), "start 7, 7 failed 1, 8 failed 2");
-    assert_eq!(setting.plan().wake, Some(setting.now.instant + Duration::from_millis(500)));
+    assert_eq!(inputs.short(), "7 failed 1, 8 failed 2");
+    assert_eq!(inputs.plan().wake, Some(inputs.now.instant + Duration::from_millis(500)));
+    inputs.now.instant += Duration::from_millis(500);
+    assert_eq!(inputs.short(), "start 7, 7 failed 1, 8 failed 2");
+    assert_eq!(inputs.plan().wake, Some(inputs.now.instant + Duration::from_millis(500)));
 }
 
 #[test]
-fn a_unit_that_recovers_is_reported_ready_when_it_has_answered_for_a_while() {
-    let mut setting = Setting::new(&[(7, true)], vec![(7, Phase::Ready)]);
-    setting.backoff.failed(Incarnation(7), String::new(), setting.now);
-    setting.backoff.learn(&setting.desired, &setting.observed, |_| false, setting.now);
-    assert_eq!(setting.short(), "7 busy");
-    setting.now.instant = setting.plan().wake.unwrap();
-    assert_eq!(setting.short(), "7 ready");
+fn a_recovering_unit_is_reported_ready_after_its_probation() {
+    let mut inputs = OwnedInputs::new(&[(7, true)], vec![(7, Phase::Ready)]);
+    inputs.backoff.failed(Incarnation(7), String::new(), inputs.now);
+    inputs.backoff.observe(&inputs.desired, &inputs.observed, |_| false, inputs.now);
+    assert_eq!(inputs.short(), "7 busy");
+    inputs.now.instant = inputs.plan().wake.unwrap();
+    assert_eq!(inputs.short(), "7 ready");
 }
 
 fn phase() -> impl Strategy<Value = Phase> {
     prop_oneof![
         Just(Phase::Starting),
         Just(Phase::Ready),
-        Just(Phase::Silent),
+        Just(Phase::Unresponsive),
         Just(Phase::Draining),
         Just(exited()),
     ]
 }
 
 prop_compose! {
-    fn setting()(
+    fn inputs()(
         wanted in btree_map(1..=REVISION, any::<bool>(), 0..8),
-        seen in btree_map(1..=REVISION + 2, phase(), 0..8),
+        observed in btree_map(1..=REVISION + 2, phase(), 0..8),
         failed in btree_set(1..=REVISION, 0..4),
         busy in btree_set(1..=REVISION, 0..3),
         confirmed in any::<bool>(),
         waited in 0..1_000_u64,
-    ) -> Setting {
+    ) -> OwnedInputs {
         let wanted: Vec<_> = wanted.into_iter().collect();
-        let mut setting = Setting::new(&wanted, seen.into_iter().collect());
+        let mut inputs = OwnedInputs::new(&wanted, observed.into_iter().collect());
         for incarnation in failed {
-            setting.backoff.failed(Incarnation(incarnation), String::new(), setting.now);
+            inputs.backoff.failed(Incarnation(incarnation), String::new(), inputs.now);
         }
-        setting.now.instant += Duration::from_millis(waited);
-        Setting { busy, confirmed, ..setting }
+        inputs.now.instant += Duration::from_millis(waited);
+        OwnedInputs { busy, confirmed, ..inputs }
     }
 }
 
 proptest! {
     #[test]
-    fn nothing_is_stopped_before_a_majority_confirmed(setting in setting()) {
-        let stops = setting.plan().actions;
+    fn no_unit_is_stopped_before_a_majority_confirmed_the_state(inputs in inputs()) {
+        let stops = inputs.plan().actions;
         let stops = stops.iter().filter(|action| matches!(action, Action::Stop { .. }));
-        prop_assert!(setting.confirmed || stops.count() == 0);
+        prop_assert!(inputs.confirmed || stops.count() == 0);
     }
 
     #[test]
-    fn each_unit_is_told_one_thing_at_a_time_and_for_a_reason(setting in setting()) {
-        let mut told = BTreeSet::new();
-        for action in setting.plan().actions {
+    fn each_unit_gets_at_most_one_justified_action(inputs in inputs()) {
+        let mut planned = BTreeSet::new();
+        for action in inputs.plan().actions {
             let incarnation = match action {
                 Action::Start(UnitSpec { incarnation, .. }) => {
-                    prop_assert!(setting.desired.units[&incarnation].wanted);
-                    let seen = setting.observed.get(&incarnation).map(|unit| &unit.phase);
-                    prop_assert!(matches!(seen, None | Some(Phase::Exited(_))));
-                    let next_try = setting.backoff.next_try(incarnation);
-                    prop_assert!(next_try.is_none_or(|time| time <= setting.now.instant));
+                    prop_assert!(inputs.desired.units[&incarnation].wanted);
+                    let observed = inputs.observed.get(&incarnation).map(|unit| &unit.phase);
+                    prop_assert!(matches!(observed, None | Some(Phase::Exited(_))));
+                    let next_try = inputs.backoff.next_try(incarnation);
+                    prop_assert!(next_try.is_none_or(|time| time <= inputs.now.instant));
                     incarnation
                 }
                 Action::Stop { incarnation, .. } => {
-                    let unit = setting.desired.units.get(&incarnation);
+                    let unit = inputs.desired.units.get(&incarnation);
                     prop_assert!(unit.is_none_or(|unit| !unit.wanted));
                     prop_assert!(incarnation.0 <= REVISION);
                     incarnation
                 }
             };
-            prop_assert!(!setting.busy.contains(&incarnation.0));
-            prop_assert!(told.insert(incarnation), "told twice");
+            prop_assert!(!inputs.busy.contains(&incarnation.0));
+            prop_assert!(planned.insert(incarnation), "two actions for one unit");
         }
     }
 
     #[test]
-    fn once_acted_on_a_plan_leaves_nothing_to_do(mut setting in setting()) {
-        prop_assert_eq!(setting.plan(), setting.plan());
-        setting.act();
-        prop_assert_eq!(setting.plan().actions, []);
+    fn applying_a_plan_leaves_no_action(mut inputs in inputs()) {
+        prop_assert_eq!(inputs.plan(), inputs.plan());
+        inputs.act();
+        prop_assert_eq!(inputs.plan().actions, []);
     }
 
     #[test]
-    fn what_is_reached_is_what_the_log_wants(mut setting in setting()) {
-        setting.busy.clear();
-        setting.confirmed = true;
-        setting.backoff = Backoff::default();
-        setting.act();
-        setting.observed.retain(|_, unit| unit.phase != Phase::Draining);
-        setting.act();
-        let runs: BTreeSet<u64> = setting.observed.keys().map(|unit| unit.0).collect();
-        let wanted = setting.desired.units.values().filter(|unit| unit.wanted);
+    fn applying_plans_converges_to_the_desired_units(mut inputs in inputs()) {
+        inputs.busy.clear();
+        inputs.confirmed = true;
+        inputs.backoff = Backoff::default();
+        inputs.act();
+        inputs.observed.retain(|_, unit| unit.phase != Phase::Draining);
+        inputs.act();
+        let runs: BTreeSet<u64> = inputs.observed.keys().map(|unit| unit.0).collect();
+        let wanted = inputs.desired.units.values().filter(|unit| unit.wanted);
         let newer = (REVISION + 1..).take(2).filter(|unit| runs.contains(unit));
         let expected: BTreeSet<u64> = wanted.map(|unit| unit.incarnation.0).chain(newer).collect();
         prop_assert_eq!(runs, expected);

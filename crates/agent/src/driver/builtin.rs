@@ -1,14 +1,14 @@
-//! The built-in driver: each unit is a process of this program, and all units of a service share one
-//! listening socket.
+//! The built-in driver: each unit is a process of this program, and all units of a service share
+//! one listening socket.
 //!
 //! ```text
-//! start:  socket -> intent synced -> spawn -> control socket answers      (Starting ... Ready)
-//! stop:   own duplicate of the socket closed if the last -> Drain -> process ends -> files deleted
-//! open:   lock held -> adopt what answers, take its socket over; lock free -> delete what it left
+//! start:  bind socket -> sync intent -> spawn -> control socket responds   (Starting ... Ready)
+//! stop:   close the driver's duplicate if last -> drain request -> exit -> delete files
+//! open:   lock held -> adopt the unit and its socket; lock free -> delete its files
 //! ```
 //!
-//! What is on disk is described in `run_directory`; why a crash anywhere leaves no unit too many, in
-//! the unit's own crate, module `lock`.
+//! The module `run_directory` describes the files. The module `lock` of the gateway crate explains
+//! why a crash at any point leaves no surplus unit.
 
 use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Revision}
 use super::controlled::Supervisor;
 use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
-use super::table::Orders;
+use super::table::TargetState;
 use super::units::Units;
 use super::{StartError, UnitLimits, UnitSpec, blocking};
 
@@ -33,34 +33,34 @@ pub use process::Program;
 use crate::planted::{Bug, planted};
 use process::Process;
 
-/// What the driver has to know.
+/// Configuration of the built-in driver.
 #[derive(Debug, Clone)]
 pub struct BuiltinConfig {
-    /// The cluster: units of another one are left alone.
+    /// Id of the cluster. Units of another cluster are left alone.
     pub cluster: ClusterId,
-    /// This agent.
+    /// Name of this agent.
     pub agent: AgentName,
-    /// This life of it, from [`crate::generation::raise`]: units refuse older ones.
+    /// Generation of this process run, from [`crate::generation::raise`]. Units refuse older ones.
     pub generation: Generation,
-    /// The run directory. Created where its parent exists.
+    /// Path of the run directory. Created if its parent exists.
     pub directory: PathBuf,
-    /// The address that gateways listen on.
+    /// Address that gateways listen on.
     pub gateway: IpAddr,
-    /// What is run for each unit.
+    /// Program to run for each unit.
     pub program: Program,
-    /// What each unit takes on.
+    /// Limits of each unit.
     pub limits: UnitLimits,
-    /// How long a stopped unit may take to end before it is killed. Default
-    /// [`DRAIN_LIMIT`](Self::DRAIN_LIMIT).
-    pub drain_limit: Duration,
+    /// Time that a stopped unit may take to exit before it is killed. Default
+    /// [`DRAIN_TIMEOUT`](Self::DRAIN_TIMEOUT).
+    pub drain_timeout: Duration,
 }
 
 impl BuiltinConfig {
-    /// A unit's own ten seconds, and some for a busy machine.
-    pub const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+    /// A unit's own drain timeout of 10 s, and a reserve for a busy machine.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 }
 
-/// The built-in driver. Clones are handles to the same one; dropping them stops no unit.
+/// The built-in driver. Clones share their units. Dropping them stops no unit.
 #[derive(Debug, Clone)]
 pub struct Builtin {
     inner: Arc<Inner>,
@@ -69,7 +69,7 @@ pub struct Builtin {
 #[derive(Debug)]
 struct Inner {
     program: Program,
-    drain_limit: Duration,
+    drain_timeout: Duration,
     units: Arc<Units>,
 }
 
@@ -85,23 +85,23 @@ impl Launch for Builtin {
         let incarnation = spec.incarnation;
         let intent = units.intent(&spec);
         let configuration = Some(spec.configuration);
-        let unrecorded = |error| units.unrecorded(incarnation, error);
-        if units.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
-            tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
+        let record_error = |error| units.record_error(incarnation, error);
+        if units.clear(incarnation, false).await.map_err(record_error)? == Lock::Held {
+            tracing::warn!(%incarnation, "adopted a running unit that was not in the table");
             inner.supervise(&intent, Process::Unknown, configuration);
             return Ok(());
         }
         let listener = units.listener(intent.address).await?;
         let process = inner.spawn(&intent, &listener).await?;
-        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
-        units.change(|table| table.keep_listener(intent.address, listener));
+        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "unit spawned");
+        units.change(|table| table.insert_listener(intent.address, listener));
         inner.supervise(&intent, process, configuration);
         Ok(())
     }
 }
 
 impl Inner {
-    /// Makes the intent durable, and only then spawns the process.
+    /// Makes the intent durable, then spawns the process.
     async fn spawn(
         self: &Arc<Self>,
         intent: &Intent,
@@ -113,17 +113,17 @@ impl Inner {
             let Inner { program, units, .. } = &*inner;
             let run = &units.run;
             let log = run.record(&intent).and_then(|()| run.log(incarnation));
-            let log = log.map_err(|error| units.unrecorded(incarnation, error))?;
-            let agent = &units.premises.agent;
+            let log = log.map_err(|error| units.record_error(incarnation, error))?;
+            let agent = &units.context.agent;
             let child = process::spawn(program, agent, &intent, &listener, log, run.path());
             if planted(Bug::AdoptByPid)
                 && let Some(pid) = child.as_ref().ok().and_then(tokio::process::Child::id)
             {
-                run.note_pid(incarnation, pid);
+                run.record_pid(incarnation, pid);
             }
             child.map(Process::Child).map_err(|source| {
                 if let Err(error) = run.clear(incarnation, true) {
-                    tracing::warn!(%incarnation, %error, "the files of no process remain");
+                    tracing::warn!(%incarnation, %error, "cannot delete the files of a unit that was not spawned");
                 }
                 StartError::Spawn { program: program.path.clone(), source }
             })
@@ -131,7 +131,7 @@ impl Inner {
         .await
     }
 
-    /// Adds a unit to the table, and watches over it from now on.
+    /// Adds a unit to the table and spawns its supervisor.
     fn supervise(
         &self,
         intent: &Intent,
@@ -140,14 +140,14 @@ impl Inner {
     ) {
         let pid = match &process {
             Process::Child(child) => child.id(),
-            Process::Found(_) | Process::Unknown => None,
+            Process::Adopted(_) | Process::Unknown => None,
         };
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
-        let orders = Orders { stop: false, configuration };
-        let orders = units.insert(intent, pid, Revision::default(), orders);
+        let target = TargetState { stop: false, configuration };
+        let target = units.insert(intent, pid, Revision::default(), target);
         let socket = units.run.socket(incarnation);
         let supervisor =
-            Supervisor::new(units, incarnation, process, socket, self.drain_limit, orders);
+            Supervisor::new(units, incarnation, process, socket, self.drain_timeout, target);
         tokio::spawn(supervisor.run());
     }
 }

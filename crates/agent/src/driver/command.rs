@@ -1,16 +1,17 @@
-//! The command driver: each unit is a process of any program, started as a template says.
+//! The command driver: each unit is a process of any program, started from a template.
 //!
 //! ```text
-//! start:  port -> files -> intent synced -> locked -> spawned with the lock -> probe   (... Ready)
-//! stop:   own duplicate of the socket closed if the last -> stop signal -> it ends -> files deleted
-//! open:   lock held -> found by the lock, its socket taken over; lock free -> delete what it left
+//! start:  port free -> files -> sync intent -> lock -> spawn with the lock -> probe   (... Ready)
+//! stop:   close the driver's duplicate if last -> stop signal -> exit -> delete files
+//! open:   lock held -> adopt the unit and its socket; lock free -> delete its files
 //! ```
 //!
-//! What is on disk is described in `run_directory` and `files`; why a crash anywhere leaves no unit too
-//! many, in `process`. Start with [`CommandTemplate`]; `nginx` is the example that is tested.
+//! The modules `run_directory` and `files` describe the files. The module `process` explains why a
+//! crash at any point leaves no surplus unit. Start reading at [`CommandTemplate`]; `nginx` is the
+//! tested example.
 //!
-//! Unlike a built-in unit, a program does not know the agent's generation: nothing but the lock of the
-//! agent's data directory keeps an earlier life from stopping what a later one started.
+//! Unlike a built-in unit, a program does not know the agent's generation. Only the lock of the
+//! agent's data directory keeps an earlier process run from stopping what a later one started.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnati
 
 use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
-use super::table::Orders;
+use super::table::TargetState;
 use super::units::Units;
 use super::{Exit, ExitStatus, Phase, StartError, UnitLimits, UnitSpec, blocking, listen};
 
@@ -38,7 +39,7 @@ mod supervise;
 mod template;
 
 pub use checked::{CommandTemplates, TemplateError};
-pub use nginx::UnservedError;
+pub use nginx::UnsupportedBackend;
 pub use pattern::UnknownPlaceholder;
 pub use render::RenderError;
 pub use template::{
@@ -47,29 +48,29 @@ pub use template::{
 
 use checked::Template;
 use plan::Plan;
-use process::{Leader, Start};
+use process::{MainProcess, SpawnOptions};
 use supervise::Supervisor;
 
-/// What the driver has to know.
+/// Configuration of the command driver.
 #[derive(Debug, Clone)]
 pub struct CommandConfig {
-    /// The cluster: units of another one are left alone.
+    /// Id of the cluster. Units of another cluster are left alone.
     pub cluster: ClusterId,
-    /// This agent.
+    /// Name of this agent.
     pub agent: AgentName,
-    /// This life of it, from [`crate::generation::raise`].
+    /// Generation of this process run, from [`crate::generation::raise`].
     pub generation: Generation,
-    /// The run directory. Created where its parent exists.
+    /// Path of the run directory. Created if its parent exists.
     pub directory: PathBuf,
-    /// The address that gateways listen on.
+    /// Address that gateways listen on.
     pub gateway: IpAddr,
-    /// What is run for each unit.
+    /// Templates of the programs to run.
     pub templates: CommandTemplates,
-    /// What each unit takes on, as far as its program can be told.
+    /// Limits of each unit, as far as its program can apply them.
     pub limits: UnitLimits,
 }
 
-/// The command driver. Clones are handles to the same one; dropping them stops no unit.
+/// The command driver. Clones share their units. Dropping them stops no unit.
 #[derive(Debug, Clone)]
 pub struct CommandDriver {
     inner: Arc<Inner>,
@@ -96,45 +97,47 @@ impl Launch for CommandDriver {
         if inner.templates.of(&intent.unit).is_none() {
             return Err(StartError::NoTemplate { unit: intent.unit });
         }
-        let unrecorded = |error| units.unrecorded(incarnation, error);
-        while units.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
-            if let Some(leader) = inner.leader(incarnation).await.map_err(unrecorded)? {
-                tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
-                inner.adopt(&intent, leader, Some(configuration));
+        let record_error = |error| units.record_error(incarnation, error);
+        while units.clear(incarnation, false).await.map_err(record_error)? == Lock::Held {
+            if let Some(main_process) =
+                inner.main_process(incarnation).await.map_err(record_error)?
+            {
+                tracing::warn!(%incarnation, "adopted a running unit that was not in the table");
+                inner.adopt(&intent, main_process, Some(configuration));
                 return Ok(());
             }
-            inner.end_rest(incarnation).await;
+            inner.kill_remaining(incarnation).await;
         }
         let plan = inner.plan(&intent, false);
         let listener = inner.listener(&plan, intent.address).await?;
-        let leader = inner.spawn(&intent, &plan, listener.clone(), &configuration).await?;
-        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
+        let main_process = inner.spawn(&intent, &plan, listener.clone(), &configuration).await?;
+        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "unit spawned");
         if let Some(listener) = listener {
-            units.change(|table| table.keep_listener(intent.address, listener));
+            units.change(|table| table.insert_listener(intent.address, listener));
         }
-        let orders = Orders { stop: false, configuration: Some(Arc::clone(&configuration)) };
-        let orders = units.insert(&intent, Some(leader.pid), Revision::default(), orders);
+        let target = TargetState { stop: false, configuration: Some(Arc::clone(&configuration)) };
+        let target = units.insert(&intent, Some(main_process.pid), Revision::default(), target);
         let inner = Arc::clone(inner);
         let supervisor =
-            Supervisor::of_started(inner, incarnation, plan, leader, orders, configuration);
-        self.inner.watch(supervisor);
+            Supervisor::started(inner, incarnation, plan, main_process, target, configuration);
+        self.inner.spawn_supervisor(supervisor);
         Ok(())
     }
 }
 
 impl Inner {
-    fn plan(&self, intent: &Intent, is_found: bool) -> Arc<Plan> {
+    fn plan(&self, intent: &Intent, is_adopted: bool) -> Arc<Plan> {
         let template = self.templates.of(&intent.unit).cloned().unwrap_or_else(|| {
-            if is_found {
-                tracing::warn!(unit = %intent.unit, "there is no template for it any more");
+            if is_adopted {
+                tracing::warn!(unit = %intent.unit, "no template matches the running unit any more");
             }
-            Template::forgotten()
+            Template::fallback()
         });
-        Arc::new(Plan::new(template, intent, &self.units.premises.agent, &self.units.run))
+        Arc::new(Plan::new(template, intent, &self.units.context.agent, &self.units.run))
     }
 
-    /// The listening socket that the program is to inherit, if it is; otherwise, whether its port is
-    /// free is found out while somebody can still say who has it.
+    /// Returns the listening socket for the program to inherit. For a program that opens its own,
+    /// only checks that the port is free, while the process that holds it can still be named.
     async fn listener(
         &self,
         plan: &Plan,
@@ -146,22 +149,22 @@ impl Inner {
         }
     }
 
-    /// Makes the intent durable and takes the lock, and only then spawns the program.
+    /// Makes the intent durable and takes the lock, then spawns the program.
     async fn spawn(
         self: &Arc<Self>,
         intent: &Intent,
         plan: &Arc<Plan>,
         listener: Option<Arc<TcpListener>>,
         configuration: &Configuration,
-    ) -> Result<Leader, StartError> {
+    ) -> Result<MainProcess, StartError> {
         let incarnation = intent.incarnation;
         let text = plan
-            .render(configuration, &self.units.premises.limits)
+            .render(configuration, &self.units.context.limits)
             .map_err(|source| StartError::Configuration { incarnation, source })?;
         let (inner, intent, plan) = (Arc::clone(self), intent.clone(), Arc::clone(plan));
         blocking(move || {
             let spawned = inner.prepare(&intent, &plan, text.as_deref()).and_then(|(lock, log)| {
-                let start = Start {
+                let options = SpawnOptions {
                     invocation: &plan.template.start,
                     environment: plan.environment(),
                     values: plan.values(),
@@ -170,20 +173,20 @@ impl Inner {
                     listener: listener.as_deref(),
                     log,
                 };
-                let spawned = Leader::spawn(start);
+                let spawned = MainProcess::spawn(options);
                 spawned.map_err(|source| StartError::Spawn { program: plan.program(), source })
             });
             if spawned.is_err()
                 && let Err(error) = inner.units.run.clear(incarnation, true)
             {
-                tracing::warn!(%incarnation, %error, "the files of no process remain");
+                tracing::warn!(%incarnation, %error, "cannot delete the files of a unit that was not spawned");
             }
             spawned
         })
         .await
     }
 
-    /// Writes what a unit leaves on disk before its program runs. The lock, and its log.
+    /// Writes the unit's files before the spawn. Returns its lock and its log.
     fn prepare(
         &self,
         intent: &Intent,
@@ -200,49 +203,49 @@ impl Inner {
             self.units.run.record(intent)?;
             Ok((self.units.run.take_lock(incarnation)?, self.units.run.log(incarnation)?))
         };
-        prepared().map_err(|error| self.units.unrecorded(incarnation, error))
+        prepared().map_err(|error| self.units.record_error(incarnation, error))
     }
 
-    fn watch(&self, supervisor: Supervisor) {
+    fn spawn_supervisor(&self, supervisor: Supervisor) {
         tokio::spawn(supervisor.run());
     }
 
-    /// Notes that a unit serves.
-    fn serves(&self, incarnation: Incarnation) {
-        self.move_on(incarnation, |phase| match phase {
-            Phase::Starting | Phase::Silent => Some(Phase::Ready),
+    /// Records that a unit is ready.
+    fn mark_ready(&self, incarnation: Incarnation) {
+        self.transition(incarnation, |phase| match phase {
+            Phase::Starting | Phase::Unresponsive => Some(Phase::Ready),
             Phase::Ready | Phase::Draining | Phase::Exited(_) => None,
         });
     }
 
-    /// Notes that a unit does not answer, or not for long enough to be called silent.
-    fn does_not_serve(&self, incarnation: Incarnation, is_silent: bool) {
-        self.move_on(incarnation, |phase| match phase {
+    /// Records a failed probe. `is_unresponsive` is true after a series of them.
+    fn mark_not_ready(&self, incarnation: Incarnation, is_unresponsive: bool) {
+        self.transition(incarnation, |phase| match phase {
             Phase::Ready => Some(Phase::Starting),
-            Phase::Starting if is_silent => Some(Phase::Silent),
-            Phase::Starting | Phase::Silent | Phase::Draining | Phase::Exited(_) => None,
+            Phase::Starting if is_unresponsive => Some(Phase::Unresponsive),
+            Phase::Starting | Phase::Unresponsive | Phase::Draining | Phase::Exited(_) => None,
         });
     }
 
-    fn move_on(&self, incarnation: Incarnation, next: impl FnOnce(&Phase) -> Option<Phase>) {
+    fn transition(&self, incarnation: Incarnation, next: impl FnOnce(&Phase) -> Option<Phase>) {
         let next = self.units.table().unit(incarnation).and_then(|unit| next(&unit.phase));
         if let Some(next) = next {
             self.units.change(|table| table.update(incarnation, |unit| unit.phase = next));
         }
     }
 
-    /// Notes what a unit serves from now on.
-    fn configured(&self, incarnation: Incarnation, revision: Revision) {
-        tracing::info!(%incarnation, configuration = %revision, "serves a configuration");
+    /// Records the configuration that a unit serves.
+    fn record_configuration(&self, incarnation: Incarnation, revision: Revision) {
+        tracing::info!(%incarnation, configuration = %revision, "configuration in effect");
         self.units.change(|table| table.update(incarnation, |unit| unit.configuration = revision));
     }
 
-    /// Notes that the first process of a unit has ended, once the others have too.
-    async fn ended(self: &Arc<Self>, incarnation: Incarnation, status: ExitStatus) {
-        self.does_not_serve(incarnation, false);
-        self.end_rest(incarnation).await;
+    /// Records the exit of a unit's main process, after killing its other processes.
+    async fn handle_exit(self: &Arc<Self>, incarnation: Incarnation, status: ExitStatus) {
+        self.mark_not_ready(incarnation, false);
+        self.kill_remaining(incarnation).await;
         let stopped = self.units.table().is_stopping(incarnation);
-        let last_words = if stopped { None } else { self.units.run.last_words(incarnation) };
-        self.units.ended(incarnation, Exit { how: status, last_words }).await;
+        let output_tail = if stopped { None } else { self.units.run.output_tail(incarnation) };
+        self.units.handle_exit(incarnation, Exit { status, output_tail }).await;
     }
 }

@@ -1,5 +1,5 @@
-//! Units that are Meridian's own: whatever they run in, they answer a control socket, and are asked,
-//! told and ended by it.
+//! Units that run Meridian's own gateway, in a process or a container. The driver observes and
+//! controls them over their control socket.
 
 use std::future;
 use std::io;
@@ -17,57 +17,63 @@ mod control;
 mod supervise;
 mod traffic;
 
-pub(super) use control::{CallError, Control, Identity};
+pub(super) use control::{Control, ControlError, Identity};
 pub(super) use supervise::Supervisor;
 pub(crate) use traffic::describe_metrics;
 
-/// What a unit runs in, as far as its driver has hold of it.
-pub(super) trait Body: Send + 'static {
-    /// Whether this life of the agent started it. What was found may serve though it does not
-    /// answer, and only the log takes capacity away.
+/// The process or container that a unit runs in.
+pub(super) trait Instance: Send + 'static {
+    /// True if this process run of the agent started it. An adopted instance may serve although it
+    /// does not respond, so it is not killed after the start timeout: only the log removes
+    /// capacity.
     fn is_new(&self) -> bool;
 
-    /// Does what the unit needs before it can be reached.
+    /// Completes the start, before the unit can be reached.
     fn prepare(&mut self) -> impl Future<Output = io::Result<()>> + Send {
         future::ready(Ok(()))
     }
 
-    /// Takes hold of it by the process that listens on its control socket, also if that does not
-    /// answer. `is_locked` says whether some process is this incarnation.
-    fn take_hold(&mut self, _: Pid, _is_locked: impl Fn() -> bool) -> io::Result<()> {
+    /// Attaches to the process that listens on the control socket, so that it can be killed even if
+    /// it does not respond. `is_locked` returns true if a process of this incarnation runs.
+    fn attach(&mut self, _: Pid, _is_locked: impl Fn() -> bool) -> io::Result<()> {
         Ok(())
     }
 
-    /// Returns once it has ended, and never where nobody is told. Safe to cancel.
-    fn ended(&mut self) -> impl Future<Output = ExitStatus> + Send;
+    /// Returns once it has exited. Pends forever if the exit cannot be awaited. Cancel-safe.
+    fn exited(&mut self) -> impl Future<Output = ExitStatus> + Send;
 
-    /// Whether one whose end nobody is told has ended.
-    fn is_gone(&self, is_locked: impl Fn() -> bool) -> bool;
+    /// True if an instance whose exit cannot be awaited has exited.
+    fn has_exited(&self, is_locked: impl Fn() -> bool) -> bool;
 
-    /// It has ended, and yet some process is this incarnation. Whether that one is to be watched
-    /// from now on.
-    fn is_displaced(&mut self) -> bool;
+    /// Called when the instance has exited while another process holds the incarnation's lock.
+    /// Returns true if this instance now stands for that process.
+    fn switch_to_lock_holder(&mut self) -> bool;
 
-    /// Ends it at once.
+    /// Kills it.
     fn kill(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// What the unit wrote last before it ended.
-    fn last_words(
+    /// Returns the last line of its output.
+    fn output_tail(
         &self,
         units: &Units,
         incarnation: Incarnation,
     ) -> impl Future<Output = Option<String>> + Send;
 
-    /// Removes what is left of it.
+    /// Removes what remains after its exit.
     fn remove(&mut self) -> impl Future<Output = ()> + Send {
         future::ready(())
     }
 }
 
 impl Units {
-    /// Notes what a unit said of itself.
-    fn know(&self, incarnation: Incarnation, identity: Identity, link: Option<&Control>) {
-        let pid = link.and_then(|control| control.peer().ok().flatten());
+    /// Records the identity and state that a unit reported.
+    fn record_identity(
+        &self,
+        incarnation: Incarnation,
+        identity: Identity,
+        connection: Option<&Control>,
+    ) {
+        let pid = connection.and_then(|control| control.peer().ok().flatten());
         self.change(|table| {
             table.update(incarnation, |unit| {
                 unit.pid = pid.and_then(|pid| pid.as_raw_nonzero().get().try_into().ok());
@@ -75,16 +81,19 @@ impl Units {
                 unit.configuration = identity.configuration;
                 unit.address = identity.address;
                 unit.load = identity.load;
-                if !identity.waiting && matches!(unit.phase, Phase::Starting | Phase::Silent) {
-                    unit.phase = Phase::Ready;
+                if !identity.waiting {
+                    unit.phase = match &unit.phase {
+                        Phase::Starting | Phase::Unresponsive | Phase::Ready => Phase::Ready,
+                        phase @ (Phase::Draining | Phase::Exited(_)) => phase.clone(),
+                    };
                 }
             });
         });
     }
 
-    /// Notes what a unit serves from now on. One that waited for that is ready.
-    fn serves(&self, incarnation: Incarnation, revision: Revision) {
-        tracing::info!(%incarnation, configuration = %revision, "serves a configuration");
+    /// Records the configuration that a unit serves. A unit that waited for one is now ready.
+    fn record_configuration(&self, incarnation: Incarnation, revision: Revision) {
+        tracing::info!(%incarnation, configuration = %revision, "configuration in effect");
         self.change(|table| {
             table.update(incarnation, |unit| {
                 unit.configuration = revision;
@@ -95,32 +104,32 @@ impl Units {
         });
     }
 
-    /// Refuses to take something else for the unit.
-    pub(super) fn check(
+    /// Checks that an identity is that of the unit.
+    pub(super) fn check_identity(
         &self,
         incarnation: Incarnation,
         identity: &Identity,
-    ) -> Result<(), CallError> {
-        let premises = &self.premises;
-        let ours = identity.cluster == premises.cluster && identity.agent == premises.agent;
+    ) -> Result<(), ControlError> {
+        let context = &self.context;
+        let ours = identity.cluster == context.cluster && identity.agent == context.agent;
         if ours && identity.incarnation == incarnation {
             Ok(())
         } else {
-            Err(CallError::Foreign { cluster: identity.cluster, agent: identity.agent.clone() })
+            Err(ControlError::Foreign { cluster: identity.cluster, agent: identity.agent.clone() })
         }
     }
 
-    /// Takes the listening socket of a unit, unless it is here already.
+    /// Takes a duplicate of a unit's listening socket, unless the driver has one.
     async fn adopt_listener(&self, control: &mut Control, address: SocketAddr) {
         if self.table().listener(address).is_some() {
             return;
         }
         match control.take_listener(address).await {
             Ok(listener) => {
-                tracing::info!(%address, "took the listening socket over");
-                self.change(|table| table.keep_listener(address, Arc::new(listener)));
+                tracing::info!(%address, "adopted the listening socket");
+                self.change(|table| table.insert_listener(address, Arc::new(listener)));
             }
-            Err(error) => tracing::warn!(%address, %error, "no listening socket was handed over"),
+            Err(error) => tracing::warn!(%address, %error, "cannot adopt the listening socket"),
         }
     }
 }

@@ -1,29 +1,31 @@
-//! The Docker driver: each unit is `meridian unit` in a container of its own, from an image of a static
-//! binary, and all units of a service share one listening socket of the agent's.
+//! The Docker driver: each unit is `meridian unit` in its own container, from an image with a
+//! static binary. All units of a service share one listening socket of the agent.
 //!
 //! ```text
-//! start:  socket -> intent synced -> container created, started -> socket handed over
-//!                                                     -> control socket answers  (Starting ... Ready)
-//! stop:   own duplicate of the socket closed if the last -> Drain -> container ends -> removed
-//! find:   by labels; lock held -> adopt, take its socket over; lock free -> remove the container
+//! start:  bind socket -> sync intent -> create and start container -> send socket
+//!                                        -> control socket responds   (Starting ... Ready)
+//! stop:   close the driver's duplicate if last -> drain request -> exit -> remove container
+//! open:   find containers by labels; lock held -> adopt the unit and its socket;
+//!         lock free -> remove the container
 //! ```
 //!
-//! What a unit needs of the machine is one directory (`u7.d` in the run directory), mounted at
-//! [`UNIT_DIRECTORY`]: its lock file is a second name of `u7.json`, and its control socket is there.
-//! No port is published and no network is needed to listen: the unit is handed the listening socket as
-//! a descriptor (see `meridian-gateway`, module `fd_passing`). So scaling loses no call here either, and
-//! callers have their own addresses in logs and headers. The container's network is for calls to
-//! backends alone.
+//! A unit needs one directory of the machine (`u7.d` in the run directory), mounted at
+//! [`UNIT_DIRECTORY`]. It contains a hard link to the lock file `u7.json`, and the unit's sockets.
+//! No port is published, and no network is needed to listen: the agent sends the listening socket
+//! to the unit as a file descriptor (see the module `handed` of `meridian-gateway`). So scaling
+//! loses no request, and logs and headers show the addresses of clients. The container's network is
+//! only for connections to backends.
 //!
-//! A container is this driver's if its labels name this cluster, agent and incarnation *and* it has
-//! this run directory's `u7.d` mounted. Neither a name nor a process id identifies anything. Labels are
-//! written from checked names and numbers, arguments are passed on as a list, and no shell sees any.
+//! A container belongs to this driver if its labels name this cluster, this agent and an
+//! incarnation, *and* it has `u7.d` of this run directory mounted. Neither a name nor a pid
+//! identifies anything. Labels are written from validated names and numbers. Arguments are passed
+//! as a list, and no shell interprets them.
 //!
-//! An engine that goes away later takes no knowledge with it: units go on saying by their control sockets
-//! how they are, and none is called ended before the engine says so.
+//! If the engine becomes unreachable later, units still report their state on their control
+//! sockets. No unit is considered exited before the engine reports it.
 //!
-//! The engine has to be of this machine and see this file system: descriptors cross no machine, and an
-//! agent in a container would have to have the run directory at the same path.
+//! The engine must run on this machine and share its file system, because file descriptors do not
+//! cross machines. An agent in a container needs the run directory at the same path.
 
 use std::net::IpAddr;
 use std::num::NonZeroU64;
@@ -38,8 +40,8 @@ use tokio::sync::OnceCell;
 use super::controlled::Supervisor;
 use super::launch::Launch;
 use super::run_directory::{DriverKind, Intent, Lock};
-use super::table::Orders;
-use super::units::{OpenError, Premises, Units};
+use super::table::TargetState;
+use super::units::{DriverContext, OpenError, Units};
 use super::{StartError, UnitLimits, UnitSpec, Unreachable, blocking};
 
 mod container;
@@ -54,38 +56,38 @@ pub use engine::EngineError;
 pub use name::{ImageName, NameError, NetworkName};
 
 use container::Container;
-use create::Plan;
+use create::ContainerTemplate;
 use engine::Engine;
 
-/// What the driver has to know.
+/// Configuration of the Docker driver.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
-    /// The cluster: containers of another one are left alone.
+    /// Id of the cluster. Containers of another cluster are left alone.
     pub cluster: ClusterId,
-    /// This agent: containers of another one are left alone.
+    /// Name of this agent. Containers of another agent are left alone.
     pub agent: AgentName,
-    /// This life of it, from [`crate::generation::raise`]: units refuse older ones.
+    /// Generation of this process run, from [`crate::generation::raise`]. Units refuse older ones.
     pub generation: Generation,
-    /// The run directory. Created where its parent exists.
+    /// Path of the run directory. Created if its parent exists.
     pub directory: PathBuf,
-    /// The address that gateways listen on.
+    /// Address that gateways listen on.
     pub gateway: IpAddr,
-    /// What each unit takes on.
+    /// Limits of each unit.
     pub limits: UnitLimits,
-    /// How long a stopped unit may take to end before it is killed. Default
-    /// [`BuiltinConfig::DRAIN_LIMIT`](super::BuiltinConfig::DRAIN_LIMIT).
-    pub drain_limit: Duration,
-    /// The Unix socket of the engine.
+    /// Time that a stopped unit may take to exit before it is killed. Default
+    /// [`BuiltinConfig::DRAIN_TIMEOUT`](super::BuiltinConfig::DRAIN_TIMEOUT).
+    pub drain_timeout: Duration,
+    /// Path of the engine's Unix socket.
     pub socket: PathBuf,
-    /// The image whose entry point is `meridian`. It has to be there: nothing is pulled.
+    /// Image whose entry point is `meridian`. It must exist on the engine: nothing is pulled.
     pub image: ImageName,
-    /// The network from which units call backends.
+    /// Network on which units connect to backends.
     pub network: NetworkName,
-    /// Bytes of memory that one unit may have. Default: no limit.
+    /// Memory limit of a unit in bytes. Default: no limit.
     pub memory: Option<NonZeroU64>,
 }
 
-/// The Docker driver. Clones are handles to the same one; dropping them stops no unit.
+/// The Docker driver. Clones share their units. Dropping them stops no unit.
 #[derive(Debug, Clone)]
 pub struct DockerDriver {
     inner: Arc<Inner>,
@@ -95,24 +97,25 @@ pub struct DockerDriver {
 struct Inner {
     units: Arc<Units>,
     engine: Arc<Engine>,
-    plan: Plan,
-    drain_limit: Duration,
-    /// What lived when the driver opened.
-    living: Vec<Incarnation>,
-    /// Set once the engine has answered and the units of earlier lives are known.
-    found: OnceCell<()>,
+    template: ContainerTemplate,
+    drain_timeout: Duration,
+    /// Incarnations whose lock was held when the driver opened.
+    running: Vec<Incarnation>,
+    /// Set once the engine has responded and the units of earlier process runs are adopted.
+    adopted: OnceCell<()>,
 }
 
 impl DockerDriver {
-    /// Opens the run directory, deletes what dead units left in it, and adopts the units that live,
-    /// as soon as the engine answers: while it does not, [`list`](super::Driver::list) says so.
+    /// Opens the run directory, deletes the files of units that have exited, and adopts the running
+    /// units. If the engine is unreachable, the adoption happens at the next use of the driver;
+    /// until then, [`list`](super::Driver::list) fails.
     ///
-    /// One driver at a time: the caller holds the lock of the agent's data directory.
+    /// The caller holds the lock of the agent's data directory, so only one driver is open.
     ///
     /// # Errors
-    /// If the directory cannot be used, or units of another driver live in it.
+    /// If the directory cannot be used, or a unit of another driver runs in it.
     pub async fn open(config: DockerConfig) -> Result<Self, OpenError> {
-        let premises = Premises {
+        let context = DriverContext {
             kind: DriverKind::Docker,
             cluster: config.cluster,
             agent: config.agent,
@@ -121,18 +124,22 @@ impl DockerDriver {
             gateway: config.gateway,
             limits: config.limits,
         };
-        let (units, living) = Units::open(premises).await?;
+        let (units, running) = Units::open(context).await?;
         let inner = Arc::new(Inner {
             units,
             engine: Arc::new(Engine::at(config.socket)),
-            plan: Plan { image: config.image, network: config.network, memory: config.memory },
-            drain_limit: config.drain_limit,
-            living,
-            found: OnceCell::new(),
+            template: ContainerTemplate {
+                image: config.image,
+                network: config.network,
+                memory: config.memory,
+            },
+            drain_timeout: config.drain_timeout,
+            running,
+            adopted: OnceCell::new(),
         });
-        match inner.found().await {
-            Ok(()) => inner.units.all_answered().await,
-            Err(error) => tracing::warn!(%error, "units that run are not known yet"),
+        match inner.ensure_adopted().await {
+            Ok(()) => inner.units.wait_for_adopted().await,
+            Err(error) => tracing::warn!(%error, "cannot adopt running units yet"),
         }
         Ok(Self { inner })
     }
@@ -144,8 +151,8 @@ impl Launch for DockerDriver {
         &self.inner.units
     }
 
-    async fn found(&self) -> Result<(), Unreachable> {
-        Ok(self.inner.found().await?)
+    async fn ensure_adopted(&self) -> Result<(), Unreachable> {
+        Ok(self.inner.ensure_adopted().await?)
     }
 
     async fn launch(&self, spec: UnitSpec) -> Result<(), StartError> {
@@ -154,61 +161,61 @@ impl Launch for DockerDriver {
         let incarnation = spec.incarnation;
         let intent = units.intent(&spec);
         let configuration = Some(spec.configuration);
-        let unrecorded = |error| units.unrecorded(incarnation, error);
-        if units.clear(incarnation, false).await.map_err(unrecorded)? == Lock::Held {
-            let id = inner.running(incarnation).await?;
-            tracing::warn!(%incarnation, "runs already, though nothing was known of it: adopted");
-            inner.supervise(&intent, Container::found(&inner.engine, id), configuration);
+        let record_error = |error| units.record_error(incarnation, error);
+        if units.clear(incarnation, false).await.map_err(record_error)? == Lock::Held {
+            let id = inner.running_container(incarnation).await?;
+            tracing::warn!(%incarnation, "adopted a running unit that was not in the table");
+            inner.supervise(&intent, Container::adopted(&inner.engine, id), configuration);
             return Ok(());
         }
-        inner.remove_all(incarnation).await?;
+        inner.remove_containers(incarnation).await?;
         let listener = units.listener(intent.address).await?;
         let id = inner.create(&intent).await?;
-        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "started");
-        let at = units.run.inner_socket(incarnation, "listener");
+        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "unit started");
+        let at = units.run.unit_directory_socket(incarnation, "listener");
         let container = Container::started(&inner.engine, id, &listener, at);
-        units.change(|table| table.keep_listener(intent.address, listener));
+        units.change(|table| table.insert_listener(intent.address, listener));
         inner.supervise(&intent, container, configuration);
         Ok(())
     }
 }
 
 impl Inner {
-    /// Makes the intent durable, and only then creates the container and starts it. Its id.
+    /// Makes the intent durable, then creates and starts the container. Returns the container's id.
     async fn create(&self, intent: &Intent) -> Result<String, StartError> {
         let incarnation = intent.incarnation;
         let (units, written) = (Arc::clone(&self.units), intent.clone());
         let recorded = blocking(move || {
             units.run.record(&written)?;
-            units.run.isolate(incarnation)
+            units.run.create_unit_directory(incarnation)
         });
         let created = match recorded.await {
             Ok(directory) => self.run(intent, directory).await.map_err(StartError::from),
-            Err(error) => Err(self.units.unrecorded(incarnation, error)),
+            Err(error) => Err(self.units.record_error(incarnation, error)),
         };
         if created.is_err()
             && let Err(error) = self.units.clear(incarnation, true).await
         {
-            tracing::warn!(%incarnation, %error, "the files of no unit remain");
+            tracing::warn!(%incarnation, %error, "cannot delete the files of a unit that was not started");
         }
         created
     }
 
     async fn run(&self, intent: &Intent, directory: PathBuf) -> Result<String, EngineError> {
         let user = create::user();
-        let body = self.plan.body(intent, &self.units.premises.agent, &directory, user)?;
-        let id = self.engine.create(&create::name(intent), &self.plan.image, body).await?;
+        let body = self.template.body(intent, &self.units.context.agent, &directory, user)?;
+        let id = self.engine.create(&create::name(intent), &self.template.image, body).await?;
         if let Err(error) = self.engine.start(&id).await {
-            // It may have been started all the same.
+            // The container may have started despite the error.
             if let Err(error) = self.engine.remove(&id).await {
-                tracing::warn!(id, %error, "a container that was not started remains");
+                tracing::warn!(id, %error, "cannot remove a container that failed to start");
             }
             return Err(error);
         }
         Ok(id)
     }
 
-    /// Adds a unit to the table, and watches over it from now on.
+    /// Adds a unit to the table and spawns its supervisor.
     fn supervise(
         &self,
         intent: &Intent,
@@ -216,11 +223,11 @@ impl Inner {
         configuration: Option<Arc<Configuration>>,
     ) {
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
-        let orders = Orders { stop: false, configuration };
-        let orders = units.insert(intent, None, Revision::default(), orders);
-        let socket = units.run.inner_socket(incarnation, "sock");
+        let target = TargetState { stop: false, configuration };
+        let target = units.insert(intent, None, Revision::default(), target);
+        let socket = units.run.unit_directory_socket(incarnation, "sock");
         let supervisor =
-            Supervisor::new(units, incarnation, container, socket, self.drain_limit, orders);
+            Supervisor::new(units, incarnation, container, socket, self.drain_timeout, target);
         tokio::spawn(supervisor.run());
     }
 }

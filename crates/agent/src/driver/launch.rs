@@ -1,4 +1,4 @@
-//! What the drivers do alike: all but launching a unit.
+//! The part that all drivers share: [`Driver`] for everything that implements [`Launch`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,36 +10,39 @@ use tokio::sync::watch;
 use super::units::Units;
 use super::{Driver, RunningUnit, StartError, UnitSpec, Unreachable};
 
-/// How a driver launches units. The rest of a [`Driver`] follows from its [`Units`].
+/// A driver that keeps its units in [`Units`] and can launch one. [`Driver`] is implemented for it.
 #[async_trait]
 pub(super) trait Launch: Clone + fmt::Debug + Send + Sync + 'static {
-    /// Its units. Clones of the driver have the same.
+    /// Returns the units of this driver. Clones of the driver share them.
     fn units(&self) -> &Arc<Units>;
 
-    /// Returns once the units of earlier lives are among them. Fails where that cannot be known yet.
-    async fn found(&self) -> Result<(), Unreachable> {
+    /// Returns once the units of earlier process runs have been adopted.
+    ///
+    /// # Errors
+    /// If they cannot be determined yet.
+    async fn ensure_adopted(&self) -> Result<(), Unreachable> {
         Ok(())
     }
 
-    /// Launches a unit that does not run, while no other is launched.
+    /// Launches a unit that is not running. Launches of one driver do not overlap.
     async fn launch(&self, spec: UnitSpec) -> Result<(), StartError>;
 }
 
 #[async_trait]
 impl<T: Launch> Driver for T {
     async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
-        self.found().await?;
+        self.ensure_adopted().await?;
         Ok(self.units().table().units())
     }
 
     async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
-        // A start that is cut short between two of its steps would leave a unit unwatched.
+        // Cancelling a start between two of its steps would leave a unit without a supervisor.
         let start = tokio::spawn(start(self.clone(), spec));
         start.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        self.found().await?;
+        self.ensure_adopted().await?;
         self.units().stop(incarnation).await;
         Ok(())
     }
@@ -49,7 +52,7 @@ impl<T: Launch> Driver for T {
         incarnation: Incarnation,
         configuration: Arc<Configuration>,
     ) -> Result<(), Unreachable> {
-        self.found().await?;
+        self.ensure_adopted().await?;
         self.units().table().configure(incarnation, configuration);
         Ok(())
     }
@@ -60,10 +63,10 @@ impl<T: Launch> Driver for T {
 }
 
 async fn start(driver: impl Launch, spec: UnitSpec) -> Result<(), StartError> {
-    driver.found().await.map_err(|Unreachable(error)| StartError::Engine(error))?;
+    driver.ensure_adopted().await.map_err(|Unreachable(error)| StartError::Engine(error))?;
     let units = driver.units();
-    let _one_at_a_time = units.starting.lock().await;
-    if units.runs(spec.incarnation) {
+    let _start_guard = units.starting.lock().await;
+    if units.is_running(spec.incarnation) {
         units.table().configure(spec.incarnation, spec.configuration);
         return Ok(());
     }

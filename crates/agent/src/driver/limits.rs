@@ -1,31 +1,32 @@
-//! What one unit takes on: the same for every unit of an agent, because it is a matter of the machine.
+//! Per-unit limits. They are the same for every unit of an agent, because they depend on the
+//! machine.
 
-/// What one unit takes on. 0 of any means no limit.
+/// Limits of one unit. 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnitLimits {
-    /// Calls at a time. Default 1,024.
+    /// Maximum number of requests in flight. Default 1,024.
     pub concurrent_requests: u32,
-    /// Calls a second, with bursts of as many. Default 0.
+    /// Maximum requests per second, with bursts of the same size. Default 0.
     pub requests_per_second: u32,
-    /// Bytes in the head of a call. Default 32 KiB.
+    /// Maximum size of a request head in bytes. Default 32 KiB.
     pub header_bytes: u32,
-    /// Bytes in the body of a call. Default 64 MiB.
+    /// Maximum size of a request body in bytes. Default 64 MiB.
     pub body_bytes: u64,
-    /// Milliseconds for the head of a call to arrive. Default 30 s.
+    /// Timeout for reading a request head, in milliseconds. Default 30 s.
     pub header_timeout_ms: u32,
-    /// Which lines a unit writes of its calls.
+    /// Access log.
     pub access_log: AccessLog,
 }
 
-/// Which lines a unit writes of its calls.
+/// Access log of a unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AccessLog {
-    /// None.
+    /// No access log.
     #[default]
     Off,
-    /// One for each, with the path and without its query, which may hold secrets.
+    /// One line per request, with the path but without the query, which may hold secrets.
     Path,
-    /// One for each, with path and query.
+    /// One line per request, with path and query.
     Query,
 }
 

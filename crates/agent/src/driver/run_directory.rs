@@ -1,23 +1,25 @@
-//! The run directory: what this machine's units leave on disk.
+//! The run directory: the files of this machine's units.
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `u7.json` | why incarnation 7 runs (an [`Intent`]), synced before it is spawned; its lock file |
-//! | `u7.sock` | its control socket |
-//! | `u7.log` | its standard output and error; kept after a crash until it starts again or is stopped |
-//! | `u7.json.new` | an intent that was not finished |
-//! | `u7.d/` | the files of a unit that is another program: its configuration, what it keeps itself |
-//! | `u7.d/` | of a unit in a container, all that it sees: a second name of `u7.json`, and its sockets |
+//! | `u7.json` | the [`Intent`] to run incarnation 7, synced before the spawn; also its lock file |
+//! | `u7.sock` | control socket |
+//! | `u7.log` | standard output and error; kept after a crash until the unit restarts or is stopped |
+//! | `u7.json.new` | an intent whose write was interrupted |
+//! | `u7.d/` | command driver: the unit's files, such as its configuration and what it writes itself |
+//! | `u7.d/` | Docker driver: all that the container sees: a hard link to `u7.json`, and its sockets |
 //!
-//! This is the state of one machine, not of the cluster: it is never copied, and nothing is lost with
-//! it but the units that run. Intents are in the form that the module `durable` describes, with
-//! `"version":1`. One that cannot be read (a newer version, damage) only hides a unit that does not
-//! answer: a unit that answers is adopted by what it says.
+//! This is the state of one machine, not of the cluster: it is never copied, and losing it loses
+//! nothing but control of the running units. Intents have the format of the module `durable`, with
+//! `"version":1`. An intent that cannot be read (newer version, corruption) matters only for a unit
+//! that does not respond: a unit that responds is adopted with the identity that it reports.
 //!
-//! A lock that is free means that the process is dead: whoever holds it does so from its first moments
-//! to its end. Files are deleted under the lock (see `meridian-gateway`, module `lock`, for why).
+//! A free lock means that the process is dead: the process of a unit holds the lock from its first
+//! moments to its exit. Files are deleted under the lock (the module `lock` of `meridian-gateway`
+//! explains why).
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
@@ -31,30 +33,30 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::last_words;
+use super::output_tail;
 use crate::durable::{self, ReadError};
 use crate::planted::{Bug, planted};
 
-/// Bytes at the end of a log in which its last line is looked for.
+/// Length of the end of a log that is searched for its last line, in bytes.
 const LOG_TAIL_BYTES: u64 = 4096;
 
-/// Why a unit runs.
+/// The intent to run a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
-    /// Always 1. A later version may add fields without raising it.
+    /// Always 1. Later versions may add fields without raising it.
     pub(super) version: u32,
     pub(super) cluster: ClusterId,
     pub(super) unit: UnitId,
     pub(super) incarnation: Incarnation,
-    /// The generation of the agent that spawned it.
+    /// Generation of the agent that spawned the unit.
     pub(super) generation: Generation,
     pub(super) address: SocketAddr,
-    /// What started it, and can therefore talk to it.
+    /// Driver that started the unit, the only one that can control it.
     #[serde(default, skip_serializing_if = "DriverKind::is_builtin")]
     pub(super) driver: DriverKind,
 }
 
-/// Which driver started a unit.
+/// Kind of driver that started a unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum DriverKind {
@@ -73,16 +75,27 @@ impl DriverKind {
     }
 }
 
-/// What holds an incarnation's lock.
+impl fmt::Display for DriverKind {
+    /// Formats the name of the driver in the configuration file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Builtin => "builtin",
+            Self::Command => "command",
+            Self::Docker => "docker",
+        })
+    }
+}
+
+/// State of an incarnation's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lock {
-    /// A process that is this incarnation.
+    /// Held by a process of the incarnation.
     Held,
-    /// Nobody.
+    /// Not held.
     Free,
 }
 
-/// The directory.
+/// An open run directory.
 #[derive(Debug)]
 pub(super) struct RunDirectory {
     path: PathBuf,
@@ -90,7 +103,7 @@ pub(super) struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Opens it, creating it where there is none, for this user alone.
+    /// Opens the directory. Creates it if missing, accessible only to this user.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -105,7 +118,7 @@ impl RunDirectory {
         &self.path
     }
 
-    /// Every incarnation that has a file.
+    /// Returns every incarnation that has a file.
     pub(super) fn incarnations(&self) -> io::Result<BTreeSet<Incarnation>> {
         let mut found = BTreeSet::new();
         for entry in fs::read_dir(&self.path)? {
@@ -128,101 +141,104 @@ impl RunDirectory {
         durable::read(&self.file(incarnation, "json"))
     }
 
-    /// Deletes what dead units left, and returns those that live.
+    /// Deletes the files of units that have exited. Returns the units that run.
     ///
     /// # Errors
-    /// If one lives that another driver than `own` started, which alone could stop it.
-    pub(super) fn clear_dead(&self, own: DriverKind) -> io::Result<Vec<Incarnation>> {
-        let mut living = Vec::new();
+    /// If a unit of another driver than `own` runs: only that driver can stop it.
+    pub(super) fn clear_exited(&self, own: DriverKind) -> io::Result<Vec<Incarnation>> {
+        let mut running = Vec::new();
         for incarnation in self.incarnations()? {
             if planted(Bug::AdoptByPid) && self.pid(incarnation).is_some() {
-                living.push(incarnation);
+                running.push(incarnation);
                 continue;
             }
             match self.clear(incarnation, true)? {
-                Lock::Held => living.push(incarnation),
-                Lock::Free => tracing::info!(%incarnation, "a unit died while no agent ran"),
+                Lock::Held => running.push(incarnation),
+                Lock::Free => {
+                    tracing::info!(%incarnation, "unit exited while no agent was running")
+                }
             }
         }
-        let other = living.iter().find_map(|incarnation| {
+        let other = running.iter().find_map(|incarnation| {
             let driver = self.intent(*incarnation).ok()?.driver;
             (driver != own).then_some((incarnation, driver))
         });
         match other {
-            None => Ok(living),
+            None => Ok(running),
             Some((incarnation, driver)) => Err(io::Error::other(format!(
-                "unit incarnation {incarnation} still runs, and another driver ({driver:?}) started \
-                 it: start the agent with that one, and stop it with drain_on_stop, before you \
-                 change drivers"
+                "unit incarnation {incarnation} was started by driver {driver} and still runs: start \
+                 the agent with that driver, stop the agent with drain_on_stop, then change drivers"
             ))),
         }
     }
 
-    /// Takes the lock of an incarnation whose intent was recorded. Whoever has the file, or a
-    /// duplicate of it, is the incarnation.
+    /// Takes the lock of an incarnation whose intent was recorded. The lock belongs to the file and
+    /// its duplicates: a process that inherits one belongs to the incarnation.
     pub(super) fn take_lock(&self, incarnation: Incarnation) -> io::Result<File> {
-        // Not for writing: it becomes the standard input of a program that knows nothing of it.
+        // Read-only: the file becomes the standard input of a program that knows nothing about it.
         let file = File::open(self.file(incarnation, "json"))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(file)
     }
 
-    /// The lock file of an incarnation.
+    /// Path of the lock file of an incarnation.
     pub(super) fn lock_file(&self, incarnation: Incarnation) -> PathBuf {
         self.file(incarnation, "json")
     }
 
-    /// Where a unit that is another program keeps its files.
+    /// Path of the directory with the unit's own files.
     pub(super) fn unit_directory(&self, incarnation: Incarnation) -> PathBuf {
         self.file(incarnation, "d")
     }
 
-    /// Whether a process is this incarnation.
+    /// Checks whether a process of this incarnation runs.
     pub(super) fn lock(&self, incarnation: Incarnation) -> io::Result<Lock> {
-        self.locked(incarnation, || Ok(()))
+        self.with_lock(incarnation, || Ok(()))
     }
 
-    /// Deletes what a dead process left; nothing if one is alive. The log goes only `with_log`.
+    /// Deletes the files of an exited unit, the log only `with_log`. Deletes nothing if the lock is
+    /// held.
     pub(super) fn clear(&self, incarnation: Incarnation, with_log: bool) -> io::Result<Lock> {
-        self.locked(incarnation, || {
+        self.with_lock(incarnation, || {
             let kinds = KINDS.iter().filter(|kind| with_log || **kind != "log");
             kinds.map(|kind| self.file(incarnation, kind)).try_for_each(remove)
         })
     }
 
-    /// Does `what` while nobody can become this incarnation, if nobody is.
-    fn locked(
+    /// Runs `action` under the lock, so that no process can become this incarnation meanwhile. Does
+    /// not run it if the lock is held.
+    fn with_lock(
         &self,
         incarnation: Incarnation,
-        what: impl FnOnce() -> io::Result<()>,
+        action: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<Lock> {
         let path = self.file(incarnation, "json");
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
             // Without an intent, nothing can be or become this incarnation.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return what().map(|()| Lock::Free);
+                return action().map(|()| Lock::Free);
             }
             Err(error) => return Err(error),
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => what().map(|()| Lock::Free),
+            Ok(()) => action().map(|()| Lock::Free),
             Err(Errno::WOULDBLOCK) => Ok(Lock::Held),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The path of a control socket, short whatever the directory is called: the address of a Unix
+    /// Path of a control socket. Short however long the directory's path is: the address of a Unix
     /// socket has at most 108 bytes (unix(7)).
     pub(super) fn socket(&self, incarnation: Incarnation) -> PathBuf {
         let directory = self.handle.as_raw_fd();
         PathBuf::from(format!("/proc/self/fd/{directory}/{}", name(incarnation, "sock")))
     }
 
-    /// Gives an incarnation whose intent was recorded a directory of its own, with a second name of
-    /// its lock file in it: so it can be shown no more than that.
+    /// Creates the directory of an incarnation whose intent was recorded, with a hard link to its
+    /// lock file in it. It is all that a container gets to see.
     #[cfg(feature = "docker")]
-    pub(super) fn isolate(&self, incarnation: Incarnation) -> io::Result<PathBuf> {
+    pub(super) fn create_unit_directory(&self, incarnation: Incarnation) -> io::Result<PathBuf> {
         let directory = self.unit_directory(incarnation);
         DirBuilder::new().mode(0o700).create(&directory)?;
         let lock = directory.join(name(incarnation, "json"));
@@ -230,35 +246,35 @@ impl RunDirectory {
         Ok(directory)
     }
 
-    /// Like [`socket`](Self::socket), for a socket in the directory of a unit.
+    /// Like [`socket`](Self::socket), for a socket in the unit's directory.
     #[cfg(feature = "docker")]
-    pub(super) fn inner_socket(&self, incarnation: Incarnation, kind: &str) -> PathBuf {
+    pub(super) fn unit_directory_socket(&self, incarnation: Incarnation, kind: &str) -> PathBuf {
         let directory = self.handle.as_raw_fd();
         let (outer, inner) = (name(incarnation, "d"), name(incarnation, kind));
         PathBuf::from(format!("/proc/self/fd/{directory}/{outer}/{inner}"))
     }
 
-    /// The file that takes what a unit writes.
+    /// Opens the file for the unit's standard output and error.
     pub(super) fn log(&self, incarnation: Incarnation) -> io::Result<File> {
         OpenOptions::new().create(true).append(true).open(self.file(incarnation, "log"))
     }
 
-    /// The last line that a unit wrote.
-    pub(super) fn last_words(&self, incarnation: Incarnation) -> Option<String> {
+    /// Returns the last line of the unit's log.
+    pub(super) fn output_tail(&self, incarnation: Incarnation) -> Option<String> {
         let mut file = File::open(self.file(incarnation, "log")).ok()?;
         let length = file.metadata().ok()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES))).ok()?;
         let mut tail = Vec::new();
         file.take(LOG_TAIL_BYTES).read_to_end(&mut tail).ok()?;
-        last_words::last_line(&String::from_utf8_lossy(&tail))
+        output_tail::last_line(&String::from_utf8_lossy(&tail))
     }
 
-    /// Writes down which process was started, for [`Bug::AdoptByPid`](crate::planted::Bug).
-    pub(super) fn note_pid(&self, incarnation: Incarnation, pid: u32) {
+    /// Records the pid of a started process, for [`Bug::AdoptByPid`](crate::planted::Bug).
+    pub(super) fn record_pid(&self, incarnation: Incarnation, pid: u32) {
         drop(fs::write(self.file(incarnation, "pid"), pid.to_string()));
     }
 
-    /// The process with the number that was written down, if there is one.
+    /// Returns the recorded pid if a process has it.
     pub(super) fn pid(&self, incarnation: Incarnation) -> Option<Pid> {
         let number = fs::read_to_string(self.file(incarnation, "pid")).ok()?;
         let pid = Pid::from_raw(number.parse().ok()?)?;
@@ -270,8 +286,8 @@ impl RunDirectory {
     }
 }
 
-/// In the order in which they are deleted: an intent goes last, so that a crash in between leaves
-/// something to find the rest by.
+/// Kinds of files, in the order in which they are deleted. The intent is last, so that after a
+/// crash in between, the remaining files are still found.
 const KINDS: [&str; 5] = ["log", "sock", "d", "json.new", "json"];
 
 fn name(incarnation: Incarnation, kind: &str) -> String {
@@ -313,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stored_form_of_version_1_stays() {
+    fn the_stored_format_of_version_1_does_not_change() {
         let root = tempfile::tempdir().unwrap();
         let run = RunDirectory::open(root.path()).unwrap();
         run.record(&intent()).unwrap();
@@ -331,22 +347,22 @@ mod tests {
     }
 
     #[test]
-    fn a_living_unit_of_another_driver_is_an_error_and_a_dead_one_is_cleared() {
+    fn a_running_unit_of_another_driver_is_an_error_and_an_exited_one_is_cleared() {
         let root = tempfile::tempdir().unwrap();
         let run = RunDirectory::open(root.path()).unwrap();
         run.record(&Intent { driver: DriverKind::Command, ..intent() }).unwrap();
         fs::create_dir(run.unit_directory(Incarnation(7))).unwrap();
         let held = run.take_lock(Incarnation(7)).unwrap();
-        assert_eq!(run.clear_dead(DriverKind::Command).unwrap(), [Incarnation(7)]);
-        let error = run.clear_dead(DriverKind::Builtin).unwrap_err();
-        assert!(error.to_string().contains("another driver (Command)"), "{error}");
+        assert_eq!(run.clear_exited(DriverKind::Command).unwrap(), [Incarnation(7)]);
+        let error = run.clear_exited(DriverKind::Builtin).unwrap_err();
+        assert!(error.to_string().contains("started by driver command"), "{error}");
         drop(held);
-        assert_eq!(run.clear_dead(DriverKind::Builtin).unwrap(), []);
+        assert_eq!(run.clear_exited(DriverKind::Builtin).unwrap(), []);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn what_a_living_process_holds_is_left_alone() {
+    fn files_of_a_running_process_are_not_deleted() {
         let root = tempfile::tempdir().unwrap();
         let run = RunDirectory::open(root.path()).unwrap();
         run.record(&intent()).unwrap();
@@ -360,10 +376,10 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_kind_are_incarnations() {
+    fn only_names_of_unit_files_are_incarnations() {
         let root = tempfile::tempdir().unwrap();
         let run = RunDirectory::open(root.path()).unwrap();
-        for name in ["u1.json", "u2.log", "u3.sock", "u4.json.new", "u5.txt", "ux.json", "note"] {
+        for name in ["u1.json", "u2.log", "u3.sock", "u4.json.new", "u5.txt", "ux.json", "notes"] {
             File::create(root.path().join(name)).unwrap();
         }
         let found: Vec<u64> = run.incarnations().unwrap().iter().map(|i| i.0).collect();
@@ -371,12 +387,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_are_the_last_line_with_something_in_it() {
+    fn the_output_tail_is_the_last_non_empty_line_of_the_log() {
         let root = tempfile::tempdir().unwrap();
         let run = RunDirectory::open(root.path()).unwrap();
-        assert_eq!(run.last_words(Incarnation(7)), None);
-        fs::write(root.path().join("u7.log"), "x\n".repeat(9_000) + "Error: no\t luck\n\n")
+        assert_eq!(run.output_tail(Incarnation(7)), None);
+        fs::write(root.path().join("u7.log"), "x\n".repeat(9_000) + "Error: not\t found\n\n")
             .unwrap();
-        assert_eq!(run.last_words(Incarnation(7)).unwrap(), "Error: no luck");
+        assert_eq!(run.output_tail(Incarnation(7)).unwrap(), "Error: not found");
     }
 }

@@ -1,4 +1,4 @@
-//! What the driver knows: its units, and the sockets that they share.
+//! The unit table of a driver, and the listening sockets that units share.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -9,26 +9,27 @@ use tokio::sync::watch;
 
 use crate::driver::{Exit, Phase, RunningUnit};
 
-/// A unit, and the word that reaches its supervisor.
+/// A unit, and the channel to its supervisor.
 #[derive(Debug)]
 struct Row {
     unit: RunningUnit,
-    orders: watch::Sender<Orders>,
+    target: watch::Sender<TargetState>,
 }
 
-/// What a unit is to do.
+/// Target state of a unit, sent to its supervisor.
 #[derive(Debug, Default)]
-pub(super) struct Orders {
-    /// It is to drain and end.
+pub(super) struct TargetState {
+    /// True if the unit should drain and exit.
     pub(super) stop: bool,
-    /// What it is to serve. Absent for one that was found, until that is known.
+    /// Configuration to serve. `None` for an adopted unit until the agent sets it.
     pub(super) configuration: Option<Arc<Configuration>>,
 }
 
-/// What the driver knows.
+/// Unit table of a driver.
 ///
-/// A listening socket that nobody accepts from makes callers wait for nothing, so the driver's own
-/// duplicate lives only as long as a unit serves, or starts to serve, on that address.
+/// Clients that connect to a listening socket from which no unit accepts would wait for nothing. So
+/// the driver holds its own duplicate of a socket only while a unit serves, or starts to serve, on
+/// that address.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: BTreeMap<Incarnation, Row>,
@@ -44,30 +45,34 @@ impl Table {
         self.rows.get(&incarnation).map(|row| &row.unit)
     }
 
-    /// Adds a unit, in place of one that has exited. What receives its orders is returned.
-    pub(super) fn insert(&mut self, unit: RunningUnit, orders: Orders) -> watch::Receiver<Orders> {
-        let (orders, receiver) = watch::channel(orders);
-        self.rows.insert(unit.incarnation, Row { unit, orders });
+    /// Adds a unit, replacing one that has exited. Returns the receiver of its target state.
+    pub(super) fn insert(
+        &mut self,
+        unit: RunningUnit,
+        target: TargetState,
+    ) -> watch::Receiver<TargetState> {
+        let (target, receiver) = watch::channel(target);
+        self.rows.insert(unit.incarnation, Row { unit, target });
         receiver
     }
 
-    /// Has a unit serve a configuration, if it is to serve another one.
+    /// Sets the configuration that a unit should serve.
     pub(super) fn configure(&self, incarnation: Incarnation, wanted: Arc<Configuration>) {
         let Some(row) = self.rows.get(&incarnation) else { return };
-        row.orders.send_if_modified(|orders| {
-            let is_new = orders.configuration.as_ref() != Some(&wanted);
+        row.target.send_if_modified(|target| {
+            let is_new = target.configuration.as_ref() != Some(&wanted);
             if is_new {
-                orders.configuration = Some(wanted);
+                target.configuration = Some(wanted);
             }
             is_new
         });
     }
 
     pub(super) fn is_stopping(&self, incarnation: Incarnation) -> bool {
-        self.rows.get(&incarnation).is_some_and(|row| row.orders.borrow().stop)
+        self.rows.get(&incarnation).is_some_and(|row| row.target.borrow().stop)
     }
 
-    /// Changes what is known of a unit.
+    /// Updates the row of a unit.
     pub(super) fn update(
         &mut self,
         incarnation: Incarnation,
@@ -78,24 +83,24 @@ impl Table {
         }
     }
 
-    /// Passes the word to stop on. Whether the unit has exited already, and is only to be forgotten.
+    /// Requests the stop of a unit. Returns true if it had already exited and was only removed.
     pub(super) fn stop(&mut self, incarnation: Incarnation) -> bool {
         let Some(row) = self.rows.get_mut(&incarnation) else { return false };
-        if matches!(row.unit.phase, Phase::Exited(_)) {
+        if row.unit.phase.has_exited() {
             self.rows.remove(&incarnation);
             return true;
         }
         row.unit.phase = Phase::Draining;
-        // Before the unit hears of it: it lets go of the socket when it drains, and so must we.
-        row.orders.send_modify(|orders| orders.stop = true);
+        // Close the driver's duplicate before the unit learns of the stop and closes its own.
+        row.target.send_modify(|target| target.stop = true);
         self.close_idle_listeners();
         false
     }
 
-    /// Notes the end of a unit: forgotten if it was told to stop, kept with its cause otherwise.
-    pub(super) fn end(&mut self, incarnation: Incarnation, exit: Exit) {
+    /// Records the exit of a unit: removes it if it was stopped, else keeps it with its cause.
+    pub(super) fn record_exit(&mut self, incarnation: Incarnation, exit: Exit) {
         let Some(row) = self.rows.get_mut(&incarnation) else { return };
-        if row.orders.borrow().stop {
+        if row.target.borrow().stop {
             self.rows.remove(&incarnation);
         } else {
             row.unit.phase = Phase::Exited(exit);
@@ -106,21 +111,19 @@ impl Table {
         self.listeners.get(&address).cloned()
     }
 
-    pub(super) fn keep_listener(&mut self, address: SocketAddr, listener: Arc<TcpListener>) {
+    pub(super) fn insert_listener(&mut self, address: SocketAddr, listener: Arc<TcpListener>) {
         self.listeners.entry(address).or_insert(listener);
     }
 
-    /// Closes every socket that no unit serves on.
+    /// Closes every socket that no unit uses.
     pub(super) fn close_idle_listeners(&mut self) {
         let Self { rows, listeners } = self;
         listeners.retain(|address, _| {
-            let used = rows.values().any(|row| {
-                let serves =
-                    matches!(row.unit.phase, Phase::Starting | Phase::Ready | Phase::Silent);
-                serves && row.unit.address == *address
-            });
+            let used = rows
+                .values()
+                .any(|row| row.unit.phase.uses_listener() && row.unit.address == *address);
             if !used {
-                tracing::info!(%address, "closed: no unit serves here");
+                tracing::info!(%address, "listening socket closed: no unit uses it");
             }
             used
         });

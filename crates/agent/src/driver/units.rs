@@ -1,5 +1,5 @@
-//! The units of one driver: what is known of them, and what they leave on disk. Every driver is
-//! built on this; how a unit is started, reached and ended is its own.
+//! The units of one driver: the unit table and the files in the run directory. All drivers are
+//! built on this; they differ in how a unit is launched, reached and stopped.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -13,36 +13,36 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
-use super::table::{Orders, Table};
+use super::table::{Table, TargetState};
 use super::{Exit, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, blocking, listen};
 
-/// After a crash, how long the socket waits for the unit to be started again, so that a restart at
-/// once loses no caller that queues. After that, callers are better off refused.
+/// Time that a socket stays open after the exit of its last unit, so that an immediate restart
+/// loses no queued connection. After that, refusing connections is better.
 const LISTENER_GRACE: Duration = Duration::from_secs(2);
-/// For found units to answer before the driver opens without them. They are in the list either way.
-const ADOPTION_LIMIT: Duration = Duration::from_secs(3);
+/// Timeout for adopted units to respond when the driver opens. They stay in the list either way.
+const ADOPTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The run directory cannot be used.
+/// The run directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("the run directory {directory} cannot be used")]
+#[error("cannot open the run directory {directory}")]
 pub struct OpenError {
-    /// The directory.
+    /// Path of the run directory.
     pub directory: PathBuf,
-    /// What the system said.
+    /// Cause.
     #[source]
     pub source: io::Error,
 }
 
-/// What every driver has to know.
+/// Properties common to all units of a driver.
 #[derive(Debug)]
-pub(super) struct Premises {
+pub(super) struct DriverContext {
     pub(super) kind: DriverKind,
     pub(super) cluster: ClusterId,
     pub(super) agent: AgentName,
     pub(super) generation: Generation,
-    /// The run directory.
+    /// Path of the run directory.
     pub(super) directory: PathBuf,
-    /// The address that gateways listen on.
+    /// Address that gateways listen on.
     pub(super) gateway: IpAddr,
     pub(super) limits: UnitLimits,
 }
@@ -50,47 +50,49 @@ pub(super) struct Premises {
 /// The units of one driver.
 #[derive(Debug)]
 pub(super) struct Units {
-    pub(super) premises: Premises,
+    pub(super) context: DriverContext,
     pub(super) run: RunDirectory,
     table: Mutex<Table>,
-    /// Held during a start, so that no two bind the same port or start the same incarnation.
+    /// Held during a start, so that no two starts bind the same port or start the same incarnation.
     pub(super) starting: tokio::sync::Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
 impl Units {
-    /// Opens the run directory, and deletes what dead units left. Those that live are returned.
+    /// Opens the run directory and deletes the files of units that have exited. Returns the units
+    /// that run.
     ///
     /// # Errors
-    /// If the directory cannot be used, or units of another driver live in it.
+    /// If the directory cannot be used, or a unit of another driver runs in it.
     pub(super) async fn open(
-        premises: Premises,
+        context: DriverContext,
     ) -> Result<(Arc<Self>, Vec<Incarnation>), OpenError> {
-        let (directory, kind) = (premises.directory.clone(), premises.kind);
+        let (directory, kind) = (context.directory.clone(), context.kind);
         let opened = blocking(move || {
             let run = RunDirectory::open(&directory)?;
-            let living = run.clear_dead(kind)?;
-            io::Result::Ok((run, living))
+            let running = run.clear_exited(kind)?;
+            io::Result::Ok((run, running))
         });
-        let (run, living) = opened
+        let (run, running) = opened
             .await
-            .map_err(|source| OpenError { directory: premises.directory.clone(), source })?;
+            .map_err(|source| OpenError { directory: context.directory.clone(), source })?;
         let units = Self {
-            premises,
+            context,
             run,
             table: Mutex::new(Table::default()),
             starting: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
         };
-        Ok((Arc::new(units), living))
+        Ok((Arc::new(units), running))
     }
 
-    /// Returns once every found unit has answered or ended, or that takes too long.
-    pub(super) async fn all_answered(&self) {
+    /// Returns once every adopted unit has responded or exited, at the latest after
+    /// [`ADOPTION_TIMEOUT`].
+    pub(super) async fn wait_for_adopted(&self) {
         let mut changes = self.changes();
-        let answered = |_: &u64| self.table().units().iter().all(|it| it.phase != Phase::Starting);
-        if timeout(ADOPTION_LIMIT, changes.wait_for(answered)).await.is_err() {
-            tracing::warn!("some units run and do not answer; they stay in the list");
+        let responded = |_: &u64| self.table().units().iter().all(|it| it.phase != Phase::Starting);
+        if timeout(ADOPTION_TIMEOUT, changes.wait_for(responded)).await.is_err() {
+            tracing::warn!("some adopted units do not respond; they stay in the list");
         }
     }
 
@@ -98,7 +100,7 @@ impl Units {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the table, and says so to whoever waits for that.
+    /// Changes the table and notifies the receivers of [`changes`](Self::changes).
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         let changed = change(&mut self.table());
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
@@ -109,36 +111,35 @@ impl Units {
         self.changes.subscribe()
     }
 
-    /// Whether a unit is there that has not exited.
-    pub(super) fn runs(&self, incarnation: Incarnation) -> bool {
-        let runs = |unit: &RunningUnit| !matches!(unit.phase, Phase::Exited(_));
-        self.table().unit(incarnation).is_some_and(runs)
+    /// True if the unit exists and has not exited.
+    pub(super) fn is_running(&self, incarnation: Incarnation) -> bool {
+        self.table().unit(incarnation).is_some_and(|unit| !unit.phase.has_exited())
     }
 
-    /// Why a unit of `spec` runs.
+    /// Builds the intent to run `spec`.
     pub(super) fn intent(&self, spec: &UnitSpec) -> Intent {
         Intent {
             version: 1,
-            cluster: self.premises.cluster,
+            cluster: self.context.cluster,
             unit: spec.unit.clone(),
             incarnation: spec.incarnation,
-            generation: self.premises.generation,
-            address: SocketAddr::new(self.premises.gateway, spec.port),
-            driver: self.premises.kind,
+            generation: self.context.generation,
+            address: SocketAddr::new(self.context.gateway, spec.port),
+            driver: self.context.kind,
         }
     }
 
-    pub(super) fn unrecorded(&self, incarnation: Incarnation, source: io::Error) -> StartError {
+    pub(super) fn record_error(&self, incarnation: Incarnation, source: io::Error) -> StartError {
         StartError::Record { incarnation, directory: self.run.path().to_owned(), source }
     }
 
-    /// The socket that the units of `address` share: the one that is here, or a new one.
+    /// Returns the socket that the units at `address` share: the open one, or a new one.
     pub(super) async fn listener(
         &self,
         address: SocketAddr,
     ) -> Result<Arc<TcpListener>, StartError> {
-        let kept = self.table().listener(address);
-        match kept {
+        let open = self.table().listener(address);
+        match open {
             Some(listener) => Ok(listener),
             None => Ok(Arc::new(listen::bind(address).await?)),
         }
@@ -150,9 +151,9 @@ impl Units {
         intent: &Intent,
         pid: Option<u32>,
         configuration: Revision,
-        orders: Orders,
-    ) -> watch::Receiver<Orders> {
-        let phase = if orders.stop { Phase::Draining } else { Phase::Starting };
+        target: TargetState,
+    ) -> watch::Receiver<TargetState> {
+        let phase = if target.stop { Phase::Draining } else { Phase::Starting };
         let unit = RunningUnit {
             unit: intent.unit.clone(),
             incarnation: intent.incarnation,
@@ -163,34 +164,34 @@ impl Units {
             configuration,
             load: UnitLoad::default(),
         };
-        self.change(|table| table.insert(unit, orders))
+        self.change(|table| table.insert(unit, target))
     }
 
-    /// Passes the word to stop on. One that has exited is forgotten.
+    /// Requests the stop of a unit. One that has exited is removed.
     pub(super) async fn stop(self: &Arc<Self>, incarnation: Incarnation) {
-        let forgotten = self.change(|table| table.stop(incarnation));
-        if forgotten && let Err(error) = self.clear(incarnation, true).await {
-            tracing::warn!(%incarnation, %error, "the files of a dead unit remain");
+        let had_exited = self.change(|table| table.stop(incarnation));
+        if had_exited && let Err(error) = self.clear(incarnation, true).await {
+            tracing::warn!(%incarnation, %error, "cannot delete the files of an exited unit");
         }
     }
 
-    /// Notes that a unit has ended.
-    pub(super) async fn ended(self: &Arc<Self>, incarnation: Incarnation, exit: Exit) {
+    /// Records the exit of a unit and deletes its files.
+    pub(super) async fn handle_exit(self: &Arc<Self>, incarnation: Incarnation, exit: Exit) {
         let stopped = self.table().is_stopping(incarnation);
         if stopped {
-            tracing::info!(%incarnation, "stopped");
+            tracing::info!(%incarnation, "unit stopped");
         } else {
-            tracing::warn!(%incarnation, "{exit}");
+            tracing::warn!(%incarnation, %exit, "unit exited unexpectedly");
         }
         if let Err(error) = self.clear(incarnation, stopped).await {
-            tracing::warn!(%incarnation, %error, "the files of a dead unit remain");
+            tracing::warn!(%incarnation, %error, "cannot delete the files of an exited unit");
         }
-        self.change(|table| table.end(incarnation, exit));
+        self.change(|table| table.record_exit(incarnation, exit));
         tokio::time::sleep(LISTENER_GRACE).await;
         self.table().close_idle_listeners();
     }
 
-    /// Deletes what a dead unit left.
+    /// Deletes the files of a unit that has exited. The log is deleted only `with_log`.
     pub(super) async fn clear(
         self: &Arc<Self>,
         incarnation: Incarnation,

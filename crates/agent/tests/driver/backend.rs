@@ -1,10 +1,10 @@
-//! A backend that answers when the test wants.
+//! A backend that delays responses until the test releases them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
-/// Answers each call with its path; one whose path ends in `/slow` only once it may.
+/// Responds to each request with its path. A path that ends in `/slow` waits for the release.
 pub struct Backend {
     pub address: SocketAddr,
     gate: Arc<Gate>,
@@ -31,26 +31,26 @@ impl Backend {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let gate = Arc::clone(&gate);
-                std::thread::spawn(move || answer(&stream.unwrap(), &gate));
+                std::thread::spawn(move || respond(&stream.unwrap(), &gate));
             }
         });
         Self { address, gate: opened }
     }
 
-    /// How many calls wait for [`release`](Self::release).
+    /// Number of requests that wait for [`release`](Self::release).
     pub fn waiting(&self) -> usize {
         self.gate.state.lock().unwrap().waiting
     }
 
-    /// Answers the slow calls from now on.
+    /// Responds to slow requests from now on.
     pub fn release(&self) {
         self.gate.state.lock().unwrap().open = true;
         self.gate.changed.notify_all();
     }
 }
 
-/// Answers one call, and ends the connection. A peer that is gone is no failure of the backend.
-fn answer(mut stream: &TcpStream, gate: &Gate) {
+/// Responds to one request and closes the connection. A client that is gone is not an error.
+fn respond(mut stream: &TcpStream, gate: &Gate) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -67,9 +67,9 @@ fn answer(mut stream: &TcpStream, gate: &Gate) {
         drop(gate.changed.wait_while(state, |state| !state.open).unwrap());
     }
     let length = path.len();
-    let answer =
+    let response =
         format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{path}");
-    if let Err(error) = stream.write_all(answer.as_bytes()) {
-        println!("a caller is gone: {error}");
+    if let Err(error) = stream.write_all(response.as_bytes()) {
+        println!("the client is gone: {error}");
     }
 }

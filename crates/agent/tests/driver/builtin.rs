@@ -1,4 +1,4 @@
-//! The built-in driver.
+//! Tests of the built-in driver.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,7 +7,7 @@ use meridian_agent::driver::{Builtin, BuiltinConfig, Program, UnitLimits};
 use meridian_domain::Generation;
 use meridian_gateway::UnitConfig;
 
-use crate::support::{self, GATEWAY, Like, SHORT_DRAIN_LIMIT, arguments};
+use crate::support::{self, GATEWAY, SHORT_DRAIN_TIMEOUT, Variant, arguments};
 
 mod crashes;
 mod lifecycle;
@@ -19,52 +19,54 @@ conformance!(Kind);
 
 type Machine = support::Machine<Kind>;
 
-/// The built-in driver; the units are this test program.
+/// The built-in driver. Its units are this test program.
 pub struct Kind;
 
 impl support::Kind for Kind {
     const NAME: &'static str = "builtin";
     type Driver = Builtin;
 
-    async fn open(run: &Path, generation: u64, like: Like) -> Builtin {
-        Builtin::open(config(run, generation, like)).await.unwrap()
+    async fn open(run: &Path, generation: u64, variant: Variant) -> Builtin {
+        Builtin::open(config(run, generation, variant)).await.unwrap()
     }
 
     fn missing() -> String {
-        "/nowhere/meridian cannot be started".to_owned()
+        "cannot spawn /nowhere/meridian".to_owned()
     }
 }
 
-fn config(run: &Path, generation: u64, like: Like) -> BuiltinConfig {
+fn config(run: &Path, generation: u64, variant: Variant) -> BuiltinConfig {
     let program = |path: &str, arguments: &[&str]| Program {
         path: path.into(),
         arguments: arguments.iter().map(OsString::from).collect(),
     };
     let this = std::env::current_exe().unwrap();
     BuiltinConfig {
-        cluster: like.cluster(),
-        agent: Like::agent(),
+        cluster: variant.cluster(),
+        agent: Variant::agent(),
         generation: Generation(generation),
         directory: run.to_owned(),
         gateway: GATEWAY,
-        program: match like {
-            Like::Failing => program("/bin/sh", &["-c", "echo no luck today >&2; exit 3"]),
-            Like::Missing => program("/nowhere/meridian", &[]),
-            Like::Usual | Like::Impatient | Like::Foreign => {
+        program: match variant {
+            Variant::Failing => program("/bin/sh", &["-c", "echo no luck today >&2; exit 3"]),
+            Variant::Missing => program("/nowhere/meridian", &[]),
+            Variant::Usual | Variant::Impatient | Variant::Foreign => {
                 program(this.to_str().unwrap(), &["--exact", "unit_process", "--nocapture", "--"])
             }
         },
         limits: UnitLimits::default(),
-        drain_limit: match like {
-            Like::Impatient => SHORT_DRAIN_LIMIT,
-            _ => BuiltinConfig::DRAIN_LIMIT,
+        drain_timeout: match variant {
+            Variant::Impatient => SHORT_DRAIN_TIMEOUT,
+            Variant::Usual | Variant::Failing | Variant::Missing | Variant::Foreign => {
+                BuiltinConfig::DRAIN_TIMEOUT
+            }
         },
     }
 }
 
-/// A driver whose units run `script` before they become one. `$0` and its arguments are the unit.
-fn config_behind(script: &str, run: &Path, generation: u64) -> BuiltinConfig {
-    let mut config = config(run, generation, Like::Usual);
+/// Configures a driver whose units run `script` first. `$0` and its arguments start the unit.
+fn config_with_script(script: &str, run: &Path, generation: u64) -> BuiltinConfig {
+    let mut config = config(run, generation, Variant::Usual);
     let Program { path, arguments } = config.program;
     let shell = ["-c".into(), script.into(), path.into_os_string()];
     let arguments = shell.into_iter().chain(arguments).collect();
@@ -72,7 +74,7 @@ fn config_behind(script: &str, run: &Path, generation: u64) -> BuiltinConfig {
     config
 }
 
-/// What this test program does when it was started as a unit.
+/// Runs the unit if this test program was started as one.
 pub fn become_unit() {
     if arguments().is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! The command driver, with nginx.
+//! Tests of the command driver, with nginx and with a test program.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use meridian_agent::driver::{
 };
 use meridian_domain::Generation;
 
-use crate::support::{self, GATEWAY, Like, SHORT_DRAIN_LIMIT};
+use crate::support::{self, GATEWAY, SHORT_DRAIN_TIMEOUT, Variant};
 
 mod nginx;
 mod programs;
@@ -18,44 +18,49 @@ conformance!(Kind);
 
 type Machine = support::Machine<Kind>;
 
-/// The command driver; the units are nginx.
+/// The command driver. Its units are nginx.
 pub struct Kind;
 
 impl support::Kind for Kind {
     const NAME: &'static str = "command";
     type Driver = CommandDriver;
 
-    fn lacks() -> Option<String> {
+    fn missing_prerequisite() -> Option<String> {
         let program = CommandTemplate::nginx().program;
         (!program.exists()).then(|| format!("{} is not installed", program.display()))
     }
 
-    async fn open(run: &Path, generation: u64, like: Like) -> CommandDriver {
+    async fn open(run: &Path, generation: u64, variant: Variant) -> CommandDriver {
         let mut template = CommandTemplate::nginx();
-        match like {
-            Like::Usual | Like::Foreign => {}
-            Like::Failing => {
+        match variant {
+            Variant::Usual | Variant::Foreign => {}
+            Variant::Failing => {
                 template.program = "/bin/sh".into();
                 template.arguments =
                     ["-c", "echo no luck today >&2; exit 3"].map(Into::into).into();
             }
-            Like::Missing => template.program = "/nowhere/nginx".into(),
-            Like::Impatient => {
-                template.drain_limit_ms = SHORT_DRAIN_LIMIT.as_millis().try_into().unwrap();
+            Variant::Missing => template.program = "/nowhere/nginx".into(),
+            Variant::Impatient => {
+                template.drain_timeout_ms = SHORT_DRAIN_TIMEOUT.as_millis().try_into().unwrap();
             }
         }
-        open(run, generation, like, template).await
+        open(run, generation, variant, template).await
     }
 
     fn missing() -> String {
-        "/nowhere/nginx cannot be started".to_owned()
+        "cannot spawn /nowhere/nginx".to_owned()
     }
 }
 
-async fn open(run: &Path, generation: u64, like: Like, template: CommandTemplate) -> CommandDriver {
+async fn open(
+    run: &Path,
+    generation: u64,
+    variant: Variant,
+    template: CommandTemplate,
+) -> CommandDriver {
     let config = CommandConfig {
-        cluster: like.cluster(),
-        agent: Like::agent(),
+        cluster: variant.cluster(),
+        agent: Variant::agent(),
         generation: Generation(generation),
         directory: run.to_owned(),
         gateway: GATEWAY,

@@ -1,4 +1,4 @@
-//! What every driver does. Each function is a test for any kind of driver.
+//! The conformance test suite of drivers. Each function is a test of any kind of driver.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -12,38 +12,38 @@ use rustix::process::Signal;
 
 use crate::backend::Backend;
 use crate::support::{
-    Kind, Like, Machine, call, configuration, eventually, get, send, until, until_exited,
+    Kind, Machine, Variant, configuration, eventually, get, get_status, send, until, until_exited,
     until_ready,
 };
 
-/// Makes tests of the suite for one kind of driver. Where the machine lacks what that needs, they say
-/// so and pass.
+/// Instantiates the suite for one kind of driver. If the machine missing_prerequisite a prerequisite, the tests
+/// print that and pass.
 macro_rules! conformance {
     ($kind:ty) => {
         conformance!($kind:
-            a_unit_starts_answers_and_stops_without_a_trace
-            calls_may_be_repeated_in_any_order
-            a_call_in_flight_is_finished_when_its_unit_is_stopped
-            callers_are_served_until_the_last_unit_of_a_port_stops
-            what_does_not_end_in_time_is_killed
-            a_unit_serves_another_configuration_once_it_is_told
-            a_unit_that_dies_is_listed_with_its_cause_until_it_starts_again
-            a_unit_that_hangs_is_not_called_ready_and_lives_on
-            what_a_failed_unit_last_said_is_part_of_its_cause
-            what_cannot_be_started_is_an_error_that_leaves_nothing
-            a_port_that_a_stranger_holds_is_named_with_its_holder
-            units_survive_their_agent_and_its_next_life_finds_them
-            a_crash_around_a_start_leaves_no_unit_too_many
-            a_dropped_driver_stops_nothing
+            a_unit_starts_serves_and_stops_without_a_trace
+            methods_may_be_repeated_in_any_order
+            a_request_in_flight_finishes_when_its_unit_is_stopped
+            clients_are_served_until_the_last_unit_on_a_port_stops
+            a_unit_that_exceeds_the_drain_timeout_is_killed
+            a_unit_serves_a_new_configuration
+            a_crashed_unit_is_listed_with_its_cause_until_it_starts_again
+            a_hung_unit_is_not_ready_and_keeps_running
+            the_last_output_of_a_failed_unit_is_part_of_its_cause
+            a_failed_spawn_is_an_error_that_leaves_nothing
+            a_port_in_use_is_reported_with_the_process_that_holds_it
+            units_survive_their_agent_and_are_adopted_by_the_next_one
+            a_crash_during_a_start_leaves_no_surplus_unit
+            dropping_a_driver_stops_no_unit
             a_deep_data_directory_does_not_matter
-            what_belongs_to_somebody_else_is_left_alone
+            units_and_files_of_others_are_left_alone
         );
     };
     ($kind:ty: $($name:ident)*) => {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                match <$kind as crate::support::Kind>::lacks() {
+                match <$kind as crate::support::Kind>::missing_prerequisite() {
                     Some(what) => println!("skipped: {what}"),
                     None => crate::conformance::$name::<$kind>().await,
                 }
@@ -58,7 +58,7 @@ fn pids(units: &[RunningUnit]) -> Vec<u32> {
     pids
 }
 
-pub async fn a_unit_starts_answers_and_stops_without_a_trace<K: Kind>() {
+pub async fn a_unit_starts_serves_and_stops_without_a_trace<K: Kind>() {
     let machine = Machine::<K>::new();
     let driver = machine.driver(1).await;
     let spec = machine.spec(7);
@@ -69,16 +69,16 @@ pub async fn a_unit_starts_answers_and_stops_without_a_trace<K: Kind>() {
     assert_eq!(units[0].address, machine.address());
     assert_eq!(units[0].configuration, Revision(9));
     assert_eq!(pids(&units), machine.processes());
-    assert_eq!(call(machine.address()).unwrap().0, 7);
+    assert_eq!(get_status(machine.address()).unwrap().0, 7);
 
     driver.stop(Incarnation(7)).await.unwrap();
-    until(&driver, "the unit is gone", <[_]>::is_empty).await;
-    assert!(call(machine.address()).is_err(), "the port of no unit is still open");
+    until(&driver, "the unit has left the list", <[_]>::is_empty).await;
+    assert!(get_status(machine.address()).is_err(), "the port is still open without a unit");
     assert_eq!(machine.files(), 0);
     assert_eq!(machine.processes(), [0; 0]);
 }
 
-pub async fn calls_may_be_repeated_in_any_order<K: Kind>() {
+pub async fn methods_may_be_repeated_in_any_order<K: Kind>() {
     let machine = Machine::<K>::new();
     let driver = machine.driver(1).await;
     let nothing = Arc::new(configuration(10, &[]));
@@ -96,13 +96,13 @@ pub async fn calls_may_be_repeated_in_any_order<K: Kind>() {
     driver.stop(Incarnation(7)).await.unwrap();
     driver.configure(Incarnation(7), nothing).await.unwrap();
     driver.stop(Incarnation(8)).await.unwrap();
-    until(&driver, "the unit is gone", <[_]>::is_empty).await;
+    until(&driver, "the unit has left the list", <[_]>::is_empty).await;
     driver.start(machine.spec(7)).await.unwrap();
     until_ready(&driver, 1).await;
     machine.tidy(&driver).await;
 }
 
-pub async fn a_call_in_flight_is_finished_when_its_unit_is_stopped<K: Kind>() {
+pub async fn a_request_in_flight_finishes_when_its_unit_is_stopped<K: Kind>() {
     let machine = Machine::<K>::new();
     let backend = Backend::start();
     let driver = machine.driver(1).await;
@@ -111,32 +111,32 @@ pub async fn a_call_in_flight_is_finished_when_its_unit_is_stopped<K: Kind>() {
     driver.start(spec).await.unwrap();
     until_ready(&driver, 1).await;
     let address = machine.address();
-    let caller = std::thread::spawn(move || get(address, "/orders/slow"));
-    eventually("the call is in flight", || backend.waiting() == 1).await;
+    let client = std::thread::spawn(move || get(address, "/orders/slow"));
+    eventually("the request is in flight", || backend.waiting() == 1).await;
 
     driver.stop(Incarnation(7)).await.unwrap();
     let units = driver.list().await.unwrap();
     assert_eq!(units[0].phase, Phase::Draining);
-    eventually("new callers are refused", || TcpStream::connect(address).is_err()).await;
-    assert!(!caller.is_finished());
+    eventually("new clients are refused", || TcpStream::connect(address).is_err()).await;
+    assert!(!client.is_finished());
     backend.release();
-    let answer = caller.join().unwrap().unwrap();
-    assert_eq!(answer, (200, "/backend/slow".to_owned()));
-    until(&driver, "the unit is gone", <[_]>::is_empty).await;
+    let response = client.join().unwrap().unwrap();
+    assert_eq!(response, (200, "/backend/slow".to_owned()));
+    until(&driver, "the unit has left the list", <[_]>::is_empty).await;
     assert_eq!(machine.files(), 0);
 }
 
-pub async fn callers_are_served_until_the_last_unit_of_a_port_stops<K: Kind>() {
+pub async fn clients_are_served_until_the_last_unit_on_a_port_stops<K: Kind>() {
     let machine = Machine::<K>::new();
     let driver = machine.driver(1).await;
     for incarnation in 1..=3 {
         driver.start(machine.spec(incarnation)).await.unwrap();
     }
     until_ready(&driver, 3).await;
-    let mut answered = std::collections::BTreeSet::new();
-    eventually("all three units answer", || {
-        answered.extend(call(machine.address()).ok().map(|(incarnation, _)| incarnation));
-        answered.len() == 3
+    let mut responded = std::collections::BTreeSet::new();
+    eventually("all three units respond", || {
+        responded.extend(get_status(machine.address()).ok().map(|(incarnation, _)| incarnation));
+        responded.len() == 3
     })
     .await;
     for incarnation in [1, 3] {
@@ -145,16 +145,16 @@ pub async fn callers_are_served_until_the_last_unit_of_a_port_stops<K: Kind>() {
     let units = until_ready(&driver, 1).await;
     assert_eq!(units[0].incarnation, Incarnation(2));
     for _ in 0..20 {
-        assert_eq!(call(machine.address()).unwrap().0, 2);
+        assert_eq!(get_status(machine.address()).unwrap().0, 2);
     }
     driver.stop(Incarnation(2)).await.unwrap();
-    eventually("callers are refused", || TcpStream::connect(machine.address()).is_err()).await;
+    eventually("clients are refused", || TcpStream::connect(machine.address()).is_err()).await;
     machine.tidy(&driver).await;
 }
 
-pub async fn what_does_not_end_in_time_is_killed<K: Kind>() {
+pub async fn a_unit_that_exceeds_the_drain_timeout_is_killed<K: Kind>() {
     let machine = Machine::<K>::new();
-    let driver = machine.driver_like(1, Like::Impatient).await;
+    let driver = machine.driver_variant(1, Variant::Impatient).await;
     driver.start(machine.spec(7)).await.unwrap();
     until_ready(&driver, 1).await;
     machine.freeze_all();
@@ -163,7 +163,7 @@ pub async fn what_does_not_end_in_time_is_killed<K: Kind>() {
     assert_eq!(machine.files(), 0);
 }
 
-pub async fn a_unit_serves_another_configuration_once_it_is_told<K: Kind>() {
+pub async fn a_unit_serves_a_new_configuration<K: Kind>() {
     let machine = Machine::<K>::new();
     let backend = Backend::start();
     let driver = machine.driver(1).await;
@@ -173,42 +173,46 @@ pub async fn a_unit_serves_another_configuration_once_it_is_told<K: Kind>() {
 
     let apis = [("/orders", backend.address)];
     driver.configure(Incarnation(7), Arc::new(configuration(10, &apis))).await.unwrap();
-    let told = |units: &[RunningUnit]| units[0].configuration == Revision(10);
-    let units = until(&driver, "the configuration is served", told).await;
+    let configured = |units: &[RunningUnit]| units[0].configuration == Revision(10);
+    let units = until(&driver, "the configuration is served", configured).await;
     assert_eq!((units[0].pid, &units[0].phase), (before[0].pid, &Phase::Ready));
-    let answer = get(machine.address(), "/orders/5?open=1").unwrap();
-    assert_eq!(answer, (200, "/backend/5?open=1".to_owned()));
+    let response = get(machine.address(), "/orders/5?open=1").unwrap();
+    assert_eq!(response, (200, "/backend/5?open=1".to_owned()));
     assert_eq!(get(machine.address(), "/orders").unwrap(), (200, "/backend".to_owned()));
     assert_eq!(get(machine.address(), "/ordersx").unwrap().0, 404);
 
     let mut disabled = configuration(11, &apis);
     disabled.enabled = false;
     driver.configure(Incarnation(7), Arc::new(disabled)).await.unwrap();
-    let told = |units: &[RunningUnit]| units[0].configuration == Revision(11);
-    until(&driver, "nothing is served", told).await;
+    let configured = |units: &[RunningUnit]| units[0].configuration == Revision(11);
+    until(&driver, "the gateway is disabled", configured).await;
     assert_eq!(get(machine.address(), "/orders/5").unwrap().0, 503);
     assert_eq!(get(machine.address(), STATUS_PATH).unwrap().0, 200);
 
-    let again = machine.driver(2).await;
-    let units = until_ready(&again, 1).await;
-    assert_eq!(units[0].configuration, Revision(11), "a new life does not know what is served");
-    machine.tidy(&again).await;
+    let second = machine.driver(2).await;
+    let units = until_ready(&second, 1).await;
+    assert_eq!(
+        units[0].configuration,
+        Revision(11),
+        "the next process run does not know the revision"
+    );
+    machine.tidy(&second).await;
 }
 
-pub async fn a_unit_that_dies_is_listed_with_its_cause_until_it_starts_again<K: Kind>() {
+pub async fn a_crashed_unit_is_listed_with_its_cause_until_it_starts_again<K: Kind>() {
     let machine = Machine::<K>::new();
     let driver = machine.driver(1).await;
     driver.start(machine.spec(7)).await.unwrap();
     let units = until_ready(&driver, 1).await;
     send(units[0].pid.unwrap(), Signal::KILL);
-    assert_eq!(until_exited(&driver).await.how, K::KILLED);
+    assert_eq!(until_exited(&driver).await.status, K::KILLED);
 
     driver.start(machine.spec(7)).await.unwrap();
     let units = until_ready(&driver, 1).await;
     assert_eq!(machine.processes(), pids(&units));
     send(units[0].pid.unwrap(), Signal::KILL);
     until_exited(&driver).await;
-    eventually("callers are refused, not left waiting", || {
+    eventually("clients are refused, not left waiting", || {
         TcpStream::connect(machine.address()).is_err()
     })
     .await;
@@ -218,64 +222,64 @@ pub async fn a_unit_that_dies_is_listed_with_its_cause_until_it_starts_again<K: 
     assert_eq!(machine.processes(), [0; 0]);
 }
 
-pub async fn a_unit_that_hangs_is_not_called_ready_and_lives_on<K: Kind>() {
+pub async fn a_hung_unit_is_not_ready_and_keeps_running<K: Kind>() {
     let machine = Machine::<K>::new();
     let driver = machine.driver(1).await;
     driver.start(machine.spec(7)).await.unwrap();
     let units = until_ready(&driver, 1).await;
     machine.freeze_all();
-    let silent = |units: &[RunningUnit]| units[0].phase == Phase::Silent;
-    until(&driver, "it is seen to hang", silent).await;
+    let unresponsive = |units: &[RunningUnit]| units[0].phase == Phase::Unresponsive;
+    until(&driver, "it is unresponsive", unresponsive).await;
     machine.thaw_all();
     assert_eq!(pids(&until_ready(&driver, 1).await), pids(&units));
     machine.tidy(&driver).await;
 }
 
-pub async fn what_a_failed_unit_last_said_is_part_of_its_cause<K: Kind>() {
+pub async fn the_last_output_of_a_failed_unit_is_part_of_its_cause<K: Kind>() {
     let machine = Machine::<K>::new();
-    let driver = machine.driver_like(1, Like::Failing).await;
+    let driver = machine.driver_variant(1, Variant::Failing).await;
     driver.start(machine.spec(7)).await.unwrap();
     let exit = until_exited(&driver).await;
-    assert_eq!(exit.to_string(), "it exited with code 3; it last said: no luck today");
+    assert_eq!(exit.to_string(), "exited with code 3; last output: no luck today");
     machine.tidy(&driver).await;
     assert_eq!(machine.files(), 0);
 }
 
-pub async fn what_cannot_be_started_is_an_error_that_leaves_nothing<K: Kind>() {
+pub async fn a_failed_spawn_is_an_error_that_leaves_nothing<K: Kind>() {
     let machine = Machine::<K>::new();
-    let driver = machine.driver_like(1, Like::Missing).await;
+    let driver = machine.driver_variant(1, Variant::Missing).await;
     let error = driver.start(machine.spec(7)).await.unwrap_err();
     assert_eq!(error.to_string(), K::missing());
     assert_eq!(driver.list().await.unwrap(), []);
     assert_eq!(machine.files(), 0);
-    assert!(TcpListener::bind(machine.address()).is_ok(), "the port stayed open");
+    assert!(TcpListener::bind(machine.address()).is_ok(), "the port is still open");
 }
 
-pub async fn a_port_that_a_stranger_holds_is_named_with_its_holder<K: Kind>() {
+pub async fn a_port_in_use_is_reported_with_the_process_that_holds_it<K: Kind>() {
     let machine = Machine::<K>::new();
-    let stranger = TcpListener::bind(machine.address()).unwrap();
+    let other = TcpListener::bind(machine.address()).unwrap();
     let driver = machine.driver(1).await;
     let error = driver.start(machine.spec(7)).await.unwrap_err();
     let StartError::PortHeld { holder: Some(holder), .. } = &error else { panic!("{error}") };
     assert_eq!(holder.pid, std::process::id());
-    let said = format!("{} is in use by process {} (", machine.address(), holder.pid);
-    assert!(error.to_string().starts_with(&said), "{error}");
+    let expected = format!("{} is in use by process {} (", machine.address(), holder.pid);
+    assert!(error.to_string().starts_with(&expected), "{error}");
     assert_eq!(driver.list().await.unwrap(), []);
     assert_eq!(machine.files(), 0);
 
-    drop(stranger);
+    drop(other);
     driver.start(machine.spec(7)).await.unwrap();
     until_ready(&driver, 1).await;
     machine.tidy(&driver).await;
 }
 
-pub async fn units_survive_their_agent_and_its_next_life_finds_them<K: Kind>() {
+pub async fn units_survive_their_agent_and_are_adopted_by_the_next_one<K: Kind>() {
     let machine = Machine::<K>::new();
     let mut agent = machine.agent(3);
-    let mut answered = std::collections::BTreeSet::new();
-    eventually("three units answer", || {
-        answered.extend(call(machine.address()).ok().map(|(incarnation, _)| incarnation));
-        answered.len() == 3
+    let mut responded = std::collections::BTreeSet::new();
+    eventually("three units respond", || {
+        responded.extend(get_status(machine.address()).ok().map(|(incarnation, _)| incarnation));
+        responded.len() == 3
     })
     .await;
     let before = machine.processes();
@@ -286,11 +290,11 @@ pub async fn units_survive_their_agent_and_its_next_life_finds_them<K: Kind>() {
     let units = until_ready(&driver, 3).await;
     assert_eq!(pids(&units), before);
     assert_eq!(
-        call(machine.address()).map(|(found, _)| answered.contains(&found)).ok(),
+        get_status(machine.address()).map(|(found, _)| responded.contains(&found)).ok(),
         Some(true)
     );
 
-    // Where units share a socket, only with that of the others can a fourth listen on their port.
+    // If units share a socket, a fourth one can listen on their port only with the adopted socket.
     driver.start(machine.spec(4)).await.unwrap();
     let units = until_ready(&driver, 4).await;
     send(units[0].pid.unwrap(), Signal::KILL);
@@ -299,13 +303,13 @@ pub async fn units_survive_their_agent_and_its_next_life_finds_them<K: Kind>() {
     assert_eq!(machine.files(), 0);
 }
 
-pub async fn a_crash_around_a_start_leaves_no_unit_too_many<K: Kind>() {
+pub async fn a_crash_during_a_start_leaves_no_surplus_unit<K: Kind>() {
     let machine = Machine::<K>::new();
     for round in 0..12_u64 {
         let mut agent = machine.agent(2);
         let intent = machine.run().join("u1.json");
         eventually("the agent is about to start a unit", || intent.exists()).await;
-        // Spread the blow over the spawn, the start of the process, and the first answers.
+        // Spread the crashes over the spawn, the start of the process, and its first responses.
         tokio::time::sleep(Duration::from_micros(round * round * 100)).await;
         agent.kill().unwrap();
         agent.wait().unwrap();
@@ -315,12 +319,12 @@ pub async fn a_crash_around_a_start_leaves_no_unit_too_many<K: Kind>() {
             driver.start(machine.spec(incarnation)).await.unwrap();
         }
         let known = pids(&until_ready(&driver, 2).await);
-        eventually("no other process lives", || machine.processes() == known).await;
+        eventually("no other process runs", || machine.processes() == known).await;
         machine.tidy(&driver).await;
     }
 }
 
-pub async fn a_dropped_driver_stops_nothing<K: Kind>() {
+pub async fn dropping_a_driver_stops_no_unit<K: Kind>() {
     let machine = Machine::<K>::new();
     let first = machine.driver(1).await;
     first.start(machine.spec(1)).await.unwrap();
@@ -333,7 +337,7 @@ pub async fn a_dropped_driver_stops_nothing<K: Kind>() {
 
 pub async fn a_deep_data_directory_does_not_matter<K: Kind>() {
     let deep: PathBuf = ["d".repeat(120), "e".repeat(120)].iter().collect();
-    let machine = Machine::<K>::with_data_below(&deep);
+    let machine = Machine::<K>::with_data_in(&deep);
     let first = machine.driver(1).await;
     first.start(machine.spec(1)).await.unwrap();
     until_ready(&first, 1).await;
@@ -343,26 +347,26 @@ pub async fn a_deep_data_directory_does_not_matter<K: Kind>() {
     machine.tidy(&second).await;
 }
 
-pub async fn what_belongs_to_somebody_else_is_left_alone<K: Kind>() {
+pub async fn units_and_files_of_others_are_left_alone<K: Kind>() {
     let machine = Machine::<K>::new();
     let ours = machine.driver(1).await;
     ours.start(machine.spec(1)).await.unwrap();
     until_ready(&ours, 1).await;
-    let note = machine.run().join("note.txt");
-    std::fs::write(&note, "not a unit's").unwrap();
+    let notes = machine.run().join("notes.txt");
+    std::fs::write(&notes, "not a unit").unwrap();
     let mut bystander = std::process::Command::new("sleep")
         .arg("600")
         .stdin(std::fs::File::open(machine.run().join("u1.json")).unwrap())
         .spawn()
         .unwrap();
 
-    let theirs = machine.driver_like(9, Like::Foreign).await;
+    let theirs = machine.driver_variant(9, Variant::Foreign).await;
     assert_eq!(theirs.list().await.unwrap(), []);
     stop_all(&theirs).await.unwrap();
-    assert_eq!(call(machine.address()).unwrap().0, 1);
+    assert_eq!(get_status(machine.address()).unwrap().0, 1);
     machine.tidy(&ours).await;
-    assert_eq!(std::fs::read_to_string(note).unwrap(), "not a unit's");
-    assert!(bystander.try_wait().unwrap().is_none(), "a stranger was killed");
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), "not a unit");
+    assert!(bystander.try_wait().unwrap().is_none(), "an unrelated process was killed");
     bystander.kill().unwrap();
     bystander.wait().unwrap();
 }

@@ -1,4 +1,4 @@
-//! Callers that call all the time.
+//! Clients that send requests continuously.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,34 +12,34 @@ use meridian_domain::Incarnation;
 
 use crate::support::{Kind, Machine, eventually, until_ready};
 
-/// Who keeps connections for further calls.
+/// Which clients reuse connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    Nobody,
+pub enum KeepAlive {
+    None,
     EveryOther,
 }
 
-/// Callers that call as fast as they can.
+/// Clients that send requests as fast as they can.
 pub struct Load {
     stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    callers: Vec<JoinHandle<Vec<String>>>,
+    completed: Arc<AtomicU64>,
+    clients: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Load {
-    pub fn start(address: SocketAddr, callers: usize, keep: Keep) -> Self {
+    pub fn start(address: SocketAddr, clients: usize, keep_alive: KeepAlive) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(AtomicU64::new(0));
-        let callers = (0..callers).map(|number| {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+        let completed = Arc::new(AtomicU64::new(0));
+        let clients = (0..clients).map(|number| {
+            let (stop, completed) = (Arc::clone(&stop), Arc::clone(&completed));
             std::thread::spawn(move || {
-                let keeps = keep == Keep::EveryOther && number % 2 == 0;
+                let reuses = keep_alive == KeepAlive::EveryOther && number % 2 == 0;
                 let mut failures = Vec::new();
-                let mut kept = None;
+                let mut idle = None;
                 while !stop.load(Ordering::Relaxed) {
-                    match call(address, keeps, &mut kept) {
+                    match request(address, reuses, &mut idle) {
                         Ok(()) => {
-                            answered.fetch_add(1, Ordering::Relaxed);
+                            completed.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(error) => failures.push(error.to_string()),
                     }
@@ -47,38 +47,38 @@ impl Load {
                 failures
             })
         });
-        Self { callers: callers.collect(), stop, answered }
+        Self { clients: clients.collect(), stop, completed }
     }
 
-    /// Waits until some more calls were answered.
+    /// Waits until 200 more requests have completed.
     pub async fn flow(&self) {
-        let goal = self.answered.load(Ordering::Relaxed) + 200;
-        eventually("calls are answered", || self.answered.load(Ordering::Relaxed) >= goal).await;
+        let goal = self.completed.load(Ordering::Relaxed) + 200;
+        eventually("requests complete", || self.completed.load(Ordering::Relaxed) >= goal).await;
     }
 
-    /// Ends the load, of which no call may have failed.
+    /// Stops the clients. Panics if a request has failed.
     pub fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         let failures: Vec<String> =
-            self.callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
-        let answered = self.answered.load(Ordering::Relaxed);
-        println!("{answered} calls answered, {} lost", failures.len());
-        assert!(failures.is_empty(), "{} of {answered} were lost: {failures:?}", failures.len());
+            self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        let completed = self.completed.load(Ordering::Relaxed);
+        println!("{completed} requests completed, {} lost", failures.len());
+        assert!(failures.is_empty(), "{} of {completed} lost: {failures:?}", failures.len());
     }
 }
 
-type Kept = Option<BufReader<TcpStream>>;
+type Idle = Option<BufReader<TcpStream>>;
 
-/// One call; the connection is kept if both sides want that.
-fn call(address: SocketAddr, keep: bool, kept: &mut Kept) -> std::io::Result<()> {
-    let mut stream = match kept.take() {
+/// Sends one request. The connection stays open for the next one if both sides agree.
+fn request(address: SocketAddr, keep_alive: bool, idle: &mut Idle) -> std::io::Result<()> {
+    let mut stream = match idle.take() {
         Some(stream) => stream,
         None => BufReader::new(TcpStream::connect(address)?),
     };
     stream.get_ref().set_read_timeout(Some(Duration::from_secs(10)))?;
-    let wish = if keep { "keep-alive" } else { "close" };
+    let connection = if keep_alive { "keep-alive" } else { "close" };
     let request = format!(
-        "GET /status-0123456789abcdef HTTP/1.1\r\nHost: test\r\nConnection: {wish}\r\n\r\n"
+        "GET /status-0123456789abcdef HTTP/1.1\r\nHost: test\r\nConnection: {connection}\r\n\r\n"
     );
     stream.get_mut().write_all(request.as_bytes())?;
     let mut head = String::new();
@@ -94,19 +94,19 @@ fn call(address: SocketAddr, keep: bool, kept: &mut Kept) -> std::io::Result<()>
     if !head.starts_with("http/1.1 200 ") {
         return Err(std::io::Error::other(head));
     }
-    if keep && !head.contains("connection: close\r\n") {
-        *kept = Some(stream);
+    if keep_alive && !head.contains("connection: close\r\n") {
+        *idle = Some(stream);
     }
     Ok(())
 }
 
-/// One unit becomes four and one again, that many times, and no call fails.
-pub async fn no_call_is_lost_over<K: Kind>(cycles: u64) {
+/// Scales from one unit to four and back `cycles` times. No request may fail.
+pub async fn no_request_is_lost_over<K: Kind>(cycles: u64) {
     let machine = Machine::<K>::new();
     let driver = machine.driver(1).await;
     driver.start(machine.spec(1)).await.unwrap();
     until_ready(&driver, 1).await;
-    let load = Load::start(machine.address(), 6, Keep::EveryOther);
+    let load = Load::start(machine.address(), 6, KeepAlive::EveryOther);
     for cycle in 0..cycles {
         let first = 1 + cycle * 3;
         for incarnation in first + 1..=first + 3 {

@@ -1,4 +1,5 @@
-//! Drivers on real processes, sockets and files: what each of them does, and what only one does.
+//! Tests of the drivers with real processes, sockets and files: the conformance suite, and tests of
+//! single drivers.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -28,11 +29,19 @@ fn agent_process() {
     let arguments = support::arguments();
     let Some(kind) = arguments.first() else { return };
     match kind.as_str() {
-        "builtin" => support::become_agent::<builtin::Kind>(&arguments[1..]),
-        "builtin-late" => support::become_agent::<builtin::Late>(&arguments[1..]),
-        "command" => support::become_agent::<command::Kind>(&arguments[1..]),
+        <builtin::Kind as support::Kind>::NAME => {
+            support::become_agent::<builtin::Kind>(&arguments[1..]);
+        }
+        <builtin::Late as support::Kind>::NAME => {
+            support::become_agent::<builtin::Late>(&arguments[1..]);
+        }
+        <command::Kind as support::Kind>::NAME => {
+            support::become_agent::<command::Kind>(&arguments[1..]);
+        }
         #[cfg(feature = "docker")]
-        "docker" => support::become_agent::<docker::Kind>(&arguments[1..]),
-        kind => panic!("no driver is called {kind}"),
+        <docker::Kind as support::Kind>::NAME => {
+            support::become_agent::<docker::Kind>(&arguments[1..]);
+        }
+        kind => panic!("unknown driver {kind}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Machines with drivers on them, and what to expect of their units.
+//! Test machines with drivers, and waits for the states of their units.
 
 use std::io::{Read as _, Write as _};
 use std::marker::PhantomData;
@@ -17,57 +17,57 @@ use meridian_domain::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-/// For whatever must happen some time.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Timeout of every wait.
+const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Where the gateways of a machine listen.
+/// Address that the gateways of a machine listen on.
 pub const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The wait of [`Like::Impatient`].
-pub const SHORT_DRAIN_LIMIT: Duration = Duration::from_millis(200);
+/// Drain timeout of [`Variant::Impatient`].
+pub const SHORT_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A kind of driver.
 pub trait Kind {
-    /// What the agent's process is told to open.
+    /// Name of the driver in the arguments of the agent process.
     const NAME: &'static str;
-    /// What the driver says of a unit that it spawned and that was killed by SIGKILL.
+    /// Exit status of a spawned unit that was killed by SIGKILL.
     const KILLED: ExitStatus = ExitStatus::Signal(9);
 
     type Driver: Driver;
 
-    /// What this machine lacks to run it, if anything.
-    fn lacks() -> Option<String> {
+    /// Returns the prerequisite that this machine missing_prerequisite, if any.
+    fn missing_prerequisite() -> Option<String> {
         None
     }
 
-    /// Whether a process, by its directory in /proc, is a unit's whose run directory is `run`,
-    /// whatever anybody says of it.
+    /// True if a process, given by its directory in /proc, belongs to a unit with the run directory
+    /// `run`. Does not rely on what the driver or the unit reports.
     fn is_of(process: &Path, run: &Path) -> bool {
         std::fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(run))
     }
 
-    /// Opens the driver for a life of the agent, in a run directory.
-    async fn open(run: &Path, generation: u64, like: Like) -> Self::Driver;
+    /// Opens the driver in a run directory, for a process run of the agent with that generation.
+    async fn open(run: &Path, generation: u64, variant: Variant) -> Self::Driver;
 
-    /// What a start says if there is nothing to start.
+    /// Error message of a start with [`Variant::Missing`].
     fn missing() -> String;
 }
 
-/// How a driver is to be.
+/// Variant of a driver under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Like {
+pub enum Variant {
     Usual,
-    /// Its units say `no luck today` and exit with code 3.
+    /// Its units print `no luck today` and exit with code 3.
     Failing,
-    /// There is nothing that it could start.
+    /// The program or image of its units does not exist.
     Missing,
-    /// It waits [`SHORT_DRAIN_LIMIT`] for a unit to drain.
+    /// Its drain timeout is [`SHORT_DRAIN_TIMEOUT`].
     Impatient,
-    /// It is of another cluster.
+    /// It belongs to another cluster.
     Foreign,
 }
 
-impl Like {
+impl Variant {
     pub fn cluster(self) -> ClusterId {
         let id = match self {
             Self::Foreign => "01932f5e-8b1a-7c3d-9e4f-ffffffffffff",
@@ -83,7 +83,7 @@ impl Like {
     }
 }
 
-/// A machine: a data directory, and a port of its own.
+/// A machine with a data directory and a port of its own.
 pub struct Machine<K> {
     directory: tempfile::TempDir,
     below: PathBuf,
@@ -93,11 +93,11 @@ pub struct Machine<K> {
 
 impl<K: Kind> Machine<K> {
     pub fn new() -> Self {
-        Self::with_data_below(Path::new(""))
+        Self::with_data_in(Path::new(""))
     }
 
-    /// A machine whose data directory is that far down.
-    pub fn with_data_below(below: &Path) -> Self {
+    /// A machine whose data directory is at this relative path.
+    pub fn with_data_in(below: &Path) -> Self {
         let free = TcpListener::bind(SocketAddr::new(GATEWAY, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         let directory = tempfile::tempdir().unwrap();
@@ -109,7 +109,7 @@ impl<K: Kind> Machine<K> {
         self.directory.path().join(&self.below).join("run")
     }
 
-    /// The files that the driver and its units have left.
+    /// Number of files in the run directory.
     pub fn files(&self) -> usize {
         std::fs::read_dir(self.run()).map_or(0, Iterator::count)
     }
@@ -119,23 +119,23 @@ impl<K: Kind> Machine<K> {
     }
 
     pub async fn driver(&self, generation: u64) -> K::Driver {
-        self.driver_like(generation, Like::Usual).await
+        self.driver_variant(generation, Variant::Usual).await
     }
 
-    pub async fn driver_like(&self, generation: u64, like: Like) -> K::Driver {
-        K::open(&self.run(), generation, like).await
+    pub async fn driver_variant(&self, generation: u64, variant: Variant) -> K::Driver {
+        K::open(&self.run(), generation, variant).await
     }
 
     pub fn spec(&self, incarnation: u64) -> UnitSpec {
         spec(incarnation, self.port)
     }
 
-    /// An agent as a process of its own: it starts the incarnations 1 to `units` and lives on.
+    /// Spawns an agent process that starts the incarnations 1 to `units` and keeps running.
     pub fn agent(&self, units: u64) -> Child {
         self.agent_command(units).spawn().unwrap()
     }
 
-    /// What [`agent`](Self::agent) runs.
+    /// Command of [`agent`](Self::agent).
     pub fn agent_command(&self, units: u64) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -148,7 +148,7 @@ impl<K: Kind> Machine<K> {
         command
     }
 
-    /// Every process of this machine's units.
+    /// Returns every process of this machine's units.
     fn all_processes(&self) -> Vec<u32> {
         let run = self.run();
         let inside = |process: &Path| {
@@ -162,7 +162,7 @@ impl<K: Kind> Machine<K> {
             .collect()
     }
 
-    /// Those of them that are units, in order: not the processes that a unit has started itself.
+    /// Returns the main processes of the units, sorted: without processes that a unit has spawned.
     pub fn processes(&self) -> Vec<u32> {
         let all = self.all_processes();
         let own = |pid: &u32| parent(*pid).is_none_or(|parent| !all.contains(&parent));
@@ -171,8 +171,8 @@ impl<K: Kind> Machine<K> {
         units
     }
 
-    /// Stops every process of every unit where it stands. Each goes on until its first thread runs
-    /// again and finds the signal, which is waited for.
+    /// Stops every process of every unit with SIGSTOP, and waits until all are stopped: a process
+    /// runs until its first thread handles the signal.
     pub fn freeze_all(&self) {
         let all = self.all_processes();
         all.iter().for_each(|pid| send(*pid, Signal::STOP));
@@ -183,12 +183,12 @@ impl<K: Kind> Machine<K> {
         }
     }
 
-    /// Lets them go on.
+    /// Continues the stopped processes.
     pub fn thaw_all(&self) {
         self.all_processes().into_iter().for_each(|pid| send(pid, Signal::CONT));
     }
 
-    /// Stops what still runs.
+    /// Stops all units.
     pub async fn tidy(&self, driver: &K::Driver) {
         stop_all(driver).await.unwrap();
         assert_eq!(self.all_processes(), [0; 0]);
@@ -199,7 +199,7 @@ fn parent(pid: u32) -> Option<u32> {
     status(pid, "PPid:")?.parse().ok()
 }
 
-/// A field of what the system says of a process (proc(5)); none where it has ended.
+/// Returns a field of `/proc/PID/status` (proc(5)), or `None` if the process has exited.
 fn status(pid: u32, field: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = status.lines().find_map(|line| line.strip_prefix(field))?;
@@ -223,7 +223,7 @@ pub fn spec(incarnation: u64, port: u16) -> UnitSpec {
     }
 }
 
-/// What a unit serves that has these APIs: a path, and where its calls go.
+/// Configuration with these APIs, each a path and the address of its backend.
 pub fn configuration(revision: u64, apis: &[(&str, SocketAddr)]) -> Configuration {
     let api = |(path, backend): &(&str, SocketAddr)| ConfiguredApi {
         name: ApiName::new(path.trim_start_matches('/')).unwrap(),
@@ -235,14 +235,14 @@ pub fn configuration(revision: u64, apis: &[(&str, SocketAddr)]) -> Configuratio
     Configuration { revision: Revision(revision), enabled: true, apis }
 }
 
-/// Waits until the list of units fulfils `condition`, and returns it.
+/// Waits until the list of units satisfies `condition`, and returns the list.
 pub async fn until(
     driver: &impl Driver,
     what: &str,
     condition: impl Fn(&[RunningUnit]) -> bool,
 ) -> Vec<RunningUnit> {
     let mut changes = driver.changes();
-    let waited = tokio::time::timeout(PATIENCE, async {
+    let waited = tokio::time::timeout(TIMEOUT, async {
         loop {
             let units = driver.list().await.unwrap();
             if condition(&units) {
@@ -253,7 +253,7 @@ pub async fn until(
     });
     match waited.await {
         Ok(units) => units,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}; {:#?}", driver.list().await),
+        Err(_) => panic!("timed out after {TIMEOUT:?}: {what}; {:#?}", driver.list().await),
     }
 }
 
@@ -264,58 +264,58 @@ pub async fn until_ready(driver: &impl Driver, count: usize) -> Vec<RunningUnit>
     until(driver, &format!("{count} units are ready"), ready).await
 }
 
-/// Waits until the first unit has exited, and returns how it did.
+/// Waits until the first unit has exited, and returns its exit.
 pub async fn until_exited(driver: &impl Driver) -> Exit {
     let exited = |units: &[RunningUnit]| {
         units.first().is_some_and(|unit| matches!(unit.phase, Phase::Exited(_)))
     };
-    let units = until(driver, "the end of the first unit is seen", exited).await;
+    let units = until(driver, "the first unit has exited", exited).await;
     let Phase::Exited(exit) = &units[0].phase else { unreachable!() };
     exit.clone()
 }
 
-/// Waits until `condition` holds.
+/// Waits until `condition` is true.
 pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let limit = Instant::now() + PATIENCE;
+    let limit = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < limit, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < limit, "timed out after {TIMEOUT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Makes one call: the status of its answer, and the body.
+/// Sends one request, and returns the status and the body of the response.
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
     Ok((status, body.to_owned()))
 }
 
-/// Calls the status path once, and returns the incarnation and the process id that answered.
-pub fn call(address: SocketAddr) -> std::io::Result<(u64, u64)> {
+/// Requests the status path, and returns the incarnation and the pid of the unit that responded.
+pub fn get_status(address: SocketAddr) -> std::io::Result<(u64, u64)> {
     let (_, body) = get(address, STATUS_PATH)?;
     let identity: serde_json::Value = serde_json::from_str(&body)?;
-    let number = |field: &str| identity[field].as_u64().expect("a unit says who it is");
+    let number = |field: &str| identity[field].as_u64().expect("the unit reports its identity");
     Ok((number("incarnation"), number("pid")))
 }
 
-/// What this process was given behind `--`.
+/// Arguments of this process after `--`.
 pub fn arguments() -> Vec<String> {
     std::env::args().skip_while(|argument| argument != "--").skip(1).collect()
 }
 
-/// What this test program does when it was started as an agent.
+/// Runs the agent if this test program was started as one.
 pub fn become_agent<K: Kind>(arguments: &[String]) {
     let [run, port, units] = arguments else { panic!("{arguments:?}") };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let driver = K::open(Path::new(run), 1, Like::Usual).await;
+        let driver = K::open(Path::new(run), 1, Variant::Usual).await;
         for incarnation in 1..=units.parse().unwrap() {
             driver.start(spec(incarnation, port.parse().unwrap())).await.unwrap();
         }

@@ -3,56 +3,56 @@ use proptest::prelude::*;
 use tokio::time::{Duration, sleep};
 
 use crate::log::Quorum;
-use crate::world::{Life, World};
+use crate::world::{ProcessRun, World};
 
-/// What may happen to an agent.
+/// A fault, or a change of the desired units.
 #[derive(Debug, Clone, Copy)]
-enum Mishap {
+enum Fault {
     Scale(u16),
-    UnitDies(prop::sample::Index),
-    AgentIsKilled,
-    QuorumGoes,
-    QuorumComes,
+    UnitCrashes(prop::sample::Index),
+    AgentCrashes,
+    QuorumIsLost,
+    QuorumReturns,
     TimePasses(u64),
 }
 
-fn mishap() -> impl Strategy<Value = Mishap> {
+fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
-        (1..=12_u16).prop_map(Mishap::Scale),
-        any::<prop::sample::Index>().prop_map(Mishap::UnitDies),
-        Just(Mishap::AgentIsKilled),
-        Just(Mishap::QuorumGoes),
-        Just(Mishap::QuorumComes),
-        (0..3_000_u64).prop_map(Mishap::TimePasses),
+        (1..=12_u16).prop_map(Fault::Scale),
+        any::<prop::sample::Index>().prop_map(Fault::UnitCrashes),
+        Just(Fault::AgentCrashes),
+        Just(Fault::QuorumIsLost),
+        Just(Fault::QuorumReturns),
+        (0..3_000_u64).prop_map(Fault::TimePasses),
     ]
 }
 
-async fn suffer(world: &mut World, life: Life, mishap: Mishap) -> Life {
-    match mishap {
-        // Operators reach the cluster whether this agent does or not.
-        Mishap::Scale(units) => world.scale(units),
-        Mishap::UnitDies(index) => {
+async fn inject(world: &mut World, agent: ProcessRun, fault: Fault) -> ProcessRun {
+    match fault {
+        // Operators reach the cluster even if this agent does not.
+        Fault::Scale(units) => world.scale(units),
+        Fault::UnitCrashes(index) => {
             let ready = world.machine.ready();
             if !ready.is_empty() {
-                world.machine.dies(*index.get(&ready));
+                world.machine.crash(*index.get(&ready));
             }
         }
-        Mishap::AgentIsKilled => {
-            life.killed().await;
+        Fault::AgentCrashes => {
+            agent.kill().await;
             return world.agent();
         }
-        Mishap::QuorumGoes => world.log.set_quorum(Quorum::Away),
-        Mishap::QuorumComes => world.log.set_quorum(Quorum::Here),
-        Mishap::TimePasses(millis) => sleep(Duration::from_millis(millis)).await,
+        Fault::QuorumIsLost => world.log.set_quorum(Quorum::Unreachable),
+        Fault::QuorumReturns => world.log.set_quorum(Quorum::Reachable),
+        Fault::TimePasses(millis) => sleep(Duration::from_millis(millis)).await,
     }
-    life
+    agent
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_happens_the_machine_comes_to_what_the_log_wants(mishaps in vec(mishap(), 0..30)) {
+    fn the_machine_converges_to_the_log_after_any_sequence_of_faults(faults in vec(fault(), 0..30)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -60,17 +60,17 @@ proptest! {
             .unwrap();
         runtime.block_on(async {
             let mut world = World::contoso(2);
-            let mut life = world.agent();
-            for mishap in mishaps {
-                life = suffer(&mut world, life, mishap).await;
+            let mut agent = world.agent();
+            for fault in faults {
+                agent = inject(&mut world, agent, fault).await;
             }
-            world.log.set_quorum(Quorum::Here);
-            // A report that was on its way for a while may still tell of the past.
+            world.log.set_quorum(Quorum::Reachable);
+            // A report that was in flight for a while may describe an outdated table.
             sleep(Duration::from_secs(10)).await;
-            world.converges().await;
+            world.converge().await;
             assert_eq!(world.passes(Duration::from_secs(600)).await, (0, 0));
             assert!(world.has_converged());
-            life.stop().await;
+            agent.stop().await;
         });
     }
 }

@@ -5,56 +5,56 @@ use meridian_domain::Command;
 use meridian_domain::limits::Limits;
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::machine::Habit;
+use crate::machine::Behavior;
 use crate::world::{World, create};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(start_paused = true)]
-async fn the_machine_follows_the_log_and_then_nothing_is_written_any_more() {
+async fn the_machine_converges_to_the_log_and_nothing_is_written_afterwards() {
     let mut world = World::contoso(3);
-    let _life = world.converged_agent().await;
+    let _agent = world.converged_agent().await;
     for units in [12, 1, 4] {
         world.scale(units);
-        world.converges().await;
+        world.converge().await;
         assert_eq!(world.machine.ready().len(), usize::from(units));
     }
     assert_eq!(world.passes(HOUR).await, (0, 0));
     let distinct: BTreeSet<_> = world.machine.starts().iter().map(|(_, unit)| *unit).collect();
-    assert_eq!(world.machine.starts().len(), distinct.len(), "each assignment starts once");
+    assert_eq!(world.machine.starts().len(), distinct.len(), "each incarnation starts once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_takes_long_holds_up_no_start() {
+async fn a_slow_drain_does_not_delay_a_start() {
     let mut world = World::contoso(3);
-    let _life = world.converged_agent().await;
+    let _agent = world.converged_agent().await;
     world.machine.set_drain(Duration::from_secs(15));
     world.scale(1);
-    world.until("two drain", || world.machine.ready().len() == 1).await;
-    let began = Instant::now();
-    world.log.does(create("fabrikam"));
-    world.until("the new one answers", || world.machine.ready().len() == 2).await;
-    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
-    world.converges().await;
-    assert_eq!(world.machine.stops().len(), 2, "each is told to stop once");
+    world.until("two units are draining", || world.machine.ready().len() == 1).await;
+    let started = Instant::now();
+    world.log.commit(create("fabrikam"));
+    world.until("the new unit is ready", || world.machine.ready().len() == 2).await;
+    assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+    world.converge().await;
+    assert_eq!(world.machine.stops().len(), 2, "each unit is stopped once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn units_are_started_in_parallel_but_not_all_at_once() {
+async fn units_start_in_parallel_up_to_a_limit() {
     let mut world = World::contoso(12);
-    world.machine.set_habit(Habit::StartSlowly(Duration::from_secs(2)));
-    let began = Instant::now();
-    let _life = world.converged_agent().await;
-    assert_eq!(world.machine.most_starting(), 8);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    world.machine.set_behavior(Behavior::StartSlowly(Duration::from_secs(2)));
+    let started = Instant::now();
+    let _agent = world.converged_agent().await;
+    assert_eq!(world.machine.max_starting(), 8);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn units_outlive_their_agent_and_the_next_one_starts_and_says_nothing() {
+async fn units_outlive_their_agent_and_the_next_process_run_changes_nothing() {
     let mut world = World::contoso(2);
-    let life = world.converged_agent().await;
+    let agent = world.converged_agent().await;
     let units = world.machine.units();
-    assert_eq!(life.stop().await, Ended::Shutdown);
+    assert_eq!(agent.stop().await, Ended::Shutdown);
     let _next = world.agent();
     assert_eq!(world.passes(HOUR).await, (0, 0));
     assert_eq!(world.machine.units(), units);
@@ -62,35 +62,35 @@ async fn units_outlive_their_agent_and_the_next_one_starts_and_says_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_acted_on_when_it_is_durable_here_and_not_before() {
+async fn a_change_is_acted_on_only_once_it_is_durable_on_this_node() {
     let mut world = World::contoso(1);
-    let _life = world.converged_agent().await;
-    world.log.hold_the_disk();
+    let _agent = world.converged_agent().await;
+    world.log.stop_flushing();
     world.scale(3);
     world.passes(HOUR).await;
     assert_eq!(world.machine.ready().len(), 1);
     world.log.flush(world.log.revision());
-    world.until("three answer", || world.machine.ready().len() == 3).await;
+    world.until("three units are ready", || world.machine.ready().len() == 3).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_answered_is_not_reported_again_while_this_node_has_not_applied_it() {
+async fn an_accepted_report_is_not_sent_again_before_this_node_has_applied_it() {
     let mut world = World::contoso(1);
     world.log.set_lag(Duration::from_secs(3));
-    let _life = world.converged_agent().await;
+    let _agent = world.converged_agent().await;
     assert_eq!(world.log.proposals(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_is_always_behind_the_state_holds_nothing_up() {
+async fn a_disk_that_is_always_behind_the_state_delays_nothing() {
     let mut world = World::contoso(1);
-    let _life = world.converged_agent().await;
-    world.log.hold_the_disk();
+    let _agent = world.converged_agent().await;
+    world.log.stop_flushing();
     world.scale(3);
     for developer_units in [2, 1].into_iter().cycle().take(200) {
         let durable = world.log.revision();
         let limits = Limits { developer_units, ..Limits::default() };
-        world.log.does(Command::SetLimits { limits });
+        world.log.commit(Command::SetLimits { limits });
         world.log.flush(durable);
         assert!(durable < world.log.revision());
         sleep(Duration::from_millis(1)).await;
@@ -99,13 +99,13 @@ async fn a_disk_that_is_always_behind_the_state_holds_nothing_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_driver_cannot_say_what_runs_nothing_is_done() {
+async fn nothing_is_done_while_the_driver_is_unreachable() {
     let mut world = World::contoso(2);
-    let _life = world.converged_agent().await;
+    let _agent = world.converged_agent().await;
     world.machine.set_reachable(false);
     world.scale(3);
     let (proposals, _) = world.passes(HOUR).await;
     assert_eq!((proposals, world.machine.starts().len(), world.machine.stops().len()), (0, 2, 0));
     world.machine.set_reachable(true);
-    world.converges().await;
+    world.converge().await;
 }

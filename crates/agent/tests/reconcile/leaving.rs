@@ -8,84 +8,84 @@ use tokio::sync::watch;
 use tokio::time::Duration;
 
 use crate::log::Quorum;
-use crate::machine::Habit;
+use crate::machine::Behavior;
 use crate::world::{World, name};
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_was_removed_drains_all_its_units_and_ends() {
+async fn a_removed_agent_drains_all_its_units_and_exits() {
     let mut world = World::contoso(3);
-    let life = world.converged_agent().await;
+    let agent = world.converged_agent().await;
     world.machine.set_drain(Duration::from_secs(15));
     world.log.set_quorum(Quorum::Removed);
-    assert_eq!(life.ends().await, Ended::Removed);
+    assert_eq!(agent.ended().await, Ended::Removed);
     assert_eq!(world.machine.units(), []);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_unit_that_is_being_started_when_its_agent_is_removed_ends_too() {
+async fn a_unit_whose_start_is_in_progress_when_its_agent_is_removed_exits_too() {
     let mut world = World::contoso(3);
-    world.machine.set_habit(Habit::StartSlowly(Duration::from_secs(20)));
-    let life = world.agent();
-    world.until("they are being started", || world.machine.starts().len() == 3).await;
+    world.machine.set_behavior(Behavior::StartSlowly(Duration::from_secs(20)));
+    let agent = world.agent();
+    world.until("all three are starting", || world.machine.starts().len() == 3).await;
     world.log.set_quorum(Quorum::Removed);
-    assert_eq!(life.ends().await, Ended::Removed);
+    assert_eq!(agent.ended().await, Ended::Removed);
     world.passes(Duration::from_secs(60)).await;
     assert_eq!(world.machine.units(), []);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_agent_stays_removed_also_where_nobody_can_say_so_again() {
+async fn a_removed_agent_stays_removed_without_a_quorum() {
     let mut world = World::contoso(3);
-    let life = world.converged_agent().await;
+    let agent = world.converged_agent().await;
     world.log.set_quorum(Quorum::Removed);
-    assert_eq!(life.ends().await, Ended::Removed);
-    world.log.set_quorum(Quorum::Away);
-    assert_eq!(world.agent().ends().await, Ended::Removed);
+    assert_eq!(agent.ended().await, Ended::Removed);
+    world.log.set_quorum(Quorum::Unreachable);
+    assert_eq!(world.agent().ended().await, Ended::Removed);
     assert_eq!(world.machine.starts().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_sees_its_removal_in_the_log_drains_as_well() {
+async fn an_agent_that_sees_its_removal_in_the_log_drains_its_units() {
     let mut world = World::contoso(2);
-    let _life = world.converged_agent().await;
+    let _agent = world.converged_agent().await;
     let mut state: State = world.log.state().clone();
     state.agents.remove(&name());
     state.units.clear();
     state.header.revision = state.header.revision.next();
     world.log.replace(state);
-    world.until("nothing runs", || world.machine.units().is_empty()).await;
+    world.until("no unit runs", || world.machine.units().is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_is_not_registered_yet_runs_nothing_and_says_nothing() {
+async fn an_unregistered_agent_runs_and_reports_nothing() {
     let mut world = World::contoso(1);
     world.log.replace(State::default());
-    let _life = world.agent();
+    let _agent = world.agent();
     assert_eq!(world.passes(Duration::from_secs(60)).await, (0, 0));
     assert_eq!(world.machine.starts(), []);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_agent_ends_its_units_and_goes_on() {
+async fn a_drained_agent_stops_its_units_and_keeps_running() {
     let mut world = World::contoso(2);
-    let life = world.converged_agent().await;
-    // Another agent, so that this one may be drained.
+    let agent = world.converged_agent().await;
+    // Another agent, so that this one can be drained.
     let mut state = world.log.state().clone();
     let mut other = state.agents[&name()].clone();
     other.description.name = AgentName::new("we-2").unwrap();
     other.description.node = NodeId(2);
     state.agents.insert(other.description.name.clone(), other);
     world.log.replace(state);
-    world.log.does(Command::DrainAgent { agent: name() });
+    world.log.commit(Command::DrainAgent { agent: name() });
     world.passes(Duration::from_secs(60)).await;
-    assert_eq!(world.machine.ready().len(), 2, "it serves until others do");
-    world.log.does(others_are_ready(&world));
-    world.until("nothing runs", || world.machine.units().is_empty()).await;
-    world.until("the log says so", || world.units().is_empty()).await;
-    assert_eq!(life.stop().await, Ended::Shutdown);
+    assert_eq!(world.machine.ready().len(), 2, "its units serve until the others are ready");
+    world.log.commit(others_are_ready(&world));
+    world.until("no unit runs", || world.machine.units().is_empty()).await;
+    world.until("the log has no units", || world.units().is_empty()).await;
+    assert_eq!(agent.stop().await, Ended::Shutdown);
 }
 
-/// The report of the other agent that its units are ready.
+/// Report of the other agent that its units are ready.
 fn others_are_ready(world: &World) -> Command {
     let state = world.log.state();
     let agent = AgentName::new("we-2").unwrap();
@@ -100,7 +100,7 @@ fn others_are_ready(world: &World) -> Command {
 }
 
 #[test]
-fn a_damaged_set_is_an_error_that_names_the_file() {
+fn a_corrupt_desired_set_is_an_error_that_names_the_file() {
     let world = World::contoso(1);
     std::fs::write(world.directory.path().join("desired"), "00000000 {}").unwrap();
     let directory = world.directory.path().to_owned();
@@ -109,5 +109,6 @@ fn a_damaged_set_is_an_error_that_names_the_file() {
     let driver = Arc::new(world.machine.clone());
     let built = Reconciler::build(config, world.log.clone(), world.log.clone(), driver);
     let error = built.map(|_| ()).unwrap_err();
-    assert!(error.to_string().contains("/desired does not give the units"), "{error}");
+    assert!(error.to_string().starts_with("cannot read the desired units from "), "{error}");
+    assert!(error.to_string().ends_with("/desired"), "{error}");
 }

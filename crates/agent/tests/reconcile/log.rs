@@ -1,4 +1,4 @@
-//! The log as one node has it: the real domain behind the real ports, on no disk.
+//! The log as one node sees it: the real domain behind the real ports, without a disk.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -12,26 +12,26 @@ use meridian_ports::{
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
-/// What this node can reach.
+/// Quorum, as this node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quorum {
-    Here,
-    Away,
-    /// A majority, which says that this agent was removed.
+    Reachable,
+    Unreachable,
+    /// A majority is reachable and confirms that this agent was removed.
     Removed,
 }
 
 #[derive(Debug)]
 pub struct Log {
-    /// The leader's.
+    /// State of the leader.
     newest: Mutex<State>,
-    /// This node's.
+    /// State applied on this node.
     state: Arc<RwLock<State>>,
-    /// How long this node takes to apply what the leader has answered.
+    /// Time from the leader's response until this node applies the change.
     lag: Mutex<Duration>,
     durable: watch::Sender<Revision>,
     quorum: Mutex<Quorum>,
-    /// Whether what is applied is durable at once.
+    /// True if applied changes are durable at once.
     disk_keeps_up: Mutex<bool>,
     events: Mutex<Vec<Event>>,
     proposals: AtomicU32,
@@ -45,7 +45,7 @@ impl Log {
             newest: Mutex::new(state.clone()),
             state: Arc::new(RwLock::new(state)),
             lag: Mutex::default(),
-            quorum: Mutex::new(Quorum::Here),
+            quorum: Mutex::new(Quorum::Reachable),
             disk_keeps_up: Mutex::new(true),
             events: Mutex::default(),
             proposals: AtomicU32::new(0),
@@ -65,8 +65,8 @@ impl Log {
         *self.lag.lock().unwrap() = lag;
     }
 
-    /// From here on, what is applied is durable only up to what [`Log::flush`] is told.
-    pub fn hold_the_disk(&self) {
+    /// From now on, changes are durable only up to the revision given to [`Log::flush`].
+    pub fn stop_flushing(&self) {
         *self.disk_keeps_up.lock().unwrap() = false;
     }
 
@@ -78,7 +78,7 @@ impl Log {
         self.state.read().unwrap().header.revision
     }
 
-    /// The log of another time or another node.
+    /// Replaces the log by that of another time or another node.
     pub fn replace(&self, state: State) {
         let revision = state.header.revision;
         *self.newest.lock().unwrap() = state.clone();
@@ -86,8 +86,8 @@ impl Log {
         self.flush(revision);
     }
 
-    /// Has a command happen.
-    pub fn does(&self, command: Command) {
+    /// Commits a command that must be accepted.
+    pub fn commit(&self, command: Command) {
         let verdict = self.append(&command, Origin::System);
         assert_eq!(verdict, Verdict::Accepted, "{command:?}");
     }
@@ -104,7 +104,7 @@ impl Log {
         let mut state = self.newest.lock().unwrap();
         let (events, verdict) = match decide(&state, command) {
             Ok(events) => (events, Verdict::Accepted),
-            Err(faults) => (vec![], Verdict::Rejected(faults)),
+            Err(rejections) => (vec![], Verdict::Rejected(rejections)),
         };
         self.events.lock().unwrap().extend(events.clone());
         apply_change(&mut state, &Change { origin, events, verdict: verdict.clone() });
@@ -130,17 +130,17 @@ impl Log {
     }
 }
 
-/// A report on its way, until it is answered or its agent is killed.
-struct Flight<'a>(&'a AtomicU32);
+/// A report in flight, until its response or until its agent is killed.
+struct InFlight<'a>(&'a AtomicU32);
 
-impl<'a> Flight<'a> {
+impl<'a> InFlight<'a> {
     fn new(count: &'a AtomicU32) -> Self {
-        assert_eq!(count.fetch_add(1, Ordering::Relaxed), 0, "one report at a time");
+        assert_eq!(count.fetch_add(1, Ordering::Relaxed), 0, "more than one report in flight");
         Self(count)
     }
 }
 
-impl Drop for Flight<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -151,16 +151,18 @@ impl Propose for Log {
     async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError> {
         assert_eq!(proposal.requester, Requester::Agent);
         self.proposals.fetch_add(1, Ordering::Relaxed);
-        let _flight = Flight::new(&self.in_flight);
-        let began = Instant::now();
+        let _in_flight = InFlight::new(&self.in_flight);
+        let started = Instant::now();
         sleep(Duration::from_millis(2)).await;
-        if self.quorum() != Quorum::Here {
+        if self.quorum() != Quorum::Reachable {
             sleep_until(proposal.deadline).await;
         }
-        if self.quorum() != Quorum::Here {
-            return Err(ProposeError::NoLeader { waited: began.elapsed() });
+        if self.quorum() != Quorum::Reachable {
+            return Err(ProposeError::NoLeader { waited: started.elapsed() });
         }
-        let Command::Report(report) = &proposal.command else { panic!("agents only report") };
+        let Command::Report(report) = &proposal.command else {
+            panic!("agents propose only reports")
+        };
         let newest = || self.newest.lock().unwrap().header.revision;
         let base = newest();
         let origin = Origin::Report {
@@ -177,13 +179,13 @@ impl Propose for Log {
 impl Read for Log {
     async fn read(&self, wanted: Consistency, deadline: Instant) -> Result<ReadPoint, ReadError> {
         assert_eq!(wanted, Consistency::Linearizable);
-        let began = Instant::now();
+        let started = Instant::now();
         match self.quorum() {
-            Quorum::Here => Ok(ReadPoint { revision: self.revision(), leader_contact: None }),
+            Quorum::Reachable => Ok(ReadPoint { revision: self.revision(), leader_contact: None }),
             Quorum::Removed => Err(ReadError::Removed),
-            Quorum::Away => {
+            Quorum::Unreachable => {
                 sleep_until(deadline).await;
-                Err(ReadError::NoLeader { waited: began.elapsed() })
+                Err(ReadError::NoLeader { waited: started.elapsed() })
             }
         }
     }

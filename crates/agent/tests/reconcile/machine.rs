@@ -1,4 +1,4 @@
-//! A machine whose units are as well-behaved as the test wants. It outlives the agent's lives.
+//! A machine with units that behave as the test wants. It outlives the process runs of the agent.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,15 +13,15 @@ use meridian_transport::PortHolder;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
-/// How the units that are started from now on are.
+/// Behavior of the units started from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Habit {
+pub enum Behavior {
     Serve,
-    /// Die so long after they were started; they answer after 10 ms.
-    DieAfter(Duration),
-    /// Another process has their port.
-    FindThePortHeld,
-    /// Their start takes as long as that.
+    /// Crash after this time. They are ready after 10 ms.
+    CrashAfter(Duration),
+    /// Fail to start, because another process uses their port.
+    PortInUse,
+    /// Take this long to start.
     StartSlowly(Duration),
 }
 
@@ -37,29 +37,29 @@ struct Inner {
 #[derive(Debug)]
 struct Table {
     units: BTreeMap<Incarnation, RunningUnit>,
-    habit: Habit,
+    behavior: Behavior,
     drain: Duration,
     reachable: bool,
-    /// What each unit was told to serve last.
-    told: BTreeMap<Incarnation, Arc<Configuration>>,
+    /// Last configuration of each unit.
+    configurations: BTreeMap<Incarnation, Arc<Configuration>>,
     starts: Vec<(Instant, Incarnation)>,
     stops: Vec<Incarnation>,
     starting: usize,
-    most_starting: usize,
+    max_starting: usize,
 }
 
 impl Machine {
     pub fn new() -> Self {
         let table = Table {
             units: BTreeMap::new(),
-            habit: Habit::Serve,
+            behavior: Behavior::Serve,
             drain: Duration::from_secs(1),
             reachable: true,
-            told: BTreeMap::new(),
+            configurations: BTreeMap::new(),
             starts: vec![],
             stops: vec![],
             starting: 0,
-            most_starting: 0,
+            max_starting: 0,
         };
         Self(Arc::new(Inner { table: Mutex::new(table), changes: watch::Sender::new(0) }))
     }
@@ -74,8 +74,8 @@ impl Machine {
         changed
     }
 
-    pub fn set_habit(&self, habit: Habit) {
-        self.table().habit = habit;
+    pub fn set_behavior(&self, behavior: Behavior) {
+        self.table().behavior = behavior;
     }
 
     pub fn set_drain(&self, drain: Duration) {
@@ -86,12 +86,12 @@ impl Machine {
         self.table().reachable = reachable;
     }
 
-    /// Every unit, in whatever phase.
+    /// Every unit, in any phase.
     pub fn units(&self) -> Vec<RunningUnit> {
         self.table().units.values().cloned().collect()
     }
 
-    /// The units that answer.
+    /// The units that are ready.
     pub fn ready(&self) -> Vec<Incarnation> {
         let units = self.units().into_iter();
         units.filter(|unit| unit.phase == Phase::Ready).map(|unit| unit.incarnation).collect()
@@ -105,18 +105,18 @@ impl Machine {
         self.table().stops.clone()
     }
 
-    /// What a unit serves.
+    /// The configuration of a unit.
     pub fn serves(&self, incarnation: Incarnation) -> Option<Arc<Configuration>> {
-        self.table().told.get(&incarnation).cloned()
+        self.table().configurations.get(&incarnation).cloned()
     }
 
-    /// The most units that were started at the same time.
-    pub fn most_starting(&self) -> usize {
-        self.table().most_starting
+    /// Maximum number of concurrent starts so far.
+    pub fn max_starting(&self) -> usize {
+        self.table().max_starting
     }
 
-    pub fn dies(&self, incarnation: Incarnation) {
-        let exit = Exit { how: ExitStatus::Signal(9), last_words: None };
+    pub fn crash(&self, incarnation: Incarnation) {
+        let exit = Exit { status: ExitStatus::Signal(9), output_tail: None };
         self.change(|table| {
             if let Some(unit) = table.units.get_mut(&incarnation)
                 && unit.phase != Phase::Draining
@@ -126,27 +126,27 @@ impl Machine {
         });
     }
 
-    /// Has a running unit hang, or go on.
-    pub fn hangs(&self, incarnation: Incarnation, hangs: bool) {
-        let phase = if hangs { Phase::Silent } else { Phase::Ready };
+    /// Makes a running unit hang or recover.
+    pub fn set_hung(&self, incarnation: Incarnation, hung: bool) {
+        let phase = if hung { Phase::Unresponsive } else { Phase::Ready };
         self.change(|table| table.units.get_mut(&incarnation).unwrap().phase = phase);
     }
 
-    /// The agent that ran until now is gone: its driver's memory of dead units goes with it.
-    pub fn forget_the_dead(&self) {
+    /// Forgets exited units, as a new driver does after the agent's process has exited.
+    pub fn forget_exited(&self) {
         self.change(|table| table.units.retain(|_, unit| !matches!(unit.phase, Phase::Exited(_))));
     }
 
-    /// Has a unit run that nobody started.
-    pub fn finds(&self, unit: UnitId, incarnation: Incarnation) {
-        let found = running(unit, incarnation, 8080, Phase::Ready);
-        self.change(|table| table.units.insert(incarnation, found));
+    /// Adds a running unit that no agent started.
+    pub fn insert_running(&self, unit: UnitId, incarnation: Incarnation) {
+        let unit = running(unit, incarnation, 8080, Phase::Ready);
+        self.change(|table| table.units.insert(incarnation, unit));
     }
 
     fn begin(&self, spec: UnitSpec) -> Result<(), StartError> {
         let UnitSpec { unit, incarnation, port, configuration } = spec;
-        let habit = self.table().habit;
-        if habit == Habit::FindThePortHeld {
+        let behavior = self.table().behavior;
+        if behavior == Behavior::PortInUse {
             let address = ([127, 0, 1, 1], port).into();
             let holder = PortHolder { pid: 12, command: "nginx".to_owned() };
             return Err(StartError::PortHeld { address, holder: Some(holder) });
@@ -159,17 +159,17 @@ impl Machine {
             let mut unit = running(unit, incarnation, port, Phase::Starting);
             unit.configuration = configuration.revision;
             table.units.insert(incarnation, unit);
-            table.told.insert(incarnation, configuration);
+            table.configurations.insert(incarnation, configuration);
             true
         });
         if started {
             let machine = self.clone();
-            tokio::spawn(async move { machine.live(incarnation, habit).await });
+            tokio::spawn(async move { machine.run(incarnation, behavior).await });
         }
         Ok(())
     }
 
-    async fn live(&self, incarnation: Incarnation, habit: Habit) {
+    async fn run(&self, incarnation: Incarnation, behavior: Behavior) {
         sleep(Duration::from_millis(10)).await;
         self.change(|table| {
             if let Some(unit) = table.units.get_mut(&incarnation)
@@ -178,9 +178,9 @@ impl Machine {
                 unit.phase = Phase::Ready;
             }
         });
-        if let Habit::DieAfter(lifetime) = habit {
+        if let Behavior::CrashAfter(lifetime) = behavior {
             sleep(lifetime).await;
-            self.dies(incarnation);
+            self.crash(incarnation);
         }
     }
 }
@@ -191,22 +191,22 @@ impl Driver for Machine {
         if self.table().reachable {
             Ok(self.units())
         } else {
-            Err(Unreachable("the engine does not answer".into()))
+            Err(Unreachable("the engine does not respond".into()))
         }
     }
 
     async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
-        let habit = {
+        let behavior = {
             let mut table = self.table();
             table.starts.push((Instant::now(), spec.incarnation));
             table.starting += 1;
-            table.most_starting = table.most_starting.max(table.starting);
-            table.habit
+            table.max_starting = table.max_starting.max(table.starting);
+            table.behavior
         };
-        // As the contract says, a start goes on when whoever asked for it does not.
+        // Per the contract of `Driver`, a start continues if its caller is cancelled.
         let machine = self.clone();
         let start = tokio::spawn(async move {
-            if let Habit::StartSlowly(duration) = habit {
+            if let Behavior::StartSlowly(duration) = behavior {
                 sleep(duration).await;
             }
             let started = machine.begin(spec);
@@ -249,7 +249,7 @@ impl Driver for Machine {
             self.change(|table| {
                 if let Some(unit) = table.units.get_mut(&incarnation) {
                     unit.configuration = configuration.revision;
-                    table.told.insert(incarnation, configuration);
+                    table.configurations.insert(incarnation, configuration);
                 }
             });
         }

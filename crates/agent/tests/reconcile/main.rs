@@ -1,5 +1,5 @@
-//! The reconciler against a driver and a log of the test's own, whose rules are the real ones. Time is
-//! virtual, so hours pass in moments.
+//! Tests of the reconciler with a simulated driver and log, and the real domain. Time is virtual,
+//! so hours pass within milliseconds.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

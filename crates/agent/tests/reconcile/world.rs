@@ -1,4 +1,4 @@
-//! An agent in a region, its machine and its log.
+//! An agent in a region, with its machine and its log.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::log::{Log, Quorum};
 use crate::machine::Machine;
 
-/// For whatever must happen some time, in virtual time: longer than the longest pause.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// Timeout of every wait, in virtual time: longer than the maximum backoff delay.
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 pub struct World {
     pub log: Arc<Log>,
@@ -27,19 +27,22 @@ pub struct World {
     generation: Generation,
 }
 
-/// One life of the agent.
-pub struct Life {
+/// A process run of the agent.
+pub struct ProcessRun {
     shutdown: CancellationToken,
     run: JoinHandle<Result<Ended, RunError>>,
 }
 
 impl World {
-    /// The agent `westeurope` and the service `contoso`, with this many units there.
+    /// The agent `we-1` in `westeurope`, and the service `contoso` with this many units there.
     pub fn contoso(units: u16) -> Self {
         let log = Log::new(State::default());
-        log.does(Command::FoundCluster { cluster: ClusterId(uuid::Uuid::nil()), founders: vec![] });
-        log.does(Command::RegisterAgent(agent()));
-        log.does(create("contoso"));
+        log.commit(Command::FoundCluster {
+            cluster: ClusterId(uuid::Uuid::nil()),
+            founders: vec![],
+        });
+        log.commit(Command::RegisterAgent(agent()));
+        log.commit(create("contoso"));
         let world = Self {
             log: Arc::new(log),
             machine: Machine::new(),
@@ -50,9 +53,9 @@ impl World {
         world
     }
 
-    /// Starts the agent.
-    pub fn agent(&mut self) -> Life {
-        self.machine.forget_the_dead();
+    /// Starts a process run of the agent.
+    pub fn agent(&mut self) -> ProcessRun {
+        self.machine.forget_exited();
         self.generation = self.generation.next();
         let config = ReconcilerConfig {
             agent: name(),
@@ -64,21 +67,21 @@ impl World {
         let log = Arc::clone(&self.log);
         let reconciler = Reconciler::build(config, log.clone(), log, driver).unwrap();
         let shutdown = CancellationToken::new();
-        Life { run: tokio::spawn(reconciler.run(shutdown.clone())), shutdown }
+        ProcessRun { run: tokio::spawn(reconciler.run(shutdown.clone())), shutdown }
     }
 
-    /// Starts the agent and waits until it has done what there is to do.
-    pub async fn converged_agent(&mut self) -> Life {
-        let life = self.agent();
-        self.converges().await;
-        life
+    /// Starts a process run and waits until it has converged.
+    pub async fn converged_agent(&mut self) -> ProcessRun {
+        let agent = self.agent();
+        self.converge().await;
+        agent
     }
 
-    pub async fn converges(&self) {
-        self.until("the log and the machine agree", || self.has_converged()).await;
+    pub async fn converge(&self) {
+        self.until("the machine has converged to the log", || self.has_converged()).await;
     }
 
-    /// Whether the units that run are those that the log wants, and it says so.
+    /// True if exactly the wanted units run, and the log has them as ready.
     pub fn has_converged(&self) -> bool {
         let wanted = self.wanted();
         let ready = self.units().iter().all(Unit::is_ready);
@@ -86,19 +89,20 @@ impl World {
         ready && self.machine.ready() == wanted && units == wanted.len()
     }
 
-    /// Waits for a condition, in virtual time.
+    /// Waits until `condition` is true, in virtual time.
     pub async fn until(&self, what: &str, condition: impl Fn() -> bool) {
         let waiting = async {
             while !condition() {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        if timeout(PATIENCE, waiting).await.is_err() {
-            panic!("never: {what}; log {:?}, machine {:?}", self.units(), self.machine.units());
+        if timeout(TIMEOUT, waiting).await.is_err() {
+            panic!("timed out: {what}; log {:?}, machine {:?}", self.units(), self.machine.units());
         }
     }
 
-    /// Lets virtual time pass, and returns how much the agent wrote meanwhile: proposals and events.
+    /// Lets virtual time pass. Returns the numbers of proposals and events that the agent caused
+    /// meanwhile.
     pub async fn passes(&self, duration: Duration) -> (u32, usize) {
         let before = (self.log.proposals(), self.log.events().len());
         sleep(duration).await;
@@ -107,7 +111,7 @@ impl World {
 
     pub fn scale(&self, units: u16) {
         let edits = vec![Edit::Set { region: region(), units }];
-        self.log.does(Command::ChangeService {
+        self.log.commit(Command::ChangeService {
             service: service("contoso"),
             expected: None,
             edits,
@@ -118,7 +122,7 @@ impl World {
         self.log.state().units_on(&name()).cloned().collect()
     }
 
-    /// The assignments that are to run.
+    /// The incarnations that should run.
     pub fn wanted(&self) -> Vec<Incarnation> {
         let units = self.units();
         let wanted = units.iter().filter(|unit| unit.is_wanted());
@@ -127,36 +131,39 @@ impl World {
         wanted
     }
 
-    /// The names of the events since the given number of them.
+    /// The names of the events after the first `number`.
     pub fn events_since(&self, number: usize) -> Vec<&'static str> {
         self.log.events()[number..].iter().map(Event::type_name).collect()
     }
 
-    /// Takes the node's log away, as a restart does that finds an old disk and no majority.
-    pub fn restarts_with(&self, state: State) {
-        self.log.set_quorum(Quorum::Away);
+    /// Replaces the node's log, as in a restart on an old disk without a quorum.
+    pub fn restart_with(&self, state: State) {
+        self.log.set_quorum(Quorum::Unreachable);
         self.log.replace(state);
     }
 }
 
-impl Life {
-    /// Tells the agent to stop.
+impl ProcessRun {
+    /// Shuts the agent down.
     pub async fn stop(self) -> Ended {
         self.shutdown.cancel();
-        self.ends().await
+        self.ended().await
     }
 
-    /// Ends the agent like a lost process.
-    pub async fn killed(self) {
+    /// Kills the agent, as in a crash of its process.
+    pub async fn kill(self) {
         self.run.abort();
-        assert!(self.run.await.unwrap_err().is_cancelled(), "it had ended before");
+        assert!(self.run.await.unwrap_err().is_cancelled(), "the agent had already ended");
     }
 
-    /// How it ended by itself.
-    pub async fn ends(self) -> Ended {
-        let began = Instant::now();
-        let ended = timeout(PATIENCE, self.run).await;
-        ended.unwrap_or_else(|_| panic!("runs after {:?}", began.elapsed())).unwrap().unwrap()
+    /// Waits until the agent ends on its own.
+    pub async fn ended(self) -> Ended {
+        let started = Instant::now();
+        let ended = timeout(TIMEOUT, self.run).await;
+        ended
+            .unwrap_or_else(|_| panic!("still running after {:?}", started.elapsed()))
+            .unwrap()
+            .unwrap()
     }
 }
 

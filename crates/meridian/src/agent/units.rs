@@ -94,7 +94,7 @@ async fn open(
                 gateway,
                 program: Program::default(),
                 limits,
-                drain_limit: BuiltinConfig::DRAIN_LIMIT,
+                drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
             });
             Arc::new(opened.await?)
         }
@@ -121,7 +121,7 @@ async fn open(
                 directory,
                 gateway,
                 limits,
-                drain_limit: BuiltinConfig::DRAIN_LIMIT,
+                drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
                 socket,
                 image,
                 network,

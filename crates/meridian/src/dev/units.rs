@@ -42,7 +42,7 @@ pub async fn stop_rest(plan: &Plan, impatient: &CancellationToken) -> Result<(),
         gateway: IpAddr::V4(plan.address),
         program: Program::default(),
         limits: UnitLimits::default(),
-        drain_limit: BuiltinConfig::DRAIN_LIMIT,
+        drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     });
     let driver = driver.await.map_err(|error| of(&error))?;
     match tokio::time::timeout(PATIENCE, stop_all(&driver)).await {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use meridian_agent::keep::Keep;
+use meridian_agent::desired_store::DesiredStore;
 use tokio::time::sleep;
 
 use super::Disk;
@@ -24,7 +24,7 @@ impl SimKept {
 }
 
 #[async_trait]
-impl Keep for SimKept {
+impl DesiredStore for SimKept {
     fn path(&self) -> PathBuf {
         "simulated/desired".into()
     }

@@ -1,4 +1,4 @@
-//! Finding the units of the agent's earlier lives.
+//! Adoption of the units of earlier process runs.
 
 use std::sync::Arc;
 
@@ -7,15 +7,16 @@ use meridian_domain::Incarnation;
 use super::process::Process;
 use super::{Builtin, BuiltinConfig, Inner};
 use crate::driver::Phase;
-use crate::driver::controlled::{CallError, Control};
+use crate::driver::controlled::{Control, ControlError};
 use crate::driver::run_directory::{DriverKind, Intent};
-use crate::driver::units::{OpenError, Premises, Units};
+use crate::driver::units::{DriverContext, OpenError, Units};
 use crate::planted::{Bug, planted};
 
 impl Builtin {
-    /// Opens the run directory, adopts the units that live, and deletes what dead ones left.
+    /// Opens the run directory, adopts the running units, and deletes the files of units that have
+    /// exited.
     ///
-    /// One driver at a time: the caller holds the lock of the agent's data directory.
+    /// The caller holds the lock of the agent's data directory, so only one driver is open.
     ///
     /// # Errors
     /// If the directory cannot be used.
@@ -28,40 +29,41 @@ impl Builtin {
             gateway,
             program,
             limits,
-            drain_limit,
+            drain_timeout,
         } = config;
         let kind = DriverKind::Builtin;
-        let premises = Premises { kind, cluster, agent, generation, directory, gateway, limits };
-        let (units, living) = Units::open(premises).await?;
-        let inner = Arc::new(Inner { program, drain_limit, units });
-        for incarnation in living {
+        let context =
+            DriverContext { kind, cluster, agent, generation, directory, gateway, limits };
+        let (units, running) = Units::open(context).await?;
+        let inner = Arc::new(Inner { program, drain_timeout, units });
+        for incarnation in running {
             adopt(&inner, incarnation).await;
         }
-        inner.units.all_answered().await;
+        inner.units.wait_for_adopted().await;
         Ok(Self { inner })
     }
 }
 
-/// Watches over a found unit, if it is this agent's.
+/// Adopts a running unit if it belongs to this cluster.
 async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
     let intent = match inner.units.run.intent(incarnation) {
         Ok(intent) => intent,
-        Err(unreadable) => match ask(inner, incarnation).await {
+        Err(intent_error) => match query_intent(inner, incarnation).await {
             Ok(intent) => intent,
             Err(error) => {
                 tracing::error!(
-                    %incarnation, %unreadable, %error,
-                    "a process runs here of which nothing can be known; it is left alone"
+                    %incarnation, %intent_error, %error,
+                    "cannot identify a running process of this incarnation; it is left alone"
                 );
                 return;
             }
         },
     };
-    if intent.cluster != inner.units.premises.cluster {
-        tracing::error!(%incarnation, cluster = %intent.cluster, "a unit of another cluster");
+    if intent.cluster != inner.units.context.cluster {
+        tracing::error!(%incarnation, cluster = %intent.cluster, "unit of another cluster; it is left alone");
         return;
     }
-    tracing::info!(unit = %intent.unit, %incarnation, "found running");
+    tracing::info!(unit = %intent.unit, %incarnation, "adopting running unit");
     if planted(Bug::AdoptByPid)
         && let Some(pid) = inner.units.run.pid(incarnation)
         && let Ok(process) = Process::find(pid)
@@ -73,12 +75,12 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
     inner.supervise(&intent, Process::Unknown, None);
 }
 
-/// What a unit itself says, where its intent cannot be read.
-async fn ask(inner: &Inner, incarnation: Incarnation) -> Result<Intent, CallError> {
-    let generation = inner.units.premises.generation;
+/// Builds the intent from the identity that the unit reports, because the file is unreadable.
+async fn query_intent(inner: &Inner, incarnation: Incarnation) -> Result<Intent, ControlError> {
+    let generation = inner.units.context.generation;
     let mut control = Control::connect(&inner.units.run.socket(incarnation), generation).await?;
     let identity = control.describe().await?;
-    inner.units.check(incarnation, &identity)?;
+    inner.units.check_identity(incarnation, &identity)?;
     Ok(Intent {
         version: 1,
         cluster: identity.cluster,

@@ -1,4 +1,4 @@
-//! A unit as a process: spawned by this life of the agent, or found.
+//! A unit as a process: spawned by this process run of the agent, or adopted.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,44 +15,44 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 
 use crate::driver::ExitStatus;
-use crate::driver::controlled::Body;
+use crate::driver::controlled::Instance;
 use crate::driver::run_directory::Intent;
 use crate::driver::units::Units;
 
 /// The process of a unit.
 #[derive(Debug)]
 pub(super) enum Process {
-    /// Spawned by this life of the agent, which is told how it ends.
+    /// Spawned by this process run of the agent, which gets its exit status.
     Child(Child),
-    /// Found, and held by a descriptor that stays with this very process (pidfd_open(2)).
-    Found(OwnedFd),
-    /// It holds its lock; more is not known yet.
+    /// Adopted, and held by a pidfd, which always refers to the same process (pidfd_open(2)).
+    Adopted(OwnedFd),
+    /// Holds the lock of its incarnation; its pid is not known yet.
     Unknown,
 }
 
 impl Process {
-    /// Takes hold of a found process.
+    /// Opens a pidfd of an adopted process.
     pub(super) fn find(pid: Pid) -> io::Result<Self> {
-        Ok(Self::Found(pidfd_open(pid, PidfdFlags::empty())?))
+        Ok(Self::Adopted(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
     fn is_dead(&self) -> bool {
-        let Self::Found(process) = self else { return false };
+        let Self::Adopted(process) = self else { return false };
         let mut readable = [PollFd::new(process, PollFlags::IN)];
         matches!(poll(&mut readable, Some(&Timespec::default())), Ok(1..))
     }
 }
 
-impl Body for Process {
+impl Instance for Process {
     fn is_new(&self) -> bool {
         matches!(self, Self::Child(_))
     }
 
-    fn take_hold(&mut self, pid: Pid, is_locked: impl Fn() -> bool) -> io::Result<()> {
+    fn attach(&mut self, pid: Pid, is_locked: impl Fn() -> bool) -> io::Result<()> {
         if matches!(self, Self::Unknown) {
             let process = Self::find(pid)?;
-            // Only this incarnation holds its lock. So it was alive after `find`, and the process
-            // id was still its own.
+            // Only this incarnation holds its lock. If the lock is held after `find`, the process
+            // was alive then, and the pid still its own.
             if is_locked() {
                 *self = process;
             }
@@ -60,9 +60,9 @@ impl Body for Process {
         Ok(())
     }
 
-    /// Never for another process than a child: its connection ends with it, and
-    /// [`is_gone`](Self::is_gone) then says the rest.
-    async fn ended(&mut self) -> ExitStatus {
+    /// Pends forever for a process that is not a child. The end of its control connection and
+    /// [`has_exited`](Self::has_exited) show its exit instead.
+    async fn exited(&mut self) -> ExitStatus {
         let Self::Child(child) = self else { return std::future::pending().await };
         match child.wait().await {
             Ok(status) => status
@@ -71,22 +71,22 @@ impl Body for Process {
                 .or(status.signal().map(ExitStatus::Signal))
                 .unwrap_or(ExitStatus::Unknown),
             Err(error) => {
-                tracing::error!(%error, "a child cannot be waited for");
+                tracing::error!(%error, "cannot wait for a child process");
                 ExitStatus::Unknown
             }
         }
     }
 
-    fn is_gone(&self, is_locked: impl Fn() -> bool) -> bool {
+    fn has_exited(&self, is_locked: impl Fn() -> bool) -> bool {
         match self {
             Self::Child(_) => false,
-            Self::Found(_) => self.is_dead(),
+            Self::Adopted(_) => self.is_dead(),
             Self::Unknown => !is_locked(),
         }
     }
 
-    fn is_displaced(&mut self) -> bool {
-        // Somebody else is this incarnation, and the child made way for it.
+    fn switch_to_lock_holder(&mut self) -> bool {
+        // Another process is this incarnation, and the child exited in favor of it.
         *self = Self::Unknown;
         true
     }
@@ -94,32 +94,32 @@ impl Body for Process {
     async fn kill(&mut self) {
         let killed = match self {
             Self::Child(child) => child.start_kill(),
-            Self::Found(process) => pidfd_send_signal(process, Signal::KILL).map_err(Into::into),
+            Self::Adopted(process) => pidfd_send_signal(process, Signal::KILL).map_err(Into::into),
             Self::Unknown => Err(io::ErrorKind::NotFound.into()),
         };
         if let Err(error) = killed {
-            tracing::warn!(%error, "a unit could not be killed");
+            tracing::warn!(%error, "cannot kill the unit");
         }
     }
 
-    async fn last_words(&self, units: &Units, incarnation: Incarnation) -> Option<String> {
-        units.run.last_words(incarnation)
+    async fn output_tail(&self, units: &Units, incarnation: Incarnation) -> Option<String> {
+        units.run.output_tail(incarnation)
     }
 }
 
-/// What is run for each unit: by default this program itself, as `meridian unit ...`.
+/// Program that runs as a unit. Default: this program, as `meridian unit ...`.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// The program. Default: the one that runs now, even if its file was replaced meanwhile.
+    /// Path of the program. Default: the running program, even if its file has been replaced since.
     pub path: PathBuf,
-    /// Its first arguments, before those that describe the unit. Default: `unit`.
+    /// First arguments, before those that describe the unit. Default: `unit`.
     pub arguments: Vec<OsString>,
 }
 
 impl Default for Program {
     fn default() -> Self {
-        // An upgrade removes the file of the running program. The link still leads to it, and agent
-        // and units should be of one version.
+        // An upgrade removes the file of the running program. The link still leads to that version,
+        // and agent and units should run the same one.
         let path = std::env::current_exe().ok().filter(|path| path.exists());
         Self {
             path: path.unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
@@ -128,8 +128,8 @@ impl Default for Program {
     }
 }
 
-/// Spawns a unit: the listening socket is its standard input, the run directory its working
-/// directory, and nothing of it is a pipe that would break with the agent.
+/// Spawns a unit. Its standard input is the listening socket, its working directory the run
+/// directory. It gets no pipe, because a pipe would break when the agent exits.
 pub(super) fn spawn(
     program: &Program,
     agent: &AgentName,

@@ -1,4 +1,4 @@
-//! Finding the units of the agent's earlier lives.
+//! Adoption of the units of earlier process runs.
 
 use std::io;
 use std::sync::Arc;
@@ -6,61 +6,63 @@ use std::time::Duration;
 
 use meridian_domain::{Configuration, Incarnation};
 
-use super::process::{self, Leader};
+use super::process::{self, MainProcess};
 use super::{CommandConfig, CommandDriver, Inner};
 use crate::driver::blocking;
 use crate::driver::run_directory::{DriverKind, Intent, Lock};
-use crate::driver::table::Orders;
-use crate::driver::units::{OpenError, Premises, Units};
+use crate::driver::table::TargetState;
+use crate::driver::units::{DriverContext, OpenError, Units};
 
 impl CommandDriver {
-    /// Opens the run directory, adopts the units that live, and deletes what dead ones left.
+    /// Opens the run directory, adopts the running units, and deletes the files of units that have
+    /// exited.
     ///
-    /// One driver at a time: the caller holds the lock of the agent's data directory.
+    /// The caller holds the lock of the agent's data directory, so only one driver is open.
     ///
     /// # Errors
-    /// If the directory cannot be used, or units of another driver live in it.
+    /// If the directory cannot be used, or a unit of another driver runs in it.
     pub async fn open(config: CommandConfig) -> Result<Self, OpenError> {
         let CommandConfig { cluster, agent, generation, directory, gateway, templates, limits } =
             config;
         let kind = DriverKind::Command;
-        let at = directory.clone();
-        let premises = Premises { kind, cluster, agent, generation, directory, gateway, limits };
-        let (units, living) = Units::open(premises).await?;
+        let path = directory.clone();
+        let context =
+            DriverContext { kind, cluster, agent, generation, directory, gateway, limits };
+        let (units, running) = Units::open(context).await?;
         let inner = Arc::new(Inner { templates, units });
-        for incarnation in living {
+        for incarnation in running {
             let adopted = adopt(&inner, incarnation).await;
-            adopted.map_err(|source| OpenError { directory: at.clone(), source })?;
+            adopted.map_err(|source| OpenError { directory: path.clone(), source })?;
         }
-        inner.units.all_answered().await;
+        inner.units.wait_for_adopted().await;
         Ok(Self { inner })
     }
 }
 
-/// Watches over a found unit, if it is this agent's.
+/// Adopts a running unit if it belongs to this cluster.
 async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
     let intent = match inner.units.run.intent(incarnation) {
         Ok(intent) => intent,
         Err(error) => {
             tracing::error!(
                 %incarnation, %error,
-                "a process runs here of which nothing can be known; it is left alone"
+                "cannot identify a running process of this incarnation; it is left alone"
             );
             return Ok(());
         }
     };
-    if intent.cluster != inner.units.premises.cluster {
-        tracing::error!(%incarnation, cluster = %intent.cluster, "a unit of another cluster");
+    if intent.cluster != inner.units.context.cluster {
+        tracing::error!(%incarnation, cluster = %intent.cluster, "unit of another cluster; it is left alone");
         return Ok(());
     }
-    match inner.leader(incarnation).await? {
-        Some(leader) => {
-            tracing::info!(unit = %intent.unit, %incarnation, pid = leader.pid, "found running");
-            inner.adopt(&intent, leader, None);
+    match inner.main_process(incarnation).await? {
+        Some(main_process) => {
+            tracing::info!(unit = %intent.unit, %incarnation, pid = main_process.pid, "adopting running unit");
+            inner.adopt(&intent, main_process, None);
         }
         None => {
-            tracing::warn!(%incarnation, "its first process is dead: the others are killed");
-            inner.end_rest(incarnation).await;
+            tracing::warn!(%incarnation, "the main process has exited; killing the remaining processes");
+            inner.kill_remaining(incarnation).await;
             inner.units.clear(incarnation, true).await?;
         }
     }
@@ -68,72 +70,79 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
 }
 
 impl Inner {
-    /// The first process of the unit that holds an incarnation's lock.
-    pub(super) async fn leader(
+    /// Finds the main process of a unit by its lock.
+    pub(super) async fn main_process(
         self: &Arc<Self>,
         incarnation: Incarnation,
-    ) -> io::Result<Option<Leader>> {
+    ) -> io::Result<Option<MainProcess>> {
         let inner = Arc::clone(self);
-        blocking(move || process::find_leader(&inner.units.run.lock_file(incarnation))).await
+        blocking(move || process::find_main_process(&inner.units.run.lock_file(incarnation))).await
     }
 
-    /// Watches over a process that was found.
+    /// Adds an adopted unit to the table and spawns its supervisor.
     pub(super) fn adopt(
         self: &Arc<Self>,
         intent: &Intent,
-        leader: Leader,
+        main_process: MainProcess,
         configuration: Option<Arc<Configuration>>,
     ) {
         let plan = self.plan(intent, true);
         let stop = plan.files.is_stopping();
         if !stop {
-            self.adopt_listener(&plan, intent, &leader);
+            self.adopt_listener(&plan, intent, &main_process);
         }
         let served = plan.files.served().unwrap_or_default();
-        let orders = Orders { stop, configuration };
-        let orders = self.units.insert(intent, Some(leader.pid), served, orders);
-        self.watch(super::Supervisor::of_found(
+        let target = TargetState { stop, configuration };
+        let target = self.units.insert(intent, Some(main_process.pid), served, target);
+        self.spawn_supervisor(super::Supervisor::adopted(
             Arc::clone(self),
             intent.incarnation,
             plan,
-            leader,
-            orders,
+            main_process,
+            target,
         ));
     }
 
-    /// Takes the listening socket of a unit, unless it is here already.
-    fn adopt_listener(&self, plan: &super::Plan, intent: &Intent, leader: &Leader) {
+    /// Takes a duplicate of a unit's listening socket, unless the driver has one.
+    fn adopt_listener(&self, plan: &super::Plan, intent: &Intent, main_process: &MainProcess) {
         let address = intent.address;
         if plan.template.listener == super::ListenerSource::Own
             || self.units.table().listener(address).is_some()
         {
             return;
         }
-        match leader.listener() {
+        match main_process.listener() {
             Ok(listener) if listener.local_addr().is_ok_and(|found| found == address) => {
-                tracing::info!(%address, "took the listening socket over");
-                self.units.change(|table| table.keep_listener(address, Arc::new(listener)));
+                tracing::info!(%address, "adopted the listening socket");
+                self.units.change(|table| table.insert_listener(address, Arc::new(listener)));
             }
-            Ok(_) => tracing::warn!(%address, "its listening socket is another one"),
-            Err(error) => tracing::warn!(%address, %error, "no listening socket was taken over"),
+            Ok(_) => tracing::warn!(%address, "cannot adopt the listening socket: wrong address"),
+            Err(error) => tracing::warn!(%address, %error, "cannot adopt the listening socket"),
         }
     }
 
-    /// Ends what is left of a unit whose first process has ended, and returns when nothing is.
-    pub(super) async fn end_rest(self: &Arc<Self>, incarnation: Incarnation) {
+    /// Kills the remaining processes of a unit whose main process has exited. Returns when none is
+    /// left.
+    pub(super) async fn kill_remaining(self: &Arc<Self>, incarnation: Incarnation) {
         let mut pause = Duration::from_millis(10);
         loop {
             let inner = Arc::clone(self);
             let killed = blocking(move || {
                 let lock = inner.units.run.lock(incarnation)?;
                 let path = inner.units.run.lock_file(incarnation);
-                if lock == Lock::Free { Ok(None) } else { process::kill_holders(&path).map(Some) }
+                if lock == Lock::Free {
+                    Ok(None)
+                } else {
+                    process::kill_lock_holders(&path).map(Some)
+                }
             });
             match killed.await {
                 Ok(None) => return,
-                Ok(Some(killed)) => tracing::debug!(%incarnation, killed, "not all have ended"),
+                Ok(Some(killed)) => {
+                    tracing::debug!(%incarnation, killed, "waiting for killed processes to exit")
+                }
                 Err(error) => {
-                    tracing::warn!(%incarnation, %error, "it cannot be seen what is left")
+                    tracing::warn!(%incarnation, %error, "cannot list the remaining processes")
                 }
             }
             tokio::time::sleep(pause).await;

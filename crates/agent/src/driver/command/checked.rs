@@ -1,4 +1,4 @@
-//! Templates that were checked: what of them can be wrong was found when they were loaded.
+//! Validated templates: all errors in a template are found when it is loaded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,12 +7,15 @@ use std::time::Duration;
 use meridian_domain::{RegionName, ServiceName, UnitId};
 use serde::Deserialize;
 
-use super::pattern::{OF_ALL_APIS, OF_API, OF_CONFIGURATION, OF_UNIT, Pattern, UnknownPlaceholder};
+use super::pattern::{
+    API_PLACEHOLDERS, APIS_PLACEHOLDER, CONFIGURATION_PLACEHOLDERS, Pattern, UNIT_PLACEHOLDERS,
+    UnknownPlaceholder,
+};
 use super::template::{
     CommandTemplate, ConfigFileTemplate, ListenerSource, Probe, ProbeAddress, Reload, SignalName,
 };
 
-/// Templates in the order in which they are tried, all checked.
+/// Validated templates, in the order in which they are matched.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "TemplateFile")]
 pub struct CommandTemplates(Vec<Template>);
@@ -24,56 +27,56 @@ struct TemplateFile {
     template: Vec<CommandTemplate>,
 }
 
-/// Why templates cannot be used.
+/// Error in a file of templates.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// There is none.
-    #[error("there is no [[template]]")]
-    None,
-    /// A program is found only by an absolute path: nothing is searched for.
-    #[error("template {number}: {place} is {path:?}, which is no absolute path")]
-    Relative {
-        /// Which template, from 1.
+    /// No template is defined.
+    #[error("no [[template]] is defined")]
+    Empty,
+    /// The path of a program is not absolute. No search path is used.
+    #[error("template {number}: {place} is {path:?}, which is not an absolute path")]
+    RelativePath {
+        /// Number of the template, from 1.
         number: usize,
-        /// Which of its fields.
+        /// Field of the template.
         place: &'static str,
-        /// What was written.
+        /// Path as written.
         path: PathBuf,
     },
-    /// A placeholder stands for nothing.
+    /// A placeholder is unknown.
     #[error("template {number}, {place}: {source}")]
     Placeholder {
-        /// Which template, from 1.
+        /// Number of the template, from 1.
         number: usize,
-        /// Which of its fields.
+        /// Field of the template.
         place: &'static str,
-        /// Which placeholder.
+        /// The placeholder.
         source: UnknownPlaceholder,
     },
-    /// A connection has no answer.
-    #[error("template {number}: ready.answer needs ready.http")]
-    AnswerToNothing {
-        /// Which template, from 1.
+    /// A body is expected, but the probe sends no HTTP request.
+    #[error("template {number}: ready.body_contains requires ready.http")]
+    BodyWithoutRequest {
+        /// Number of the template, from 1.
         number: usize,
     },
-    /// The path of a request is one line that begins with a slash.
-    #[error("template {number}: ready.http is {path:?}, which is no path")]
-    ProbePath {
-        /// Which template, from 1.
+    /// The path of the probe does not begin with a slash, or has spaces or control characters.
+    #[error("template {number}: ready.http is {path:?}, which is not a path")]
+    InvalidProbePath {
+        /// Number of the template, from 1.
         number: usize,
-        /// What was written.
+        /// Path as written.
         path: String,
     },
 }
 
 impl CommandTemplates {
-    /// Checks `templates`.
+    /// Validates `templates`.
     ///
     /// # Errors
-    /// The first thing that is wrong with one.
+    /// The first error in the first invalid template.
     pub fn new(templates: Vec<CommandTemplate>) -> Result<Self, TemplateError> {
         if templates.is_empty() {
-            return Err(TemplateError::None);
+            return Err(TemplateError::Empty);
         }
         let checked = templates.into_iter().enumerate();
         checked
@@ -82,7 +85,7 @@ impl CommandTemplates {
             .map(Self)
     }
 
-    /// The template for a unit.
+    /// Returns the first template that matches the unit.
     pub(super) fn of(&self, unit: &UnitId) -> Option<&Template> {
         self.0.iter().find(|template| {
             template.service.as_ref().is_none_or(|service| *service == unit.service)
@@ -99,7 +102,7 @@ impl TryFrom<TemplateFile> for CommandTemplates {
     }
 }
 
-/// A checked template.
+/// A validated template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
     service: Option<ServiceName>,
@@ -112,9 +115,9 @@ pub(super) struct Template {
     pub(super) reload: Option<CheckedReload>,
     pub(super) probe_path: Option<String>,
     pub(super) probe_at: ProbeAddress,
-    pub(super) answer: Option<Pattern>,
+    pub(super) body_contains: Option<Pattern>,
     pub(super) stop_signal: SignalName,
-    pub(super) drain_limit: Duration,
+    pub(super) drain_timeout: Duration,
 }
 
 /// A program and its arguments.
@@ -124,7 +127,7 @@ pub(super) struct Invocation {
     pub(super) arguments: Vec<Pattern>,
 }
 
-/// What is in a configuration file.
+/// Content of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     Nginx,
@@ -138,7 +141,7 @@ pub(super) enum CheckedReload {
     Command(Invocation),
 }
 
-/// What is checked, and which template it is in.
+/// Validates the fields of the template with this number.
 struct Checker(usize);
 
 impl Checker {
@@ -159,13 +162,18 @@ impl Checker {
         arguments: &[String],
     ) -> Result<Invocation, TemplateError> {
         if !program.is_absolute() {
-            return Err(TemplateError::Relative { number: self.0, place, path: program });
+            return Err(TemplateError::RelativePath { number: self.0, place, path: program });
         }
-        let arguments = arguments.iter().map(|text| self.pattern(place, text, &[&OF_UNIT]));
+        let arguments =
+            arguments.iter().map(|text| self.pattern(place, text, &[&UNIT_PLACEHOLDERS]));
         Ok(Invocation { program, arguments: arguments.collect::<Result<_, _>>()? })
     }
 
-    fn line(&self, place: &'static str, words: &[String]) -> Result<Invocation, TemplateError> {
+    fn command_line(
+        &self,
+        place: &'static str,
+        words: &[String],
+    ) -> Result<Invocation, TemplateError> {
         let (program, arguments) = words.split_first().map_or(("", words), |(p, a)| (p, a));
         self.invocation(place, program.into(), arguments)
     }
@@ -176,17 +184,25 @@ impl Checker {
             ConfigFileTemplate::Nginx => Content::Nginx,
             ConfigFileTemplate::Json => Content::Json,
             ConfigFileTemplate::Text { text, api } => Content::Text {
-                text: self.pattern(place, text, &[&OF_UNIT, &OF_CONFIGURATION, &OF_ALL_APIS])?,
-                api: self.pattern(place, api, &[&OF_UNIT, &OF_CONFIGURATION, &OF_API])?,
+                text: self.pattern(
+                    place,
+                    text,
+                    &[&UNIT_PLACEHOLDERS, &CONFIGURATION_PLACEHOLDERS, &APIS_PLACEHOLDER],
+                )?,
+                api: self.pattern(
+                    place,
+                    api,
+                    &[&UNIT_PLACEHOLDERS, &CONFIGURATION_PLACEHOLDERS, &API_PLACEHOLDERS],
+                )?,
             },
         })
     }
 }
 
 impl Template {
-    /// What is known of a unit whose template is there no more: enough to see that it runs, and to
-    /// stop it.
-    pub(super) fn forgotten() -> Self {
+    /// Returns a stand-in for the missing template of an adopted unit: enough to see that it runs
+    /// and to stop it.
+    pub(super) fn fallback() -> Self {
         Self {
             service: None,
             region: None,
@@ -198,37 +214,37 @@ impl Template {
             reload: None,
             probe_path: None,
             probe_at: ProbeAddress::Address,
-            answer: None,
+            body_contains: None,
             stop_signal: SignalName::Term,
-            drain_limit: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(15),
         }
     }
 
     fn new(number: usize, template: CommandTemplate) -> Result<Self, TemplateError> {
         let check = Checker(number);
-        let Probe { http, at, answer } = template.ready;
-        if http.is_none() && answer.is_some() {
-            return Err(TemplateError::AnswerToNothing { number });
+        let Probe { http, at, body_contains } = template.ready;
+        if http.is_none() && body_contains.is_some() {
+            return Err(TemplateError::BodyWithoutRequest { number });
         }
         let is_path = |path: &&String| {
             path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
         };
         if let Some(path) = http.as_ref().filter(|path| !is_path(path)) {
-            return Err(TemplateError::ProbePath { number, path: path.clone() });
+            return Err(TemplateError::InvalidProbePath { number, path: path.clone() });
         }
-        let environment = template
-            .environment
-            .into_iter()
-            .map(|(name, value)| Ok((name, check.pattern("environment", &value, &[&OF_UNIT])?)));
+        let environment = template.environment.into_iter().map(|(name, value)| {
+            Ok((name, check.pattern("environment", &value, &[&UNIT_PLACEHOLDERS])?))
+        });
         let reload = match &template.reload {
             None => None,
             Some(Reload::Signal(signal)) => Some(CheckedReload::Signal(*signal)),
             Some(Reload::Command(words)) => {
-                Some(CheckedReload::Command(check.line("reload", words)?))
+                Some(CheckedReload::Command(check.command_line("reload", words)?))
             }
         };
-        let answered: &[&[&str]] = &[&OF_UNIT, &OF_CONFIGURATION];
-        let answer = answer.map(|text| check.pattern("ready.answer", &text, answered));
+        let groups: &[&[&str]] = &[&UNIT_PLACEHOLDERS, &CONFIGURATION_PLACEHOLDERS];
+        let body_contains =
+            body_contains.map(|text| check.pattern("ready.body_contains", &text, groups));
         Ok(Self {
             service: template.service,
             region: template.region,
@@ -236,13 +252,13 @@ impl Template {
             environment: environment.collect::<Result<_, _>>()?,
             listener: template.listener,
             configuration: template.configuration.map(|file| check.content(&file)).transpose()?,
-            check: template.check.map(|words| check.line("check", &words)).transpose()?,
+            check: template.check.map(|words| check.command_line("check", &words)).transpose()?,
             reload,
             probe_path: http,
             probe_at: at,
-            answer: answer.transpose()?,
+            body_contains: body_contains.transpose()?,
             stop_signal: template.stop_signal,
-            drain_limit: Duration::from_millis(template.drain_limit_ms),
+            drain_timeout: Duration::from_millis(template.drain_timeout_ms),
         })
     }
 }
@@ -257,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_template_that_fits_a_unit_counts() {
+    fn the_first_template_that_matches_a_unit_is_used() {
         let templates = read(
             "[[template]]\nservice = 'contoso'\nregion = 'eastus'\nprogram = '/a'\n\
              [[template]]\nservice = 'contoso'\nprogram = '/b'\n",
@@ -277,25 +293,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_template_is_said_when_it_is_loaded() {
+    fn errors_in_a_template_are_reported_when_it_is_loaded() {
         let with = |line: &str| read(&format!("[[template]]\nprogram = '/a'\n{line}")).unwrap_err();
-        assert_eq!(read("").unwrap_err(), "there is no [[template]]");
+        assert_eq!(read("").unwrap_err(), "no [[template]] is defined");
         assert_eq!(
             read("[[template]]\nprogram = 'nginx'").unwrap_err(),
-            "template 1: program is \"nginx\", which is no absolute path"
+            "template 1: program is \"nginx\", which is not an absolute path"
         );
         assert!(with("arguments = ['--port', '{prot}']").starts_with(
-            "template 1, program: {prot} stands for nothing here; known are {cluster},"
+            "template 1, program: unknown placeholder {prot}; known placeholders: {cluster},"
         ));
-        assert!(with("environment = { A = '{revision}' }").contains("environment: {revision}"));
+        assert!(
+            with("environment = { A = '{revision}' }")
+                .contains("environment: unknown placeholder {revision}")
+        );
         assert!(with("reload = { command = [] }").contains("reload is \"\""));
         assert!(with("reload = { signal = 'KILL' }").contains("unknown variant `KILL`"));
-        assert!(with("ready = { answer = 'a' }").contains("ready.answer needs ready.http"));
-        assert!(with("ready = { http = '/a b' }").contains("is no path"));
+        assert!(
+            with("ready = { body_contains = 'a' }")
+                .contains("ready.body_contains requires ready.http")
+        );
+        assert!(with("ready = { http = '/a b' }").contains("is not a path"));
         assert!(with("colour = 'red'").contains("unknown field `colour`"));
         assert!(
             with("configuration = { text = { text = '{apis}', api = '{api}' } }")
-                .contains("configuration: {api} stands for nothing")
+                .contains("configuration: unknown placeholder {api}")
         );
     }
 }

@@ -1,14 +1,14 @@
-//! The directory of one unit, `u7.d` in the run directory.
+//! The directory of one unit: `u7.d` in the run directory.
 //!
 //! | file | content |
 //! | --- | --- |
-//! | `configuration` | what the program reads |
-//! | `configuration.new` | one that is not checked yet |
-//! | `served` | the revision that the program serves, in the form of the module `durable` |
-//! | `stopping` | nothing; it is there once the program was told to end |
-//! | others | the program's own |
+//! | `configuration` | the configuration file that the program reads |
+//! | `configuration.new` | a staged configuration that has not been checked yet |
+//! | `served` | the revision that the program serves, in the format of the module `durable` |
+//! | `stopping` | empty; exists once the program was told to stop |
+//! | others | files of the program |
 //!
-//! It is deleted with the unit's other files. What cannot be read of it costs a reload.
+//! The directory is deleted with the unit's other files. A lost or unreadable file costs a reload.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
@@ -38,7 +38,7 @@ impl UnitFiles {
         Self(directory)
     }
 
-    /// Creates it, for this user alone.
+    /// Creates the directory, accessible only to this user.
     pub(super) fn create(&self) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(&self.0)
     }
@@ -51,7 +51,8 @@ impl UnitFiles {
         self.0.join("configuration")
     }
 
-    /// Writes a configuration that does not count before it is [committed](Self::commit).
+    /// Writes a configuration that takes effect only when it is [committed](Self::commit). Returns
+    /// its path.
     pub(super) fn stage(&self, text: &str) -> io::Result<PathBuf> {
         let staged = self.0.join("configuration.new");
         let mut file = File::create(&staged)?;
@@ -60,32 +61,32 @@ impl UnitFiles {
         Ok(staged)
     }
 
-    /// Puts the staged configuration in place of the old one.
+    /// Replaces the configuration with the staged one.
     pub(super) fn commit(&self) -> io::Result<()> {
         fs::rename(self.0.join("configuration.new"), self.configuration())
     }
 
-    /// Whether the configuration is `text` already.
-    pub(super) fn has(&self, text: &str) -> bool {
+    /// True if the configuration file already contains `text`.
+    pub(super) fn configuration_is(&self, text: &str) -> bool {
         fs::read(self.configuration()).is_ok_and(|found| found == text.as_bytes())
     }
 
-    /// Notes what the program serves.
-    pub(super) fn note_served(&self, revision: Revision) -> io::Result<()> {
+    /// Records the revision that the program serves.
+    pub(super) fn record_served(&self, revision: Revision) -> io::Result<()> {
         durable::replace(&self.0, SERVED, &Served { version: Version, revision })
     }
 
-    /// What the program serves, as far as that is known.
+    /// Returns the revision that the program serves, if known.
     pub(super) fn served(&self) -> Option<Revision> {
         durable::read::<Served>(&self.0.join(SERVED)).ok().map(|served| served.revision)
     }
 
-    /// Notes that the program was told to end.
-    pub(super) fn note_stopping(&self) -> io::Result<()> {
+    /// Records that the program was told to stop.
+    pub(super) fn record_stopping(&self) -> io::Result<()> {
         File::create(self.0.join(STOPPING)).map(|_| ())
     }
 
-    /// Whether the program was told to end.
+    /// True if the program was told to stop.
     pub(super) fn is_stopping(&self) -> bool {
         self.0.join(STOPPING).exists()
     }

@@ -1,14 +1,15 @@
-//! nginx as a unit: a reverse proxy before the backends of a service's APIs.
+//! nginx as a unit: a reverse proxy in front of the backends of a service's APIs.
 //!
-//! It does what a built-in unit does, except:
+//! Differences from a built-in unit:
 //!
-//! - Neither concurrent calls nor calls per second are limited.
-//! - A backend's name is looked up when the configuration is loaded. One that cannot be found keeps the
-//!   whole configuration from being loaded, and a unit from being started.
-//! - nginx decodes a path and encodes it again before it passes it on.
-//! - A backend may be silent for the longer of its two time-outs, before its answer and within.
-//! - Load and metrics are not reported, and HTTP/2 is not spoken, neither to callers nor to backends: an
-//!   API with an h2c backend keeps the whole configuration from being loaded.
+//! - There is no limit on requests in flight or per second.
+//! - A backend's name is resolved when the configuration is loaded. If a name cannot be resolved,
+//!   nginx does not load the configuration, and a new unit does not start.
+//! - nginx decodes and re-encodes the path of a request before it forwards it.
+//! - The response timeout and the idle timeout of a backend are one timeout, the longer of the two.
+//! - Load and metrics are not reported.
+//! - HTTP/2 is not supported on either side. An API with an h2c backend makes the whole
+//!   configuration invalid.
 
 use std::fmt::Write as _;
 
@@ -19,40 +20,40 @@ use meridian_domain::configuration::ConfiguredApi;
 use super::pattern::Values;
 use crate::driver::UnitLimits;
 
-/// Connections that one worker may have where calls are not limited.
+/// Maximum number of connections of a worker without a limit on requests.
 const CONNECTIONS: u32 = 16_384;
-/// The certificate authorities of Debian and its kin.
+/// Certificate authorities, at the path of Debian and its derivatives.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Seconds after which callers of a disabled region may try again.
+/// `Retry-After` of responses in a disabled region, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// Why nginx cannot serve an API.
+/// An API that nginx cannot serve.
 #[derive(Debug, thiserror::Error)]
-pub enum UnservedError {
-    /// nginx would take it for a variable, and has no way to write it otherwise.
-    #[error("nginx cannot have the backend of API {api}: there is a $ in it")]
+pub enum UnsupportedBackend {
+    /// nginx would take `$` for the start of a variable, and has no escape for it.
+    #[error("nginx cannot serve API {api}: its backend contains a $")]
     Dollar {
-        /// The API.
+        /// Name of the API.
         api: String,
     },
-    /// nginx of Debian speaks HTTP/1.1 alone to a backend that is not gRPC's.
-    #[error("nginx cannot have the backend of API {api}: it does not speak HTTP/2 to backends")]
+    /// Debian's nginx supports only HTTP/1.1 to backends, gRPC excepted.
+    #[error("nginx cannot serve API {api}: it does not support HTTP/2 to backends")]
     Http2 {
-        /// The API.
+        /// Name of the API.
         api: String,
     },
 }
 
-/// The whole configuration file. Paths in it are relative to the unit's directory, nginx's prefix.
+/// Renders the configuration file. Its paths are relative to the unit's directory, nginx's prefix.
 pub(super) fn render(
-    of_unit: &Values,
+    unit_values: &Values,
     configuration: &Configuration,
     limits: &UnitLimits,
-) -> Result<String, UnservedError> {
+) -> Result<String, UnsupportedBackend> {
     let mut file = String::new();
-    let said = write!(
+    let written = write!(
         file,
-        "# Written by a Meridian agent, and again with each change.\n\
+        "# Written by a Meridian agent; overwritten at each change.\n\
          daemon off;\n\
          {user}\
          worker_processes auto;\n\
@@ -89,17 +90,17 @@ pub(super) fn render(
         connections = connections(limits),
         limits = sizes(limits),
         tls = tls(configuration),
-        listen = value(of_unit, "listen"),
-        socket = value(of_unit, "socket"),
-        status = status(of_unit, configuration),
+        listen = value(unit_values, "listen"),
+        socket = value(unit_values, "socket"),
+        status = status(unit_values, configuration),
         locations = locations(configuration)?,
     );
-    said.expect("a text takes whatever is written to it");
+    written.expect("writing to a String does not fail");
     Ok(file)
 }
 
-/// As whom the workers run: as their agent does, like every unit. nginx would have them change user
-/// where it can.
+/// Directive for the user of the workers: the agent's user, as for every unit. By default nginx
+/// would change the user if it can.
 fn user() -> &'static str {
     if rustix::process::geteuid().is_root() { "user root;\n" } else { "" }
 }
@@ -108,26 +109,27 @@ fn value<'a>(values: &'a Values, name: &str) -> &'a str {
     values.get(name).map_or("", String::as_str)
 }
 
-/// A call has two connections: to the caller, and to the backend.
+/// Connections per worker. A request uses two: one to the client and one to the backend.
 fn connections(limits: &UnitLimits) -> u32 {
     match limits.concurrent_requests {
         0 => CONNECTIONS,
-        calls => calls.saturating_mul(2).saturating_add(64),
+        requests => requests.saturating_mul(2).saturating_add(64),
     }
 }
 
+/// Limits on heads and bodies, as far as nginx has them.
 fn sizes(limits: &UnitLimits) -> String {
-    let mut said = format!("client_max_body_size {};\n", limits.body_bytes);
+    let mut text = format!("client_max_body_size {};\n", limits.body_bytes);
     if limits.header_bytes > 0 {
-        said += &format!("large_client_header_buffers 4 {};\n", limits.header_bytes.max(1_024));
+        text += &format!("large_client_header_buffers 4 {};\n", limits.header_bytes.max(1_024));
     }
     if limits.header_timeout_ms > 0 {
-        said += &format!("client_header_timeout {}ms;\n", limits.header_timeout_ms);
+        text += &format!("client_header_timeout {}ms;\n", limits.header_timeout_ms);
     }
-    said
+    text
 }
 
-/// Only where it is needed: without that file, nginx does not start.
+/// TLS to backends. Empty without an https backend: nginx does not start if the file is missing.
 fn tls(configuration: &Configuration) -> String {
     let is_tls = |api: &ConfiguredApi| api.backend.as_str().starts_with("https:");
     if !configuration.apis.iter().any(is_tls) {
@@ -139,9 +141,9 @@ fn tls(configuration: &Configuration) -> String {
     )
 }
 
-/// What the status path answers. All of it are names, which have no quotes.
-fn status(of_unit: &Values, configuration: &Configuration) -> String {
-    let value = |name: &str| value(of_unit, name);
+/// Response body of the status path. Its values are names and numbers, which contain no quotes.
+fn status(unit_values: &Values, configuration: &Configuration) -> String {
+    let value = |name: &str| value(unit_values, name);
     let (service, region, slot) = (value("service"), value("region"), value("slot"));
     format!(
         "{{\"cluster\":\"{}\",\"service\":\"{service}\",\"region\":\"{region}\",\
@@ -154,7 +156,7 @@ fn status(of_unit: &Values, configuration: &Configuration) -> String {
     )
 }
 
-fn locations(configuration: &Configuration) -> Result<String, UnservedError> {
+fn locations(configuration: &Configuration) -> Result<String, UnsupportedBackend> {
     if !configuration.enabled {
         return Ok(format!(
             "location / {{ add_header Retry-After {RETRY_AFTER_SECONDS} always; return 503; }}\n"
@@ -166,28 +168,29 @@ fn locations(configuration: &Configuration) -> Result<String, UnservedError> {
     Ok(apis + rest)
 }
 
-/// `/orders` gets `/orders` and `/orders/5`, and not `/ordersx`. Between double quotes, none of the
-/// characters that a path may have means anything to nginx, except `$` where it takes variables.
-fn location(api: &ConfiguredApi) -> Result<String, UnservedError> {
+/// Locations of an API: `/orders` matches `/orders` and `/orders/5`, but not `/ordersx`. Between
+/// double quotes, no character that a path may have is special to nginx, except `$` in directives
+/// with variables.
+fn location(api: &ConfiguredApi) -> Result<String, UnsupportedBackend> {
     let backend = api.backend.as_str();
     if backend.contains('$') {
-        return Err(UnservedError::Dollar { api: api.name.to_string() });
+        return Err(UnsupportedBackend::Dollar { api: api.name.to_string() });
     }
     if backend.starts_with("h2c:") {
-        return Err(UnservedError::Http2 { api: api.name.to_string() });
+        return Err(UnsupportedBackend::Http2 { api: api.name.to_string() });
     }
     let authority = backend.split_once("://").map_or(backend, |(_, rest)| rest);
-    let whole = if authority.contains('/') { backend.to_owned() } else { format!("{backend}/") };
-    let times = format!(
+    let exact = if authority.contains('/') { backend.to_owned() } else { format!("{backend}/") };
+    let timeouts = format!(
         "proxy_connect_timeout {}ms; proxy_read_timeout {}ms; proxy_send_timeout {}ms;",
         api.timeouts.connect_ms,
         api.timeouts.response_ms.max(api.timeouts.idle_ms),
         api.timeouts.idle_ms,
     );
     let path = api.path.as_str().trim_end_matches('/');
-    let below = format!("location \"{path}/\" {{ {times} proxy_pass \"{backend}/\"; }}\n");
+    let prefix = format!("location \"{path}/\" {{ {timeouts} proxy_pass \"{backend}/\"; }}\n");
     if path.is_empty() {
-        return Ok(below);
+        return Ok(prefix);
     }
-    Ok(format!("location = \"{path}\" {{ {times} proxy_pass \"{whole}\"; }}\n{below}"))
+    Ok(format!("location = \"{path}\" {{ {timeouts} proxy_pass \"{exact}\"; }}\n{prefix}"))
 }

@@ -1,15 +1,15 @@
-//! Texts with placeholders: `{service}` stands for the name of the unit's service.
+//! Patterns: text with placeholders. `{service}` is replaced by the name of the unit's service.
 //!
-//! A placeholder is a name in lower-case letters and underscores, directly between braces. Braces
-//! around anything else stand for themselves, so that most configuration languages need no escapes.
+//! A placeholder is a name of lowercase letters and underscores directly between braces. Braces
+//! around anything else are literal, so that most configuration languages need no escapes.
 
 use std::collections::BTreeMap;
 
-/// What placeholders stand for.
+/// Values of placeholders.
 pub(super) type Values = BTreeMap<&'static str, String>;
 
-/// The unit, in every text.
-pub(super) const OF_UNIT: [&str; 12] = [
+/// Placeholders for the unit, known in every pattern.
+pub(super) const UNIT_PLACEHOLDERS: [&str; 12] = [
     "cluster",
     "agent",
     "service",
@@ -23,12 +23,12 @@ pub(super) const OF_UNIT: [&str; 12] = [
     "configuration_file",
     "socket",
 ];
-/// What it is to serve, where a text is made anew with each change.
-pub(super) const OF_CONFIGURATION: [&str; 2] = ["revision", "enabled"];
-/// Its APIs, in the text that has a part for each.
-pub(super) const OF_ALL_APIS: [&str; 1] = ["apis"];
-/// One API.
-pub(super) const OF_API: [&str; 6] = [
+/// Placeholders for the configuration, known in patterns that are filled again at each change.
+pub(super) const CONFIGURATION_PLACEHOLDERS: [&str; 2] = ["revision", "enabled"];
+/// Placeholder for all APIs, known in the pattern that contains them.
+pub(super) const APIS_PLACEHOLDER: [&str; 1] = ["apis"];
+/// Placeholders for one API.
+pub(super) const API_PLACEHOLDERS: [&str; 6] = [
     "api_name",
     "api_path",
     "api_backend",
@@ -37,15 +37,15 @@ pub(super) const OF_API: [&str; 6] = [
     "api_idle_timeout_ms",
 ];
 
-/// A placeholder stands for nothing here.
+/// A placeholder is unknown in its pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{{{name}}} stands for nothing here; known are {}", joined(.known))]
+#[error("unknown placeholder {{{name}}}; known placeholders: {}", joined(.known))]
 pub struct UnknownPlaceholder {
     name: String,
     known: Vec<&'static str>,
 }
 
-/// A text with placeholders that are all known.
+/// A text with known placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern(Vec<Part>);
 
@@ -56,17 +56,17 @@ enum Part {
 }
 
 impl Pattern {
-    /// Understands `text`, which may have the placeholders of these groups.
+    /// Parses `text`, in which the placeholders of these groups are known.
     pub(super) fn new(text: &str, groups: &[&[&'static str]]) -> Result<Self, UnknownPlaceholder> {
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
-        while let Some((before, behind)) = rest.split_once('{') {
+        while let Some((before, after_brace)) = rest.split_once('{') {
             literal.push_str(before);
-            let name = behind.split_once('}').filter(|(name, _)| is_name(name));
+            let name = after_brace.split_once('}').filter(|(name, _)| is_name(name));
             let Some((name, after)) = name else {
                 literal.push('{');
-                rest = behind;
+                rest = after_brace;
                 continue;
             };
             let known = || groups.iter().copied().flatten().copied();
@@ -83,7 +83,7 @@ impl Pattern {
         Ok(Self(parts))
     }
 
-    /// The text with what its placeholders stand for. A value is never looked through again.
+    /// Replaces the placeholders by their values. Braces in values are literal.
     pub(super) fn fill(&self, values: &Values) -> String {
         let part = |part: &Part| match part {
             Part::Literal(text) => text.clone(),
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_between_braces_are_filled_in_and_other_braces_stay() {
+    fn placeholders_are_filled_and_other_braces_are_literal() {
         let values = Values::from([("service", "{region}".to_owned()), ("port", "80".to_owned())]);
         for (text, filled) in [
             ("", ""),
@@ -120,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_that_stands_for_nothing_is_named_with_those_that_do() {
+    fn an_unknown_placeholder_is_an_error_that_lists_the_known_ones() {
         let error = Pattern::new("{servcie}", &[&["service"], &["port"]]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "{servcie} stands for nothing here; known are {service}, {port}"
+            "unknown placeholder {servcie}; known placeholders: {service}, {port}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How one unit is run: its template, and what the placeholders in that stand for.
+//! How one unit is run: its template and the values of its placeholders.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use meridian_domain::{AgentName, Configuration};
 use super::checked::{Invocation, Template};
 use super::files::UnitFiles;
 use super::pattern::Values;
-use super::probe::Target;
+use super::probe::ProbeTarget;
 use super::render::{self, RenderError};
 use super::template::ProbeAddress;
 use crate::driver::UnitLimits;
@@ -19,8 +19,8 @@ use crate::driver::run_directory::{Intent, RunDirectory};
 pub(super) struct Plan {
     pub(super) template: Template,
     pub(super) files: UnitFiles,
-    /// Where it is asked whether it serves.
-    pub(super) target: Target,
+    /// Where the unit is probed.
+    pub(super) probe_target: ProbeTarget,
     values: Values,
 }
 
@@ -33,9 +33,9 @@ impl Plan {
     ) -> Self {
         let directory = run.unit_directory(intent.incarnation);
         let files = UnitFiles::new(directory);
-        let target = match template.probe_at {
-            ProbeAddress::Address => Target::Address(intent.address),
-            ProbeAddress::Socket => Target::Socket(run.socket(intent.incarnation)),
+        let probe_target = match template.probe_at {
+            ProbeAddress::Address => ProbeTarget::Address(intent.address),
+            ProbeAddress::Socket => ProbeTarget::Socket(run.socket(intent.incarnation)),
         };
         let unit = &intent.unit;
         let values = Values::from([
@@ -52,20 +52,20 @@ impl Plan {
             ("configuration_file", files.configuration().display().to_string()),
             ("socket", format!("../u{}.sock", intent.incarnation)),
         ]);
-        Self { template, files, target, values }
+        Self { template, files, probe_target, values }
     }
 
     pub(super) fn values(&self) -> &Values {
         &self.values
     }
 
-    /// What the template's `environment` says.
+    /// Returns the environment of the program.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let environment = self.template.environment.iter();
         environment.map(|(name, value)| (name.clone(), value.fill(&self.values))).collect()
     }
 
-    /// The whole configuration file, if there is one.
+    /// Renders the configuration file, if the template has one.
     pub(super) fn render(
         &self,
         configuration: &Configuration,
@@ -77,13 +77,14 @@ impl Plan {
             .transpose()
     }
 
-    /// What a program that serves `configuration` answers.
-    pub(super) fn answer(&self, configuration: &Configuration) -> String {
+    /// Returns the text that a probe's response contains once the program serves `configuration`.
+    pub(super) fn expected_body(&self, configuration: &Configuration) -> String {
         let values = render::values(&self.values, configuration);
-        self.template.answer.as_ref().map_or_else(String::new, |answer| answer.fill(&values))
+        let expected = self.template.body_contains.as_ref();
+        expected.map_or_else(String::new, |pattern| pattern.fill(&values))
     }
 
-    /// Has the template's `check` look at the configuration file that is staged at `path`.
+    /// Runs the template's `check` on the configuration file staged at `path`.
     pub(super) async fn check(&self, path: &Path) -> io::Result<()> {
         let Some(check) = &self.template.check else { return Ok(()) };
         let mut values = self.values.clone();
@@ -91,7 +92,7 @@ impl Plan {
         super::process::run(check, &values, self.directory()).await
     }
 
-    /// Runs one of the template's programs.
+    /// Runs a command of the template.
     pub(super) async fn run(&self, invocation: &Invocation) -> io::Result<()> {
         super::process::run(invocation, &self.values, self.directory()).await
     }
@@ -102,5 +103,43 @@ impl Plan {
 
     pub(super) fn program(&self) -> PathBuf {
         self.template.start.program.clone()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use meridian_domain::{ClusterId, Generation, Incarnation, UnitId};
+
+    use super::*;
+    use crate::driver::command::pattern::{CONFIGURATION_PLACEHOLDERS, UNIT_PLACEHOLDERS};
+    use crate::driver::run_directory::DriverKind;
+
+    #[test]
+    fn every_placeholder_of_a_unit_and_its_configuration_has_a_value() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunDirectory::open(root.path()).unwrap();
+        let intent = Intent {
+            version: 1,
+            cluster: ClusterId(uuid::Uuid::nil()),
+            unit: UnitId {
+                service: "contoso".parse().unwrap(),
+                region: "westeurope".parse().unwrap(),
+                slot: 1,
+            },
+            incarnation: Incarnation(7),
+            generation: Generation(1),
+            address: "127.0.0.1:8080".parse().unwrap(),
+            driver: DriverKind::Command,
+        };
+        let agent = "we-1".parse().unwrap();
+        let plan = Plan::new(Template::fallback(), &intent, &agent, &run);
+        let names = |values: &Values| values.keys().copied().collect::<BTreeSet<_>>();
+        assert_eq!(names(plan.values()), BTreeSet::from(UNIT_PLACEHOLDERS));
+        let values = render::values(plan.values(), &Configuration::default());
+        let known = UNIT_PLACEHOLDERS.into_iter().chain(CONFIGURATION_PLACEHOLDERS);
+        assert_eq!(names(&values), known.collect());
     }
 }

@@ -1,4 +1,4 @@
-//! Asking a program whether it serves.
+//! Readiness and health probes of a program.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,52 +9,54 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-/// For an answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-/// Bytes of an answer that are read.
-const ANSWER_BYTES: u64 = 64 << 10;
+/// Timeout of a probe.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum length of a response that is read, in bytes.
+const MAX_RESPONSE_BYTES: u64 = 64 << 10;
 
-/// Where a program is asked.
+/// Address of a probe.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
+pub(super) enum ProbeTarget {
     Address(SocketAddr),
     Socket(PathBuf),
 }
 
-/// Why a program is not taken to serve.
+/// Error of a failed probe.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProbeError {
-    #[error("it cannot be connected to")]
+    #[error("connection failed")]
     Io(#[from] io::Error),
-    #[error("it does not answer within {ANSWER_LIMIT:?}")]
-    Silent,
-    #[error("it answers {0:?}")]
+    #[error("no response within {TIMEOUT:?}")]
+    Timeout,
+    #[error("unexpected response {0:?}")]
     Status(String),
 }
 
-/// Asks for `path`, or only connects where there is none. The body of the answer.
-pub(super) async fn ask(target: &Target, path: Option<&str>) -> Result<String, ProbeError> {
-    let asked = async {
+/// Requests `path` and returns the body of the response. Without a path, only connects.
+pub(super) async fn probe(target: &ProbeTarget, path: Option<&str>) -> Result<String, ProbeError> {
+    let response = async {
         match target {
-            Target::Address(address) => talk(TcpStream::connect(address).await?, path).await,
-            Target::Socket(socket) => talk(UnixStream::connect(socket).await?, path).await,
+            ProbeTarget::Address(address) => {
+                exchange(TcpStream::connect(address).await?, path).await
+            }
+            ProbeTarget::Socket(socket) => exchange(UnixStream::connect(socket).await?, path).await,
         }
     };
-    timeout(ANSWER_LIMIT, asked).await.unwrap_or(Err(ProbeError::Silent))
+    timeout(TIMEOUT, response).await.unwrap_or(Err(ProbeError::Timeout))
 }
 
-async fn talk(
+async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     path: Option<&str>,
 ) -> Result<String, ProbeError> {
     let Some(path) = path else { return Ok(String::new()) };
-    // HTTP/1.0, so that the body is not in chunks and the connection ends with it.
+    // HTTP/1.0, so that the body is not chunked and the connection ends with it.
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let mut response = Vec::new();
+    stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut response).await?;
+    let response = String::from_utf8_lossy(&response);
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
     let line = head.lines().next().unwrap_or_default();
     let status = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
     match status {

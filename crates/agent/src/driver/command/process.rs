@@ -1,9 +1,9 @@
-//! A unit as processes: the first of them, and all that share its lock.
+//! The processes of a unit: its main process, and all processes that share its lock.
 //!
-//! The agent takes the lock before it spawns the first process, whose standard input the locked file
-//! becomes. A lock of flock(2) belongs to all duplicates of a descriptor: it is held until the last
-//! process that inherited it has ended, whoever else is gone by then. So there is no moment at which a
-//! process runs and its lock is free, and none without the lock is ever taken for the unit.
+//! The agent takes the lock before it spawns the main process, which gets the locked file as its
+//! standard input. A flock(2) lock belongs to all duplicates of a file descriptor: it is held until
+//! the last process that inherited one has exited. So the lock is never free while a process of the
+//! unit runs, and a process without the lock is never taken for one.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -29,26 +29,27 @@ use super::pattern::Values;
 use super::template::SignalName;
 use crate::driver::ExitStatus;
 
-/// Where a program finds a listening socket that the agent opened: the first descriptor after the
-/// standard ones, as sd_listen_fds(3) has it.
-const LISTENER: i32 = 3;
-/// For a program that checks or reloads a configuration.
-const COMMAND_LIMIT: Duration = Duration::from_secs(10);
-/// Characters of what such a program says that are kept.
-const COMMAND_SAYS_CHARS: usize = 240;
+/// File descriptor at which a program finds a listening socket that the agent opened: the first one
+/// after the standard descriptors, as in sd_listen_fds(3).
+const LISTENER_FD: i32 = 3;
+/// Timeout of a command that checks or reloads a configuration.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum length of such a command's output in an error message, in characters.
+const MAX_OUTPUT_CHARS: usize = 240;
 
-/// The first process of a unit: the one that is told to reload and to stop.
+/// The main process of a unit: the process that the agent spawned, and signals to reload and to
+/// stop.
 #[derive(Debug)]
-pub(super) struct Leader {
+pub(super) struct MainProcess {
     pub(super) pid: u32,
-    /// Stays with this very process (pidfd_open(2)).
-    descriptor: AsyncFd<OwnedFd>,
-    /// Only a parent is told how it ends.
+    /// The pidfd of the process, which never refers to another one (pidfd_open(2)).
+    pidfd: AsyncFd<OwnedFd>,
+    /// Set for a child of this process. Only a parent gets the exit status.
     child: Option<Child>,
 }
 
-/// What a program is started with.
-pub(super) struct Start<'a> {
+/// Options of [`MainProcess::spawn`].
+pub(super) struct SpawnOptions<'a> {
     pub(super) invocation: &'a Invocation,
     pub(super) environment: Vec<(String, String)>,
     pub(super) values: &'a Values,
@@ -58,11 +59,12 @@ pub(super) struct Start<'a> {
     pub(super) log: File,
 }
 
-impl Leader {
-    /// Starts a program, in a process group of its own, so that what ends the agent's (Ctrl-C) does
-    /// not end the unit.
-    pub(super) fn spawn(start: Start<'_>) -> io::Result<Self> {
-        let Start { invocation, environment, values, directory, lock, listener, log } = start;
+impl MainProcess {
+    /// Spawns a program in its own process group, so that a signal to the agent's group (Ctrl-C)
+    /// does not reach the unit.
+    pub(super) fn spawn(options: SpawnOptions<'_>) -> io::Result<Self> {
+        let SpawnOptions { invocation, environment, values, directory, lock, listener, log } =
+            options;
         let mut command = command(invocation, values, directory);
         command
             .envs(environment)
@@ -74,28 +76,28 @@ impl Leader {
         if let Some(listener) = listener {
             let parent_fd = listener.as_fd().try_clone_to_owned()?;
             command
-                .fd_mappings(vec![FdMapping { parent_fd, child_fd: LISTENER }])
+                .fd_mappings(vec![FdMapping { parent_fd, child_fd: LISTENER_FD }])
                 .map_err(io::Error::other)?;
         }
         let mut child = command.spawn()?;
-        match take_hold(&child) {
-            Ok((pid, descriptor)) => Ok(Self { pid, descriptor, child: Some(child) }),
+        match open_pidfd(&child) {
+            Ok((pid, pidfd)) => Ok(Self { pid, pidfd, child: Some(child) }),
             Err(error) => {
-                // What cannot be watched must not run.
+                // A process without a supervisor must not run.
                 child.start_kill()?;
                 Err(error)
             }
         }
     }
 
-    /// Returns once it has ended. Safe to cancel.
-    pub(super) async fn ended(&mut self) -> ExitStatus {
+    /// Returns once it has exited. Cancel-safe.
+    pub(super) async fn exited(&mut self) -> ExitStatus {
         let Some(child) = &mut self.child else {
             // A pidfd becomes readable when its process ends.
-            return match self.descriptor.readable().await {
+            return match self.pidfd.readable().await {
                 Ok(_) => ExitStatus::Unknown,
                 Err(error) => {
-                    tracing::error!(%error, "a found process cannot be watched");
+                    tracing::error!(%error, "cannot observe an adopted process");
                     std::future::pending().await
                 }
             };
@@ -107,113 +109,118 @@ impl Leader {
                 .or(status.signal().map(ExitStatus::Signal))
                 .unwrap_or(ExitStatus::Unknown),
             Err(error) => {
-                tracing::error!(%error, "a child cannot be waited for");
+                tracing::error!(%error, "cannot wait for a child process");
                 ExitStatus::Unknown
             }
         }
     }
 
     pub(super) fn signal(&self, signal: SignalName) {
-        if let Err(error) = pidfd_send_signal(self.descriptor.get_ref(), signal.into()) {
-            // It has ended by itself, which is noticed elsewhere.
-            tracing::debug!(pid = self.pid, ?signal, %error, "not signalled");
+        if let Err(error) = pidfd_send_signal(self.pidfd.get_ref(), signal.into()) {
+            // It has already exited, which the supervisor notices on its own.
+            tracing::debug!(pid = self.pid, ?signal, %error, "cannot signal the process");
         }
     }
 
     pub(super) fn kill(&self) {
-        if let Err(error) = pidfd_send_signal(self.descriptor.get_ref(), Signal::KILL) {
-            tracing::debug!(pid = self.pid, %error, "not killed");
+        if let Err(error) = pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL) {
+            tracing::debug!(pid = self.pid, %error, "cannot kill the process");
         }
     }
 
-    /// A duplicate of the listening socket that it was started with.
+    /// Duplicates the listening socket that the process was started with.
     ///
     /// # Errors
-    /// If it has let go of that, or the system does not let the agent have it (Yama, unless the agent
-    /// has the capability `CAP_SYS_PTRACE`).
+    /// If the process has closed it, or the system denies access (Yama, unless the agent has the
+    /// capability `CAP_SYS_PTRACE`).
     pub(super) fn listener(&self) -> io::Result<TcpListener> {
         let flags = PidfdGetfdFlags::empty();
-        let descriptor = pidfd_getfd(self.descriptor.get_ref(), LISTENER, flags)?;
+        let descriptor = pidfd_getfd(self.pidfd.get_ref(), LISTENER_FD, flags)?;
         if !rustix::net::sockopt::socket_acceptconn(&descriptor).unwrap_or(false) {
-            return Err(io::Error::other("its descriptor 3 is no listening socket any more"));
+            return Err(io::Error::other(
+                "file descriptor 3 of the process is not a listening socket",
+            ));
         }
         Ok(TcpListener::from(descriptor))
     }
 }
 
-/// A descriptor of a child that was not waited for yet, so that its number is still its own.
-fn take_hold(child: &Child) -> io::Result<(u32, AsyncFd<OwnedFd>)> {
+/// Opens a pidfd of a child that was not waited for yet, so that the pid is still its own.
+fn open_pidfd(child: &Child) -> io::Result<(u32, AsyncFd<OwnedFd>)> {
     let pid = child.id().ok_or(io::ErrorKind::NotFound)?;
-    let descriptor = pidfd_open(process_id(pid)?, PidfdFlags::empty())?;
-    Ok((pid, watched(descriptor)?))
+    let pidfd = pidfd_open(process_id(pid)?, PidfdFlags::empty())?;
+    Ok((pid, register(pidfd)?))
 }
 
-/// Registers a descriptor with the runtime.
+/// Registers a file descriptor with the runtime.
 #[allow(
     deprecated,
-    reason = "its replacement is unsafe, for types that may change their descriptor"
+    reason = "the replacement is unsafe, for types whose file descriptor may change"
 )]
-fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(descriptor)
 }
 
-/// A process that shares a unit's lock.
-struct Holder {
+/// A process that holds a unit's lock.
+struct LockHolder {
     pid: u32,
-    descriptor: OwnedFd,
+    pidfd: OwnedFd,
 }
 
-/// The first process of the unit that holds the lock at `path`, if it is alive. Its children may
-/// outlive it.
-pub(super) fn find_leader(path: &Path) -> io::Result<Option<Leader>> {
-    let is_first = |holder: &Holder| {
+/// Finds the main process among those that hold the lock at `path`. Returns `None` if it has
+/// exited: its children may outlive it.
+pub(super) fn find_main_process(path: &Path) -> io::Result<Option<MainProcess>> {
+    let leads_its_group = |holder: &LockHolder| {
         let pid = process_id(holder.pid).ok();
         pid.is_some_and(|pid| getpgid(Some(pid)).is_ok_and(|group| group == pid))
     };
-    let Some(Holder { pid, descriptor }) = holders(path)?.into_iter().find(is_first) else {
-        return Ok(None);
-    };
-    Ok(Some(Leader { pid, descriptor: watched(descriptor)?, child: None }))
+    let holder = lock_holders(path)?.into_iter().find(leads_its_group);
+    holder
+        .map(|LockHolder { pid, pidfd }| {
+            Ok(MainProcess { pid, pidfd: register(pidfd)?, child: None })
+        })
+        .transpose()
 }
 
-/// Kills every process that holds the lock at `path`. How many there were.
-pub(super) fn kill_holders(path: &Path) -> io::Result<usize> {
-    let holders = holders(path)?;
-    for Holder { pid, descriptor } in &holders {
-        if let Err(error) = pidfd_send_signal(descriptor, Signal::KILL) {
-            tracing::debug!(pid, %error, "not killed");
+/// Kills every process that holds the lock at `path`, and returns their number.
+pub(super) fn kill_lock_holders(path: &Path) -> io::Result<usize> {
+    let holders = lock_holders(path)?;
+    for LockHolder { pid, pidfd } in &holders {
+        if let Err(error) = pidfd_send_signal(pidfd, Signal::KILL) {
+            tracing::debug!(pid, %error, "cannot kill the process");
         }
     }
     Ok(holders.len())
 }
 
-/// Every process that holds the lock at `path` by its standard input. Reads a lot of `/proc`.
+/// Finds every process that holds the lock at `path` through its standard input. Scans all of
+/// `/proc`.
 ///
-/// The path of the file alone says nothing: whoever reads the file has that. That the lock itself goes
-/// with the descriptor is what `/proc/PID/fdinfo` says (proc(5)).
-fn holders(path: &Path) -> io::Result<Vec<Holder>> {
+/// The path of the file is not enough: any process may have opened it for reading.
+/// `/proc/PID/fdinfo` shows whether the descriptor has the lock (proc(5)).
+fn lock_holders(path: &Path) -> io::Result<Vec<LockHolder>> {
     let file = fs::metadata(path)?;
     let own = std::process::id();
     let holds = |pid: u32| {
         let input = fs::metadata(format!("/proc/{pid}/fd/0"));
         input.is_ok_and(|input| (input.dev(), input.ino()) == (file.dev(), file.ino()))
             && fs::read_to_string(format!("/proc/{pid}/fdinfo/0"))
-                .is_ok_and(|said| is_locked(&said))
+                .is_ok_and(|fdinfo| is_locked(&fdinfo))
     };
     let mut found = Vec::new();
     for process in fs::read_dir("/proc")?.flatten() {
         let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(pid) = pid.filter(|pid| *pid != own && holds(*pid)) else { continue };
-        let Ok(descriptor) = pidfd_open(process_id(pid)?, PidfdFlags::empty()) else { continue };
-        // The number could have gone to another process since, which the descriptor would then be of.
+        let Ok(pidfd) = pidfd_open(process_id(pid)?, PidfdFlags::empty()) else { continue };
+        // Before pidfd_open, the pid could have been reused by another process. Check again.
         if holds(pid) {
-            found.push(Holder { pid, descriptor });
+            found.push(LockHolder { pid, pidfd });
         }
     }
     Ok(found)
 }
 
-/// Whether a descriptor has a lock, from its `fdinfo`.
+/// True if the `fdinfo` of a file descriptor shows a flock(2) lock.
 fn is_locked(fdinfo: &str) -> bool {
     fdinfo.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
 }
@@ -223,10 +230,10 @@ fn process_id(pid: u32) -> io::Result<Pid> {
     number.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// Runs a program that has to end soon and without an error.
+/// Runs a command to completion.
 ///
 /// # Errors
-/// With what it said, if it failed.
+/// If the command fails or times out. The error contains its output.
 pub(super) async fn run(
     invocation: &Invocation,
     values: &Values,
@@ -235,17 +242,17 @@ pub(super) async fn run(
     let mut command = command(invocation, values, directory);
     command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
     let program = invocation.program.display();
-    let Ok(output) = timeout(COMMAND_LIMIT, command.output()).await else {
-        return Err(io::Error::other(format!("{program} took more than {COMMAND_LIMIT:?}")));
+    let Ok(output) = timeout(COMMAND_TIMEOUT, command.output()).await else {
+        return Err(io::Error::other(format!("{program} timed out after {COMMAND_TIMEOUT:?}")));
     };
     let output = output?;
     if output.status.success() {
         return Ok(());
     }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).replace('\n', " ");
-    let said: String = said.chars().filter(|c| !c.is_control()).take(COMMAND_SAYS_CHARS).collect();
-    Err(io::Error::other(format!("{program}: {}, and says: {said}", output.status)))
+    let output_bytes = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&output_bytes).replace('\n', " ");
+    let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_OUTPUT_CHARS).collect();
+    Err(io::Error::other(format!("{program} failed with {}: {text}", output.status)))
 }
 
 fn command(invocation: &Invocation, values: &Values, directory: &Path) -> Command {
@@ -288,11 +295,12 @@ mod tests {
         };
         let mut reader = sleep(File::open(&path).unwrap());
         let mut unit = sleep(lock);
-        let found: Vec<u32> = holders(&path).unwrap().iter().map(|holder| holder.pid).collect();
+        let found: Vec<u32> =
+            lock_holders(&path).unwrap().iter().map(|holder| holder.pid).collect();
         assert_eq!(found, [unit.id()]);
-        assert_eq!(kill_holders(&path).unwrap(), 1);
+        assert_eq!(kill_lock_holders(&path).unwrap(), 1);
         assert_eq!(unit.wait().unwrap().signal(), Some(9));
-        assert!(holders(&path).unwrap().is_empty());
+        assert!(lock_holders(&path).unwrap().is_empty());
         assert!(reader.try_wait().unwrap().is_none());
         reader.kill().unwrap();
         reader.wait().unwrap();

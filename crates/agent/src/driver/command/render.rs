@@ -1,53 +1,53 @@
-//! What is in a configuration file.
+//! Rendering of configuration files.
 
 use meridian_domain::Configuration;
 use meridian_domain::configuration::ConfiguredApi;
 
 use super::checked::Content;
-use super::nginx::{self, UnservedError};
+use super::nginx::{self, UnsupportedBackend};
 use super::pattern::{Pattern, Values};
 use crate::driver::UnitLimits;
 
-/// Why a configuration cannot be written down for a program.
+/// A configuration that cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// nginx cannot have it.
+    /// nginx cannot serve it.
     #[error(transparent)]
-    Nginx(#[from] UnservedError),
-    /// It has no form in JSON.
-    #[error("it cannot be written as JSON")]
+    Nginx(#[from] UnsupportedBackend),
+    /// It cannot be represented in JSON.
+    #[error("cannot render the configuration as JSON")]
     Json(#[from] serde_json::Error),
 }
 
-/// The values of placeholders that depend on what a unit is to serve.
-pub(super) fn values(of_unit: &Values, configuration: &Configuration) -> Values {
-    let mut values = of_unit.clone();
+/// Adds the values of [`CONFIGURATION_PLACEHOLDERS`](super::pattern::CONFIGURATION_PLACEHOLDERS).
+pub(super) fn values(unit_values: &Values, configuration: &Configuration) -> Values {
+    let mut values = unit_values.clone();
     values.insert("revision", configuration.revision.to_string());
     values.insert("enabled", configuration.enabled.to_string());
     values
 }
 
-/// The whole file.
+/// Renders the configuration file.
 pub(super) fn render(
     content: &Content,
-    of_unit: &Values,
+    unit_values: &Values,
     configuration: &Configuration,
     limits: &UnitLimits,
 ) -> Result<String, RenderError> {
     match content {
-        Content::Nginx => Ok(nginx::render(of_unit, configuration, limits)?),
+        Content::Nginx => Ok(nginx::render(unit_values, configuration, limits)?),
         Content::Json => Ok(serde_json::to_string(configuration)? + "\n"),
         Content::Text { text, api } => {
-            let mut values = values(of_unit, configuration);
+            let mut values = values(unit_values, configuration);
             let served = if configuration.enabled { &configuration.apis[..] } else { &[] };
-            let apis = served.iter().map(|served| of_api(api, &values, served)).collect();
+            let apis = served.iter().map(|served| render_api(api, &values, served)).collect();
             values.insert("apis", apis);
             Ok(text.fill(&values))
         }
     }
 }
 
-fn of_api(pattern: &Pattern, values: &Values, api: &ConfiguredApi) -> String {
+fn render_api(pattern: &Pattern, values: &Values, api: &ConfiguredApi) -> String {
     let mut values = values.clone();
     values.insert("api_name", api.name.to_string());
     values.insert("api_path", api.path.to_string());

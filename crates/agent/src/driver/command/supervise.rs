@@ -1,4 +1,5 @@
-//! One task for each unit: it asks whether the program serves, passes orders on, and sees it end.
+//! Supervisor of one unit: a task that probes the program, applies the target state, and observes
+//! the exit.
 
 use std::io;
 use std::sync::Arc;
@@ -12,66 +13,70 @@ use super::Inner;
 use super::checked::CheckedReload;
 use super::plan::Plan;
 use super::probe::{self, ProbeError};
-use super::process::Leader;
+use super::process::MainProcess;
 use super::render::RenderError;
 use crate::driver::run_directory::Lock;
-use crate::driver::table::Orders;
+use crate::driver::table::TargetState;
 use crate::driver::{ExitStatus, blocking, reached};
 
-/// For a new program to serve.
-const START_LIMIT: Duration = Duration::from_secs(20);
-/// For a program that reloads to serve what it was told.
-const RELOAD_LIMIT: Duration = Duration::from_secs(15);
-/// A program that reloads by starting new processes answers from old ones too for a moment. It serves
-/// the new configuration once it has answered from nothing else for so long.
-const SETTLE: Duration = Duration::from_millis(300);
-/// Between two questions meanwhile.
-const SETTLE_PAUSE: Duration = Duration::from_millis(10);
-/// Between two questions to a program that serves.
+/// Timeout for a new program to become ready.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Timeout for a reload to take effect.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for which every response must show the new configuration before a reload counts as
+/// complete. A program that reloads by starting new processes also responds from old ones for a
+/// moment.
+const SETTLE_TIME: Duration = Duration::from_millis(300);
+/// Delay between probes during that time.
+const SETTLE_DELAY: Duration = Duration::from_millis(10);
+/// Period of health probes.
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
-/// Without an answer: no longer put down to a busy machine.
-const SILENCE: Duration = Duration::from_secs(9);
-/// Between two questions to one that does not: doubled from the first to the second.
-const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+/// Time without a successful probe after which a unit counts as unresponsive. Less may be due to a
+/// busy machine.
+const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(9);
+/// First and maximum delay after a failed probe. Each failure doubles the delay.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
-/// The watch over one unit.
+/// Supervisor of one unit.
 pub(super) struct Supervisor {
     inner: Arc<Inner>,
     incarnation: Incarnation,
     plan: Arc<Plan>,
-    leader: Leader,
-    orders: watch::Receiver<Orders>,
-    /// What the program was told to serve last. Not known of one that was found.
-    told: Option<Arc<Configuration>>,
-    /// What it is about to serve.
-    awaited: Option<Awaited>,
-    next_question: Instant,
-    pause: Duration,
-    last_answer: Instant,
-    /// When it is killed: because it does not serve, or does not end.
+    main_process: MainProcess,
+    target: watch::Receiver<TargetState>,
+    /// Configuration last applied to the program. `None` for an adopted unit until the agent sets
+    /// it.
+    applied: Option<Arc<Configuration>>,
+    /// Configuration applied but not yet confirmed by probes.
+    pending: Option<PendingConfiguration>,
+    next_probe: Instant,
+    retry_delay: Duration,
+    last_response: Instant,
+    /// Time at which the unit is killed: after the start timeout or the drain timeout.
     deadline: Option<Instant>,
-    answered: bool,
+    has_been_ready: bool,
     draining: bool,
-    /// It was killed before it ever served.
-    given_up: bool,
+    /// Killed before it was ever ready.
+    start_timed_out: bool,
 }
 
-/// A configuration that a program was told to serve, and has not been seen to.
-struct Awaited {
+/// A configuration that was applied to a program but is not confirmed by probes yet.
+struct PendingConfiguration {
     revision: Revision,
-    /// What it answers once it does.
-    answer: String,
-    /// For how long it must have answered so.
-    settle: Duration,
-    /// Since when it has.
-    since: Option<Instant>,
-    /// When it is given up. It then serves what it served.
-    limit: Option<Instant>,
+    /// Text that responses contain once the program serves it.
+    expected_body: String,
+    /// Time for which every response must contain the text.
+    settle_time: Duration,
+    /// Time since which every response has contained it.
+    matching_since: Option<Instant>,
+    /// Time at which the reload counts as failed. `None` for the configuration of the start, which
+    /// is bounded by the start timeout.
+    deadline: Option<Instant>,
 }
 
-/// Why a program was not told to serve a configuration.
+/// Error of a reload.
 #[derive(Debug, thiserror::Error)]
-enum TellError {
+enum ReloadError {
     #[error(transparent)]
     Render(#[from] RenderError),
     #[error("{0}")]
@@ -79,120 +84,121 @@ enum TellError {
 }
 
 impl Supervisor {
-    /// Watches a program that was just started to serve `configuration`.
-    pub(super) fn of_started(
+    /// Supervises a program that was just spawned with `configuration`.
+    pub(super) fn started(
         inner: Arc<Inner>,
         incarnation: Incarnation,
         plan: Arc<Plan>,
-        leader: Leader,
-        orders: watch::Receiver<Orders>,
+        main_process: MainProcess,
+        target: watch::Receiver<TargetState>,
         configuration: Arc<Configuration>,
     ) -> Self {
-        let awaited = Awaited {
+        let pending = PendingConfiguration {
             revision: configuration.revision,
-            answer: plan.answer(&configuration),
-            settle: Duration::ZERO,
-            since: None,
-            limit: None,
+            expected_body: plan.expected_body(&configuration),
+            settle_time: Duration::ZERO,
+            matching_since: None,
+            deadline: None,
         };
         Self {
-            told: Some(configuration),
-            awaited: Some(awaited),
-            deadline: Some(Instant::now() + START_LIMIT),
-            ..Self::of_found(inner, incarnation, plan, leader, orders)
+            applied: Some(configuration),
+            pending: Some(pending),
+            deadline: Some(Instant::now() + START_TIMEOUT),
+            ..Self::adopted(inner, incarnation, plan, main_process, target)
         }
     }
 
-    /// Watches a program of an earlier life of the agent.
-    pub(super) fn of_found(
+    /// Supervises a program of an earlier process run of the agent.
+    pub(super) fn adopted(
         inner: Arc<Inner>,
         incarnation: Incarnation,
         plan: Arc<Plan>,
-        leader: Leader,
-        orders: watch::Receiver<Orders>,
+        main_process: MainProcess,
+        target: watch::Receiver<TargetState>,
     ) -> Self {
-        // Told to end in an earlier life, it is not told again: to some programs that means to hurry.
-        let draining = orders.borrow().stop;
-        let deadline = draining.then(|| Instant::now() + plan.template.drain_limit);
+        // A program that an earlier process run told to stop is not told again: some programs would
+        // skip their drain.
+        let draining = target.borrow().stop;
+        let deadline = draining.then(|| Instant::now() + plan.template.drain_timeout);
         Self {
             inner,
             incarnation,
             plan,
-            leader,
-            orders,
-            told: None,
-            awaited: None,
-            next_question: Instant::now(),
-            pause: RETRY_PAUSES.0,
-            last_answer: Instant::now(),
+            main_process,
+            target,
+            applied: None,
+            pending: None,
+            next_probe: Instant::now(),
+            retry_delay: RETRY_DELAYS.0,
+            last_response: Instant::now(),
             deadline,
-            answered: false,
+            has_been_ready: false,
             draining,
-            given_up: false,
+            start_timed_out: false,
         }
     }
 
-    /// Watches until the unit has ended, and notes how.
+    /// Supervises the unit until it has exited, and records its exit.
     pub(super) async fn run(mut self) {
         let status = loop {
             if let Some(status) = self.step().await {
                 break status;
             }
         };
-        let status = if self.given_up { ExitStatus::NeverAnswered } else { status };
-        self.inner.ended(self.incarnation, status).await;
+        let status = if self.start_timed_out { ExitStatus::StartTimeout } else { status };
+        self.inner.handle_exit(self.incarnation, status).await;
     }
 
-    /// Waits for one thing to happen and deals with it; how the first process ended, if it did.
+    /// Waits for one event and handles it. Returns the exit status if the main process has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
         let deadline = self.deadline;
         tokio::select! {
-            status = self.leader.ended() => return Some(status),
-            Ok(()) = self.orders.changed() => self.obey().await,
+            status = self.main_process.exited() => return Some(status),
+            Ok(()) = self.target.changed() => self.apply_target().await,
             () = reached(deadline) => self.kill().await,
-            () = sleep_until(self.next_question), if !self.draining => self.ask().await,
+            () = sleep_until(self.next_probe), if !self.draining => self.probe().await,
         }
         None
     }
 
-    /// Passes on what the unit is to do, as far as it was not told yet.
-    async fn obey(&mut self) {
-        if self.orders.borrow_and_update().stop {
+    /// Applies the parts of the target state that were not applied yet.
+    async fn apply_target(&mut self) {
+        if self.target.borrow_and_update().stop {
             self.drain().await;
             return;
         }
-        let wanted = self.orders.borrow().configuration.clone();
-        // Before it serves, a program may not have come to handle a signal yet, and die of it.
-        let Some(wanted) = wanted.filter(|wanted| self.told.as_ref() != Some(wanted)) else {
+        let wanted = self.target.borrow().configuration.clone();
+        let Some(wanted) = wanted.filter(|wanted| self.applied.as_ref() != Some(wanted)) else {
             return;
         };
-        if !self.answered {
+        // Before it is ready, a program may not handle signals yet, and a signal would kill it.
+        if !self.has_been_ready {
             return;
         }
-        self.told = Some(Arc::clone(&wanted));
-        if let Err(error) = self.tell(&wanted).await {
+        self.applied = Some(Arc::clone(&wanted));
+        if let Err(error) = self.reload(&wanted).await {
             let (incarnation, revision) = (self.incarnation, wanted.revision);
-            tracing::error!(%incarnation, configuration = %revision, %error, "not served");
+            tracing::error!(%incarnation, configuration = %revision, %error, "reload failed; the unit keeps its configuration");
         }
     }
 
-    /// Has the program serve a configuration.
-    async fn tell(&mut self, wanted: &Configuration) -> Result<(), TellError> {
+    /// Makes the program serve a configuration.
+    async fn reload(&mut self, wanted: &Configuration) -> Result<(), ReloadError> {
         let plan = Arc::clone(&self.plan);
-        let text = plan.render(wanted, &self.inner.units.premises.limits)?;
+        let text = plan.render(wanted, &self.inner.units.context.limits)?;
         let Some(reload) = &plan.template.reload else {
             if text.is_some() {
                 let incarnation = self.incarnation;
-                tracing::warn!(%incarnation, "it cannot reload: it is to be started anew (unit roll)");
+                tracing::warn!(%incarnation, "the unit cannot reload; restart it with `unit roll`");
             } else {
-                self.served(wanted.revision).await;
+                self.record_served(wanted.revision).await;
             }
             return Ok(());
         };
         if let Some(text) = text {
             let (files, revision) = (plan.files.clone(), wanted.revision);
             let staged = blocking(move || {
-                let is_served = files.has(&text) && files.served() == Some(revision);
+                let is_served = files.configuration_is(&text) && files.served() == Some(revision);
                 if is_served { Ok(None) } else { files.stage(&text).map(Some) }
             });
             let Some(staged) = staged.await? else { return Ok(()) };
@@ -201,117 +207,123 @@ impl Supervisor {
             blocking(move || files.commit()).await?;
         }
         match reload {
-            CheckedReload::Signal(signal) => self.leader.signal(*signal),
+            CheckedReload::Signal(signal) => self.main_process.signal(*signal),
             CheckedReload::Command(invocation) => plan.run(invocation).await?,
         }
         let now = Instant::now();
-        self.awaited = Some(Awaited {
+        self.pending = Some(PendingConfiguration {
             revision: wanted.revision,
-            answer: plan.answer(wanted),
-            settle: SETTLE,
-            since: None,
-            limit: Some(now + RELOAD_LIMIT),
+            expected_body: plan.expected_body(wanted),
+            settle_time: SETTLE_TIME,
+            matching_since: None,
+            deadline: Some(now + RELOAD_TIMEOUT),
         });
-        self.next_question = now;
+        self.next_probe = now;
         Ok(())
     }
 
-    /// Asks the program whether it serves.
-    async fn ask(&mut self) {
-        let asked = Instant::now();
+    /// Probes the program once and handles the result.
+    async fn probe(&mut self) {
+        let started = Instant::now();
         let path = self.plan.template.probe_path.as_deref();
-        let answer = match probe::ask(&self.plan.target, path).await {
-            Ok(answer) => answer,
-            Err(error) => return self.note(&error),
+        let body = match probe::probe(&self.plan.probe_target, path).await {
+            Ok(body) => body,
+            Err(error) => return self.handle_error(&error),
         };
-        if !self.answered && !self.holds_lock().await {
+        if !self.has_been_ready && !self.holds_lock().await {
             let incarnation = self.incarnation;
-            tracing::error!(%incarnation, "it has closed its standard input, by which it is found");
-            self.next_question = Instant::now() + RETRY_PAUSES.1;
+            tracing::error!(
+                %incarnation,
+                "the program closed its standard input, which holds its lock; it cannot become ready"
+            );
+            self.next_probe = Instant::now() + RETRY_DELAYS.1;
             return;
         }
-        self.last_answer = Instant::now();
-        self.pause = RETRY_PAUSES.0;
-        let starts = self.awaited.as_ref().is_some_and(|awaited| awaited.limit.is_none());
-        self.compare(asked, &answer).await;
-        if starts && self.awaited.is_some() {
+        self.last_response = Instant::now();
+        self.retry_delay = RETRY_DELAYS.0;
+        let is_starting = self.pending.as_ref().is_some_and(|pending| pending.deadline.is_none());
+        self.check_pending(started, &body).await;
+        if is_starting && self.pending.is_some() {
             return;
         }
-        self.answered = true;
+        self.has_been_ready = true;
         if !self.draining {
             self.deadline = None;
         }
-        self.inner.serves(self.incarnation);
-        self.obey().await;
+        self.inner.mark_ready(self.incarnation);
+        self.apply_target().await;
     }
 
-    /// Compares an answer with the one that is awaited, and sets the time of the next question.
-    async fn compare(&mut self, asked: Instant, answer: &str) {
+    /// Checks a response against the pending configuration, and schedules the next probe. `started`
+    /// is the start of the probe.
+    async fn check_pending(&mut self, started: Instant, body: &str) {
         let now = Instant::now();
-        let Some(awaited) = &mut self.awaited else {
-            self.next_question = now + CHECK_PERIOD;
+        let Some(pending) = &mut self.pending else {
+            self.next_probe = now + CHECK_PERIOD;
             return;
         };
-        self.next_question = now + SETTLE_PAUSE;
-        let revision = awaited.revision;
-        if !answer.contains(&awaited.answer) {
-            awaited.since = None;
-            if awaited.limit.is_some_and(|limit| now > limit) {
+        self.next_probe = now + SETTLE_DELAY;
+        let revision = pending.revision;
+        if !body.contains(&pending.expected_body) {
+            pending.matching_since = None;
+            if pending.deadline.is_some_and(|deadline| now > deadline) {
                 let incarnation = self.incarnation;
-                tracing::error!(%incarnation, configuration = %revision, "not served after a reload");
-                self.awaited = None;
+                tracing::error!(%incarnation, configuration = %revision, "reload timed out");
+                self.pending = None;
             }
-        } else if now >= *awaited.since.get_or_insert(asked) + awaited.settle {
-            self.awaited = None;
-            self.next_question = now + CHECK_PERIOD;
-            self.served(revision).await;
+        } else if now >= *pending.matching_since.get_or_insert(started) + pending.settle_time {
+            self.pending = None;
+            self.next_probe = now + CHECK_PERIOD;
+            self.record_served(revision).await;
         }
     }
 
-    /// Notes what the program serves from now on.
-    async fn served(&self, revision: Revision) {
+    /// Records the revision that the program serves.
+    async fn record_served(&self, revision: Revision) {
         let files = self.plan.files.clone();
-        // Noted first: what the list says once, it says in the agent's next life too.
-        if let Err(error) = blocking(move || files.note_served(revision)).await {
-            tracing::warn!(incarnation = %self.incarnation, %error, "what it serves is not noted");
+        // On disk first, so that a revision shown in the list is also shown after a restart.
+        if let Err(error) = blocking(move || files.record_served(revision)).await {
+            let incarnation = self.incarnation;
+            tracing::warn!(%incarnation, %error, "cannot record the served revision");
         }
-        self.inner.configured(self.incarnation, revision);
+        self.inner.record_configuration(self.incarnation, revision);
     }
 
-    /// Draws the conclusion from a question without an answer.
-    fn note(&mut self, error: &ProbeError) {
-        tracing::debug!(incarnation = %self.incarnation, %error, "does not answer");
-        if let Some(awaited) = &mut self.awaited {
-            awaited.since = None;
+    /// Handles a failed probe.
+    fn handle_error(&mut self, error: &ProbeError) {
+        tracing::debug!(incarnation = %self.incarnation, %error, "probe failed");
+        if let Some(pending) = &mut self.pending {
+            pending.matching_since = None;
         }
-        self.next_question = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(RETRY_PAUSES.1);
-        let is_silent = self.last_answer.elapsed() >= SILENCE && self.deadline.is_none();
-        self.inner.does_not_serve(self.incarnation, is_silent);
+        self.next_probe = Instant::now() + self.retry_delay;
+        self.retry_delay = (self.retry_delay * 2).min(RETRY_DELAYS.1);
+        let is_unresponsive =
+            self.last_response.elapsed() >= UNRESPONSIVE_AFTER && self.deadline.is_none();
+        self.inner.mark_not_ready(self.incarnation, is_unresponsive);
     }
 
-    /// Has the program finish its calls.
+    /// Starts the drain: the program finishes its requests in flight and exits.
     async fn drain(&mut self) {
         if self.draining {
             return;
         }
         self.draining = true;
-        self.deadline = Some(Instant::now() + self.plan.template.drain_limit);
+        self.deadline = Some(Instant::now() + self.plan.template.drain_timeout);
         let files = self.plan.files.clone();
-        if let Err(error) = blocking(move || files.note_stopping()).await {
-            tracing::warn!(incarnation = %self.incarnation, %error, "its stop is not noted");
+        if let Err(error) = blocking(move || files.record_stopping()).await {
+            tracing::warn!(incarnation = %self.incarnation, %error, "cannot record the stop");
         }
-        self.leader.signal(self.plan.template.stop_signal);
+        self.main_process.signal(self.plan.template.stop_signal);
     }
 
     async fn kill(&mut self) {
-        self.deadline = Some(Instant::now() + self.plan.template.drain_limit);
-        tracing::warn!(incarnation = %self.incarnation, "killed: it did not serve or end in time");
-        self.given_up = !self.answered && !self.draining;
-        self.leader.kill();
+        self.deadline = Some(Instant::now() + self.plan.template.drain_timeout);
+        tracing::warn!(incarnation = %self.incarnation, "start or drain timeout exceeded; killing unit");
+        self.start_timed_out = !self.has_been_ready && !self.draining;
+        self.main_process.kill();
     }
 
-    /// Whether the next life of the agent would find the program.
+    /// True if a restarted agent would find the program by its lock, or that cannot be determined.
     async fn holds_lock(&self) -> bool {
         let (units, incarnation) = (Arc::clone(&self.inner.units), self.incarnation);
         let lock = blocking(move || units.run.lock(incarnation)).await;

@@ -1,4 +1,4 @@
-//! What the log and the agent want of a unit, as its control contract says it.
+//! Conversion of a configuration into the message of the control protocol.
 
 use meridian_domain::Configuration;
 use meridian_domain::configuration::ConfiguredApi;
@@ -6,7 +6,7 @@ use meridian_proto::v1;
 
 use crate::driver::{AccessLog, UnitLimits};
 
-/// The whole configuration of a unit.
+/// Builds the complete configuration of a unit.
 pub(super) fn message(
     configuration: &Configuration,
     limits: &UnitLimits,

@@ -1,4 +1,4 @@
-//! The agent's side of a unit's control socket (`proto/meridian/v1/control.proto`).
+//! Client of a unit's control socket (`proto/meridian/v1/control.proto`).
 
 use std::io;
 use std::net::{AddrParseError, SocketAddr, TcpListener};
@@ -11,12 +11,12 @@ use meridian_domain::{
     AgentName, ClusterId, Generation, Incarnation, NameError, RegionName, Revision, ServiceName,
     UnitId,
 };
-use meridian_proto::frame::{self, FrameError};
 use meridian_proto::fd_passing;
+use meridian_proto::frame::{self, FrameError};
 use meridian_proto::v1::unit_request::Command;
 use meridian_proto::v1::unit_response::Response;
 use meridian_proto::v1::{
-    ConfigureUnit, DescribeUnit, DrainUnit, GatewayConfiguration, SendListener, ReadMetrics,
+    ConfigureUnit, DescribeUnit, DrainUnit, GatewayConfiguration, ReadMetrics, SendListener,
     UnitIdentity, UnitMetrics, UnitRefusal, UnitRefusalReason, UnitRequest, UnitResponse,
     UnitState,
 };
@@ -26,54 +26,54 @@ use tokio::time::timeout;
 
 use meridian_ports::UnitLoad;
 
-/// For an answer: a unit computes none, it only has to be scheduled.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-/// Bytes read at a time.
+/// Timeout of a request. The unit only has to be scheduled: no request needs computation.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Size of a read in bytes.
 const READ_BYTES: usize = 4096;
 
-/// Why a unit did not do what was asked.
+/// Error of a control request.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::driver) enum CallError {
-    #[error("the control socket broke")]
+pub(in crate::driver) enum ControlError {
+    #[error("control connection failed")]
     Io(#[from] io::Error),
-    #[error("the unit does not answer")]
-    Silent,
-    #[error("the unit's answer cannot be understood")]
+    #[error("no response from the unit")]
+    Timeout,
+    #[error("invalid response from the unit")]
     Frame(#[from] FrameError),
-    #[error("the unit's answer is not to what was asked")]
-    Beside,
-    #[error("the unit refuses: {}", .0.message)]
+    #[error("unexpected response from the unit")]
+    UnexpectedResponse,
+    #[error("refused by the unit: {}", .0.message)]
     Refused(UnitRefusal),
-    #[error("the unit does not say who it is")]
+    #[error("invalid identity in the unit's response")]
     Identity(#[from] IdentityError),
-    #[error("it is a unit of agent {agent} in cluster {cluster}")]
+    #[error("the unit belongs to agent {agent} in cluster {cluster}")]
     Foreign { cluster: ClusterId, agent: AgentName },
-    #[error("the unit handed over something else than its listening socket")]
+    #[error("the unit sent no listening socket, or another one")]
     NoListener,
 }
 
-impl CallError {
-    /// Whether the unit is well and will not do what was asked, however often it is.
+impl ControlError {
+    /// True if the unit works, and will refuse the same request again.
     pub(in crate::driver) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_)) && !self.is_final()
+        matches!(self, Self::Refused(_)) && !self.is_permanent()
     }
 
-    /// Whether the unit has made clear that it obeys somebody else.
-    pub(in crate::driver) fn is_final(&self) -> bool {
+    /// True if the unit obeys another agent, or a newer generation of this one.
+    pub(in crate::driver) fn is_permanent(&self) -> bool {
         match self {
             Self::Foreign { .. } => true,
             Self::Refused(refusal) => refusal.reason() == UnitRefusalReason::StaleGeneration,
             Self::Io(_)
-            | Self::Silent
+            | Self::Timeout
             | Self::Frame(_)
-            | Self::Beside
+            | Self::UnexpectedResponse
             | Self::Identity(_)
             | Self::NoListener => false,
         }
     }
 }
 
-/// What of an identity is not well-formed.
+/// Invalid field of an identity.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::driver) enum IdentityError {
     #[error(transparent)]
@@ -86,7 +86,7 @@ pub(in crate::driver) enum IdentityError {
     Address(#[from] AddrParseError),
 }
 
-/// Who a unit says it is.
+/// Identity and state that a unit reports.
 #[derive(Debug, Clone)]
 pub(in crate::driver) struct Identity {
     pub(in crate::driver) cluster: ClusterId,
@@ -98,11 +98,11 @@ pub(in crate::driver) struct Identity {
     pub(in crate::driver) address: SocketAddr,
     pub(in crate::driver) load: UnitLoad,
     pub(in crate::driver) draining: bool,
-    /// It serves nothing before it is told what.
+    /// True if the unit has no configuration yet and therefore serves nothing.
     pub(in crate::driver) waiting: bool,
 }
 
-/// A connection to a unit.
+/// A connection to a unit's control socket.
 #[derive(Debug)]
 pub(in crate::driver) struct Control {
     stream: UnixStream,
@@ -112,7 +112,7 @@ pub(in crate::driver) struct Control {
 }
 
 impl Control {
-    /// Connects to the socket at `path`; requests carry `generation`.
+    /// Connects to the socket at `path`. Requests carry `generation`.
     pub(in crate::driver) async fn connect(
         path: &Path,
         generation: Generation,
@@ -121,82 +121,86 @@ impl Control {
         Ok(Self { stream, generation, buffer: BytesMut::new(), descriptor: None })
     }
 
-    /// The process that listens on the socket, as the system knows it.
+    /// Returns the process that listens on the socket, from the credentials of the connection.
     pub(in crate::driver) fn peer(&self) -> io::Result<Option<rustix::process::Pid>> {
         let pid = self.stream.peer_cred()?.pid();
         Ok(pid.and_then(rustix::process::Pid::from_raw))
     }
 
-    /// Asks who the unit is.
-    pub(in crate::driver) async fn describe(&mut self) -> Result<Identity, CallError> {
-        match self.call(Command::Describe(DescribeUnit {})).await? {
-            Response::Identity(identity) => Ok(Identity::try_from(identity)?),
-            _ => Err(CallError::Beside),
-        }
+    /// Requests the unit's identity.
+    pub(in crate::driver) async fn describe(&mut self) -> Result<Identity, ControlError> {
+        let Response::Identity(identity) = self.request(Command::Describe(DescribeUnit {})).await?
+        else {
+            return Err(ControlError::UnexpectedResponse);
+        };
+        Ok(Identity::try_from(identity)?)
     }
 
-    /// Has the unit serve a configuration. The revision that it then serves, which may be a newer one.
+    /// Makes the unit serve a configuration. Returns the revision that it then serves, which may be
+    /// a newer one.
     pub(in crate::driver) async fn configure(
         &mut self,
         configuration: GatewayConfiguration,
-    ) -> Result<Revision, CallError> {
+    ) -> Result<Revision, ControlError> {
         let configuration = Some(configuration);
-        match self.call(Command::Configure(ConfigureUnit { configuration })).await? {
-            Response::Configured(configured) => Ok(Revision(configured.revision)),
-            _ => Err(CallError::Beside),
-        }
+        let command = Command::Configure(ConfigureUnit { configuration });
+        let Response::Configured(configured) = self.request(command).await? else {
+            return Err(ControlError::UnexpectedResponse);
+        };
+        Ok(Revision(configured.revision))
     }
 
-    /// Asks what the unit counted.
-    pub(in crate::driver) async fn metrics(&mut self) -> Result<UnitMetrics, CallError> {
-        match self.call(Command::ReadMetrics(ReadMetrics {})).await? {
-            Response::Metrics(metrics) => Ok(metrics),
-            _ => Err(CallError::Beside),
-        }
+    /// Requests the unit's counters.
+    pub(in crate::driver) async fn metrics(&mut self) -> Result<UnitMetrics, ControlError> {
+        let Response::Metrics(metrics) = self.request(Command::ReadMetrics(ReadMetrics {})).await?
+        else {
+            return Err(ControlError::UnexpectedResponse);
+        };
+        Ok(metrics)
     }
 
-    /// Has the unit drain and exit.
-    pub(in crate::driver) async fn drain(&mut self) -> Result<(), CallError> {
-        match self.call(Command::Drain(DrainUnit {})).await? {
-            Response::Draining(_) => Ok(()),
-            _ => Err(CallError::Beside),
-        }
+    /// Makes the unit drain and exit.
+    pub(in crate::driver) async fn drain(&mut self) -> Result<(), ControlError> {
+        let Response::Draining(_) = self.request(Command::Drain(DrainUnit {})).await? else {
+            return Err(ControlError::UnexpectedResponse);
+        };
+        Ok(())
     }
 
-    /// Takes a duplicate of the unit's listening socket.
+    /// Requests a duplicate of the unit's listening socket, which must be bound to `address`.
     pub(in crate::driver) async fn take_listener(
         &mut self,
         address: SocketAddr,
-    ) -> Result<TcpListener, CallError> {
-        match self.call(Command::SendListener(SendListener {})).await? {
-            Response::Listener(_) => {}
-            _ => return Err(CallError::Beside),
-        }
-        let descriptor = self.descriptor.take().ok_or(CallError::NoListener)?;
+    ) -> Result<TcpListener, ControlError> {
+        let command = Command::SendListener(SendListener {});
+        let Response::Listener(_) = self.request(command).await? else {
+            return Err(ControlError::UnexpectedResponse);
+        };
+        let descriptor = self.descriptor.take().ok_or(ControlError::NoListener)?;
         let listens = rustix::net::sockopt::socket_acceptconn(&descriptor).unwrap_or(false);
         let listener = TcpListener::from(descriptor);
         match listener.local_addr() {
             Ok(found) if listens && found == address => Ok(listener),
-            _ => Err(CallError::NoListener),
+            _ => Err(ControlError::NoListener),
         }
     }
 
-    /// Returns once the unit has ended the connection, or said something that it was not asked.
+    /// Returns once the unit has closed the connection, or sent something unrequested.
     ///
-    /// Safe to cancel, unlike the calls.
-    pub(in crate::driver) async fn ended(&mut self) {
-        // Either way the connection is of no more use.
+    /// Cancel-safe, unlike the requests.
+    pub(in crate::driver) async fn closed(&mut self) {
+        // The connection is of no use in either case.
         if let Ok(()) = self.stream.readable().await
             && let Err(error) = self.read().await
         {
-            tracing::debug!(%error, "a control connection broke");
+            tracing::debug!(%error, "control connection failed");
         }
     }
 
-    /// Not safe to cancel: the answer would be taken for the next call's.
-    async fn call(&mut self, command: Command) -> Result<Response, CallError> {
+    /// Not cancel-safe: the response would be read as the response to the next request.
+    async fn request(&mut self, command: Command) -> Result<Response, ControlError> {
         let request = UnitRequest { generation: self.generation.0, command: Some(command) };
-        let answered = timeout(ANSWER_LIMIT, async {
+        let response = timeout(RESPONSE_TIMEOUT, async {
             self.stream.write_all(&frame::encode(&request)).await?;
             loop {
                 if let Some(response) = frame::decode::<UnitResponse>(&mut self.buffer)? {
@@ -207,14 +211,14 @@ impl Control {
                 }
             }
         });
-        match answered.await.unwrap_or(Err(CallError::Silent))?.response {
-            Some(Response::Refusal(refusal)) => Err(CallError::Refused(refusal)),
-            Some(answer) => Ok(answer),
-            None => Err(CallError::Beside),
+        match response.await.unwrap_or(Err(ControlError::Timeout))?.response {
+            Some(Response::Refusal(refusal)) => Err(ControlError::Refused(refusal)),
+            Some(response) => Ok(response),
+            None => Err(ControlError::UnexpectedResponse),
         }
     }
 
-    /// Reads what is there, and the descriptor that came with it.
+    /// Reads available bytes, and a file descriptor sent with them.
     async fn read(&mut self) -> io::Result<usize> {
         let mut bytes = [0; READ_BYTES];
         let receive = || fd_passing::receive(&self.stream, &mut bytes);

@@ -1,5 +1,5 @@
-//! One task for each unit: it holds the connection to it, passes the word to stop on, and sees it
-//! end.
+//! Supervisor of one unit: a task that holds the control connection, applies the target state, and
+//! observes the exit.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,87 +9,89 @@ use meridian_domain::{Configuration, Incarnation};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::control::{CallError, Control, Identity};
-use super::traffic::{self, Counted};
-use super::{Body, configuration};
+use super::control::{Control, ControlError, Identity};
+use super::traffic::{self, Counters};
+use super::{Instance, configuration};
 use crate::driver::run_directory::Lock;
-use crate::driver::table::Orders;
+use crate::driver::table::TargetState;
 use crate::driver::units::Units;
 use crate::driver::{Exit, ExitStatus, Phase, reached};
 
-/// For a new unit to answer. A machine that needs longer to start a process serves nobody.
-const START_LIMIT: Duration = Duration::from_secs(20);
-/// Between two questions to a unit that answers: only so is one that hangs told from one that serves.
+/// Timeout for a new unit to respond. A machine that takes longer to start a process cannot serve.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Period of health checks, the only way to tell a hung unit from one that serves.
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
-/// Questions without an answer, one after another, that are no longer put down to a busy machine.
-const SILENCES: u32 = 3;
-/// Between two attempts to reach a unit: doubled from the first to the second.
-const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+/// Consecutive health checks without a response after which a unit counts as unresponsive. Fewer
+/// may be due to a busy machine.
+const MAX_MISSED_CHECKS: u32 = 3;
+/// First and maximum delay between connection attempts. Each attempt doubles the delay.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
-/// The watch over one unit.
+/// Supervisor of one unit.
 pub(in crate::driver) struct Supervisor<B> {
     units: Arc<Units>,
     incarnation: Incarnation,
-    body: B,
-    /// The control socket.
+    instance: B,
+    /// Path of the control socket.
     socket: PathBuf,
-    /// How long the unit may take to end once it was told to.
-    drain_limit: Duration,
-    orders: watch::Receiver<Orders>,
-    /// What the unit was told to serve over this connection.
+    /// Time that the unit may take to exit after it was stopped.
+    drain_timeout: Duration,
+    target: watch::Receiver<TargetState>,
+    /// Configuration sent over this connection.
     configured: Option<Arc<Configuration>>,
-    /// The connection to the unit, kept open because its end is news.
-    link: Option<Control>,
-    /// What it counted, as far as it has said so.
-    counted: Counted,
-    /// When it is asked next: for a link where there is none, and whether it still answers else.
-    next_attempt: Instant,
-    pause: Duration,
-    /// Questions without an answer since the last one that had one.
-    silences: u32,
-    /// When the process is killed: because it does not answer, or does not drain.
+    /// Connection to the unit. Stays open, because its end signals the exit of the unit.
+    connection: Option<Control>,
+    /// Counters as last reported by the unit.
+    counters: Counters,
+    /// Time of the next health check, or without a connection, of the next connection attempt.
+    next_check: Instant,
+    retry_delay: Duration,
+    /// Checks without a response since the last response.
+    missed_checks: u32,
+    /// Time at which the unit is killed: after the start timeout or the drain timeout.
     deadline: Option<Instant>,
-    answered: bool,
+    has_responded: bool,
     draining: bool,
-    /// It was killed before it ever answered.
-    given_up: bool,
-    /// It obeys a newer life of the agent, or another agent: not to be killed by this one.
-    out_of_reach: bool,
+    /// Killed before its first response.
+    start_timed_out: bool,
+    /// True if it obeys a newer generation of the agent, or another agent. This agent must not kill
+    /// it then.
+    owned_elsewhere: bool,
 }
 
-impl<B: Body> Supervisor<B> {
+impl<B: Instance> Supervisor<B> {
     pub(in crate::driver) fn new(
         units: Arc<Units>,
         incarnation: Incarnation,
-        body: B,
+        instance: B,
         socket: PathBuf,
-        drain_limit: Duration,
-        orders: watch::Receiver<Orders>,
+        drain_timeout: Duration,
+        target: watch::Receiver<TargetState>,
     ) -> Self {
         let now = Instant::now();
-        let deadline = body.is_new().then(|| now + START_LIMIT);
+        let deadline = instance.is_new().then(|| now + START_TIMEOUT);
         Self {
             units,
             incarnation,
-            body,
+            instance,
             socket,
-            drain_limit,
-            orders,
+            drain_timeout,
+            target,
             configured: None,
-            counted: Counted::default(),
-            link: None,
-            next_attempt: now,
-            pause: RETRY_PAUSES.0,
-            silences: 0,
+            counters: Counters::default(),
+            connection: None,
+            next_check: now,
+            retry_delay: RETRY_DELAYS.0,
+            missed_checks: 0,
             deadline,
-            answered: false,
+            has_responded: false,
             draining: false,
-            given_up: false,
-            out_of_reach: false,
+            start_timed_out: false,
+            owned_elsewhere: false,
         }
     }
 
-    /// Watches until the unit has ended, and notes how.
+    /// Supervises the unit until it has exited, and records its exit.
     pub(in crate::driver) async fn run(mut self) {
         let status = loop {
             if let Some(status) = self.step().await {
@@ -100,119 +102,119 @@ impl<B: Body> Supervisor<B> {
         let stopped = self.units.table().is_stopping(incarnation);
         let unit = self.units.table().unit(incarnation).map(|unit| unit.unit.clone());
         if let Some(unit) = unit {
-            traffic::forget(&unit);
+            traffic::reset_gauges(&unit);
         }
-        let how = if self.given_up { ExitStatus::NeverAnswered } else { status };
-        let last_words = match stopped {
+        let status = if self.start_timed_out { ExitStatus::StartTimeout } else { status };
+        let output_tail = match stopped {
             true => None,
-            false => self.body.last_words(&self.units, incarnation).await,
+            false => self.instance.output_tail(&self.units, incarnation).await,
         };
-        self.body.remove().await;
-        self.units.ended(incarnation, Exit { how, last_words }).await;
+        self.instance.remove().await;
+        self.units.handle_exit(incarnation, Exit { status, output_tail }).await;
     }
 
-    /// Waits for one thing to happen and deals with it; how the unit ended, if it did.
+    /// Waits for one event and handles it. Returns the exit status if the unit has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
-        let asks = self.link.is_none() || !self.draining;
+        let checks = self.connection.is_none() || !self.draining;
         let deadline = self.deadline;
         tokio::select! {
-            status = self.body.ended() => {
-                if !self.is_locked() || !self.body.is_displaced() {
+            status = self.instance.exited() => {
+                if !self.is_locked() || !self.instance.switch_to_lock_holder() {
                     return Some(status);
                 }
-                self.unlink();
+                self.disconnect();
             }
-            Ok(()) = self.orders.changed() => self.obey().await,
+            Ok(()) = self.target.changed() => self.apply_target().await,
             () = reached(deadline) => self.kill().await,
-            () = ended(&mut self.link) => self.unlink(),
-            () = sleep_until(self.next_attempt), if asks => {
-                if let Err(error) = self.ask().await {
-                    self.note(&error);
-                    return self.is_gone().then_some(ExitStatus::Unknown);
+            () = closed(&mut self.connection) => self.disconnect(),
+            () = sleep_until(self.next_check), if checks => {
+                if let Err(error) = self.check().await {
+                    self.handle_error(&error);
+                    return self.has_exited().then_some(ExitStatus::Unknown);
                 }
             }
         }
         None
     }
 
-    /// Asks the unit whether it still answers, or tries to reach it.
-    async fn ask(&mut self) -> Result<(), CallError> {
-        match &mut self.link {
-            Some(link) => match link.describe().await {
+    /// Checks the unit's health, or tries to connect to it.
+    async fn check(&mut self) -> Result<(), ControlError> {
+        match &mut self.connection {
+            Some(connection) => match connection.describe().await {
                 Ok(identity) => {
-                    self.next_attempt = Instant::now() + CHECK_PERIOD;
+                    self.next_check = Instant::now() + CHECK_PERIOD;
                     self.units.table().update(self.incarnation, |unit| unit.load = identity.load);
-                    self.count().await?;
+                    self.collect_metrics().await?;
                 }
-                // A late answer would be taken for that to the next question.
+                // A late response would be read as the response to the next request.
                 Err(error) => {
-                    self.unlink();
+                    self.disconnect();
                     return Err(error);
                 }
             },
-            None => self.attempt().await?,
+            None => self.connect().await?,
         }
-        self.silences = 0;
+        self.missed_checks = 0;
         Ok(())
     }
 
-    /// Asks what the unit counted.
-    async fn count(&mut self) -> Result<(), CallError> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        let said = match link.metrics().await {
-            Ok(said) => said,
+    /// Collects the unit's counters.
+    async fn collect_metrics(&mut self) -> Result<(), ControlError> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let metrics = match connection.metrics().await {
+            Ok(metrics) => metrics,
             Err(error) if error.is_refusal() => return Ok(()),
             Err(error) => {
-                self.unlink();
+                self.disconnect();
                 return Err(error);
             }
         };
         if let Some(unit) = self.units.table().unit(self.incarnation) {
-            self.counted.note(&unit.unit, &said);
+            self.counters.add(&unit.unit, &metrics);
         }
         Ok(())
     }
 
-    /// Tries to reach the unit, and sets the time of the next attempt.
-    async fn attempt(&mut self) -> Result<(), CallError> {
-        self.next_attempt = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(RETRY_PAUSES.1);
-        self.body.prepare().await?;
-        let generation = self.units.premises.generation;
+    /// Tries to connect to the unit, and schedules the next attempt.
+    async fn connect(&mut self) -> Result<(), ControlError> {
+        self.next_check = Instant::now() + self.retry_delay;
+        self.retry_delay = (self.retry_delay * 2).min(RETRY_DELAYS.1);
+        self.instance.prepare().await?;
+        let generation = self.units.context.generation;
         let mut control = Control::connect(&self.socket, generation).await?;
         if let Some(pid) = control.peer()? {
             let (units, incarnation) = (&self.units, self.incarnation);
-            self.body.take_hold(pid, || is_locked(units, incarnation))?;
+            self.instance.attach(pid, || is_locked(units, incarnation))?;
         }
         let identity = control.describe().await?;
-        self.units.check(self.incarnation, &identity)?;
-        self.linked(control, identity).await;
+        self.units.check_identity(self.incarnation, &identity)?;
+        self.connected(control, identity).await;
         Ok(())
     }
 
-    async fn linked(&mut self, mut control: Control, identity: Identity) {
-        let stopping = self.orders.borrow().stop;
+    async fn connected(&mut self, mut control: Control, identity: Identity) {
+        let stopping = self.target.borrow().stop;
         if !identity.draining && !stopping {
             self.units.adopt_listener(&mut control, identity.address).await;
         }
         if !self.draining {
             self.deadline = None;
         }
-        self.answered = true;
-        self.pause = RETRY_PAUSES.0;
-        self.next_attempt = Instant::now() + CHECK_PERIOD;
-        self.link = Some(control);
+        self.has_responded = true;
+        self.retry_delay = RETRY_DELAYS.0;
+        self.next_check = Instant::now() + CHECK_PERIOD;
+        self.connection = Some(control);
         if identity.draining {
-            // Its end was decided elsewhere; it must not be taken for a crash.
+            // Something else stopped the unit; its exit must not count as a crash.
             self.units.stop(self.incarnation).await;
         }
-        self.units.know(self.incarnation, identity, self.link.as_ref());
-        self.obey().await;
+        self.units.record_identity(self.incarnation, identity, self.connection.as_ref());
+        self.apply_target().await;
     }
 
-    /// Passes on what the unit is to do, as far as it was not told over this connection.
-    async fn obey(&mut self) {
-        if self.orders.borrow_and_update().stop {
+    /// Applies the parts of the target state that were not sent over this connection yet.
+    async fn apply_target(&mut self) {
+        if self.target.borrow_and_update().stop {
             self.drain().await;
         } else {
             self.configure().await;
@@ -220,31 +222,31 @@ impl<B: Body> Supervisor<B> {
     }
 
     async fn configure(&mut self) {
-        let wanted = self.orders.borrow().configuration.clone();
-        let (Some(wanted), Some(link)) = (wanted, &mut self.link) else { return };
+        let wanted = self.target.borrow().configuration.clone();
+        let (Some(wanted), Some(connection)) = (wanted, &mut self.connection) else { return };
         if self.configured.as_ref() == Some(&wanted) {
             return;
         }
-        let message = configuration::message(&wanted, &self.units.premises.limits);
-        match link.configure(message).await {
-            Ok(revision) => self.units.serves(self.incarnation, revision),
-            // It serves what it served; the same again would be refused again.
+        let message = configuration::message(&wanted, &self.units.context.limits);
+        match connection.configure(message).await {
+            Ok(revision) => self.units.record_configuration(self.incarnation, revision),
+            // The unit keeps its configuration, and would refuse the same one again.
             Err(error) if error.is_refusal() => {
                 let (incarnation, revision) = (self.incarnation, wanted.revision);
-                tracing::error!(%incarnation, configuration = %revision, %error, "not served");
+                tracing::error!(%incarnation, configuration = %revision, %error, "configuration refused");
             }
             Err(error) => {
-                self.unlink();
-                return self.note(&error);
+                self.disconnect();
+                return self.handle_error(&error);
             }
         }
         self.configured = Some(wanted);
     }
 
-    fn unlink(&mut self) {
-        self.link = None;
+    fn disconnect(&mut self) {
+        self.connection = None;
         self.configured = None;
-        self.next_attempt = Instant::now();
+        self.next_check = Instant::now();
         self.units.change(|table| {
             table.update(self.incarnation, |unit| {
                 if unit.phase == Phase::Ready {
@@ -254,63 +256,64 @@ impl<B: Body> Supervisor<B> {
         });
     }
 
-    /// Passes the word to stop on; if there is no link yet, [`linked`](Self::linked) does it again.
+    /// Starts the drain. Without a connection, [`connected`](Self::connected) sends the request
+    /// later.
     async fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            self.deadline = Some(Instant::now() + self.drain_limit);
+            self.deadline = Some(Instant::now() + self.drain_timeout);
         }
-        if let Some(link) = &mut self.link
-            && let Err(error) = link.drain().await
+        if let Some(connection) = &mut self.connection
+            && let Err(error) = connection.drain().await
         {
-            self.link = None;
-            self.note(&error);
+            self.connection = None;
+            self.handle_error(&error);
         }
     }
 
-    /// Draws the conclusion from a call that failed.
-    fn note(&mut self, error: &CallError) {
+    /// Handles a failed request or connection attempt.
+    fn handle_error(&mut self, error: &ControlError) {
         let incarnation = self.incarnation;
-        if matches!(error, CallError::Silent) {
-            self.note_silence();
+        if matches!(error, ControlError::Timeout) {
+            self.record_missed_check();
         }
-        if !error.is_final() {
-            tracing::debug!(%incarnation, %error, "not reached");
-        } else if !self.out_of_reach {
-            tracing::error!(%incarnation, %error, "a unit that does not obey is left alone");
-            self.out_of_reach = true;
+        if !error.is_permanent() {
+            tracing::debug!(%incarnation, %error, "control request failed");
+        } else if !self.owned_elsewhere {
+            tracing::error!(%incarnation, %error, "unit controlled elsewhere; it is left alone");
+            self.owned_elsewhere = true;
         }
     }
 
-    /// Counts a question without an answer. Where there is a deadline, that decides.
-    fn note_silence(&mut self) {
-        self.silences = self.silences.saturating_add(1);
-        if self.silences < SILENCES || self.deadline.is_some() {
+    /// Counts a check without a response. A pending deadline takes precedence over the count.
+    fn record_missed_check(&mut self) {
+        self.missed_checks = self.missed_checks.saturating_add(1);
+        if self.missed_checks < MAX_MISSED_CHECKS || self.deadline.is_some() {
             return;
         }
-        self.next_attempt = Instant::now() + CHECK_PERIOD;
+        self.next_check = Instant::now() + CHECK_PERIOD;
         self.units.change(|table| {
             table.update(self.incarnation, |unit| {
                 if unit.phase == Phase::Starting {
-                    unit.phase = Phase::Silent;
+                    unit.phase = Phase::Unresponsive;
                 }
             });
         });
     }
 
     async fn kill(&mut self) {
-        self.deadline = Some(Instant::now() + self.drain_limit);
-        if self.out_of_reach {
+        self.deadline = Some(Instant::now() + self.drain_timeout);
+        if self.owned_elsewhere {
             return;
         }
-        tracing::warn!(incarnation = %self.incarnation, "killed: it did not answer or end in time");
-        self.given_up = !self.answered;
-        self.body.kill().await;
+        tracing::warn!(incarnation = %self.incarnation, "start or drain timeout exceeded; killing unit");
+        self.start_timed_out = !self.has_responded;
+        self.instance.kill().await;
     }
 
-    /// Whether what was found has ended. The end of the others comes with its status instead.
-    fn is_gone(&self) -> bool {
-        self.body.is_gone(|| self.is_locked())
+    /// True if an adopted unit has exited. The exit of a spawned one is awaited with its status.
+    fn has_exited(&self) -> bool {
+        self.instance.has_exited(|| self.is_locked())
     }
 
     fn is_locked(&self) -> bool {
@@ -318,15 +321,15 @@ impl<B: Body> Supervisor<B> {
     }
 }
 
-/// Whether some process is an incarnation, or that cannot be known.
+/// True if a process of an incarnation runs, or that cannot be determined.
 fn is_locked(units: &Units, incarnation: Incarnation) -> bool {
     !matches!(units.run.lock(incarnation), Ok(Lock::Free))
 }
 
-/// Returns when the link, if there is one, has ended.
-async fn ended(link: &mut Option<Control>) {
-    match link {
-        Some(control) => control.ended().await,
+/// Returns when the connection is closed. Pends forever without one.
+async fn closed(connection: &mut Option<Control>) {
+    match connection {
+        Some(control) => control.closed().await,
         None => std::future::pending().await,
     }
 }

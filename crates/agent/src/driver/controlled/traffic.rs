@@ -1,7 +1,8 @@
-//! What units counted, as metrics of their agent.
+//! Counters of the units, as metrics of their agent.
 //!
-//! A unit counts from its start and is asked every few seconds, so what is added is the difference to
-//! what it said before. What it counts after the last question, some seconds at most, is lost with it.
+//! A unit counts from its start, and its agent reads the counters every few seconds and adds the
+//! difference. What a unit counts between the last read and its exit, a few seconds at most, is
+//! lost.
 
 use std::collections::BTreeMap;
 
@@ -16,56 +17,56 @@ const DURATION: &str = "meridian_gateway_request_duration_seconds";
 const IN_FLIGHT: &str = "meridian_gateway_requests_in_flight";
 const UTILIZATION: &str = "meridian_gateway_utilization_ratio";
 const CONNECTIONS: &str = "meridian_gateway_connections";
-/// The label of calls that no API got.
+/// API label of requests that match no API.
 const UNROUTED: &str = "";
 
-/// Gives these metrics their help texts and units.
+/// Describes these metrics to the installed recorder.
 pub(crate) fn describe_metrics() {
     describe_counter!(
         REQUESTS,
         Unit::Count,
-        "Requests that the gateway units of this agent responded to, by service, API and status \
-         class; with an empty API, those that matched none."
+        "Requests handled by the gateway units of this agent, by service, API and status class; \
+         without an API: requests that match none."
     );
     describe_histogram!(
         DURATION,
         Unit::Seconds,
-        "Duration of requests, by service and API; each counts as the middle of its bucket."
+        "Request duration, by service and API. Each request counts as the middle of its bucket."
     );
     describe_gauge!(IN_FLIGHT, Unit::Count, "Requests in flight, by service and unit.");
     describe_gauge!(
         UTILIZATION,
-        "Requests in flight relative to the unit's limit, smoothed; by service and unit."
+        "Requests in flight relative to the limit of the unit, smoothed, by service and unit."
     );
-    describe_gauge!(CONNECTIONS, Unit::Count, "Open client connections, by service and unit.");
+    describe_gauge!(CONNECTIONS, Unit::Count, "Client connections, by service and unit.");
 }
 
-/// What one unit has said so far.
+/// Counters as last reported by one unit.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
-    calls: BTreeMap<(String, u32), u64>,
+pub(super) struct Counters {
+    requests: BTreeMap<(String, u32), u64>,
     latency: BTreeMap<(String, u64), u64>,
 }
 
-impl Counted {
-    /// Adds what is new in what the unit says.
-    pub(super) fn note(&mut self, unit: &UnitId, said: &UnitMetrics) {
+impl Counters {
+    /// Adds the difference between `reported` and the last report to the metrics.
+    pub(super) fn add(&mut self, unit: &UnitId, reported: &UnitMetrics) {
         let service = &unit.service;
-        self.calls(service, UNROUTED, &said.unrouted);
-        for api in &said.apis {
-            self.calls(service, &api.api, &api.statuses);
-            self.latency(service, api);
+        self.add_requests(service, UNROUTED, &reported.unrouted);
+        for api in &reported.apis {
+            self.add_requests(service, &api.api, &api.statuses);
+            self.add_latency(service, api);
         }
-        let load = said.load.unwrap_or_default();
+        let load = reported.load.unwrap_or_default();
         let labels = [("service", service.to_string()), ("unit", unit.to_string())];
         gauge!(IN_FLIGHT, &labels).set(load.in_flight);
         gauge!(UTILIZATION, &labels).set(f64::from(load.utilization_permille) / 1_000.0);
-        gauge!(CONNECTIONS, &labels).set(said.connections);
+        gauge!(CONNECTIONS, &labels).set(reported.connections);
     }
 
-    fn calls(&mut self, service: &ServiceName, api: &str, said: &[StatusClassCount]) {
-        for StatusClassCount { class, requests } in said {
-            let before = self.calls.insert((api.to_owned(), *class), *requests).unwrap_or(0);
+    fn add_requests(&mut self, service: &ServiceName, api: &str, reported: &[StatusClassCount]) {
+        for StatusClassCount { class, requests } in reported {
+            let before = self.requests.insert((api.to_owned(), *class), *requests).unwrap_or(0);
             let labels = [
                 ("service", service.to_string()),
                 ("api", api.to_owned()),
@@ -75,30 +76,30 @@ impl Counted {
         }
     }
 
-    fn latency(&mut self, service: &ServiceName, said: &ApiMetrics) {
-        let labels = [("service", service.to_string()), ("api", said.api.clone())];
+    fn add_latency(&mut self, service: &ServiceName, reported: &ApiMetrics) {
+        let labels = [("service", service.to_string()), ("api", reported.api.clone())];
         let recorder = histogram!(DURATION, &labels);
-        let (mut below, mut least) = (0, 0);
-        for bucket in &said.latency {
-            let within = bucket.requests.saturating_sub(below);
-            let key = (said.api.clone(), bucket.upper_bound_us);
+        let (mut cumulative, mut lower_us) = (0, 0);
+        for bucket in &reported.latency {
+            let within = bucket.requests.saturating_sub(cumulative);
+            let key = (reported.api.clone(), bucket.upper_bound_us);
             let before = self.latency.insert(key, within).unwrap_or(0);
             let new = usize::try_from(within.saturating_sub(before)).unwrap_or(usize::MAX);
-            recorder.record_many(middle_seconds(least, bucket.upper_bound_us), new);
-            (below, least) = (bucket.requests, bucket.upper_bound_us);
+            recorder.record_many(middle_seconds(lower_us, bucket.upper_bound_us), new);
+            (cumulative, lower_us) = (bucket.requests, bucket.upper_bound_us);
         }
     }
 }
 
-/// The last bucket has no upper bound, so its lower one stands for it.
-#[allow(clippy::cast_precision_loss, reason = "microseconds of some minutes")]
-fn middle_seconds(least_us: u64, most_us: u64) -> f64 {
-    let middle = if most_us == 0 { least_us as f64 } else { (least_us + most_us) as f64 / 2.0 };
+/// Middle of a bucket. The last bucket has no upper bound (0), so its lower bound is used.
+#[allow(clippy::cast_precision_loss, reason = "the values are microseconds of a few minutes")]
+fn middle_seconds(lower_us: u64, upper_us: u64) -> f64 {
+    let middle = if upper_us == 0 { lower_us as f64 } else { (lower_us + upper_us) as f64 / 2.0 };
     middle / 1e6
 }
 
-/// Lets the gauges of a unit that ended fall to nothing.
-pub(super) fn forget(unit: &UnitId) {
+/// Resets the gauges of a unit that has exited.
+pub(super) fn reset_gauges(unit: &UnitId) {
     let labels = [("service", unit.service.to_string()), ("unit", unit.to_string())];
     for name in [IN_FLIGHT, UTILIZATION, CONNECTIONS] {
         gauge!(name, &labels).set(0.0);
@@ -113,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_new_is_added() {
+    fn only_the_difference_to_the_last_report_is_added() {
         let unit = UnitId {
             service: ServiceName::new("contoso").expect("is a name"),
             region: RegionName::new("westeurope").expect("is a name"),
             slot: 1,
         };
-        let said = |requests| UnitMetrics {
+        let metrics = |requests| UnitMetrics {
             apis: vec![ApiMetrics {
                 api: "orders".to_owned(),
                 statuses: vec![StatusClassCount { class: 2, requests }],
@@ -131,11 +132,11 @@ mod tests {
             }],
             ..UnitMetrics::default()
         };
-        let mut counted = Counted::default();
+        let mut counters = Counters::default();
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || {
-            counted.note(&unit, &said(3));
-            counted.note(&unit, &said(5));
+            counters.add(&unit, &metrics(3));
+            counters.add(&unit, &metrics(5));
         });
         let text = recorder.handle().render();
         let line = "meridian_gateway_requests_total{service=\"contoso\",api=\"orders\",\

@@ -1,4 +1,4 @@
-//! What a unit's container is like: as little as a unit needs.
+//! The container of a unit, with as few privileges as possible.
 
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -10,27 +10,28 @@ use super::labels;
 use super::{EngineError, ImageName, NetworkName};
 use crate::driver::run_directory::Intent;
 
-/// Where a unit's directory is in its container.
+/// Path of a unit's directory in its container.
 pub const UNIT_DIRECTORY: &str = "/unit";
 
-/// Seconds that `docker stop` gives a unit, where a person stops it so: its own ten, and some.
+/// Timeout in seconds when an operator runs `docker stop`: the unit's drain timeout of 10 s, and a
+/// reserve.
 const STOP_SECONDS: i64 = 15;
 
-/// What all units of an agent are run with.
+/// Properties common to all containers of an agent.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct ContainerTemplate {
     pub(super) image: ImageName,
     pub(super) network: NetworkName,
     pub(super) memory: Option<NonZeroU64>,
 }
 
-/// As whom units run: as their agent, whose files they share.
+/// User and group of units: those of the agent, whose files they share.
 pub(super) fn user() -> String {
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
     format!("{}:{}", user.as_raw(), group.as_raw())
 }
 
-/// What people see in `docker ps`. It identifies nothing, but has to be unique on the engine.
+/// Name in `docker ps`. It identifies nothing, but must be unique on the engine.
 pub(super) fn name(intent: &Intent) -> String {
     let unit = &intent.unit;
     format!(
@@ -43,9 +44,9 @@ pub(super) fn name(intent: &Intent) -> String {
     )
 }
 
-impl Plan {
-    /// A container that has `directory` and nothing else of the machine: no capability, no way to
-    /// become anybody else, nothing to write but that.
+impl ContainerTemplate {
+    /// Describes a container that has `directory` and nothing else of the machine: it has no
+    /// capabilities, cannot gain privileges, and can write nowhere else.
     pub(super) fn body(
         &self,
         intent: &Intent,
@@ -84,7 +85,7 @@ impl Plan {
     }
 }
 
-/// What follows the image's entry point.
+/// Arguments after the image's entry point.
 fn arguments(intent: &Intent, agent: &AgentName) -> Vec<String> {
     let unit = &intent.unit;
     let named = [

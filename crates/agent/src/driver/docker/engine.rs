@@ -1,4 +1,4 @@
-//! The engine: the few things that are asked of it.
+//! Client of the container engine, with the few operations that the driver needs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,57 +20,57 @@ use tokio::sync::OnceCell;
 use super::ImageName;
 use crate::driver::{StartError, Unreachable};
 
-/// Seconds for an answer. A busy machine takes some for a container.
-const ANSWER_SECONDS: u64 = 60;
-/// Lines among which the last one with something in it is looked for.
-const LAST_LINES: &str = "20";
+/// Timeout of a request in seconds. A busy machine takes long to create a container.
+const TIMEOUT_SECONDS: u64 = 60;
+/// Number of lines at the end of the log that are searched for the last non-empty one.
+const LOG_TAIL_LINES: &str = "20";
 
-/// Why an engine did not do what was asked.
+/// Error of a request to the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// It does not answer.
+    /// The engine does not respond.
     #[error(
-        "no Docker engine answers at {socket}: start it, let the agent's user use that socket, or \
-         say by docker_socket where it is"
+        "the Docker engine at {socket} is unreachable: start it, give the agent's user access to the \
+         socket, or set docker_socket"
     )]
     Unreachable {
-        /// Its socket.
+        /// Path of its socket.
         socket: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Error,
     },
-    /// It has no such image.
-    #[error("the Docker engine at {socket} has no image {image}: build it there, or pull it")]
+    /// The image does not exist on the engine.
+    #[error("the Docker engine at {socket} has no image {image}: build or pull it there")]
     NoImage {
-        /// Its socket.
+        /// Path of its socket.
         socket: PathBuf,
-        /// The image.
+        /// Name of the image.
         image: String,
     },
-    /// It refuses.
-    #[error("the Docker engine at {socket} refuses: {message}")]
+    /// The engine refused the request.
+    #[error("the Docker engine at {socket} refused the request: {message}")]
     Refused {
-        /// Its socket.
+        /// Path of its socket.
         socket: PathBuf,
-        /// What it says.
+        /// Message of the engine.
         message: String,
     },
-    /// A unit runs, and it has no container of it.
+    /// A unit runs, but the engine has no container of it.
     #[error(
-        "incarnation {incarnation} runs, and the Docker engine at {socket} has no container of it: \
-         is docker_socket another engine's?"
+        "incarnation {incarnation} is running, but the Docker engine at {socket} has no container of \
+         it: check that docker_socket names the engine that started it"
     )]
     NoContainer {
-        /// Its socket.
+        /// Path of its socket.
         socket: PathBuf,
-        /// The unit's assignment.
+        /// Incarnation of the unit.
         incarnation: Incarnation,
     },
-    /// It takes paths that are text alone.
-    #[error("{directory} cannot be mounted: a Docker engine takes only paths in UTF-8")]
+    /// The path is not UTF-8, which the engine requires.
+    #[error("cannot mount {directory}: a Docker engine requires paths in UTF-8")]
     NotText {
-        /// The directory of a unit.
+        /// Path of the unit's directory.
         directory: PathBuf,
     },
 }
@@ -87,19 +87,19 @@ impl From<EngineError> for StartError {
     }
 }
 
-/// A container, as a list has it.
+/// A container in a list.
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) id: String,
     pub(super) labels: HashMap<String, String>,
-    /// From where, and to where.
+    /// Source and target of each mount.
     pub(super) mounts: Vec<(PathBuf, String)>,
     pub(super) runs: bool,
 }
 
-/// How a container ended.
+/// Exit of a container.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
+pub(super) struct ContainerExit {
     pub(super) code: i64,
     pub(super) out_of_memory: bool,
 }
@@ -112,7 +112,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// The engine that listens at `socket`, which may not be there yet.
+    /// Returns the engine that listens at `socket`, which may not exist yet.
     pub(super) fn at(socket: PathBuf) -> Self {
         Self { socket, client: OnceCell::new() }
     }
@@ -121,25 +121,25 @@ impl Engine {
         &self.socket
     }
 
-    /// The client, in the version of the API that the engine has.
+    /// Returns the client. Connects and negotiates the version of the API at the first use.
     async fn client(&self) -> Result<&Docker, EngineError> {
         let connect = || async {
             let path = self.socket.to_string_lossy();
-            let client = Docker::connect_with_unix(&path, ANSWER_SECONDS, API_DEFAULT_VERSION)?;
+            let client = Docker::connect_with_unix(&path, TIMEOUT_SECONDS, API_DEFAULT_VERSION)?;
             client.negotiate_version().await
         };
         self.client.get_or_try_init(connect).await.map_err(|error| self.error(error))
     }
 
-    /// All containers with these labels, running or not.
+    /// Lists all containers with these labels, running or not.
     pub(super) async fn list(&self, labels: Vec<String>) -> Result<Vec<Listed>, EngineError> {
         let filters = Some(HashMap::from([("label".to_owned(), labels)]));
         let options = ListContainersOptions { all: true, filters, ..Default::default() };
         let listed = self.client().await?.list_containers(Some(options)).await;
-        Ok(listed.map_err(|error| self.error(error))?.into_iter().filter_map(of_list).collect())
+        Ok(listed.map_err(|error| self.error(error))?.into_iter().filter_map(list_entry).collect())
     }
 
-    /// Creates a container. Its id.
+    /// Creates a container, and returns its id.
     pub(super) async fn create(
         &self,
         name: &str,
@@ -161,39 +161,39 @@ impl Engine {
         started.map_err(|error| self.error(error))
     }
 
-    /// Waits until a container has ended; `None` if there is none.
-    pub(super) async fn ended(&self, id: &str) -> Result<Option<Ended>, EngineError> {
+    /// Waits until a container has exited. Returns `None` if it does not exist.
+    pub(super) async fn wait(&self, id: &str) -> Result<Option<ContainerExit>, EngineError> {
         let client = self.client().await?;
         let options = WaitContainerOptions { condition: "not-running".to_owned() };
         let code = match client.wait_container(id, Some(options)).next().await {
             Some(Ok(ContainerWaitResponse { error: Some(error), .. })) => {
                 return Err(self.refused(error.message.unwrap_or_default()));
             }
-            Some(Ok(ended)) => ended.status_code,
+            Some(Ok(exited)) => exited.status_code,
             Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
             Some(Err(error)) if is_missing(&error) => return Ok(None),
             Some(Err(error)) => return Err(self.error(error)),
-            // The engine went away before the container did.
+            // The connection to the engine was lost before the container exited.
             None => return Err(self.error(Error::RequestTimeoutError)),
         };
         let inspected = client.inspect_container(id, None::<InspectContainerOptions>).await;
         let state = match inspected {
             Ok(inspected) => inspected.state.unwrap_or_default(),
             Err(error) if is_missing(&error) => {
-                return Ok(Some(Ended { code, out_of_memory: false }));
+                return Ok(Some(ContainerExit { code, out_of_memory: false }));
             }
             Err(error) => return Err(self.error(error)),
         };
-        // A unit that runs must not be taken for one that ended: its container would be removed.
+        // A running unit must not be taken for an exited one: its container would be removed.
         if state.running == Some(true) {
-            return Err(self.refused("to wait for a container that still runs".to_owned()));
+            return Err(self.refused("the container is still running".to_owned()));
         }
-        Ok(Some(Ended { code, out_of_memory: state.oom_killed == Some(true) }))
+        Ok(Some(ContainerExit { code, out_of_memory: state.oom_killed == Some(true) }))
     }
 
-    /// What a container wrote last.
-    pub(super) async fn last_lines(&self, id: &str) -> Result<String, EngineError> {
-        let tail = LAST_LINES.to_owned();
+    /// Returns the last lines of a container's log.
+    pub(super) async fn log_tail(&self, id: &str) -> Result<String, EngineError> {
+        let tail = LOG_TAIL_LINES.to_owned();
         let options = LogsOptions { stdout: true, stderr: true, tail, ..Default::default() };
         let logs = self.client().await?.logs(id, Some(options));
         let parts: Vec<_> = logs.try_collect().await.map_err(|error| self.error(error))?;
@@ -201,25 +201,25 @@ impl Engine {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Kills a container, if it runs.
+    /// Kills a container if it is running.
     pub(super) async fn kill(&self, id: &str) -> Result<(), EngineError> {
         let options = KillContainerOptions { signal: "SIGKILL".to_owned() };
         let killed = self.client().await?.kill_container(id, Some(options)).await;
-        self.unless_gone(killed)
+        self.ignore_gone(killed)
     }
 
-    /// Removes a container, whether it runs or not.
+    /// Removes a container, running or not.
     pub(super) async fn remove(&self, id: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
         let removed = self.client().await?.remove_container(id, Some(options)).await;
-        self.unless_gone(removed)
+        self.ignore_gone(removed)
     }
 
-    /// That there is nothing to be ended or removed, or somebody is at it already, is no error.
-    fn unless_gone(&self, done: Result<(), Error>) -> Result<(), EngineError> {
-        match done {
+    /// Ignores that the container does not exist, is not running, or is already being removed.
+    fn ignore_gone(&self, result: Result<(), Error>) -> Result<(), EngineError> {
+        match result {
             Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
-            done => done.map_err(|error| self.error(error)),
+            result => result.map_err(|error| self.error(error)),
         }
     }
 
@@ -239,7 +239,7 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
 }
 
-fn of_list(container: ContainerSummary) -> Option<Listed> {
+fn list_entry(container: ContainerSummary) -> Option<Listed> {
     let mounts = container.mounts.unwrap_or_default().into_iter();
     let mounts = mounts.filter_map(|mount| Some((mount.source?.into(), mount.destination?)));
     Some(Listed {

@@ -1,4 +1,4 @@
-//! Finding containers of the agent's earlier lives, and telling them from all others.
+//! Finds the containers of earlier process runs, and tells them from all others.
 
 use std::sync::Arc;
 
@@ -10,53 +10,62 @@ use super::{Inner, UNIT_DIRECTORY, labels};
 use crate::driver::run_directory::Intent;
 
 impl Inner {
-    /// Returns once the engine has answered, with the containers of earlier lives adopted or removed.
-    pub(super) async fn found(self: &Arc<Self>) -> Result<(), EngineError> {
-        self.found.get_or_try_init(|| self.find()).await.copied()
+    /// Returns once the engine has responded and the containers of earlier process runs are adopted
+    /// or removed.
+    pub(super) async fn ensure_adopted(self: &Arc<Self>) -> Result<(), EngineError> {
+        self.adopted.get_or_try_init(|| self.adopt()).await.copied()
     }
 
-    /// Watches over the containers that run, and removes those of units that do not live.
-    async fn find(self: &Arc<Self>) -> Result<(), EngineError> {
-        let lives = |(intent, container): &(Intent, Listed)| {
-            container.runs && self.living.contains(&intent.incarnation)
+    /// Adopts the containers of running units, and removes those of units that have exited.
+    async fn adopt(self: &Arc<Self>) -> Result<(), EngineError> {
+        let is_running = |(intent, container): &(Intent, Listed)| {
+            container.runs && self.running.contains(&intent.incarnation)
         };
-        let (living, dead): (Vec<_>, Vec<_>) = self.ours().await?.into_iter().partition(lives);
-        // First what may fail: nothing is watched twice when all of this is tried again.
-        for (Intent { incarnation, .. }, Listed { id, .. }) in dead {
-            tracing::info!(%incarnation, id, "removed: what it ran for is gone");
+        let (running, exited): (Vec<_>, Vec<_>) =
+            self.own_containers().await?.into_iter().partition(is_running);
+        // Fallible steps first: if one fails, all of this is tried again, and no unit may be
+        // adopted twice.
+        for (Intent { incarnation, .. }, Listed { id, .. }) in exited {
+            tracing::info!(%incarnation, id, "removing the container of an exited unit");
             self.engine.remove(&id).await?;
         }
-        for (intent, Listed { id, .. }) in living {
+        for (intent, Listed { id, .. }) in running {
             let incarnation = intent.incarnation;
-            if self.units.runs(incarnation) {
-                tracing::error!(%incarnation, id, "a second container of it is left alone");
+            if self.units.is_running(incarnation) {
+                tracing::error!(%incarnation, id, "second container of a running unit; it is left alone");
                 continue;
             }
-            tracing::info!(unit = %intent.unit, %incarnation, id, "found running");
-            self.supervise(&intent, Container::found(&self.engine, id), None);
+            tracing::info!(unit = %intent.unit, %incarnation, id, "adopting running unit");
+            self.supervise(&intent, Container::adopted(&self.engine, id), None);
         }
-        for incarnation in self.living.iter().filter(|it| !self.units.runs(**it)) {
-            tracing::error!(%incarnation, "a process runs here that no container of ours has");
+        for incarnation in self.running.iter().filter(|it| !self.units.is_running(**it)) {
+            tracing::error!(%incarnation, "the unit runs, but has no container of this agent");
         }
         Ok(())
     }
 
-    /// The running container of an incarnation whose lock is held.
-    pub(super) async fn running(&self, incarnation: Incarnation) -> Result<String, EngineError> {
+    /// Returns the id of the running container of an incarnation whose lock is held.
+    pub(super) async fn running_container(
+        &self,
+        incarnation: Incarnation,
+    ) -> Result<String, EngineError> {
         let of = |(intent, container): &(Intent, Listed)| {
             intent.incarnation == incarnation && container.runs
         };
-        let running = self.ours().await?.into_iter().find(of);
+        let running = self.own_containers().await?.into_iter().find(of);
         running.map(|(_, container)| container.id).ok_or_else(|| EngineError::NoContainer {
             socket: self.engine.socket().to_owned(),
             incarnation,
         })
     }
 
-    /// Removes every container of an incarnation that does not live: at most one that an earlier life
-    /// asked for and did not come to start.
-    pub(super) async fn remove_all(&self, incarnation: Incarnation) -> Result<(), EngineError> {
-        for (intent, container) in self.ours().await? {
+    /// Removes every container of an incarnation that is not running. There is at most one, which
+    /// an earlier process run created but did not start.
+    pub(super) async fn remove_containers(
+        &self,
+        incarnation: Incarnation,
+    ) -> Result<(), EngineError> {
+        for (intent, container) in self.own_containers().await? {
             if intent.incarnation == incarnation {
                 self.engine.remove(&container.id).await?;
             }
@@ -64,26 +73,26 @@ impl Inner {
         Ok(())
     }
 
-    /// The containers of this agent that live in this run directory. Others are not even looked at.
-    async fn ours(&self) -> Result<Vec<(Intent, Listed)>, EngineError> {
-        let premises = &self.units.premises;
-        let filters = labels::filters(premises.cluster, &premises.agent);
+    /// Lists the containers of this agent that have a directory of this run directory mounted.
+    async fn own_containers(&self) -> Result<Vec<(Intent, Listed)>, EngineError> {
+        let context = &self.units.context;
+        let filters = labels::filters(context.cluster, &context.agent);
         let listed = self.engine.list(filters).await?;
-        let ours = listed.into_iter().filter_map(|container| {
-            let intent = match labels::read(&container.labels, premises.generation) {
+        let own = listed.into_iter().filter_map(|container| {
+            let intent = match labels::read(&container.labels, context.generation) {
                 Ok(intent) => intent,
                 Err(error) => {
-                    tracing::warn!(id = container.id, %error, "a container is left alone");
+                    tracing::warn!(id = container.id, %error, "container with invalid labels; it is left alone");
                     return None;
                 }
             };
             let directory = self.units.run.unit_directory(intent.incarnation);
-            let lives_here = container
+            let is_mounted = container
                 .mounts
                 .iter()
                 .any(|(source, target)| directory == source.as_path() && target == UNIT_DIRECTORY);
-            lives_here.then_some((intent, container))
+            is_mounted.then_some((intent, container))
         });
-        Ok(ours.collect())
+        Ok(own.collect())
     }
 }

@@ -1,4 +1,4 @@
-//! What a container's labels say: whose it is, and which unit.
+//! Labels of a container: they identify its agent and its unit.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -17,16 +17,16 @@ const SLOT: &str = "meridian.slot";
 const INCARNATION: &str = "meridian.incarnation";
 const ADDRESS: &str = "meridian.address";
 
-/// Labels that do not say which unit a container is.
+/// Missing or invalid labels.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LabelError {
-    #[error("it has no label {0}")]
+    #[error("missing label {0}")]
     Missing(&'static str),
-    #[error("its label {name} cannot be {value:?}")]
-    Malformed { name: &'static str, value: String },
+    #[error("invalid value {value:?} of label {name}")]
+    Invalid { name: &'static str, value: String },
 }
 
-/// The labels of a unit's container. All are checked names, numbers and addresses.
+/// Returns the labels of a unit's container. All values are validated names, numbers and addresses.
 pub(super) fn write(intent: &Intent, agent: &AgentName) -> HashMap<String, String> {
     let unit = &intent.unit;
     let labels = [
@@ -41,12 +41,12 @@ pub(super) fn write(intent: &Intent, agent: &AgentName) -> HashMap<String, Strin
     labels.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// What the labels of the containers of this agent have in common.
+/// Returns filters that match the containers of an agent.
 pub(super) fn filters(cluster: ClusterId, agent: &AgentName) -> Vec<String> {
     vec![format!("{CLUSTER}={cluster}"), format!("{AGENT}={agent}")]
 }
 
-/// Why a container with these labels runs, for an agent of `generation`.
+/// Reads the intent from the labels of a container, for an agent of `generation`.
 pub(super) fn read(
     labels: &HashMap<String, String>,
     generation: Generation,
@@ -71,7 +71,7 @@ fn value<T: FromStr>(
     name: &'static str,
 ) -> Result<T, LabelError> {
     let value = labels.get(name).ok_or(LabelError::Missing(name))?;
-    value.parse().map_err(|_| LabelError::Malformed { name, value: value.clone() })
+    value.parse().map_err(|_| LabelError::Invalid { name, value: value.clone() })
 }
 
 #[cfg(test)]
@@ -96,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_is_known_by_its_labels() {
+    fn labels_identify_the_unit() {
         let labels = write(&intent(), &"we-1".parse().unwrap());
         assert_eq!(read(&labels, Generation(3)).unwrap(), intent());
     }
 
     #[test]
-    fn labels_that_no_agent_wrote_name_no_unit() {
+    fn missing_and_invalid_labels_are_errors() {
         let labels = write(&intent(), &"we-1".parse().unwrap());
         let with = |name: &str, value: &str| {
             let mut labels = labels.clone();
@@ -111,14 +111,14 @@ mod tests {
         };
         assert_eq!(
             with(SERVICE, "../../etc"),
-            "its label meridian.service cannot be \"../../etc\""
+            "invalid value \"../../etc\" of label meridian.service"
         );
-        assert_eq!(with(INCARNATION, "-7"), "its label meridian.incarnation cannot be \"-7\"");
+        assert_eq!(with(INCARNATION, "-7"), "invalid value \"-7\" of label meridian.incarnation");
         let mut labels = labels.clone();
         labels.remove(SLOT);
         assert_eq!(
             read(&labels, Generation(3)).unwrap_err().to_string(),
-            "it has no label meridian.slot"
+            "missing label meridian.slot"
         );
     }
 }

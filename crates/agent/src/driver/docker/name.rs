@@ -1,23 +1,24 @@
-//! Names that an operator gives and an engine is told: from an allow-list each.
+//! Validated names of images and networks. Each is restricted to an allow-list of characters.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Bytes of a name. The longest that an engine takes is an image's.
-const MOST_BYTES: usize = 255;
+/// Maximum length of a name in bytes: that of an image name, the longest that an engine accepts.
+const MAX_BYTES: usize = 255;
 
-/// A name has something in it that it must not.
+/// A name is empty, too long, or contains an invalid character.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("write {rule}")]
 pub struct NameError {
     rule: &'static str,
 }
 
-/// An image, as `meridian:0.1.0`, `registry.example.net:5000/meridian@sha256:...` or `sha256:...`.
+/// Name of an image, such as `meridian:0.1.0`, `registry.example.net:5000/meridian@sha256:...` or
+/// `sha256:...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageName(String);
 
-/// A network of an engine, as `host`, `bridge`, or one that was made by hand.
+/// Name of an engine's network, such as `host`, `bridge`, or a user-defined one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkName(String);
 
@@ -41,13 +42,14 @@ impl FromStr for NetworkName {
     }
 }
 
+/// Checks a name of letters, digits and `marks`.
 fn checked(text: &str, marks: &str, rule: &'static str) -> Result<String, NameError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
     let has_ends = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.ends_with(|c: char| c.is_ascii_alphanumeric())
     };
-    let is_name = text.len() <= MOST_BYTES && has_ends(text) && text.chars().all(is_allowed);
+    let is_name = text.len() <= MAX_BYTES && has_ends(text) && text.chars().all(is_allowed);
     is_name.then(|| text.to_owned()).ok_or(NameError { rule })
 }
 
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_made_of_what_is_allowed() {
+    fn a_name_consists_of_allowed_characters() {
         for good in ["meridian", "registry.example.net:5000/a/meridian_x@sha256:0aF", "a"] {
             assert!(good.parse::<ImageName>().is_ok(), "{good}");
         }
@@ -77,7 +79,7 @@ mod tests {
             assert!(bad.parse::<ImageName>().is_err(), "{bad}");
             assert!(bad.parse::<NetworkName>().is_err(), "{bad}");
         }
-        // It would be a container's network, and ends with it.
+        // The network of another container, which would disappear with it.
         assert!("container:other".parse::<NetworkName>().is_err());
         assert!("meridian-backends_2".parse::<NetworkName>().is_ok());
     }

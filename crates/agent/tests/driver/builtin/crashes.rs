@@ -7,21 +7,21 @@ use meridian_domain::Incarnation;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use super::{Kind, Machine, config, config_behind};
+use super::{Kind, Machine, config, config_with_script};
 use crate::support::{
-    self, Kind as _, Like, call, eventually, send, spec, until_exited, until_ready,
+    self, Kind as _, Variant, eventually, get_status, send, spec, until_exited, until_ready,
 };
 
-/// The built-in driver, whose units only start once the file `go` is in the run directory.
+/// The built-in driver with units that start only once the file `go` exists in the run directory.
 pub struct Late;
 
 impl support::Kind for Late {
     const NAME: &'static str = "builtin-late";
     type Driver = Builtin;
 
-    async fn open(run: &Path, generation: u64, _: Like) -> Builtin {
+    async fn open(run: &Path, generation: u64, _: Variant) -> Builtin {
         let script = "until [ -e go ]; do sleep 0.01; done; exec \"$0\" \"$@\"";
-        Builtin::open(config_behind(script, run, generation)).await.unwrap()
+        Builtin::open(config_with_script(script, run, generation)).await.unwrap()
     }
 
     fn missing() -> String {
@@ -30,30 +30,30 @@ impl support::Kind for Late {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn how_an_adopted_unit_ended_is_not_known() {
+async fn the_exit_status_of_an_adopted_unit_is_unknown() {
     let machine = Machine::new();
     let mut agent = machine.agent(1);
-    eventually("the unit answers", || call(machine.address()).is_ok()).await;
+    eventually("the unit responds", || get_status(machine.address()).is_ok()).await;
     agent.kill().unwrap();
     agent.wait().unwrap();
     let driver = machine.driver(2).await;
     send(until_ready(&driver, 1).await[0].pid.unwrap(), Signal::KILL);
-    assert_eq!(until_exited(&driver).await.how, ExitStatus::Unknown);
+    assert_eq!(until_exited(&driver).await.status, ExitStatus::Unknown);
     machine.tidy(&driver).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_that_starts_after_its_agent_died_finds_that_nobody_wants_it() {
+async fn a_unit_that_starts_after_its_agent_crashed_and_was_replaced_exits() {
     let machine = support::Machine::<Late>::new();
     let mut agent = machine.agent(1);
     eventually("the unit is spawned", || !machine.processes().is_empty()).await;
     agent.kill().unwrap();
     agent.wait().unwrap();
 
-    let driver = Kind::open(&machine.run(), 2, Like::Usual).await;
+    let driver = Kind::open(&machine.run(), 2, Variant::Usual).await;
     assert_eq!(driver.list().await.unwrap(), []);
     File::create(machine.run().join("go")).unwrap();
-    eventually("the late unit has ended", || machine.processes().is_empty()).await;
+    eventually("the late unit has exited", || machine.processes().is_empty()).await;
     driver.start(machine.spec(1)).await.unwrap();
     until_ready(&driver, 1).await;
     assert_eq!(machine.processes().len(), 1);
@@ -61,7 +61,7 @@ async fn a_unit_that_starts_after_its_agent_died_finds_that_nobody_wants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_unit_does_not_take_the_place_of_the_one_that_the_next_life_spawned() {
+async fn a_late_unit_does_not_replace_the_one_that_the_next_agent_spawned() {
     let machine = support::Machine::<Late>::new();
     let mut agent = machine.agent(1);
     eventually("the unit is spawned", || !machine.processes().is_empty()).await;
@@ -69,11 +69,11 @@ async fn a_late_unit_does_not_take_the_place_of_the_one_that_the_next_life_spawn
     agent.kill().unwrap();
     agent.wait().unwrap();
 
-    // It holds the old socket until it ends, so the next life is given another port.
+    // It holds the old socket until it exits, so the next process run gets another port.
     let port = Machine::new().port;
     let script = "while grep -q . /proc/$LATE/cmdline; do sleep 0.01; done; exec \"$0\" \"$@\""
         .replace("$LATE", &late.to_string());
-    let driver = Builtin::open(config_behind(&script, &machine.run(), 2)).await.unwrap();
+    let driver = Builtin::open(config_with_script(&script, &machine.run(), 2)).await.unwrap();
     driver.start(spec(1, port)).await.unwrap();
     File::create(machine.run().join("go")).unwrap();
     let units = until_ready(&driver, 1).await;
@@ -83,45 +83,49 @@ async fn a_late_unit_does_not_take_the_place_of_the_one_that_the_next_life_spawn
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_found_unit_that_hangs_is_killed_once_it_is_stopped_and_not_before() {
+async fn a_hung_adopted_unit_is_killed_only_after_it_is_stopped() {
     let machine = Machine::new();
     let mut agent = machine.agent(1);
-    eventually("the unit answers", || call(machine.address()).is_ok()).await;
+    eventually("the unit responds", || get_status(machine.address()).is_ok()).await;
     agent.kill().unwrap();
     agent.wait().unwrap();
     machine.freeze_all();
 
-    let driver = machine.driver_like(2, Like::Impatient).await;
+    let driver = machine.driver_variant(2, Variant::Impatient).await;
     assert_eq!(driver.list().await.unwrap()[0].phase, Phase::Starting);
     assert_eq!(machine.processes().len(), 1);
     machine.tidy(&driver).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_life_of_the_agent_cannot_stop_what_a_newer_one_has() {
+async fn an_older_generation_of_the_agent_cannot_stop_the_units_of_a_newer_one() {
     let machine = Machine::new();
     let newer = machine.driver(5).await;
     newer.start(machine.spec(1)).await.unwrap();
     let units = until_ready(&newer, 1).await;
-    let mut config = config(&machine.run(), 4, Like::Usual);
-    config.drain_limit = Duration::from_millis(1);
+    let mut config = config(&machine.run(), 4, Variant::Usual);
+    config.drain_timeout = Duration::from_millis(1);
     let older = Builtin::open(config).await.unwrap();
     let seen = older.list().await.unwrap();
-    assert_eq!((seen.len(), &seen[0].phase), (1, &Phase::Starting), "it answered the older one");
+    assert_eq!(
+        (seen.len(), &seen[0].phase),
+        (1, &Phase::Starting),
+        "it obeyed the older generation"
+    );
     older.stop(Incarnation(1)).await.unwrap();
     let mut probes = 0;
-    eventually("many times the older one's patience is over", || {
+    eventually("the older generation's drain timeout has passed many times", || {
         probes += 1;
         probes > 20
     })
     .await;
     assert_eq!(newer.list().await.unwrap()[0].pid, units[0].pid);
-    assert!(call(machine.address()).is_ok());
+    assert!(get_status(machine.address()).is_ok());
     machine.tidy(&newer).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn units_end_when_the_run_directory_is_deleted_under_them() {
+async fn units_exit_when_the_run_directory_is_deleted() {
     let machine = Machine::new();
     let driver = machine.driver(1).await;
     driver.start(machine.spec(1)).await.unwrap();
@@ -132,13 +136,13 @@ async fn units_end_when_the_run_directory_is_deleted_under_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_is_known_by_what_it_says_where_its_intent_cannot_be_read() {
+async fn a_unit_with_an_unreadable_intent_is_adopted_by_the_identity_it_reports() {
     let machine = Machine::new();
     let first = machine.driver(1).await;
     first.start(machine.spec(1)).await.unwrap();
     until_ready(&first, 1).await;
     drop(first);
-    std::fs::write(machine.run().join("u1.json"), "damaged").unwrap();
+    std::fs::write(machine.run().join("u1.json"), "corrupt").unwrap();
     let second = machine.driver(2).await;
     let units = until_ready(&second, 1).await;
     assert_eq!(units[0].unit, machine.spec(1).unit);
@@ -146,7 +150,7 @@ async fn a_unit_is_known_by_what_it_says_where_its_intent_cannot_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_held_lock_without_an_answer_is_listed_and_its_end_is_seen() {
+async fn a_unit_that_holds_its_lock_but_does_not_respond_is_listed_until_it_exits() {
     let machine = Machine::new();
     let first = machine.driver(1).await;
     first.start(machine.spec(1)).await.unwrap();

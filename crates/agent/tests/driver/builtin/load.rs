@@ -1,26 +1,26 @@
-//! No call is lost while units come and go.
+//! No request is lost while units start and stop.
 
 use meridian_agent::driver::Driver as _;
 use meridian_domain::Incarnation;
 
 use super::{Kind, Machine};
-use crate::load::{Keep, Load, no_call_is_lost_over};
-use crate::support::{call, eventually, until_ready};
+use crate::load::{KeepAlive, Load, no_request_is_lost_over};
+use crate::support::{eventually, get_status, until_ready};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_is_lost_while_units_are_started_and_stopped() {
-    no_call_is_lost_over::<Kind>(5).await;
+async fn no_request_is_lost_while_units_are_started_and_stopped() {
+    no_request_is_lost_over::<Kind>(5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_is_lost_while_the_agent_dies_and_comes_back() {
+async fn no_request_is_lost_while_the_agent_crashes_and_restarts() {
     let machine = Machine::new();
     let mut agent = machine.agent(2);
-    eventually("both units answer", || {
-        call(machine.address()).is_ok() && machine.processes().len() == 2
+    eventually("both units respond", || {
+        get_status(machine.address()).is_ok() && machine.processes().len() == 2
     })
     .await;
-    let load = Load::start(machine.address(), 6, Keep::EveryOther);
+    let load = Load::start(machine.address(), 6, KeepAlive::EveryOther);
     load.flow().await;
     agent.kill().unwrap();
     agent.wait().unwrap();

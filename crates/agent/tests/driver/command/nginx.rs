@@ -1,4 +1,4 @@
-//! What nginx does as a unit.
+//! Tests of nginx as a unit.
 
 use std::sync::Arc;
 
@@ -8,20 +8,22 @@ use rustix::process::Signal;
 
 use super::{Kind, Machine};
 use crate::backend::Backend;
-use crate::load::{Keep, Load};
-use crate::support::{Kind as _, call, configuration, eventually, get, send, until, until_ready};
+use crate::load::{KeepAlive, Load};
+use crate::support::{
+    Kind as _, configuration, eventually, get, get_status, send, until, until_ready,
+};
 
-/// Whether there is no nginx here, which is said.
+/// Returns true, and prints the reason, if nginx is not installed.
 fn is_skipped() -> bool {
-    let lacks = Kind::lacks();
-    if let Some(what) = &lacks {
+    let missing = Kind::missing_prerequisite();
+    if let Some(what) = &missing {
         println!("skipped: {what}");
     }
-    lacks.is_some()
+    missing.is_some()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_new_caller_is_lost_while_units_start_stop_and_reload() {
+async fn no_request_on_a_new_connection_is_lost_while_units_start_stop_and_reload() {
     if is_skipped() {
         return;
     }
@@ -29,7 +31,7 @@ async fn no_new_caller_is_lost_while_units_start_stop_and_reload() {
     let driver = machine.driver(1).await;
     driver.start(machine.spec(1)).await.unwrap();
     until_ready(&driver, 1).await;
-    let load = Load::start(machine.address(), 4, Keep::Nobody);
+    let load = Load::start(machine.address(), 4, KeepAlive::None);
     for cycle in 1..=4 {
         driver.start(machine.spec(cycle + 1)).await.unwrap();
         until_ready(&driver, 2).await;
@@ -37,8 +39,8 @@ async fn no_new_caller_is_lost_while_units_start_stop_and_reload() {
         driver.stop(Incarnation(cycle)).await.unwrap();
         until_ready(&driver, 1).await;
         let next = Revision(100 + cycle);
-        let told = Arc::new(configuration(next.0, &[]));
-        driver.configure(Incarnation(cycle + 1), told).await.unwrap();
+        let configuration = Arc::new(configuration(next.0, &[]));
+        driver.configure(Incarnation(cycle + 1), configuration).await.unwrap();
         let reloaded = |units: &[RunningUnit]| units[0].configuration == next;
         until(&driver, "it has reloaded", reloaded).await;
         load.flow().await;
@@ -48,7 +50,7 @@ async fn no_new_caller_is_lost_while_units_start_stop_and_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_configuration_never_replaces_a_good_one() {
+async fn an_invalid_configuration_never_replaces_a_valid_one() {
     if is_skipped() {
         return;
     }
@@ -71,24 +73,24 @@ async fn a_bad_configuration_never_replaces_a_good_one() {
     let mut better = good.clone();
     better.revision = Revision(12);
     let staged = machine.run().join("u7.d").join("configuration.new");
-    eventually("the second was tried", || staged.exists()).await;
+    eventually("the second one was staged", || staged.exists()).await;
     assert_eq!(driver.list().await.unwrap()[0].configuration, Revision(9));
     assert_eq!(get(machine.address(), "/orders/5").unwrap().0, 200);
     driver.configure(Incarnation(7), Arc::new(better)).await.unwrap();
-    let told = |units: &[RunningUnit]| units[0].configuration == Revision(12);
-    until(&driver, "a good one is served", told).await;
+    let configured = |units: &[RunningUnit]| units[0].configuration == Revision(12);
+    until(&driver, "the valid one is served", configured).await;
     machine.tidy(&driver).await;
 
     for refused in [variable, with_backend(13, "h2c://127.0.0.1")] {
         spec.configuration = refused;
         let error = driver.start(spec.clone()).await.unwrap_err();
-        assert_eq!(error.to_string(), "the configuration of incarnation 7 cannot be written");
+        assert_eq!(error.to_string(), "cannot render the configuration of incarnation 7");
         assert_eq!(machine.files(), 0);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_path_may_have_means_nothing_to_nginx() {
+async fn no_character_of_a_path_is_special_to_nginx() {
     if is_skipped() {
         return;
     }
@@ -113,7 +115,7 @@ async fn what_a_path_may_have_means_nothing_to_nginx() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_in_flight_is_finished_while_its_unit_reloads() {
+async fn a_request_in_flight_finishes_while_its_unit_reloads() {
     if is_skipped() {
         return;
     }
@@ -125,32 +127,32 @@ async fn a_call_in_flight_is_finished_while_its_unit_reloads() {
     driver.start(spec).await.unwrap();
     until_ready(&driver, 1).await;
     let address = machine.address();
-    let caller = std::thread::spawn(move || get(address, "/orders/slow"));
-    eventually("the call is in flight", || backend.waiting() == 1).await;
+    let client = std::thread::spawn(move || get(address, "/orders/slow"));
+    eventually("the request is in flight", || backend.waiting() == 1).await;
     driver.configure(Incarnation(7), Arc::new(configuration(10, &[]))).await.unwrap();
-    let told = |units: &[RunningUnit]| units[0].configuration == Revision(10);
-    until(&driver, "the configuration is served", told).await;
+    let configured = |units: &[RunningUnit]| units[0].configuration == Revision(10);
+    until(&driver, "the configuration is served", configured).await;
     assert_eq!(get(address, "/orders").unwrap().0, 404);
-    assert!(!caller.is_finished());
+    assert!(!client.is_finished());
     backend.release();
-    assert_eq!(caller.join().unwrap().unwrap(), (200, "/backend/slow".to_owned()));
+    assert_eq!(client.join().unwrap().unwrap(), (200, "/backend/slow".to_owned()));
     machine.tidy(&driver).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_a_unit_that_died_while_no_agent_ran_is_killed() {
+async fn remaining_processes_of_a_unit_that_crashed_without_an_agent_are_killed() {
     if is_skipped() {
         return;
     }
     let machine = Machine::new();
     let mut agent = machine.agent(1);
-    eventually("the unit answers", || call(machine.address()).is_ok()).await;
+    eventually("the unit responds", || get_status(machine.address()).is_ok()).await;
     agent.kill().unwrap();
     agent.wait().unwrap();
-    // nginx's workers go on without their master.
+    // nginx's workers keep running without their master process.
     send(machine.processes()[0], Signal::KILL);
     eventually("only workers are left", || !machine.processes().is_empty()).await;
-    assert!(call(machine.address()).is_ok());
+    assert!(get_status(machine.address()).is_ok());
 
     let driver = machine.driver(2).await;
     assert_eq!(driver.list().await.unwrap(), []);
@@ -159,7 +161,7 @@ async fn what_is_left_of_a_unit_that_died_while_no_agent_ran_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_that_was_told_to_stop_is_draining_in_the_next_life_too() {
+async fn a_stopped_unit_is_still_draining_after_a_restart_of_the_agent() {
     if is_skipped() {
         return;
     }
@@ -171,16 +173,16 @@ async fn a_unit_that_was_told_to_stop_is_draining_in_the_next_life_too() {
     first.start(spec).await.unwrap();
     until_ready(&first, 1).await;
     let address = machine.address();
-    let caller = std::thread::spawn(move || get(address, "/orders/slow"));
-    eventually("the call is in flight", || backend.waiting() == 1).await;
+    let client = std::thread::spawn(move || get(address, "/orders/slow"));
+    eventually("the request is in flight", || backend.waiting() == 1).await;
     first.stop(Incarnation(7)).await.unwrap();
     let mark = machine.run().join("u7.d").join("stopping");
-    eventually("it was told", || mark.exists()).await;
+    eventually("the stop is recorded", || mark.exists()).await;
 
     let second = machine.driver(2).await;
     assert_eq!(second.list().await.unwrap()[0].phase, Phase::Draining);
     backend.release();
-    assert_eq!(caller.join().unwrap().unwrap().0, 200);
-    until(&second, "the unit is gone", <[_]>::is_empty).await;
+    assert_eq!(client.join().unwrap().unwrap().0, 200);
+    until(&second, "the unit has left the list", <[_]>::is_empty).await;
     assert_eq!(machine.processes(), [0; 0]);
 }

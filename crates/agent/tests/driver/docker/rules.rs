@@ -1,4 +1,5 @@
-//! What only this driver has to hold to: whose containers it touches, and what it gives them.
+//! Tests of the Docker driver only: which containers it touches, and which privileges it gives
+//! them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -14,9 +15,9 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use meridian_agent::driver::{DockerDriver, Driver as _, ExitStatus};
 
 use super::{Kind, Machine, SOCKET, config, image};
-use crate::support::{Kind as _, Like, call, until_exited, until_ready};
+use crate::support::{Kind as _, Variant, get_status, until_exited, until_ready};
 
-/// The engine, to look at what the driver did to it.
+/// The engine, to inspect the effects of the driver.
 struct Engine(Docker);
 
 type Labels<'a> = [(&'a str, &'a str)];
@@ -27,7 +28,7 @@ impl Engine {
         Self(docker.negotiate_version().await.unwrap())
     }
 
-    /// A container that was never started, with these labels and, where given, that directory.
+    /// Creates, but does not start, a container with these labels and optionally that directory.
     async fn create(&self, labels: &Labels<'_>, directory: Option<&Path>) -> String {
         let mount = directory.map(|directory| Mount {
             typ: Some(MountType::BIND),
@@ -57,7 +58,7 @@ impl Engine {
         self.0.remove_container(id, Some(options)).await.unwrap();
     }
 
-    /// The containers that have a directory of this machine's.
+    /// Returns the containers that have a directory of this machine mounted.
     async fn containers(&self, machine: &Machine) -> Vec<String> {
         let options = ListContainersOptions { all: true, ..Default::default() };
         let listed = self.0.list_containers(Some(options)).await.unwrap().into_iter();
@@ -71,7 +72,7 @@ impl Engine {
     }
 }
 
-/// What the labels of a unit of this test are, but for those in `other`.
+/// Labels of a unit of this test, except for those in `other`.
 fn labels<'a>(cluster: &'a str, other: &Labels<'a>) -> Vec<(&'a str, &'a str)> {
     let mut labels = HashMap::from([
         ("meridian.cluster", cluster),
@@ -88,7 +89,7 @@ fn labels<'a>(cluster: &'a str, other: &Labels<'a>) -> Vec<(&'a str, &'a str)> {
 
 macro_rules! needs_engine {
     () => {
-        if let Some(what) = Kind::lacks() {
+        if let Some(what) = Kind::missing_prerequisite() {
             println!("skipped: {what}");
             return;
         }
@@ -96,15 +97,16 @@ macro_rules! needs_engine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containers_of_others_are_left_alone_whatever_their_labels_say() {
+async fn containers_of_others_are_left_alone_regardless_of_their_labels() {
     needs_engine!();
     let (machine, engine) = (Machine::new(), Engine::connect().await);
     let directory = machine.run().join("u7.d");
     std::fs::create_dir_all(&directory).unwrap();
-    let (ours, theirs) = (Like::Usual.cluster().to_string(), Like::Foreign.cluster().to_string());
+    let (ours, theirs) =
+        (Variant::Usual.cluster().to_string(), Variant::Foreign.cluster().to_string());
     let elsewhere = tempfile::tempdir().unwrap();
     let here = Some(directory.as_path());
-    let strangers = [
+    let others = [
         engine.create(&[], None).await,
         engine.create(&[], here).await,
         engine.create(&labels(&theirs, &[]), here).await,
@@ -117,23 +119,26 @@ async fn containers_of_others_are_left_alone_whatever_their_labels_say() {
     let left_over = engine.create(&labels(&ours, &[]), here).await;
 
     let driver = machine.driver(1).await;
-    assert!(engine.inspect(&left_over).await.is_none(), "what an earlier life created remains");
+    assert!(
+        engine.inspect(&left_over).await.is_none(),
+        "the container of an earlier process run remains"
+    );
     assert_eq!(driver.list().await.unwrap(), []);
     driver.start(machine.spec(7)).await.unwrap();
     until_ready(&driver, 1).await;
     machine.tidy(&driver).await;
-    for (index, stranger) in strangers.iter().enumerate() {
-        let found = engine.inspect(stranger).await;
-        let found = found.unwrap_or_else(|| panic!("stranger {index} was removed"));
+    for (index, other) in others.iter().enumerate() {
+        let found = engine.inspect(other).await;
+        let found = found.unwrap_or_else(|| panic!("container {index} was removed"));
         let state = found.state.unwrap();
         assert_eq!(state.started_at.as_deref(), Some("0001-01-01T00:00:00Z"), "{index}: {state:?}");
-        engine.remove(stranger).await;
+        engine.remove(other).await;
     }
     assert_eq!(engine.containers(&machine).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_has_its_own_directory_and_no_rights() {
+async fn a_container_has_only_its_own_directory_and_no_privileges() {
     needs_engine!();
     let (machine, engine) = (Machine::new(), Engine::connect().await);
     let driver = machine.driver(1).await;
@@ -158,51 +163,51 @@ async fn a_container_has_its_own_directory_and_no_rights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_reach_a_unit_whatever_network_its_container_has() {
+async fn clients_reach_a_unit_regardless_of_its_container_network() {
     needs_engine!();
     let machine = Machine::new();
-    let mut config = config(&machine.run(), 1, Like::Usual);
+    let mut config = config(&machine.run(), 1, Variant::Usual);
     config.network = "none".parse().unwrap();
     let driver = DockerDriver::open(config).await.unwrap();
     driver.start(machine.spec(7)).await.unwrap();
     until_ready(&driver, 1).await;
-    assert_eq!(call(machine.address()).unwrap().0, 7);
+    assert_eq!(get_status(machine.address()).unwrap().0, 7);
     machine.tidy(&driver).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_that_takes_more_memory_than_it_may_is_said_to() {
+async fn exceeding_the_memory_limit_is_reported_as_out_of_memory() {
     needs_engine!();
     let machine = Machine::new();
-    let mut config = config(&machine.run(), 1, Like::Usual);
+    let mut config = config(&machine.run(), 1, Variant::Usual);
     config.image = image("greedy");
     config.memory = NonZeroU64::new(32 << 20);
     let driver = DockerDriver::open(config).await.unwrap();
     driver.start(machine.spec(7)).await.unwrap();
-    assert_eq!(until_exited(&driver).await.how, ExitStatus::OutOfMemory);
+    assert_eq!(until_exited(&driver).await.status, ExitStatus::OutOfMemory);
     machine.tidy(&driver).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_does_not_answer_is_named_with_the_next_step() {
+async fn an_unreachable_engine_is_reported_with_the_next_step() {
     let machine = Machine::new();
     let socket = machine.run().with_file_name("docker.sock");
-    let mut config = config(&machine.run(), 1, Like::Missing);
+    let mut config = config(&machine.run(), 1, Variant::Missing);
     config.socket.clone_from(&socket);
     let driver = DockerDriver::open(config).await.unwrap();
-    let said = format!(
-        "no Docker engine answers at {}: start it, let the agent's user use that socket, or say by \
-         docker_socket where it is",
+    let expected = format!(
+        "the Docker engine at {} is unreachable: start it, give the agent's user access to the \
+         socket, or set docker_socket",
         socket.display()
     );
     let unreachable = driver.list().await.unwrap_err();
-    assert_eq!(std::error::Error::source(&unreachable).unwrap().to_string(), said);
-    assert_eq!(driver.start(machine.spec(7)).await.unwrap_err().to_string(), said);
+    assert_eq!(std::error::Error::source(&unreachable).unwrap().to_string(), expected);
+    assert_eq!(driver.start(machine.spec(7)).await.unwrap_err().to_string(), expected);
     assert_eq!(machine.files(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn units_are_found_as_soon_as_the_engine_answers() {
+async fn units_are_adopted_as_soon_as_the_engine_responds() {
     needs_engine!();
     let machine = Machine::new();
     let first = machine.driver(1).await;
@@ -210,7 +215,7 @@ async fn units_are_found_as_soon_as_the_engine_answers() {
     let before = until_ready(&first, 1).await;
     drop(first);
     let socket = machine.run().with_file_name("docker.sock");
-    let mut config = config(&machine.run(), 2, Like::Usual);
+    let mut config = config(&machine.run(), 2, Variant::Usual);
     config.socket.clone_from(&socket);
     let second = DockerDriver::open(config).await.unwrap();
     assert!(second.list().await.is_err());

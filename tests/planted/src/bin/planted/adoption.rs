@@ -111,7 +111,7 @@ fn config(run: &Path, generation: u64) -> BuiltinConfig {
             arguments: ["unit", "--"].map(OsString::from).to_vec(),
         },
         limits: UnitLimits::default(),
-        drain_limit: Duration::from_millis(200),
+        drain_timeout: Duration::from_millis(200),
     }
 }
 

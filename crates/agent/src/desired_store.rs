@@ -1,4 +1,4 @@
-//! Where the desired set outlives the agent: a file, or what a simulation puts in its place.
+//! Durable storage of the desired set: a file, or a simulated disk in tests.
 
 use std::fs;
 use std::io;
@@ -8,36 +8,37 @@ use async_trait::async_trait;
 
 use crate::durable;
 
-/// Keeps a few bytes, as a whole.
+/// Stores one value of a few kilobytes as a whole.
 #[async_trait]
-pub trait Keep: Send + Sync {
-    /// Where that is, for people.
+pub trait DesiredStore: Send + Sync {
+    /// Path of the store, for messages.
     fn path(&self) -> PathBuf;
 
-    /// What was kept last, if anything was. It survives the loss of power from then on, also where a
-    /// crash had cut the call short that kept it. May block; it is read once, before anything else.
+    /// Returns the last value stored, or `None` if there is none. The value returned survives a
+    /// power failure, even if the [`replace`](Self::replace) that wrote it was interrupted by a
+    /// crash. May block; called once, before anything else.
     ///
     /// # Errors
-    /// If it cannot be read, or that cannot be promised.
+    /// If the value cannot be read or made durable.
     fn read(&self) -> io::Result<Option<Vec<u8>>>;
 
-    /// Replaces it, and returns once the new bytes survive the loss of power. Until then, a crash
-    /// leaves the old or the new ones, never a mix.
+    /// Replaces the value, and returns once the new one survives a power failure. A crash before
+    /// that leaves the old or the new value, never a mix.
     ///
     /// # Errors
-    /// If that cannot be promised.
+    /// If the new value cannot be made durable. Either value may then be in place.
     async fn replace(&self, bytes: Vec<u8>) -> io::Result<()>;
 }
 
-/// A file in a directory.
+/// Stores the value as a file.
 #[derive(Debug)]
-pub(crate) struct KeptFile {
+pub(crate) struct FileStore {
     pub(crate) directory: PathBuf,
     pub(crate) name: &'static str,
 }
 
 #[async_trait]
-impl Keep for KeptFile {
+impl DesiredStore for FileStore {
     fn path(&self) -> PathBuf {
         self.directory.join(self.name)
     }
@@ -48,7 +49,7 @@ impl Keep for KeptFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        // Its content was synced before it got its name, and the name perhaps never was.
+        // The content was synced before the rename; the directory entry may not have been.
         fs::File::open(&self.directory)?.sync_all()?;
         Ok(Some(bytes))
     }
