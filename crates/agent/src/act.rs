@@ -33,8 +33,7 @@ pub(crate) enum Completed {
     Started(Incarnation),
     /// The driver failed to start the unit, with the cause.
     NotStarted(Incarnation, String),
-    /// The driver was told to stop the unit. If that failed, the unit is still in the driver's
-    /// list.
+    /// The stop was requested. If the request failed, the unit is still in the driver's list.
     Stopped(Incarnation),
 }
 
@@ -84,26 +83,27 @@ impl Actions {
     /// Cancel-safe.
     pub(crate) async fn next(&mut self) -> Completed {
         match self.tasks.join_next().await {
-            Some(ended) => self.complete(ended),
+            Some(result) => self.complete(result),
             None => std::future::pending().await,
         }
     }
 
     /// Returns the result of an action that has already completed, if any.
     pub(crate) fn try_next(&mut self) -> Option<Completed> {
-        let ended = self.tasks.try_join_next()?;
-        Some(self.complete(ended))
+        let result = self.tasks.try_join_next()?;
+        Some(self.complete(result))
     }
 
     /// Returns when every action has completed.
     pub(crate) async fn wait_all(&mut self) {
-        while let Some(ended) = self.tasks.join_next().await {
-            self.complete(ended);
+        while let Some(result) = self.tasks.join_next().await {
+            self.complete(result);
         }
     }
 
-    fn complete(&mut self, ended: Result<Completed, JoinError>) -> Completed {
-        let completed = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    fn complete(&mut self, result: Result<Completed, JoinError>) -> Completed {
+        let completed =
+            result.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         match &completed {
             Completed::Started(incarnation) | Completed::NotStarted(incarnation, _) => {
                 self.starting.remove(incarnation)

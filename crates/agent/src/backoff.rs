@@ -60,7 +60,7 @@ struct Row {
     failures: u32,
     /// Time at which the unit was first seen ready since its last start.
     ready_since: Option<Instant>,
-    /// The failure that the unit waits after. `None` once it has been started again.
+    /// Last failure. `None` once the unit has been started again.
     failure: Option<Failure>,
 }
 

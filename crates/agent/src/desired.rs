@@ -137,7 +137,7 @@ pub(crate) async fn save(store: &dyn DesiredStore, desired: &Desired) -> io::Res
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use meridian_domain::api::Timeouts;
     use meridian_domain::configuration::ConfiguredApi;

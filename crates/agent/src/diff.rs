@@ -49,7 +49,7 @@ pub(crate) enum Action {
         unit: UnitId,
         /// Its incarnation.
         incarnation: Incarnation,
-        /// StopReason it is stopped.
+        /// Reason for the stop.
         reason: StopReason,
     },
 }
@@ -155,5 +155,5 @@ fn is_due(plan: &mut Plan, time: Option<Instant>, now: Moment) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests;

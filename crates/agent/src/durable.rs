@@ -3,15 +3,14 @@
 //! [`replace`] writes the new content to `NAME.new`, syncs it, renames it over `NAME` and syncs the
 //! directory. A crash at any point leaves the old or the new content, never a mix; once [`replace`]
 //! has returned, the new content survives a power failure. A leftover `NAME.new` is never read and
-//! is overwritten by the next replacement. Files are replaced by one writer at a time: the caller
-//! holds the lock of the data directory.
+//! is overwritten by the next replacement. Two writers must not replace the same file at the same
+//! time; between processes, the lock of the data directory ensures that.
 //!
 //! Layout of a file written with [`replace`] or [`encode`]: one line that holds the CRC-32 of the
 //! JSON as eight hexadecimal digits, a space, and the JSON. The JSON has a field `version`; the
 //! module that writes a file documents the content of each version.
 //!
-//! All functions block on the disk: call them from `spawn_blocking`, or before the runtime has
-//! work.
+//! The functions that access the disk block the calling thread.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};

@@ -69,7 +69,7 @@ pub fn raise(directory: &Path) -> Result<Generation, RaiseError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 

@@ -25,7 +25,7 @@ pub(crate) struct Reporter {
     /// Revision returned for the last accepted report. Until the local state has applied it, a
     /// comparison would find the same differences again.
     acknowledged: Revision,
-    /// The report in in_flight, if any. Yields its revision if it was accepted.
+    /// The report in flight, if any. Yields its revision if it was accepted.
     in_flight: JoinSet<Option<Revision>>,
 }
 
@@ -41,7 +41,7 @@ impl Reporter {
     }
 
     /// Sends the unit table as observed at revision `observed`, unless the log already matches it
-    /// or a report is in in_flight.
+    /// or a report is in flight.
     pub(crate) fn report(&mut self, observed: Revision, units: Vec<ReportedUnit>) {
         if !self.in_flight.is_empty() {
             return;
@@ -61,7 +61,7 @@ impl Reporter {
         self.in_flight.spawn(send(Arc::clone(&self.propose), report));
     }
 
-    /// Returns when the report in in_flight has completed, or its retry delay has passed. Pends
+    /// Returns when the report in flight has completed, or its retry delay has passed. Pends
     /// forever if there is none. Cancel-safe.
     pub(crate) async fn completed(&mut self) {
         match self.in_flight.join_next().await {

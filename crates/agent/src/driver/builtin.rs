@@ -93,7 +93,10 @@ impl Launch for Builtin {
         }
         let listener = units.listener(intent.address).await?;
         let process = inner.spawn(&intent, &listener).await?;
-        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "unit spawned");
+        tracing::info!(
+            unit = %intent.unit, %incarnation, address = %intent.address,
+            "unit spawned"
+        );
         units.change(|table| table.insert_listener(intent.address, listener));
         inner.supervise(&intent, process, configuration);
         Ok(())
@@ -123,7 +126,10 @@ impl Inner {
             }
             child.map(Process::Child).map_err(|source| {
                 if let Err(error) = run.clear(incarnation, true) {
-                    tracing::warn!(%incarnation, %error, "cannot delete the files of a unit that was not spawned");
+                    tracing::warn!(
+                        %incarnation, %error,
+                        "cannot delete the files of a unit that was not spawned"
+                    );
                 }
                 StartError::Spawn { program: program.path.clone(), source }
             })

@@ -111,7 +111,10 @@ impl Launch for CommandDriver {
         let plan = inner.plan(&intent, false);
         let listener = inner.listener(&plan, intent.address).await?;
         let main_process = inner.spawn(&intent, &plan, listener.clone(), &configuration).await?;
-        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "unit spawned");
+        tracing::info!(
+            unit = %intent.unit, %incarnation, address = %intent.address,
+            "unit spawned"
+        );
         if let Some(listener) = listener {
             units.change(|table| table.insert_listener(intent.address, listener));
         }
@@ -129,7 +132,7 @@ impl Inner {
     fn plan(&self, intent: &Intent, is_adopted: bool) -> Arc<Plan> {
         let template = self.templates.of(&intent.unit).cloned().unwrap_or_else(|| {
             if is_adopted {
-                tracing::warn!(unit = %intent.unit, "no template matches the running unit any more");
+                tracing::warn!(unit = %intent.unit, "no template matches this running unit");
             }
             Template::fallback()
         });
@@ -137,7 +140,7 @@ impl Inner {
     }
 
     /// Returns the listening socket for the program to inherit. For a program that opens its own,
-    /// only checks that the port is free, while the process that holds it can still be named.
+    /// only checks that the port is free, so that an error can name the process that holds it.
     async fn listener(
         &self,
         plan: &Plan,
@@ -179,7 +182,10 @@ impl Inner {
             if spawned.is_err()
                 && let Err(error) = inner.units.run.clear(incarnation, true)
             {
-                tracing::warn!(%incarnation, %error, "cannot delete the files of a unit that was not spawned");
+                tracing::warn!(
+                    %incarnation, %error,
+                    "cannot delete the files of a unit that was not spawned"
+                );
             }
             spawned
         })

@@ -49,7 +49,7 @@ pub(super) trait Instance: Send + 'static {
     /// Returns true if this instance now stands for that process.
     fn switch_to_lock_holder(&mut self) -> bool;
 
-    /// Kills it.
+    /// Kills the instance.
     fn kill(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Returns the last line of its output.

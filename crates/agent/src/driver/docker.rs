@@ -12,9 +12,8 @@
 //! A unit needs one directory of the machine (`u7.d` in the run directory), mounted at
 //! [`UNIT_DIRECTORY`]. It contains a hard link to the lock file `u7.json`, and the unit's sockets.
 //! No port is published, and no network is needed to listen: the agent sends the listening socket
-//! to the unit as a file descriptor (see the module `handed` of `meridian-gateway`). So scaling
-//! loses no request, and logs and headers show the addresses of clients. The container's network is
-//! only for connections to backends.
+//! to the unit as a file descriptor. So scaling loses no request, and logs and headers show the
+//! addresses of clients. The container's network is only for connections to backends.
 //!
 //! A container belongs to this driver if its labels name this cluster, this agent and an
 //! incarnation, *and* it has `u7.d` of this run directory mounted. Neither a name nor a pid
@@ -171,7 +170,10 @@ impl Launch for DockerDriver {
         inner.remove_containers(incarnation).await?;
         let listener = units.listener(intent.address).await?;
         let id = inner.create(&intent).await?;
-        tracing::info!(unit = %intent.unit, %incarnation, address = %intent.address, "unit started");
+        tracing::info!(
+            unit = %intent.unit, %incarnation, address = %intent.address,
+            "unit started"
+        );
         let at = units.run.unit_directory_socket(incarnation, "listener");
         let container = Container::started(&inner.engine, id, &listener, at);
         units.change(|table| table.insert_listener(intent.address, listener));
@@ -196,7 +198,10 @@ impl Inner {
         if created.is_err()
             && let Err(error) = self.units.clear(incarnation, true).await
         {
-            tracing::warn!(%incarnation, %error, "cannot delete the files of a unit that was not started");
+            tracing::warn!(
+                %incarnation, %error,
+                "cannot delete the files of a unit that was not started"
+            );
         }
         created
     }

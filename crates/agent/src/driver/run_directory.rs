@@ -4,14 +4,14 @@
 //! | --- | --- |
 //! | `u7.json` | the [`Intent`] to run incarnation 7, synced before the spawn; also its lock file |
 //! | `u7.sock` | control socket |
-//! | `u7.log` | standard output and error; kept after a crash until the unit restarts or is stopped |
+//! | `u7.log` | standard output and error; after a crash, kept until the next start or the stop |
 //! | `u7.json.new` | an intent whose write was interrupted |
-//! | `u7.d/` | command driver: the unit's files, such as its configuration and what it writes itself |
-//! | `u7.d/` | Docker driver: all that the container sees: a hard link to `u7.json`, and its sockets |
+//! | `u7.d/` | command driver: configuration and other files of the program |
+//! | `u7.d/` | Docker driver: the container's only mount: its sockets, a hard link to `u7.json` |
 //!
-//! This is the state of one machine, not of the cluster: it is never copied, and losing it loses
-//! nothing but control of the running units. Intents have the format of the module `durable`, with
-//! `"version":1`. An intent that cannot be read (newer version, corruption) matters only for a unit
+//! This is the state of one machine, not of the cluster: it is never copied, and losing it costs
+//! only the running units. Intents have the format of the module `durable`, with `"version":1`. An
+//! intent that cannot be read (newer version, corruption) matters only for a unit
 //! that does not respond: a unit that responds is adopted with the identity that it reports.
 //!
 //! A free lock means that the process is dead: the process of a unit holds the lock from its first
@@ -37,7 +37,7 @@ use super::output_tail;
 use crate::durable::{self, ReadError};
 use crate::planted::{Bug, planted};
 
-/// Length of the end of a log that is searched for its last line, in bytes.
+/// Number of bytes at the end of a log that are searched for its last line.
 const LOG_TAIL_BYTES: u64 = 4096;
 
 /// The intent to run a unit.
@@ -155,7 +155,7 @@ impl RunDirectory {
             match self.clear(incarnation, true)? {
                 Lock::Held => running.push(incarnation),
                 Lock::Free => {
-                    tracing::info!(%incarnation, "unit exited while no agent was running")
+                    tracing::info!(%incarnation, "unit exited without an agent")
                 }
             }
         }
@@ -166,8 +166,9 @@ impl RunDirectory {
         match other {
             None => Ok(running),
             Some((incarnation, driver)) => Err(io::Error::other(format!(
-                "unit incarnation {incarnation} was started by driver {driver} and still runs: start \
-                 the agent with that driver, stop the agent with drain_on_stop, then change drivers"
+                "unit incarnation {incarnation} was started by driver {driver} and still runs: \
+                 start the agent with that driver, stop the agent with drain_on_stop, then change \
+                 drivers"
             ))),
         }
     }
@@ -306,7 +307,7 @@ fn remove(path: PathBuf) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use meridian_domain::{RegionName, ServiceName};
 

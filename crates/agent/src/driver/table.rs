@@ -91,7 +91,7 @@ impl Table {
             return true;
         }
         row.unit.phase = Phase::Draining;
-        // Close the driver's duplicate before the unit learns of the stop and closes its own.
+        // The unit closes its socket when it drains, so the driver closes its duplicate as well.
         row.target.send_modify(|target| target.stop = true);
         self.close_idle_listeners();
         false

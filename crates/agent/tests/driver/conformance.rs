@@ -16,7 +16,7 @@ use crate::support::{
     until_ready,
 };
 
-/// Instantiates the suite for one kind of driver. If the machine missing_prerequisite a prerequisite, the tests
+/// Instantiates the suite for one kind of driver. If the machine lacks a prerequisite, the tests
 /// print that and pass.
 macro_rules! conformance {
     ($kind:ty) => {

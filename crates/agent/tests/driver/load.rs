@@ -12,7 +12,7 @@ use meridian_domain::Incarnation;
 
 use crate::support::{Kind, Machine, eventually, until_ready};
 
-/// Which clients reuse connections.
+/// Connection reuse of the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepAlive {
     None,
@@ -51,13 +51,13 @@ impl Load {
     }
 
     /// Waits until 200 more requests have completed.
-    pub async fn flow(&self) {
+    pub async fn wait_for_progress(&self) {
         let goal = self.completed.load(Ordering::Relaxed) + 200;
         eventually("requests complete", || self.completed.load(Ordering::Relaxed) >= goal).await;
     }
 
     /// Stops the clients. Panics if a request has failed.
-    pub fn end(self) {
+    pub fn finish(self) {
         self.stop.store(true, Ordering::Relaxed);
         let failures: Vec<String> =
             self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
@@ -113,13 +113,13 @@ pub async fn no_request_is_lost_over<K: Kind>(cycles: u64) {
             driver.start(machine.spec(incarnation)).await.unwrap();
         }
         until_ready(&driver, 4).await;
-        load.flow().await;
+        load.wait_for_progress().await;
         for incarnation in first..first + 3 {
             driver.stop(Incarnation(incarnation)).await.unwrap();
         }
         until_ready(&driver, 1).await;
-        load.flow().await;
+        load.wait_for_progress().await;
     }
-    load.end();
+    load.finish();
     machine.tidy(&driver).await;
 }

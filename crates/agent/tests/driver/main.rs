@@ -1,7 +1,7 @@
 //! Tests of the drivers with real processes, sockets and files: the conformance suite, and tests of
 //! single drivers.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 #[macro_use]
 mod conformance;

@@ -35,7 +35,7 @@ pub trait Kind {
 
     type Driver: Driver;
 
-    /// Returns the prerequisite that this machine missing_prerequisite, if any.
+    /// Returns the prerequisite that this machine lacks, if any.
     fn missing_prerequisite() -> Option<String> {
         None
     }

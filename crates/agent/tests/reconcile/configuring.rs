@@ -43,7 +43,7 @@ async fn every_unit_serves_a_saved_configuration_and_the_log_records_it() {
     assert_eq!(world.events_since(before), ["ApiPublished", "UnitConfigured", "UnitConfigured"]);
     assert_eq!(world.machine.starts().len(), 2, "no unit was restarted");
     assert_eq!(
-        world.passes(Duration::from_secs(60)).await,
+        world.run_for(Duration::from_secs(60)).await,
         (0, 0),
         "nothing is written afterwards"
     );

@@ -19,7 +19,7 @@ async fn the_machine_converges_to_the_log_and_nothing_is_written_afterwards() {
         world.converge().await;
         assert_eq!(world.machine.ready().len(), usize::from(units));
     }
-    assert_eq!(world.passes(HOUR).await, (0, 0));
+    assert_eq!(world.run_for(HOUR).await, (0, 0));
     let distinct: BTreeSet<_> = world.machine.starts().iter().map(|(_, unit)| *unit).collect();
     assert_eq!(world.machine.starts().len(), distinct.len(), "each incarnation starts once");
 }
@@ -56,7 +56,7 @@ async fn units_outlive_their_agent_and_the_next_process_run_changes_nothing() {
     let units = world.machine.units();
     assert_eq!(agent.stop().await, Ended::Shutdown);
     let _next = world.agent();
-    assert_eq!(world.passes(HOUR).await, (0, 0));
+    assert_eq!(world.run_for(HOUR).await, (0, 0));
     assert_eq!(world.machine.units(), units);
     assert_eq!(world.machine.starts().len(), 2);
 }
@@ -67,7 +67,7 @@ async fn a_change_is_acted_on_only_once_it_is_durable_on_this_node() {
     let _agent = world.converged_agent().await;
     world.log.stop_flushing();
     world.scale(3);
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     assert_eq!(world.machine.ready().len(), 1);
     world.log.flush(world.log.revision());
     world.until("three units are ready", || world.machine.ready().len() == 3).await;
@@ -104,7 +104,7 @@ async fn nothing_is_done_while_the_driver_is_unreachable() {
     let _agent = world.converged_agent().await;
     world.machine.set_reachable(false);
     world.scale(3);
-    let (proposals, _) = world.passes(HOUR).await;
+    let (proposals, _) = world.run_for(HOUR).await;
     assert_eq!((proposals, world.machine.starts().len(), world.machine.stops().len()), (0, 2, 0));
     world.machine.set_reachable(true);
     world.converge().await;

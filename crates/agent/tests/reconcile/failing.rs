@@ -25,7 +25,7 @@ async fn a_unit_that_always_crashes_causes_one_event_per_restart_and_the_delays_
         world.machine.set_behavior(Behavior::CrashAfter(lifetime));
         let _agent = world.agent();
         world.until("it has started six times", || world.machine.starts().len() == 6).await;
-        world.passes(Duration::from_secs(3_600)).await;
+        world.run_for(Duration::from_secs(3_600)).await;
         let starts = world.machine.starts();
         let delays = starts.windows(2).map(|pair| (pair[1].0 - pair[0].0) - lifetime);
         let half_seconds: Vec<u128> = delays.map(|delay| delay.as_millis() / 500).collect();
@@ -85,7 +85,7 @@ async fn a_hung_unit_is_reported_failed_and_not_restarted() {
     };
     let expected = ["unresponsive: the unit runs but does not respond to its agent"];
     world.until("the log records the failure", || failures() == expected).await;
-    world.passes(Duration::from_secs(3_600)).await;
+    world.run_for(Duration::from_secs(3_600)).await;
     assert_eq!(failures(), expected);
     world.machine.set_hung(unit, false);
     world.converge().await;

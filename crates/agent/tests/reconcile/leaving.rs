@@ -29,7 +29,7 @@ async fn a_unit_whose_start_is_in_progress_when_its_agent_is_removed_exits_too()
     world.until("all three are starting", || world.machine.starts().len() == 3).await;
     world.log.set_quorum(Quorum::Removed);
     assert_eq!(agent.ended().await, Ended::Removed);
-    world.passes(Duration::from_secs(60)).await;
+    world.run_for(Duration::from_secs(60)).await;
     assert_eq!(world.machine.units(), []);
 }
 
@@ -61,7 +61,7 @@ async fn an_unregistered_agent_runs_and_reports_nothing() {
     let mut world = World::contoso(1);
     world.log.replace(State::default());
     let _agent = world.agent();
-    assert_eq!(world.passes(Duration::from_secs(60)).await, (0, 0));
+    assert_eq!(world.run_for(Duration::from_secs(60)).await, (0, 0));
     assert_eq!(world.machine.starts(), []);
 }
 
@@ -77,7 +77,7 @@ async fn a_drained_agent_stops_its_units_and_keeps_running() {
     state.agents.insert(other.description.name.clone(), other);
     world.log.replace(state);
     world.log.commit(Command::DrainAgent { agent: name() });
-    world.passes(Duration::from_secs(60)).await;
+    world.run_for(Duration::from_secs(60)).await;
     assert_eq!(world.machine.ready().len(), 2, "its units serve until the others are ready");
     world.log.commit(others_are_ready(&world));
     world.until("no unit runs", || world.machine.units().is_empty()).await;

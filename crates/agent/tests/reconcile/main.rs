@@ -1,7 +1,7 @@
 //! Tests of the reconciler with a simulated driver and log, and the real domain. Time is virtual,
 //! so hours pass within milliseconds.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod chaos;
 mod configuring;

@@ -19,7 +19,7 @@ async fn an_agent_that_restarts_without_a_quorum_keeps_its_capacity() {
     world.machine.crash(units[1]);
     world.until("one unit is down", || world.machine.ready().len() == 3).await;
     world.until("four units are ready again", || world.machine.ready() == units).await;
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     assert_eq!((world.machine.ready(), world.machine.stops()), (units, vec![]));
 }
 
@@ -35,12 +35,12 @@ async fn after_a_restart_on_an_older_disk_nothing_is_stopped_until_a_majority_co
     let new = world.log.state().clone();
     world.restart_with(old.clone());
     let _agent = world.agent();
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     assert_eq!((world.machine.ready().len(), world.machine.stops()), (3, vec![]));
 
     // The agent sees the release, but no majority has confirmed the state yet.
     world.log.replace(new);
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     assert_eq!((world.machine.ready().len(), world.machine.stops()), (3, vec![]));
     world.log.set_quorum(Quorum::Reachable);
     world.converge().await;
@@ -55,7 +55,7 @@ async fn a_desired_set_older_than_the_confirmed_read_stops_nothing() {
     world.scale(1);
     world.machine.insert_running(foreign(), Incarnation(1));
     let _agent = world.agent();
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     assert_eq!(world.machine.stops(), []);
     world.log.flush(world.log.revision());
     world.converge().await;
@@ -70,11 +70,11 @@ async fn a_unit_unknown_to_the_log_is_stopped_once_a_majority_confirms_the_state
     world.machine.insert_running(foreign(), Incarnation(1));
     world.machine.insert_running(foreign(), newer);
     let _agent = world.agent();
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     assert_eq!(world.machine.stops(), []);
     world.log.set_quorum(Quorum::Reachable);
     world.until("the surplus unit is stopped", || world.machine.stops() == [Incarnation(1)]).await;
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     assert!(world.machine.ready().contains(&newer), "a later revision may have assigned it");
 }
 
@@ -123,7 +123,7 @@ async fn the_stored_set_is_never_replaced_by_an_older_set() {
     assert!(old.header.revision < world.log.revision() && old.header.revision > Revision(0));
     world.restart_with(old);
     let agent = world.agent();
-    world.passes(HOUR).await;
+    world.run_for(HOUR).await;
     agent.stop().await;
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }

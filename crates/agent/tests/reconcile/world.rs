@@ -103,7 +103,7 @@ impl World {
 
     /// Lets virtual time pass. Returns the numbers of proposals and events that the agent caused
     /// meanwhile.
-    pub async fn passes(&self, duration: Duration) -> (u32, usize) {
+    pub async fn run_for(&self, duration: Duration) -> (u32, usize) {
         let before = (self.log.proposals(), self.log.events().len());
         sleep(duration).await;
         (self.log.proposals() - before.0, self.log.events().len() - before.1)

@@ -60,7 +60,10 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
         },
     };
     if intent.cluster != inner.units.context.cluster {
-        tracing::error!(%incarnation, cluster = %intent.cluster, "unit of another cluster; it is left alone");
+        tracing::error!(
+            %incarnation, cluster = %intent.cluster,
+            "unit of another cluster; it is left alone"
+        );
         return;
     }
     tracing::info!(unit = %intent.unit, %incarnation, "adopting running unit");

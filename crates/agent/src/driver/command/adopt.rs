@@ -52,16 +52,25 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
         }
     };
     if intent.cluster != inner.units.context.cluster {
-        tracing::error!(%incarnation, cluster = %intent.cluster, "unit of another cluster; it is left alone");
+        tracing::error!(
+            %incarnation, cluster = %intent.cluster,
+            "unit of another cluster; it is left alone"
+        );
         return Ok(());
     }
     match inner.main_process(incarnation).await? {
         Some(main_process) => {
-            tracing::info!(unit = %intent.unit, %incarnation, pid = main_process.pid, "adopting running unit");
+            tracing::info!(
+                unit = %intent.unit, %incarnation, pid = main_process.pid,
+                "adopting running unit"
+            );
             inner.adopt(&intent, main_process, None);
         }
         None => {
-            tracing::warn!(%incarnation, "the main process has exited; killing the remaining processes");
+            tracing::warn!(
+                %incarnation,
+                "the main process has exited; killing the remaining processes"
+            );
             inner.kill_remaining(incarnation).await;
             inner.units.clear(incarnation, true).await?;
         }

@@ -264,7 +264,7 @@ impl Template {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 
@@ -314,7 +314,7 @@ mod tests {
                 .contains("ready.body_contains requires ready.http")
         );
         assert!(with("ready = { http = '/a b' }").contains("is not a path"));
-        assert!(with("colour = 'red'").contains("unknown field `colour`"));
+        assert!(with("color = 'red'").contains("unknown field `color`"));
         assert!(
             with("configuration = { text = { text = '{apis}', api = '{api}' } }")
                 .contains("configuration: unknown placeholder {api}")

@@ -5,7 +5,7 @@
 //! | `configuration` | the configuration file that the program reads |
 //! | `configuration.new` | a staged configuration that has not been checked yet |
 //! | `served` | the revision that the program serves, in the format of the module `durable` |
-//! | `stopping` | empty; exists once the program was told to stop |
+//! | `stopping` | empty; created before the stop signal is sent |
 //! | others | files of the program |
 //!
 //! The directory is deleted with the unit's other files. A lost or unreadable file costs a reload.
@@ -81,12 +81,12 @@ impl UnitFiles {
         durable::read::<Served>(&self.0.join(SERVED)).ok().map(|served| served.revision)
     }
 
-    /// Records that the program was told to stop.
+    /// Records that the program is being stopped.
     pub(super) fn record_stopping(&self) -> io::Result<()> {
         File::create(self.0.join(STOPPING)).map(|_| ())
     }
 
-    /// True if the program was told to stop.
+    /// True if the stop of the program was recorded.
     pub(super) fn is_stopping(&self) -> bool {
         self.0.join(STOPPING).exists()
     }

@@ -129,7 +129,8 @@ fn sizes(limits: &UnitLimits) -> String {
     text
 }
 
-/// TLS to backends. Empty without an https backend: nginx does not start if the file is missing.
+/// Directives for TLS to backends. Empty without an https backend, because nginx does not start if
+/// the file of certificate authorities is missing.
 fn tls(configuration: &Configuration) -> String {
     let is_tls = |api: &ConfiguredApi| api.backend.as_str().starts_with("https:");
     if !configuration.apis.iter().any(is_tls) {

@@ -1,4 +1,4 @@
-//! How one unit is run: its template and the values of its placeholders.
+//! The plan to run one unit: its template and the values of its placeholders.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use super::template::ProbeAddress;
 use crate::driver::UnitLimits;
 use crate::driver::run_directory::{Intent, RunDirectory};
 
-/// How one unit is run.
+/// Plan to run one unit.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) template: Template,
     pub(super) files: UnitFiles,
-    /// Where the unit is probed.
+    /// Target of the probes.
     pub(super) probe_target: ProbeTarget,
     values: Values,
 }
@@ -107,7 +107,7 @@ impl Plan {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -277,7 +277,7 @@ impl From<SignalName> for Signal {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use rustix::fs::{FlockOperation, flock};
 

@@ -116,8 +116,8 @@ impl Supervisor {
         main_process: MainProcess,
         target: watch::Receiver<TargetState>,
     ) -> Self {
-        // A program that an earlier process run told to stop is not told again: some programs would
-        // skip their drain.
+        // A program that an earlier process run has stopped gets no second stop signal: some
+        // programs would skip their drain.
         let draining = target.borrow().stop;
         let deadline = draining.then(|| Instant::now() + plan.template.drain_timeout);
         Self {
@@ -178,7 +178,10 @@ impl Supervisor {
         self.applied = Some(Arc::clone(&wanted));
         if let Err(error) = self.reload(&wanted).await {
             let (incarnation, revision) = (self.incarnation, wanted.revision);
-            tracing::error!(%incarnation, configuration = %revision, %error, "reload failed; the unit keeps its configuration");
+            tracing::error!(
+                %incarnation, configuration = %revision, %error,
+                "reload failed"
+            );
         }
     }
 
@@ -234,7 +237,7 @@ impl Supervisor {
             let incarnation = self.incarnation;
             tracing::error!(
                 %incarnation,
-                "the program closed its standard input, which holds its lock; it cannot become ready"
+                "the program closed its standard input and with it its lock; not ready"
             );
             self.next_probe = Instant::now() + RETRY_DELAYS.1;
             return;
@@ -318,7 +321,10 @@ impl Supervisor {
 
     async fn kill(&mut self) {
         self.deadline = Some(Instant::now() + self.plan.template.drain_timeout);
-        tracing::warn!(incarnation = %self.incarnation, "start or drain timeout exceeded; killing unit");
+        tracing::warn!(
+            incarnation = %self.incarnation,
+            "start or drain timeout exceeded; killing unit"
+        );
         self.start_timed_out = !self.has_been_ready && !self.draining;
         self.main_process.kill();
     }

@@ -1,7 +1,7 @@
 //! Templates: the program to run for a unit, and how to configure, probe and stop it.
 //!
 //! A file of templates is TOML, with a `[[template]]` section for each. A unit uses the first
-//! template whose `service` and `region` match it; an absent one matches all.
+//! template whose `service` and `region` match it. A template without them matches all units.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub struct CommandTemplate {
     /// Complete environment: nothing is inherited from the agent. Default: empty.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// Opener of the listening socket. Default: the program.
+    /// Source of the listening socket. Default: the program.
     #[serde(default)]
     pub listener: ListenerSource,
     /// Configuration file. Default: none; the program is not configured.
@@ -50,8 +50,8 @@ pub struct CommandTemplate {
     /// Command (program and arguments) that validates a configuration file before it replaces the
     /// current one. An exit code other than 0 rejects it. Default: none.
     pub check: Option<Vec<String>>,
-    /// How the program is made to reload its configuration file. Default: not at all; a restart of
-    /// the unit applies a new configuration.
+    /// Method to reload the configuration file. Default: none; a new configuration takes effect at
+    /// the next restart of the unit.
     pub reload: Option<Reload>,
     /// Probe for readiness and health. Default: a connection to the unit's address.
     #[serde(default)]
@@ -69,7 +69,7 @@ fn drain_timeout_ms() -> u64 {
     15_000
 }
 
-/// Opener of a unit's listening socket.
+/// Source of a unit's listening socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ListenerSource {
@@ -105,7 +105,7 @@ pub enum ConfigFileTemplate {
     },
 }
 
-/// How a program reloads its configuration file.
+/// Method to make a program reload its configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reload {

@@ -23,7 +23,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// Consecutive health checks without a response after which a unit counts as unresponsive. Fewer
 /// may be due to a busy machine.
-const MAX_MISSED_CHECKS: u32 = 3;
+const UNRESPONSIVE_AFTER: u32 = 3;
 /// First and maximum delay between connection attempts. Each attempt doubles the delay.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -233,7 +233,10 @@ impl<B: Instance> Supervisor<B> {
             // The unit keeps its configuration, and would refuse the same one again.
             Err(error) if error.is_refusal() => {
                 let (incarnation, revision) = (self.incarnation, wanted.revision);
-                tracing::error!(%incarnation, configuration = %revision, %error, "configuration refused");
+                tracing::error!(
+                    %incarnation, configuration = %revision, %error,
+                    "configuration refused"
+                );
             }
             Err(error) => {
                 self.disconnect();
@@ -288,7 +291,7 @@ impl<B: Instance> Supervisor<B> {
     /// Counts a check without a response. A pending deadline takes precedence over the count.
     fn record_missed_check(&mut self) {
         self.missed_checks = self.missed_checks.saturating_add(1);
-        if self.missed_checks < MAX_MISSED_CHECKS || self.deadline.is_some() {
+        if self.missed_checks < UNRESPONSIVE_AFTER || self.deadline.is_some() {
             return;
         }
         self.next_check = Instant::now() + CHECK_PERIOD;
@@ -306,7 +309,10 @@ impl<B: Instance> Supervisor<B> {
         if self.owned_elsewhere {
             return;
         }
-        tracing::warn!(incarnation = %self.incarnation, "start or drain timeout exceeded; killing unit");
+        tracing::warn!(
+            incarnation = %self.incarnation,
+            "start or drain timeout exceeded; killing unit"
+        );
         self.start_timed_out = !self.has_responded;
         self.instance.kill().await;
     }

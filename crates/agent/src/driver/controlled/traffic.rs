@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn only_the_difference_to_the_last_report_is_added() {
         let unit = UnitId {
-            service: ServiceName::new("contoso").expect("is a name"),
-            region: RegionName::new("westeurope").expect("is a name"),
+            service: ServiceName::new("contoso").expect("valid name"),
+            region: RegionName::new("westeurope").expect("valid name"),
             slot: 1,
         };
         let metrics = |requests| UnitMetrics {

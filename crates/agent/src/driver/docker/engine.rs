@@ -30,8 +30,8 @@ const LOG_TAIL_LINES: &str = "20";
 pub enum EngineError {
     /// The engine does not respond.
     #[error(
-        "the Docker engine at {socket} is unreachable: start it, give the agent's user access to the \
-         socket, or set docker_socket"
+        "the Docker engine at {socket} is unreachable: start it, give the agent's user access to \
+         the socket, or set docker_socket"
     )]
     Unreachable {
         /// Path of its socket.
@@ -58,8 +58,8 @@ pub enum EngineError {
     },
     /// A unit runs, but the engine has no container of it.
     #[error(
-        "incarnation {incarnation} is running, but the Docker engine at {socket} has no container of \
-         it: check that docker_socket names the engine that started it"
+        "incarnation {incarnation} is running, but the Docker engine at {socket} has no container \
+         of it: check that docker_socket names the engine that started it"
     )]
     NoContainer {
         /// Path of its socket.
@@ -239,6 +239,19 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
 }
 
+fn is_running(state: State) -> bool {
+    match state {
+        State::RUNNING | State::PAUSED => true,
+        State::EMPTY
+        | State::CREATED
+        | State::RESTARTING
+        | State::EXITED
+        | State::REMOVING
+        | State::DEAD
+        | State::STOPPING => false,
+    }
+}
+
 fn list_entry(container: ContainerSummary) -> Option<Listed> {
     let mounts = container.mounts.unwrap_or_default().into_iter();
     let mounts = mounts.filter_map(|mount| Some((mount.source?.into(), mount.destination?)));
@@ -246,6 +259,6 @@ fn list_entry(container: ContainerSummary) -> Option<Listed> {
         id: container.id?,
         labels: container.labels.unwrap_or_default(),
         mounts: mounts.collect(),
-        runs: matches!(container.state, Some(State::RUNNING | State::PAUSED)),
+        runs: container.state.is_some_and(is_running),
     })
 }

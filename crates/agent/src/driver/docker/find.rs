@@ -32,7 +32,10 @@ impl Inner {
         for (intent, Listed { id, .. }) in running {
             let incarnation = intent.incarnation;
             if self.units.is_running(incarnation) {
-                tracing::error!(%incarnation, id, "second container of a running unit; it is left alone");
+                tracing::error!(
+                    %incarnation, id,
+                    "second container of a running unit; it is left alone"
+                );
                 continue;
             }
             tracing::info!(unit = %intent.unit, %incarnation, id, "adopting running unit");
@@ -82,7 +85,10 @@ impl Inner {
             let intent = match labels::read(&container.labels, context.generation) {
                 Ok(intent) => intent,
                 Err(error) => {
-                    tracing::warn!(id = container.id, %error, "container with invalid labels; it is left alone");
+                    tracing::warn!(
+                        id = container.id, %error,
+                        "container with invalid labels; it is left alone"
+                    );
                     return None;
                 }
             };

@@ -21,10 +21,10 @@ async fn no_request_is_lost_while_the_agent_crashes_and_restarts() {
     })
     .await;
     let load = Load::start(machine.address(), 6, KeepAlive::EveryOther);
-    load.flow().await;
+    load.wait_for_progress().await;
     agent.kill().unwrap();
     agent.wait().unwrap();
-    load.flow().await;
+    load.wait_for_progress().await;
     let driver = machine.driver(2).await;
     until_ready(&driver, 2).await;
     for incarnation in [3, 4] {
@@ -35,7 +35,7 @@ async fn no_request_is_lost_while_the_agent_crashes_and_restarts() {
         driver.stop(Incarnation(incarnation)).await.unwrap();
     }
     until_ready(&driver, 2).await;
-    load.flow().await;
-    load.end();
+    load.wait_for_progress().await;
+    load.finish();
     machine.tidy(&driver).await;
 }

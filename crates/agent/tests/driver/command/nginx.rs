@@ -35,7 +35,7 @@ async fn no_request_on_a_new_connection_is_lost_while_units_start_stop_and_reloa
     for cycle in 1..=4 {
         driver.start(machine.spec(cycle + 1)).await.unwrap();
         until_ready(&driver, 2).await;
-        load.flow().await;
+        load.wait_for_progress().await;
         driver.stop(Incarnation(cycle)).await.unwrap();
         until_ready(&driver, 1).await;
         let next = Revision(100 + cycle);
@@ -43,9 +43,9 @@ async fn no_request_on_a_new_connection_is_lost_while_units_start_stop_and_reloa
         driver.configure(Incarnation(cycle + 1), configuration).await.unwrap();
         let reloaded = |units: &[RunningUnit]| units[0].configuration == next;
         until(&driver, "it has reloaded", reloaded).await;
-        load.flow().await;
+        load.wait_for_progress().await;
     }
-    load.end();
+    load.finish();
     machine.tidy(&driver).await;
 }
 

@@ -148,8 +148,8 @@ async fn a_unit_that_matches_no_template_is_not_started() {
     let error = driver.start(machine.spec(7)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no template matches contoso/westeurope/7: add a [[template]] for its service or region, or \
-         one for all"
+        "no template matches contoso/westeurope/7: add a [[template]] for its service or region, \
+         or one for all"
     );
     assert_eq!(machine.files(), 0);
 }
