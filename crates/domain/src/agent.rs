@@ -1,4 +1,4 @@
-//! The daemon of one machine in a region.
+//! Agents: the daemons that run units, one per machine.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,28 +9,26 @@ use crate::id::{DataVersion, Generation, NodeId, Revision, Sequence, Zone};
 use crate::limits;
 use crate::name::{AgentName, RegionName};
 
-/// A host name or IP address with a port, as others dial it: `10.1.2.3:7400`,
-/// `eu.example.net:7400`, `[2001:db8::1]:7400`. Resolved anew each time it is dialled.
+/// Network address: a host name or IP address with a port, such as `10.1.2.3:7400`,
+/// `eu.example.net:7400` or `[2001:db8::1]:7400`. Host names are resolved at each dial.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(String);
 
-/// The text is not an address.
+/// The text is not a network address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{given:?} is not an address: write HOST:PORT, such as 10.1.2.3:7400 or [2001:db8::1]:7400"
-)]
-pub struct NotAnAddress {
-    /// The text given, shortened to a line.
-    pub given: String,
+#[error("invalid address {text:?}: use HOST:PORT, such as 10.1.2.3:7400 or [2001:db8::1]:7400")]
+pub struct InvalidAddress {
+    /// Rejected text, truncated to 80 characters.
+    pub text: String,
 }
 
 impl Address {
-    /// Accepts `text` if it is `HOST:PORT`.
+    /// Parses `text` of the form `HOST:PORT`.
     ///
     /// # Errors
-    /// If it is anything else.
-    pub fn new(text: impl Into<String>) -> Result<Self, NotAnAddress> {
+    /// If `text` has another form, or the port is 0.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidAddress> {
         let text = text.into();
         let parts = text.rsplit_once(':').filter(|(host, port)| {
             text.len() <= limits::ADDRESS_BYTES
@@ -40,24 +38,24 @@ impl Address {
         });
         match parts {
             Some(_) => Ok(Self(text)),
-            None => Err(NotAnAddress { given: text.chars().take(80).collect() }),
+            None => Err(InvalidAddress { text: text.chars().take(80).collect() }),
         }
     }
 
-    /// The whole address.
+    /// Returns the whole address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The host, an IPv6 address in its brackets.
+    /// Returns the host. An IPv6 address has its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.rsplit_once(':').map_or("", |(host, _)| host)
     }
 }
 
-/// Whether `text` can be dialled: an IPv6 address in brackets, an IPv4 address, or a host name.
+/// Returns true if `text` is an IPv6 address in brackets, an IPv4 address, or a host name.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -70,17 +68,17 @@ pub fn is_host(text: &str) -> bool {
 }
 
 impl TryFrom<String> for Address {
-    type Error = NotAnAddress;
+    type Error = InvalidAddress;
 
-    fn try_from(text: String) -> Result<Self, NotAnAddress> {
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
         Self::new(text)
     }
 }
 
 impl FromStr for Address {
-    type Err = NotAnAddress;
+    type Err = InvalidAddress;
 
-    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         Self::new(text)
     }
 }
@@ -103,44 +101,44 @@ impl fmt::Debug for Address {
     }
 }
 
-/// What an agent says of itself when it joins, and again when it starts with other addresses.
+/// Description that an agent registers when it joins, and again when it starts with other addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentDescription {
-    /// Its name, unique in the cluster.
+    /// Name, unique in the cluster.
     pub name: AgentName,
-    /// Its Raft identity: a new one for each new data directory.
+    /// Raft node id. Each data directory has an id of its own.
     pub node: NodeId,
-    /// Where it runs. Fixed for its life.
+    /// Region that the agent runs in. Immutable.
     pub region: RegionName,
-    /// The zone it runs in, where the region has zones. Fixed for its life.
+    /// Zone that the agent runs in, if the region has zones. Immutable.
     pub zone: Option<Zone>,
-    /// A witness votes and never runs units. Fixed for its life.
+    /// Set for a witness, which votes and never runs units. Immutable.
     pub witness: bool,
-    /// Where clients reach it by gRPC.
+    /// Address of the gRPC API for clients.
     pub client_address: Address,
-    /// Where other agents reach it.
+    /// Address for other agents.
     pub peer_address: Address,
-    /// The host under which callers reach its gateways; each service adds its port.
+    /// Host of its gateways for clients. Each service adds its own port.
     pub gateway_host: String,
-    /// The newest data version that its software understands.
+    /// Newest data version that its software supports.
     pub supports: DataVersion,
 }
 
-/// An agent that the cluster knows.
+/// An agent of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
-    /// What it said of itself.
+    /// Description as last registered.
     pub description: AgentDescription,
-    /// Whether an operator drained it: it is given no units, and is moved out of the voters.
+    /// Set while the agent is drained: it is assigned no units and does not vote.
     pub drained: bool,
-    /// The event that registered it.
+    /// Revision of the event that registered the agent.
     pub registered: Revision,
-    /// The newest report that changed something: older ones are ignored.
+    /// Newest report that was applied. Older reports are ignored.
     pub last_report: (Generation, Sequence),
 }
 
 impl Agent {
-    /// Whether units may be placed on it.
+    /// Returns true if units can be assigned to the agent.
     #[must_use]
     pub fn takes_units(&self) -> bool {
         !self.drained && !self.description.witness
@@ -154,7 +152,7 @@ mod tests {
     #[test]
     fn an_address_is_a_host_and_a_port() {
         for good in ["127.0.0.1:7400", "eu-1.example.net:1", "[::1]:65535"] {
-            assert_eq!(Address::new(good).expect("is an address").as_str(), good);
+            assert_eq!(Address::new(good).expect("valid address").as_str(), good);
         }
         for bad in
             ["", "7400", ":7400", "a:", "a:0", "a:65536", "a:+1", "a b:1", "http://a:1", "::1:1"]

@@ -1,4 +1,4 @@
-//! An API: which calls it gets, by the prefix of their path, and where they go.
+//! APIs: a path prefix that selects requests, and the backends that they are forwarded to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,46 +10,46 @@ use crate::agent::is_host;
 use crate::limits;
 use crate::name::{ApiName, RegionName};
 
-/// Where a unit tells who it is, whatever its APIs. The cloud's own gateways answer their load
-/// balancers there.
+/// Path of the status endpoint of every unit. The same path as in the cloud's own gateways, whose load
+/// balancers probe it.
 pub const STATUS_PATH: &str = "/status-0123456789abcdef";
 
-/// One API of a service.
+/// An API of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Api {
-    /// Its name, unique in its service.
+    /// Name, unique in the service.
     pub name: ApiName,
-    /// The prefix of the calls that it gets, unique in its service. The longest that fits wins.
+    /// Path prefix of its requests, unique in the service. The longest matching prefix wins.
     pub path: ApiPath,
-    /// Where calls go, in regions without a backend of their own.
+    /// Backend in regions without an entry in `regional`.
     pub backend: BackendUrl,
-    /// Where calls go in these regions.
+    /// Backends of single regions.
     pub regional: BTreeMap<RegionName, BackendUrl>,
-    /// How long its backend may take.
+    /// Timeouts of the backends.
     pub timeouts: Timeouts,
 }
 
 impl Api {
-    /// Where calls go in `region`.
+    /// Returns the backend in `region`.
     #[must_use]
     pub fn backend_in(&self, region: &RegionName) -> &BackendUrl {
         self.regional.get(region).unwrap_or(&self.backend)
     }
 
-    /// Every backend, the default one first.
+    /// Returns all backends, the default one first.
     pub fn backends(&self) -> impl Iterator<Item = &BackendUrl> {
         std::iter::once(&self.backend).chain(self.regional.values())
     }
 }
 
-/// How long a backend may take, in milliseconds, each from 1 to 600,000.
+/// Timeouts of a backend in milliseconds, each from 1 to 600,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// For a connection, with TLS where it is https. Default 5 s.
+    /// Timeout for connecting, including the TLS handshake. Default 5 s.
     pub connect_ms: u32,
-    /// For the head of its answer, from the call's last byte on. Default 30 s.
+    /// Timeout for the head of the response, from the last byte of the request. Default 30 s.
     pub response_ms: u32,
-    /// For each further part of a body, either way. Default 60 s.
+    /// Timeout between two parts of a body, in either direction. Default 60 s.
     pub idle_ms: u32,
 }
 
@@ -59,51 +59,53 @@ impl Default for Timeouts {
     }
 }
 
-/// Why a text is not the path of an API.
+/// The text is not a valid API path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// It is not absolute.
-    #[error("a path begins with a slash, such as /orders")]
+    /// The path is not absolute.
+    #[error("path must begin with a slash, such as /orders")]
     NotAbsolute,
-    /// It is too long.
-    #[error("a path has at most {} characters; this one has {length}", limits::API_PATH_CHARS)]
+    /// The path is too long.
+    #[error("path can have at most {} characters, got {length}", limits::API_PATH_CHARS)]
     TooLong {
-        /// Characters given.
+        /// Actual length in characters.
         length: usize,
     },
-    /// It could be read as another path.
-    #[error("a path has no segment {segment:?}: callers and backends resolve it differently")]
+    /// The path has a `.` or `..` segment.
+    #[error(
+        "path must not contain the segment {segment:?}: clients and backends resolve it differently"
+    )]
     DotSegment {
-        /// The segment.
+        /// Rejected segment.
         segment: String,
     },
-    /// A character has no place in it.
+    /// The path has an invalid character.
     #[error(
-        "{character:?} cannot be in a path: use letters, digits and -._~!$&'()*+,;=:@ between slashes"
+        "path must not contain {character:?}: use letters, digits and -._~!$&'()*+,;=:@ between slashes"
     )]
     Character {
-        /// The first such character.
+        /// First invalid character.
         character: char,
     },
-    /// Units answer there themselves.
-    #[error("{STATUS_PATH} is where units tell who they are")]
+    /// The path is that of the status endpoint.
+    #[error("path {STATUS_PATH} is reserved for the status of units")]
     Reserved,
 }
 
-/// The prefix of the calls that an API gets: `/orders` gets `/orders`, `/orders/5` and
-/// `/orders?open=1`, but not `/ordersx`. `/` gets all that no other API gets.
+/// Path prefix of an API: `/orders` matches `/orders`, `/orders/5` and `/orders?open=1`, but not
+/// `/ordersx`. `/` matches every request that no other API matches.
 ///
-/// Normalised: no empty segments, no slash at the end. Percent-encoding is refused, because the same
-/// path could then be written in several ways.
+/// Normalized: no empty segments and no trailing slash. Percent-encoding is rejected, because it allows
+/// several spellings of one path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ApiPath(String);
 
 impl ApiPath {
-    /// Normalises `text`.
+    /// Parses and normalizes `text`.
     ///
     /// # Errors
-    /// If it is no absolute path, or one that could be read in several ways.
+    /// The first rule that `text` violates.
     pub fn new(text: &str) -> Result<Self, PathError> {
         if !text.starts_with('/') {
             return Err(PathError::NotAbsolute);
@@ -126,67 +128,67 @@ impl ApiPath {
         Ok(Self(if path.is_empty() { "/".to_owned() } else { path }))
     }
 
-    /// The path itself.
+    /// Returns the path.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a path may have it: what RFC 3986 calls `pchar`, without percent-encoding.
+/// Returns true for a slash or a `pchar` of RFC 3986, without percent-encoding.
 fn is_path_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(c)
 }
 
-/// Why a text is not the URL of a backend.
+/// The text is not a valid backend URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
-    /// Another scheme, or none.
-    #[error("a backend begins with http://, https://, or h2c:// for HTTP/2 without TLS")]
+    /// The scheme is missing or unsupported.
+    #[error("backend must begin with http://, https://, or h2c:// for HTTP/2 without TLS")]
     Scheme,
-    /// It has a user or a password, which the event log would keep and show.
-    #[error("a backend must not have a user or a password in it: the event log would show them")]
+    /// The URL has credentials, which would be stored in the event log.
+    #[error("backend must not contain a user or password: the event log would show them")]
     Credentials,
-    /// Its host cannot be dialled.
-    #[error("{given:?} is not a host name or an IP address")]
+    /// The host is invalid.
+    #[error("backend has an invalid host {host:?}: use a host name or IP address")]
     Host {
-        /// The host given.
-        given: String,
+        /// Rejected host.
+        host: String,
     },
-    /// Its port is no port.
-    #[error("{given:?} is not a port: use a number from 1 to 65535")]
+    /// The port is invalid.
+    #[error("backend has an invalid port {port:?}: use a number from 1 to 65535")]
     Port {
-        /// The port given.
-        given: String,
+        /// Rejected port.
+        port: String,
     },
-    /// It has a query or a fragment, which each call brings itself.
-    #[error("a backend has no query and no fragment: calls bring their own")]
+    /// The URL has a query or a fragment.
+    #[error("backend must not have a query or fragment: requests have their own")]
     QueryOrFragment,
-    /// Its path is not well-formed.
-    #[error("the path of a backend: {0}")]
+    /// The path is invalid.
+    #[error("backend {0}")]
     Path(#[source] PathError),
-    /// It is too long.
-    #[error("a backend has at most {} characters; this one has {length}", limits::BACKEND_CHARS)]
+    /// The URL is too long.
+    #[error("backend can have at most {} characters, got {length}", limits::BACKEND_CHARS)]
     TooLong {
-        /// Characters given.
+        /// Actual length in characters.
         length: usize,
     },
 }
 
-/// Where an API's calls go: `http://HOST[:PORT][/PATH]`, or https, or h2c. What follows the API's own
-/// path in a call's path is appended to the path here.
+/// URL of a backend: `http://HOST[:PORT][/PATH]`, or with the scheme `https` or `h2c`. The part of the
+/// request path after the path of the API is appended to the path of the URL.
 ///
-/// http is HTTP/1.1, https is what the backend chooses of HTTP/1.1 and HTTP/2, and h2c is HTTP/2
-/// without TLS and without asking first (RFC 9113, 3.3): only its operator can know that it is spoken.
+/// `http` is HTTP/1.1, `https` negotiates HTTP/1.1 or HTTP/2, and `h2c` is HTTP/2 without TLS and with
+/// prior knowledge (RFC 9113, section 3.3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackendUrl(String);
 
 impl BackendUrl {
-    /// Normalises `text`: scheme and host in lower case, no slash at the end.
+    /// Parses and normalizes `text`: scheme and host in lowercase, no trailing slash.
     ///
     /// # Errors
-    /// The first rule that it breaks.
+    /// The first rule that `text` violates.
     pub fn new(text: &str) -> Result<Self, BackendError> {
         let length = text.chars().count();
         if length > limits::BACKEND_CHARS {
@@ -206,11 +208,11 @@ impl BackendUrl {
         }
         let (host, port) = split_authority(authority);
         if !is_host(host) {
-            return Err(BackendError::Host { given: host.to_owned() });
+            return Err(BackendError::Host { host: host.to_owned() });
         }
         let number = |port: &str| port.parse::<u16>().ok().filter(|number| *number > 0);
-        if let Some(given) = port.filter(|port| number(port).is_none() || port.starts_with('+')) {
-            return Err(BackendError::Port { given: given.to_owned() });
+        if let Some(port) = port.filter(|port| number(port).is_none() || port.starts_with('+')) {
+            return Err(BackendError::Port { port: port.to_owned() });
         }
         let path = match path {
             "" => ApiPath("/".to_owned()),
@@ -220,24 +222,24 @@ impl BackendUrl {
         Ok(Self(format!("{scheme}://{authority}{}", path.as_str().trim_end_matches('/'))))
     }
 
-    /// The URL itself.
+    /// Returns the URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The host, an IPv6 address in its brackets.
+    /// Returns the host. An IPv6 address has its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         split_authority(self.authority()).0
     }
 
-    /// The port, given or its scheme's.
+    /// Returns the port, by default that of the scheme.
     #[must_use]
     pub fn port(&self) -> u16 {
-        let of_scheme = if self.0.starts_with("https:") { 443 } else { 80 };
-        let given = split_authority(self.authority()).1;
-        given.and_then(|port| port.parse().ok()).unwrap_or(of_scheme)
+        let default = if self.0.starts_with("https:") { 443 } else { 80 };
+        let explicit = split_authority(self.authority()).1;
+        explicit.and_then(|port| port.parse().ok()).unwrap_or(default)
     }
 
     fn authority(&self) -> &str {
@@ -246,7 +248,7 @@ impl BackendUrl {
     }
 }
 
-/// Host and port. The colons of an IPv6 address are within its brackets.
+/// Splits an authority into host and port. The colons of an IPv6 address are inside its brackets.
 fn split_authority(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
@@ -260,7 +262,7 @@ impl fmt::Debug for BackendUrl {
     }
 }
 
-macro_rules! text {
+macro_rules! impl_text {
     ($name:ident, $error:ident) => {
         impl TryFrom<String> for $name {
             type Error = $error;
@@ -292,28 +294,28 @@ macro_rules! text {
     };
 }
 
-text!(ApiPath, PathError);
-text!(BackendUrl, BackendError);
+impl_text!(ApiPath, PathError);
+impl_text!(BackendUrl, BackendError);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_one_form() {
-        for (given, normal) in [
+    fn a_path_is_normalized() {
+        for (text, normal) in [
             ("/", "/"),
             ("//", "/"),
             ("/orders/", "/orders"),
             ("//a///b", "/a/b"),
             ("/a.b", "/a.b"),
         ] {
-            assert_eq!(ApiPath::new(given).expect("is a path").as_str(), normal);
+            assert_eq!(ApiPath::new(text).expect("valid path").as_str(), normal);
         }
     }
 
     #[test]
-    fn a_path_that_could_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_or_reserved_path_is_rejected() {
         for bad in ["", "orders", "/a/../b", "/./a", "/%61", "/a?b", "/a#b", "/a b", "/a\\b", "/ä"]
         {
             assert!(ApiPath::new(bad).is_err(), "{bad:?} was accepted");
@@ -322,37 +324,37 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_has_one_form() {
-        for (given, normal, host, port) in [
+    fn a_backend_url_is_normalized() {
+        for (text, normal, host, port) in [
             ("HTTP://Orders.Internal/", "http://orders.internal", "orders.internal", 80),
             ("https://a:8443/v2//x/", "https://a:8443/v2/x", "a", 8443),
             ("https://[2001:DB8::1]", "https://[2001:db8::1]", "[2001:db8::1]", 443),
             ("http://[::1]:99", "http://[::1]:99", "[::1]", 99),
             ("H2C://Orders/v2", "h2c://orders/v2", "orders", 80),
         ] {
-            let url = BackendUrl::new(given).expect("is a backend");
+            let url = BackendUrl::new(text).expect("valid backend");
             assert_eq!((url.as_str(), url.host(), url.port()), (normal, host, port));
             assert_eq!(
                 BackendUrl::new(url.as_str()).as_ref(),
                 Ok(&url),
-                "a normal form is its own"
+                "the normal form is stable"
             );
         }
     }
 
     #[test]
-    fn what_is_no_backend_is_refused_by_its_rule() {
-        let refused = |text| BackendUrl::new(text).expect_err(text);
-        assert_eq!(refused("orders:80"), BackendError::Scheme);
-        assert_eq!(refused("ftp://a"), BackendError::Scheme);
-        assert_eq!(refused("h2://a"), BackendError::Scheme);
-        assert_eq!(refused("http://user:secret@a"), BackendError::Credentials);
-        assert_eq!(refused("http://a?b"), BackendError::QueryOrFragment);
-        assert!(matches!(refused("http://"), BackendError::Host { .. }));
-        assert!(matches!(refused("http://a b"), BackendError::Host { .. }));
+    fn an_invalid_backend_url_is_rejected_with_the_rule_that_it_violates() {
+        let rejected = |text| BackendUrl::new(text).expect_err(text);
+        assert_eq!(rejected("orders:80"), BackendError::Scheme);
+        assert_eq!(rejected("ftp://a"), BackendError::Scheme);
+        assert_eq!(rejected("h2://a"), BackendError::Scheme);
+        assert_eq!(rejected("http://user:secret@a"), BackendError::Credentials);
+        assert_eq!(rejected("http://a?b"), BackendError::QueryOrFragment);
+        assert!(matches!(rejected("http://"), BackendError::Host { .. }));
+        assert!(matches!(rejected("http://a b"), BackendError::Host { .. }));
         for port in ["http://a:0", "http://a:65536", "http://a:+80", "http://a:"] {
-            assert!(matches!(refused(port), BackendError::Port { .. }), "{port}");
+            assert!(matches!(rejected(port), BackendError::Port { .. }), "{port}");
         }
-        assert!(matches!(refused("http://a/../b"), BackendError::Path(_)));
+        assert!(matches!(rejected("http://a/../b"), BackendError::Path(_)));
     }
 }

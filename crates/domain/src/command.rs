@@ -1,99 +1,100 @@
-//! What can be asked for. A command may be refused; the events that it leads to may not.
+//! Commands: requests to change the state. A command may be rejected; the events that it leads to may
+//! not.
 
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDescription;
 use crate::api::Api;
-use crate::catalogue::Region;
+use crate::catalog::Region;
 use crate::id::{ClusterId, DataVersion, Revision, Zones};
 use crate::limits::Limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::report::Report;
 use crate::tier::Tier;
 
-/// One request for change: all of it happens, or none of it.
+/// A request to change the state. Atomic: all of its events are applied, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Begin the log of a new cluster. Asked by the first leader; repeating it changes nothing.
-    FoundCluster {
-        /// Its identity.
+    /// Bootstraps a new cluster. Proposed by the first leader. Idempotent.
+    BootstrapCluster {
+        /// Id of the new cluster.
         cluster: ClusterId,
-        /// Its first agents. All of them become known at once: whoever is a Raft member and not known
-        /// would be taken for one that was removed.
-        founders: Vec<AgentDescription>,
+        /// Initial agents. They are registered together, because a Raft member without a registered
+        /// agent is treated as removed.
+        agents: Vec<AgentDescription>,
     },
-    /// Let newer events be written. Asked by the leader once all agents support them.
+    /// Allows events of a newer data version. Proposed by the leader once all agents support it.
     RaiseDataVersion {
-        /// The version to rise to.
+        /// New data version.
         version: DataVersion,
     },
-    /// Replace the limits.
+    /// Replaces the limits.
     SetLimits {
-        /// All of them.
+        /// New limits.
         limits: Limits,
     },
-    /// Add a region to the catalogue, or correct one that was added.
+    /// Adds a custom region or replaces one.
     DefineRegion {
-        /// The whole region.
+        /// The region.
         region: Region,
     },
-    /// Forget events: they can no longer be read, their effect stays.
+    /// Removes old events from the history. Their effect on the state remains.
     TrimHistory {
-        /// The last event to forget; rounded down to the end of a whole segment.
+        /// Last event to remove; rounded down to the end of a segment.
         through: Revision,
     },
-    /// Make an agent known, or note its new addresses. Repeating it changes nothing.
+    /// Registers an agent or updates its addresses. Idempotent.
     RegisterAgent(AgentDescription),
-    /// Move an agent's units elsewhere and give it no new ones.
+    /// Moves the units of an agent to other agents and assigns it no new ones.
     DrainAgent {
-        /// Which one.
+        /// Name of the agent.
         agent: AgentName,
     },
-    /// Let a drained agent have units again.
+    /// Allows units on a drained agent again.
     UndrainAgent {
-        /// Which one.
+        /// Name of the agent.
         agent: AgentName,
     },
-    /// Forget an agent, whose units are placed elsewhere.
+    /// Removes an agent. Its units are assigned to other agents.
     RemoveAgent {
-        /// Which one.
+        /// Name of the agent.
         agent: AgentName,
     },
-    /// Create a service with one unit in its primary region.
+    /// Creates a service with one unit in its primary region.
     CreateService {
-        /// Its name.
+        /// Name of the service.
         service: ServiceName,
-        /// Its tier.
+        /// Tier of the service.
         tier: Tier,
-        /// Its first region.
+        /// Primary region, and the only one at first.
         primary: RegionName,
-        /// The port of its gateways; the lowest free one from 8080 where none is given.
+        /// Gateway port. Default: the lowest free one from 8080.
         port: Option<u16>,
     },
-    /// Change a service: one save.
+    /// Applies a change set to a service.
     ChangeService {
-        /// Which one.
+        /// Name of the service.
         service: ServiceName,
-        /// The configuration revision of the service that the edits were made against; refused where
-        /// it is not the present one.
+        /// Revision of the service that the edits are based on. The command is rejected if the service
+        /// is at another one. Unchecked if `None`.
         expected: Option<Revision>,
-        /// What to change, checked as a whole.
+        /// Edits, validated as a whole.
         edits: Vec<Edit>,
     },
-    /// Delete a service and stop its units.
+    /// Deletes a service and stops its units.
     DeleteService {
-        /// Which one.
+        /// Name of the service.
         service: ServiceName,
-        /// As in [`Command::ChangeService`].
+        /// Expected revision, as in [`Command::ChangeService`].
         expected: Option<Revision>,
     },
-    /// An agent says how its units are.
+    /// Reports the status of the units of an agent.
     Report(Report),
-    /// Replace the units of a service, one after another in each region.
+    /// Replaces the units of a service, one after another in each region.
     RollUnits {
-        /// Which service.
+        /// Name of the service.
         service: ServiceName,
-        /// In this region alone; in all of them where none is given.
+        /// Region to restrict the replacement to. All regions if `None`.
         region: Option<RegionName>,
     },
 }
@@ -101,66 +102,66 @@ pub enum Command {
 /// One edit of a change set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Edit {
-    /// Add a region that the service is not in.
+    /// Adds a location in a new region.
     Add {
         /// The region.
         region: RegionName,
-        /// Units wanted there.
+        /// Desired number of units.
         units: u16,
-        /// Zones to spread them over; none where empty.
+        /// Zones to spread the units over. Empty for no zones.
         zones: Zones,
     },
-    /// Change a location that exists.
+    /// Changes an existing location.
     Scale {
         /// The region.
         region: RegionName,
-        /// Units wanted; as they are where not given.
+        /// Desired number of units. Unchanged if `None`.
         units: Option<u16>,
-        /// Zones; as they are where not given.
+        /// Zones to spread the units over. Unchanged if `None`.
         zones: Option<Zones>,
     },
-    /// Add the region or scale it: whichever it takes.
+    /// Adds a location, or scales it if it exists.
     Set {
         /// The region.
         region: RegionName,
-        /// Units wanted there.
+        /// Desired number of units.
         units: u16,
     },
-    /// Remove a location that is not the primary's.
+    /// Removes a location other than the primary one.
     Remove {
         /// The region.
         region: RegionName,
     },
-    /// Make a location the primary one.
+    /// Makes a location the primary one.
     Promote {
         /// The region.
         region: RegionName,
     },
-    /// Serve callers in a location.
+    /// Enables the gateways of a location.
     Enable {
         /// The region.
         region: RegionName,
     },
-    /// Serve no callers in a location, and keep its units.
+    /// Disables the gateways of a location: its units keep running and serve no clients.
     Disable {
         /// The region.
         region: RegionName,
     },
-    /// Change the tier.
+    /// Changes the tier.
     Tier(Tier),
-    /// Change the port of the gateways.
+    /// Changes the gateway port.
     Port(u16),
-    /// Add an API, or replace the one of that name.
+    /// Adds an API, or replaces the one of that name.
     PublishApi(Api),
-    /// Remove an API.
+    /// Removes an API.
     RemoveApi {
-        /// Its name.
+        /// Name of the API.
         api: ApiName,
     },
 }
 
 impl Edit {
-    /// The region that the edit is about, if it is about one.
+    /// Returns the region of the edit, if it is about a region.
     #[must_use]
     pub fn region(&self) -> Option<&RegionName> {
         match self {

@@ -1,4 +1,4 @@
-//! What the gateways of a location serve, taken together from the state.
+//! Gateway configuration of a location, derived from the state.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,33 +7,33 @@ use crate::id::Revision;
 use crate::name::{ApiName, RegionName, ServiceName};
 use crate::state::State;
 
-/// What the gateways of one location serve, whole.
+/// Complete configuration of the gateways of one location.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// The last event that changed what the service's gateways serve; 0 where there is no service.
+    /// Revision of the last event that changed the configuration of the service; 0 without a service.
     pub revision: Revision,
-    /// Whether callers are served there.
+    /// Set if the location serves clients.
     pub enabled: bool,
-    /// Its APIs, by name.
+    /// APIs, sorted by name.
     pub apis: Vec<ConfiguredApi>,
 }
 
-/// An API as one region serves it.
+/// An API with the backend of one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfiguredApi {
-    /// Its name.
+    /// Name of the API.
     pub name: ApiName,
-    /// The prefix of the calls that it gets.
+    /// Path prefix of the requests for the API.
     pub path: ApiPath,
-    /// Where calls go.
+    /// Backend that requests are forwarded to.
     pub backend: BackendUrl,
-    /// How long the backend may take.
+    /// Timeouts of the backend.
     pub timeouts: Timeouts,
 }
 
 impl Configuration {
-    /// What the gateways of `service` in `region` serve as of `state`. Where the service or the
-    /// location is gone, nothing: no callers are served there.
+    /// Returns the configuration of the gateways of `service` in `region`. Without such a service or
+    /// location, it is disabled.
     #[must_use]
     pub fn of(state: &State, service: &ServiceName, region: &RegionName) -> Self {
         let Some(row) = state.services.get(service) else {

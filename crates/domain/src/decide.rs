@@ -1,16 +1,17 @@
-//! What a command leads to: events, or every rejection that it has. Changes nothing, and knows nothing
-//! but the state and the command.
+//! Decides commands: each leads to events or to a list of rejections. Pure: the result depends only on
+//! the state and the command.
 //!
-//! A command that asks for what is so already is accepted and has no events. Every event here exists
-//! since data version 1; a later one has to be kept back until the state's data version allows it.
+//! A command whose requested state is already reached is accepted without events. All events emitted
+//! here exist since data version 1. An event of a later version must not be emitted before the data
+//! version of the state allows it.
 
 mod agent;
 mod apis;
+mod assignment;
 mod cluster;
 mod decision;
 mod draft;
 mod edits;
-mod placing;
 mod port;
 mod report;
 mod roll;
@@ -25,33 +26,33 @@ use decision::Decision;
 /// Decides `command` against `state`. The first event takes the revision after the state's.
 ///
 /// # Errors
-/// Every rejection of the command. Then nothing happens.
+/// Every rule that the command violates. A rejected command has no events.
 pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Rejection>> {
-    let founds = matches!(command, Command::FoundCluster { .. });
-    if state.header.cluster.is_none() && !founds {
-        return Err(vec![Rejection::NotFounded]);
+    let bootstraps = matches!(command, Command::BootstrapCluster { .. });
+    if state.header.cluster.is_none() && !bootstraps {
+        return Err(vec![Rejection::NotBootstrapped]);
     }
     let mut decision = Decision::new(state);
-    let it = &mut decision;
+    let to = &mut decision;
     match command {
-        Command::FoundCluster { cluster, founders } => cluster::found(it, *cluster, founders),
-        Command::RaiseDataVersion { version } => cluster::raise_data_version(it, *version),
-        Command::SetLimits { limits } => cluster::set_limits(it, limits),
-        Command::DefineRegion { region } => cluster::define_region(it, region),
-        Command::TrimHistory { through } => cluster::trim_history(it, *through),
-        Command::RegisterAgent(agent) => agent::register(it, agent),
-        Command::DrainAgent { agent } => agent::drain(it, agent),
-        Command::UndrainAgent { agent } => agent::undrain(it, agent),
-        Command::RemoveAgent { agent } => agent::remove(it, agent),
+        Command::BootstrapCluster { cluster, agents } => cluster::bootstrap(to, *cluster, agents),
+        Command::RaiseDataVersion { version } => cluster::raise_data_version(to, *version),
+        Command::SetLimits { limits } => cluster::set_limits(to, limits),
+        Command::DefineRegion { region } => cluster::define_region(to, region),
+        Command::TrimHistory { through } => cluster::trim_history(to, *through),
+        Command::RegisterAgent(agent) => agent::register(to, agent),
+        Command::DrainAgent { agent } => agent::drain(to, agent),
+        Command::UndrainAgent { agent } => agent::undrain(to, agent),
+        Command::RemoveAgent { agent } => agent::remove(to, agent),
         Command::CreateService { service, tier, primary, port } => {
-            service::create(it, service, *tier, primary, *port);
+            service::create(to, service, *tier, primary, *port);
         }
         Command::ChangeService { service, expected, edits } => {
-            service::change(it, service, *expected, edits);
+            service::change(to, service, *expected, edits);
         }
-        Command::DeleteService { service, expected } => service::delete(it, service, *expected),
-        Command::Report(report) => report::take_in(it, report),
-        Command::RollUnits { service, region } => roll::start(it, service, region.as_ref()),
+        Command::DeleteService { service, expected } => service::delete(to, service, *expected),
+        Command::Report(report) => report::apply(to, report),
+        Command::RollUnits { service, region } => roll::start(to, service, region.as_ref()),
     }
-    decision.end()
+    decision.finish()
 }

@@ -1,4 +1,4 @@
-//! What one Raft entry carries: decided commands, with their events and their outcomes.
+//! Entries of the Raft log: decided commands with their events and verdicts.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,85 +7,84 @@ use crate::id::{Digest, Generation, RequestId, Revision, Sequence, Timestamp};
 use crate::name::{Actor, AgentName, Reason};
 use crate::rejection::Rejection;
 
-/// One entry of the log. Nodes apply all of it or none of it.
+/// Entry of the log. Nodes apply all of it or none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The revision of the state that the changes were decided against. An entry whose base is not
-    /// the revision of the state it meets is refused whole, on every node alike.
+    /// Revision of the state that the changes were decided against. If it is not the revision of the
+    /// state that the entry is applied to, every node rejects the whole entry.
     pub base: Revision,
-    /// The leader's clock when it decided, never earlier than the entry before.
+    /// Time of the decision by the leader's clock, never earlier than that of the previous entry.
     pub time: Timestamp,
-    /// The decided commands, in order.
+    /// Decided commands, in order.
     pub changes: Vec<Change>,
 }
 
-/// One decided command.
+/// A decided command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Who asked.
+    /// Origin of the command.
     pub origin: Origin,
-    /// What happens; nothing where it was rejected or had nothing to change.
+    /// Events of the command; empty if it was rejected or changes nothing.
     pub events: Vec<Event>,
-    /// The answer.
+    /// Verdict on the command.
     pub verdict: Verdict,
 }
 
-/// Who asked for a change. Stored by position: append only.
+/// Origin of a change. Stored by position: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// A person or a script, through the API.
     Operator {
-        /// The request, the same through all its repetitions.
+        /// Id of the request, the same in all retries.
         request: RequestId,
-        /// SHA-256 of the command: the same request id with another one is a mistake.
+        /// SHA-256 of the command, to detect a request id that is reused for another command.
         digest: Digest,
-        /// Who the client says it is.
+        /// Actor as claimed by the client.
         actor: Actor,
-        /// Why, if they said.
+        /// Reason, if given.
         reason: Option<Reason>,
     },
-    /// An agent, about its own units.
+    /// An agent that reports on its own units.
     Report {
-        /// Which one.
+        /// Name of the agent.
         agent: AgentName,
-        /// Which start of it.
+        /// Generation of the agent.
         generation: Generation,
-        /// Which report.
+        /// Sequence number of the report.
         sequence: Sequence,
     },
-    /// Meridian itself: founding, registration, the data version.
+    /// Meridian itself: bootstrap, registration of agents, data version.
     System,
 }
 
-/// The answer to a command. Stored by position: append only.
+/// Verdict on a command. Stored by position: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// It happened, or was so already.
+    /// Accepted. A command that changes nothing is accepted, too.
     Accepted,
-    /// Nothing happened, for every one of these reasons.
+    /// Rejected for all of these reasons; nothing was changed.
     Rejected(Vec<Rejection>),
 }
 
-/// One event as the event log keeps it and as watchers see it.
+/// Record of an event in the event log and in watch streams.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRecord {
-    /// Its number.
+    /// Revision of the event.
     pub revision: Revision,
-    /// The revision of the first event of its change set: events with the same one happened
-    /// together.
+    /// Revision of the first event of its change set. It identifies the change set.
     pub change: Revision,
-    /// The revision of the last event of its change set. History is only ever cut behind such a one.
+    /// Revision of the last event of its change set. History is trimmed only at such revisions.
     pub change_end: Revision,
-    /// When it was decided.
+    /// Time of the decision.
     pub time: Timestamp,
-    /// Who asked for it.
+    /// Origin of the change.
     pub origin: Origin,
-    /// The fact itself.
+    /// The event.
     pub event: Event,
 }
 
 impl Entry {
-    /// The events of the entry as the event log keeps them, numbered from [`Entry::base`].
+    /// Returns the event log records of the entry. The first has the revision after [`Entry::base`].
     pub fn records(&self) -> impl Iterator<Item = EventRecord> + '_ {
         let mut next = self.base;
         self.changes.iter().flat_map(move |change| {
@@ -103,7 +102,7 @@ impl Entry {
         })
     }
 
-    /// The revision that the state has after the entry.
+    /// Returns the revision of the state after the entry.
     #[must_use]
     pub fn end(&self) -> Revision {
         let events: usize = self.changes.iter().map(|change| change.events.len()).sum();

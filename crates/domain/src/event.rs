@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDescription;
 use crate::api::Api;
-use crate::catalogue::Region;
+use crate::catalog::Region;
 use crate::id::{ClusterId, DataVersion, Incarnation, NodeId, Revision, Timestamp, UnitId, Zones};
 use crate::limits::Limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
@@ -17,12 +17,12 @@ use crate::tier::Tier;
 #[expect(missing_docs, reason = "the fields are named by what they hold, and typed")]
 pub enum Event {
     /// The cluster began.
-    ClusterFounded { cluster: ClusterId, data_version: DataVersion },
+    ClusterBootstrapped { cluster: ClusterId, data_version: DataVersion },
     /// Events up to this version may be written from here on.
     DataVersionRaised { version: DataVersion },
     /// The limits are these from here on.
     LimitsSet { limits: Limits },
-    /// The catalogue has this region, or has it so, from here on.
+    /// The catalog has this region, or has it so, from here on.
     RegionDefined { region: Region },
     /// The events up to and including `through` can no longer be read.
     HistoryTrimmed { through: Revision },
@@ -93,7 +93,7 @@ impl Event {
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         match self {
-            Self::ClusterFounded { .. } => "ClusterFounded",
+            Self::ClusterBootstrapped { .. } => "ClusterBootstrapped",
             Self::DataVersionRaised { .. } => "DataVersionRaised",
             Self::LimitsSet { .. } => "LimitsSet",
             Self::RegionDefined { .. } => "RegionDefined",
@@ -130,7 +130,7 @@ impl Event {
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
         match self {
-            Self::ClusterFounded { .. }
+            Self::ClusterBootstrapped { .. }
             | Self::DataVersionRaised { .. }
             | Self::LimitsSet { .. }
             | Self::RegionDefined { .. }

@@ -1,8 +1,8 @@
-//! What each event does to the state. Never refuses: an event is a fact.
+//! Applies events to the state. Never rejects: an event is a fact.
 //!
-//! An event that does not fit the state it meets (a location of a service that is not there) is a
-//! broken invariant and panics; the sequencer folds every batch before it proposes it, so such an
-//! event never reaches the log.
+//! An event that does not fit the state, such as one about a location of an unknown service, violates
+//! an invariant and panics. The sequencer applies every batch to its own copy of the state before it
+//! proposes the batch, so such an event never reaches the log.
 
 use std::collections::BTreeMap;
 
@@ -18,20 +18,20 @@ use crate::state::State;
 use crate::tier::Tier;
 use crate::unit::{Unit, UnitPhase};
 
-/// The entry was decided against another state than the one it met. Nothing was changed.
+/// The entry was decided against another revision than the state has. The state is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the entry was decided at revision {base}, and the state is at {revision}")]
+#[error("base revision mismatch: the entry has {base}, the state is at {revision}")]
 pub struct BaseMismatch {
-    /// What the entry was decided against.
+    /// Base revision of the entry.
     pub base: Revision,
-    /// What it met.
+    /// Revision of the state.
     pub revision: Revision,
 }
 
-/// Applies one entry of the log: all of it, or, where its base does not match, nothing of it.
+/// Applies an entry of the log, or nothing of it if its base does not match.
 ///
 /// # Errors
-/// [`BaseMismatch`], on every node alike.
+/// [`BaseMismatch`], identically on every node.
 ///
 /// # Panics
 /// If an event does not fit the state.
@@ -47,7 +47,7 @@ pub fn apply(state: &mut State, entry: &Entry) -> Result<(), BaseMismatch> {
     Ok(())
 }
 
-/// Applies one decided command: its events, then its outcome.
+/// Applies a decided command: its events, then its outcome.
 ///
 /// # Panics
 /// If an event does not fit the state.
@@ -66,7 +66,7 @@ pub fn apply_change(state: &mut State, change: &Change) {
             };
             state.outcomes.record(*request, outcome);
         }
-        // A report of an agent that was removed meanwhile was rejected, and leaves no trace.
+        // The agent of a rejected report may have been removed.
         Origin::Report { agent, generation, sequence } => {
             if let Some(agent) = state.agents.get_mut(agent) {
                 agent.last_report = agent.last_report.max((*generation, *sequence));
@@ -76,14 +76,14 @@ pub fn apply_change(state: &mut State, change: &Change) {
     }
 }
 
-/// Applies the event with number `revision`.
+/// Applies the event of `revision`, which must follow the revision of the state.
 ///
 /// # Panics
 /// If the event does not fit the state.
 pub fn evolve(state: &mut State, revision: Revision, event: &Event) {
-    assert_eq!(revision, state.header.revision.next(), "events are numbered without a gap");
+    assert_eq!(revision, state.header.revision.next(), "revisions are consecutive");
     state.header.revision = revision;
-    change(state, event);
+    apply_event(state, event);
     if let Subject::Service(name) = event.subject()
         && let Some(service) = state.services.get_mut(name)
     {
@@ -94,9 +94,9 @@ pub fn evolve(state: &mut State, revision: Revision, event: &Event) {
     }
 }
 
-fn change(state: &mut State, event: &Event) {
+fn apply_event(state: &mut State, event: &Event) {
     match event {
-        Event::ClusterFounded { cluster, data_version } => {
+        Event::ClusterBootstrapped { cluster, data_version } => {
             state.header.cluster = Some(*cluster);
             state.header.data_version = *data_version;
         }
@@ -107,18 +107,18 @@ fn change(state: &mut State, event: &Event) {
         }
         Event::HistoryTrimmed { through } => state.header.trimmed = *through,
 
-        Event::AgentRegistered { agent } => register(state, agent),
+        Event::AgentRegistered { agent } => register_agent(state, agent),
         Event::AgentUpdated { agent } => agent_mut(state, &agent.name).description = agent.clone(),
         Event::AgentDrained { agent } => agent_mut(state, agent).drained = true,
         Event::AgentUndrained { agent } => agent_mut(state, agent).drained = false,
-        Event::AgentRemoved { agent, .. } => forget(state, agent),
+        Event::AgentRemoved { agent, .. } => remove_agent(state, agent),
 
         Event::ServiceCreated { service, tier, primary, port } => {
-            create(state, service, *tier, primary, *port);
+            create_service(state, service, *tier, primary, *port);
         }
         Event::TierChanged { service, tier } => service_mut(state, service).tier = *tier,
         Event::PortChanged { service, port } => service_mut(state, service).port = *port,
-        Event::ServiceDeleted { service } => delete(state, service),
+        Event::ServiceDeleted { service } => delete_service(state, service),
         Event::RegionAdded { service, region, units, zones } => {
             add_location(state, service, region, *units, zones);
         }
@@ -140,26 +140,26 @@ fn change(state: &mut State, event: &Event) {
         }
 
         Event::UnitAssigned { unit, incarnation, agent } => {
-            assign(state, unit, *incarnation, agent);
+            assign_unit(state, unit, *incarnation, agent);
         }
         Event::UnitReleased { unit, incarnation } => {
-            enter(state, unit, *incarnation, UnitPhase::Draining);
+            set_phase(state, unit, *incarnation, UnitPhase::Draining);
         }
         Event::UnitReady { unit, incarnation, pid, configuration } => {
             let (pid, configuration) = (*pid, *configuration);
-            enter(state, unit, *incarnation, UnitPhase::Ready { pid, configuration });
+            set_phase(state, unit, *incarnation, UnitPhase::Ready { pid, configuration });
         }
         Event::UnitConfigured { unit, incarnation, configuration } => {
-            configure(state, unit, *incarnation, *configuration);
+            set_configuration(state, unit, *incarnation, *configuration);
         }
         Event::UnitFailed { unit, incarnation, restarts, next_try, cause } => {
             let (restarts, next_try, cause) = (*restarts, *next_try, cause.clone());
-            enter(state, unit, *incarnation, UnitPhase::Failed { restarts, next_try, cause });
+            set_phase(state, unit, *incarnation, UnitPhase::Failed { restarts, next_try, cause });
         }
-        Event::UnitStopped { unit, incarnation } => stop(state, unit, *incarnation),
+        Event::UnitStopped { unit, incarnation } => remove_unit(state, unit, *incarnation),
 
-        Event::ApiPublished { service, api } => publish(state, service, api),
-        Event::ApiRemoved { service, api } => unpublish(state, service, api),
+        Event::ApiPublished { service, api } => insert_api(state, service, api),
+        Event::ApiRemoved { service, api } => remove_api(state, service, api),
         Event::RollStarted { service, region } => {
             let revision = state.header.revision;
             location_mut(state, service, region).rolled = revision;
@@ -167,28 +167,33 @@ fn change(state: &mut State, event: &Event) {
     }
 }
 
-fn enter(state: &mut State, unit: &UnitId, incarnation: Incarnation, phase: UnitPhase) {
+fn set_phase(state: &mut State, unit: &UnitId, incarnation: Incarnation, phase: UnitPhase) {
     unit_mut(state, unit, incarnation).phase = phase;
 }
 
-fn configure(state: &mut State, unit: &UnitId, incarnation: Incarnation, revision: Revision) {
+fn set_configuration(
+    state: &mut State,
+    unit: &UnitId,
+    incarnation: Incarnation,
+    revision: Revision,
+) {
     let unit = unit_mut(state, unit, incarnation);
     let UnitPhase::Ready { configuration, .. } = &mut unit.phase else {
-        panic!("a unit that is {:?} serves no configuration", unit.phase);
+        panic!("only a ready unit has a configuration; this one is {:?}", unit.phase);
     };
     *configuration = revision;
 }
 
-fn publish(state: &mut State, service: &ServiceName, api: &Api) {
+fn insert_api(state: &mut State, service: &ServiceName, api: &Api) {
     state.apis.insert((service.clone(), api.name.clone()), api.clone());
 }
 
-fn unpublish(state: &mut State, service: &ServiceName, api: &ApiName) {
+fn remove_api(state: &mut State, service: &ServiceName, api: &ApiName) {
     let removed = state.apis.remove(&(service.clone(), api.clone()));
-    removed.expect("a removed API was published");
+    removed.expect("a removed API exists");
 }
 
-fn register(state: &mut State, description: &AgentDescription) {
+fn register_agent(state: &mut State, description: &AgentDescription) {
     let registered = Agent {
         description: description.clone(),
         drained: false,
@@ -198,12 +203,18 @@ fn register(state: &mut State, description: &AgentDescription) {
     state.agents.insert(description.name.clone(), registered);
 }
 
-fn forget(state: &mut State, agent: &AgentName) {
-    state.agents.remove(agent).expect("a removed agent was registered");
+fn remove_agent(state: &mut State, agent: &AgentName) {
+    state.agents.remove(agent).expect("a removed agent is registered");
     state.units.retain(|_, unit| unit.agent != *agent);
 }
 
-fn create(state: &mut State, name: &ServiceName, tier: Tier, primary: &RegionName, port: u16) {
+fn create_service(
+    state: &mut State,
+    name: &ServiceName,
+    tier: Tier,
+    primary: &RegionName,
+    port: u16,
+) {
     let created = Service {
         name: name.clone(),
         tier,
@@ -216,9 +227,9 @@ fn create(state: &mut State, name: &ServiceName, tier: Tier, primary: &RegionNam
     state.services.insert(name.clone(), created);
 }
 
-fn delete(state: &mut State, service: &ServiceName) {
+fn delete_service(state: &mut State, service: &ServiceName) {
     let deleted = state.services.remove(service);
-    deleted.expect("a deleted service existed");
+    deleted.expect("a deleted service exists");
     state.apis.retain(|(owner, _), _| owner != service);
 }
 
@@ -235,10 +246,10 @@ fn add_location(
 
 fn remove_location(state: &mut State, service: &ServiceName, region: &RegionName) {
     let removed = service_mut(state, service).locations.remove(region);
-    removed.expect("a removed region was a location");
+    removed.expect("a removed location exists");
 }
 
-fn assign(state: &mut State, id: &UnitId, incarnation: Incarnation, agent: &AgentName) {
+fn assign_unit(state: &mut State, id: &UnitId, incarnation: Incarnation, agent: &AgentName) {
     let assigned = Unit {
         id: id.clone(),
         incarnation,
@@ -249,17 +260,17 @@ fn assign(state: &mut State, id: &UnitId, incarnation: Incarnation, agent: &Agen
     state.units.insert((id.clone(), incarnation), assigned);
 }
 
-fn stop(state: &mut State, unit: &UnitId, incarnation: Incarnation) {
+fn remove_unit(state: &mut State, unit: &UnitId, incarnation: Incarnation) {
     let stopped = state.units.remove(&(unit.clone(), incarnation));
-    stopped.expect("a stopped unit was assigned");
+    stopped.expect("a stopped unit is assigned");
 }
 
 fn agent_mut<'a>(state: &'a mut State, name: &AgentName) -> &'a mut Agent {
-    state.agents.get_mut(name).expect("an agent's event follows its registration")
+    state.agents.get_mut(name).expect("the agent of an event is registered")
 }
 
 fn service_mut<'a>(state: &'a mut State, name: &ServiceName) -> &'a mut Service {
-    state.services.get_mut(name).expect("a service's event follows its creation")
+    state.services.get_mut(name).expect("the service of an event exists")
 }
 
 fn location_mut<'a>(
@@ -268,10 +279,10 @@ fn location_mut<'a>(
     region: &RegionName,
 ) -> &'a mut Location {
     let location = service_mut(state, service).locations.get_mut(region);
-    location.expect("a location's event follows its addition")
+    location.expect("the location of an event exists")
 }
 
 fn unit_mut<'a>(state: &'a mut State, unit: &UnitId, incarnation: Incarnation) -> &'a mut Unit {
     let unit = state.units.get_mut(&(unit.clone(), incarnation));
-    unit.expect("a unit's event follows its assignment")
+    unit.expect("the unit of an event is assigned")
 }

@@ -1,4 +1,4 @@
-//! Numbers that identify things, each a type of its own so that none is taken for another.
+//! Identifiers and counters, each with a type of its own.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,13 +21,13 @@ macro_rules! number {
         pub struct $name(pub $inner);
 
         impl $name {
-            /// The number that follows this one.
+            /// Returns the next number.
             ///
             /// # Panics
-            /// If the numbers are used up, which takes longer than any cluster lives.
+            /// On overflow, which no cluster lives long enough to reach.
             #[must_use]
             pub fn next(self) -> Self {
-                Self(self.0.checked_add(1).expect("numbers do not run out"))
+                Self(self.0.checked_add(1).expect("the counter does not overflow"))
             }
         }
 
@@ -40,40 +40,39 @@ macro_rules! number {
 }
 
 number!(
-    /// The number of an event in the one log: the first is 1, none is ever reused or renumbered.
-    /// 0 is the empty log.
+    /// Number of an event in the log. The first is 1; none is ever reused or renumbered. 0 stands for
+    /// the empty log.
     Revision(u64)
 );
 number!(
-    /// Raised by an agent each time it starts; what an agent says under an older one is ignored.
+    /// Start counter of an agent. Reports of an older generation are ignored.
     Generation(u64)
 );
 number!(
-    /// Orders the reports of one generation of an agent.
+    /// Number of a report within one generation of an agent.
     Sequence(u64)
 );
 number!(
-    /// One assignment of a unit to an agent: the revision of the event that made it, so it is unique
-    /// for ever, also when the same location is removed and added again.
+    /// Number of an assignment of a unit to an agent: the revision of its event. So it is never reused,
+    /// even if the location is removed and added again.
     Incarnation(u64)
 );
 number!(
-    /// The version of the stored data's meaning. Raised by an event once all agents support it.
+    /// Version of the stored data. Raised by an event once all agents support it.
     DataVersion(u32)
 );
 number!(
-    /// Milliseconds since 1970-01-01 UTC, as the leader's clock had it. Informs people; no rule reads
-    /// it.
+    /// Milliseconds since 1970-01-01 UTC by the leader's clock. For display only: no rule depends on it.
     Timestamp(u64)
 );
 
 impl DataVersion {
-    /// The newest version that this software understands.
+    /// Newest version that this software supports.
     pub const SUPPORTED: Self = Self(1);
 }
 
-/// A Raft member: random, drawn once for each new data directory and never used again.
-/// For people it is written as 16 hexadecimal digits.
+/// Id of a Raft node: random, generated once per data directory and never reused. Displayed as 16
+/// hexadecimal digits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
@@ -118,7 +117,7 @@ impl FromStr for NodeId {
     }
 }
 
-/// A cluster: random, drawn once when it is founded.
+/// Id of a cluster: random, generated at bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClusterId(pub Uuid);
@@ -129,19 +128,19 @@ impl fmt::Display for ClusterId {
     }
 }
 
-/// Identifies one request of an operator through all its repetitions: a UUID version 7
-/// (RFC 9562, section 5.7), whose leading bits are its time of birth.
+/// Id of an operator request, the same in all retries: a UUID version 7 (RFC 9562, section 5.7),
+/// whose leading bits are its creation time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Uuid", into = "Uuid")]
 pub struct RequestId(Uuid);
 
 /// The text or number is not a UUID version 7.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a request id is a UUID version 7, such as 01932f5e-8b1a-7c3d-9e4f-0123456789ab")]
-pub struct NotARequestId;
+#[error("invalid request id: use a UUID version 7, such as 01932f5e-8b1a-7c3d-9e4f-0123456789ab")]
+pub struct InvalidRequestId;
 
 impl RequestId {
-    /// The UUID itself.
+    /// Returns the UUID.
     #[must_use]
     pub fn uuid(self) -> Uuid {
         self.0
@@ -149,10 +148,10 @@ impl RequestId {
 }
 
 impl TryFrom<Uuid> for RequestId {
-    type Error = NotARequestId;
+    type Error = InvalidRequestId;
 
-    fn try_from(uuid: Uuid) -> Result<Self, NotARequestId> {
-        if uuid.get_version_num() == 7 { Ok(Self(uuid)) } else { Err(NotARequestId) }
+    fn try_from(uuid: Uuid) -> Result<Self, InvalidRequestId> {
+        if uuid.get_version_num() == 7 { Ok(Self(uuid)) } else { Err(InvalidRequestId) }
     }
 }
 
@@ -163,10 +162,10 @@ impl From<RequestId> for Uuid {
 }
 
 impl FromStr for RequestId {
-    type Err = NotARequestId;
+    type Err = InvalidRequestId;
 
-    fn from_str(text: &str) -> Result<Self, NotARequestId> {
-        Uuid::try_parse(text).map_err(|_| NotARequestId)?.try_into()
+    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
+        Uuid::try_parse(text).map_err(|_| InvalidRequestId)?.try_into()
     }
 }
 
@@ -176,7 +175,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// SHA-256 of something.
+/// SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Digest(pub [u8; 32]);
 
@@ -192,15 +191,15 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A unit's place in its location. `slot` counts from 1; a freed slot is used again, and told apart
-/// by its [`Incarnation`]. Written `contoso/westeurope/1`.
+/// Slot of a unit in its location, displayed as `contoso/westeurope/1`. Slots are reused; the
+/// [`Incarnation`] distinguishes the assignments of a slot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnitId {
-    /// The service whose calls the unit answers.
+    /// Service of the unit.
     pub service: ServiceName,
-    /// The region that it serves.
+    /// Region of the unit.
     pub region: RegionName,
-    /// Its number within the location, from 1.
+    /// Number within the location, from 1.
     pub slot: u16,
 }
 
@@ -210,27 +209,27 @@ impl fmt::Display for UnitId {
     }
 }
 
-/// An availability zone within a region: 1 to 9.
+/// Availability zone within a region: 1 to 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Zone(NonZeroU8);
 
-/// The number is not that of a zone.
+/// The number is not a valid zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a zone is a number from 1 to {}, not {given}", limits::HIGHEST_ZONE)]
-pub struct NotAZone {
-    /// The number given.
-    pub given: u32,
+#[error("zone must be between 1 and {}, got {number}", limits::MAX_ZONE)]
+pub struct InvalidZone {
+    /// Rejected number.
+    pub number: u32,
 }
 
 impl TryFrom<u8> for Zone {
-    type Error = NotAZone;
+    type Error = InvalidZone;
 
-    fn try_from(number: u8) -> Result<Self, NotAZone> {
+    fn try_from(number: u8) -> Result<Self, InvalidZone> {
         NonZeroU8::new(number)
-            .filter(|n| n.get() <= limits::HIGHEST_ZONE)
+            .filter(|n| n.get() <= limits::MAX_ZONE)
             .map(Self)
-            .ok_or(NotAZone { given: number.into() })
+            .ok_or(InvalidZone { number: number.into() })
     }
 }
 
@@ -246,5 +245,5 @@ impl fmt::Display for Zone {
     }
 }
 
-/// The zones of a location; empty where the location is not spread over zones.
+/// Zones of a location; empty if it is not spread over zones.
 pub type Zones = BTreeSet<Zone>;

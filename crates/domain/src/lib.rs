@@ -1,17 +1,17 @@
-//! The rules of Meridian, as pure functions: what a service, a location and a unit are, which
-//! changes are allowed, and what each event does to the state.
+//! Domain model of Meridian as pure functions: services, locations, units and agents, the rules for
+//! changing them, and the effect of each event on the state.
 //!
 //! ```text
-//! decide(state, command) -> events | rejections        may refuse, changes nothing
-//! evolve(state, revision, event)                   never refuses, changes only the state
+//! decide(state, command) -> events | rejections    may reject, changes nothing
+//! evolve(state, revision, event)                   never rejects, changes only the state
 //! ```
 //!
-//! Two nodes that hold the same entries hold the same [`State`], byte for byte. So this crate must
-//! not know a clock, a network, a disk, randomness or a hash map: time and ids are values in what
-//! it is given ([`Entry`]), put there once by the leader's sequencer.
+//! Nodes that have applied the same entries have the same [`State`], byte for byte. So this crate must
+//! not use clocks, the network, disks, randomness or hash maps. Time and ids are part of its input
+//! ([`Entry`]), where the sequencer of the leader puts them once.
 //!
 //! The order of the variants of every stored enum is part of the stored format: variants are only
-//! ever appended, and each later one says since which [`DataVersion`] it exists.
+//! appended, and each later one documents the [`DataVersion`] that introduced it.
 //!
 //! Start with [`command`] and [`event`], then [`mod@decide`] and [`evolve`], then [`placement`].
 
@@ -19,11 +19,10 @@
 
 pub mod agent;
 pub mod api;
-pub mod catalogue;
+pub mod catalog;
 pub mod command;
 pub mod configuration;
 pub mod decide;
-pub mod electorate;
 pub mod entry;
 pub mod event;
 pub mod evolve;
@@ -39,10 +38,11 @@ pub mod service;
 pub mod state;
 pub mod tier;
 pub mod unit;
+pub mod voter_selection;
 
 pub use agent::{Address, Agent, AgentDescription};
 pub use api::{Api, ApiPath, BackendUrl};
-pub use catalogue::Region;
+pub use catalog::Region;
 pub use command::{Command, Edit};
 pub use configuration::Configuration;
 pub use decide::decide;

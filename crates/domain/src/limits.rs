@@ -1,98 +1,97 @@
-//! Every limit of the domain, with its unit and its reason. Limits that an operator may change are
-//! in [`Limits`], which is replicated: no two nodes can answer differently.
+//! Limits of the domain, each with its unit and reason. Limits that operators may change are in
+//! [`Limits`], which is replicated, so that all nodes enforce the same values.
 
 use serde::{Deserialize, Serialize};
 
 use crate::tier::Tier;
 
-/// Characters in a service name: what the cloud's own services accept.
+/// Maximum characters of a service name, as in the cloud's own services.
 pub const SERVICE_NAME_CHARS: usize = 50;
-/// Characters in an agent name: one label of a host name (RFC 1035).
+/// Maximum characters of an agent name: one label of a host name (RFC 1035).
 pub const AGENT_NAME_CHARS: usize = 63;
-/// Characters in the name of an API: as in a service's.
+/// Maximum characters of an API name, as for services.
 pub const API_NAME_CHARS: usize = 50;
-/// Characters in the path of an API.
+/// Maximum characters of the path of an API.
 pub const API_PATH_CHARS: usize = 256;
-/// Characters in the URL of a backend: the longest host name (RFC 1035) and a path of as many.
+/// Maximum characters of a backend URL: the longest host name (RFC 1035) and a path of the same length.
 pub const BACKEND_CHARS: usize = 512;
-/// Characters in a region's short name: twice the longest in the catalogue.
+/// Maximum characters of a region name: twice the longest in the catalog.
 pub const REGION_NAME_CHARS: usize = 40;
-/// Characters in a region's display name.
+/// Maximum characters of the display name of a region.
 pub const DISPLAY_NAME_CHARS: usize = 60;
-/// Characters in an actor: a user, an `@` and a host name.
+/// Maximum characters of an actor: a user, an `@` and a host name.
 pub const ACTOR_CHARS: usize = 128;
-/// Characters in a reason: a sentence or two, stored with every event of its change.
+/// Maximum characters of a reason: one or two sentences, stored with every event of the change.
 pub const REASON_CHARS: usize = 256;
-/// Characters of the cause that an agent reports for a failed unit.
+/// Maximum characters of the cause of a unit failure; longer ones are truncated.
 pub const CAUSE_CHARS: usize = 256;
-/// Bytes in an advertised address, `host:port`: the longest host name (RFC 1035) and a port.
+/// Maximum bytes of an address, `host:port`: the longest host name (RFC 1035) and a port.
 pub const ADDRESS_BYTES: usize = 260;
 
-/// Edits in one change set: every region of the catalogue twice, and some.
+/// Maximum edits in one change set: two for every region of the catalog, and some more.
 pub const EDITS_PER_CHANGE_SET: usize = 128;
-/// Rejections in one refusal, the count of those left out among them: more than anybody mends at once, and
-/// few enough that the outcome of a request stays one small stored value.
+/// Maximum rejections of a command, including the count of those left out: more than anyone corrects at
+/// once, and few enough that the outcome of a request remains a small stored value.
 pub const REJECTIONS: usize = 32;
-/// The highest zone number; the clouds have three.
-pub const HIGHEST_ZONE: u8 = 9;
-/// The lowest gateway port that a service is given when it names none.
+/// Highest zone number. The clouds have three zones per region.
+pub const MAX_ZONE: u8 = 9;
+/// Lowest gateway port that is allocated to a service without an explicit port.
 pub const FIRST_GATEWAY_PORT: u16 = 8080;
-/// The lowest port that a service may ask for: those below belong to the system.
-pub const LOWEST_GATEWAY_PORT: u16 = 1024;
+/// Lowest gateway port that a service may request. Lower ports are reserved for the system.
+pub const MIN_GATEWAY_PORT: u16 = 1024;
 
-/// Services in a cluster: bounds the state that every node holds in memory.
+/// Maximum services in a cluster. Bounds the state that every node has in memory.
 pub const SERVICES: usize = 1_000;
-/// Locations of one service: more than there are regions in any cloud, and few enough that a service
-/// is one small stored value.
+/// Maximum locations of a service: more than any cloud has regions, and few enough that a service
+/// remains a small stored value.
 pub const LOCATIONS: usize = 256;
-/// APIs of one service: what its units are told of them fits into one message.
+/// Maximum APIs of a service, so that the configuration of its units fits into one message.
 pub const APIS: usize = 256;
-/// Regions in which one API has a backend of its own: few enough that it is one small stored value.
+/// Maximum regional backends of an API: few enough that an API remains a small stored value.
 pub const REGIONAL_BACKENDS: usize = 64;
-/// Milliseconds that a backend may be given: a caller that waits for longer has gone.
-pub const LONGEST_TIMEOUT_MS: u32 = 600_000;
-/// Agents in a cluster.
+/// Maximum timeout of a backend in milliseconds. Clients do not wait longer.
+pub const MAX_TIMEOUT_MS: u32 = 600_000;
+/// Maximum agents in a cluster.
 pub const AGENTS: usize = 1_000;
-/// Regions that operators may define beside the catalogue.
+/// Maximum custom regions in a cluster.
 pub const CUSTOM_REGIONS: usize = 1_000;
-/// Units of one agent: each is a process on its machine. Operators' changes are refused beyond that;
-/// units of an agent that goes are placed on the others all the same.
+/// Maximum units of an agent, each of which is a process on its machine. Applies to operators' changes.
+/// Units of a drained or removed agent are assigned to the other agents regardless.
 pub const UNITS_PER_AGENT: usize = 1_000;
-/// Units in a report: those, the ones that it drains, and those that came to it from others.
+/// Maximum units in a report: active units, draining ones, and those taken over from other agents.
 pub const UNITS_PER_REPORT: usize = 4_096;
 
-/// Bytes of the commands that share one Raft entry: keeps an append short beside heartbeats.
+/// Maximum bytes of the commands that share a Raft entry, so that an append does not delay heartbeats.
 pub const ENTRY_BYTES: usize = 64 << 10;
-/// Bytes of one command with its events, which has an entry to itself if it is larger than
-/// [`ENTRY_BYTES`]: enough to move every unit of the largest agent.
+/// Maximum bytes of a command with its events: enough to move every unit of the largest agent. A command
+/// larger than [`ENTRY_BYTES`] has an entry of its own.
 pub const CHANGE_BYTES: usize = 1 << 20;
-/// Events of one segment of the event log. History is trimmed by whole segments: segment n ends with
-/// the event whose revision is n times this.
+/// Events per segment of the event log. History is trimmed by whole segments: segment n ends with
+/// revision n * `SEGMENT_EVENTS`.
 pub const SEGMENT_EVENTS: u64 = 4_096;
-/// Bytes of one event, or of one answer, in an entry: each is one stored value, which the database
-/// takes up to 64 KiB, with what is kept beside it.
+/// Maximum bytes of one event or verdict in an entry. Each is stored with its metadata as one value,
+/// which the database limits to 64 KiB.
 pub const VALUE_BYTES: usize = 48 << 10;
-/// Outcomes of operators' requests that are remembered: more than an hour of constant changes.
+/// Maximum outcomes of operator requests that are retained: more than an hour of constant changes.
 pub const OUTCOMES: usize = 65_536;
 
-/// The highest number that an operator may set as a limit of units per location.
-pub const MOST_UNITS_PER_LOCATION: u16 = 1_000;
-/// Voters that a cluster has at most: five survive the loss of two, and every further one makes
-/// every change slower.
-pub const MOST_VOTERS: u8 = 5;
+/// Highest limit of units per location that an operator may set.
+pub const MAX_UNITS_PER_LOCATION: u16 = 1_000;
+/// Maximum voters of a cluster. Five survive the loss of two; each further one slows down every change.
+pub const MAX_VOTERS: u8 = 5;
 
-/// The limits that operators may change with the `LimitsSet` event.
+/// Limits that operators may change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Most units of one location in the developer tier. Default 1.
+    /// Maximum units of a location in the developer tier. Default 1.
     pub developer_units: u16,
-    /// Most units of one location in the basic tier. Default 2.
+    /// Maximum units of a location in the basic tier. Default 2.
     pub basic_units: u16,
-    /// Most units of one location in the standard tier. Default 4.
+    /// Maximum units of a location in the standard tier. Default 4.
     pub standard_units: u16,
-    /// Most units of one location in the premium tier. Default 12.
+    /// Maximum units of a location in the premium tier. Default 12.
     pub premium_units: u16,
-    /// Most voters, an odd number from 1 to 5. Default 5.
+    /// Maximum number of voters: 1, 3 or 5. Default 5.
     pub voters: u8,
 }
 
@@ -103,13 +102,13 @@ impl Default for Limits {
             basic_units: 2,
             standard_units: 4,
             premium_units: 12,
-            voters: MOST_VOTERS,
+            voters: MAX_VOTERS,
         }
     }
 }
 
 impl Limits {
-    /// Most units that a location of a service in `tier` may have.
+    /// Returns the maximum units of a location in `tier`.
     #[must_use]
     pub fn units(&self, tier: Tier) -> u16 {
         match tier {

@@ -1,5 +1,5 @@
-//! Checked names. A value of these types is well-formed wherever it appears: whoever holds one
-//! need not check it again, also after it crossed a network or a disk.
+//! Validated names and texts. A value of these types is always valid, even after it was received from
+//! the network or read from disk: deserialization validates it again.
 
 use std::fmt;
 
@@ -7,52 +7,45 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::limits;
 
-/// Why a text is not a name of the wanted kind.
+/// A text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing was given.
-    #[error("{} {kind} must not be empty", article(kind))]
+    /// The text is empty.
+    #[error("{kind} must not be empty")]
     Empty {
-        /// What was to be named.
+        /// Kind of name, such as `service name`.
         kind: &'static str,
     },
-    /// The text is longer than its kind allows.
-    #[error("{} {kind} has at most {max} characters; this one has {length}", article(kind))]
+    /// The text is too long.
+    #[error("{kind} can have at most {max} characters, got {length}")]
     TooLong {
-        /// What was to be named.
+        /// Kind of name.
         kind: &'static str,
-        /// Most characters allowed.
+        /// Maximum length in characters.
         max: usize,
-        /// Characters given.
+        /// Actual length in characters.
         length: usize,
     },
-    /// The text has a character that its kind does not allow, or has it in the wrong place.
+    /// The text has an invalid character, or a valid one in an invalid position.
     #[error(
-        "{given:?} is not {} {kind}: use lower-case letters, digits and hyphens, \
-         starting with a letter and ending with a letter or a digit",
-        article(kind)
+        "invalid {kind} {text:?}: use lowercase letters, digits and hyphens, starting with a letter \
+         and ending with a letter or digit"
     )]
     Malformed {
-        /// What was to be named.
+        /// Kind of name.
         kind: &'static str,
-        /// The text given.
-        given: String,
+        /// Rejected text.
+        text: String,
     },
-    /// The text has a control character in it.
-    #[error("{} {kind} must not contain control characters", article(kind))]
+    /// The text has a control character.
+    #[error("{kind} must not contain control characters")]
     ControlCharacter {
-        /// What was to be named.
+        /// Kind of name.
         kind: &'static str,
     },
 }
 
-/// The indefinite article of a kind of name.
-fn article(kind: &str) -> &'static str {
-    if kind.starts_with(['a', 'A']) { "an" } else { "a" }
-}
-
-/// Checks `text` against the grammar that host names, paths and labels all accept:
-/// `[a-z]([a-z0-9-]*[a-z0-9])?`.
+/// Checks `text` against `[a-z]([a-z0-9-]*[a-z0-9])?`, which is valid in host names, paths and labels.
 fn check_label(kind: &'static str, max: usize, text: &str) -> Result<(), NameError> {
     check_length(kind, max, text)?;
     let bytes = text.as_bytes();
@@ -60,10 +53,10 @@ fn check_label(kind: &'static str, max: usize, text: &str) -> Result<(), NameErr
     let well_formed = bytes.first().is_some_and(u8::is_ascii_lowercase)
         && bytes.last().is_some_and(plain)
         && bytes.iter().all(|b| plain(b) || *b == b'-');
-    if well_formed { Ok(()) } else { Err(NameError::Malformed { kind, given: text.to_owned() }) }
+    if well_formed { Ok(()) } else { Err(NameError::Malformed { kind, text: text.to_owned() }) }
 }
 
-/// Checks free text that people write for people.
+/// Checks free text for display.
 fn check_text(kind: &'static str, max: usize, text: &str) -> Result<(), NameError> {
     check_length(kind, max, text)?;
     if text.chars().any(char::is_control) {
@@ -90,7 +83,7 @@ macro_rules! checked_text {
         #[serde(try_from = "String")]
         pub struct $name(String);
 
-        // Derived, `into = "String"` would copy the text each time.
+        // `#[serde(into = "String")]` would copy the text.
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
@@ -98,17 +91,17 @@ macro_rules! checked_text {
         }
 
         impl $name {
-            /// Accepts `text` if it is well-formed.
+            /// Validates `text`.
             ///
             /// # Errors
-            /// The rule that it breaks.
+            /// The first rule that it violates.
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
                 $check($kind, $max, &text)?;
                 Ok(Self(text))
             }
 
-            /// The text itself.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -152,43 +145,43 @@ macro_rules! checked_text {
 }
 
 checked_text!(
-    /// The name of a service, unique in its cluster: 1 to 50 characters.
+    /// Name of a service, unique in its cluster: 1 to 50 characters.
     ServiceName,
     "service name",
     limits::SERVICE_NAME_CHARS,
     check_label
 );
 checked_text!(
-    /// The name of an agent, unique in its cluster: 1 to 63 characters.
+    /// Name of an agent, unique in its cluster: 1 to 63 characters.
     AgentName,
     "agent name",
     limits::AGENT_NAME_CHARS,
     check_label
 );
 checked_text!(
-    /// The name of an API, unique in its service: 1 to 50 characters.
+    /// Name of an API, unique in its service: 1 to 50 characters.
     ApiName,
     "API name",
     limits::API_NAME_CHARS,
     check_label
 );
 checked_text!(
-    /// The short name of a region, such as `westeurope`: 1 to 40 characters. Well-formed does not
-    /// mean known: only the catalogue and the regions that operators defined say what exists.
+    /// Name of a region, such as `westeurope`: 1 to 40 characters. A valid name does not imply that the
+    /// region exists: see [`crate::State::region`].
     RegionName,
     "region name",
     limits::REGION_NAME_CHARS,
     check_label
 );
 checked_text!(
-    /// Who asks for a change, as the client says: information, not proof.
+    /// Actor behind a change, as claimed by the client: 1 to 128 characters. Not authenticated.
     Actor,
     "actor",
     limits::ACTOR_CHARS,
     check_text
 );
 checked_text!(
-    /// Why a change was made, in the words of the person who made it.
+    /// Reason for a change as free text: 1 to 256 characters.
     Reason,
     "reason",
     limits::REASON_CHARS,
@@ -196,21 +189,21 @@ checked_text!(
 );
 
 impl ApiName {
-    /// The one before all others in their order.
-    pub(crate) fn least() -> Self {
+    /// Returns the smallest name in sort order.
+    pub(crate) fn min() -> Self {
         Self("a".to_owned())
     }
 }
 
 impl RegionName {
-    /// Accepts `westeurope` as well as `West Europe`: capitals and blanks do not count.
+    /// Parses a name such as `westeurope` or `West Europe`: spaces and case are ignored.
     ///
     /// # Errors
-    /// The rule that the folded name breaks.
+    /// The first rule that the normalized name violates.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let folded: String =
+        let normalized: String =
             text.chars().filter(|c| *c != ' ').map(|c| c.to_ascii_lowercase()).collect();
-        Self::new(folded)
+        Self::new(normalized)
     }
 }
 
@@ -219,50 +212,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_may_be_written_as_people_write_it() {
-        let written = RegionName::parse("West Europe").expect("is a region name");
-        assert_eq!(written.as_str(), "westeurope");
+    fn a_region_name_may_be_written_with_spaces_and_capitals() {
+        let parsed = RegionName::parse("West Europe").expect("valid region name");
+        assert_eq!(parsed.as_str(), "westeurope");
     }
 
     #[test]
-    fn names_that_could_leave_a_path_or_a_label_are_refused() {
+    fn names_that_are_unsafe_in_paths_or_labels_are_rejected() {
         for bad in ["", "-a", "a-", "1a", "A", "a_b", "a.b", "a/b", "..", "ä", "a b", "a\0"] {
             assert!(ServiceName::new(bad).is_err(), "{bad:?} was accepted");
         }
         for good in ["a", "a1", "contoso", "my-service-2"] {
-            assert!(ServiceName::new(good).is_ok(), "{good:?} was refused");
+            assert!(ServiceName::new(good).is_ok(), "{good:?} was rejected");
         }
     }
 
     #[test]
-    fn lengths_count_up_to_their_limit() {
+    fn names_up_to_the_maximum_length_are_accepted() {
         assert!(ServiceName::new("a".repeat(limits::SERVICE_NAME_CHARS)).is_ok());
         assert_eq!(
-            ServiceName::new("a".repeat(51)).expect_err("is too long").to_string(),
-            "a service name has at most 50 characters; this one has 51"
+            ServiceName::new("a".repeat(51)).expect_err("too long").to_string(),
+            "service name can have at most 50 characters, got 51"
         );
     }
 
     #[test]
-    fn a_refusal_reads_well_whatever_was_to_be_named() {
-        let article = |error: NameError| {
+    fn an_error_states_the_kind_of_name_and_the_text() {
+        let fact = |error: NameError| {
             let text = error.to_string();
-            text.split(" is not ").nth(1).and_then(|rest| rest.split(':').next()).map(str::to_owned)
+            text.split_once(": use lowercase").map(|(fact, _)| fact.to_owned())
         };
-        let refused = [
+        let rejected = [
             AgentName::new("Foo").map(drop),
             ApiName::new("Foo").map(drop),
             ServiceName::new("Foo").map(drop),
             RegionName::new("Foo").map(drop),
         ];
         assert_eq!(
-            refused.map(|result| article(result.expect_err("is no name")).unwrap_or_default()),
-            ["an agent name", "an API name", "a service name", "a region name"]
+            rejected.map(|result| fact(result.expect_err("invalid name")).unwrap_or_default()),
+            [
+                r#"invalid agent name "Foo""#,
+                r#"invalid API name "Foo""#,
+                r#"invalid service name "Foo""#,
+                r#"invalid region name "Foo""#,
+            ]
         );
     }
 
     #[test]
-    fn a_reason_is_one_line_of_text() {
+    fn a_reason_is_a_single_line() {
         assert!(Reason::new("more load on Monday, see #12").is_ok());
         assert!(Reason::new("two\nlines").is_err());
     }

@@ -1,40 +1,40 @@
-//! Which known names somebody may have meant by an unknown one.
+//! Suggestions for unknown names.
 
-/// The names suggested at most: more would not be read.
+/// Maximum number of suggestions. Nobody would read more.
 const SUGGESTIONS: usize = 3;
-/// How alike two names are at least for one to be suggested for the other, from 0 to 1. Low: a poor
-/// suggestion costs a glance, a missing one a search through the list.
-const LEAST_LIKENESS: f64 = 0.35;
+/// Minimum similarity of a suggestion, from 0 to 1. Low, because a poor suggestion costs little, while a
+/// missing one costs a search through the list.
+const MIN_SIMILARITY: f64 = 0.35;
 
-/// Up to three of the `known` names that are most like `given`, the nearest first.
+/// Returns up to three of the `known` names that are most similar to `unknown`, best first.
 #[must_use]
-pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let mut alike: Vec<(f64, &str)> = known
+pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut similar: Vec<(f64, &str)> = known
         .into_iter()
-        .map(|name| (likeness(given, name), name))
-        .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
+        .map(|name| (similarity(unknown, name), name))
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
         .collect();
-    alike.sort_by(|(a, first), (b, second)| b.total_cmp(a).then(first.cmp(second)));
-    alike.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
+    similar.sort_by(|(a, first), (b, second)| b.total_cmp(a).then(first.cmp(second)));
+    similar.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// The better of two measures: edit distance sees typing errors, shared pairs of letters see words in
+/// Returns the higher of two measures: edit distance detects typos, shared letter pairs detect words in
 /// another order (`europewest`).
-fn likeness(given: &str, name: &str) -> f64 {
-    strsim::normalized_damerau_levenshtein(given, name).max(strsim::sorensen_dice(given, name))
+fn similarity(unknown: &str, name: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(unknown, name).max(strsim::sorensen_dice(unknown, name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue;
+    use crate::catalog;
 
-    fn nearest_regions(given: &str) -> Vec<String> {
-        nearest(given, catalogue::regions().iter().map(|region| region.name.as_str()))
+    fn nearest_regions(unknown: &str) -> Vec<String> {
+        nearest(unknown, catalog::regions().iter().map(|region| region.name.as_str()))
     }
 
     #[test]
-    fn a_typing_error_leads_to_the_name_that_was_meant() {
+    fn a_typo_suggests_the_intended_name() {
         assert_eq!(nearest_regions("westeurop")[0], "westeurope");
         assert_eq!(nearest_regions("eatsus")[0], "eastus");
         assert_eq!(nearest_regions("europewest")[0], "westeurope");
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_suggested_for_what_is_like_no_name() {
+    fn a_name_unlike_all_others_has_no_suggestions() {
         assert_eq!(nearest_regions("zzyzx"), Vec::<String>::new());
         assert_eq!(nearest("contoso", []), Vec::<String>::new());
     }

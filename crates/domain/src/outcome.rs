@@ -1,5 +1,5 @@
-//! What became of operators' requests: a replicated table, so that a repeated request gets the answer
-//! of the first one from every node and never happens twice.
+//! Outcomes of operator requests: a replicated table that makes requests idempotent. Every node
+//! answers a repeated request with the outcome of the first one, and no request is executed twice.
 
 use std::collections::BTreeMap;
 
@@ -9,59 +9,58 @@ use crate::entry::Verdict;
 use crate::id::{Digest, RequestId, Revision};
 use crate::limits;
 
-/// What became of one request.
+/// Outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// SHA-256 of the command.
     pub digest: Digest,
-    /// The answer.
+    /// Verdict on the command.
     pub verdict: Verdict,
-    /// The revision of the state before it.
+    /// Revision of the state before the request.
     pub base: Revision,
-    /// The revision of the state after it: that of its last event, if it has any.
+    /// Revision of the state after the request; equal to `base` if it had no events.
     pub revision: Revision,
 }
 
-/// The outcomes of the newest requests.
+/// Outcomes of the newest requests.
 ///
-/// Request ids are UUIDs of version 7, so their order is that of their births: the table forgets the
-/// smallest id, and refuses every unknown one that is not above the greatest that it forgot. A
-/// request can so be refused without need, by a client whose clock is far behind, and never happen
-/// twice.
+/// Request ids are UUIDs of version 7, which sort by creation time. The table evicts the smallest id
+/// and rejects every unknown id that is not above the greatest evicted one. A client whose clock is
+/// far behind may see its request rejected without need, but no request is ever executed twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// By request, the oldest first.
+    /// Outcomes by request, oldest first.
     pub by_request: BTreeMap<RequestId, Outcome>,
-    /// The greatest id that was forgotten.
+    /// Greatest id that was evicted.
     pub forgotten: Option<RequestId>,
 }
 
-/// What the table says of a request.
+/// Result of looking up a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recollection<'a> {
-    /// Never seen: go ahead.
-    Unknown,
-    /// Seen with the same command: answer this.
-    Same(&'a Outcome),
-    /// Seen with another command.
+pub enum OutcomeLookup<'a> {
+    /// The request is new and can be executed.
+    New,
+    /// The request was decided before, with the same command.
+    Known(&'a Outcome),
+    /// The request id was used before, with another command.
     Reused,
-    /// Not above the greatest id forgotten: it may have happened.
+    /// The id is not above the greatest evicted one: the request may have been executed.
     Expired,
 }
 
 impl Outcomes {
-    /// What became of `request`, if the table can say.
+    /// Looks up `request` with the digest of its command.
     #[must_use]
-    pub fn recall(&self, request: RequestId, digest: &Digest) -> Recollection<'_> {
+    pub fn lookup(&self, request: RequestId, digest: &Digest) -> OutcomeLookup<'_> {
         match self.by_request.get(&request) {
-            Some(outcome) if outcome.digest == *digest => Recollection::Same(outcome),
-            Some(_) => Recollection::Reused,
-            None if Some(request) <= self.forgotten => Recollection::Expired,
-            None => Recollection::Unknown,
+            Some(outcome) if outcome.digest == *digest => OutcomeLookup::Known(outcome),
+            Some(_) => OutcomeLookup::Reused,
+            None if Some(request) <= self.forgotten => OutcomeLookup::Expired,
+            None => OutcomeLookup::New,
         }
     }
 
-    /// Notes an outcome, and returns the request that had to be forgotten for it, if any.
+    /// Records an outcome. Returns the request that was evicted in its favor, if any.
     pub fn record(&mut self, request: RequestId, outcome: Outcome) -> Option<RequestId> {
         self.by_request.insert(request, outcome);
         if self.by_request.len() <= limits::OUTCOMES {
@@ -94,16 +93,16 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_request_is_recalled_and_a_reused_id_is_told_apart() {
+    fn a_repeated_request_returns_its_outcome_and_a_reused_id_is_detected() {
         let mut outcomes = Outcomes::default();
         outcomes.record(request(1), outcome());
-        assert_eq!(outcomes.recall(request(1), &Digest([1; 32])), Recollection::Same(&outcome()));
-        assert_eq!(outcomes.recall(request(1), &Digest([2; 32])), Recollection::Reused);
-        assert_eq!(outcomes.recall(request(2), &Digest([1; 32])), Recollection::Unknown);
+        assert_eq!(outcomes.lookup(request(1), &Digest([1; 32])), OutcomeLookup::Known(&outcome()));
+        assert_eq!(outcomes.lookup(request(1), &Digest([2; 32])), OutcomeLookup::Reused);
+        assert_eq!(outcomes.lookup(request(2), &Digest([1; 32])), OutcomeLookup::New);
     }
 
     #[test]
-    fn what_was_forgotten_is_never_taken_for_new() {
+    fn evicted_requests_expire_and_are_never_treated_as_new() {
         let mut outcomes = Outcomes::default();
         for time in 1..=limits::OUTCOMES as u128 {
             assert_eq!(outcomes.record(request(time * 10), outcome()), None);
@@ -112,8 +111,8 @@ mod tests {
         assert_eq!(outcomes.record(newest, outcome()), Some(request(10)));
         assert_eq!(outcomes.by_request.len(), limits::OUTCOMES);
         let digest = Digest([1; 32]);
-        assert_eq!(outcomes.recall(request(10), &digest), Recollection::Expired);
-        assert_eq!(outcomes.recall(request(5), &digest), Recollection::Expired);
-        assert_eq!(outcomes.recall(request(15), &digest), Recollection::Unknown);
+        assert_eq!(outcomes.lookup(request(10), &digest), OutcomeLookup::Expired);
+        assert_eq!(outcomes.lookup(request(5), &digest), OutcomeLookup::Expired);
+        assert_eq!(outcomes.lookup(request(15), &digest), OutcomeLookup::New);
     }
 }

@@ -1,20 +1,20 @@
-//! Which agents run the units of a location: a pure function, whose result becomes events.
+//! Places the units of a location on agents: a pure function whose result becomes events.
 //!
-//! The agents of the region that take units are divided into pools. Without zones there is one pool,
-//! whose share is all units; with zones each zone is a pool of its agents, whose share is units
-//! divided by zones. A pool without agents leaves its share unassigned: there is nobody to run it.
+//! The agents of the region that can run units are divided into pools. Without zones, one pool has all
+//! units as its share. With zones, the agents of each zone are a pool with an equal share of the
+//! units. The share of a pool without agents stays unassigned.
 //!
-//! Within a pool of n agents every agent is to have share / n units, and share mod n of them one
-//! more. Everything above an agent's number is released, everything below it is assigned. So the
-//! numbers of units differ by at most one, and as few units as possible move: the one more goes to
-//! agents that have it already, because every other choice would release a unit of theirs. Where
-//! that leaves a choice, it goes to an agent that keeps a ready unit by it, then to the most loaded
-//! one, then in the order of the rank below. An agent gives up units that are not ready before
-//! ready ones, and high slots before low ones.
+//! In a pool of n agents, the target of each agent is share / n units, and one more for share mod n of
+//! them. Units above the target are released, units below it are assigned. So the numbers of units
+//! differ by at most one, and as few units as possible move: the extra units go to agents that
+//! already have them, because any other choice would release a unit there. Among several such
+//! agents, those that keep a ready unit by it come first, then the most loaded ones, then the order
+//! of the rank below. An agent releases units that are not ready before ready ones, and high slots
+//! before low ones.
 //!
-//! What nothing else decides is decided by a rank that differs from service to service (rendezvous
-//! hashing, Thaler and Ravishankar 1998): by their names alone, the first agent of a region would
-//! run every service that has one unit there.
+//! Ties are broken by a rank that differs between services (rendezvous hashing, Thaler and Ravishankar
+//! 1998). If names alone decided, the first agent of a region would run every service that has one
+//! unit there.
 //!
 //! A unit that moves keeps its slot: released slots are assigned first, then the lowest free ones
 //! from 1. A slot may be assigned while an older incarnation of it still drains.
@@ -27,36 +27,36 @@ use crate::name::{AgentName, ServiceName};
 use crate::service::Location;
 use crate::unit::Unit;
 
-/// The agents of one region that take units, each with its zone.
+/// Agents of a region that can run units, each with its zone.
 pub type Hosts = BTreeMap<AgentName, Option<Zone>>;
 
-/// What becomes of the units of a location.
+/// Placement of the units of a location.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan<'a> {
-    /// Units that stay where they are.
+    /// Units that stay on their agent.
     pub kept: Vec<&'a Unit>,
-    /// Units that are to drain and stop.
+    /// Units to drain and stop.
     pub released: Vec<&'a Unit>,
-    /// Units that are to start, in the order of their slots' choice.
+    /// Units to start, in the order in which their slots were chosen.
     pub assigned: Vec<Assignment>,
 }
 
-/// A unit that is to start.
+/// A unit to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// Its place in the location.
+    /// Slot within the location.
     pub slot: u16,
-    /// Who is to run it.
+    /// Agent that runs the unit.
     pub agent: AgentName,
 }
 
-/// Agents that share a part of a location's units, in the order of their rank.
+/// Agents that share a part of the units of a location, in the order of their rank.
 struct Pool<'a> {
     share: usize,
     agents: Vec<&'a AgentName>,
 }
 
-/// Places the units of `location`, of which `wanted` are the ones that run or are to run now.
+/// Plans the units of `location`, given the `wanted` units that it has now.
 #[must_use]
 pub fn plan<'a>(
     service: &ServiceName,
@@ -72,7 +72,7 @@ pub fn plan<'a>(
     let mut missing = Vec::new();
     for pool in pools(service, location, hosts) {
         let targets = targets(&pool, &held);
-        missing.extend(below(&pool, &targets, &held));
+        missing.extend(below_target(&pool, &targets, &held));
         for (agent, target) in targets {
             let mut units = held.remove(agent).unwrap_or_default();
             units.sort_by_key(|unit| (!unit.is_ready(), unit.id.slot));
@@ -80,7 +80,7 @@ pub fn plan<'a>(
             plan.kept.extend(units);
         }
     }
-    // What is left is on agents that take no units, or not in a zone of the location.
+    // The remaining units are on agents that cannot run them or are in none of the zones.
     plan.released.extend(held.into_values().flatten());
     plan.kept.sort_by_key(|unit| unit.id.slot);
     plan.released.sort_by_key(|unit| unit.id.slot);
@@ -93,8 +93,8 @@ pub fn plan<'a>(
 
 fn pools<'a>(service: &ServiceName, location: &Location, hosts: &'a Hosts) -> Vec<Pool<'a>> {
     let pool = |share: usize, belongs: &dyn Fn(&Option<Zone>) -> bool| {
-        let of_the_pool = hosts.iter().filter(|(_, zone)| belongs(zone));
-        let mut agents: Vec<&AgentName> = of_the_pool.map(|(agent, _)| agent).collect();
+        let members = hosts.iter().filter(|(_, zone)| belongs(zone));
+        let mut agents: Vec<&AgentName> = members.map(|(agent, _)| agent).collect();
         agents.sort_by_cached_key(|agent| rank(service, agent));
         Pool { share, agents }
     };
@@ -106,8 +106,9 @@ fn pools<'a>(service: &ServiceName, location: &Location, hosts: &'a Hosts) -> Ve
     location.zones.iter().map(|zone| pool(share, &|other| *other == Some(*zone))).collect()
 }
 
-/// FNV-1a (Fowler, Noll and Vo), 64 bits, of both names; then mixed as splitmix64 ends (Steele, Lea
-/// and Flood 2014), because names that differ in their last letter alone stay close in the former.
+/// Returns the rank of an agent for a service: the 64-bit FNV-1a hash (Fowler, Noll and Vo) of both names,
+/// followed by the finalizer of splitmix64 (Steele, Lea and Flood 2014), because FNV-1a alone maps
+/// names that differ only in the last letter to close values.
 fn rank(service: &ServiceName, agent: &AgentName) -> u64 {
     let bytes = [service.as_str(), "/", agent.as_str()].into_iter().flat_map(str::bytes);
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -118,7 +119,7 @@ fn rank(service: &ServiceName, agent: &AgentName) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// How many units each agent of the pool is to have.
+/// Returns the target number of units of each agent in the pool.
 fn targets<'a>(
     pool: &Pool<'a>,
     held: &BTreeMap<&AgentName, Vec<&Unit>>,
@@ -126,20 +127,20 @@ fn targets<'a>(
     let Some(each) = pool.share.checked_div(pool.agents.len()) else {
         return BTreeMap::new();
     };
-    let one_more = pool.share % pool.agents.len();
+    let extra = pool.share % pool.agents.len();
     let mut agents = pool.agents.clone();
     agents.sort_by_key(|agent| {
         let units = held.get(agent).map_or(&[][..], Vec::as_slice);
         let ready = units.iter().filter(|unit| unit.is_ready()).count();
         Reverse((units.len() > each, ready > each, units.len()))
     });
-    let number = |(position, agent)| (agent, each + usize::from(position < one_more));
-    agents.into_iter().enumerate().map(number).collect()
+    let target = |(position, agent)| (agent, each + usize::from(position < extra));
+    agents.into_iter().enumerate().map(target).collect()
 }
 
-/// The agents that have too few units, once for each unit; the least loaded first, so that
-/// neighbouring slots go to different agents.
-fn below<'a>(
+/// Returns the agents below their target, once per missing unit, the least loaded first, so that adjacent
+/// slots go to different agents.
+fn below_target<'a>(
     pool: &Pool<'a>,
     targets: &BTreeMap<&'a AgentName, usize>,
     held: &BTreeMap<&AgentName, Vec<&Unit>>,

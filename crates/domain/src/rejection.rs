@@ -1,213 +1,255 @@
-//! Why a command is refused. A refusal carries the rejections of its command, each with the names and
-//! numbers that a reader needs to mend it, and at most [`limits::REJECTIONS`] of them.
+//! Reasons to reject a command. A rejected command has one [`Rejection`] for every rule that it
+//! violates, at most [`limits::REJECTIONS`], each with the names and numbers needed to correct it.
 
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
 use crate::id::{ClusterId, DataVersion, NodeId, Revision, Zones};
 use crate::limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::tier::Tier;
 
-/// One rule that a command breaks. Stored by position: append only.
+/// A rule that a command violates. Stored by position: append only.
 #[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+    thiserror::Error,
 )]
-#[expect(
-    missing_docs,
-    reason = "the fields are named by what they hold, and each message says them"
-)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "names, types and messages document the fields")]
 pub enum Rejection {
-    /// The log has no cluster yet.
-    #[error("the cluster is not founded yet")]
-    NotFounded,
-    /// The log has a cluster already.
-    #[error("the cluster {cluster} is founded already")]
-    AlreadyFounded { cluster: ClusterId },
+    /// No cluster exists yet.
+    #[error("the cluster is not bootstrapped yet")]
+    NotBootstrapped,
+    /// A cluster with another id exists.
+    #[error("the cluster is already bootstrapped with id {cluster}")]
+    AlreadyBootstrapped { cluster: ClusterId },
     /// The data version would not rise.
-    #[error("the data version is {current} already")]
+    #[error("the data version is already {current}")]
     DataVersionNotNewer { current: DataVersion },
-    /// Some agent could not read what would be written.
-    #[error("agent {agent} supports data version {supports}, not {wanted}")]
-    DataVersionUnsupported { agent: AgentName, supports: DataVersion, wanted: DataVersion },
+    /// An agent could not decode what would be written.
+    #[error("agent {agent} supports data version {supports}, not {requested}; upgrade it first")]
+    DataVersionUnsupported { agent: AgentName, supports: DataVersion, requested: DataVersion },
     /// A limit is out of its range.
-    #[error("the limit {limit} must be from {least} to {most}, not {given}")]
-    LimitOutOfRange { limit: String, least: u16, most: u16, given: u16 },
-    /// A limit of voters is even.
-    #[error("the number of voters must be odd, not {given}")]
-    VotersEven { given: u8 },
-    /// A limit is below what some location has.
+    #[error("limit {limit} must be between {min} and {max}, got {requested}")]
+    LimitOutOfRange { limit: String, min: u16, max: u16, requested: u16 },
+    /// The limit of voters is even.
+    #[error("limit voters must be odd, got {requested}")]
+    VotersEven { requested: u8 },
+    /// A limit is below the current number of units of a location.
     #[error(
-        "{service} has {units} units in {region}: a limit of {limit} for the {tier} tier is too low"
+        "{service} has {units} units in {region}, more than the new limit of {limit} for the {tier} \
+         tier; scale it down first"
     )]
     LimitBelowUse { service: ServiceName, region: RegionName, units: u16, tier: Tier, limit: u16 },
-    /// A region's name is taken by the catalogue.
-    #[error("{region} is a region of the catalogue and cannot be defined again")]
-    RegionInCatalogue { region: RegionName },
-    /// A region's place is not on the globe.
-    #[error("{region}: a latitude is from -90 to 90 degrees and a longitude from -180 to 180")]
-    NotOnTheGlobe { region: RegionName },
-    /// A region's display name is empty or too long.
-    #[error("{region}: a display name has from 1 to {} characters", limits::DISPLAY_NAME_CHARS)]
+    /// The catalog has a region of that name.
+    #[error("region {region} is in the catalog and cannot be redefined")]
+    RegionInCatalog { region: RegionName },
+    /// The coordinates of a region are out of range.
+    #[error(
+        "region {region}: latitude must be between -90 and 90 degrees, longitude between -180 and 180"
+    )]
+    CoordinatesOutOfRange { region: RegionName },
+    /// The display name of a region is blank or too long.
+    #[error(
+        "region {region}: display name must have 1 to {} characters",
+        limits::DISPLAY_NAME_CHARS
+    )]
     DisplayNameLength { region: RegionName },
-    /// There are more of something than a cluster holds.
-    #[error("a cluster has at most {most} {what}")]
-    TooMany { what: String, most: u32 },
-    /// The history ends before what is to be trimmed.
-    #[error("cannot trim through revision {through}: the last event is {last}")]
+    /// The cluster has the maximum number of a resource.
+    #[error("a cluster can have at most {max} {resource}")]
+    TooMany { resource: String, max: u32 },
+    /// The history ends before the revision to trim through.
+    #[error("cannot trim through revision {through}; the last revision is {last}")]
     TrimBeyondEnd { through: Revision, last: Revision },
 
     /// No agent has that name.
-    #[error("there is no agent {agent}{}", did_you_mean(nearest))]
+    #[error("agent {agent} not found{}", did_you_mean(nearest))]
     AgentUnknown { agent: AgentName, nearest: Vec<String> },
-    /// Another machine has that agent's name.
+    /// Another node is registered under that agent name.
     #[error(
-        "the name {agent} belongs to node {node}; if that machine or its disk is gone, remove the \
+        "agent name {agent} belongs to node {node}; if that machine or its disk is gone, remove the \
          agent first"
     )]
     AgentNameTaken { agent: AgentName, node: NodeId },
-    /// Another agent has that node id.
-    #[error("node {node} is registered as agent {agent}")]
+    /// Another agent is registered with that node id.
+    #[error("node {node} is already registered as agent {agent}")]
     NodeTaken { agent: AgentName, node: NodeId },
-    /// What is fixed for an agent's life was changed.
-    #[error("agent {agent} cannot change its {what}: remove it and join it as a new agent")]
-    AgentChanged { agent: AgentName, what: String },
-    /// An agent's description is not well-formed.
-    #[error("agent {agent}: {given:?} is not a host name or an IP address")]
-    NotAHost { agent: AgentName, given: String },
-    /// Somebody has to keep the log.
-    #[error("{agent} is the last agent that can hold the log; it cannot be drained or removed")]
+    /// An immutable field of an agent would change.
+    #[error("agent {agent}: {field} is immutable; remove the agent and join it again")]
+    ImmutableAgentField { agent: AgentName, field: String },
+    /// The gateway host of an agent is invalid.
+    #[error("agent {agent}: {host:?} is not a valid host name or IP address")]
+    InvalidGatewayHost { agent: AgentName, host: String },
+    /// The cluster would have no agent left that can vote.
+    #[error(
+        "{agent} is the last voter-capable agent and cannot be drained or removed; join or undrain \
+         another agent first"
+    )]
     LastAgent { agent: AgentName },
 
     /// No service has that name.
-    #[error("there is no service {service}{}", did_you_mean(nearest))]
+    #[error("service {service} not found{}", did_you_mean(nearest))]
     ServiceUnknown { service: ServiceName, nearest: Vec<String> },
     /// A service has that name.
-    #[error("the service {service} exists already")]
+    #[error("service {service} already exists")]
     ServiceExists { service: ServiceName },
-    /// The service was changed since.
+    /// The service is not at the expected revision.
     #[error(
-        "{service} {} revision {expected}: it is at revision {current}",
-        if expected < current { "was changed since" } else { "is not yet at" }
+        "service {service} {} revision {expected}; it is at revision {current}",
+        if expected < current { "was changed after" } else { "has not reached" }
     )]
     Conflict { service: ServiceName, expected: Revision, current: Revision },
-    /// Nothing to do.
+    /// The change set is empty.
     #[error("the change set has no edits")]
     NoEdits,
-    /// A region was edited twice in one change set.
-    #[error("{region} is edited more than once in one change set")]
-    EditedTwice { region: RegionName },
+    /// Two edits of a change set are about the same aspect of a region.
+    #[error("region {region} is edited more than once in one change set")]
+    DuplicateRegionEdit { region: RegionName },
     /// No region has that name.
-    #[error("there is no region {region}{}", did_you_mean(nearest))]
+    #[error("region {region} not found{}", did_you_mean(nearest))]
     RegionUnknown { region: RegionName, nearest: Vec<String> },
-    /// The service has that region.
-    #[error("{service} is in {region} already")]
+    /// The service has a location in that region.
+    #[error("service {service} already has region {region}")]
     RegionExists { service: ServiceName, region: RegionName },
-    /// The service does not have that region.
-    #[error("{service} is not in {region}")]
+    /// The service has no location in that region.
+    #[error("service {service} has no region {region}")]
     RegionAbsent { service: ServiceName, region: RegionName },
-    /// The primary region was to go.
-    #[error("{region} is the primary region of {service}; promote another one before removing it")]
-    PrimaryRemoved { service: ServiceName, region: RegionName },
-    /// A location has at least one unit.
-    #[error("{region}: a location has at least 1 unit; to have none, remove the region")]
-    NoUnits { region: RegionName },
-    /// The tier has a limit.
-    #[error("{region}: {units} units are more than the {most} of the {tier} tier")]
-    TooManyUnits { region: RegionName, units: u16, most: u16, tier: Tier },
-    /// The units cannot be spread evenly.
-    #[error("{region}: {units} units cannot be spread evenly over {zones} zones")]
-    UnevenZones { region: RegionName, units: u16, zones: u16 },
-    /// Only premium has several regions.
+    /// The primary region would be removed.
     #[error(
-        "{service} would have {regions} regions; the {tier} tier has 1, only premium has several"
+        "{region} is the primary region of {service}; promote another region before removing it"
+    )]
+    PrimaryRemoved { service: ServiceName, region: RegionName },
+    /// A location would have no units.
+    #[error("region {region} needs at least 1 unit; to run none, remove the region")]
+    NoUnits { region: RegionName },
+    /// A location would exceed the unit limit of its tier.
+    #[error("region {region}: {units} units exceed the {tier} tier's limit of {max}")]
+    TooManyUnits { region: RegionName, units: u16, max: u16, tier: Tier },
+    /// The units cannot be spread evenly over the zones.
+    #[error(
+        "region {region}: {units} units cannot be spread evenly over {zones} zones; use a multiple \
+         of {zones}"
+    )]
+    UnevenZones { region: RegionName, units: u16, zones: u16 },
+    /// The tier allows one region only.
+    #[error(
+        "{service} would have {regions} regions; the {tier} tier allows 1, only premium allows more"
     )]
     SeveralRegions { service: ServiceName, regions: u32, tier: Tier },
-    /// The port belongs to the system.
+    /// The port is reserved for the system.
     #[error(
-        "port {port} cannot be a gateway's: use one from {} to 65535",
-        limits::LOWEST_GATEWAY_PORT
+        "port {port} is reserved; use a gateway port from {} to 65535",
+        limits::MIN_GATEWAY_PORT
     )]
     PortReserved { port: u16 },
-    /// The port is another service's.
-    #[error("port {port} is the gateway port of {service}")]
+    /// Another service uses the port.
+    #[error("port {port} is already the gateway port of {service}")]
     PortTaken { port: u16, service: ServiceName },
-    /// No port is left.
-    #[error("no gateway port is free from {} up", limits::FIRST_GATEWAY_PORT)]
+    /// No gateway port is free.
+    #[error("no gateway port from {} up is free", limits::FIRST_GATEWAY_PORT)]
     NoFreePort,
 
-    /// The report is older than one that was taken in.
-    #[error("the report of agent {agent} is older than one that was taken in")]
+    /// A newer report of the agent was applied before.
+    #[error("report of agent {agent} is stale: a newer one was already applied")]
     StaleReport { agent: AgentName },
 
-    /// The software that was asked does not know that data version.
-    #[error("the leader's software supports data version {newest}, not {wanted}")]
-    DataVersionUnknown { wanted: DataVersion, newest: DataVersion },
-    /// A region's display name has a control character in it.
-    #[error("{region}: a display name must not contain control characters")]
+    /// The software of the leader does not know that data version.
+    #[error("the leader supports data version {newest}, not {requested}; upgrade it first")]
+    DataVersionUnknown { requested: DataVersion, newest: DataVersion },
+    /// The display name of a region has a control character.
+    #[error("region {region}: display name must not contain control characters")]
     DisplayNameControl { region: RegionName },
-    /// The change set is too long.
-    #[error("a change set has at most {most} edits; this one has {given}")]
-    TooManyEdits { given: u32, most: u32 },
-    /// Something that a service has one of was given more than once in one change set.
-    #[error("the change set gives more than one {what}")]
-    GivenTwice { what: String },
-    /// The report is too long.
-    #[error("a report has at most {most} units; that of agent {agent} has {given}")]
-    ReportTooLong { agent: AgentName, given: u32, most: u32 },
+    /// The change set has too many edits.
+    #[error("a change set can have at most {max} edits, got {actual}")]
+    TooManyEdits { actual: u32, max: u32 },
+    /// Two edits of a change set set the same field of the service.
+    #[error("the change set sets the {field} more than once")]
+    DuplicateEdit { field: String },
+    /// The report has too many units.
+    #[error("report of agent {agent} has {actual} units; the maximum is {max}")]
+    ReportTooLong { agent: AgentName, actual: u32, max: u32 },
     /// The service would have too many locations.
-    #[error("{service} would have {given} regions; a service has at most {most}")]
-    TooManyLocations { service: ServiceName, given: u32, most: u32 },
-    /// The last of a refusal that names no further ones, of which there are more.
-    #[error("and {count} more rejections")]
+    #[error("{service} would have {actual} regions; the maximum is {max}")]
+    TooManyLocations { service: ServiceName, actual: u32, max: u32 },
+    /// Number of further rejections that are left out. Always the last one.
+    #[error("and {count} more")]
     AndMore { count: u32 },
-    /// The service has no such API.
-    #[error("{service} has no API {api}{}", did_you_mean(nearest))]
+    /// The service has no API of that name.
+    #[error("service {service} has no API {api}{}", did_you_mean(nearest))]
     ApiUnknown { service: ServiceName, api: ApiName, nearest: Vec<String> },
-    /// Two APIs would get the same calls.
-    #[error("{path} is the path of the API {other} already; {api} needs another one")]
+    /// Two APIs of a service would have the same path.
+    #[error("path {path} is already used by API {other}; choose another path for {api}")]
     PathTaken { api: ApiName, path: String, other: ApiName },
-    /// Calls would come back to where they came from.
-    #[error("{api}: the backend {backend} is the gateway of agent {agent}: calls would go round")]
-    BackendIsGateway { api: ApiName, backend: String, agent: AgentName },
-    /// A time-out is out of its range.
+    /// Requests would be forwarded to a gateway of this cluster.
     #[error(
-        "{api}: the {which} time-out must be from 1 to {} ms, not {given}",
-        limits::LONGEST_TIMEOUT_MS
+        "API {api}: backend {backend} is the gateway of agent {agent}; this would create a \
+         forwarding loop"
     )]
-    TimeoutOutOfRange { api: ApiName, which: String, given: u32 },
-    /// An API was edited twice in one change set.
-    #[error("the API {api} is edited more than once in one change set")]
-    ApiEditedTwice { api: ApiName },
+    BackendIsGateway { api: ApiName, backend: String, agent: AgentName },
+    /// A timeout is out of its range.
+    #[error(
+        "API {api}: {timeout} timeout must be between 1 and {} ms, got {requested_ms}",
+        limits::MAX_TIMEOUT_MS
+    )]
+    TimeoutOutOfRange { api: ApiName, timeout: String, requested_ms: u32 },
+    /// Two edits of a change set are about the same API.
+    #[error("API {api} is edited more than once in one change set")]
+    DuplicateApiEdit { api: ApiName },
     /// The service would have too many APIs.
-    #[error("{service} would have {given} APIs; a service has at most {most}")]
-    TooManyApis { service: ServiceName, given: u32, most: u32 },
-    /// An API would have too many backends.
-    #[error("{api} has backends for {given} regions; an API has at most {most}")]
-    TooManyBackends { api: ApiName, given: u32, most: u32 },
-    /// A machine runs only so many processes.
-    #[error("agent {agent} would have {units} units; it runs at most {most}: add agents there")]
-    AgentFull { agent: AgentName, units: u32, most: u32 },
-    /// Nobody could run the units of some zones.
-    #[error("{region} has no agent in zone {}; {}", listed(empty, "or"), homes(agents_in))]
+    #[error("{service} would have {actual} APIs; the maximum is {max}")]
+    TooManyApis { service: ServiceName, actual: u32, max: u32 },
+    /// An API would have backends for too many regions.
+    #[error("API {api} has backends for {actual} regions; the maximum is {max}")]
+    TooManyBackends { api: ApiName, actual: u32, max: u32 },
+    /// An agent would run too many units.
+    #[error(
+        "agent {agent} would have {units} units; the maximum is {max}; add agents in its region"
+    )]
+    AgentFull { agent: AgentName, units: u32, max: u32 },
+    /// Some zones of a location have no agent that can run units.
+    #[error(
+        "region {region} has no agent in {}; {}",
+        zones_text(empty, "or"),
+        agents_text(agents_in)
+    )]
     ZoneWithoutAgent { region: RegionName, empty: Zones, agents_in: Zones },
 }
 
-fn homes(zones: &Zones) -> String {
-    match zones.len() {
-        0 => "its agents are in no zone".to_owned(),
-        1 => format!("its agents are in zone {}", listed(zones, "and")),
-        _ => format!("its agents are in the zones {}", listed(zones, "and")),
+impl Rejection {
+    /// Type names of all rejections, in stored order.
+    pub const TYPE_NAMES: &[&str] = Self::VARIANTS;
+
+    /// Returns the type of the rejection as clients see it, such as `REGION_EXISTS`.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.into()
     }
 }
 
-/// Zones as people list them: `1, 2 or 3`.
-fn listed(zones: &Zones, word: &str) -> String {
+fn agents_text(zones: &Zones) -> String {
+    if zones.is_empty() {
+        return "its agents have no zone".to_owned();
+    }
+    format!("its agents are in {}", zones_text(zones, "and"))
+}
+
+/// Formats zones as text, such as `zone 1` or `zones 1, 2 or 3`.
+fn zones_text(zones: &Zones, conjunction: &str) -> String {
     let numbers: Vec<String> = zones.iter().map(ToString::to_string).collect();
     match numbers.as_slice() {
         [others @ .., last] if !others.is_empty() => {
-            format!("{} {word} {last}", others.join(", "))
+            format!("zones {} {conjunction} {last}", others.join(", "))
         }
-        all => all.concat(),
+        one_or_none => format!("zone {}", one_or_none.concat()),
     }
 }
 
@@ -216,5 +258,17 @@ fn did_you_mean(nearest: &[String]) -> String {
         [] => String::new(),
         [only] => format!("; did you mean {only}?"),
         [others @ .., last] => format!("; did you mean {} or {last}?", others.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_names_are_derived_from_the_variants() {
+        assert_eq!(Rejection::NoFreePort.type_name(), "NO_FREE_PORT");
+        assert_eq!(Rejection::AndMore { count: 1 }.type_name(), "AND_MORE");
+        assert!(Rejection::TYPE_NAMES.contains(&"REGION_EXISTS"));
     }
 }

@@ -1,56 +1,56 @@
-//! What an agent says of its units.
+//! Reports of agents about their units.
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Generation, Incarnation, Revision, Sequence, Timestamp, UnitId};
 use crate::name::AgentName;
 
-/// The whole unit table of one agent. What is not in it, the agent does not have.
+/// Complete unit table of an agent. The agent has no other units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Who reports.
+    /// Reporting agent.
     pub agent: AgentName,
-    /// Which start of the agent it is from.
+    /// Generation of the agent.
     pub generation: Generation,
-    /// Its number within that generation.
+    /// Number of the report within the generation.
     pub sequence: Sequence,
-    /// The revision that the agent had acted on when it looked. Units assigned later are not
-    /// missing from the table, they are unknown to it.
+    /// Revision that the agent had observed when it built the table. Units assigned later do not appear
+    /// in the table because the agent does not know them yet.
     pub observed: Revision,
-    /// One row for each unit that the agent runs or tries to run.
+    /// Units that the agent runs or tries to run.
     pub units: Vec<ReportedUnit>,
 }
 
-/// One row of a [`Report`].
+/// Row of a [`Report`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedUnit {
-    /// The unit.
+    /// Id of the unit.
     pub unit: UnitId,
-    /// Its assignment.
+    /// Incarnation of the unit.
     pub incarnation: Incarnation,
-    /// How it is.
+    /// Status of the unit.
     pub status: UnitStatus,
 }
 
-/// How a unit is, as its agent sees it.
+/// Status of a unit as observed by its agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UnitStatus {
-    /// On its way up, or, where it was released, on its way out.
+    /// Starting, or draining if it was released.
     Busy,
-    /// It answers calls.
+    /// Ready to serve requests.
     Ready {
-        /// Its process, where its driver has one.
+        /// Process id, if the driver has one.
         pid: Option<u32>,
-        /// The revision of the configuration that it serves.
+        /// Revision of the configuration that the unit serves.
         configuration: Revision,
     },
-    /// It died or did not start; the agent tries again.
+    /// Crashed or failed to start; the agent retries.
     Failed {
-        /// Starts that failed in a row.
+        /// Number of consecutive failed starts.
         restarts: u32,
-        /// When the agent tries next.
+        /// Time of the next attempt.
         next_try: Timestamp,
-        /// What the agent saw.
+        /// Cause of the failure.
         cause: String,
     },
 }

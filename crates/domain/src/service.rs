@@ -1,4 +1,4 @@
-//! A service and its table of locations.
+//! Services and their locations.
 
 use std::collections::BTreeMap;
 
@@ -8,40 +8,43 @@ use crate::id::{Revision, Zones};
 use crate::name::{RegionName, ServiceName};
 use crate::tier::Tier;
 
-/// One row of a service's table of locations.
+/// A location of a service: its units in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
-    /// Units wanted there, at least one.
+    /// Desired number of units, at least 1.
     pub units: u16,
-    /// The zones that the units are spread over; empty for no zones.
+    /// Zones that the units are spread over; empty for no zones.
     pub zones: Zones,
-    /// Whether callers are served there.
+    /// Set if the gateways serve clients.
     pub gateway_enabled: bool,
-    /// Units assigned before this event are to be replaced, one after another; 0 where none are.
+    /// Revision of the last roll: units assigned before it are replaced one after another. 0 if the
+    /// location was never rolled.
     pub rolled: Revision,
 }
 
-/// One API service instance.
+/// An API service instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// Its name, unique in the cluster.
+    /// Name, unique in the cluster.
     pub name: ServiceName,
-    /// Its tier.
+    /// Tier, which limits units and regions.
     pub tier: Tier,
-    /// The region that it was born in or that was promoted since; always one of the locations.
+    /// Primary region: the one that the service was created in or that was promoted since. Always one of
+    /// the locations.
     pub primary: RegionName,
-    /// The TCP port of its gateways, the same in every region, unique in the cluster.
+    /// TCP port of its gateways, the same in every region, unique in the cluster.
     pub port: u16,
-    /// Its locations, the primary among them.
+    /// Locations, including the primary one.
     pub locations: BTreeMap<RegionName, Location>,
-    /// The last event that changed its configuration. Unit, agent and routing events do not count.
+    /// Revision of the last event that changed the service as operators save it. Unit, agent and routing
+    /// events do not count.
     pub revision: Revision,
-    /// The last event that changed what its units serve.
+    /// Revision of the last event that changed the configuration of its units.
     pub configuration: Revision,
 }
 
 impl Location {
-    /// A location as it is when it is added.
+    /// Creates a location with enabled gateways.
     #[must_use]
     pub fn new(units: u16, zones: Zones) -> Self {
         Self { units, zones, gateway_enabled: true, rolled: Revision(0) }
@@ -49,7 +52,7 @@ impl Location {
 }
 
 impl Service {
-    /// Units wanted in all locations together.
+    /// Returns the desired number of units in all locations.
     #[must_use]
     pub fn units(&self) -> u32 {
         self.locations.values().map(|location| u32::from(location.units)).sum()

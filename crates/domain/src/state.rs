@@ -1,4 +1,4 @@
-//! Everything that the log adds up to.
+//! Replicated state: the result of applying the log.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
 use crate::api::Api;
-use crate::catalogue::{self, Region};
+use crate::catalog::{self, Region};
 use crate::id::{ClusterId, DataVersion, Incarnation, Revision, Timestamp, UnitId};
 use crate::limits::Limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
@@ -14,65 +14,64 @@ use crate::outcome::Outcomes;
 use crate::service::Service;
 use crate::unit::Unit;
 
-/// The sum of the log up to [`Header::revision`]. Equal on every node that has applied the same
-/// entries.
+/// State after the log up to [`Header::revision`]. Equal on all nodes that have applied the same entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// The single values.
+    /// Single values.
     pub header: Header,
-    /// Every service.
+    /// Services.
     pub services: BTreeMap<ServiceName, Service>,
-    /// Every API of every service.
+    /// APIs of all services.
     pub apis: BTreeMap<(ServiceName, ApiName), Api>,
-    /// Every assignment of a unit that has not ended.
+    /// Assignments of units that have not stopped.
     pub units: BTreeMap<(UnitId, Incarnation), Unit>,
-    /// Every agent.
+    /// Agents.
     pub agents: BTreeMap<AgentName, Agent>,
-    /// The regions that operators defined.
+    /// Custom regions.
     pub regions: BTreeMap<RegionName, Region>,
-    /// What became of operators' requests.
+    /// Outcomes of operator requests.
     pub outcomes: Outcomes,
 }
 
-/// The single values of a [`State`].
+/// Single values of a [`State`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The cluster, once it is founded.
+    /// Id of the cluster, once it is bootstrapped.
     pub cluster: Option<ClusterId>,
-    /// The newest version of events that may be written.
+    /// Newest data version that may be written.
     pub data_version: DataVersion,
-    /// The last event.
+    /// Revision of the last event.
     pub revision: Revision,
-    /// The time of the last entry.
+    /// Time of the last entry.
     pub time: Timestamp,
-    /// The limits in force.
+    /// Current limits.
     pub limits: Limits,
-    /// The last event that was trimmed from the history; 0 where none was.
+    /// Last revision that was trimmed from the history; 0 if none was.
     pub trimmed: Revision,
 }
 
 impl State {
-    /// The region of that name, from the catalogue or defined by an operator.
+    /// Returns the region of that name, custom or from the catalog.
     #[must_use]
     pub fn region(&self, name: &RegionName) -> Option<&Region> {
-        self.regions.get(name).or_else(|| catalogue::region(name))
+        self.regions.get(name).or_else(|| catalog::region(name))
     }
 
-    /// Every region there is, operators' own among them.
+    /// Returns all regions of the catalog and all custom ones.
     pub fn all_regions(&self) -> impl Iterator<Item = &Region> {
-        let of_the_catalogue =
-            catalogue::regions().iter().filter(|region| !self.regions.contains_key(&region.name));
-        of_the_catalogue.chain(self.regions.values())
+        let built_in =
+            catalog::regions().iter().filter(|region| !self.regions.contains_key(&region.name));
+        built_in.chain(self.regions.values())
     }
 
-    /// The APIs of a service, by name.
+    /// Returns the APIs of a service, sorted by name.
     pub fn apis_of<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a Api> {
-        let first = (service.clone(), ApiName::least());
-        let behind = self.apis.range(first..);
-        behind.take_while(move |((owner, _), _)| owner == service).map(|(_, api)| api)
+        let first = (service.clone(), ApiName::min());
+        let from_first = self.apis.range(first..);
+        from_first.take_while(move |((owner, _), _)| owner == service).map(|(_, api)| api)
     }
 
-    /// The units of a location, those on their way out included.
+    /// Returns the units of a location, including draining ones.
     pub fn units_of<'a>(
         &'a self,
         service: &'a ServiceName,
@@ -84,8 +83,8 @@ impl State {
         self.units.range(first..=last).map(|(_, unit)| unit)
     }
 
-    /// The units of a location that count as its capacity: of each slot the newest assignment that is
-    /// wanted. Older ones only bridge the time until it is ready.
+    /// Returns the units that count as capacity of a location: the newest assignment of each slot that is
+    /// not draining. Older assignments only serve until it is ready.
     pub fn current_units<'a>(
         &'a self,
         service: &'a ServiceName,
@@ -95,20 +94,20 @@ impl State {
         newest_of_each_slot(wanted)
     }
 
-    /// How many slots of a location have a unit that answers calls.
+    /// Returns the number of slots of a location with a ready unit.
     #[must_use]
     pub fn ready_units(&self, service: &ServiceName, region: &RegionName) -> u32 {
         let ready = self.units_of(service, region).filter(|unit| unit.is_ready());
         u32::try_from(newest_of_each_slot(ready).count()).unwrap_or(u32::MAX)
     }
 
-    /// The units that an agent is to run or to drain.
+    /// Returns the units that are assigned to an agent, including draining ones.
     pub fn units_on<'a>(&'a self, agent: &'a AgentName) -> impl Iterator<Item = &'a Unit> {
         self.units.values().filter(move |unit| unit.agent == *agent)
     }
 }
 
-/// Of units in the order of their slots and incarnations, the last of each slot.
+/// Returns the last unit of each slot. `units` must be sorted by slot and incarnation.
 pub(crate) fn newest_of_each_slot<'a>(
     units: impl Iterator<Item = &'a Unit>,
 ) -> impl Iterator<Item = &'a Unit> {

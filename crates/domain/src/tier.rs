@@ -1,36 +1,42 @@
-//! Tiers: what a service may have.
+//! Tiers of services.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
-/// What a service may have: how many units in a location, and whether several regions.
-/// Stored by position: append only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Tier of a service. It limits the units of a location and the number of regions. Stored by position:
+/// append only.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// For trying things out: one unit.
+    /// For evaluation: one unit.
     Developer,
-    /// Small: up to two units.
+    /// Up to two units by default.
     Basic,
-    /// Ordinary: up to four units.
+    /// Up to four units by default.
     Standard,
-    /// The only tier with several regions; up to twelve units in each.
+    /// Several regions, with up to twelve units in each by default.
     Premium,
 }
 
 impl Tier {
-    /// Every tier, the smallest first.
-    pub const ALL: [Self; 4] = [Self::Developer, Self::Basic, Self::Standard, Self::Premium];
+    /// All tiers, the smallest first.
+    pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// Whether a service of this tier may have more than one region.
+    /// Returns true if a service of this tier may have more than one region.
     #[must_use]
     pub fn allows_several_regions(self) -> bool {
-        self == Self::Premium
+        match self {
+            Self::Developer | Self::Basic | Self::Standard => false,
+            Self::Premium => true,
+        }
     }
 
-    /// The tier's name as people write it.
+    /// Returns the name of the tier in lowercase.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,21 +54,22 @@ impl fmt::Display for Tier {
     }
 }
 
-/// The text names no tier.
+/// The text is not a tier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not a tier: use developer, basic, standard or premium")]
-pub struct NotATier {
-    /// The text given.
-    pub given: String,
+#[error("invalid tier {text:?}: use developer, basic, standard or premium")]
+pub struct InvalidTier {
+    /// Rejected text.
+    pub text: String,
 }
 
 impl FromStr for Tier {
-    type Err = NotATier;
+    type Err = InvalidTier;
 
-    fn from_str(text: &str) -> Result<Self, NotATier> {
+    fn from_str(text: &str) -> Result<Self, InvalidTier> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|tier| tier.as_str() == text.to_ascii_lowercase())
-            .ok_or_else(|| NotATier { given: text.to_owned() })
+            .ok_or_else(|| InvalidTier { text: text.to_owned() })
     }
 }

@@ -1,64 +1,70 @@
-//! One gateway process worth of capacity.
+//! Units: one gateway process worth of capacity each.
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Incarnation, Revision, Timestamp, UnitId};
 use crate::name::AgentName;
 
-/// One assignment of a unit to an agent.
+/// Assignment of a unit to an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
-    /// Which place in which location it fills.
+    /// Slot that the unit fills.
     pub id: UnitId,
-    /// This assignment of it.
+    /// Number of this assignment.
     pub incarnation: Incarnation,
-    /// The agent that runs it.
+    /// Agent that runs the unit.
     pub agent: AgentName,
-    /// The port that it listens on: its service's when it was assigned.
+    /// Port that the unit listens on: that of its service at the time of the assignment.
     pub port: u16,
-    /// How far it is, as its agent last reported.
+    /// Phase as last reported by its agent.
     pub phase: UnitPhase,
 }
 
-/// How far a unit is. Stored by position: append only.
+/// Phase of a unit. Stored by position: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UnitPhase {
-    /// Assigned; its agent has not said that it runs.
+    /// Assigned, and not yet reported as ready.
     Starting,
-    /// It answers calls.
+    /// Ready to serve requests.
     Ready {
-        /// Its process, where its driver has one. Informs people; it identifies nothing.
+        /// Process id, if the driver has one. For display only: it does not identify the unit.
         pid: Option<u32>,
-        /// The revision of the configuration that it serves.
+        /// Revision of the configuration that the unit serves.
         configuration: Revision,
     },
-    /// It died or did not start; its agent tries again.
+    /// Crashed or failed to start; its agent retries.
     Failed {
-        /// Starts that failed in a row.
+        /// Number of consecutive failed starts.
         restarts: u32,
-        /// When its agent tries next, by that agent's clock.
+        /// Time of the next attempt by the agent's clock.
         next_try: Timestamp,
-        /// What its agent saw.
+        /// Cause of the failure.
         cause: String,
     },
-    /// Released: it finishes its calls, then stops.
+    /// Released: the unit finishes the requests in flight and stops.
     Draining,
 }
 
 impl Unit {
-    /// Whether it counts as capacity of its location: all but those on their way out.
+    /// Returns true unless the unit is draining.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.phase != UnitPhase::Draining
+        match self.phase {
+            UnitPhase::Starting | UnitPhase::Ready { .. } | UnitPhase::Failed { .. } => true,
+            UnitPhase::Draining => false,
+        }
     }
 
-    /// Whether it answers calls as capacity of its location.
+    /// Returns true if the unit is ready to serve requests.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(self.phase, UnitPhase::Ready { .. })
+        match self.phase {
+            UnitPhase::Ready { .. } => true,
+            UnitPhase::Starting | UnitPhase::Failed { .. } | UnitPhase::Draining => false,
+        }
     }
 
-    /// The revision of the configuration that it serves, while it is ready.
+    /// Returns the revision of the configuration that the unit serves, if it is ready.
     #[must_use]
     pub fn configuration(&self) -> Option<Revision> {
         match self.phase {

@@ -112,7 +112,7 @@ impl LeaderTasks {
                 Err(cause) => return tracing::info!(%cause, "founding waits for every founder"),
             }
         }
-        self.propose(Command::FoundCluster { cluster: self.cluster, founders }).await;
+        self.propose(Command::BootstrapCluster { cluster: self.cluster, agents: founders }).await;
     }
 
     async fn propose(&self, command: Command) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::{NodeId, electorate};
+use meridian_domain::{NodeId, voter_selection};
 use meridian_ports::{LastContact, Pending};
 use meridian_storage::raft::{Member, TypeConfig};
 use meridian_storage::store::Store;
@@ -54,7 +54,7 @@ impl Membership {
     pub fn next_step(&self, may_hand_over: bool) -> Option<Step> {
         let present = self.present();
         let state = self.store.state();
-        let wanted = electorate::voters(&state, &present.voters);
+        let wanted = voter_selection::voters(&state, &present.voters);
         next_step(&state, &present, &wanted, *self.raft.node_id(), may_hand_over)
     }
 
@@ -63,7 +63,7 @@ impl Membership {
         let contacts = self.contact.of_members()?;
         let present = self.present();
         let state = self.store.state();
-        let wanted = electorate::voters(&state, &present.voters);
+        let wanted = voter_selection::voters(&state, &present.voters);
         let pending =
             pending(&state, &present, &wanted, *self.raft.node_id()).into_iter().collect();
         Some(Known { contacts, pending })

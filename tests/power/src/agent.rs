@@ -52,7 +52,7 @@ pub async fn first_life(path: &Path) -> Result<()> {
     let agent = Agent::start(path).await?;
     let cluster = node::identity().cluster;
     let founders = vec![description()];
-    agent.log.happens(Command::FoundCluster { cluster, founders }).await?;
+    agent.log.happens(Command::BootstrapCluster { cluster, agents: founders }).await?;
     let primary = region();
     let (service, tier) = (service(), Tier::Premium);
     let create = Command::CreateService { service, tier, primary, port: None };

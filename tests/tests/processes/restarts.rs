@@ -43,7 +43,7 @@ async fn an_agent_stopped_while_it_founds_its_cluster_founds_it_when_it_starts_a
         agent.start().expect("starts");
         until_ok("the cluster to be founded", async || {
             let log = log_of(&agent).await?;
-            ensure!(log.matches("ClusterFounded").count() == 1, "{log}");
+            ensure!(log.matches("ClusterBootstrapped").count() == 1, "{log}");
             agent.json(&["service", "create", "first", "--primary", "eastus"]).await
         })
         .await;

@@ -26,8 +26,8 @@ fn code_of(rejection: &Rejection) -> Code {
         | Rejection::ApiUnknown { .. }
         | Rejection::RegionUnknown { .. }
         | Rejection::RegionAbsent { .. } => Code::NotFound,
-        Rejection::AlreadyFounded { .. }
-        | Rejection::RegionInCatalogue { .. }
+        Rejection::AlreadyBootstrapped { .. }
+        | Rejection::RegionInCatalog { .. }
         | Rejection::AgentNameTaken { .. }
         | Rejection::NodeTaken { .. }
         | Rejection::ServiceExists { .. }
@@ -59,29 +59,29 @@ pub(super) fn count(rejections: &[Rejection]) -> usize {
 /// The type of the rejection's violation: its name as programs see it.
 pub(super) fn type_name(rejection: &Rejection) -> &'static str {
     match rejection {
-        Rejection::NotFounded => "NOT_FOUNDED",
-        Rejection::AlreadyFounded { .. } => "ALREADY_FOUNDED",
+        Rejection::NotBootstrapped => "NOT_BOOTSTRAPPED",
+        Rejection::AlreadyBootstrapped { .. } => "ALREADY_BOOTSTRAPPED",
         Rejection::DataVersionNotNewer { .. } => "DATA_VERSION_NOT_NEWER",
         Rejection::DataVersionUnsupported { .. } => "DATA_VERSION_UNSUPPORTED",
         Rejection::LimitOutOfRange { .. } => "LIMIT_OUT_OF_RANGE",
         Rejection::VotersEven { .. } => "VOTERS_EVEN",
         Rejection::LimitBelowUse { .. } => "LIMIT_BELOW_USE",
-        Rejection::RegionInCatalogue { .. } => "REGION_IN_CATALOGUE",
-        Rejection::NotOnTheGlobe { .. } => "NOT_ON_THE_GLOBE",
+        Rejection::RegionInCatalog { .. } => "REGION_IN_CATALOG",
+        Rejection::CoordinatesOutOfRange { .. } => "COORDINATES_OUT_OF_RANGE",
         Rejection::DisplayNameLength { .. } => "DISPLAY_NAME_LENGTH",
         Rejection::TooMany { .. } => "TOO_MANY",
         Rejection::TrimBeyondEnd { .. } => "TRIM_BEYOND_END",
         Rejection::AgentUnknown { .. } => "AGENT_UNKNOWN",
         Rejection::AgentNameTaken { .. } => "AGENT_NAME_TAKEN",
         Rejection::NodeTaken { .. } => "NODE_TAKEN",
-        Rejection::AgentChanged { .. } => "AGENT_CHANGED",
-        Rejection::NotAHost { .. } => "NOT_A_HOST",
+        Rejection::ImmutableAgentField { .. } => "IMMUTABLE_AGENT_FIELD",
+        Rejection::InvalidGatewayHost { .. } => "INVALID_GATEWAY_HOST",
         Rejection::LastAgent { .. } => "LAST_AGENT",
         Rejection::ServiceUnknown { .. } => "SERVICE_UNKNOWN",
         Rejection::ServiceExists { .. } => "SERVICE_EXISTS",
         Rejection::Conflict { .. } => "CONFLICT",
         Rejection::NoEdits => "NO_EDITS",
-        Rejection::EditedTwice { .. } => "EDITED_TWICE",
+        Rejection::DuplicateRegionEdit { .. } => "DUPLICATE_REGION_EDIT",
         Rejection::RegionUnknown { .. } => "REGION_UNKNOWN",
         Rejection::RegionExists { .. } => "REGION_EXISTS",
         Rejection::RegionAbsent { .. } => "REGION_ABSENT",
@@ -97,7 +97,7 @@ pub(super) fn type_name(rejection: &Rejection) -> &'static str {
         Rejection::DataVersionUnknown { .. } => "DATA_VERSION_UNKNOWN",
         Rejection::DisplayNameControl { .. } => "DISPLAY_NAME_CONTROL",
         Rejection::TooManyEdits { .. } => "TOO_MANY_EDITS",
-        Rejection::GivenTwice { .. } => "GIVEN_TWICE",
+        Rejection::DuplicateEdit { .. } => "DUPLICATE_EDIT",
         Rejection::ReportTooLong { .. } => "REPORT_TOO_LONG",
         Rejection::TooManyLocations { .. } => "TOO_MANY_LOCATIONS",
         Rejection::AndMore { .. } => "AND_MORE",
@@ -105,7 +105,7 @@ pub(super) fn type_name(rejection: &Rejection) -> &'static str {
         Rejection::PathTaken { .. } => "PATH_TAKEN",
         Rejection::BackendIsGateway { .. } => "BACKEND_IS_GATEWAY",
         Rejection::TimeoutOutOfRange { .. } => "TIMEOUT_OUT_OF_RANGE",
-        Rejection::ApiEditedTwice { .. } => "API_EDITED_TWICE",
+        Rejection::DuplicateApiEdit { .. } => "DUPLICATE_API_EDIT",
         Rejection::TooManyApis { .. } => "TOO_MANY_APIS",
         Rejection::TooManyBackends { .. } => "TOO_MANY_BACKENDS",
         Rejection::AgentFull { .. } => "AGENT_FULL",
@@ -129,11 +129,11 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::TooManyLocations { service, .. }
         | Rejection::TooManyApis { service, .. }
         | Rejection::PortTaken { service, .. } => format!("services/{service}"),
-        Rejection::RegionInCatalogue { region }
-        | Rejection::NotOnTheGlobe { region }
+        Rejection::RegionInCatalog { region }
+        | Rejection::CoordinatesOutOfRange { region }
         | Rejection::DisplayNameLength { region }
         | Rejection::DisplayNameControl { region }
-        | Rejection::EditedTwice { region }
+        | Rejection::DuplicateRegionEdit { region }
         | Rejection::RegionUnknown { region, .. }
         | Rejection::NoUnits { region }
         | Rejection::TooManyUnits { region, .. }
@@ -143,8 +143,8 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::AgentUnknown { agent, .. }
         | Rejection::AgentNameTaken { agent, .. }
         | Rejection::NodeTaken { agent, .. }
-        | Rejection::AgentChanged { agent, .. }
-        | Rejection::NotAHost { agent, .. }
+        | Rejection::ImmutableAgentField { agent, .. }
+        | Rejection::InvalidGatewayHost { agent, .. }
         | Rejection::LastAgent { agent }
         | Rejection::StaleReport { agent }
         | Rejection::ReportTooLong { agent, .. }
@@ -153,17 +153,17 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         Rejection::PathTaken { api, .. }
         | Rejection::BackendIsGateway { api, .. }
         | Rejection::TimeoutOutOfRange { api, .. }
-        | Rejection::ApiEditedTwice { api }
+        | Rejection::DuplicateApiEdit { api }
         | Rejection::TooManyBackends { api, .. } => format!("apis/{api}"),
         Rejection::LimitOutOfRange { limit, .. } => format!("limits/{limit}"),
         Rejection::VotersEven { .. } => "limits/voters".to_owned(),
         Rejection::PortReserved { port } => format!("ports/{port}"),
-        Rejection::NotFounded
-        | Rejection::AlreadyFounded { .. }
+        Rejection::NotBootstrapped
+        | Rejection::AlreadyBootstrapped { .. }
         | Rejection::DataVersionNotNewer { .. }
         | Rejection::DataVersionUnknown { .. }
         | Rejection::TooManyEdits { .. }
-        | Rejection::GivenTwice { .. }
+        | Rejection::DuplicateEdit { .. }
         | Rejection::TooMany { .. }
         | Rejection::TrimBeyondEnd { .. }
         | Rejection::NoEdits

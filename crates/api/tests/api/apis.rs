@@ -113,7 +113,7 @@ async fn an_api_that_would_not_work_is_refused_by_its_rule() {
         (
             vec![publish("a", "/a"), publish("a", "/b")],
             Code::FailedPrecondition,
-            "API_EDITED_TWICE",
+            "DUPLICATE_API_EDIT",
             "apis/a",
         ),
     ];

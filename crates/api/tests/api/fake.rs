@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::agent::Address;
-use meridian_domain::outcome::Recollection;
+use meridian_domain::outcome::OutcomeLookup;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::{
     AgentDescription, AgentName, Change, ClusterId, Command, DataVersion, Digest, Entry,
@@ -100,7 +100,7 @@ impl Fake {
         let founders = [(1, "westeurope"), (2, "eastus"), (3, "southeastasia")];
         let founders = founders.into_iter().map(|(number, region)| description(number, region));
         let founders = founders.collect();
-        fake.happen(Command::FoundCluster { cluster: cluster_id(), founders });
+        fake.happen(Command::BootstrapCluster { cluster: cluster_id(), agents: founders });
         fake
     }
 
@@ -223,11 +223,11 @@ impl Propose for Fake {
             Requester::System | Requester::Agent => Origin::System,
             Requester::Operator { request, actor, reason } => {
                 let digest = digest(&proposal.command);
-                match self.state().outcomes.recall(request, &digest) {
-                    Recollection::Unknown => {}
-                    Recollection::Reused => return Err(ProposeError::RequestReused { request }),
-                    Recollection::Expired => return Err(ProposeError::RequestExpired { request }),
-                    Recollection::Same(outcome) => {
+                match self.state().outcomes.lookup(request, &digest) {
+                    OutcomeLookup::New => {}
+                    OutcomeLookup::Reused => return Err(ProposeError::RequestReused { request }),
+                    OutcomeLookup::Expired => return Err(ProposeError::RequestExpired { request }),
+                    OutcomeLookup::Known(outcome) => {
                         let verdict = outcome.verdict.clone();
                         let (base, revision) = (outcome.base, outcome.revision);
                         return Ok(Receipt { verdict, base, revision });

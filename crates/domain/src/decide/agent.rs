@@ -1,7 +1,7 @@
-//! Agents come, change their addresses, are drained and go.
+//! Registers, updates, drains and removes agents.
 
+use super::assignment;
 use super::decision::Decision;
-use super::placing;
 use crate::agent::{Agent, AgentDescription, is_host};
 use crate::event::Event;
 use crate::limits;
@@ -18,28 +18,28 @@ pub(super) fn register(decision: &mut Decision<'_>, agent: &AgentDescription) {
     }
 }
 
-/// Before there is a service, there is nothing to place.
-pub(super) fn register_founder(decision: &mut Decision<'_>, agent: &AgentDescription) {
+/// Registers an agent of a new cluster. There are no services yet, so nothing is placed on it.
+pub(super) fn register_initial(decision: &mut Decision<'_>, agent: &AgentDescription) {
     check(decision, agent);
-    decision.happens(Event::AgentRegistered { agent: agent.clone() });
+    decision.emit(Event::AgentRegistered { agent: agent.clone() });
 }
 
-/// What holds for a new agent and for a known one.
+/// Checks the rules that hold for new and for known agents.
 fn check(decision: &mut Decision<'_>, agent: &AgentDescription) {
     let state = decision.state;
     if state.region(&agent.region).is_none() {
-        decision.refuse(unknown_region(state, &agent.region));
+        decision.reject(unknown_region(state, &agent.region));
     }
     if agent.gateway_host.len() > limits::ADDRESS_BYTES || !is_host(&agent.gateway_host) {
-        let given = agent.gateway_host.chars().take(limits::ADDRESS_BYTES).collect();
-        decision.refuse(Rejection::NotAHost { agent: agent.name.clone(), given });
+        let host = agent.gateway_host.chars().take(limits::ADDRESS_BYTES).collect();
+        decision.reject(Rejection::InvalidGatewayHost { agent: agent.name.clone(), host });
     }
-    let wanted = state.header.data_version;
-    if agent.supports < wanted {
-        decision.refuse(Rejection::DataVersionUnsupported {
+    let current = state.header.data_version;
+    if agent.supports < current {
+        decision.reject(Rejection::DataVersionUnsupported {
             agent: agent.name.clone(),
             supports: agent.supports,
-            wanted,
+            requested: current,
         });
     }
     let same_node = |other: &&Agent| {
@@ -47,39 +47,39 @@ fn check(decision: &mut Decision<'_>, agent: &AgentDescription) {
     };
     if let Some(other) = state.agents.values().find(same_node) {
         let name = other.description.name.clone();
-        decision.refuse(Rejection::NodeTaken { agent: name, node: agent.node });
+        decision.reject(Rejection::NodeTaken { agent: name, node: agent.node });
     }
 }
 
 fn join(decision: &mut Decision<'_>, agent: &AgentDescription) {
     if decision.state.agents.len() >= limits::AGENTS {
-        let what = "agents".to_owned();
-        decision.refuse(Rejection::TooMany { what, most: limits::AGENTS as u32 });
+        let resource = "agents".to_owned();
+        decision.reject(Rejection::TooMany { resource, max: limits::AGENTS as u32 });
     }
-    decision.happens(Event::AgentRegistered { agent: agent.clone() });
+    decision.emit(Event::AgentRegistered { agent: agent.clone() });
     if !agent.witness {
-        let mut hosts = placing::hosts(decision.state, &agent.region);
+        let mut hosts = assignment::hosts(decision.state, &agent.region);
         hosts.insert(agent.name.clone(), agent.zone);
-        placing::place_region(decision, &agent.region, &hosts, None);
+        assignment::place_region(decision, &agent.region, &hosts, None);
     }
 }
 
 fn update(decision: &mut Decision<'_>, known: &AgentDescription, agent: &AgentDescription) {
     if known.node != agent.node {
         let taken = Rejection::AgentNameTaken { agent: agent.name.clone(), node: known.node };
-        return decision.refuse(taken);
+        return decision.reject(taken);
     }
-    let fixed = [
+    let immutable = [
         ("region", known.region == agent.region),
         ("zone", known.zone == agent.zone),
-        ("being a witness or not", known.witness == agent.witness),
+        ("witness", known.witness == agent.witness),
     ];
-    for (what, _) in fixed.into_iter().filter(|(_, same)| !same) {
-        let what = what.to_owned();
-        decision.refuse(Rejection::AgentChanged { agent: agent.name.clone(), what });
+    for (field, _) in immutable.into_iter().filter(|(_, same)| !same) {
+        let field = field.to_owned();
+        decision.reject(Rejection::ImmutableAgentField { agent: agent.name.clone(), field });
     }
     if known != agent {
-        decision.happens(Event::AgentUpdated { agent: agent.clone() });
+        decision.emit(Event::AgentUpdated { agent: agent.clone() });
     }
 }
 
@@ -90,12 +90,12 @@ pub(super) fn drain(decision: &mut Decision<'_>, name: &AgentName) {
     if agent.drained {
         return;
     }
-    keep_the_last(decision, name);
-    decision.happens(Event::AgentDrained { agent: name.clone() });
+    check_not_last(decision, name);
+    decision.emit(Event::AgentDrained { agent: name.clone() });
     let region = &agent.description.region;
-    let mut hosts = placing::hosts(decision.state, region);
+    let mut hosts = assignment::hosts(decision.state, region);
     hosts.remove(name);
-    placing::place_region(decision, region, &hosts, None);
+    assignment::place_region(decision, region, &hosts, None);
 }
 
 pub(super) fn undrain(decision: &mut Decision<'_>, name: &AgentName) {
@@ -105,12 +105,12 @@ pub(super) fn undrain(decision: &mut Decision<'_>, name: &AgentName) {
     if !agent.drained {
         return;
     }
-    decision.happens(Event::AgentUndrained { agent: name.clone() });
+    decision.emit(Event::AgentUndrained { agent: name.clone() });
     if !agent.description.witness {
         let region = &agent.description.region;
-        let mut hosts = placing::hosts(decision.state, region);
+        let mut hosts = assignment::hosts(decision.state, region);
         hosts.insert(name.clone(), agent.description.zone);
-        placing::place_region(decision, region, &hosts, None);
+        assignment::place_region(decision, region, &hosts, None);
     }
 }
 
@@ -118,29 +118,29 @@ pub(super) fn remove(decision: &mut Decision<'_>, name: &AgentName) {
     let Some(agent) = find(decision, name) else {
         return;
     };
-    keep_the_last(decision, name);
+    check_not_last(decision, name);
     let node = agent.description.node;
-    decision.happens(Event::AgentRemoved { agent: name.clone(), node });
+    decision.emit(Event::AgentRemoved { agent: name.clone(), node });
     let region = &agent.description.region;
-    let mut hosts = placing::hosts(decision.state, region);
+    let mut hosts = assignment::hosts(decision.state, region);
     hosts.remove(name);
-    placing::place_region(decision, region, &hosts, Some(name));
+    assignment::place_region(decision, region, &hosts, Some(name));
 }
 
 fn find<'a>(decision: &mut Decision<'a>, name: &AgentName) -> Option<&'a Agent> {
     let state = decision.state;
     let agent = state.agents.get(name);
     if agent.is_none() {
-        decision.refuse(unknown_agent(state, name));
+        decision.reject(unknown_agent(state, name));
     }
     agent
 }
 
-/// The log has to be kept by an agent that is not on its way out.
-fn keep_the_last(decision: &mut Decision<'_>, name: &AgentName) {
+/// Rejects draining or removing the last agent that is not drained: only undrained agents vote.
+fn check_not_last(decision: &mut Decision<'_>, name: &AgentName) {
     let mut others = decision.state.agents.iter().filter(|(other, _)| *other != name);
     if others.all(|(_, other)| other.drained) {
-        decision.refuse(Rejection::LastAgent { agent: name.clone() });
+        decision.reject(Rejection::LastAgent { agent: name.clone() });
     }
 }
 

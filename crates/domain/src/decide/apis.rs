@@ -1,4 +1,4 @@
-//! The rules of APIs.
+//! Rules for the APIs of a service.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,17 @@ pub(super) fn remove(
     if apis.remove(api).is_none() {
         let nearest = nearest(api.as_str(), apis.keys().map(ApiName::as_str));
         let (service, api) = (service.clone(), api.clone());
-        decision.refuse(Rejection::ApiUnknown { service, api, nearest });
+        decision.reject(Rejection::ApiUnknown { service, api, nearest });
     }
 }
 
-/// What has to hold of the APIs that are published, once all edits are applied.
+/// Checks the published APIs after all edits were applied.
 pub(super) fn check(decision: &mut Decision<'_>, draft: &Draft, published: &[&Api]) {
     if draft.apis.len() > limits::APIS {
-        decision.refuse(Rejection::TooManyApis {
+        decision.reject(Rejection::TooManyApis {
             service: draft.service.name.clone(),
-            given: u32::try_from(draft.apis.len()).unwrap_or(u32::MAX),
-            most: limits::APIS as u32,
+            actual: u32::try_from(draft.apis.len()).unwrap_or(u32::MAX),
+            max: limits::APIS as u32,
         });
     }
     for api in published {
@@ -45,7 +45,7 @@ pub(super) fn check(decision: &mut Decision<'_>, draft: &Draft, published: &[&Ap
 fn check_path(decision: &mut Decision<'_>, draft: &Draft, api: &Api) {
     let mut others = draft.apis.values().filter(|other| other.name != api.name);
     if let Some(other) = others.find(|other| other.path == api.path) {
-        decision.refuse(Rejection::PathTaken {
+        decision.reject(Rejection::PathTaken {
             api: api.name.clone(),
             path: api.path.to_string(),
             other: other.name.clone(),
@@ -54,40 +54,40 @@ fn check_path(decision: &mut Decision<'_>, draft: &Draft, api: &Api) {
 }
 
 fn check_timeouts(decision: &mut Decision<'_>, api: &Api) {
-    let given = [
+    let timeouts = [
         ("connect", api.timeouts.connect_ms),
         ("response", api.timeouts.response_ms),
         ("idle", api.timeouts.idle_ms),
     ];
-    let range = 1..=limits::LONGEST_TIMEOUT_MS;
-    for (which, given) in given.into_iter().filter(|(_, given)| !range.contains(given)) {
-        let (api, which) = (api.name.clone(), which.to_owned());
-        decision.refuse(Rejection::TimeoutOutOfRange { api, which, given });
+    let range = 1..=limits::MAX_TIMEOUT_MS;
+    for (timeout, requested_ms) in timeouts.into_iter().filter(|(_, ms)| !range.contains(ms)) {
+        let (api, timeout) = (api.name.clone(), timeout.to_owned());
+        decision.reject(Rejection::TimeoutOutOfRange { api, timeout, requested_ms });
     }
 }
 
 fn check_backends(decision: &mut Decision<'_>, api: &Api) {
     let state = decision.state;
     if api.regional.len() > limits::REGIONAL_BACKENDS {
-        decision.refuse(Rejection::TooManyBackends {
+        decision.reject(Rejection::TooManyBackends {
             api: api.name.clone(),
-            given: u32::try_from(api.regional.len()).unwrap_or(u32::MAX),
-            most: limits::REGIONAL_BACKENDS as u32,
+            actual: u32::try_from(api.regional.len()).unwrap_or(u32::MAX),
+            max: limits::REGIONAL_BACKENDS as u32,
         });
     }
     for region in api.regional.keys().filter(|region| state.region(region).is_none()) {
-        decision.refuse(unknown_region(state, region));
+        decision.reject(unknown_region(state, region));
     }
     for backend in api.backends() {
-        if let Some(rejection) = round_trip(state, api, backend) {
-            decision.refuse(rejection);
+        if let Some(rejection) = forwarding_loop(state, api, backend) {
+            decision.reject(rejection);
         }
     }
 }
 
-/// Refuses a backend that is a gateway of this cluster, as far as names tell. What they hide, a unit
-/// sees by the `Via` of its own in a call.
-fn round_trip(state: &State, api: &Api, backend: &BackendUrl) -> Option<Rejection> {
+/// Rejects a backend whose host and port are those of a gateway of this cluster. A loop through other
+/// names is detected at run time: a unit finds its own `Via` header in the request.
+fn forwarding_loop(state: &State, api: &Api, backend: &BackendUrl) -> Option<Rejection> {
     state.services.values().find(|service| service.port == backend.port())?;
     let mut agents = state.agents.values().map(|agent| &agent.description);
     let agent = agents.find(|agent| agent.gateway_host.eq_ignore_ascii_case(backend.host()))?;
@@ -98,17 +98,18 @@ fn round_trip(state: &State, api: &Api, backend: &BackendUrl) -> Option<Rejectio
     })
 }
 
-/// The events that lead from one to the other. Paths that are given up are free for others.
-pub(super) fn record(decision: &mut Decision<'_>, before: &Draft, after: &Draft) {
+/// Emits the events that lead from `before` to `after`. Removals come first, so that their paths are
+/// free for other APIs.
+pub(super) fn emit_changes(decision: &mut Decision<'_>, before: &Draft, after: &Draft) {
     let service = &after.service.name;
     for api in before.apis.keys().filter(|api| !after.apis.contains_key(*api)) {
         let (service, api) = (service.clone(), api.clone());
-        decision.happens(Event::ApiRemoved { service, api });
+        decision.emit(Event::ApiRemoved { service, api });
     }
     for (name, api) in &after.apis {
         if before.apis.get(name) != Some(api) {
             let (service, api) = (service.clone(), api.clone());
-            decision.happens(Event::ApiPublished { service, api });
+            decision.emit(Event::ApiPublished { service, api });
         }
     }
 }

@@ -1,76 +1,76 @@
-//! Founding, the data version, limits, regions and history.
+//! Bootstrap, data version, limits, custom regions and history.
 
 use super::agent;
 use super::decision::Decision;
 use crate::agent::AgentDescription;
-use crate::catalogue::{self, Region};
+use crate::catalog::{self, Region};
 use crate::event::Event;
 use crate::id::{ClusterId, DataVersion, Revision};
 use crate::limits::{self, Limits};
 use crate::rejection::Rejection;
 
-/// Degrees from the equator to a pole, in millionths.
-const POLE: u32 = 90_000_000;
-/// Degrees from Greenwich to the other side, in millionths.
-const ANTIMERIDIAN: u32 = 180_000_000;
+/// Maximum latitude in microdegrees, north or south.
+const MAX_LATITUDE: u32 = 90_000_000;
+/// Maximum longitude in microdegrees, east or west.
+const MAX_LONGITUDE: u32 = 180_000_000;
 
-pub(super) fn found(
+pub(super) fn bootstrap(
     decision: &mut Decision<'_>,
     cluster: ClusterId,
-    founders: &[AgentDescription],
+    agents: &[AgentDescription],
 ) {
     match decision.state.header.cluster {
         None => {
-            decision
-                .happens(Event::ClusterFounded { cluster, data_version: DataVersion::SUPPORTED });
-            for founder in founders {
-                agent::register_founder(decision, founder);
+            let data_version = DataVersion::SUPPORTED;
+            decision.emit(Event::ClusterBootstrapped { cluster, data_version });
+            for agent in agents {
+                agent::register_initial(decision, agent);
             }
         }
-        Some(founded) if founded == cluster => {}
-        Some(founded) => decision.refuse(Rejection::AlreadyFounded { cluster: founded }),
+        Some(current) if current == cluster => {}
+        Some(current) => decision.reject(Rejection::AlreadyBootstrapped { cluster: current }),
     }
 }
 
-pub(super) fn raise_data_version(decision: &mut Decision<'_>, version: DataVersion) {
+pub(super) fn raise_data_version(decision: &mut Decision<'_>, requested: DataVersion) {
     let state = decision.state;
     let current = state.header.data_version;
-    if version <= current {
-        return decision.refuse(Rejection::DataVersionNotNewer { current });
+    if requested <= current {
+        return decision.reject(Rejection::DataVersionNotNewer { current });
     }
-    if version > DataVersion::SUPPORTED {
+    if requested > DataVersion::SUPPORTED {
         let newest = DataVersion::SUPPORTED;
-        decision.refuse(Rejection::DataVersionUnknown { wanted: version, newest });
+        decision.reject(Rejection::DataVersionUnknown { requested, newest });
     }
     for (name, agent) in &state.agents {
         let supports = agent.description.supports;
-        if supports < version {
+        if supports < requested {
             let agent = name.clone();
-            decision.refuse(Rejection::DataVersionUnsupported { agent, supports, wanted: version });
+            decision.reject(Rejection::DataVersionUnsupported { agent, supports, requested });
         }
     }
-    decision.happens(Event::DataVersionRaised { version });
+    decision.emit(Event::DataVersionRaised { version: requested });
 }
 
-pub(super) fn set_limits(decision: &mut Decision<'_>, wanted: &Limits) {
+pub(super) fn set_limits(decision: &mut Decision<'_>, requested: &Limits) {
     let state = decision.state;
-    if *wanted == state.header.limits {
+    if *requested == state.header.limits {
         return;
     }
-    let most = limits::MOST_UNITS_PER_LOCATION;
-    in_range(decision, "developer_units", wanted.developer_units, most);
-    in_range(decision, "basic_units", wanted.basic_units, most);
-    in_range(decision, "standard_units", wanted.standard_units, most);
-    in_range(decision, "premium_units", wanted.premium_units, most);
-    in_range(decision, "voters", wanted.voters.into(), limits::MOST_VOTERS.into());
-    if wanted.voters.is_multiple_of(2) {
-        decision.refuse(Rejection::VotersEven { given: wanted.voters });
+    let max = limits::MAX_UNITS_PER_LOCATION;
+    check_range(decision, "developer_units", requested.developer_units, max);
+    check_range(decision, "basic_units", requested.basic_units, max);
+    check_range(decision, "standard_units", requested.standard_units, max);
+    check_range(decision, "premium_units", requested.premium_units, max);
+    check_range(decision, "voters", requested.voters.into(), limits::MAX_VOTERS.into());
+    if requested.voters.is_multiple_of(2) {
+        decision.reject(Rejection::VotersEven { requested: requested.voters });
     }
     for service in state.services.values() {
-        let limit = wanted.units(service.tier);
+        let limit = requested.units(service.tier);
         for (region, location) in &service.locations {
             if location.units > limit {
-                decision.refuse(Rejection::LimitBelowUse {
+                decision.reject(Rejection::LimitBelowUse {
                     service: service.name.clone(),
                     region: region.clone(),
                     units: location.units,
@@ -80,17 +80,13 @@ pub(super) fn set_limits(decision: &mut Decision<'_>, wanted: &Limits) {
             }
         }
     }
-    decision.happens(Event::LimitsSet { limits: wanted.clone() });
+    decision.emit(Event::LimitsSet { limits: requested.clone() });
 }
 
-fn in_range(decision: &mut Decision<'_>, limit: &str, given: u16, most: u16) {
-    if !(1..=most).contains(&given) {
-        decision.refuse(Rejection::LimitOutOfRange {
-            limit: limit.to_owned(),
-            least: 1,
-            most,
-            given,
-        });
+fn check_range(decision: &mut Decision<'_>, limit: &str, requested: u16, max: u16) {
+    if !(1..=max).contains(&requested) {
+        let limit = limit.to_owned();
+        decision.reject(Rejection::LimitOutOfRange { limit, min: 1, max, requested });
     }
 }
 
@@ -99,38 +95,38 @@ pub(super) fn define_region(decision: &mut Decision<'_>, region: &Region) {
     if known.get(&region.name) == Some(region) {
         return;
     }
-    if catalogue::region(&region.name).is_some() {
-        decision.refuse(Rejection::RegionInCatalogue { region: region.name.clone() });
+    if catalog::region(&region.name).is_some() {
+        decision.reject(Rejection::RegionInCatalog { region: region.name.clone() });
     }
     if !known.contains_key(&region.name) && known.len() >= limits::CUSTOM_REGIONS {
-        let what = "regions of its own".to_owned();
-        decision.refuse(Rejection::TooMany { what, most: limits::CUSTOM_REGIONS as u32 });
+        let resource = "custom regions".to_owned();
+        decision.reject(Rejection::TooMany { resource, max: limits::CUSTOM_REGIONS as u32 });
     }
-    if region.latitude_microdegrees.unsigned_abs() > POLE
-        || region.longitude_microdegrees.unsigned_abs() > ANTIMERIDIAN
+    if region.latitude_microdegrees.unsigned_abs() > MAX_LATITUDE
+        || region.longitude_microdegrees.unsigned_abs() > MAX_LONGITUDE
     {
-        decision.refuse(Rejection::NotOnTheGlobe { region: region.name.clone() });
+        decision.reject(Rejection::CoordinatesOutOfRange { region: region.name.clone() });
     }
-    // What is stored is the whole text, blanks around it included.
+    // The text is stored with its surrounding blanks, so they count.
     let characters = region.display_name.chars().count();
     let blank = region.display_name.trim().is_empty();
     if blank || characters > limits::DISPLAY_NAME_CHARS {
-        decision.refuse(Rejection::DisplayNameLength { region: region.name.clone() });
+        decision.reject(Rejection::DisplayNameLength { region: region.name.clone() });
     }
     if region.display_name.chars().any(char::is_control) {
-        decision.refuse(Rejection::DisplayNameControl { region: region.name.clone() });
+        decision.reject(Rejection::DisplayNameControl { region: region.name.clone() });
     }
-    decision.happens(Event::RegionDefined { region: region.clone() });
+    decision.emit(Event::RegionDefined { region: region.clone() });
 }
 
 pub(super) fn trim_history(decision: &mut Decision<'_>, through: Revision) {
     let header = &decision.state.header;
     let last = header.revision;
     if through > last {
-        return decision.refuse(Rejection::TrimBeyondEnd { through, last });
+        return decision.reject(Rejection::TrimBeyondEnd { through, last });
     }
     let end_of_segment = Revision(through.0 - through.0 % limits::SEGMENT_EVENTS);
     if end_of_segment > header.trimmed {
-        decision.happens(Event::HistoryTrimmed { through: end_of_segment });
+        decision.emit(Event::HistoryTrimmed { through: end_of_segment });
     }
 }

@@ -1,4 +1,4 @@
-//! What the rules of a command say one after another, collected.
+//! Collects the events and rejections of one command.
 
 use std::collections::BTreeSet;
 
@@ -8,55 +8,55 @@ use crate::limits;
 use crate::rejection::Rejection;
 use crate::state::State;
 
-/// What a command leads to, as far as that is known.
+/// Events and rejections of a command, as far as its rules were evaluated.
 pub(super) struct Decision<'a> {
     pub(super) state: &'a State,
     events: Vec<Event>,
-    /// In the order of the rules, and as many as are answered.
+    /// The first [`limits::REJECTIONS`] rejections, in the order of the rules.
     rejections: Vec<Rejection>,
-    /// Every one, so that each counts once.
-    refused: BTreeSet<Rejection>,
+    /// All rejections, to count each of them once.
+    distinct: BTreeSet<Rejection>,
 }
 
 impl<'a> Decision<'a> {
     pub(super) fn new(state: &'a State) -> Self {
-        Self { state, events: Vec::new(), rejections: Vec::new(), refused: BTreeSet::new() }
+        Self { state, events: Vec::new(), rejections: Vec::new(), distinct: BTreeSet::new() }
     }
 
-    pub(super) fn happens(&mut self, event: Event) {
+    pub(super) fn emit(&mut self, event: Event) {
         self.events.push(event);
     }
 
-    /// Notes a rejection, once.
-    pub(super) fn refuse(&mut self, rejection: Rejection) {
-        if self.refused.insert(rejection.clone()) && self.rejections.len() < limits::REJECTIONS {
+    /// Adds a rejection, unless the same one was added before.
+    pub(super) fn reject(&mut self, rejection: Rejection) {
+        if self.distinct.insert(rejection.clone()) && self.rejections.len() < limits::REJECTIONS {
             self.rejections.push(rejection);
         }
     }
 
-    pub(super) fn is_refused(&self) -> bool {
+    pub(super) fn is_rejected(&self) -> bool {
         !self.rejections.is_empty()
     }
 
-    /// What happens, as far as that is known.
+    /// Returns the events emitted so far.
     pub(super) fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// The number of the event that happens next.
+    /// Returns the revision of the next event.
     pub(super) fn next_revision(&self) -> Revision {
         Revision(self.state.header.revision.0 + self.events.len() as u64).next()
     }
 
-    /// What the command leads to. A refusal is stored as one value, so it is bounded, however much of
-    /// the cluster is in the command's way.
-    pub(super) fn end(mut self) -> Result<Vec<Event>, Vec<Rejection>> {
-        if !self.is_refused() {
+    /// Returns the events, or the rejections if there are any. The list of rejections is stored as
+    /// one value, so it is bounded however many rules the command violates.
+    pub(super) fn finish(mut self) -> Result<Vec<Event>, Vec<Rejection>> {
+        if !self.is_rejected() {
             return Ok(self.events);
         }
-        if self.refused.len() > limits::REJECTIONS {
+        if self.distinct.len() > limits::REJECTIONS {
             self.rejections.truncate(limits::REJECTIONS - 1);
-            let more = self.refused.len() - self.rejections.len();
+            let more = self.distinct.len() - self.rejections.len();
             let count = u32::try_from(more).unwrap_or(u32::MAX);
             self.rejections.push(Rejection::AndMore { count });
         }

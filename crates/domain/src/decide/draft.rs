@@ -1,4 +1,4 @@
-//! What an operator's save works on.
+//! Working copy of a service while a change set is applied.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! One save of an operator: edits, applied to a draft of the service and judged by what they lead to
-//! together, whatever order they are written in. So a new region can be added, promoted and the old
-//! primary one removed in one save.
+//! Applies a change set: its edits are applied to a draft of the service and validated by their
+//! combined result, independent of their order. So one change set can add a region, promote it and
+//! remove the old primary region.
 
 use std::collections::BTreeSet;
 
@@ -16,24 +16,24 @@ use crate::name::{ApiName, RegionName};
 use crate::rejection::Rejection;
 use crate::service::{Location, Service};
 
-/// The service as the edits leave it, if they break no rule.
+/// Returns the service after the edits, or `None` if they are rejected.
 pub(super) fn draft(decision: &mut Decision<'_>, before: &Draft, edits: &[Edit]) -> Option<Draft> {
     check_length(decision, edits);
-    if decision.is_refused() {
+    if decision.is_rejected() {
         return None;
     }
     let mut draft = before.clone();
-    let mut edits = once_each(decision, edits);
+    let mut edits = first_per_target(decision, edits);
     edits.sort_by_key(|edit| step(edit));
     for edit in &edits {
         apply(decision, &mut draft, edit);
     }
     check(decision, &before.service, &draft.service);
     apis::check(decision, &draft, &published(&edits));
-    (!decision.is_refused()).then_some(draft)
+    (!decision.is_rejected()).then_some(draft)
 }
 
-/// The APIs that the edits are about: what others break is not theirs to answer for.
+/// Returns the APIs that the edits publish. Violations by other APIs do not block the change.
 fn published<'a>(edits: &[&'a Edit]) -> Vec<&'a Api> {
     let publishes = |edit: &&'a Edit| match edit {
         Edit::PublishApi(api) => Some(api),
@@ -53,19 +53,19 @@ fn published<'a>(edits: &[&'a Edit]) -> Vec<&'a Api> {
 
 fn check_length(decision: &mut Decision<'_>, edits: &[Edit]) {
     if edits.is_empty() {
-        decision.refuse(Rejection::NoEdits);
+        decision.reject(Rejection::NoEdits);
     }
     if edits.len() > limits::EDITS_PER_CHANGE_SET {
-        let given = u32::try_from(edits.len()).unwrap_or(u32::MAX);
-        let most = limits::EDITS_PER_CHANGE_SET as u32;
-        decision.refuse(Rejection::TooManyEdits { given, most });
+        let actual = u32::try_from(edits.len()).unwrap_or(u32::MAX);
+        let max = limits::EDITS_PER_CHANGE_SET as u32;
+        decision.reject(Rejection::TooManyEdits { actual, max });
     }
 }
 
-/// What an edit decides about its service. Two edits about the same would contradict or repeat each
-/// other.
+/// Target of an edit: the aspect of a service that it sets. Two edits of one target would contradict or
+/// repeat each other.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Subject<'a> {
+enum Target<'a> {
     Tier,
     Port,
     Primary,
@@ -74,42 +74,42 @@ enum Subject<'a> {
     Api(&'a ApiName),
 }
 
-fn subject(edit: &Edit) -> Subject<'_> {
+fn target(edit: &Edit) -> Target<'_> {
     match edit {
-        Edit::Tier(_) => Subject::Tier,
-        Edit::Port(_) => Subject::Port,
-        Edit::Promote { .. } => Subject::Primary,
+        Edit::Tier(_) => Target::Tier,
+        Edit::Port(_) => Target::Port,
+        Edit::Promote { .. } => Target::Primary,
         Edit::Add { region, .. }
         | Edit::Scale { region, .. }
         | Edit::Set { region, .. }
-        | Edit::Remove { region } => Subject::Capacity(region),
-        Edit::Enable { region } | Edit::Disable { region } => Subject::Gateway(region),
-        Edit::PublishApi(Api { name, .. }) | Edit::RemoveApi { api: name } => Subject::Api(name),
+        | Edit::Remove { region } => Target::Capacity(region),
+        Edit::Enable { region } | Edit::Disable { region } => Target::Gateway(region),
+        Edit::PublishApi(Api { name, .. }) | Edit::RemoveApi { api: name } => Target::Api(name),
     }
 }
 
-/// The first edit about each subject. Any further one is a rejection, and is not applied: what it would
-/// break beside is not known.
-fn once_each<'a>(decision: &mut Decision<'_>, edits: &'a [Edit]) -> Vec<&'a Edit> {
+/// Returns the first edit of each target. Further ones are rejected and not applied, because it is unclear
+/// which of them is meant.
+fn first_per_target<'a>(decision: &mut Decision<'_>, edits: &'a [Edit]) -> Vec<&'a Edit> {
     let mut seen = BTreeSet::new();
     let (first, further): (Vec<&Edit>, Vec<&Edit>) =
-        edits.iter().partition(|edit| seen.insert(subject(edit)));
+        edits.iter().partition(|edit| seen.insert(target(edit)));
     for edit in further {
-        let given_twice = |what: &str| Rejection::GivenTwice { what: what.to_owned() };
-        decision.refuse(match subject(edit) {
-            Subject::Tier => given_twice("tier"),
-            Subject::Port => given_twice("port"),
-            Subject::Primary => given_twice("primary region"),
-            Subject::Capacity(region) | Subject::Gateway(region) => {
-                Rejection::EditedTwice { region: region.clone() }
+        let duplicate = |field: &str| Rejection::DuplicateEdit { field: field.to_owned() };
+        decision.reject(match target(edit) {
+            Target::Tier => duplicate("tier"),
+            Target::Port => duplicate("port"),
+            Target::Primary => duplicate("primary region"),
+            Target::Capacity(region) | Target::Gateway(region) => {
+                Rejection::DuplicateRegionEdit { region: region.clone() }
             }
-            Subject::Api(api) => Rejection::ApiEditedTwice { api: api.clone() },
+            Target::Api(api) => Rejection::DuplicateApiEdit { api: api.clone() },
         });
     }
     first
 }
 
-/// When an edit is applied: what others need comes before them.
+/// Returns the step in which an edit is applied, so that edits follow those that they depend on.
 fn step(edit: &Edit) -> u8 {
     match edit {
         Edit::Tier(_) | Edit::Port(_) => 0,
@@ -121,8 +121,8 @@ fn step(edit: &Edit) -> u8 {
     }
 }
 
-/// Applies an edit, also one with a rejection, as far as that goes: so the edits that rely on it do not
-/// seem faulty too.
+/// Applies an edit as far as possible even if it is rejected, so that no further rejections follow for the
+/// edits that depend on it.
 fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft, edit: &Edit) {
     match edit {
         Edit::Tier(tier) => draft.tier = *tier,
@@ -130,7 +130,7 @@ fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft
         Edit::Add { region, units, zones } => {
             if draft.locations.contains_key(region) {
                 let (service, region) = (draft.name.clone(), region.clone());
-                return decision.refuse(Rejection::RegionExists { service, region });
+                return decision.reject(Rejection::RegionExists { service, region });
             }
             add(decision, draft, region, *units, zones);
         }
@@ -151,12 +151,12 @@ fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft
             locate(decision, draft, region);
             draft.primary = region.clone();
         }
-        Edit::Enable { region } => serve(decision, draft, region, true),
-        Edit::Disable { region } => serve(decision, draft, region, false),
+        Edit::Enable { region } => set_gateway_enabled(decision, draft, region, true),
+        Edit::Disable { region } => set_gateway_enabled(decision, draft, region, false),
         Edit::Remove { region } => {
             if locate(decision, draft, region).is_some() && draft.primary == *region {
                 let (service, region) = (draft.name.clone(), region.clone());
-                decision.refuse(Rejection::PrimaryRemoved { service, region });
+                decision.reject(Rejection::PrimaryRemoved { service, region });
             }
             draft.locations.remove(region);
         }
@@ -173,19 +173,24 @@ fn add(
     zones: &Zones,
 ) {
     if decision.state.region(region).is_none() {
-        decision.refuse(unknown_region(decision.state, region));
+        decision.reject(unknown_region(decision.state, region));
     }
     draft.locations.insert(region.clone(), Location::new(units, zones.clone()));
 }
 
-fn serve(decision: &mut Decision<'_>, draft: &mut Service, region: &RegionName, enabled: bool) {
+fn set_gateway_enabled(
+    decision: &mut Decision<'_>,
+    draft: &mut Service,
+    region: &RegionName,
+    enabled: bool,
+) {
     if let Some(location) = locate(decision, draft, region) {
         location.gateway_enabled = enabled;
     }
 }
 
-/// The location that an edit is about. Where there is none, a region that does not exist at all is
-/// told apart from one that the service is not in.
+/// Returns the location of an edit. If there is none, the rejection distinguishes a region that does not
+/// exist from one that the service is not in.
 fn locate<'a>(
     decision: &mut Decision<'_>,
     draft: &'a mut Service,
@@ -193,7 +198,7 @@ fn locate<'a>(
 ) -> Option<&'a mut Location> {
     if !draft.locations.contains_key(region) {
         let (service, absent) = (draft.name.clone(), region.clone());
-        decision.refuse(match decision.state.region(region) {
+        decision.reject(match decision.state.region(region) {
             Some(_) => Rejection::RegionAbsent { service, region: absent },
             None => unknown_region(decision.state, region),
         });
@@ -201,28 +206,28 @@ fn locate<'a>(
     draft.locations.get_mut(region)
 }
 
-/// What has to hold once all edits are applied.
+/// Checks the rules that must hold after all edits.
 fn check(decision: &mut Decision<'_>, before: &Service, draft: &Service) {
     if draft.port != before.port {
         port::check(decision, &draft.name, draft.port);
     }
-    let most = decision.state.header.limits.units(draft.tier);
+    let max = decision.state.header.limits.units(draft.tier);
     for (region, location) in &draft.locations {
-        check_location(decision, draft, region, location, most);
+        check_location(decision, draft, region, location, max);
         let was = before.locations.get(region);
         if was.is_none_or(|was| was.zones != location.zones) {
             check_zones(decision, region, &location.zones);
         }
     }
     if draft.locations.len() > limits::LOCATIONS {
-        decision.refuse(Rejection::TooManyLocations {
+        decision.reject(Rejection::TooManyLocations {
             service: draft.name.clone(),
-            given: u32::try_from(draft.locations.len()).unwrap_or(u32::MAX),
-            most: limits::LOCATIONS as u32,
+            actual: u32::try_from(draft.locations.len()).unwrap_or(u32::MAX),
+            max: limits::LOCATIONS as u32,
         });
     }
     if draft.locations.len() > 1 && !draft.tier.allows_several_regions() {
-        decision.refuse(Rejection::SeveralRegions {
+        decision.reject(Rejection::SeveralRegions {
             service: draft.name.clone(),
             regions: u32::try_from(draft.locations.len()).unwrap_or(u32::MAX),
             tier: draft.tier,
@@ -235,30 +240,31 @@ fn check_location(
     draft: &Service,
     region: &RegionName,
     location: &Location,
-    most: u16,
+    max: u16,
 ) {
     let (units, zones, region) = (location.units, location.zones.len() as u16, region.clone());
     if units == 0 {
-        return decision.refuse(Rejection::NoUnits { region });
+        return decision.reject(Rejection::NoUnits { region });
     }
-    if units > most {
+    if units > max {
         let region = region.clone();
-        decision.refuse(Rejection::TooManyUnits { region, units, most, tier: draft.tier });
+        decision.reject(Rejection::TooManyUnits { region, units, max, tier: draft.tier });
     }
     if zones > 0 && !units.is_multiple_of(zones) {
-        decision.refuse(Rejection::UnevenZones { region, units, zones });
+        decision.reject(Rejection::UnevenZones { region, units, zones });
     }
 }
 
-/// Units of a zone in which no agent takes units would stop, or never start. A region in which none
-/// does at all may be declared ahead of its agents.
+/// Rejects zones without an agent that can run units: new units of such a zone would never start, and
+/// existing ones would stop. A region without any such agent is allowed, so that it can be added
+/// before its agents join.
 fn check_zones(decision: &mut Decision<'_>, region: &RegionName, zones: &Zones) {
     let agents = decision.state.agents.values().filter(|agent| agent.takes_units());
     let hosts = agents.map(|agent| &agent.description).filter(|agent| agent.region == *region);
-    let homes: Vec<Option<Zone>> = hosts.map(|agent| agent.zone).collect();
-    let agents_in: Zones = homes.iter().copied().flatten().collect();
+    let host_zones: Vec<Option<Zone>> = hosts.map(|agent| agent.zone).collect();
+    let agents_in: Zones = host_zones.iter().copied().flatten().collect();
     let empty: Zones = zones.difference(&agents_in).copied().collect();
-    if !homes.is_empty() && !empty.is_empty() {
-        decision.refuse(Rejection::ZoneWithoutAgent { region: region.clone(), empty, agents_in });
+    if !host_zones.is_empty() && !empty.is_empty() {
+        decision.reject(Rejection::ZoneWithoutAgent { region: region.clone(), empty, agents_in });
     }
 }

@@ -1,10 +1,10 @@
-//! What an agent says of its units becomes the events by which the state is behind it.
+//! Turns the differences between an agent's report and the state into events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::agent::unknown_agent;
 use super::decision::Decision;
-use super::{placing, roll};
+use super::{assignment, roll};
 use crate::event::Event;
 use crate::id::{Incarnation, Revision, UnitId};
 use crate::limits;
@@ -12,21 +12,21 @@ use crate::rejection::Rejection;
 use crate::report::{Report, UnitStatus};
 use crate::unit::{Unit, UnitPhase};
 
-/// Takes in a report. Rows about units that the state does not have on that agent are dropped: they
-/// tell of an incarnation that ended, or of a unit that moved.
-pub(super) fn take_in(decision: &mut Decision<'_>, report: &Report) {
+/// Applies a report. Rows about units that the state does not have on that agent are ignored: their
+/// incarnation ended, or the unit moved.
+pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
     let state = decision.state;
     let Some(agent) = state.agents.get(&report.agent) else {
-        return decision.refuse(unknown_agent(state, &report.agent));
+        return decision.reject(unknown_agent(state, &report.agent));
     };
     if (report.generation, report.sequence) <= agent.last_report {
-        return decision.refuse(Rejection::StaleReport { agent: report.agent.clone() });
+        return decision.reject(Rejection::StaleReport { agent: report.agent.clone() });
     }
     if report.units.len() > limits::UNITS_PER_REPORT {
-        return decision.refuse(Rejection::ReportTooLong {
+        return decision.reject(Rejection::ReportTooLong {
             agent: report.agent.clone(),
-            given: u32::try_from(report.units.len()).unwrap_or(u32::MAX),
-            most: limits::UNITS_PER_REPORT as u32,
+            actual: u32::try_from(report.units.len()).unwrap_or(u32::MAX),
+            max: limits::UNITS_PER_REPORT as u32,
         });
     }
     let reported: BTreeMap<(&UnitId, Incarnation), &UnitStatus> =
@@ -35,33 +35,34 @@ pub(super) fn take_in(decision: &mut Decision<'_>, report: &Report) {
     for unit in state.units_on(&report.agent) {
         let status = reported.get(&(&unit.id, unit.incarnation)).copied();
         let event = match status {
-            Some(status) if unit.is_wanted() => follow(unit, status),
-            // A unit on its way out is of interest only once it is gone.
+            Some(status) if unit.is_wanted() => changed(unit, status),
+            // A draining unit matters only once it has stopped.
             Some(_) => None,
-            None => missing(unit, report),
+            None => stopped(unit, report),
         };
         let Some(event) = event else { continue };
         if matches!(event, Event::UnitReady { .. }) {
             ready.push(unit);
         }
         locations.insert((unit.id.service.clone(), unit.id.region.clone()));
-        decision.happens(event);
+        decision.emit(event);
     }
     for unit in &ready {
-        placing::supersede(decision, unit);
+        assignment::release_older(decision, unit);
     }
-    roll::follow(decision, locations.into_iter(), &ready);
+    roll::resume(decision, locations.into_iter(), &ready);
 }
 
-/// A released unit that the agent does not have is gone, unless the agent had not even heard of it
-/// when it looked. A wanted one is still to be started.
-fn missing(unit: &Unit, report: &Report) -> Option<Event> {
-    let heard_of = unit.incarnation.0 <= report.observed.0;
+/// Returns the event for a unit that is missing from the report. A released unit has stopped, unless the
+/// agent had not yet observed its assignment. Any other unit has yet to be started.
+fn stopped(unit: &Unit, report: &Report) -> Option<Event> {
+    let observed = unit.incarnation.0 <= report.observed.0;
     let stopped = Event::UnitStopped { unit: unit.id.clone(), incarnation: unit.incarnation };
-    (!unit.is_wanted() && heard_of).then_some(stopped)
+    (!unit.is_wanted() && observed).then_some(stopped)
 }
 
-fn follow(unit: &Unit, status: &UnitStatus) -> Option<Event> {
+/// Returns the event for a unit whose reported status differs from its phase.
+fn changed(unit: &Unit, status: &UnitStatus) -> Option<Event> {
     match status {
         UnitStatus::Busy => None,
         UnitStatus::Ready { pid, configuration } => ready(unit, *pid, *configuration),
@@ -76,11 +77,12 @@ fn follow(unit: &Unit, status: &UnitStatus) -> Option<Event> {
     }
 }
 
-/// What it says of a unit that the state knows as ready, too, can only be news of what it serves.
+/// Returns the event for a unit that is reported as ready. If the state has the same process as ready, only
+/// its configuration can have changed.
 fn ready(unit: &Unit, pid: Option<u32>, configuration: Revision) -> Option<Event> {
     let (id, incarnation) = (unit.id.clone(), unit.incarnation);
     match unit.phase {
-        UnitPhase::Ready { pid: known, configuration: serves } if known == pid => (serves
+        UnitPhase::Ready { pid: known, configuration: served } if known == pid => (served
             != configuration)
             .then_some(Event::UnitConfigured { unit: id, incarnation, configuration }),
         UnitPhase::Starting
@@ -92,7 +94,7 @@ fn ready(unit: &Unit, pid: Option<u32>, configuration: Revision) -> Option<Event
     }
 }
 
-/// Starts that failed in a row, as far as the state knows, if the last one did.
+/// Returns the number of consecutive failed starts of a failed unit.
 fn failures(unit: &Unit) -> Option<u32> {
     match unit.phase {
         UnitPhase::Failed { restarts, .. } => Some(restarts),

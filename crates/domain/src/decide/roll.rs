@@ -1,12 +1,11 @@
-//! Replacing the units of a location, one after another, without lowering its capacity.
+//! Rolls the units of a location: replaces them one after another without lowering its capacity.
 //!
-//! `RollStarted` notes in the location which units are to go: those assigned before it. Whenever a
-//! report leaves every replacement of the location ready, the next unit is assigned anew; so a roll
-//! needs nobody who drives it, goes on under a new leader, and stops by itself where replacements do
-//! not become ready.
+//! `RollStarted` marks the units to replace: those assigned before it. Whenever a report leaves every
+//! replacement in the location ready, the next unit is replaced. So a roll needs no controller,
+//! continues under a new leader, and pauses while a replacement does not become ready.
 
+use super::assignment;
 use super::decision::Decision;
-use super::placing;
 use super::service;
 use crate::event::Event;
 use crate::id::{Incarnation, Revision};
@@ -21,20 +20,20 @@ pub(super) fn start(decision: &mut Decision<'_>, name: &ServiceName, region: Opt
     };
     if let Some(region) = region.filter(|region| !service.locations.contains_key(*region)) {
         let (service, region) = (name.clone(), region.clone());
-        return decision.refuse(Rejection::RegionAbsent { service, region });
+        return decision.reject(Rejection::RegionAbsent { service, region });
     }
     let rolled = service.locations.keys().filter(|name| region.is_none_or(|only| only == *name));
     for region in rolled {
         let since = decision.next_revision();
         let (service, region) = (name.clone(), region.clone());
-        decision.happens(Event::RollStarted { service: service.clone(), region: region.clone() });
-        go_on(decision, &service, &region, since, &[]);
+        decision.emit(Event::RollStarted { service: service.clone(), region: region.clone() });
+        advance(decision, &service, &region, since, &[]);
     }
 }
 
-/// Goes on with the rolls of the locations in which something was reported. `ready` are the units
-/// that became ready by the same report.
-pub(super) fn follow(
+/// Advances the rolls of the locations with reported changes. `ready` has the units that became ready by
+/// the same report.
+pub(super) fn resume(
     decision: &mut Decision<'_>,
     reported: impl Iterator<Item = (ServiceName, RegionName)>,
     ready: &[&Unit],
@@ -43,13 +42,13 @@ pub(super) fn follow(
     for (service, region) in reported {
         let row = state.services.get(&service).and_then(|row| row.locations.get(&region));
         if let Some(Location { rolled, .. }) = row.filter(|row| row.rolled > Revision(0)) {
-            go_on(decision, &service, &region, *rolled, ready);
+            advance(decision, &service, &region, *rolled, ready);
         }
     }
 }
 
-/// Replaces the next unit of those assigned before `since`, unless a replacement is under way.
-fn go_on(
+/// Replaces the next unit assigned before `since`, unless a replacement is not ready yet.
+fn advance(
     decision: &mut Decision<'_>,
     service: &ServiceName,
     region: &RegionName,
@@ -64,8 +63,8 @@ fn go_on(
         return;
     }
     let due = current.into_iter().filter(|unit| !is_new(unit));
-    // One that serves nobody goes first: nothing is lost by it.
+    // Units that are not ready go first: replacing them costs no capacity.
     if let Some(next) = due.min_by_key(|unit| (is_ready(unit), unit.id.slot)) {
-        placing::replace(decision, next, next.agent.clone());
+        assignment::replace(decision, next, next.agent.clone());
     }
 }

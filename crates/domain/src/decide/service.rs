@@ -1,11 +1,11 @@
-//! Services are created, changed by whole change sets, and deleted.
+//! Creates services, applies change sets to them, and deletes them.
 
 use std::collections::BTreeMap;
 
 use super::agent::unknown_region;
 use super::decision::Decision;
 use super::draft::Draft;
-use super::{apis, edits, placing, port};
+use super::{apis, assignment, edits, port};
 use crate::command::Edit;
 use crate::event::Event;
 use crate::id::{Revision, Zones};
@@ -25,19 +25,19 @@ pub(super) fn create(
 ) {
     let state = decision.state;
     if state.services.contains_key(name) {
-        decision.refuse(Rejection::ServiceExists { service: name.clone() });
+        decision.reject(Rejection::ServiceExists { service: name.clone() });
     } else if state.services.len() >= limits::SERVICES {
-        let what = "services".to_owned();
-        decision.refuse(Rejection::TooMany { what, most: limits::SERVICES as u32 });
+        let resource = "services".to_owned();
+        decision.reject(Rejection::TooMany { resource, max: limits::SERVICES as u32 });
     }
     if state.region(primary).is_none() {
-        decision.refuse(unknown_region(state, primary));
+        decision.reject(unknown_region(state, primary));
     }
     let Some(port) = port.or_else(|| port::lowest_free(state, name)) else {
-        return decision.refuse(Rejection::NoFreePort);
+        return decision.reject(Rejection::NoFreePort);
     };
     port::check(decision, name, port);
-    if decision.is_refused() {
+    if decision.is_rejected() {
         return;
     }
     let location = Location::new(1, Zones::new());
@@ -51,10 +51,10 @@ pub(super) fn create(
         configuration: decision.next_revision(),
     };
     let (primary, name) = (primary.clone(), name.clone());
-    decision.happens(Event::ServiceCreated { service: name, tier, primary: primary.clone(), port });
+    decision.emit(Event::ServiceCreated { service: name, tier, primary: primary.clone(), port });
     add_region(decision, &service, &primary);
-    placing::place(decision, &service, &primary);
-    placing::check_agents(decision);
+    assignment::place(decision, &service, &primary);
+    assignment::check_agents(decision);
 }
 
 pub(super) fn change(
@@ -71,10 +71,10 @@ pub(super) fn change(
     let Some(after) = edits::draft(decision, &before, edits) else {
         return;
     };
-    record(decision, service, &after.service);
-    apis::record(decision, &before, &after);
+    emit_changes(decision, service, &after.service);
+    apis::emit_changes(decision, &before, &after);
     place_changed(decision, service, &after.service);
-    placing::check_agents(decision);
+    assignment::check_agents(decision);
 }
 
 pub(super) fn delete(decision: &mut Decision<'_>, name: &ServiceName, expected: Option<Revision>) {
@@ -82,13 +82,13 @@ pub(super) fn delete(decision: &mut Decision<'_>, name: &ServiceName, expected: 
         return;
     };
     for region in service.locations.keys() {
-        placing::release_all(decision, service, region);
+        assignment::release_all(decision, service, region);
     }
-    decision.happens(Event::ServiceDeleted { service: name.clone() });
+    decision.emit(Event::ServiceDeleted { service: name.clone() });
 }
 
-/// The service, unless it is unknown or is not as the operator saw it: then what they ask for was
-/// meant for something else, and is not looked at.
+/// Returns the service, or rejects the command if the service is unknown or not at the expected revision.
+/// The rest of the command is not validated then: it was meant for another state.
 pub(super) fn find<'a>(
     decision: &mut Decision<'a>,
     name: &ServiceName,
@@ -97,32 +97,32 @@ pub(super) fn find<'a>(
     let state = decision.state;
     let Some(service) = state.services.get(name) else {
         let nearest = nearest(name.as_str(), state.services.keys().map(ServiceName::as_str));
-        decision.refuse(Rejection::ServiceUnknown { service: name.clone(), nearest });
+        decision.reject(Rejection::ServiceUnknown { service: name.clone(), nearest });
         return None;
     };
     let current = service.revision;
     match expected {
         Some(expected) if expected != current => {
-            decision.refuse(Rejection::Conflict { service: name.clone(), expected, current });
+            decision.reject(Rejection::Conflict { service: name.clone(), expected, current });
             None
         }
         Some(_) | None => Some(service),
     }
 }
 
-/// The events that lead from one to the other. Locations are added before one of them can become the
-/// primary, and removed after another one has.
-fn record(decision: &mut Decision<'_>, before: &Service, after: &Service) {
+/// Emits the events that lead from `before` to `after`. Locations are added before one of them becomes the
+/// primary and removed after another one did.
+fn emit_changes(decision: &mut Decision<'_>, before: &Service, after: &Service) {
     let service = &after.name;
     if after.tier != before.tier {
-        decision.happens(Event::TierChanged { service: service.clone(), tier: after.tier });
+        decision.emit(Event::TierChanged { service: service.clone(), tier: after.tier });
     }
     if after.port != before.port {
-        decision.happens(Event::PortChanged { service: service.clone(), port: after.port });
+        decision.emit(Event::PortChanged { service: service.clone(), port: after.port });
     }
     for (region, location) in &after.locations {
         match before.locations.get(region) {
-            Some(was) => change_location(decision, service, region, was, location),
+            Some(before) => change_location(decision, service, region, before, location),
             None => {
                 add_region(decision, after, region);
                 change_gateway(decision, service, region, true, location.gateway_enabled);
@@ -131,17 +131,17 @@ fn record(decision: &mut Decision<'_>, before: &Service, after: &Service) {
     }
     if after.primary != before.primary {
         let region = after.primary.clone();
-        decision.happens(Event::PrimaryPromoted { service: service.clone(), region });
+        decision.emit(Event::PrimaryPromoted { service: service.clone(), region });
     }
     for region in before.locations.keys().filter(|region| !after.locations.contains_key(*region)) {
         let (service, region) = (service.clone(), region.clone());
-        decision.happens(Event::RegionRemoved { service, region });
+        decision.emit(Event::RegionRemoved { service, region });
     }
 }
 
 fn add_region(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
     let Location { units, zones, gateway_enabled: _, rolled: _ } = &service.locations[region];
-    decision.happens(Event::RegionAdded {
+    decision.emit(Event::RegionAdded {
         service: service.name.clone(),
         region: region.clone(),
         units: *units,
@@ -153,18 +153,18 @@ fn change_location(
     decision: &mut Decision<'_>,
     service: &ServiceName,
     region: &RegionName,
-    was: &Location,
-    is: &Location,
+    before: &Location,
+    after: &Location,
 ) {
-    if is.units != was.units {
+    if after.units != before.units {
         let (service, region) = (service.clone(), region.clone());
-        decision.happens(Event::UnitsScaled { service, region, units: is.units });
+        decision.emit(Event::UnitsScaled { service, region, units: after.units });
     }
-    if is.zones != was.zones {
+    if after.zones != before.zones {
         let (service, region) = (service.clone(), region.clone());
-        decision.happens(Event::ZonesChanged { service, region, zones: is.zones.clone() });
+        decision.emit(Event::ZonesChanged { service, region, zones: after.zones.clone() });
     }
-    change_gateway(decision, service, region, was.gateway_enabled, is.gateway_enabled);
+    change_gateway(decision, service, region, before.gateway_enabled, after.gateway_enabled);
 }
 
 fn change_gateway(
@@ -176,23 +176,24 @@ fn change_gateway(
 ) {
     let (service, region) = (service.clone(), region.clone());
     match (was_enabled, is_enabled) {
-        (false, true) => decision.happens(Event::GatewayEnabled { service, region }),
-        (true, false) => decision.happens(Event::GatewayDisabled { service, region }),
+        (false, true) => decision.emit(Event::GatewayEnabled { service, region }),
+        (true, false) => decision.emit(Event::GatewayDisabled { service, region }),
         (true, true) | (false, false) => {}
     }
 }
 
-/// Places the locations whose capacity changed, and all of them if the port did: a unit listens on
-/// the port that its service had when it was assigned.
+/// Places the locations whose capacity changed, or all of them if the port changed: a unit listens on the
+/// port that its service had when it was assigned.
 fn place_changed(decision: &mut Decision<'_>, before: &Service, after: &Service) {
     for region in before.locations.keys().filter(|region| !after.locations.contains_key(*region)) {
-        placing::release_all(decision, before, region);
+        assignment::release_all(decision, before, region);
     }
-    for (region, is) in &after.locations {
-        let was = before.locations.get(region);
-        let moved = was.is_none_or(|was| was.units != is.units || was.zones != is.zones);
-        if moved || after.port != before.port {
-            placing::place(decision, after, region);
+    for (region, location) in &after.locations {
+        let old = before.locations.get(region);
+        let changed =
+            old.is_none_or(|old| old.units != location.units || old.zones != location.zones);
+        if changed || after.port != before.port {
+            assignment::place(decision, after, region);
         }
     }
 }

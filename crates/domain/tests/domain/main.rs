@@ -1,11 +1,10 @@
-//! The rules from outside: tables of commands with what they lead to, and properties that hold for
-//! any sequence of them.
+//! Tests of the rules through the public API: tables of commands with their results, and properties of
+//! random sequences of commands.
 
 mod agents;
 mod apis;
 mod bounds;
 mod cluster;
-mod electorate;
 mod evolution;
 mod invariants;
 mod moving;
@@ -14,4 +13,5 @@ mod properties;
 mod random;
 mod reports;
 mod services;
+mod voter_selection;
 mod world;

@@ -1,4 +1,4 @@
-//! Placement, against a search through every balanced distribution.
+//! Placement, compared with an exhaustive search of all balanced distributions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,8 +30,8 @@ fn run<'a>(location: &Location, hosts: &Hosts, units: &'a [Unit]) -> Plan<'a> {
     plan(&service("contoso"), location, hosts, units)
 }
 
-/// The units once a plan is carried out.
-fn carried_out(plan: &Plan<'_>) -> Vec<Unit> {
+/// Returns the units after a plan was executed.
+fn execute(plan: &Plan<'_>) -> Vec<Unit> {
     let kept = plan.kept.iter().map(|unit| (*unit).clone());
     let started = plan.assigned.iter().map(|started| unit(started.slot, &started.agent, true));
     kept.chain(started).collect()
@@ -42,11 +42,11 @@ fn counts(units: &[Unit], among: &BTreeSet<AgentName>) -> BTreeMap<AgentName, us
     among.iter().map(|agent| (agent.clone(), count(agent))).collect()
 }
 
-/// The agents that share units, with how many: all, or those of each zone.
+/// Returns the pools of agents with their shares: one for all units, or one for each zone.
 fn pools(location: &Location, hosts: &Hosts) -> Vec<(usize, BTreeSet<AgentName>)> {
     let units = usize::from(location.units);
     let of = |zone: Option<Zone>| {
-        let agents = hosts.iter().filter(|(_, is)| zone.is_none() || **is == zone);
+        let agents = hosts.iter().filter(|(_, other)| zone.is_none() || **other == zone);
         agents.map(|(agent, _)| agent.clone()).collect()
     };
     if location.zones.is_empty() {
@@ -55,13 +55,13 @@ fn pools(location: &Location, hosts: &Hosts) -> Vec<(usize, BTreeSet<AgentName>)
     location.zones.iter().map(|zone| (units / location.zones.len(), of(Some(*zone)))).collect()
 }
 
-/// The fewest releases that lead to any balanced distribution, by trying them all.
-fn fewest_releases(location: &Location, hosts: &Hosts, units: &[Unit]) -> usize {
-    let mut homeless = units.len();
+/// Returns the minimum number of releases for a balanced distribution, by exhaustive search.
+fn min_releases(location: &Location, hosts: &Hosts, units: &[Unit]) -> usize {
+    let mut outside_pools = units.len();
     let mut fewest = 0;
     for (share, agents) in pools(location, hosts) {
         let held: Vec<usize> = counts(units, &agents).into_values().collect();
-        homeless -= held.iter().sum::<usize>();
+        outside_pools -= held.iter().sum::<usize>();
         let Some(each) = share.checked_div(held.len()) else {
             continue;
         };
@@ -74,9 +74,9 @@ fn fewest_releases(location: &Location, hosts: &Hosts, units: &[Unit]) -> usize 
                 .map(|(position, has)| has.saturating_sub(target(position)))
                 .sum()
         };
-        fewest += choices.map(releases).min().expect("there is a balanced distribution");
+        fewest += choices.map(releases).min().expect("a balanced distribution exists");
     }
-    fewest + homeless
+    fewest + outside_pools
 }
 
 fn any_hosts() -> impl Strategy<Value = Hosts> {
@@ -95,7 +95,7 @@ fn any_location() -> impl Strategy<Value = Location> {
     )
 }
 
-/// Units of any agents, on distinct slots, as a plan may find them after anything has happened.
+/// Units of random agents on distinct slots.
 fn any_units() -> impl Strategy<Value = Vec<Unit>> {
     prop::collection::btree_map(1..15_u16, (0..9_u8, any::<bool>()), 0..14).prop_map(|drawn| {
         let drawn = drawn.into_iter();
@@ -107,13 +107,13 @@ fn any_units() -> impl Strategy<Value = Vec<Unit>> {
 
 proptest! {
     #[test]
-    fn a_plan_is_balanced_and_complete_and_moves_the_fewest_units(
+    fn a_plan_is_balanced_and_complete_and_moves_as_few_units_as_possible(
         hosts in any_hosts(), location in any_location(), units in any_units(),
     ) {
         let plan = run(&location, &hosts, &units);
         prop_assert_eq!(plan.kept.len() + plan.released.len(), units.len());
-        prop_assert_eq!(plan.released.len(), fewest_releases(&location, &hosts, &units));
-        let after = carried_out(&plan);
+        prop_assert_eq!(plan.released.len(), min_releases(&location, &hosts, &units));
+        let after = execute(&plan);
         let slots: BTreeSet<u16> = after.iter().map(|unit| unit.id.slot).collect();
         prop_assert_eq!(slots.len(), after.len(), "slots are unique");
         let mut placed = 0;
@@ -121,42 +121,42 @@ proptest! {
             let counts = counts(&after, &agents);
             let sum: usize = counts.values().sum();
             prop_assert_eq!(sum, if agents.is_empty() { 0 } else { share });
-            let (least, most) = (counts.values().min(), counts.values().max());
-            prop_assert!(most.unwrap_or(&0) - least.unwrap_or(&0) <= 1, "{:?}", counts);
+            let (min, max) = (counts.values().min(), counts.values().max());
+            prop_assert!(max.unwrap_or(&0) - min.unwrap_or(&0) <= 1, "{:?}", counts);
             placed += sum;
         }
-        prop_assert_eq!(placed, after.len(), "no unit is outside of the pools");
+        prop_assert_eq!(placed, after.len(), "no unit is outside the pools");
     }
 
     #[test]
-    fn a_plan_does_not_depend_on_the_order_of_units_and_needs_no_second_one(
+    fn a_plan_is_independent_of_the_order_of_units_and_idempotent(
         hosts in any_hosts(), location in any_location(), units in any_units(),
     ) {
         let first = run(&location, &hosts, &units);
         let mut reversed = units.clone();
         reversed.reverse();
         prop_assert_eq!(&run(&location, &hosts, &reversed), &first);
-        let after = carried_out(&first);
+        let after = execute(&first);
         let second = run(&location, &hosts, &after);
         prop_assert!(second.released.is_empty() && second.assigned.is_empty());
     }
 
     #[test]
-    fn when_an_agent_comes_or_goes_only_what_must_move_does_and_keeps_its_slot(
-        hosts in any_hosts(), location in any_location(), home in prop::option::of(1..4_u8),
+    fn when_an_agent_joins_or_leaves_only_the_necessary_units_move_and_keep_their_slots(
+        hosts in any_hosts(), location in any_location(), joining_zone in prop::option::of(1..4_u8),
     ) {
         let nothing = run(&location, &hosts, &[]);
-        let before = carried_out(&nothing);
+        let before = execute(&nothing);
         let mut more = hosts.clone();
-        let newcomer = agent_name("newcomer");
-        more.insert(newcomer.clone(), home.map(zone));
-        let came = run(&location, &more, &before);
-        let all_to_it = came.assigned.iter().all(|started| started.agent == newcomer);
-        prop_assert!(all_to_it, "units move to the newcomer alone");
-        let after = carried_out(&came);
-        let held = after.iter().filter(|unit| unit.agent == newcomer).count();
-        let went = run(&location, &hosts, &after);
-        prop_assert_eq!(went.released.len(), held, "its own units alone are released");
+        let joining = agent_name("joining");
+        more.insert(joining.clone(), joining_zone.map(zone));
+        let joined = run(&location, &more, &before);
+        let all_to_it = joined.assigned.iter().all(|started| started.agent == joining);
+        prop_assert!(all_to_it, "units move to the new agent only");
+        let after = execute(&joined);
+        let held = after.iter().filter(|unit| unit.agent == joining).count();
+        let left = run(&location, &hosts, &after);
+        prop_assert_eq!(left.released.len(), held, "only its own units are released");
         if before.len() == after.len() {
             let slots = |units: &[Unit]| units.iter().map(|u| u.id.slot).collect::<BTreeSet<_>>();
             prop_assert_eq!(slots(&before), slots(&after));
@@ -165,7 +165,7 @@ proptest! {
 }
 
 #[test]
-fn scaling_down_takes_from_the_most_loaded_agent_what_is_not_ready() {
+fn scaling_down_releases_units_that_are_not_ready_from_the_most_loaded_agent() {
     let (a, b) = (agent_name("a"), agent_name("b"));
     let hosts = Hosts::from([(a.clone(), None), (b.clone(), None)]);
     let units = [unit(1, &a, false), unit(2, &b, true), unit(3, &a, true)];
@@ -184,7 +184,7 @@ fn the_share_of_a_zone_without_an_agent_stays_unassigned() {
 }
 
 #[test]
-fn neighbouring_slots_go_to_different_agents() {
+fn adjacent_slots_go_to_different_agents() {
     let hosts = Hosts::from([(agent_name("a"), None), (agent_name("b"), None)]);
     let plan = run(&location(4, &[]), &hosts, &[]);
     let agents: Vec<&AgentName> = plan.assigned.iter().map(|started| &started.agent).collect();

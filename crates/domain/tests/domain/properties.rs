@@ -1,4 +1,4 @@
-//! What holds for any sequence of commands.
+//! Properties of random sequences of commands.
 
 use meridian_domain::evolve::{apply, evolve};
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
@@ -6,10 +6,10 @@ use meridian_domain::*;
 use proptest::prelude::*;
 
 use crate::invariants;
-use crate::random::{Step, beginning, step};
+use crate::random::{Step, setup, step};
 use crate::world::World;
 
-/// The entry in which the sequencer would propose `command`.
+/// Returns the entry that the sequencer would propose for `command`.
 fn entry(state: &State, command: &Command, number: u64) -> Entry {
     let origin = if let Command::Report(report) = command {
         Origin::Report {
@@ -21,7 +21,7 @@ fn entry(state: &State, command: &Command, number: u64) -> Entry {
         Origin::Operator {
             request: request(number),
             digest: Digest([1; 32]),
-            actor: Actor::new("ann@desk").expect("is an actor"),
+            actor: Actor::new("ann@desk").expect("valid actor"),
             reason: None,
         }
     };
@@ -36,24 +36,25 @@ fn entry(state: &State, command: &Command, number: u64) -> Entry {
 fn request(number: u64) -> RequestId {
     let version_and_variant = 0x7000_8000_0000_0000_0000_u128;
     let uuid = uuid::Uuid::from_u128(u128::from(number) << 80 | version_and_variant);
-    uuid.try_into().expect("is version 7")
+    uuid.try_into().expect("valid request id")
 }
 
-/// Does every step against what the steps before it led to, and returns the log of it.
+/// Executes the steps one after another. Returns the final state and the log.
 fn live(steps: &[Step]) -> (State, Vec<Entry>) {
     let mut state = State::default();
     let mut log = Vec::new();
-    for (number, step) in (1..).zip(beginning().iter().chain(steps)) {
+    for (number, step) in (1..).zip(setup().iter().chain(steps)) {
         let entry = entry(&state, &step.command(&state, number), number);
-        apply(&mut state, &entry).expect("the base is the state's revision");
+        apply(&mut state, &entry).expect("the base matches");
         invariants::check(&state);
         log.push(entry);
     }
     (state, log)
 }
 
-/// A state without what only entries carry: who asked, when, and which report it was.
-fn of_events_alone(mut state: State) -> State {
+/// Removes the parts of a state that follow from entries rather than events: outcomes, time and report
+/// numbers.
+fn without_entry_data(mut state: State) -> State {
     state.outcomes = outcome::Outcomes::default();
     state.header.time = Timestamp(0);
     for agent in state.agents.values_mut() {
@@ -62,8 +63,8 @@ fn of_events_alone(mut state: State) -> State {
     state
 }
 
-/// Reports in which every agent says that all of its units are up, and the released ones gone.
-fn all_is_well(state: &State) -> Vec<Command> {
+/// Returns a report of every agent in which its active units are ready and the draining ones have stopped.
+fn all_ready(state: &State) -> Vec<Command> {
     let report = |agent: &Agent| {
         let name = agent.description.name.clone();
         let rows = state.units_on(&name).filter(|unit| unit.is_wanted()).map(|unit| ReportedUnit {
@@ -86,38 +87,38 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn replaying_the_log_gives_the_live_state(steps in prop::collection::vec(step(), 1..60)) {
+    fn replaying_the_log_yields_the_live_state(steps in prop::collection::vec(step(), 1..60)) {
         let (state, log) = live(&steps);
         let mut replayed = State::default();
         for entry in &log {
-            apply(&mut replayed, entry).expect("the base is the state's revision");
+            apply(&mut replayed, entry).expect("the base matches");
         }
         prop_assert_eq!(&replayed, &state);
 
-        let mut of_events = State::default();
+        let mut from_events = State::default();
         for record in log.iter().flat_map(Entry::records) {
-            evolve(&mut of_events, record.revision, &record.event);
+            evolve(&mut from_events, record.revision, &record.event);
         }
-        prop_assert_eq!(of_events, of_events_alone(state));
+        prop_assert_eq!(from_events, without_entry_data(state));
     }
 
     #[test]
-    fn whatever_happened_a_cluster_settles_and_is_then_silent(
+    fn every_cluster_converges_and_then_emits_no_more_events(
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let mut world = World { state: live(&steps).0 };
-        // A roll takes a report for each unit.
+        // A roll needs one report for each unit.
         for _ in 0..=world.state.units.len() {
-            for report in all_is_well(&world.state) {
-                world.does(report);
+            for report in all_ready(&world.state) {
+                world.apply(report);
             }
         }
         prop_assert!(world.state.units.values().all(Unit::is_ready));
-        for report in all_is_well(&world.state) {
-            prop_assert_eq!(world.does(report), vec![]);
+        for report in all_ready(&world.state) {
+            prop_assert_eq!(world.apply(report), vec![]);
         }
         for agent in world.state.agents.clone().into_values() {
-            prop_assert_eq!(world.does(Command::RegisterAgent(agent.description)), vec![]);
+            prop_assert_eq!(world.apply(Command::RegisterAgent(agent.description)), vec![]);
         }
     }
 }

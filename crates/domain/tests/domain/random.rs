@@ -1,4 +1,5 @@
-//! Commands at random: mostly such as could be accepted, about few enough things to meet again.
+//! Random commands: mostly ones that may be accepted, about a small number of objects so that they
+//! interact.
 
 use meridian_domain::limits::Limits;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
@@ -10,18 +11,18 @@ use crate::world::{
     agent, agent_name, api, change, cluster, create, region, service, set, zone, zones,
 };
 
-/// A command, or the recipe for one that depends on the state that it meets.
+/// A command, or a template for one that depends on the state that it is applied to.
 #[derive(Debug, Clone)]
 pub enum Step {
     Do(Box<Command>),
-    /// A report of an agent about what it has: for each unit in turn one of `statuses`, or nothing.
+    /// A report of an agent about its units. Cycles through `statuses`; `None` leaves a unit out.
     Report {
         agent: AgentName,
         generation: u64,
         behind: u64,
         statuses: Vec<Option<UnitStatus>>,
     },
-    /// A change that expects the present revision of the service, or an older one.
+    /// A change that expects the current revision of the service, or an older one.
     Expecting {
         service: ServiceName,
         behind: u64,
@@ -80,10 +81,10 @@ fn any_agent() -> impl Strategy<Value = AgentName> {
     (1..=AGENTS).prop_map(|number| agent_name(&format!("a{number}")))
 }
 
-/// Most agents there are.
+/// Number of agents.
 const AGENTS: u64 = 6;
 
-/// What agent `number` always says of itself: the last one runs in another region.
+/// Returns the description of agent `number`. The last agent is in another region.
 pub fn describe(number: u64) -> AgentDescription {
     let place = if number == AGENTS { "eastus" } else { "westeurope" };
     let zone = u8::try_from(number % 4).ok().filter(|number| *number > 0).map(zone);
@@ -91,16 +92,18 @@ pub fn describe(number: u64) -> AgentDescription {
 }
 
 fn description() -> impl Strategy<Value = AgentDescription> {
-    let odd = |one_in: f64| prop::bool::weighted(1.0 / one_in);
-    (1..=AGENTS, odd(20.0), odd(20.0), odd(5.0)).prop_map(|(number, is_new, witness, moved)| {
-        let known = describe(number);
-        AgentDescription {
-            node: NodeId(if is_new { number + AGENTS } else { number }),
-            witness,
-            gateway_host: if moved { "gw.example.net".to_owned() } else { known.gateway_host },
-            ..known
-        }
-    })
+    let one_in = |one_in: f64| prop::bool::weighted(1.0 / one_in);
+    (1..=AGENTS, one_in(20.0), one_in(20.0), one_in(5.0)).prop_map(
+        |(number, is_new, witness, moved)| {
+            let known = describe(number);
+            AgentDescription {
+                node: NodeId(if is_new { number + AGENTS } else { number }),
+                witness,
+                gateway_host: if moved { "gw.example.net".to_owned() } else { known.gateway_host },
+                ..known
+            }
+        },
+    )
 }
 
 fn any_units() -> impl Strategy<Value = u16> {
@@ -161,7 +164,7 @@ fn status() -> impl Strategy<Value = Option<UnitStatus>> {
     ]
 }
 
-fn about_the_cluster() -> impl Strategy<Value = Command> {
+fn cluster_command() -> impl Strategy<Value = Command> {
     let limits = (6..14_u16, 1..7_u8).prop_map(|(premium_units, voters)| Limits {
         premium_units,
         voters,
@@ -196,7 +199,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         edits,
     });
     let command = prop_oneof![
-        2 => about_the_cluster(),
+        2 => cluster_command(),
         6 => description().prop_map(Command::RegisterAgent),
         3 => any_agent().prop_map(|agent| Command::DrainAgent { agent }),
         4 => any_agent().prop_map(|agent| Command::UndrainAgent { agent }),
@@ -223,9 +226,9 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How every sequence begins: three agents that share a region, and a service in it and in another.
-pub fn beginning() -> Vec<Step> {
-    let mut commands = vec![Command::FoundCluster { cluster: cluster(1), founders: vec![] }];
+/// Returns the first steps of every sequence: three agents in one region, and a service in two regions.
+pub fn setup() -> Vec<Step> {
+    let mut commands = vec![Command::BootstrapCluster { cluster: cluster(1), agents: vec![] }];
     commands.extend((1..4).map(describe).map(Command::RegisterAgent));
     commands.push(create("contoso", Tier::Premium, "westeurope"));
     commands.push(change([set("westeurope", 6), set("eastus", 2)]));

@@ -1,4 +1,4 @@
-//! A cluster that commands can be tried on.
+//! A cluster state to apply commands to.
 
 use meridian_domain::evolve::evolve;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
@@ -10,24 +10,25 @@ pub struct World {
 }
 
 impl World {
-    pub fn founded() -> Self {
+    pub fn bootstrapped() -> Self {
         let mut world = Self::default();
-        world.does(Command::FoundCluster { cluster: cluster(1), founders: vec![] });
+        world.apply(Command::BootstrapCluster { cluster: cluster(1), agents: vec![] });
         world
     }
 
-    /// Three agents, one in each region, and the premium service `contoso` in the first.
+    /// Returns a cluster with one agent in each of three regions, and the premium service `contoso` in the
+    /// first region.
     pub fn contoso() -> Self {
-        let mut world = Self::founded();
+        let mut world = Self::bootstrapped();
         for (node, place) in (1..).zip(["westeurope", "eastus", "southeastasia"]) {
-            world.does(Command::RegisterAgent(agent(place, node, place)));
+            world.apply(Command::RegisterAgent(agent(place, node, place)));
         }
-        world.does(create("contoso", Tier::Premium, "westeurope"));
+        world.apply(create("contoso", Tier::Premium, "westeurope"));
         world
     }
 
-    /// Has a command happen, and returns its events.
-    pub fn does(&mut self, command: Command) -> Vec<Event> {
+    /// Applies a command and returns its events.
+    pub fn apply(&mut self, command: Command) -> Vec<Event> {
         let events = decide(&self.state, &command).expect("the command is accepted");
         for event in &events {
             let revision = self.state.header.revision.next();
@@ -36,30 +37,30 @@ impl World {
         events
     }
 
-    /// Has a command refused, and returns what its rejections say.
-    pub fn refuses(&self, command: Command) -> Vec<String> {
-        let rejections = decide(&self.state, &command).expect_err("the command is refused");
+    /// Returns the messages of the rejections of a command.
+    pub fn rejections(&self, command: Command) -> Vec<String> {
+        let rejections = decide(&self.state, &command).expect_err("the command is rejected");
         rejections.iter().map(Rejection::to_string).collect()
     }
 
-    /// Has `contoso` changed.
-    pub fn saves(&mut self, edits: impl Into<Vec<Edit>>) -> Vec<Event> {
-        self.does(change(edits))
+    /// Applies a change set to `contoso`.
+    pub fn edit(&mut self, edits: impl Into<Vec<Edit>>) -> Vec<Event> {
+        self.apply(change(edits))
     }
 
     pub fn service(&self) -> &Service {
         &self.state.services[&service("contoso")]
     }
 
-    /// The wanted units of a location of `contoso`, as slots and agents.
+    /// Returns the slots and agents of the current units of a location of `contoso`.
     pub fn placed(&self, place: &str) -> Vec<(u16, String)> {
         let (service, region) = (service("contoso"), region(place));
         let units = self.state.current_units(&service, &region);
         units.map(|unit| (unit.id.slot, unit.agent.to_string())).collect()
     }
 
-    /// Takes in that the units of an agent that are wanted are ready, and the others gone.
-    pub fn settles(&mut self, name: &str) -> Vec<Event> {
+    /// Applies a report in which the active units of an agent are ready and the draining ones have stopped.
+    pub fn report_all_ready(&mut self, name: &str) -> Vec<Event> {
         let agent = agent_name(name);
         let last = self.state.agents[&agent].last_report.1;
         let configuration = self.service().configuration;
@@ -68,13 +69,13 @@ impl World {
         let wanted =
             |row: &ReportedUnit| self.state.units[&(row.unit.clone(), row.incarnation)].is_wanted();
         report.units.retain(wanted);
-        let events = self.does(Command::Report(report));
-        let known = self.state.agents.get_mut(&agent).expect("the agent is known");
+        let events = self.apply(Command::Report(report));
+        let known = self.state.agents.get_mut(&agent).expect("the agent is registered");
         known.last_report.1 = Sequence(last.0 + 1);
         events
     }
 
-    /// A report of an agent, with everything that the state has on it in the same status.
+    /// Returns a report of an agent with all its units in the same status.
     pub fn report(&self, name: &str, sequence: u64, status: UnitStatus) -> Report {
         let agent = agent_name(name);
         let row = |unit: &Unit| ReportedUnit {
@@ -97,19 +98,19 @@ pub fn cluster(number: u128) -> ClusterId {
 }
 
 pub fn region(name: &str) -> RegionName {
-    RegionName::new(name).expect("is a region name")
+    RegionName::new(name).expect("valid region name")
 }
 
 pub fn service(name: &str) -> ServiceName {
-    ServiceName::new(name).expect("is a service name")
+    ServiceName::new(name).expect("valid service name")
 }
 
 pub fn agent_name(name: &str) -> AgentName {
-    AgentName::new(name).expect("is an agent name")
+    AgentName::new(name).expect("valid agent name")
 }
 
 pub fn zone(number: u8) -> Zone {
-    number.try_into().expect("is a zone")
+    number.try_into().expect("valid zone")
 }
 
 pub fn zones(numbers: &[u8]) -> Zones {
@@ -118,7 +119,7 @@ pub fn zones(numbers: &[u8]) -> Zones {
 
 pub fn agent(name: &str, node: u64, place: &str) -> AgentDescription {
     let address =
-        |port: u16| Address::new(format!("127.0.1.{node}:{port}")).expect("is an address");
+        |port: u16| Address::new(format!("127.0.1.{node}:{port}")).expect("valid address");
     AgentDescription {
         name: agent_name(name),
         node: NodeId(node),
@@ -166,9 +167,9 @@ pub fn promote(name: &str) -> Edit {
 
 pub fn api(name: &str, path: &str, backend: &str) -> Api {
     Api {
-        name: ApiName::new(name).expect("is an API name"),
-        path: ApiPath::new(path).expect("is a path"),
-        backend: BackendUrl::new(backend).expect("is a backend"),
+        name: ApiName::new(name).expect("valid API name"),
+        path: ApiPath::new(path).expect("valid path"),
+        backend: BackendUrl::new(backend).expect("valid backend"),
         regional: std::collections::BTreeMap::new(),
         timeouts: api::Timeouts::default(),
     }

@@ -99,7 +99,7 @@ pub async fn become_member(
 /// one: a refusal inside the new cluster would reach nobody.
 fn check_founder(description: &AgentDescription) -> Result<(), AdmissionError> {
     let (cluster, founders) = (ClusterId(Uuid::nil()), vec![description.clone()]);
-    match decide(&State::default(), &Command::FoundCluster { cluster, founders }) {
+    match decide(&State::default(), &Command::BootstrapCluster { cluster, agents: founders }) {
         Ok(_) => Ok(()),
         Err(rejections) => {
             let rejections: Vec<_> = rejections.iter().map(ToString::to_string).collect();

@@ -100,7 +100,7 @@ impl FromStr for Backend {
 enum NotATimeout {
     #[error(transparent)]
     Duration(#[from] NotADuration),
-    #[error("a time-out has whole milliseconds, from 1ms to {}m", limits::LONGEST_TIMEOUT_MS / 60_000)]
+    #[error("a time-out has whole milliseconds, from 1ms to {}m", limits::MAX_TIMEOUT_MS / 60_000)]
     Range,
 }
 
@@ -109,7 +109,7 @@ fn parse_timeout(text: &str) -> Result<u32, NotATimeout> {
     let timeout = duration::parse(text)?;
     let is_whole = timeout.subsec_nanos() % 1_000_000 == 0;
     let millis = u32::try_from(timeout.as_millis()).ok().filter(|_| is_whole);
-    millis.filter(|millis| *millis <= limits::LONGEST_TIMEOUT_MS).ok_or(NotATimeout::Range)
+    millis.filter(|millis| *millis <= limits::MAX_TIMEOUT_MS).ok_or(NotATimeout::Range)
 }
 
 #[cfg(test)]

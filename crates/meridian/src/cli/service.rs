@@ -63,5 +63,5 @@ pub struct UpdateArgs {
 }
 
 fn tiers() -> PossibleValuesParser {
-    PossibleValuesParser::new(Tier::ALL.map(Tier::as_str))
+    PossibleValuesParser::new(Tier::ALL.iter().map(|tier| tier.as_str()))
 }

@@ -192,15 +192,15 @@ mod tests {
     #[test]
     fn a_refusal_names_every_fault_and_helps_with_the_first() {
         let Failure::Refused { cause, next } = refused(&[
-            ("REGION_UNKNOWN", "there is no region wsteurope; did you mean westeurope?"),
-            ("TOO_MANY_UNITS", "eastus: 13 units are more than the 12 of the premium tier"),
+            ("REGION_UNKNOWN", "region wsteurope not found; did you mean westeurope?"),
+            ("TOO_MANY_UNITS", "region eastus: 13 units exceed the premium tier's limit of 12"),
         ]) else {
             panic!("is not a refusal");
         };
         assert_eq!(
             cause,
-            "there is no region wsteurope; did you mean westeurope?; \
-             eastus: 13 units are more than the 12 of the premium tier"
+            "region wsteurope not found; did you mean westeurope?; \
+             region eastus: 13 units exceed the premium tier's limit of 12"
         );
         assert_eq!(next, "`meridian region catalogue` lists the regions");
     }

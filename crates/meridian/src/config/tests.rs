@@ -118,7 +118,7 @@ fn a_bad_file_is_refused_with_the_line_and_the_rule() {
         ),
         (
             "zone = 10",
-            "agent.toml line 3: zone cannot be \"10\": a zone is a number from 1 to 9, not 10",
+            "agent.toml line 3: zone cannot be \"10\": zone must be between 1 and 9, got 10",
         ),
         (
             "snapshot_after_entries = 0",
@@ -147,7 +147,7 @@ fn a_bad_file_is_refused_with_the_line_and_the_rule() {
         ),
         (
             "peer_advertise = \"eu\"",
-            "agent.toml line 3: peer_advertise cannot be \"eu\": \"eu\" is not an address: write HOST:PORT, such as 10.1.2.3:7400 or [2001:db8::1]:7400",
+            "agent.toml line 3: peer_advertise cannot be \"eu\": invalid address \"eu\": use HOST:PORT, such as 10.1.2.3:7400 or [2001:db8::1]:7400",
         ),
         (
             "gateway_listen = \"127.0.0.1:80\"",
@@ -187,9 +187,8 @@ fn what_is_no_toml_is_refused_with_the_line() {
 fn a_bad_flag_or_variable_is_named_as_it_was_given() {
     assert_eq!(
         refusal(MINIMAL, flags("--region=West_Europe")),
-        "--region: region cannot be \"West_Europe\": \"west_europe\" is not a region name: use \
-         lower-case letters, digits and hyphens, starting with a letter and ending with a letter or \
-         a digit"
+        "--region: region cannot be \"West_Europe\": invalid region name \"west_europe\": use lowercase \
+         letters, digits and hyphens, starting with a letter and ending with a letter or digit"
     );
     assert_eq!(
         refusal(MINIMAL, variable("MERIDIAN_WITNESS", "maybe")),

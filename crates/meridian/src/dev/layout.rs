@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use meridian_domain::nearest::nearest;
-use meridian_domain::{AgentName, NameError, RegionName, catalogue};
+use meridian_domain::{AgentName, NameError, RegionName, catalog};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::LayoutArgs;
@@ -211,8 +211,8 @@ fn regions(given: &[String]) -> Result<Vec<RegionName>, LayoutError> {
     let mut regions = Vec::new();
     for text in given {
         let region = RegionName::parse(text)?;
-        if catalogue::region(&region).is_none() {
-            let known = catalogue::regions().iter().map(|region| region.name.as_str());
+        if catalog::region(&region).is_none() {
+            let known = catalog::regions().iter().map(|region| region.name.as_str());
             let nearest = nearest(region.as_str(), known);
             return Err(LayoutError::Unknown { given: text.clone(), nearest });
         }
@@ -290,7 +290,7 @@ mod tests {
                 "--regions zzyzx",
                 "there is no region \"zzyzx\"; `meridian region catalogue` lists them",
             ),
-            ("--regions=", "a region name must not be empty"),
+            ("--regions=", "region name must not be empty"),
             ("--regions eastus,EastUS", "region eastus was given twice"),
             (
                 "--regions eastus,eastus2,westus,westus2,westus3,centralus,japaneast,japanwest,uksouth,ukwest",

@@ -123,7 +123,7 @@ async fn a_conflict_prints_what_happened_in_between() {
     };
     let details = tonic_types::pb::Status {
         code: Code::Aborted.into(),
-        message: "contoso was changed since revision 3: it is at revision 9".to_owned(),
+        message: "service contoso was changed after revision 3; it is at revision 9".to_owned(),
         details: vec![prost_types::Any {
             type_url: "type.googleapis.com/meridian.v1.Conflict".to_owned(),
             value: conflict.encode_to_vec(),

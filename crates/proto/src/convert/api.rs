@@ -34,7 +34,7 @@ pub fn api(checks: &mut Checks, path: &str, given: &v1::Api) -> Option<Api> {
 }
 
 fn in_range(given: u32) -> Result<u32, String> {
-    let most = limits::LONGEST_TIMEOUT_MS;
+    let most = limits::MAX_TIMEOUT_MS;
     match given {
         0 => Err(format!("a time-out is from 1 to {most} ms; leave it out for the usual one")),
         _ if given > most => Err(format!("a time-out is at most {most} ms, not {given}")),

@@ -181,7 +181,7 @@ impl ChangeRequest for v1::SetLimitsRequest {
         let premium_units = field::unit_limit(checks, "limits.premium_units", given.premium_units);
         let voters = u8::try_from(given.voters).ok();
         let voters =
-            voters.filter(|voters| *voters <= limits::MOST_VOTERS && !voters.is_multiple_of(2));
+            voters.filter(|voters| *voters <= limits::MAX_VOTERS && !voters.is_multiple_of(2));
         let problem = || format!("a number of voters is 1, 3 or 5, not {}", given.voters);
         let voters = checks.take("limits.voters", voters.ok_or_else(problem));
         let limits = Limits {

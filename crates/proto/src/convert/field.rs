@@ -40,7 +40,7 @@ pub fn tier(checks: &mut Checks, path: &str, text: &str) -> Option<Tier> {
 
 /// The port of gateways.
 pub fn port(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
-    let lowest = limits::LOWEST_GATEWAY_PORT;
+    let lowest = limits::MIN_GATEWAY_PORT;
     let port = u16::try_from(number).ok().filter(|port| *port >= lowest);
     let problem = || format!("a gateway port is a number from {lowest} to 65535, not {number}");
     checks.take(path, port.ok_or_else(problem))
@@ -48,7 +48,7 @@ pub fn port(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
 
 /// Units of one location.
 pub fn units(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
-    let most = limits::MOST_UNITS_PER_LOCATION;
+    let most = limits::MAX_UNITS_PER_LOCATION;
     let units = u16::try_from(number).ok().filter(|units| (1..=most).contains(units));
     let problem = || match number {
         0 => "a location has at least 1 unit; to have none, remove the region".to_owned(),
@@ -59,7 +59,7 @@ pub fn units(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
 
 /// A limit of the units of a location.
 pub fn unit_limit(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
-    let most = limits::MOST_UNITS_PER_LOCATION;
+    let most = limits::MAX_UNITS_PER_LOCATION;
     let limit = u16::try_from(number).ok().filter(|limit| (1..=most).contains(limit));
     let problem = || format!("a limit of units is a number from 1 to {most}, not {number}");
     checks.take(path, limit.ok_or_else(problem))
@@ -68,14 +68,14 @@ pub fn unit_limit(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
 /// One zone.
 pub fn zone(checks: &mut Checks, path: &str, number: u32) -> Option<Zone> {
     let zone = u8::try_from(number).ok().and_then(|number| Zone::try_from(number).ok());
-    let problem = || format!("a zone is a number from 1 to {}, not {number}", limits::HIGHEST_ZONE);
+    let problem = || format!("a zone is a number from 1 to {}, not {number}", limits::MAX_ZONE);
     checks.take(path, zone.ok_or_else(problem))
 }
 
 /// The zones of a location, each once.
 pub fn zones(checks: &mut Checks, path: &str, numbers: &[u32]) -> Option<Zones> {
-    if numbers.len() > usize::from(limits::HIGHEST_ZONE) {
-        checks.refuse(path, format_args!("there are at most {} zones", limits::HIGHEST_ZONE));
+    if numbers.len() > usize::from(limits::MAX_ZONE) {
+        checks.refuse(path, format_args!("there are at most {} zones", limits::MAX_ZONE));
         return None;
     }
     let mut zones = Zones::new();

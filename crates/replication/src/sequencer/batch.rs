@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use meridian_domain::outcome::Recollection;
+use meridian_domain::outcome::OutcomeLookup;
 use meridian_domain::{
     Change, Command, Entry, Origin, State, Timestamp, Verdict, decide, evolve, limits,
 };
@@ -113,23 +113,23 @@ fn spoiled(answer: oneshot::Sender<Answer>) -> Spoiled {
 }
 
 fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
-    if state.header.cluster.is_none() && !matches!(command, Command::FoundCluster { .. }) {
+    if state.header.cluster.is_none() && !matches!(command, Command::BootstrapCluster { .. }) {
         return Decided::TooEarly;
     }
     if let Origin::Operator { request, digest, .. } = origin
         && !planted(Bug::ForgetRequests)
     {
-        match state.outcomes.recall(*request, digest) {
-            Recollection::Unknown => {}
-            Recollection::Same(outcome) => {
+        match state.outcomes.lookup(*request, digest) {
+            OutcomeLookup::New => {}
+            OutcomeLookup::Known(outcome) => {
                 let verdict = outcome.verdict.clone();
                 let (base, revision) = (outcome.base, outcome.revision);
                 return Decided::Before(Receipt { verdict, base, revision });
             }
-            Recollection::Reused => {
+            OutcomeLookup::Reused => {
                 return Decided::Refused(ProposeError::RequestReused { request: *request });
             }
-            Recollection::Expired => {
+            OutcomeLookup::Expired => {
                 return Decided::Refused(ProposeError::RequestExpired { request: *request });
             }
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn found() -> Command {
-        Command::FoundCluster { cluster: ClusterId(Uuid::nil()), founders: Vec::new() }
+        Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: Vec::new() }
     }
 
     #[test]

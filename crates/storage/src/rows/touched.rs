@@ -37,7 +37,7 @@ pub fn by_entry(state: &State, entry: &Entry) -> BTreeSet<Key> {
 /// every event: a new one does not compile until somebody has thought of its rows.
 fn by_event(state: &State, event: &Event, keys: &mut BTreeSet<Key>) {
     match event {
-        Event::ClusterFounded { .. }
+        Event::ClusterBootstrapped { .. }
         | Event::DataVersionRaised { .. }
         | Event::LimitsSet { .. }
         | Event::HistoryTrimmed { .. } => {}

@@ -8,7 +8,7 @@ use meridian_domain::{
     Actor, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change, ClusterId,
     DataVersion, Digest, Entry, Event, Incarnation, NodeId, Origin, Region, RegionName, Rejection,
     RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId, Verdict, Zones,
-    catalogue, evolve,
+    catalog, evolve,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -113,7 +113,7 @@ fn pick<T>(mut from: impl Iterator<Item = T> + Clone, choice: u8) -> Option<T> {
 }
 
 fn region(choice: u8) -> RegionName {
-    pick(catalogue::regions().iter(), choice).unwrap().name.clone()
+    pick(catalog::regions().iter(), choice).unwrap().name.clone()
 }
 
 fn api(choice: u8) -> Api {
@@ -152,7 +152,7 @@ fn events(state: &State, (kind, a, b): Seed) -> Vec<Event> {
 fn cluster_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
     let agent = pick(state.agents.values(), a).map(|agent| agent.description.clone());
     Some(match kind % 9 {
-        0 => Event::ClusterFounded {
+        0 => Event::ClusterBootstrapped {
             cluster: ClusterId(Uuid::from_u128(u128::from(a))),
             data_version: DataVersion(1),
         },
@@ -160,7 +160,7 @@ fn cluster_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
         2 => Event::LimitsSet { limits: Limits { voters: 3, ..Limits::default() } },
         3 => {
             let name = RegionName::new(format!("moon-{}", a % 4)).unwrap();
-            Event::RegionDefined { region: Region { name, ..catalogue::regions()[0].clone() } }
+            Event::RegionDefined { region: Region { name, ..catalog::regions()[0].clone() } }
         }
         4 => Event::AgentUpdated { agent: AgentDescription { node: NodeId(b.into()), ..agent? } },
         5 => Event::AgentDrained { agent: agent?.name },

@@ -193,7 +193,7 @@ pub fn origins() -> Vec<Origin> {
 }
 
 pub fn verdicts() -> Vec<Verdict> {
-    vec![Verdict::Accepted, Verdict::Rejected(vec![Rejection::NotFounded, Rejection::NoEdits])]
+    vec![Verdict::Accepted, Verdict::Rejected(vec![Rejection::NotBootstrapped, Rejection::NoEdits])]
 }
 
 pub fn entry() -> Entry {
@@ -254,7 +254,7 @@ pub fn commands() -> Vec<Command> {
     let (agent, service) = (agent_name, service_name);
     let reported = |status| ReportedUnit { unit: unit_id(), incarnation: Incarnation(36), status };
     vec![
-        Command::FoundCluster { cluster: cluster(), founders: vec![agent_description()] },
+        Command::BootstrapCluster { cluster: cluster(), agents: vec![agent_description()] },
         Command::RaiseDataVersion { version: DataVersion(2) },
         Command::SetLimits { limits: limits() },
         Command::DefineRegion { region: region() },
@@ -287,7 +287,7 @@ pub fn events() -> Vec<Event> {
     let (service, region, unit) = (service_name, region_name, unit_id);
     let incarnation = Incarnation(43);
     vec![
-        Event::ClusterFounded { cluster: cluster(), data_version: DataVersion(1) },
+        Event::ClusterBootstrapped { cluster: cluster(), data_version: DataVersion(1) },
         Event::DataVersionRaised { version: DataVersion(2) },
         Event::LimitsSet { limits: limits() },
         Event::RegionDefined { region: self::region() },

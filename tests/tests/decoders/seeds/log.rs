@@ -92,9 +92,9 @@ fn commands() -> Vec<Command> {
     };
     let add = Edit::Add { region: region("lab"), units: 2, zones: Zones::new() };
     vec![
-        Command::FoundCluster {
+        Command::BootstrapCluster {
             cluster: cluster(),
-            founders: vec![agent(1, "westeurope"), agent(2, "eastus")],
+            agents: vec![agent(1, "westeurope"), agent(2, "eastus")],
         },
         Command::DefineRegion { region: lab },
         Command::RegisterAgent(agent(3, "lab")),

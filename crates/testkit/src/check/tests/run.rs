@@ -41,7 +41,7 @@ impl Run {
             calm_seconds: 1,
         }));
         let founders = NODES.iter().zip(1..).map(|(name, node)| agent(name, node)).collect();
-        let found = Command::FoundCluster { cluster: ClusterId(Uuid::nil()), founders };
+        let found = Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: founders };
         let events = decide(&run.state, &found).expect("is founded");
         run.log(None, events);
         run.mark(mark::LOAD);

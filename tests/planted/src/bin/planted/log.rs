@@ -60,7 +60,7 @@ pub fn check(seed: u64) -> anyhow::Result<()> {
 
 fn command(rng: &mut SmallRng, state: &State) -> Command {
     if state.header.cluster.is_none() {
-        return Command::FoundCluster { cluster: ClusterId(Uuid::nil()), founders: Vec::new() };
+        return Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: Vec::new() };
     }
     let premium_units = rng.random_range(1..10);
     Command::SetLimits { limits: limits::Limits { premium_units, ..limits::Limits::default() } }

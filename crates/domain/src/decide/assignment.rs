@@ -1,4 +1,4 @@
-//! Turns what placement finds into events.
+//! Turns placement plans into events.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::service::Service;
 use crate::state::{State, newest_of_each_slot};
 use crate::unit::Unit;
 
-/// The agents of a region that take units.
+/// Returns the agents of a region that can run units.
 pub(super) fn hosts(state: &State, region: &RegionName) -> Hosts {
     let agents = state.agents.iter();
     agents
@@ -22,28 +22,28 @@ pub(super) fn hosts(state: &State, region: &RegionName) -> Hosts {
         .collect()
 }
 
-/// Places the units of one location of `service`, as that is after the command.
+/// Places the units of one location. `service` is the service after the command.
 pub(super) fn place(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
     let hosts = hosts(decision.state, region);
     place_on(decision, service, region, &hosts, None);
 }
 
-/// Places every location in `region` on `hosts`. The units of an agent that is `gone` with them are
-/// not released: its removal ends them.
+/// Places every location in `region` on `hosts`. Units of the agent `removed` are not released, because
+/// the removal of the agent removes them.
 pub(super) fn place_region(
     decision: &mut Decision<'_>,
     region: &RegionName,
     hosts: &Hosts,
-    gone: Option<&AgentName>,
+    removed: Option<&AgentName>,
 ) {
     for service in decision.state.services.values() {
         if service.locations.contains_key(region) {
-            place_on(decision, service, region, hosts, gone);
+            place_on(decision, service, region, hosts, removed);
         }
     }
 }
 
-/// Releases every unit of a location that is to go.
+/// Releases every unit of a location that is removed.
 pub(super) fn release_all(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
     let units = decision.state.units_of(&service.name, region);
     for unit in units.filter(|unit| unit.is_wanted()) {
@@ -56,10 +56,10 @@ fn place_on(
     service: &Service,
     region: &RegionName,
     hosts: &Hosts,
-    gone: Option<&AgentName>,
+    removed: Option<&AgentName>,
 ) {
-    let plan = plan(decision.state, service, region, hosts, gone);
-    follow(decision, service, region, plan);
+    let plan = plan(decision.state, service, region, hosts, removed);
+    apply_plan(decision, service, region, plan);
 }
 
 fn plan<'a>(
@@ -67,18 +67,18 @@ fn plan<'a>(
     service: &'a Service,
     region: &'a RegionName,
     hosts: &Hosts,
-    gone: Option<&AgentName>,
+    removed: Option<&AgentName>,
 ) -> Plan<'a> {
     let wanted = state
         .units_of(&service.name, region)
-        .filter(|unit| unit.is_wanted() && Some(&unit.agent) != gone);
+        .filter(|unit| unit.is_wanted() && Some(&unit.agent) != removed);
     let current = newest_of_each_slot(wanted);
     placement::plan(&service.name, &service.locations[region], hosts, current)
 }
 
-/// Makes a plan happen. A unit that moves, or that listens on a port which its service has given up, is
-/// assigned anew before it is released: see [`replace`].
-fn follow(decision: &mut Decision<'_>, service: &Service, region: &RegionName, plan: Plan<'_>) {
+/// Emits the events of a plan. Units that move to another agent, and units that listen on the previous
+/// port of the service, are replaced: see [`replace`].
+fn apply_plan(decision: &mut Decision<'_>, service: &Service, region: &RegionName, plan: Plan<'_>) {
     let moves = |unit: &&Unit| plan.assigned.iter().any(|new| new.slot == unit.id.slot);
     let (moved, ended): (Vec<&Unit>, Vec<&Unit>) = plan.released.into_iter().partition(moves);
     for unit in ended {
@@ -98,9 +98,9 @@ fn follow(decision: &mut Decision<'_>, service: &Service, region: &RegionName, p
     }
 }
 
-/// Assigns a unit's slot anew. The unit serves on until the new assignment is ready, and is released
-/// then ([`supersede`]); so no move lowers the capacity that answers calls. One that is not ready
-/// itself has nothing to serve, and is released at once.
+/// Assigns the slot of a unit again. The unit keeps serving until the new assignment is ready and is
+/// released then (see [`release_older`]), so a move never lowers the serving capacity. A unit that is
+/// not ready is released at once.
 pub(super) fn replace(decision: &mut Decision<'_>, unit: &Unit, agent: AgentName) {
     if !unit.is_ready() {
         release(decision, unit);
@@ -108,38 +108,38 @@ pub(super) fn replace(decision: &mut Decision<'_>, unit: &Unit, agent: AgentName
     assign(decision, unit.id.clone(), agent);
 }
 
-/// Releases the older assignments of the slot of a unit that is ready now.
-pub(super) fn supersede(decision: &mut Decision<'_>, ready: &Unit) {
+/// Releases the older assignments of the slot of a unit that became ready.
+pub(super) fn release_older(decision: &mut Decision<'_>, ready: &Unit) {
     for unit in older(decision.state, ready) {
         release(decision, unit);
     }
 }
 
-/// The older assignments of the unit's slot that are wanted still.
+/// Returns the older assignments of the unit's slot that are not draining.
 fn older<'a>(state: &'a State, unit: &'a Unit) -> impl Iterator<Item = &'a Unit> {
-    let of_the_location = state.units_of(&unit.id.service, &unit.id.region);
-    of_the_location.filter(move |other| {
+    let units = state.units_of(&unit.id.service, &unit.id.region);
+    units.filter(move |other| {
         other.id == unit.id && other.incarnation < unit.incarnation && other.is_wanted()
     })
 }
 
-/// Releases a unit and what bridges its start.
+/// Releases a unit and the older assignments that serve until it is ready.
 fn release_slot(decision: &mut Decision<'_>, unit: &Unit) {
-    supersede(decision, unit);
+    release_older(decision, unit);
     release(decision, unit);
 }
 
 fn assign(decision: &mut Decision<'_>, unit: UnitId, agent: AgentName) {
     let incarnation = Incarnation(decision.next_revision().0);
-    decision.happens(Event::UnitAssigned { unit, incarnation, agent });
+    decision.emit(Event::UnitAssigned { unit, incarnation, agent });
 }
 
 fn release(decision: &mut Decision<'_>, unit: &Unit) {
     let incarnation = unit.incarnation;
-    decision.happens(Event::UnitReleased { unit: unit.id.clone(), incarnation });
+    decision.emit(Event::UnitReleased { unit: unit.id.clone(), incarnation });
 }
 
-/// Refuses a change by which an agent would have more units than a machine can run.
+/// Rejects a change that would assign an agent more than [`limits::UNITS_PER_AGENT`] units.
 pub(super) fn check_agents(decision: &mut Decision<'_>) {
     let mut assigned: BTreeMap<AgentName, usize> = BTreeMap::new();
     for agent in decision.events().iter().filter_map(assignee) {
@@ -149,10 +149,10 @@ pub(super) fn check_agents(decision: &mut Decision<'_>) {
     for (agent, more) in assigned {
         let units = state.units_on(&agent).filter(|unit| unit.is_wanted()).count() + more;
         if units > limits::UNITS_PER_AGENT {
-            decision.refuse(Rejection::AgentFull {
+            decision.reject(Rejection::AgentFull {
                 agent,
                 units: u32::try_from(units).unwrap_or(u32::MAX),
-                most: limits::UNITS_PER_AGENT as u32,
+                max: limits::UNITS_PER_AGENT as u32,
             });
         }
     }

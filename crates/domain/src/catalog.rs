@@ -1,5 +1,5 @@
-//! The regions that every cluster knows. Operators may define more of them, which are part of the
-//! state: [`crate::State::region`] finds both kinds.
+//! Catalog of the built-in regions. Operators may define further ones, which are part of the state:
+//! [`crate::State::region`] finds both kinds.
 
 mod table;
 
@@ -9,23 +9,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::RegionName;
 
-/// A place in which a service can have a location. Its coordinates are whole numbers, because the
-/// state is compared and hashed, and floating-point numbers can do neither faithfully.
+/// A region in which a service can have a location. The coordinates are integers, because the state is
+/// compared and hashed, which floating-point numbers do not support reliably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// The name that the state knows it by.
+    /// Name that identifies the region, such as `westeurope`.
     pub name: RegionName,
-    /// The name that people read, such as `West Europe`.
+    /// Name for display, such as `West Europe`.
     pub display_name: String,
-    /// Degrees north of the equator, in millionths: from -90,000,000 to 90,000,000.
+    /// Latitude in millionths of a degree, from -90,000,000 to 90,000,000; north is positive.
     pub latitude_microdegrees: i32,
-    /// Degrees east of Greenwich, in millionths: from -180,000,000 to 180,000,000.
+    /// Longitude in millionths of a degree, from -180,000,000 to 180,000,000; east is positive.
     pub longitude_microdegrees: i32,
 }
 
 static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
     let region = |(name, display_name, latitude, longitude): (&str, &str, i32, i32)| Region {
-        name: RegionName::new(name).expect("the catalogue's names are well-formed"),
+        name: RegionName::new(name).expect("the catalog's names are valid"),
         display_name: display_name.to_owned(),
         latitude_microdegrees: latitude,
         longitude_microdegrees: longitude,
@@ -33,13 +33,13 @@ static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
     table::TABLE.into_iter().map(region).collect()
 });
 
-/// Every region of the catalogue, in the order of their names.
+/// Returns every region of the catalog, sorted by name.
 #[must_use]
 pub fn regions() -> &'static [Region] {
     &REGIONS
 }
 
-/// The region of that name, if the catalogue has it.
+/// Returns the region of that name, if the catalog has it.
 #[must_use]
 pub fn region(name: &RegionName) -> Option<&'static Region> {
     let position = REGIONS.binary_search_by(|region| region.name.cmp(name)).ok()?;
@@ -52,7 +52,7 @@ mod tests {
     use crate::limits;
 
     #[test]
-    fn the_names_are_unique_and_sorted_and_each_is_found() {
+    fn names_are_unique_and_sorted_and_each_is_found() {
         assert_eq!(regions().len(), 59);
         assert!(regions().is_sorted_by(|one, next| one.name < next.name));
         for known in regions() {
@@ -61,16 +61,16 @@ mod tests {
     }
 
     #[test]
-    fn what_people_read_leads_to_the_region() {
+    fn display_names_parse_to_the_region_name() {
         for known in regions() {
-            let written = RegionName::parse(&known.display_name).expect("is a region name");
-            assert_eq!(written, known.name);
+            let parsed = RegionName::parse(&known.display_name).expect("valid region name");
+            assert_eq!(parsed, known.name);
         }
-        assert_eq!(region(&RegionName::parse("West Europa").expect("is well-formed")), None);
+        assert_eq!(region(&RegionName::parse("West Europa").expect("valid region name")), None);
     }
 
     #[test]
-    fn every_region_is_on_the_globe_and_fits_the_limits() {
+    fn coordinates_and_display_names_are_within_the_limits() {
         for region in regions() {
             assert!(region.latitude_microdegrees.abs() <= 90_000_000, "{}", region.name);
             assert!(region.longitude_microdegrees.abs() <= 180_000_000, "{}", region.name);

@@ -1,7 +1,7 @@
-//! The catalogue's facts, from the location lists that the public clouds publish. Where those give
-//! more than six decimals, they are rounded to a microdegree, which is about ten centimetres.
+//! Data of the catalog, from the location lists that the public clouds publish. Coordinates are
+//! rounded to a microdegree, which is about 10 cm.
 
-/// Name, display name, latitude and longitude in microdegrees; in the order of the names.
+/// Name, display name, latitude and longitude in microdegrees; sorted by name.
 pub(super) const TABLE: [(&str, &str, i32, i32); 59] = [
     ("australiacentral", "Australia Central", -35_307_500, 149_124_400),
     ("australiacentral2", "Australia Central 2", -35_307_500, 149_124_400),
