@@ -71,7 +71,7 @@ impl Details {
             rejections.iter().any(|rejection| matches!(rejection, Rejection::Conflict { .. }));
         let kept = if conflict { CONFLICT_BYTES } else { 0 };
         let each = rejections.iter().map(|rejection| PreconditionViolation {
-            r#type: rejection::type_name(rejection).to_owned(),
+            r#type: rejection.type_name().to_owned(),
             subject: rejection::subject(rejection),
             description: rejection.to_string(),
         });

@@ -1,11 +1,11 @@
-//! What a rejection is called, what it is about, and which code it has.
+//! gRPC codes and subjects of rejections.
 
 use std::collections::BTreeSet;
 
 use meridian_domain::Rejection;
 use tonic::Code;
 
-/// The code of a refusal: that of all its rejections where they are of one kind.
+/// Returns the code of a rejected command: that of its rejections if they all have the same one.
 pub(super) fn code(rejections: &[Rejection]) -> Code {
     let named =
         rejections.iter().filter(|rejection| !matches!(rejection, Rejection::AndMore { .. }));
@@ -32,11 +32,49 @@ fn code_of(rejection: &Rejection) -> Code {
         | Rejection::NodeTaken { .. }
         | Rejection::ServiceExists { .. }
         | Rejection::RegionExists { .. } => Code::AlreadyExists,
-        _ => Code::FailedPrecondition,
+        Rejection::NotBootstrapped
+        | Rejection::DataVersionNotNewer { .. }
+        | Rejection::DataVersionUnsupported { .. }
+        | Rejection::DataVersionUnknown { .. }
+        | Rejection::LimitOutOfRange { .. }
+        | Rejection::VotersEven { .. }
+        | Rejection::LimitBelowUse { .. }
+        | Rejection::CoordinatesOutOfRange { .. }
+        | Rejection::DisplayNameLength { .. }
+        | Rejection::DisplayNameControl { .. }
+        | Rejection::TooMany { .. }
+        | Rejection::TrimBeyondEnd { .. }
+        | Rejection::ImmutableAgentField { .. }
+        | Rejection::InvalidGatewayHost { .. }
+        | Rejection::LastAgent { .. }
+        | Rejection::NoEdits
+        | Rejection::TooManyEdits { .. }
+        | Rejection::DuplicateEdit { .. }
+        | Rejection::DuplicateRegionEdit { .. }
+        | Rejection::DuplicateApiEdit { .. }
+        | Rejection::PrimaryRemoved { .. }
+        | Rejection::NoUnits { .. }
+        | Rejection::TooManyUnits { .. }
+        | Rejection::UnevenZones { .. }
+        | Rejection::SeveralRegions { .. }
+        | Rejection::TooManyLocations { .. }
+        | Rejection::PortReserved { .. }
+        | Rejection::PortTaken { .. }
+        | Rejection::NoFreePort
+        | Rejection::StaleReport { .. }
+        | Rejection::ReportTooLong { .. }
+        | Rejection::PathTaken { .. }
+        | Rejection::BackendIsGateway { .. }
+        | Rejection::TimeoutOutOfRange { .. }
+        | Rejection::TooManyApis { .. }
+        | Rejection::TooManyBackends { .. }
+        | Rejection::AgentFull { .. }
+        | Rejection::ZoneWithoutAgent { .. }
+        | Rejection::AndMore { .. } => Code::FailedPrecondition,
     }
 }
 
-/// One sentence over all rejections.
+/// Returns a message with all rejections.
 pub(super) fn summary(rejections: &[Rejection]) -> String {
     match rejections {
         [only] => only.to_string(),
@@ -47,7 +85,7 @@ pub(super) fn summary(rejections: &[Rejection]) -> String {
     }
 }
 
-/// How many rejections there are, those that a refusal only counts included.
+/// Returns the number of rejections, including those that are left out and only counted.
 pub(super) fn count(rejections: &[Rejection]) -> usize {
     let each = rejections.iter().map(|rejection| match rejection {
         Rejection::AndMore { count } => *count as usize,
@@ -56,64 +94,7 @@ pub(super) fn count(rejections: &[Rejection]) -> usize {
     each.sum()
 }
 
-/// The type of the rejection's violation: its name as programs see it.
-pub(super) fn type_name(rejection: &Rejection) -> &'static str {
-    match rejection {
-        Rejection::NotBootstrapped => "NOT_BOOTSTRAPPED",
-        Rejection::AlreadyBootstrapped { .. } => "ALREADY_BOOTSTRAPPED",
-        Rejection::DataVersionNotNewer { .. } => "DATA_VERSION_NOT_NEWER",
-        Rejection::DataVersionUnsupported { .. } => "DATA_VERSION_UNSUPPORTED",
-        Rejection::LimitOutOfRange { .. } => "LIMIT_OUT_OF_RANGE",
-        Rejection::VotersEven { .. } => "VOTERS_EVEN",
-        Rejection::LimitBelowUse { .. } => "LIMIT_BELOW_USE",
-        Rejection::RegionInCatalog { .. } => "REGION_IN_CATALOG",
-        Rejection::CoordinatesOutOfRange { .. } => "COORDINATES_OUT_OF_RANGE",
-        Rejection::DisplayNameLength { .. } => "DISPLAY_NAME_LENGTH",
-        Rejection::TooMany { .. } => "TOO_MANY",
-        Rejection::TrimBeyondEnd { .. } => "TRIM_BEYOND_END",
-        Rejection::AgentUnknown { .. } => "AGENT_UNKNOWN",
-        Rejection::AgentNameTaken { .. } => "AGENT_NAME_TAKEN",
-        Rejection::NodeTaken { .. } => "NODE_TAKEN",
-        Rejection::ImmutableAgentField { .. } => "IMMUTABLE_AGENT_FIELD",
-        Rejection::InvalidGatewayHost { .. } => "INVALID_GATEWAY_HOST",
-        Rejection::LastAgent { .. } => "LAST_AGENT",
-        Rejection::ServiceUnknown { .. } => "SERVICE_UNKNOWN",
-        Rejection::ServiceExists { .. } => "SERVICE_EXISTS",
-        Rejection::Conflict { .. } => "CONFLICT",
-        Rejection::NoEdits => "NO_EDITS",
-        Rejection::DuplicateRegionEdit { .. } => "DUPLICATE_REGION_EDIT",
-        Rejection::RegionUnknown { .. } => "REGION_UNKNOWN",
-        Rejection::RegionExists { .. } => "REGION_EXISTS",
-        Rejection::RegionAbsent { .. } => "REGION_ABSENT",
-        Rejection::PrimaryRemoved { .. } => "PRIMARY_REMOVED",
-        Rejection::NoUnits { .. } => "NO_UNITS",
-        Rejection::TooManyUnits { .. } => "TOO_MANY_UNITS",
-        Rejection::UnevenZones { .. } => "UNEVEN_ZONES",
-        Rejection::SeveralRegions { .. } => "SEVERAL_REGIONS",
-        Rejection::PortReserved { .. } => "PORT_RESERVED",
-        Rejection::PortTaken { .. } => "PORT_TAKEN",
-        Rejection::NoFreePort => "NO_FREE_PORT",
-        Rejection::StaleReport { .. } => "STALE_REPORT",
-        Rejection::DataVersionUnknown { .. } => "DATA_VERSION_UNKNOWN",
-        Rejection::DisplayNameControl { .. } => "DISPLAY_NAME_CONTROL",
-        Rejection::TooManyEdits { .. } => "TOO_MANY_EDITS",
-        Rejection::DuplicateEdit { .. } => "DUPLICATE_EDIT",
-        Rejection::ReportTooLong { .. } => "REPORT_TOO_LONG",
-        Rejection::TooManyLocations { .. } => "TOO_MANY_LOCATIONS",
-        Rejection::AndMore { .. } => "AND_MORE",
-        Rejection::ApiUnknown { .. } => "API_UNKNOWN",
-        Rejection::PathTaken { .. } => "PATH_TAKEN",
-        Rejection::BackendIsGateway { .. } => "BACKEND_IS_GATEWAY",
-        Rejection::TimeoutOutOfRange { .. } => "TIMEOUT_OUT_OF_RANGE",
-        Rejection::DuplicateApiEdit { .. } => "DUPLICATE_API_EDIT",
-        Rejection::TooManyApis { .. } => "TOO_MANY_APIS",
-        Rejection::TooManyBackends { .. } => "TOO_MANY_BACKENDS",
-        Rejection::AgentFull { .. } => "AGENT_FULL",
-        Rejection::ZoneWithoutAgent { .. } => "ZONE_WITHOUT_AGENT",
-    }
-}
-
-/// What the rejection is about, as a path; empty for the cluster as a whole.
+/// Returns the subject of the rejection as a path; empty for the cluster as a whole.
 pub(super) fn subject(rejection: &Rejection) -> String {
     match rejection {
         Rejection::LimitBelowUse { service, region, .. }
