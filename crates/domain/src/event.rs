@@ -1,4 +1,12 @@
-//! What happened. Events are the only thing that changes the state, and the only history there is.
+//! Events: the only way to change the state, and its only history.
+//!
+//! One table defines every event with its documentation, its fields and its properties. Everything
+//! that depends on the event type follows from the table or is a match that the compiler checks.
+
+mod define;
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,186 +17,273 @@ use crate::id::{ClusterId, DataVersion, Incarnation, NodeId, Revision, Timestamp
 use crate::limits::Limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::tier::Tier;
+use define::define_events;
 
-/// A fact. Stored by position: variants and fields are never moved, removed or changed; a new
-/// variant is appended and says since which data version it exists. All of these: since version 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all_fields = "camelCase")]
-#[expect(missing_docs, reason = "the fields are named by what they hold, and typed")]
-pub enum Event {
-    /// The cluster began.
-    ClusterBootstrapped { cluster: ClusterId, data_version: DataVersion },
-    /// Events up to this version may be written from here on.
-    DataVersionRaised { version: DataVersion },
-    /// The limits are these from here on.
-    LimitsSet { limits: Limits },
-    /// The catalog has this region, or has it so, from here on.
-    RegionDefined { region: Region },
-    /// The events up to and including `through` can no longer be read.
-    HistoryTrimmed { through: Revision },
+define_events! {
+    /// A fact about the cluster.
+    ///
+    /// Stored by position: variants and fields are never moved, removed or changed. A new variant
+    /// is appended and documents the data version that introduced it. All variants without such a
+    /// note exist since version 1.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all_fields = "camelCase")]
+    #[expect(missing_docs, reason = "names and types document the fields")]
+    enum Event;
 
-    /// An agent became known.
-    AgentRegistered { agent: AgentDescription },
-    /// A known agent has other addresses, or supports another data version.
-    AgentUpdated { agent: AgentDescription },
-    /// An agent gets no units from here on.
-    AgentDrained { agent: AgentName },
-    /// An agent gets units again.
-    AgentUndrained { agent: AgentName },
-    /// An agent is forgotten, and every unit on it.
-    AgentRemoved { agent: AgentName, node: NodeId },
+    /// The cluster was bootstrapped.
+    ClusterBootstrapped { cluster: ClusterId, data_version: DataVersion } {
+        subject: Subject::Cluster,
+        rows: [],
+        configures: false,
+    }
+    /// Events up to this data version may be written.
+    DataVersionRaised { version: DataVersion } {
+        subject: Subject::Cluster,
+        rows: [],
+        configures: false,
+    }
+    /// The limits were replaced.
+    LimitsSet { limits: Limits } {
+        subject: Subject::Cluster,
+        rows: [],
+        configures: false,
+    }
+    /// A custom region was added or replaced.
+    RegionDefined { region: Region } {
+        subject: Subject::Cluster,
+        rows: [Row::Region(&region.name)],
+        configures: false,
+    }
+    /// The events up to and including `through` were removed from the history.
+    HistoryTrimmed { through: Revision } {
+        subject: Subject::Cluster,
+        rows: [],
+        configures: false,
+    }
 
-    /// A service exists; its one location is added by the next event.
-    ServiceCreated { service: ServiceName, tier: Tier, primary: RegionName, port: u16 },
-    /// A service has another tier.
-    TierChanged { service: ServiceName, tier: Tier },
-    /// A service's gateways listen on another port. Its units are assigned anew.
-    PortChanged { service: ServiceName, port: u16 },
-    /// A service is gone.
-    ServiceDeleted { service: ServiceName },
-    /// A service has a location.
-    RegionAdded { service: ServiceName, region: RegionName, units: u16, zones: Zones },
-    /// A location has so many units.
-    UnitsScaled { service: ServiceName, region: RegionName, units: u16 },
-    /// A location is spread over these zones.
-    ZonesChanged { service: ServiceName, region: RegionName, zones: Zones },
-    /// A service has lost a location.
-    RegionRemoved { service: ServiceName, region: RegionName },
-    /// A service has another primary region.
-    PrimaryPromoted { service: ServiceName, region: RegionName },
-    /// A location serves callers.
-    GatewayEnabled { service: ServiceName, region: RegionName },
-    /// A location serves no callers.
-    GatewayDisabled { service: ServiceName, region: RegionName },
+    /// An agent joined the cluster.
+    AgentRegistered { agent: AgentDescription } {
+        subject: Subject::Agent(&agent.name),
+        rows: [Row::Agent(&agent.name)],
+        configures: false,
+    }
+    /// An agent changed its addresses or the data version that it supports.
+    AgentUpdated { agent: AgentDescription } {
+        subject: Subject::Agent(&agent.name),
+        rows: [Row::Agent(&agent.name)],
+        configures: false,
+    }
+    /// An agent was drained: it is assigned no more units.
+    AgentDrained { agent: AgentName } {
+        subject: Subject::Agent(agent),
+        rows: [Row::Agent(agent)],
+        configures: false,
+    }
+    /// A drained agent may be assigned units again.
+    AgentUndrained { agent: AgentName } {
+        subject: Subject::Agent(agent),
+        rows: [Row::Agent(agent)],
+        configures: false,
+    }
+    /// An agent was removed together with every unit assigned to it.
+    AgentRemoved { agent: AgentName, node: NodeId } {
+        subject: Subject::Agent(agent),
+        rows: [Row::Agent(agent), Row::UnitsOf(agent)],
+        configures: false,
+    }
 
-    /// An agent is to run a unit. The incarnation is the revision of this event.
-    UnitAssigned { unit: UnitId, incarnation: Incarnation, agent: AgentName },
-    /// An agent is to drain a unit and stop it.
-    UnitReleased { unit: UnitId, incarnation: Incarnation },
-    /// A unit answers calls.
-    UnitReady { unit: UnitId, incarnation: Incarnation, pid: Option<u32>, configuration: Revision },
-    /// A unit died or did not start.
+    /// A service was created. The next event adds its only location.
+    ServiceCreated { service: ServiceName, tier: Tier, primary: RegionName, port: u16 } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: true,
+    }
+    /// The tier of a service changed.
+    TierChanged { service: ServiceName, tier: Tier } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// The gateway port of a service changed. Its units are replaced.
+    PortChanged { service: ServiceName, port: u16 } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// A service was deleted together with its APIs.
+    ServiceDeleted { service: ServiceName } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service), Row::ApisOf(service)],
+        configures: false,
+    }
+    /// A location was added to a service.
+    RegionAdded { service: ServiceName, region: RegionName, units: u16, zones: Zones } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// The desired number of units of a location changed.
+    UnitsScaled { service: ServiceName, region: RegionName, units: u16 } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// The zones of a location changed.
+    ZonesChanged { service: ServiceName, region: RegionName, zones: Zones } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// A location was removed from a service.
+    RegionRemoved { service: ServiceName, region: RegionName } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// Another region became the primary region of a service.
+    PrimaryPromoted { service: ServiceName, region: RegionName } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// The gateways of a location were enabled: they serve clients.
+    GatewayEnabled { service: ServiceName, region: RegionName } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: true,
+    }
+    /// The gateways of a location were disabled: they serve no clients.
+    GatewayDisabled { service: ServiceName, region: RegionName } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: true,
+    }
+
+    /// A unit was assigned to an agent. Its incarnation is the revision of this event.
+    UnitAssigned { unit: UnitId, incarnation: Incarnation, agent: AgentName } {
+        subject: Subject::Unit(unit),
+        rows: [Row::Unit(unit, *incarnation)],
+        configures: false,
+    }
+    /// A unit was released: its agent drains and stops it.
+    UnitReleased { unit: UnitId, incarnation: Incarnation } {
+        subject: Subject::Unit(unit),
+        rows: [Row::Unit(unit, *incarnation)],
+        configures: false,
+    }
+    /// A unit became ready to serve requests.
+    UnitReady { unit: UnitId, incarnation: Incarnation, pid: Option<u32>, configuration: Revision } {
+        subject: Subject::Unit(unit),
+        rows: [Row::Unit(unit, *incarnation)],
+        configures: false,
+    }
+    /// A unit crashed or failed to start.
     UnitFailed {
         unit: UnitId,
         incarnation: Incarnation,
         restarts: u32,
         next_try: Timestamp,
         cause: String,
-    },
-    /// A released unit is gone.
-    UnitStopped { unit: UnitId, incarnation: Incarnation },
+    } {
+        subject: Subject::Unit(unit),
+        rows: [Row::Unit(unit, *incarnation)],
+        configures: false,
+    }
+    /// A released unit stopped.
+    UnitStopped { unit: UnitId, incarnation: Incarnation } {
+        subject: Subject::Unit(unit),
+        rows: [Row::Unit(unit, *incarnation)],
+        configures: false,
+    }
 
-    /// A service has this API, or has it so, from here on.
-    ApiPublished { service: ServiceName, api: Api },
-    /// A service has lost an API.
-    ApiRemoved { service: ServiceName, api: ApiName },
-    /// A ready unit serves another configuration.
-    UnitConfigured { unit: UnitId, incarnation: Incarnation, configuration: Revision },
-    /// The units that a location has now are replaced, one after another.
-    RollStarted { service: ServiceName, region: RegionName },
+    /// An API was added to a service or replaced.
+    ApiPublished { service: ServiceName, api: Api } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service), Row::Api(service, &api.name)],
+        configures: true,
+    }
+    /// An API was removed from a service.
+    ApiRemoved { service: ServiceName, api: ApiName } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service), Row::Api(service, api)],
+        configures: true,
+    }
+    /// A ready unit switched to another configuration revision.
+    UnitConfigured { unit: UnitId, incarnation: Incarnation, configuration: Revision } {
+        subject: Subject::Unit(unit),
+        rows: [Row::Unit(unit, *incarnation)],
+        configures: false,
+    }
+    /// A rolling replacement of the current units of a location started.
+    RollStarted { service: ServiceName, region: RegionName } {
+        subject: Subject::Units(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
 }
 
 impl Event {
-    /// The variant's name, such as `RegionAdded`.
+    /// Returns the name of the event's type, such as `RegionAdded`.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
-        match self {
-            Self::ClusterBootstrapped { .. } => "ClusterBootstrapped",
-            Self::DataVersionRaised { .. } => "DataVersionRaised",
-            Self::LimitsSet { .. } => "LimitsSet",
-            Self::RegionDefined { .. } => "RegionDefined",
-            Self::HistoryTrimmed { .. } => "HistoryTrimmed",
-            Self::AgentRegistered { .. } => "AgentRegistered",
-            Self::AgentUpdated { .. } => "AgentUpdated",
-            Self::AgentDrained { .. } => "AgentDrained",
-            Self::AgentUndrained { .. } => "AgentUndrained",
-            Self::AgentRemoved { .. } => "AgentRemoved",
-            Self::ServiceCreated { .. } => "ServiceCreated",
-            Self::TierChanged { .. } => "TierChanged",
-            Self::PortChanged { .. } => "PortChanged",
-            Self::ServiceDeleted { .. } => "ServiceDeleted",
-            Self::RegionAdded { .. } => "RegionAdded",
-            Self::UnitsScaled { .. } => "UnitsScaled",
-            Self::ZonesChanged { .. } => "ZonesChanged",
-            Self::RegionRemoved { .. } => "RegionRemoved",
-            Self::PrimaryPromoted { .. } => "PrimaryPromoted",
-            Self::GatewayEnabled { .. } => "GatewayEnabled",
-            Self::GatewayDisabled { .. } => "GatewayDisabled",
-            Self::UnitAssigned { .. } => "UnitAssigned",
-            Self::UnitReleased { .. } => "UnitReleased",
-            Self::UnitReady { .. } => "UnitReady",
-            Self::UnitFailed { .. } => "UnitFailed",
-            Self::UnitStopped { .. } => "UnitStopped",
-            Self::ApiPublished { .. } => "ApiPublished",
-            Self::ApiRemoved { .. } => "ApiRemoved",
-            Self::UnitConfigured { .. } => "UnitConfigured",
-            Self::RollStarted { .. } => "RollStarted",
-        }
-    }
-
-    /// What the event is about.
-    #[must_use]
-    pub fn subject(&self) -> Subject<'_> {
-        match self {
-            Self::ClusterBootstrapped { .. }
-            | Self::DataVersionRaised { .. }
-            | Self::LimitsSet { .. }
-            | Self::RegionDefined { .. }
-            | Self::HistoryTrimmed { .. } => Subject::Cluster,
-            Self::AgentRegistered { agent } | Self::AgentUpdated { agent } => {
-                Subject::Agent(&agent.name)
-            }
-            Self::AgentDrained { agent }
-            | Self::AgentUndrained { agent }
-            | Self::AgentRemoved { agent, .. } => Subject::Agent(agent),
-            Self::ServiceCreated { service, .. }
-            | Self::TierChanged { service, .. }
-            | Self::PortChanged { service, .. }
-            | Self::ServiceDeleted { service }
-            | Self::RegionAdded { service, .. }
-            | Self::UnitsScaled { service, .. }
-            | Self::ZonesChanged { service, .. }
-            | Self::RegionRemoved { service, .. }
-            | Self::PrimaryPromoted { service, .. }
-            | Self::GatewayEnabled { service, .. }
-            | Self::GatewayDisabled { service, .. }
-            | Self::ApiPublished { service, .. }
-            | Self::ApiRemoved { service, .. } => Subject::Service(service),
-            Self::RollStarted { service, .. } => Subject::Units(service),
-            Self::UnitAssigned { unit, .. }
-            | Self::UnitReleased { unit, .. }
-            | Self::UnitReady { unit, .. }
-            | Self::UnitFailed { unit, .. }
-            | Self::UnitStopped { unit, .. }
-            | Self::UnitConfigured { unit, .. } => Subject::Unit(unit),
-        }
-    }
-
-    /// Whether it changes what the units of its service serve.
-    #[must_use]
-    pub fn configures(&self) -> bool {
-        matches!(
-            self,
-            Self::ServiceCreated { .. }
-                | Self::GatewayEnabled { .. }
-                | Self::GatewayDisabled { .. }
-                | Self::ApiPublished { .. }
-                | Self::ApiRemoved { .. }
-        )
+        self.event_type().as_str()
     }
 }
 
-/// What an event is about.
+/// Subject of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject<'a> {
-    /// All of it.
+    /// The cluster as a whole.
     Cluster,
     /// An agent.
     Agent(&'a AgentName),
-    /// A service as operators save it: these events move the service's own revision.
+    /// The configuration of a service as operators save it. These events advance the revision of
+    /// the service.
     Service(&'a ServiceName),
-    /// The units of a service, not what operators saved of it.
+    /// The units of a service, not what operators saved.
     Units(&'a ServiceName),
     /// A unit.
     Unit(&'a UnitId),
+}
+
+/// Row of the state that an event changes: an entry of one of the maps of [`State`](crate::State).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Row<'a> {
+    /// A custom region.
+    Region(&'a RegionName),
+    /// An agent.
+    Agent(&'a AgentName),
+    /// Every unit assigned to an agent, as of the state before the event.
+    UnitsOf(&'a AgentName),
+    /// A service with its locations.
+    Service(&'a ServiceName),
+    /// Every API of a service, as of the state before the event.
+    ApisOf(&'a ServiceName),
+    /// An API.
+    Api(&'a ServiceName, &'a ApiName),
+    /// An assignment of a unit.
+    Unit(&'a UnitId, Incarnation),
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text is not the name of an event type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown event type {text:?}")]
+pub struct UnknownEventType {
+    /// Rejected text.
+    pub text: String,
+}
+
+impl FromStr for EventType {
+    type Err = UnknownEventType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
+        let known = Self::ALL.iter().find(|known| known.as_str() == text);
+        known.copied().ok_or_else(|| UnknownEventType { text: text.to_owned() })
+    }
 }

@@ -47,7 +47,7 @@ pub use command::{Command, Edit};
 pub use configuration::Configuration;
 pub use decide::decide;
 pub use entry::{Change, Entry, EventRecord, Origin, Verdict};
-pub use event::Event;
+pub use event::{Event, EventType};
 pub use id::{
     ClusterId, DataVersion, Digest, Generation, Incarnation, NodeId, RequestId, Revision, Sequence,
     Timestamp, UnitId, Zone, Zones,

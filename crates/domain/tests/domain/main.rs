@@ -5,6 +5,7 @@ mod agents;
 mod apis;
 mod bounds;
 mod cluster;
+mod events;
 mod evolution;
 mod invariants;
 mod moving;

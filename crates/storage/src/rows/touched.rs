@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use meridian_domain::event::Row;
 use meridian_domain::{Entry, Event, Origin, State, limits};
 
 use super::Key;
@@ -33,62 +34,26 @@ pub fn by_entry(state: &State, entry: &Entry) -> BTreeSet<Key> {
     keys
 }
 
-/// Names every row that `event` changes, but for the header, which every event changes. Matches
-/// every event: a new one does not compile until somebody has thought of its rows.
+/// Adds the keys of every row that `event` changes, beside the header. Rows that the same entry creates
+/// are added by the events that create them.
 fn by_event(state: &State, event: &Event, keys: &mut BTreeSet<Key>) {
-    match event {
-        Event::ClusterBootstrapped { .. }
-        | Event::DataVersionRaised { .. }
-        | Event::LimitsSet { .. }
-        | Event::HistoryTrimmed { .. } => {}
-        Event::RegionDefined { region } => drop(keys.insert(Key::Region(region.name.clone()))),
-        Event::AgentRegistered { agent } | Event::AgentUpdated { agent } => {
-            keys.insert(Key::Agent(agent.name.clone()));
-        }
-        Event::AgentDrained { agent } | Event::AgentUndrained { agent } => {
-            keys.insert(Key::Agent(agent.clone()));
-        }
-        // Its units go with it. Those that the same entry assigned are named by their own events.
-        Event::AgentRemoved { agent, .. } => {
-            keys.insert(Key::Agent(agent.clone()));
-            keys.extend(
-                state.units_on(agent).map(|unit| Key::Unit(unit.id.clone(), unit.incarnation)),
-            );
-        }
-        Event::ApiPublished { service, api } => {
-            keys.insert(Key::Api(service.clone(), api.name.clone()));
-            keys.insert(Key::Service(service.clone()));
-        }
-        Event::ApiRemoved { service, api } => {
-            keys.insert(Key::Api(service.clone(), api.clone()));
-            keys.insert(Key::Service(service.clone()));
-        }
-        // Its APIs go with it. Those that the same entry published are named by their own events.
-        Event::ServiceDeleted { service } => {
-            let apis = state.apis_of(service);
-            keys.extend(apis.map(|api| Key::Api(service.clone(), api.name.clone())));
-            keys.insert(Key::Service(service.clone()));
-        }
-        Event::ServiceCreated { service, .. }
-        | Event::TierChanged { service, .. }
-        | Event::PortChanged { service, .. }
-        | Event::RegionAdded { service, .. }
-        | Event::UnitsScaled { service, .. }
-        | Event::ZonesChanged { service, .. }
-        | Event::RegionRemoved { service, .. }
-        | Event::PrimaryPromoted { service, .. }
-        | Event::GatewayEnabled { service, .. }
-        | Event::GatewayDisabled { service, .. }
-        | Event::RollStarted { service, .. } => {
-            keys.insert(Key::Service(service.clone()));
-        }
-        Event::UnitAssigned { unit, incarnation, .. }
-        | Event::UnitReleased { unit, incarnation }
-        | Event::UnitReady { unit, incarnation, .. }
-        | Event::UnitFailed { unit, incarnation, .. }
-        | Event::UnitStopped { unit, incarnation }
-        | Event::UnitConfigured { unit, incarnation, .. } => {
-            keys.insert(Key::Unit(unit.clone(), *incarnation));
+    for row in event.rows() {
+        match row {
+            Row::Region(region) => drop(keys.insert(Key::Region(region.clone()))),
+            Row::Agent(agent) => drop(keys.insert(Key::Agent(agent.clone()))),
+            Row::UnitsOf(agent) => {
+                let units = state.units_on(agent);
+                keys.extend(units.map(|unit| Key::Unit(unit.id.clone(), unit.incarnation)));
+            }
+            Row::Service(service) => drop(keys.insert(Key::Service(service.clone()))),
+            Row::ApisOf(service) => {
+                let apis = state.apis_of(service);
+                keys.extend(apis.map(|api| Key::Api(service.clone(), api.name.clone())));
+            }
+            Row::Api(service, api) => drop(keys.insert(Key::Api(service.clone(), api.clone()))),
+            Row::Unit(unit, incarnation) => {
+                keys.insert(Key::Unit(unit.clone(), incarnation));
+            }
         }
     }
 }
