@@ -14,6 +14,8 @@
 //! | [`json`] | serde's human-readable form into `google.protobuf.Struct`, and back |
 //! | [`time`] | time stamps and durations |
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod agent;
 pub mod api;
 pub mod change;

@@ -92,7 +92,7 @@ async fn an_entry_that_does_not_fit_stops_the_node_and_leaves_nothing_of_itself(
     assert_eq!(*node.store.state(), state);
     assert_eq!(node.events().len(), 6);
     let cause = node.fuse.cause().unwrap();
-    assert!(cause.contains("log index 3") && cause.contains("assignment"), "{cause}");
+    assert!(cause.contains("log index 3") && cause.contains("is assigned"), "{cause}");
     assert!(node.apply(&entries).await.is_err(), "nothing is acknowledged any more");
     assert!(node.machine.get_current_snapshot().await.is_err());
 }

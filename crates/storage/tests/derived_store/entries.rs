@@ -1,14 +1,14 @@
 //! Entries that fit the state they are made for, from arbitrary numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_domain::api::Timeouts;
 use meridian_domain::limits::Limits;
 use meridian_domain::{
     Actor, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change, ClusterId,
-    DataVersion, Digest, Entry, Event, Incarnation, NodeId, Origin, Region, RegionName, Rejection,
-    RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId, Verdict, Zones,
-    catalog, evolve,
+    DataVersion, Digest, Entry, Event, EventType, Incarnation, NodeId, Origin, Region, RegionName,
+    Rejection, RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId, UnitPhase,
+    Verdict, Zones, catalog, evolve,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -223,9 +223,13 @@ fn unit_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
         let agent = pick(state.agents.keys(), b)?.clone();
         return Some(Event::UnitAssigned { unit, incarnation, agent });
     }
-    let Unit { id: unit, incarnation, .. } = pick(state.units.values(), a)?.clone();
+    let Unit { id: unit, incarnation, phase, .. } = pick(state.units.values(), a)?.clone();
+    let is_ready = matches!(phase, UnitPhase::Ready { .. });
     Some(match kind % 6 {
         2 => Event::UnitReleased { unit, incarnation },
+        3 if is_ready && b.is_multiple_of(2) => {
+            Event::UnitConfigured { unit, incarnation, configuration: Revision(a.into()) }
+        }
         3 => Event::UnitReady {
             unit,
             incarnation,
@@ -241,4 +245,23 @@ fn unit_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
         },
         _ => Event::UnitStopped { unit, incarnation },
     })
+}
+
+#[test]
+fn random_entries_have_every_event_type() {
+    let mut state = State::default();
+    let mut generated = BTreeSet::new();
+    let mut random = 1_u32;
+    for number in 0..3_000 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [_, kind, a, b] = random.to_le_bytes();
+        let entry = entry(&mut state, number, &[(kind, a, b)]);
+        let events = entry.changes.iter().flat_map(|change| &change.events);
+        generated.extend(events.map(Event::event_type));
+    }
+    // Trimming has its own tests, because it removes events.
+    generated.insert(EventType::HistoryTrimmed);
+    let missing: Vec<_> =
+        EventType::ALL.iter().filter(|known| !generated.contains(known)).collect();
+    assert!(missing.is_empty(), "generate events of type {missing:?}");
 }

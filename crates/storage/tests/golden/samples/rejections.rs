@@ -4,7 +4,8 @@ use super::*;
 
 pub fn rejections() -> Vec<Rejection> {
     let (agent, service, region) = (agent_name, service_name, region_name);
-    let nearest = || vec!["northeurope".to_owned()];
+    let text = str::to_owned;
+    let nearest = || vec![text("northeurope")];
     vec![
         Rejection::NotBootstrapped,
         Rejection::AlreadyBootstrapped { cluster: cluster() },
@@ -14,7 +15,7 @@ pub fn rejections() -> Vec<Rejection> {
             supports: DataVersion(4),
             requested: DataVersion(5),
         },
-        Rejection::LimitOutOfRange { limit: "voters".to_owned(), min: 1, max: 54, requested: 55 },
+        Rejection::LimitOutOfRange { limit: text("voters"), min: 1, max: 54, requested: 55 },
         Rejection::VotersEven { requested: 56 },
         Rejection::LimitBelowUse {
             service: service(),
@@ -26,13 +27,13 @@ pub fn rejections() -> Vec<Rejection> {
         Rejection::RegionInCatalog { region: region() },
         Rejection::CoordinatesOutOfRange { region: region() },
         Rejection::DisplayNameLength { region: region() },
-        Rejection::TooMany { resource: "services".to_owned(), max: 59 },
+        Rejection::TooMany { resource: text("services"), max: 59 },
         Rejection::TrimBeyondEnd { through: Revision(60), last: Revision(61) },
         Rejection::AgentUnknown { agent: agent(), nearest: nearest() },
         Rejection::AgentNameTaken { agent: agent(), node: NodeId(62) },
         Rejection::NodeTaken { agent: agent(), node: NodeId(63) },
-        Rejection::ImmutableAgentField { agent: agent(), field: "region".to_owned() },
-        Rejection::InvalidGatewayHost { agent: agent(), host: "a b".to_owned() },
+        Rejection::ImmutableAgentField { agent: agent(), field: text("region") },
+        Rejection::InvalidGatewayHost { agent: agent(), host: text("a b") },
         Rejection::LastAgent { agent: agent() },
         Rejection::ServiceUnknown { service: service(), nearest: nearest() },
         Rejection::ServiceExists { service: service() },
@@ -54,22 +55,18 @@ pub fn rejections() -> Vec<Rejection> {
         Rejection::DataVersionUnknown { requested: DataVersion(6), newest: DataVersion(7) },
         Rejection::DisplayNameControl { region: region() },
         Rejection::TooManyEdits { actual: 73, max: 74 },
-        Rejection::DuplicateEdit { field: "tier".to_owned() },
+        Rejection::DuplicateEdit { field: text("tier") },
         Rejection::ReportTooLong { agent: agent(), actual: 75, max: 76 },
         Rejection::TooManyLocations { service: service(), actual: 77, max: 78 },
         Rejection::AndMore { count: 79 },
         Rejection::ApiUnknown { service: service(), api: api_name(), nearest: nearest() },
-        Rejection::PathTaken { api: api_name(), path: "/orders".to_owned(), other: other_api() },
+        Rejection::PathTaken { api: api_name(), path: text("/orders"), other: other_api() },
         Rejection::BackendIsGateway {
             api: api_name(),
-            backend: "http://127.0.1.1:8080".to_owned(),
+            backend: text("http://127.0.1.1:8080"),
             agent: agent(),
         },
-        Rejection::TimeoutOutOfRange {
-            api: api_name(),
-            timeout: "idle".to_owned(),
-            requested_ms: 86,
-        },
+        Rejection::TimeoutOutOfRange { api: api_name(), timeout: text("idle"), requested_ms: 86 },
         Rejection::DuplicateApiEdit { api: api_name() },
         Rejection::TooManyApis { service: service(), actual: 87, max: 88 },
         Rejection::TooManyBackends { api: api_name(), actual: 89, max: 90 },
