@@ -101,7 +101,8 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Description that an agent registers when it joins, and again when it starts with other addresses.
+/// Description that an agent registers when it joins, and again when it starts with other
+/// addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentDescription {
     /// Name, unique in the cluster.

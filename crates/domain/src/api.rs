@@ -10,8 +10,8 @@ use crate::agent::is_host;
 use crate::limits;
 use crate::name::{ApiName, RegionName};
 
-/// Path of the status endpoint of every unit. The same path as in the cloud's own gateways, whose load
-/// balancers probe it.
+/// Path of the status endpoint of every unit. The same path as in the cloud's own gateways, whose
+/// load balancers probe it.
 pub const STATUS_PATH: &str = "/status-0123456789abcdef";
 
 /// An API of a service.
@@ -81,7 +81,8 @@ pub enum PathError {
     },
     /// The path has an invalid character.
     #[error(
-        "path must not contain {character:?}: use letters, digits and -._~!$&'()*+,;=:@ between slashes"
+        "path must not contain {character:?}: use letters, digits and -._~!$&'()*+,;=:@ between \
+         slashes"
     )]
     Character {
         /// First invalid character.
@@ -95,8 +96,8 @@ pub enum PathError {
 /// Path prefix of an API: `/orders` matches `/orders`, `/orders/5` and `/orders?open=1`, but not
 /// `/ordersx`. `/` matches every request that no other API matches.
 ///
-/// Normalized: no empty segments and no trailing slash. Percent-encoding is rejected, because it allows
-/// several spellings of one path.
+/// Normalized: no empty segments and no trailing slash. Percent-encoding is rejected, because it
+/// allows several spellings of one path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ApiPath(String);
@@ -175,11 +176,11 @@ pub enum BackendError {
     },
 }
 
-/// URL of a backend: `http://HOST[:PORT][/PATH]`, or with the scheme `https` or `h2c`. The part of the
-/// request path after the path of the API is appended to the path of the URL.
+/// URL of a backend: `http://HOST[:PORT][/PATH]`, or with the scheme `https` or `h2c`. The part of
+/// the request path after the path of the API is appended to the path of the URL.
 ///
-/// `http` is HTTP/1.1, `https` negotiates HTTP/1.1 or HTTP/2, and `h2c` is HTTP/2 without TLS and with
-/// prior knowledge (RFC 9113, section 3.3).
+/// `http` is HTTP/1.1, `https` negotiates HTTP/1.1 or HTTP/2, and `h2c` is HTTP/2 without TLS and
+/// with prior knowledge (RFC 9113, section 3.3).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackendUrl(String);

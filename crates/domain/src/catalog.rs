@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::RegionName;
 
-/// A region in which a service can have a location. The coordinates are integers, because the state is
-/// compared and hashed, which floating-point numbers do not support reliably.
+/// A region in which a service can have a location. The coordinates are integers, because the state
+/// is compared and hashed, which floating-point numbers do not support reliably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     /// Name that identifies the region, such as `westeurope`.

@@ -1,5 +1,5 @@
-//! Commands: requests to change the state. A command may be rejected; the events that it leads to may
-//! not.
+//! Commands: requests to change the state. A command may be rejected; the events that it leads to
+//! may not.
 
 use serde::{Deserialize, Serialize};
 
@@ -75,8 +75,8 @@ pub enum Command {
     ChangeService {
         /// Name of the service.
         service: ServiceName,
-        /// Revision of the service that the edits are based on. The command is rejected if the service
-        /// is at another one. Unchecked if `None`.
+        /// Revision of the service that the edits are based on. The command is rejected if the
+        /// service is at another one. Unchecked if `None`.
         expected: Option<Revision>,
         /// Edits, validated as a whole.
         edits: Vec<Edit>,

@@ -10,7 +10,8 @@ use crate::state::State;
 /// Complete configuration of the gateways of one location.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
-    /// Revision of the last event that changed the configuration of the service; 0 without a service.
+    /// Revision of the last event that changed the configuration of the service; 0 without a
+    /// service.
     pub revision: Revision,
     /// Set if the location serves clients.
     pub enabled: bool,
@@ -32,8 +33,8 @@ pub struct ConfiguredApi {
 }
 
 impl Configuration {
-    /// Returns the configuration of the gateways of `service` in `region`. Without such a service or
-    /// location, it is disabled.
+    /// Returns the configuration of the gateways of `service` in `region`. Without such a service
+    /// or location, it is disabled.
     #[must_use]
     pub fn of(state: &State, service: &ServiceName, region: &RegionName) -> Self {
         let Some(row) = state.services.get(service) else {

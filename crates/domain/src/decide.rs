@@ -1,9 +1,9 @@
-//! Decides commands: each leads to events or to a list of rejections. Pure: the result depends only on
-//! the state and the command.
+//! Decides commands: each leads to events or to a list of rejections. Pure: the result depends only
+//! on the state and the command.
 //!
-//! A command whose requested state is already reached is accepted without events. All events emitted
-//! here exist since data version 1. An event of a later version must not be emitted before the data
-//! version of the state allows it.
+//! A command whose requested state is already reached is accepted without events. All events
+//! emitted here exist since data version 1. An event of a later version must not be emitted before
+//! the data version of the state allows it.
 
 mod agent;
 mod apis;
@@ -33,26 +33,35 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Reject
         return Err(vec![Rejection::NotBootstrapped]);
     }
     let mut decision = Decision::new(state);
-    let to = &mut decision;
+    dispatch(&mut decision, command);
+    decision.finish()
+}
+
+fn dispatch(decision: &mut Decision<'_>, command: &Command) {
     match command {
-        Command::BootstrapCluster { cluster, agents } => cluster::bootstrap(to, *cluster, agents),
-        Command::RaiseDataVersion { version } => cluster::raise_data_version(to, *version),
-        Command::SetLimits { limits } => cluster::set_limits(to, limits),
-        Command::DefineRegion { region } => cluster::define_region(to, region),
-        Command::TrimHistory { through } => cluster::trim_history(to, *through),
-        Command::RegisterAgent(agent) => agent::register(to, agent),
-        Command::DrainAgent { agent } => agent::drain(to, agent),
-        Command::UndrainAgent { agent } => agent::undrain(to, agent),
-        Command::RemoveAgent { agent } => agent::remove(to, agent),
+        Command::BootstrapCluster { cluster, agents } => {
+            cluster::bootstrap(decision, *cluster, agents);
+        }
+        Command::RaiseDataVersion { version } => cluster::raise_data_version(decision, *version),
+        Command::SetLimits { limits } => cluster::set_limits(decision, limits),
+        Command::DefineRegion { region } => cluster::define_region(decision, region),
+        Command::TrimHistory { through } => cluster::trim_history(decision, *through),
+        Command::RegisterAgent(agent) => agent::register(decision, agent),
+        Command::DrainAgent { agent } => agent::drain(decision, agent),
+        Command::UndrainAgent { agent } => agent::undrain(decision, agent),
+        Command::RemoveAgent { agent } => agent::remove(decision, agent),
         Command::CreateService { service, tier, primary, port } => {
-            service::create(to, service, *tier, primary, *port);
+            service::create(decision, service, *tier, primary, *port);
         }
         Command::ChangeService { service, expected, edits } => {
-            service::change(to, service, *expected, edits);
+            service::change(decision, service, *expected, edits);
         }
-        Command::DeleteService { service, expected } => service::delete(to, service, *expected),
-        Command::Report(report) => report::apply(to, report),
-        Command::RollUnits { service, region } => roll::start(to, service, region.as_ref()),
+        Command::DeleteService { service, expected } => {
+            service::delete(decision, service, *expected);
+        }
+        Command::Report(report) => report::apply(decision, report),
+        Command::RollUnits { service, region } => {
+            roll::start(decision, service, region.as_ref());
+        }
     }
-    decision.finish()
 }

@@ -10,8 +10,8 @@ use crate::rejection::Rejection;
 /// Entry of the log. Nodes apply all of it or none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Revision of the state that the changes were decided against. If it is not the revision of the
-    /// state that the entry is applied to, every node rejects the whole entry.
+    /// Revision of the state that the changes were decided against. If it is not the revision of
+    /// the state that the entry is applied to, every node rejects the whole entry.
     pub base: Revision,
     /// Time of the decision by the leader's clock, never earlier than that of the previous entry.
     pub time: Timestamp,
@@ -84,7 +84,8 @@ pub struct EventRecord {
 }
 
 impl Entry {
-    /// Returns the event log records of the entry. The first has the revision after [`Entry::base`].
+    /// Returns the event log records of the entry. The first has the revision after
+    /// [`Entry::base`].
     pub fn records(&self) -> impl Iterator<Item = EventRecord> + '_ {
         let mut next = self.base;
         self.changes.iter().flat_map(move |change| {

@@ -172,7 +172,12 @@ define_events! {
         configures: false,
     }
     /// A unit became ready to serve requests.
-    UnitReady { unit: UnitId, incarnation: Incarnation, pid: Option<u32>, configuration: Revision } {
+    UnitReady {
+        unit: UnitId,
+        incarnation: Incarnation,
+        pid: Option<u32>,
+        configuration: Revision,
+    } {
         subject: Subject::Unit(unit),
         rows: [Row::Unit(unit, *incarnation)],
         configures: false,

@@ -1,8 +1,8 @@
 //! Applies events to the state. Never rejects: an event is a fact.
 //!
-//! An event that does not fit the state, such as one about a location of an unknown service, violates
-//! an invariant and panics. The sequencer applies every batch to its own copy of the state before it
-//! proposes the batch, so such an event never reaches the log.
+//! An event that does not fit the state, such as one about a location of an unknown service,
+//! violates an invariant and panics. The sequencer applies every batch to its own copy of the state
+//! before it proposes the batch, so such an event never reaches the log.
 
 use std::collections::BTreeMap;
 

@@ -40,8 +40,8 @@ macro_rules! number {
 }
 
 number!(
-    /// Number of an event in the log. The first is 1; none is ever reused or renumbered. 0 stands for
-    /// the empty log.
+    /// Number of an event in the log. The first is 1; none is ever reused or renumbered. 0 stands
+    /// for the empty log.
     Revision(u64)
 );
 number!(
@@ -53,8 +53,8 @@ number!(
     Sequence(u64)
 );
 number!(
-    /// Number of an assignment of a unit to an agent: the revision of its event. So it is never reused,
-    /// even if the location is removed and added again.
+    /// Number of an assignment of a unit to an agent: the revision of its event. So it is never
+    /// reused, even if the location is removed and added again.
     Incarnation(u64)
 );
 number!(
@@ -62,7 +62,8 @@ number!(
     DataVersion(u32)
 );
 number!(
-    /// Milliseconds since 1970-01-01 UTC by the leader's clock. For display only: no rule depends on it.
+    /// Milliseconds since 1970-01-01 UTC by the leader's clock. For display only: no rule depends
+    /// on it.
     Timestamp(u64)
 );
 

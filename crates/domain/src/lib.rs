@@ -6,9 +6,9 @@
 //! evolve(state, revision, event)                   never rejects, changes only the state
 //! ```
 //!
-//! Nodes that have applied the same entries have the same [`State`], byte for byte. So this crate must
-//! not use clocks, the network, disks, randomness or hash maps. Time and ids are part of its input
-//! ([`Entry`]), where the sequencer of the leader puts them once.
+//! Nodes that have applied the same entries have the same [`State`], byte for byte. So this crate
+//! must not use clocks, the network, disks, randomness or hash maps. Time and ids are part of its
+//! input ([`Entry`]), where the sequencer of the leader puts them once.
 //!
 //! The order of the variants of every stored enum is part of the stored format: variants are only
 //! appended, and each later one documents the [`DataVersion`] that introduced it.

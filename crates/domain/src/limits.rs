@@ -13,7 +13,8 @@ pub const AGENT_NAME_CHARS: usize = 63;
 pub const API_NAME_CHARS: usize = 50;
 /// Maximum characters of the path of an API.
 pub const API_PATH_CHARS: usize = 256;
-/// Maximum characters of a backend URL: the longest host name (RFC 1035) and a path of the same length.
+/// Maximum characters of a backend URL: the longest host name (RFC 1035) and a path of the same
+/// length.
 pub const BACKEND_CHARS: usize = 512;
 /// Maximum characters of a region name: twice the longest in the catalog.
 pub const REGION_NAME_CHARS: usize = 40;
@@ -30,8 +31,8 @@ pub const ADDRESS_BYTES: usize = 260;
 
 /// Maximum edits in one change set: two for every region of the catalog, and some more.
 pub const EDITS_PER_CHANGE_SET: usize = 128;
-/// Maximum rejections of a command, including the count of those left out: more than anyone corrects at
-/// once, and few enough that the outcome of a request remains a small stored value.
+/// Maximum rejections of a command, including the count of those left out: more than anyone
+/// corrects at once, and few enough that the outcome of a request remains a small stored value.
 pub const REJECTIONS: usize = 32;
 /// Highest zone number. The clouds have three zones per region.
 pub const MAX_ZONE: u8 = 9;
@@ -55,29 +56,31 @@ pub const MAX_TIMEOUT_MS: u32 = 600_000;
 pub const AGENTS: usize = 1_000;
 /// Maximum custom regions in a cluster.
 pub const CUSTOM_REGIONS: usize = 1_000;
-/// Maximum units of an agent, each of which is a process on its machine. Applies to operators' changes.
-/// Units of a drained or removed agent are assigned to the other agents regardless.
+/// Maximum units of an agent, each of which is a process on its machine. Applies to operators'
+/// changes. Units of a drained or removed agent are assigned to the other agents regardless.
 pub const UNITS_PER_AGENT: usize = 1_000;
 /// Maximum units in a report: active units, draining ones, and those taken over from other agents.
 pub const UNITS_PER_REPORT: usize = 4_096;
 
-/// Maximum bytes of the commands that share a Raft entry, so that an append does not delay heartbeats.
+/// Maximum bytes of the commands that share a Raft entry, so that an append does not delay
+/// heartbeats.
 pub const ENTRY_BYTES: usize = 64 << 10;
-/// Maximum bytes of a command with its events: enough to move every unit of the largest agent. A command
-/// larger than [`ENTRY_BYTES`] has an entry of its own.
+/// Maximum bytes of a command with its events: enough to move every unit of the largest agent. A
+/// command larger than [`ENTRY_BYTES`] has an entry of its own.
 pub const CHANGE_BYTES: usize = 1 << 20;
 /// Events per segment of the event log. History is trimmed by whole segments: segment n ends with
 /// revision n * `SEGMENT_EVENTS`.
 pub const SEGMENT_EVENTS: u64 = 4_096;
-/// Maximum bytes of one event or verdict in an entry. Each is stored with its metadata as one value,
-/// which the database limits to 64 KiB.
+/// Maximum bytes of one event or verdict in an entry. Each is stored with its metadata as one
+/// value, which the database limits to 64 KiB.
 pub const VALUE_BYTES: usize = 48 << 10;
 /// Maximum outcomes of operator requests that are retained: more than an hour of constant changes.
 pub const OUTCOMES: usize = 65_536;
 
 /// Highest limit of units per location that an operator may set.
 pub const MAX_UNITS_PER_LOCATION: u16 = 1_000;
-/// Maximum voters of a cluster. Five survive the loss of two; each further one slows down every change.
+/// Maximum voters of a cluster. Five survive the loss of two; each further one slows down every
+/// change.
 pub const MAX_VOTERS: u8 = 5;
 
 /// Limits that operators may change.

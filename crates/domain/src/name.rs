@@ -1,5 +1,5 @@
-//! Validated names and texts. A value of these types is always valid, even after it was received from
-//! the network or read from disk: deserialization validates it again.
+//! Validated names and texts. A value of these types is always valid, even after it was received
+//! from the network or read from disk: deserialization validates it again.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ pub enum NameError {
     },
     /// The text has an invalid character, or a valid one in an invalid position.
     #[error(
-        "invalid {kind} {text:?}: use lowercase letters, digits and hyphens, starting with a letter \
-         and ending with a letter or digit"
+        "invalid {kind} {text:?}: use lowercase letters, digits and hyphens, starting with a \
+         letter and ending with a letter or digit"
     )]
     Malformed {
         /// Kind of name.
@@ -45,7 +45,8 @@ pub enum NameError {
     },
 }
 
-/// Checks `text` against `[a-z]([a-z0-9-]*[a-z0-9])?`, which is valid in host names, paths and labels.
+/// Checks `text` against `[a-z]([a-z0-9-]*[a-z0-9])?`, which is valid in host names, paths and
+/// labels.
 fn check_label(kind: &'static str, max: usize, text: &str) -> Result<(), NameError> {
     check_length(kind, max, text)?;
     let bytes = text.as_bytes();
@@ -166,8 +167,8 @@ checked_text!(
     check_label
 );
 checked_text!(
-    /// Name of a region, such as `westeurope`: 1 to 40 characters. A valid name does not imply that the
-    /// region exists: see [`crate::State::region`].
+    /// Name of a region, such as `westeurope`: 1 to 40 characters. A valid name does not imply that
+    /// the region exists: see [`crate::State::region`].
     RegionName,
     "region name",
     limits::REGION_NAME_CHARS,

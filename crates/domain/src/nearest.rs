@@ -2,8 +2,8 @@
 
 /// Maximum number of suggestions. Nobody would read more.
 const SUGGESTIONS: usize = 3;
-/// Minimum similarity of a suggestion, from 0 to 1. Low, because a poor suggestion costs little, while a
-/// missing one costs a search through the list.
+/// Minimum similarity of a suggestion, from 0 to 1. Low, because a poor suggestion costs little,
+/// while a missing one costs a search through the list.
 const MIN_SIMILARITY: f64 = 0.35;
 
 /// Returns up to three of the `known` names that are most similar to `unknown`, best first.
@@ -18,8 +18,8 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> V
     similar.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
 }
 
-/// Returns the higher of two measures: edit distance detects typos, shared letter pairs detect words in
-/// another order (`europewest`).
+/// Returns the higher of two measures: edit distance detects typos, shared letter pairs detect
+/// words in another order (`europewest`).
 fn similarity(unknown: &str, name: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(unknown, name).max(strsim::sorensen_dice(unknown, name))
 }

@@ -1,5 +1,5 @@
 //! Outcomes of operator requests: a replicated table that makes requests idempotent. Every node
-//! answers a repeated request with the outcome of the first one, and no request is executed twice.
+//! returns the outcome of the first attempt for a repeated request; no request is executed twice.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +24,9 @@ pub struct Outcome {
 
 /// Outcomes of the newest requests.
 ///
-/// Request ids are UUIDs of version 7, which sort by creation time. The table evicts the smallest id
-/// and rejects every unknown id that is not above the greatest evicted one. A client whose clock is
-/// far behind may see its request rejected without need, but no request is ever executed twice.
+/// Request ids are UUIDs of version 7, which sort by creation time. The table evicts the smallest
+/// id and rejects every unknown id that is not above the greatest evicted one. A client whose clock
+/// is far behind may see its request rejected without need, but no request is ever executed twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
     /// Outcomes by request, oldest first.

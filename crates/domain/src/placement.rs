@@ -1,20 +1,20 @@
 //! Places the units of a location on agents: a pure function whose result becomes events.
 //!
-//! The agents of the region that can run units are divided into pools. Without zones, one pool has all
-//! units as its share. With zones, the agents of each zone are a pool with an equal share of the
-//! units. The share of a pool without agents stays unassigned.
+//! The agents of the region that can run units are divided into pools. Without zones, one pool has
+//! all units as its share. With zones, the agents of each zone are a pool with an equal share of
+//! the units. The share of a pool without agents stays unassigned.
 //!
-//! In a pool of n agents, the target of each agent is share / n units, and one more for share mod n of
-//! them. Units above the target are released, units below it are assigned. So the numbers of units
-//! differ by at most one, and as few units as possible move: the extra units go to agents that
-//! already have them, because any other choice would release a unit there. Among several such
+//! In a pool of n agents, the target of each agent is share / n units, and one more for share mod n
+//! of them. Units above the target are released, units below it are assigned. So the numbers of
+//! units differ by at most one, and as few units as possible move: the extra units go to agents
+//! that already have them, because any other choice would release a unit there. Among several such
 //! agents, those that keep a ready unit by it come first, then the most loaded ones, then the order
 //! of the rank below. An agent releases units that are not ready before ready ones, and high slots
 //! before low ones.
 //!
-//! Ties are broken by a rank that differs between services (rendezvous hashing, Thaler and Ravishankar
-//! 1998). If names alone decided, the first agent of a region would run every service that has one
-//! unit there.
+//! Ties are broken by a rank that differs between services (rendezvous hashing, Thaler and
+//! Ravishankar 1998). If names alone decided, the first agent of a region would run every service
+//! that has one unit there.
 //!
 //! A unit that moves keeps its slot: released slots are assigned first, then the lowest free ones
 //! from 1. A slot may be assigned while an older incarnation of it still drains.
@@ -106,9 +106,9 @@ fn pools<'a>(service: &ServiceName, location: &Location, hosts: &'a Hosts) -> Ve
     location.zones.iter().map(|zone| pool(share, &|other| *other == Some(*zone))).collect()
 }
 
-/// Returns the rank of an agent for a service: the 64-bit FNV-1a hash (Fowler, Noll and Vo) of both names,
-/// followed by the finalizer of splitmix64 (Steele, Lea and Flood 2014), because FNV-1a alone maps
-/// names that differ only in the last letter to close values.
+/// Returns the rank of an agent for a service: the 64-bit FNV-1a hash (Fowler, Noll and Vo) of both
+/// names, followed by the finalizer of splitmix64 (Steele, Lea and Flood 2014), because FNV-1a
+/// alone maps names that differ only in the last letter to close values.
 fn rank(service: &ServiceName, agent: &AgentName) -> u64 {
     let bytes = [service.as_str(), "/", agent.as_str()].into_iter().flat_map(str::bytes);
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
@@ -138,8 +138,8 @@ fn targets<'a>(
     agents.into_iter().enumerate().map(target).collect()
 }
 
-/// Returns the agents below their target, once per missing unit, the least loaded first, so that adjacent
-/// slots go to different agents.
+/// Returns the agents below their target, once per missing unit, the least loaded first, so that
+/// adjacent slots go to different agents.
 fn below_target<'a>(
     pool: &Pool<'a>,
     targets: &BTreeMap<&'a AgentName, usize>,

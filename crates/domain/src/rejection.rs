@@ -46,8 +46,8 @@ pub enum Rejection {
     VotersEven { requested: u8 },
     /// A limit is below the current number of units of a location.
     #[error(
-        "{service} has {units} units in {region}, more than the new limit of {limit} for the {tier} \
-         tier; scale it down first"
+        "{service} has {units} units in {region}, more than the new limit of {limit} for the \
+         {tier} tier; scale it down first"
     )]
     LimitBelowUse { service: ServiceName, region: RegionName, units: u16, tier: Tier, limit: u16 },
     /// The catalog has a region of that name.
@@ -55,7 +55,8 @@ pub enum Rejection {
     RegionInCatalog { region: RegionName },
     /// The coordinates of a region are out of range.
     #[error(
-        "region {region}: latitude must be between -90 and 90 degrees, longitude between -180 and 180"
+        "region {region}: latitude must be between -90 and 90 degrees, longitude between -180 \
+         and 180"
     )]
     CoordinatesOutOfRange { region: RegionName },
     /// The display name of a region is blank or too long.
@@ -76,8 +77,8 @@ pub enum Rejection {
     AgentUnknown { agent: AgentName, nearest: Vec<String> },
     /// Another node is registered under that agent name.
     #[error(
-        "agent name {agent} belongs to node {node}; if that machine or its disk is gone, remove the \
-         agent first"
+        "agent name {agent} belongs to node {node}; if that machine or its disk is gone, remove \
+         the agent first"
     )]
     AgentNameTaken { agent: AgentName, node: NodeId },
     /// Another agent is registered with that node id.

@@ -14,8 +14,8 @@ pub struct Report {
     pub generation: Generation,
     /// Number of the report within the generation.
     pub sequence: Sequence,
-    /// Revision that the agent had observed when it built the table. Units assigned later do not appear
-    /// in the table because the agent does not know them yet.
+    /// Revision that the agent had acted on when it built the table. Units assigned later are not in
+    /// the table because the agent does not know them yet.
     pub observed: Revision,
     /// Units that the agent runs or tries to run.
     pub units: Vec<ReportedUnit>,

@@ -29,15 +29,15 @@ pub struct Service {
     pub name: ServiceName,
     /// Tier, which limits units and regions.
     pub tier: Tier,
-    /// Primary region: the one that the service was created in or that was promoted since. Always one of
-    /// the locations.
+    /// Primary region: the one that the service was created in or that was promoted since. Always
+    /// one of the locations.
     pub primary: RegionName,
     /// TCP port of its gateways, the same in every region, unique in the cluster.
     pub port: u16,
     /// Locations, including the primary one.
     pub locations: BTreeMap<RegionName, Location>,
-    /// Revision of the last event that changed the service as operators save it. Unit, agent and routing
-    /// events do not count.
+    /// Revision of the last event that changed the service as operators save it. Unit, agent and
+    /// routing events do not count.
     pub revision: Revision,
     /// Revision of the last event that changed the configuration of its units.
     pub configuration: Revision,

@@ -14,7 +14,8 @@ use crate::outcome::Outcomes;
 use crate::service::Service;
 use crate::unit::Unit;
 
-/// State after the log up to [`Header::revision`]. Equal on all nodes that have applied the same entries.
+/// State after the log up to [`Header::revision`]. Equal on all nodes that have applied the same
+/// entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Single values.
@@ -83,8 +84,8 @@ impl State {
         self.units.range(first..=last).map(|(_, unit)| unit)
     }
 
-    /// Returns the units that count as capacity of a location: the newest assignment of each slot that is
-    /// not draining. Older assignments only serve until it is ready.
+    /// Returns the units that count as capacity of a location: the newest assignment of each slot
+    /// that is not draining. Older assignments only serve until it is ready.
     pub fn current_units<'a>(
         &'a self,
         service: &'a ServiceName,

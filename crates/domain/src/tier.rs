@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-/// Tier of a service. It limits the units of a location and the number of regions. Stored by position:
-/// append only.
+/// Tier of a service. It limits the units of a location and the number of regions. Stored by
+/// position: append only.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::VariantArray,
 )]

@@ -1,4 +1,5 @@
-//! Selects the voters. The leader converges the Raft membership to the selection, one voter at a time.
+//! Selects the voters. The leader converges the Raft membership to the selection, one voter at a
+//! time.
 //!
 //! Number: all undrained agents up to the limit (5 by default), rounded down to an odd number from
 //! three up, because a fourth voter raises the quorum and survives no further loss. Two agents both
@@ -7,8 +8,8 @@
 //!
 //! Choice: every region gets one voter before any region gets a second one, so that losing a region
 //! loses as few votes as possible. Among otherwise equal agents, current voters come first, because
-//! every membership change is a risk; then witnesses, whose purpose is to vote; then the agents that
-//! registered first.
+//! every membership change is a risk; then witnesses, whose purpose is to vote; then the agents
+//! that registered first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -85,8 +85,8 @@ fn check_backends(decision: &mut Decision<'_>, api: &Api) {
     }
 }
 
-/// Rejects a backend whose host and port are those of a gateway of this cluster. A loop through other
-/// names is detected at run time: a unit finds its own `Via` header in the request.
+/// Rejects a backend whose host and port are those of a gateway of this cluster. A loop through
+/// other names is detected at run time: a unit finds its own `Via` header in the request.
 fn forwarding_loop(state: &State, api: &Api, backend: &BackendUrl) -> Option<Rejection> {
     state.services.values().find(|service| service.port == backend.port())?;
     let mut agents = state.agents.values().map(|agent| &agent.description);
@@ -98,8 +98,8 @@ fn forwarding_loop(state: &State, api: &Api, backend: &BackendUrl) -> Option<Rej
     })
 }
 
-/// Emits the events that lead from `before` to `after`. Removals come first, so that their paths are
-/// free for other APIs.
+/// Emits the events that lead from `before` to `after`. Removals come first, so that their paths
+/// are free for other APIs.
 pub(super) fn emit_changes(decision: &mut Decision<'_>, before: &Draft, after: &Draft) {
     let service = &after.service.name;
     for api in before.apis.keys().filter(|api| !after.apis.contains_key(*api)) {

@@ -28,8 +28,8 @@ pub(super) fn place(decision: &mut Decision<'_>, service: &Service, region: &Reg
     place_on(decision, service, region, &hosts, None);
 }
 
-/// Places every location in `region` on `hosts`. Units of the agent `removed` are not released, because
-/// the removal of the agent removes them.
+/// Places every location in `region` on `hosts`. Units of the agent `removed` are not released,
+/// because the removal of the agent removes them.
 pub(super) fn place_region(
     decision: &mut Decision<'_>,
     region: &RegionName,
@@ -76,8 +76,8 @@ fn plan<'a>(
     placement::plan(&service.name, &service.locations[region], hosts, current)
 }
 
-/// Emits the events of a plan. Units that move to another agent, and units that listen on the previous
-/// port of the service, are replaced: see [`replace`].
+/// Emits the events of a plan. Units that move to another agent, and units that listen on the
+/// previous port of the service, are replaced: see [`replace`].
 fn apply_plan(decision: &mut Decision<'_>, service: &Service, region: &RegionName, plan: Plan<'_>) {
     let moves = |unit: &&Unit| plan.assigned.iter().any(|new| new.slot == unit.id.slot);
     let (moved, ended): (Vec<&Unit>, Vec<&Unit>) = plan.released.into_iter().partition(moves);
@@ -98,9 +98,9 @@ fn apply_plan(decision: &mut Decision<'_>, service: &Service, region: &RegionNam
     }
 }
 
-/// Assigns the slot of a unit again. The unit keeps serving until the new assignment is ready and is
-/// released then (see [`release_older`]), so a move never lowers the serving capacity. A unit that is
-/// not ready is released at once.
+/// Assigns the slot of a unit again. The unit keeps serving until the new assignment is ready and
+/// is released then (see [`release_older`]), so a move never lowers the serving capacity. A unit
+/// that is not ready is released at once.
 pub(super) fn replace(decision: &mut Decision<'_>, unit: &Unit, agent: AgentName) {
     if !unit.is_ready() {
         release(decision, unit);

@@ -62,8 +62,8 @@ fn check_length(decision: &mut Decision<'_>, edits: &[Edit]) {
     }
 }
 
-/// Target of an edit: the aspect of a service that it sets. Two edits of one target would contradict or
-/// repeat each other.
+/// Target of an edit: the aspect of a service that it sets. Two edits of one target would
+/// contradict or repeat each other.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Target<'a> {
     Tier,
@@ -88,8 +88,8 @@ fn target(edit: &Edit) -> Target<'_> {
     }
 }
 
-/// Returns the first edit of each target. Further ones are rejected and not applied, because it is unclear
-/// which of them is meant.
+/// Returns the first edit of each target. Further ones are rejected and not applied, because it is
+/// unclear which of them is meant.
 fn first_per_target<'a>(decision: &mut Decision<'_>, edits: &'a [Edit]) -> Vec<&'a Edit> {
     let mut seen = BTreeSet::new();
     let (first, further): (Vec<&Edit>, Vec<&Edit>) =
@@ -121,8 +121,8 @@ fn step(edit: &Edit) -> u8 {
     }
 }
 
-/// Applies an edit as far as possible even if it is rejected, so that no further rejections follow for the
-/// edits that depend on it.
+/// Applies an edit as far as possible even if it is rejected, so that no further rejections follow
+/// for the edits that depend on it.
 fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft, edit: &Edit) {
     match edit {
         Edit::Tier(tier) => draft.tier = *tier,
@@ -189,8 +189,8 @@ fn set_gateway_enabled(
     }
 }
 
-/// Returns the location of an edit. If there is none, the rejection distinguishes a region that does not
-/// exist from one that the service is not in.
+/// Returns the location of an edit. If there is none, the rejection distinguishes a region that
+/// does not exist from one that the service is not in.
 fn locate<'a>(
     decision: &mut Decision<'_>,
     draft: &'a mut Service,
@@ -214,8 +214,8 @@ fn check(decision: &mut Decision<'_>, before: &Service, draft: &Service) {
     let max = decision.state.header.limits.units(draft.tier);
     for (region, location) in &draft.locations {
         check_location(decision, draft, region, location, max);
-        let was = before.locations.get(region);
-        if was.is_none_or(|was| was.zones != location.zones) {
+        let old = before.locations.get(region);
+        if old.is_none_or(|old| old.zones != location.zones) {
             check_zones(decision, region, &location.zones);
         }
     }
@@ -255,9 +255,9 @@ fn check_location(
     }
 }
 
-/// Rejects zones without an agent that can run units: new units of such a zone would never start, and
-/// existing ones would stop. A region without any such agent is allowed, so that it can be added
-/// before its agents join.
+/// Rejects zones without an agent that can run units: new units of such a zone would never start,
+/// and existing ones would stop. A region without any such agent is allowed, so that it can be
+/// added before its agents join.
 fn check_zones(decision: &mut Decision<'_>, region: &RegionName, zones: &Zones) {
     let agents = decision.state.agents.values().filter(|agent| agent.takes_units());
     let hosts = agents.map(|agent| &agent.description).filter(|agent| agent.region == *region);

@@ -20,8 +20,8 @@ pub(super) fn check(decision: &mut Decision<'_>, name: &ServiceName, port: u16) 
     }
 }
 
-/// Returns the lowest free port for the service `name`. A port is free if no other service has it and
-/// no unit of another service still drains on it: agents keep the port open for such a unit.
+/// Returns the lowest free port for the service `name`. A port is free if no other service has it
+/// and no unit of another service still drains on it: agents keep the port open for such a unit.
 pub(super) fn lowest_free(state: &State, name: &ServiceName) -> Option<u16> {
     let units = state.units.values().filter(|unit| unit.id.service != *name);
     let taken: BTreeSet<u16> = state

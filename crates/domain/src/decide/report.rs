@@ -53,8 +53,8 @@ pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
     roll::resume(decision, locations.into_iter(), &ready);
 }
 
-/// Returns the event for a unit that is missing from the report. A released unit has stopped, unless the
-/// agent had not yet observed its assignment. Any other unit has yet to be started.
+/// Returns the event for a unit that is missing from the report. A released unit has stopped,
+/// unless the agent had not yet observed its assignment. Any other unit has yet to be started.
 fn stopped(unit: &Unit, report: &Report) -> Option<Event> {
     let observed = unit.incarnation.0 <= report.observed.0;
     let stopped = Event::UnitStopped { unit: unit.id.clone(), incarnation: unit.incarnation };
@@ -77,8 +77,8 @@ fn changed(unit: &Unit, status: &UnitStatus) -> Option<Event> {
     }
 }
 
-/// Returns the event for a unit that is reported as ready. If the state has the same process as ready, only
-/// its configuration can have changed.
+/// Returns the event for a unit that is reported as ready. If the state has the same process as
+/// ready, only its configuration can have changed.
 fn ready(unit: &Unit, pid: Option<u32>, configuration: Revision) -> Option<Event> {
     let (id, incarnation) = (unit.id.clone(), unit.incarnation);
     match unit.phase {

@@ -1,8 +1,8 @@
 //! Rolls the units of a location: replaces them one after another without lowering its capacity.
 //!
-//! `RollStarted` marks the units to replace: those assigned before it. Whenever a report leaves every
-//! replacement in the location ready, the next unit is replaced. So a roll needs no controller,
-//! continues under a new leader, and pauses while a replacement does not become ready.
+//! `RollStarted` marks the units to replace: those assigned before it. Whenever a report leaves
+//! every replacement in the location ready, the next unit is replaced. So a roll needs no
+//! controller, continues under a new leader, and pauses while a replacement does not become ready.
 
 use super::assignment;
 use super::decision::Decision;
@@ -31,8 +31,8 @@ pub(super) fn start(decision: &mut Decision<'_>, name: &ServiceName, region: Opt
     }
 }
 
-/// Advances the rolls of the locations with reported changes. `ready` has the units that became ready by
-/// the same report.
+/// Advances the rolls of the locations with reported changes. `ready` has the units that became
+/// ready by the same report.
 pub(super) fn resume(
     decision: &mut Decision<'_>,
     reported: impl Iterator<Item = (ServiceName, RegionName)>,

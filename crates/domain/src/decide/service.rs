@@ -87,8 +87,8 @@ pub(super) fn delete(decision: &mut Decision<'_>, name: &ServiceName, expected: 
     decision.emit(Event::ServiceDeleted { service: name.clone() });
 }
 
-/// Returns the service, or rejects the command if the service is unknown or not at the expected revision.
-/// The rest of the command is not validated then: it was meant for another state.
+/// Returns the service, or rejects the command if the service is unknown or not at the expected
+/// revision. The rest of the command is not validated then: it was meant for another state.
 pub(super) fn find<'a>(
     decision: &mut Decision<'a>,
     name: &ServiceName,
@@ -110,8 +110,8 @@ pub(super) fn find<'a>(
     }
 }
 
-/// Emits the events that lead from `before` to `after`. Locations are added before one of them becomes the
-/// primary and removed after another one did.
+/// Emits the events that lead from `before` to `after`. Locations are added before one of them
+/// becomes the primary and removed after another one did.
 fn emit_changes(decision: &mut Decision<'_>, before: &Service, after: &Service) {
     let service = &after.name;
     if after.tier != before.tier {
@@ -182,8 +182,8 @@ fn change_gateway(
     }
 }
 
-/// Places the locations whose capacity changed, or all of them if the port changed: a unit listens on the
-/// port that its service had when it was assigned.
+/// Places the locations whose capacity changed, or all of them if the port changed: a unit listens
+/// on the port that its service had when it was assigned.
 fn place_changed(decision: &mut Decision<'_>, before: &Service, after: &Service) {
     for region in before.locations.keys().filter(|region| !after.locations.contains_key(*region)) {
         assignment::release_all(decision, before, region);

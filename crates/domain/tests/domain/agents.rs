@@ -39,8 +39,8 @@ fn a_conflicting_or_invalid_registration_is_rejected() {
     let table = [
         (
             AgentDescription { node: NodeId(7), ..known.clone() },
-            "agent name eastus belongs to node 0000000000000002; if that machine or its disk is gone, \
-             remove the agent first",
+            "agent name eastus belongs to node 0000000000000002; if that machine or its disk is \
+             gone, remove the agent first",
         ),
         (
             AgentDescription { name: agent_name("other"), ..known.clone() },
@@ -141,8 +141,8 @@ fn the_last_voter_capable_agent_cannot_be_drained_or_removed() {
     let mut world = World::contoso();
     world.apply(drain("eastus"));
     world.apply(drain("southeastasia"));
-    let message = "westeurope is the last voter-capable agent and cannot be drained or removed; join or \
-                   undrain another agent first";
+    let message = "westeurope is the last voter-capable agent and cannot be drained or removed; \
+                   join or undrain another agent first";
     assert_eq!(world.rejections(drain("westeurope")), [message]);
     assert_eq!(world.rejections(remove_agent("westeurope")), [message]);
     world.apply(remove_agent("eastus"));

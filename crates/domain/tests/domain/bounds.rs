@@ -1,4 +1,4 @@
-//! Outcomes and events are stored as single values in a database whose values are limited to 64 KiB. A
+//! Outcomes and events are stored as single values in a database that limits them to 64 KiB. A
 //! larger one would stop every node at the same entry permanently.
 
 use bincode::Options;
@@ -67,8 +67,8 @@ fn a_rejected_command_lists_a_bounded_number_of_rejections_and_counts_the_rest()
     assert_eq!(messages.len(), limits::REJECTIONS);
     assert_eq!(
         messages[0],
-        "contoso has 2 units in lab-000, more than the new limit of 1 for the premium tier; scale it down \
-         first"
+        "contoso has 2 units in lab-000, more than the new limit of 1 for the premium tier; scale \
+         it down first"
     );
     assert_eq!(messages[limits::REJECTIONS - 1], "and 219 more");
 

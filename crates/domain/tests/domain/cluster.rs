@@ -62,8 +62,8 @@ fn limits_are_in_range_and_not_below_current_use() {
             "limit developer_units must be between 1 and 1000, got 0",
             "limit voters must be between 1 and 5, got 6",
             "limit voters must be odd, got 6",
-            "contoso has 5 units in westeurope, more than the new limit of 4 for the premium tier; scale \
-             it down first",
+            "contoso has 5 units in westeurope, more than the new limit of 4 for the premium tier; \
+             scale it down first",
         ]
     );
     assert_eq!(world.apply(Command::SetLimits { limits: Limits::default() }), []);
@@ -94,8 +94,8 @@ fn a_custom_region_can_be_defined_and_used() {
         world.rejections(define(invalid)),
         [
             "region westeurope is in the catalog and cannot be redefined",
-            "region westeurope: latitude must be between -90 and 90 degrees, longitude between -180 \
-             and 180",
+            "region westeurope: latitude must be between -90 and 90 degrees, longitude between \
+             -180 and 180",
             "region westeurope: display name must have 1 to 60 characters",
             "region westeurope: display name must not contain control characters",
         ]

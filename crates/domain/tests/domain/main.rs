@@ -1,5 +1,5 @@
-//! Tests of the rules through the public API: tables of commands with their results, and properties of
-//! random sequences of commands.
+//! Tests of the rules through the public API: tables of commands with their results, and properties
+//! of random sequences of commands.
 
 mod agents;
 mod apis;

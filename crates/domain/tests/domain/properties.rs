@@ -52,8 +52,8 @@ fn live(steps: &[Step]) -> (State, Vec<Entry>) {
     (state, log)
 }
 
-/// Removes the parts of a state that follow from entries rather than events: outcomes, time and report
-/// numbers.
+/// Removes the parts of a state that follow from entries rather than events: outcomes, time and
+/// report numbers.
 fn without_entry_data(mut state: State) -> State {
     state.outcomes = outcome::Outcomes::default();
     state.header.time = Timestamp(0);
@@ -63,7 +63,8 @@ fn without_entry_data(mut state: State) -> State {
     state
 }
 
-/// Returns a report of every agent in which its active units are ready and the draining ones have stopped.
+/// Returns a report of every agent in which its active units are ready and the draining ones have
+/// stopped.
 fn all_ready(state: &State) -> Vec<Command> {
     let report = |agent: &Agent| {
         let name = agent.description.name.clone();

@@ -226,7 +226,8 @@ pub fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Returns the first steps of every sequence: three agents in one region, and a service in two regions.
+/// Returns the first steps of every sequence: three agents in one region, and a service in two
+/// regions.
 pub fn setup() -> Vec<Step> {
     let mut commands = vec![Command::BootstrapCluster { cluster: cluster(1), agents: vec![] }];
     commands.extend((1..4).map(describe).map(Command::RegisterAgent));

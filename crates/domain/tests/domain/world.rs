@@ -16,8 +16,8 @@ impl World {
         world
     }
 
-    /// Returns a cluster with one agent in each of three regions, and the premium service `contoso` in the
-    /// first region.
+    /// Returns a cluster with one agent in each of three regions, and the premium service `contoso`
+    /// in the first region.
     pub fn contoso() -> Self {
         let mut world = Self::bootstrapped();
         for (node, place) in (1..).zip(["westeurope", "eastus", "southeastasia"]) {
@@ -59,7 +59,8 @@ impl World {
         units.map(|unit| (unit.id.slot, unit.agent.to_string())).collect()
     }
 
-    /// Applies a report in which the active units of an agent are ready and the draining ones have stopped.
+    /// Applies a report in which the active units of an agent are ready and the draining ones have
+    /// stopped.
     pub fn report_all_ready(&mut self, name: &str) -> Vec<Event> {
         let agent = agent_name(name);
         let last = self.state.agents[&agent].last_report.1;
