@@ -44,8 +44,8 @@ fn a_moving_unit_serves_until_its_replacement_is_ready() {
     );
     let ready = world.report_all_ready("second");
     assert_eq!(types(&ready), ["UnitReady", "UnitReleased"], "in one change");
-    let gone = world.report_all_ready("westeurope");
-    assert_eq!(types(&gone), ["UnitStopped"]);
+    let stopped = world.report_all_ready("westeurope");
+    assert_eq!(types(&stopped), ["UnitStopped"]);
 }
 
 #[test]

@@ -151,8 +151,8 @@ proptest! {
         let joining = agent_name("joining");
         more.insert(joining.clone(), joining_zone.map(zone));
         let joined = run(&location, &more, &before);
-        let all_to_it = joined.assigned.iter().all(|started| started.agent == joining);
-        prop_assert!(all_to_it, "units move to the new agent only");
+        let only_to_joining = joined.assigned.iter().all(|started| started.agent == joining);
+        prop_assert!(only_to_joining, "units move to the new agent only");
         let after = execute(&joined);
         let held = after.iter().filter(|unit| unit.agent == joining).count();
         let left = run(&location, &hosts, &after);
