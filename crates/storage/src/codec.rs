@@ -1,4 +1,4 @@
-//! How values become bytes on disk: an envelope around bincode.
+//! Encoding of stored values: an envelope around bincode.
 //!
 //! ```text
 //! offset  size  field
@@ -10,11 +10,12 @@
 //!     16     n  body: bincode 1, fixed-width little-endian integers, no trailing bytes
 //! ```
 //!
-//! bincode stores an enum by position and a struct without names: a moved variant decodes silently
-//! as another one, and an added field is an end-of-file error. So each stored type is frozen with
-//! its schema version: to change one, keep the old struct, give the new one the next version, and
-//! decode the old bytes into the old struct and convert. Bytes with a newer version than this
-//! software knows are refused by name. Golden-byte tests pin every version.
+//! bincode stores an enum by the position of its variant and a struct without field names. A moved
+//! variant silently decodes as another one, and an added field is an end-of-file error. So each
+//! stored type is frozen with its schema version. To change a type, keep the old struct, give the
+//! new one the next version, and convert: decode the old bytes into the old struct. Bytes with a
+//! newer version than this software knows are rejected by an error that says so. Golden-byte tests
+//! pin every version.
 
 use bincode::Options;
 use serde::Serialize;
@@ -22,70 +23,72 @@ use serde::de::DeserializeOwned;
 
 const MAGIC: [u8; 4] = *b"MRDN";
 const HEADER_BYTES: usize = 16;
-/// Bytes of the largest body: far above every limit of the domain, far below what would exhaust
-/// memory when a length lies.
-const MOST_BODY_BYTES: u64 = 16 << 20;
+/// Maximum size of a body in bytes: far above every limit of the domain, and small enough that a
+/// corrupt length does not exhaust memory.
+const MAX_BODY_BYTES: u64 = 16 << 20;
 
-/// A type with a stored form.
+/// Type with a stored form.
 pub trait Stored: Serialize + DeserializeOwned {
-    /// Tells the stored types apart; never reused.
+    /// Number of the type. Unique, and never reused.
     const TYPE: u16;
-    /// Raised with every change of the form.
+    /// Schema version of the type, incremented by every change of its stored form.
     const VERSION: u16;
-    /// What to call it in an error.
+    /// Name of the type in errors.
     const NAME: &'static str;
 }
 
-/// Why bytes are not a value of the wanted type.
+/// The bytes are not a value of the expected type.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Shorter than an envelope, without its magic, or longer than it says.
-    #[error("{name}: these bytes are not in an envelope of Meridian's")]
+    /// Not an envelope: too short, wrong magic, or a length that does not match.
+    #[error("{name}: not a Meridian envelope")]
     NotAnEnvelope {
-        /// The wanted type.
+        /// Name of the expected type.
         name: &'static str,
     },
-    /// The checksum does not match: the bytes were changed after they were written.
-    #[error("{name}: the checksum does not match; the bytes are damaged")]
+    /// The checksum does not match: the bytes changed after they were written.
+    #[error("{name}: checksum mismatch: the bytes are damaged")]
     Checksum {
-        /// The wanted type.
+        /// Name of the expected type.
         name: &'static str,
     },
-    /// An envelope of another type.
-    #[error("{name}: these bytes are of type {found}, not {wanted}")]
+    /// Envelope of another type.
+    #[error("{name}: wrong type: expected {wanted}, found {found}")]
     WrongType {
-        /// The wanted type.
+        /// Name of the expected type.
         name: &'static str,
-        /// Its number.
+        /// Number of the expected type.
         wanted: u16,
-        /// The number found.
+        /// Number in the envelope.
         found: u16,
     },
     /// Written by newer software.
     #[error(
-        "{name}: written in version {found}, this software reads up to {supported}; \
-         run the newer software on this data"
+        "{name}: version {found} is not supported, the newest supported one is {supported}; run the \
+         newer software on this data"
     )]
     Newer {
-        /// The wanted type.
+        /// Name of the expected type.
         name: &'static str,
-        /// The newest version that this software reads.
+        /// Newest version that this software reads.
         supported: u16,
-        /// The version found.
+        /// Version in the envelope.
         found: u16,
     },
-    /// Written before the first release, whose forms are the first that are kept.
-    #[error("{name}: written by unreleased software, which nothing reads: start with empty data")]
+    /// Written in an older version. Versions before the first release are not read.
+    #[error(
+        "{name}: written by unreleased software, which is not supported; start with empty data"
+    )]
     Older {
-        /// The wanted type.
+        /// Name of the expected type.
         name: &'static str,
     },
-    /// The envelope is whole and its body is not: a mistake in the software that wrote it.
-    #[error("{name}: the body cannot be decoded: {cause}")]
+    /// The envelope is intact but its body is invalid: a bug of the software that wrote it.
+    #[error("{name}: cannot decode the body: {cause}")]
     Body {
-        /// The wanted type.
+        /// Name of the expected type.
         name: &'static str,
-        /// What bincode says.
+        /// Error of bincode.
         cause: String,
     },
 }
@@ -99,21 +102,20 @@ impl From<DecodeError> for std::io::Error {
 fn body_format() -> impl Options {
     bincode::DefaultOptions::new()
         .with_fixint_encoding()
-        .with_limit(MOST_BODY_BYTES)
+        .with_limit(MAX_BODY_BYTES)
         .reject_trailing_bytes()
 }
 
-/// The stored form of `value`.
+/// Returns the stored form of `value`.
 ///
 /// # Panics
-/// If the value is larger than any stored value may be, or of a type that bincode cannot store:
-/// both are mistakes in this software.
+/// If the value is larger than 16 MiB, or of a type that bincode cannot encode. Both are bugs.
 pub fn encode<T: Stored>(value: &T) -> Vec<u8> {
     let body_bytes = body_format().serialized_size(value).expect("stored types have a size");
     let mut bytes = Vec::with_capacity(HEADER_BYTES + usize::try_from(body_bytes).unwrap_or(0));
     bytes.resize(HEADER_BYTES, 0);
     body_format().serialize_into(&mut bytes, value).expect("stored types can be encoded");
-    let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("bodies are limited");
+    let length = u32::try_from(bytes.len() - HEADER_BYTES).expect("the size of a body is limited");
     bytes[..4].copy_from_slice(&MAGIC);
     bytes[4..6].copy_from_slice(&T::VERSION.to_le_bytes());
     bytes[6..8].copy_from_slice(&T::TYPE.to_le_bytes());
@@ -123,45 +125,47 @@ pub fn encode<T: Stored>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Size of `value` as part of a stored value, in bytes; `usize::MAX` if it cannot be stored.
+/// Returns the size of `value` as part of a stored value, in bytes; `usize::MAX` if it cannot be
+/// stored.
 pub fn body_bytes(value: &impl Serialize) -> usize {
     let size = bincode::DefaultOptions::new().with_fixint_encoding().serialized_size(value);
     size.map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX))
 }
 
-/// Bytes of the envelope that `bytes` begin with, as it says itself; none if they begin with none.
+/// Returns the total length, according to its header, of the envelope at the start of `bytes`.
+/// Returns `None` if they do not start with an envelope.
 pub fn envelope_bytes(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..HEADER_BYTES)?;
     let length = header[8..12].try_into().ok().map(u32::from_le_bytes)?;
     (header[..4] == MAGIC).then_some(HEADER_BYTES + usize::try_from(length).ok()?)
 }
 
-/// The value whose stored form `bytes` are.
+/// Decodes a value from its stored form.
 ///
 /// # Errors
-/// If they are not, for any reason: arbitrary bytes are safe to give.
+/// If `bytes` are not a valid stored form of `T`. Any input is safe, however corrupt.
 pub fn decode<T: Stored>(bytes: &[u8]) -> Result<T, DecodeError> {
     let name = T::NAME;
     if bytes.len() < HEADER_BYTES || bytes[..4] != MAGIC {
         return Err(DecodeError::NotAnEnvelope { name });
     }
-    let two = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-    let four =
+    let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let u32_at =
         |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let body = &bytes[HEADER_BYTES..];
-    if four(8) as usize != body.len() {
+    if u32_at(8) as usize != body.len() {
         return Err(DecodeError::NotAnEnvelope { name });
     }
-    if four(12) != checksum(bytes) {
+    if u32_at(12) != checksum(bytes) {
         return Err(DecodeError::Checksum { name });
     }
-    if two(6) != T::TYPE {
-        return Err(DecodeError::WrongType { name, wanted: T::TYPE, found: two(6) });
+    if u16_at(6) != T::TYPE {
+        return Err(DecodeError::WrongType { name, wanted: T::TYPE, found: u16_at(6) });
     }
-    if two(4) > T::VERSION {
-        return Err(DecodeError::Newer { name, supported: T::VERSION, found: two(4) });
+    if u16_at(4) > T::VERSION {
+        return Err(DecodeError::Newer { name, supported: T::VERSION, found: u16_at(4) });
     }
-    if two(4) < T::VERSION {
+    if u16_at(4) < T::VERSION {
         return Err(DecodeError::Older { name });
     }
     body_format()
@@ -176,10 +180,11 @@ fn checksum(bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Gives types their stored form: a type number, the version of their layout, and a name for errors.
+/// Implements [`Stored`](crate::codec::Stored) for types: type number, schema version, and name for
+/// errors.
 ///
-/// Type numbers are never reused: 1-19 are the domain's, 20-29 the Raft log's, 30-39 the derived
-/// store's, 40-49 those of messages between agents.
+/// Type numbers are never reused: 1-19 are for the domain, 20-29 for the Raft log, 30-39 for the
+/// derived store, 40-49 for messages between agents.
 #[macro_export]
 macro_rules! stored {
     ($($type:ty = $number:literal, version $version:literal, $name:literal;)*) => {
@@ -191,7 +196,7 @@ macro_rules! stored {
     };
 }
 
-// Types of other crates; every type of this workspace's storage and replication stands beside its
+// Types of other crates. Types of the storage and replication crates are declared beside their
 // definition.
 stored! {
     meridian_domain::Entry = 1, version 2, "log entry";

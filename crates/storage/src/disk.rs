@@ -1,53 +1,54 @@
-//! What this node keeps on disk, and how it survives crashes, full disks and lying ones.
+//! Data on the disk of a node, and how it survives crashes, full disks and disks that lose writes.
 //!
 //! # Layout of a data directory
 //!
 //! ```text
-//! lock        held by the process that uses the directory; its pid          (directory)
-//! identity    which node of which cluster this is                           (directory)
-//! mark        how far the Raft log was durable, and the last vote           (mark)
-//! raft-log/   votes and entries: what this node acknowledged                (wal)
-//! database/   event log, state, outcomes: derived from the entries          (sled_database)
-//! *.new       there while what they are named after is being created        (durable, sled_database)
+//! lock        locked by the process that uses the directory; holds its pid   (directory)
+//! identity    cluster and node that the directory belongs to                 (directory)
+//! mark        last durable position and vote of the Raft log                 (mark)
+//! raft-log/   votes and entries that this node acknowledged                  (wal)
+//! database/   event log, state, outcomes: derived from the entries           (sled_database)
+//! *.new       temporary, while the file or folder of that name is created    (durable, sled_database)
 //! ```
 //!
-//! Only `raft-log` is ever the reason to acknowledge something. The database can be rebuilt from log,
-//! snapshot and peers, and is never believed where they contradict it. Nothing here is repaired in
-//! place: a directory that is not whole is refused with the file that is at fault, and its node comes
-//! back, wiped, as a new one.
+//! A node acknowledges only what is in `raft-log`. The database can be rebuilt from the log, a
+//! snapshot and peers, and is not trusted where it contradicts them. Nothing is repaired in place: a
+//! damaged or incomplete directory is refused with an error that names the file, and its node has to be
+//! wiped and rejoin as a new node.
 //!
-//! # What stays undetectable
+//! # Undetectable losses
 //!
-//! A directory is judged by what is in it, so these are not noticed when it is opened:
+//! A directory is checked by its own content, so opening it does not detect the following:
 //!
-//! - All of it was replaced by an older copy of itself, which is whole. Never restore one: its node
-//!   has forgotten votes and entries that it acknowledged. (A part of an older copy among newer files
-//!   is noticed, or harmless.)
-//! - Entries that became durable in the last second before a crash are gone without a trace in the
-//!   log, or the end of the log together with the newest slot of the mark ([`wal`]).
-//! - Damage in events of earlier segments, until they are read.
+//! - The whole directory was replaced by an older, consistent copy of itself. Never restore one: its
+//!   node has forgotten votes and entries that it acknowledged. (Older copies of single files among
+//!   newer ones are detected, or harmless.)
+//! - Entries that became durable in the last second before a crash were lost without a trace in the
+//!   log, or the end of the log was lost together with the newest slot of the mark ([`wal`]).
+//! - Events of earlier segments are damaged. This is detected when they are read.
 //!
-//! The first two need a disk that lies, or an operator who moves files. The way back is the same as
-//! from a refusal: wipe the directory, and let the node join as a new one.
+//! The first two need a disk that drops acknowledged writes, or an operator who moves files. Recovery
+//! is the same as after a refusal: wipe the directory and let the node join as a new one.
 //!
-//! What that may cost until then: an acknowledged change is on a majority, and a node that forgot it
-//! no longer counts. A leader that knows what the node had acknowledged notices, says so in its log,
-//! and gives it back at once, so nothing is lost as long as that leader, or one with all entries, is
-//! followed by the others. Before, the node may vote for a candidate that lacks the entries, or vote a
-//! second time in a term: if the others that have them are cut off or dead just then, a change that
-//! was acknowledged is lost, and no node can tell.
+//! Until then, the consequence is this: an acknowledged change is on a majority of nodes, and a node
+//! that lost it no longer counts towards that majority. A leader that knows what the node had
+//! acknowledged detects the loss, logs it, and replicates the entries again at once. So nothing is lost
+//! as long as the other nodes follow that leader, or another one with all entries. Before that, the
+//! node may vote for a candidate that lacks the entries, or vote twice in one term. If the other nodes
+//! that have the entries are unreachable or dead at that moment, an acknowledged change is lost, and no
+//! node can detect it.
 //!
 //! # Upgrades
 //!
-//! Each stored value carries the version of its form ([`crate::codec`]): newer software reads what
-//! older software wrote, and writes its own form from then on. Older software refuses what it does
-//! not know, by name. There is no version of the directory as a whole; a file that is added must be
-//! optional, or be given a new name.
+//! Each stored value carries the schema version of its type ([`crate::codec`]): newer software reads
+//! the formats of older software and writes its own format from then on. Older software rejects a
+//! version that it does not know, with an error that says so. There is no version of the directory as a
+//! whole; a file that is added must be optional, or be given a new name.
 //!
-//! # Seams
+//! # Test doubles
 //!
-//! [`journal::Journal`] and [`database::Database`] are what the rest of this crate sees, so that
-//! tests can cut the power under it.
+//! The rest of this crate accesses the disk only through [`journal::Journal`] and
+//! [`database::Database`], so that tests can simulate a power loss below them.
 
 pub mod database;
 pub mod directory;

@@ -1,8 +1,8 @@
-//! The event log of this node: its newest events in memory, with the hashes over all of them.
+//! Event log of this node: its newest events in memory, with the chain hashes of all events.
 //!
-//! Events are appended when their entry is applied, and can be read at once. The rows behind them
-//! follow as soon as this node's own Raft log holds the entry durably; until then, and for a while
-//! longer, they are kept here. Watchers are nearly always served from here.
+//! Events are appended when their entry is applied, and are readable at once. Their rows are
+//! written as soon as the node's own Raft log holds the entry durably. Events stay in memory until
+//! then and for some time after, so nearly all watches are served from memory.
 
 use std::collections::VecDeque;
 
@@ -15,52 +15,52 @@ use crate::rows::{HASH_BYTES, SEGMENT_EVENTS};
 
 pub mod stored;
 
-/// Bytes of written events that stay in memory: some ten thousand events, more than a watcher that
-/// keeps up is ever behind.
+/// Maximum size in bytes of the written events that stay in memory: about ten thousand events, more
+/// than a watcher that keeps up is ever behind.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// An event as rows have it: the stored record, then the chain hash.
+/// Event in its stored form: the stored record, then the chain hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent(Bytes);
 
-/// A row of the event log is not what its key says.
+/// A row of the event log does not match its key.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokenEvent {
-    /// Too short for a record and a hash.
-    #[error("event {revision} is cut short")]
+    /// The row is too short for a record and a hash.
+    #[error("the row of event {revision} is truncated")]
     Short {
-        /// The event that the key names.
+        /// Event named by the key.
         revision: Revision,
     },
     /// The record cannot be decoded.
-    #[error("event {revision} cannot be read")]
+    #[error("cannot decode event {revision}")]
     Record {
-        /// The event that the key names.
+        /// Event named by the key.
         revision: Revision,
-        /// Why.
+        /// Cause.
         #[source]
         cause: DecodeError,
     },
-    /// The record is of another event.
-    #[error("event {found} stands in the place of event {revision}")]
+    /// The record is that of another event.
+    #[error("event {found} found in place of event {revision}")]
     Misplaced {
-        /// The event that the key names.
+        /// Event named by the key.
         revision: Revision,
-        /// The event that the record is of.
+        /// Event of the record.
         found: Revision,
     },
-    /// The hash does not follow from the hash before and the record.
-    #[error("the chain of events is broken at event {revision}: its hash should be {expected}")]
+    /// The hash does not match the previous hash and the record.
+    #[error("chain hash mismatch at event {revision}: expected {expected}")]
     Chain {
-        /// The event.
+        /// Event with the wrong hash.
         revision: Revision,
-        /// What follows from the events.
+        /// Hash computed from the events.
         expected: Digest,
     },
-    /// No row has it.
+    /// No row contains the event.
     #[error("event {revision} is missing")]
     Missing {
-        /// The event.
+        /// Missing event.
         revision: Revision,
     },
 }
@@ -71,7 +71,8 @@ impl From<BrokenEvent> for std::io::Error {
     }
 }
 
-/// The chain hash of the event whose stored record is `record` and that follows on `chain`.
+/// Returns the chain hash of the event with the stored record `record` that follows the chain hash
+/// `chain`.
 #[must_use]
 pub fn next_hash(chain: &Digest, record: &[u8]) -> Digest {
     let mut hasher = sha2::Sha256::new();
@@ -81,7 +82,7 @@ pub fn next_hash(chain: &Digest, record: &[u8]) -> Digest {
 }
 
 impl StoredEvent {
-    /// The event with this stored record, following on `chain`.
+    /// Creates the event with this stored record that follows the chain hash `chain`.
     #[must_use]
     pub fn following(chain: &Digest, mut record: Vec<u8>) -> Self {
         let hash = next_hash(chain, &record);
@@ -90,19 +91,19 @@ impl StoredEvent {
         Self(record.into())
     }
 
-    /// The event in its stored form: the record, then the chain hash.
+    /// Returns the stored form: the record, then the chain hash.
     #[must_use]
     pub fn row(&self) -> &[u8] {
         &self.0
     }
 
-    /// The stored record.
+    /// Returns the stored record.
     #[must_use]
     pub fn record(&self) -> Bytes {
         self.0.slice(..self.0.len() - HASH_BYTES)
     }
 
-    /// The chain hash.
+    /// Returns the chain hash.
     #[must_use]
     pub fn chain(&self) -> Digest {
         let mut hash = [0; HASH_BYTES];
@@ -110,18 +111,18 @@ impl StoredEvent {
         Digest(hash)
     }
 
-    /// The event itself, which must be that of `revision`.
+    /// Decodes the event, which must be that of `revision`.
     ///
     /// # Errors
-    /// If it cannot be decoded or is another one.
+    /// If the record cannot be decoded or is that of another event.
     pub fn decode(&self, revision: Revision) -> Result<EventRecord, BrokenEvent> {
         decode_record(revision, &self.record())
     }
 
-    /// Checks that the hash follows on `before`, and returns it.
+    /// Checks that the hash follows the chain hash `before`, and returns it.
     ///
     /// # Errors
-    /// If it does not.
+    /// If the hash does not match.
     pub fn check(&self, revision: Revision, before: &Digest) -> Result<Digest, BrokenEvent> {
         let expected = next_hash(before, &self.record());
         if self.chain() == expected {
@@ -132,10 +133,10 @@ impl StoredEvent {
     }
 }
 
-/// The event whose stored record this is, which must be that of `revision`.
+/// Decodes a stored record, which must be that of `revision`.
 ///
 /// # Errors
-/// If it cannot be decoded or is another one.
+/// If the record cannot be decoded or is that of another event.
 pub fn decode_record(revision: Revision, record: &[u8]) -> Result<EventRecord, BrokenEvent> {
     let decoded: EventRecord =
         codec::decode(record).map_err(|cause| BrokenEvent::Record { revision, cause })?;
@@ -146,37 +147,37 @@ pub fn decode_record(revision: Revision, record: &[u8]) -> Result<EventRecord, B
     }
 }
 
-/// Where events are to be read.
+/// Source to read events from.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Here they are.
+pub enum Source {
+    /// Events in memory.
     Memory(Vec<StoredEvent>),
-    /// In the database, under this history, up to and without this revision.
+    /// Events in the database, with this history, before this revision.
     Database(u64, Revision),
 }
 
-/// The event log as far as it is in memory.
+/// In-memory part of the event log.
 #[derive(Debug)]
 pub struct EventLog {
-    /// Under which number its rows are.
+    /// History of its rows.
     pub history: u64,
-    /// The last event.
+    /// Last event.
     pub revision: Revision,
-    /// The chain hash of the last event.
+    /// Chain hash of the last event.
     pub chain: Digest,
-    /// The chain hash at the end of each complete segment, the first segment first.
+    /// Chain hash at the end of each complete segment, the first segment first.
     pub segments: Vec<Digest>,
-    /// The last event that can no longer be read.
+    /// Last event that can no longer be read.
     pub trimmed: Revision,
-    /// The newest events; the last of them is `revision`.
+    /// Newest events, up to `revision`.
     recent: VecDeque<StoredEvent>,
     recent_bytes: usize,
-    /// The last event whose row is in the database.
+    /// Last event whose row is in the database.
     written: Revision,
 }
 
 impl EventLog {
-    /// A log all of whose events, up to `revision`, are in the database.
+    /// Creates a log whose events, up to `revision`, are all in the database.
     #[must_use]
     pub fn stored(history: u64, revision: Revision, chain: Digest, segments: Vec<Digest>) -> Self {
         Self {
@@ -191,9 +192,9 @@ impl EventLog {
         }
     }
 
-    /// Adds the next event.
+    /// Appends the next event.
     pub fn append(&mut self, record: &EventRecord) -> StoredEvent {
-        debug_assert_eq!(record.revision, self.revision.next(), "events follow each other");
+        debug_assert_eq!(record.revision, self.revision.next(), "events are contiguous");
         let event = StoredEvent::following(&self.chain, codec::encode(record));
         self.chain = event.chain();
         self.revision = record.revision;
@@ -205,14 +206,14 @@ impl EventLog {
         event
     }
 
-    /// The oldest event in memory, or the next one if there is none.
+    /// Returns the oldest event in memory, or the next event if there is none.
     fn first_recent(&self) -> Revision {
         Revision(self.revision.0 + 1 - self.recent.len() as u64)
     }
 
-    /// Notes that the rows of all events up to `revision` are in the database, and forgets the
-    /// oldest of those as far as memory is short.
-    pub fn note_written(&mut self, revision: Revision) {
+    /// Records that the rows of all events up to `revision` are in the database, and evicts the
+    /// oldest of these events while the cache is over its limit.
+    pub fn mark_written(&mut self, revision: Revision) {
         self.written = self.written.max(revision);
         while self.recent_bytes > CACHE_BYTES && self.first_recent() <= self.written {
             let oldest = self.recent.pop_front();
@@ -220,24 +221,24 @@ impl EventLog {
         }
     }
 
-    /// The last event whose row is in the database.
+    /// Returns the last event whose row is in the database.
     #[must_use]
     pub fn written(&self) -> Revision {
         self.written
     }
 
-    /// Where to read up to `limit` events from `from` on.
+    /// Returns the source of up to `limit` events from `from` on.
     #[must_use]
-    pub fn locate(&self, from: Revision, limit: usize) -> Place {
+    pub fn locate(&self, from: Revision, limit: usize) -> Source {
         let first = self.first_recent();
         if from < first {
-            return Place::Database(self.history, first);
+            return Source::Database(self.history, first);
         }
         let skipped = usize::try_from(from.0 - first.0).unwrap_or(usize::MAX);
-        Place::Memory(self.recent.iter().skip(skipped).take(limit).cloned().collect())
+        Source::Memory(self.recent.iter().skip(skipped).take(limit).cloned().collect())
     }
 
-    /// The chain hash at `revision`, where it can be said without the database.
+    /// Returns the chain hash at `revision`, if it is known without reading the database.
     #[must_use]
     pub fn chain_at(&self, revision: Revision) -> Option<Digest> {
         if revision == self.revision {
@@ -250,13 +251,14 @@ impl EventLog {
             return Some(chain_before_segment(&self.segments, revision.0 / SEGMENT_EVENTS));
         }
         match self.locate(revision, 1) {
-            Place::Memory(events) => events.first().map(StoredEvent::chain),
-            Place::Database(..) => None,
+            Source::Memory(events) => events.first().map(StoredEvent::chain),
+            Source::Database(..) => None,
         }
     }
 }
 
-/// The chain hash that the first event of `segment` follows on. `segments` must reach that far.
+/// Returns the chain hash that the first event of `segment` follows. `segments` must contain the
+/// segment before it.
 #[must_use]
 pub fn chain_before_segment(segments: &[Digest], segment: u64) -> Digest {
     match segment.checked_sub(1) {
@@ -265,8 +267,8 @@ pub fn chain_before_segment(segments: &[Digest], segment: u64) -> Digest {
     }
 }
 
-/// The last event that is not kept where everything up to `trimmed` may go: only whole segments go,
-/// so that the chain of what is left starts at a segment's hash.
+/// Returns the last event whose row may be removed if everything up to `trimmed` may. Only whole
+/// segments are removed, so that the chain of the remaining events starts at a segment hash.
 #[must_use]
 pub fn trimmed_rows(trimmed: Revision) -> Revision {
     Revision(trimmed.0 / SEGMENT_EVENTS * SEGMENT_EVENTS)

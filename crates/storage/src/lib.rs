@@ -1,4 +1,4 @@
-//! Durable storage of one node: the Raft log and vote, and the store derived from the log.
+//! Durable storage of one node: the Raft log and vote, and the store that is derived from the log.
 //!
 //! ```text
 //!   openraft                               readers of state and events
@@ -10,22 +10,23 @@
 //!      |                                 +---------------+
 //!      v                                        |  rows: one batch per applied range
 //!  disk::wal (raft-log)                         v
-//!  the only reason to acknowledge        disk::sled_database: rebuilt from log or snapshot
+//!  the source of truth                   disk::sled_database: rebuilt from log or snapshot
 //! ```
 //!
-//! The only crate that uses raft-log and sled, and with `meridian-replication` the only one that uses
-//! openraft: it implements openraft's storage traits and must not know its core, a peer, gRPC, or a
-//! leader.
+//! This is the only crate that uses raft-log and sled. It implements openraft's storage traits;
+//! apart from `meridian-replication`, no other crate uses openraft. It must not know Raft's core,
+//! peers, gRPC, or leadership.
 //!
 //! | to learn | read |
 //! | --- | --- |
-//! | what is on disk, and what may be believed of it | [`disk`], [`codec`] |
+//! | what is on disk, and how far it is trusted | [`disk`], [`codec`] |
 //! | how entries and votes become durable | [`log_store`] |
-//! | what applying an entry does | [`state_machine`], [`store`], [`event_log`], [`rows`] |
+//! | how entries are applied | [`state_machine`], [`store`], [`event_log`], [`rows`] |
 //! | how a snapshot is captured, staged and installed | [`snapshot`] |
 //! | how a data directory is opened and verified | [`open`](mod@open) |
 //!
-//! After the first storage error nothing is acknowledged: the [`fuse`] blows and the node stops.
+//! After the first storage error the [`fuse`] blows: nothing more is acknowledged and the node
+//! stops.
 
 pub mod codec;
 pub mod disk;

@@ -1,14 +1,13 @@
-//! The Raft log as openraft sees it: votes, entries, and word of when they are durable.
+//! Raft log as openraft's log storage: votes, entries, and notifications of their durability.
 //!
-//! The store stands on a [`Journal`], which writes; `group` decides when the journal syncs. Entries
-//! are readable when `append` returns, and acknowledged when the journal has synced them: openraft
-//! sends them to the other nodes in between.
+//! The store is built on a [`Journal`], which writes; `group_commit` decides when the journal
+//! syncs. Entries are readable when `append` returns, and acknowledged when the journal has synced
+//! them. openraft sends them to the other nodes in between.
 //!
-//! The first error, of any call or any sync, blows the node's fuse, and a blown fuse ends the
-//! store: whatever is asked afterwards fails, and nothing is acknowledged any more. An error is
-//! never tried again and believed.
+//! The first error of any call or sync blows the fuse of the node. A blown fuse disables the store:
+//! all later calls fail, and nothing more is acknowledged. The result of a retry is never trusted.
 
-mod group;
+mod group_commit;
 #[cfg(test)]
 mod suite;
 
@@ -26,67 +25,68 @@ use tokio::sync::watch;
 use crate::disk::entry::{Position, StoredEntry, StoredVote};
 use crate::disk::journal::Journal;
 use crate::fuse::Fuse;
-use crate::log_store::group::{Group, Waiter};
+use crate::log_store::group_commit::{GroupCommit, Waiter};
 use crate::raft::TypeConfig;
 
-pub use group::describe_metrics;
+pub use group_commit::describe_metrics;
 
-/// Bytes of payload that one read for a limited range returns at most, if it is more than one
-/// entry.
+/// Maximum payload of one limited read in bytes, unless its first entry alone is larger.
 const LIMITED_READ_BYTES: usize = 1 << 20;
 
-/// The Raft log of this node. Cheap to clone; every clone is the same log.
+/// Raft log of this node. Cheap to clone; clones share one log.
 #[derive(Clone)]
 pub struct LogStore {
-    group: Arc<Group>,
+    group_commit: Arc<GroupCommit>,
     synced_through: Arc<AtomicU64>,
 }
 
 impl LogStore {
-    /// A store on `journal`, which was opened just now: all that it holds is durable.
+    /// Creates a store on `journal`, which was just opened, so everything in it is durable.
     ///
-    /// `synced_through` is the index of the last entry whose effects the derived store has synced.
-    /// Its owner raises it after each sync, and has set it before Raft starts: the log is never
-    /// purged past it. 0 also where nothing was synced.
+    /// `synced_through` is the index of the last entry whose effects the derived store has synced;
+    /// 0 if there is none. Its owner sets it before Raft starts and raises it after each sync. The
+    /// log is never purged beyond it.
     #[must_use]
     pub fn new(journal: Box<dyn Journal>, fuse: Fuse, synced_through: Arc<AtomicU64>) -> Self {
-        Self { group: Group::new(journal, fuse), synced_through }
+        Self { group_commit: GroupCommit::new(journal, fuse), synced_through }
     }
 
-    /// The index of the last entry that is durable on this node. It goes back where entries are
-    /// truncated, which never happens to committed ones; it passes purged ones.
+    /// Returns a watch of the index of the last entry that is durable on this node. It decreases
+    /// when entries are truncated, which never happens to committed ones, and includes purged
+    /// entries.
     #[must_use]
     pub fn flushed(&self) -> watch::Receiver<Option<u64>> {
-        self.group.flushed()
+        self.group_commit.flushed()
     }
 
-    /// Makes everything durable, moves the journal's mark and ends the store; for after Raft has
-    /// shut down. A store that is dropped instead loses nothing, and says errors only to the log.
+    /// Syncs everything, writes the mark, and closes the store. Called after Raft has shut down.
+    /// Dropping the store without closing it loses nothing, but reports errors only to the log
+    /// output.
     ///
     /// # Errors
     /// If the end of the log may not be durable.
     pub fn close(&self) -> io::Result<()> {
-        self.group.close()
+        self.group_commit.close()
     }
 
-    fn refuse_early_purge(&self, upto: Position) -> io::Result<()> {
+    fn check_purge(&self, upto: Position) -> io::Result<()> {
         let synced = self.synced_through.load(Ordering::Acquire);
         if upto.index <= synced {
             return Ok(());
         }
         let error = io::Error::other(format!(
-            "the Raft log was to be purged up to index {}, but its effects are synced only up to \
-             {synced}",
+            "purge of the Raft log up to index {} rejected: the derived store is synced only up to \
+             index {synced}",
             upto.index
         ));
-        self.group.fail("purge the log", &error);
+        self.group_commit.fail("purge the log", &error);
         Err(error)
     }
 }
 
 impl Debug for LogStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogStore").field("group", &self.group).finish_non_exhaustive()
+        f.debug_struct("LogStore").field("group_commit", &self.group_commit).finish_non_exhaustive()
     }
 }
 
@@ -105,7 +105,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
             Bound::Excluded(index) => *index,
             Bound::Unbounded => u64::MAX,
         };
-        self.group.read(start..end, usize::MAX)
+        self.group_commit.read(start..end, usize::MAX)
     }
 
     async fn limited_get_log_entries(
@@ -113,11 +113,11 @@ impl RaftLogReader<TypeConfig> for LogStore {
         start: u64,
         end: u64,
     ) -> io::Result<Vec<EntryOf<TypeConfig>>> {
-        self.group.read(start..end, LIMITED_READ_BYTES)
+        self.group_commit.read(start..end, LIMITED_READ_BYTES)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<VoteOf<TypeConfig>>> {
-        Ok(self.group.bounds()?.vote.map(Into::into))
+        Ok(self.group_commit.bounds()?.vote.map(Into::into))
     }
 }
 
@@ -125,7 +125,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
-        let bounds = self.group.bounds()?;
+        let bounds = self.group_commit.bounds()?;
         Ok(LogState {
             last_purged_log_id: bounds.purged.map(Into::into),
             last_log_id: bounds.last.map(Into::into),
@@ -139,22 +139,23 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_vote(&mut self, vote: &VoteOf<TypeConfig>) -> io::Result<()> {
         let vote = StoredVote::from(vote);
         let (waiter, saved) = Waiter::vote();
-        self.group.change("save a vote", Some(waiter), |journal| journal.save_vote(vote))?;
+        self.group_commit.change("save a vote", Some(waiter), |journal| journal.save_vote(vote))?;
         saved.await.map_err(io::Error::other)?
     }
 
     async fn save_committed(&mut self, committed: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
-        // A hint that lets a restart apply more at once: it rides in the next sync.
+        // A hint that lets a restart apply more entries at once. It becomes durable with the next
+        // sync.
         let Some(committed) = committed.map(Position::from) else {
             return Ok(());
         };
-        self.group.change("save the committed position", None, |journal| {
+        self.group_commit.change("save the committed position", None, |journal| {
             journal.save_committed(committed)
         })
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogIdOf<TypeConfig>>> {
-        Ok(self.group.bounds()?.committed.map(Into::into))
+        Ok(self.group_commit.bounds()?.committed.map(Into::into))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
@@ -165,18 +166,19 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let entries: Vec<StoredEntry> = entries.into_iter().map(Into::into).collect();
         let bytes = entries.iter().map(StoredEntry::payload_bytes).sum();
         let waiter = Waiter::append(callback, bytes);
-        self.group.change("append to the log", Some(waiter), |journal| journal.append(entries))
+        self.group_commit
+            .change("append to the log", Some(waiter), |journal| journal.append(entries))
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
-        self.group.truncate_after(last.map(Into::into))
+        self.group_commit.truncate_after(last.map(Into::into))
     }
 
     async fn purge(&mut self, upto: LogIdOf<TypeConfig>) -> io::Result<()> {
         let upto = Position::from(upto);
-        self.refuse_early_purge(upto)?;
-        // Nobody waits for a purge, but files go only with the sync behind it.
-        let waiter = Some(Waiter::nobody());
-        self.group.change("purge the log", waiter, |journal| journal.purge(upto))
+        self.check_purge(upto)?;
+        // Nothing waits for a purge, but only the next sync removes the files.
+        let waiter = Some(Waiter::detached());
+        self.group_commit.change("purge the log", waiter, |journal| journal.purge(upto))
     }
 }

@@ -1,4 +1,4 @@
-//! Opens what a node has on disk, and checks that its parts are of one whole before any is used.
+//! Opens the stores of a node, and verifies that they belong together before any of them is used.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,42 +17,42 @@ use crate::store::{self, LogGap, Store};
 
 /// Stores of a node, opened and verified.
 pub struct Stores {
-    /// The Raft log and the vote.
+    /// Raft log and vote.
     pub log: LogStore,
     /// Applies committed entries to `store`.
     pub state_machine: StateMachine,
-    /// The state and the events that the applied entries add up to.
+    /// State and event log.
     pub store: Store,
 }
 
-/// Why a node's data cannot be used.
+/// The data of a node cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The Raft log is damaged, or cannot be read.
+    /// The Raft log is damaged or cannot be read.
     #[error(transparent)]
     Log(#[from] WalError),
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] sled_database::OpenError),
-    /// The derived store is damaged, cannot be read, or does not meet the Raft log.
+    /// The derived store is damaged, cannot be read, or does not match the Raft log.
     #[error(
-        "what is in {} cannot be used; unless newer software wrote it, wipe the data directory and \
-         join as a new node",
+        "cannot use the data in {}; unless newer software wrote it, wipe the data directory and join as \
+         a new node",
         path.display()
     )]
     Derived {
-        /// The folder of the database.
+        /// Folder of the database.
         path: PathBuf,
-        /// What is wrong.
+        /// Cause.
         #[source]
         cause: AssembleError,
     },
-    /// The operating system refused what the derived store asked of it; nothing is wrong with it.
-    #[error("what is in {} cannot be used at present", path.display())]
-    Hindered {
-        /// The folder of the database.
+    /// The operating system failed an operation of the derived store. Its data is not the cause.
+    #[error("cannot use the data in {} at present", path.display())]
+    Unavailable {
+        /// Folder of the database.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         #[source]
         cause: AssembleError,
     },
@@ -62,30 +62,29 @@ impl OpenError {
     fn of_derived(path: PathBuf, cause: AssembleError) -> Self {
         match &cause {
             AssembleError::Store(store::OpenError::Database(error)) if is_remediable(error) => {
-                Self::Hindered { path, cause }
+                Self::Unavailable { path, cause }
             }
             AssembleError::Store(_) | AssembleError::Gap(_) => Self::Derived { path, cause },
         }
     }
 }
 
-/// Why opened parts are not put together.
+/// The opened stores cannot be used together.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
-    /// The derived store is damaged, or cannot be read.
+    /// The derived store is damaged or cannot be read.
     #[error(transparent)]
     Store(#[from] store::OpenError),
-    /// It and the Raft log are whole and do not meet.
+    /// The derived store and the Raft log are both intact, but entries between them are missing.
     #[error(transparent)]
     Gap(#[from] LogGap),
 }
 
-/// Opens the stores in `directory`, whose identity is `identity`. Blocks while it reads; to be called
-/// within a tokio runtime.
+/// Opens the stores in `directory`, which belongs to `identity`. Reads all of the state and blocks
+/// while doing so. Must be called within a tokio runtime.
 ///
 /// # Errors
-/// If the data is damaged or incomplete: nothing is repaired here, and the error says which way leads
-/// back.
+/// If the data is damaged or incomplete. Nothing is repaired; the error states how to recover.
 pub fn open(
     directory: &DataDirectory,
     identity: Identity,
@@ -94,10 +93,10 @@ pub fn open(
     open_with(directory, identity, ChunkLimits::default(), fuse)
 }
 
-/// As [`open`], with a log that is cut into files otherwise.
+/// Opens the stores like [`open`], with custom limits for the files of the Raft log.
 ///
 /// # Errors
-/// As those of [`open`].
+/// Same as [`open`].
 pub fn open_with(
     directory: &DataDirectory,
     identity: Identity,
@@ -111,10 +110,10 @@ pub fn open_with(
         .map_err(|cause| OpenError::of_derived(path, cause))
 }
 
-/// Puts opened stores together, whatever they are kept on.
+/// Assembles opened stores, on any implementation of [`Journal`] and [`Database`].
 ///
 /// # Errors
-/// If they are damaged or do not meet.
+/// If the derived store is damaged, or does not match the log.
 pub fn assemble(
     journal: Box<dyn Journal>,
     database: Arc<dyn Database>,

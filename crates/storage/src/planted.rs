@@ -1,33 +1,34 @@
-//! Bugs on purpose: each breaks one promise of this crate, so that the tests which claim to notice can
-//! be put to the test themselves (`tests/planted`). Without the feature `planted-bugs` every question
-//! for one is the constant `false`; nothing that is shipped has the feature.
+//! Planted bugs: each breaks one guarantee of the product, so that the tests which claim to detect
+//! it can be tested themselves (`tests/planted`). Without the feature `planted-bugs`, which nothing
+//! that is shipped enables, [`planted`] is the constant `false`.
 
-/// Whether this build has the bugs. The program refuses to be compiled with them.
+/// Set when this build contains the bugs. The `meridian` binary does not compile with them.
 pub const PLANTED_BUGS: bool = cfg!(feature = "planted-bugs");
 
-/// A bug that can be planted.
+/// Bug that can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// A vote or an entry counts as durable as soon as it is written.
+    /// A vote or an entry is acknowledged as soon as it is written.
     AcknowledgeBeforeSync,
-    /// A change is answered as soon as it is proposed.
+    /// A change is acknowledged as soon as it is proposed.
     AcknowledgeBeforeCommit,
-    /// A linearizable read asks nobody.
+    /// A linearizable read does not confirm leadership with the other nodes.
     SkipReadIndex,
-    /// A repeated request is decided anew.
+    /// A retried request is decided again.
     ForgetRequests,
-    /// An entry that was decided against another state is applied nevertheless.
+    /// An entry is applied although its base revision does not match the state.
     ApplyWithoutBaseCheck,
-    /// A refusal is answered though the state that it was decided against may never come to be.
+    /// A rejection is returned although the speculative state that it was decided against may never
+    /// be applied.
     AnswerRejectionsFromSpeculation,
-    /// Rows of entries are written that the Raft log may still lose.
+    /// Rows are written for entries that are not durable in the Raft log.
     RowsBeforeLog,
-    /// An installed snapshot is confirmed before it is on the disk.
+    /// A snapshot installation is acknowledged before it is durable.
     InstallWithoutSync,
 }
 
 impl Bug {
-    /// All of them.
+    /// All bugs.
     pub const ALL: [Self; 8] = [
         Self::AcknowledgeBeforeSync,
         Self::AcknowledgeBeforeCommit,
@@ -40,15 +41,15 @@ impl Bug {
     ];
 }
 
-/// Whether that bug is planted: never, in what is shipped.
+/// Returns false: nothing is planted in this build.
 #[cfg(not(feature = "planted-bugs"))]
 #[must_use]
 pub const fn planted(_: Bug) -> bool {
     false
 }
 
-/// Whether that bug is planted: the environment variable `MERIDIAN_PLANTED_BUG` names it when the
-/// first one is asked for.
+/// Returns true if the environment variable `MERIDIAN_PLANTED_BUG` names `bug`. The variable is
+/// read at the first call.
 #[cfg(feature = "planted-bugs")]
 #[must_use]
 pub fn planted(bug: Bug) -> bool {

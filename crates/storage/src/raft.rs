@@ -1,4 +1,4 @@
-//! The Raft types of this cluster: what openraft is told about them.
+//! Raft types of this cluster: the type configuration of openraft.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use meridian_domain::{NodeId, Revision};
 use serde::{Deserialize, Serialize};
 
 openraft::declare_raft_types!(
-    /// Meridian's instance of Raft.
+    /// Type configuration of Meridian's Raft.
     pub TypeConfig:
         D = Payload,
         R = Applied,
@@ -16,8 +16,8 @@ openraft::declare_raft_types!(
         Node = Member,
 );
 
-/// An encoded [`meridian_domain::Entry`]: encoded once, by the leader's sequencer, and the same bytes
-/// on every disk and every wire.
+/// Encoded [`meridian_domain::Entry`]. The leader's sequencer encodes it once; every disk and every
+/// connection carries the same bytes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Payload(pub Bytes);
@@ -34,37 +34,38 @@ impl fmt::Display for Payload {
     }
 }
 
-/// What applying an entry says to the sequencer that proposed it.
+/// Result of applying an entry, reported to the sequencer that proposed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Applied {
-    /// The entry had nothing for the state: a membership change, or a new leader's first entry.
+    /// The entry does not concern the state: a membership change, or the first entry of a new
+    /// leader.
     Nothing,
-    /// All of it was applied; the state is now at this revision.
+    /// The whole entry was applied; the state is now at this revision.
     Entry(Revision),
-    /// Its base did not match: nothing of it was applied, on any node.
-    Refused,
+    /// The entry was rejected on every node: its base revision did not match.
+    Rejected,
 }
 
-/// What the membership says of a Raft member.
+/// Attributes of a member in the Raft membership.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// Where other members reach it.
+    /// Address at which other members reach it.
     pub address: Address,
 }
 
-/// A term and the node that leads in it.
+/// Term and leader of that term.
 pub type LeaderId = openraft::type_config::alias::CommittedLeaderIdOf<TypeConfig>;
-/// A place in the log.
+/// Term, leader and index of a log entry.
 pub type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
-/// A term, and who is voted for in it.
+/// Vote for a leader in a term.
 pub type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
-/// What became of a proposed entry.
+/// Result of a proposed entry.
 pub type WriteOutcome = openraft::raft::ClientWriteResult<TypeConfig>;
 
-/// Where that is said.
+/// Receiver of a [`WriteOutcome`].
 pub type WriteReceiver = openraft::type_config::alias::OneshotReceiverOf<TypeConfig, WriteOutcome>;
 
-/// The two ends of the answer to a proposed entry.
+/// Creates the channel for the result of a proposed entry.
 #[must_use]
 pub fn write_channel() -> (openraft::type_config::alias::WriteResponderOf<TypeConfig>, WriteReceiver)
 {

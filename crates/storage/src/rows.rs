@@ -1,75 +1,86 @@
-//! The stored format of the derived store: everything that applying the log adds up to, as rows of
+//! Stored layout of the derived store: everything that results from applying the log, as rows of
 //! one [`Database`](crate::disk::database::Database).
 //!
 //! ```text
 //! key                                        value
-//! m/format                                   Format: the version of this layout
-//! m/position                                 Position: the one pointer that all else hangs from
-//! m/membership<part u8>                      Members, in parts: Raft's membership as last applied
-//! e/<history u64><revision u64>              events, this the last: each an EventRecord, then its
-//!                                            chain hash, 32 bytes
-//! s/<history u64><segment u64>               SegmentEnd: the chain hash at the segment's end
+//! m/format                                   Format: version of this layout
+//! m/position                                 Position: the root, names the visible rows
+//! m/membership<part u8>                      Members, in parts: last applied Raft membership
+//! e/<history u64><revision u64>              consecutive events up to this revision: each an
+//!                                            EventRecord, then its chain hash, 32 bytes
+//! s/<history u64><segment u64>               SegmentEnd: chain hash at the end of the segment
 //! t/<epoch u64>a<agent name>                 Agent
-//!              f                             Forgotten: the greatest request id forgotten
-//!              o<request id, 16 bytes>       Outcome, of those that no event tells
-//!              p<service>\0<API name>   StoredApi
-//!              r<region name>                Region, of those that operators defined
+//!              f                             Forgotten: greatest forgotten request id
+//!              o<request id, 16 bytes>       Outcome, unless it is derived from an event
+//!              p<service>\0<API name>        StoredApi
+//!              r<region name>                Region, if defined by an operator
 //!              s<service name>               Service
 //!              u<service>\0<region>\0<slot u16><incarnation u64>   Unit
-//!              z                             Header: last, so that it also ends a transfer
+//!              z                             Header: last, so that it ends a snapshot transfer
 //! ```
 //!
-//! Numbers in keys are big-endian, so that the order of the keys is theirs. Each value but the 32
-//! bytes behind an event is in the envelope of [`codec`](crate::codec).
+//! Numbers in keys are big-endian, so that keys sort by number. Each value except the 32 bytes
+//! after an event is in the envelope of [`codec`](crate::codec).
 //!
-//! The chain hash of revision n is `SHA-256(chain hash of n - 1, stored EventRecord n)`, that of
+//! The chain hash of revision n is `SHA-256(chain hash of n - 1, stored EventRecord n)`; that of
 //! revision 0 is zero. A segment is 4,096 events: segment 0 holds revisions 1 to 4,096. Segment
-//! hashes outlive trimmed events, as the foundation of the chain of those that are left.
+//! hashes are kept when their events are trimmed: the chain of the remaining events starts at one.
 //!
-//! The last event of a change set says all that its outcome does. So the outcome of a change that has
-//! events has no row while the last of them is behind `told_after` of the position, which follows the
-//! newest event at a distance ([`told`]) and is moved before events go. So most changes need no row
-//! of their own.
+//! # Epochs and histories
 //!
-//! Rows are visible only through `m/position`: state rows of its epoch, events of its history up to
-//! its revision. So a snapshot is written beside what is there, under the next number, and one small
-//! batch makes it what is there. What no position points at is swept away later.
+//! An epoch numbers one set of state rows, a history numbers one set of events and segment hashes.
+//! Both are drawn from the same counter. These rows are visible only through `m/position`, which
+//! names the current epoch and history: the state rows of that epoch, and the events of that
+//! history up to its revision. A snapshot is written beside the current rows, its state under the
+//! next number and its events after the current ones or, if they do not continue those, under the
+//! next number as well. One small batch then makes it the current one. Rows that the position does
+//! not name are deleted later.
 //!
-//! To change the layout, raise [`FORMAT`] and convert on opening; to change a type, see `codec`. The
-//! stored form of events and of state rows enters hashes that nodes compare: another form of them
-//! may be written only from a data version on that all nodes have.
+//! # Derived outcomes
+//!
+//! The last event of a change set contains everything that the outcome of its request does. So the
+//! outcome of an accepted change with events has no row of its own while its last event is above
+//! the outcome watermark of the position: it is derived from that event ([`outcome_watermark`]).
+//! The watermark follows the newest event at a distance, and is raised before events are trimmed.
+//! Most changes therefore never need an outcome row.
+//!
+//! # Upgrades
+//!
+//! To change the layout, raise [`FORMAT`] and convert when opening; to change a type, see `codec`.
+//! The stored forms of events and of state rows are input of hashes that nodes compare: a new form
+//! may be written only from a data version on that all nodes support.
 
 use std::ops::Range;
 
 use meridian_domain::{ApiName, Digest, Revision, ServiceName, State};
 
 mod key;
+pub mod outcome_watermark;
 pub mod position;
 mod row;
-pub mod told;
 pub mod touched;
 
 pub use key::Key;
 pub use row::{Forgotten, Row, RowError, StoredApi};
 
-/// The version of the layout above.
+/// Version of the layout above.
 pub const FORMAT: u32 = 3;
-/// Events in a segment.
+/// Number of events in a segment.
 pub const SEGMENT_EVENTS: u64 = 4_096;
 
-/// Key of the [`position::Format`].
+/// Key of [`position::Format`].
 pub const FORMAT_KEY: &[u8] = b"m/format";
-/// Key of the [`position::Position`].
+/// Key of [`position::Position`].
 pub const POSITION_KEY: &[u8] = b"m/position";
 
 const MEMBERSHIP: &[u8] = b"m/membership";
 const EVENTS: &[u8] = b"e/";
 const SEGMENTS: &[u8] = b"s/";
 const STATE: &[u8] = b"t/";
-/// Bytes of a hash.
+/// Size of a hash in bytes.
 pub const HASH_BYTES: usize = 32;
 
-/// A range of keys, the end excluded.
+/// Range of keys, the end excluded.
 pub type KeyRange = Range<Vec<u8>>;
 
 fn key(prefix: &[u8], numbers: &[u64]) -> Vec<u8> {
@@ -78,32 +89,32 @@ fn key(prefix: &[u8], numbers: &[u64]) -> Vec<u8> {
     key
 }
 
-/// The key of a part of the [`position::Members`].
+/// Returns the key of one part of [`position::Members`].
 #[must_use]
 pub fn membership_key(part: u8) -> Vec<u8> {
     [MEMBERSHIP, &[part]].concat()
 }
 
-/// The key of an event.
+/// Returns the key of the row whose last event is `revision`.
 #[must_use]
 pub fn event_key(history: u64, revision: Revision) -> Vec<u8> {
     key(EVENTS, &[history, revision.0])
 }
 
-/// The event under whose key a row stands.
+/// Returns the revision in the key of an event row: its last event.
 #[must_use]
 pub fn event_of_key(key: &[u8]) -> Revision {
     let number = key.last_chunk().copied().unwrap_or_default();
     Revision(u64::from_be_bytes(number))
 }
 
-/// The key of a segment's hash.
+/// Returns the key of the hash of a segment.
 #[must_use]
 pub fn segment_key(history: u64, segment: u64) -> Vec<u8> {
     key(SEGMENTS, &[history, segment])
 }
 
-/// The key under which the state of `epoch` keeps a row with the key `row`.
+/// Returns the key of a state row: `row` is its key without the epoch.
 #[must_use]
 pub fn state_key(epoch: u64, row: &[u8]) -> Vec<u8> {
     let mut key = key(STATE, &[epoch]);
@@ -111,25 +122,26 @@ pub fn state_key(epoch: u64, row: &[u8]) -> Vec<u8> {
     key
 }
 
-/// Every key of the state of these epochs.
+/// Returns the range of the state rows of these epochs.
 #[must_use]
 pub fn state_keys(epochs: Range<u64>) -> KeyRange {
     key(STATE, &[epochs.start])..key(STATE, &[epochs.end])
 }
 
-/// Every key of the events of these histories.
+/// Returns the range of the event rows of these histories.
 #[must_use]
 pub fn event_keys(histories: Range<u64>) -> KeyRange {
     key(EVENTS, &[histories.start])..key(EVENTS, &[histories.end])
 }
 
-/// Every key of the segments of these histories.
+/// Returns the range of the segment hashes of these histories.
 #[must_use]
 pub fn segment_keys(histories: Range<u64>) -> KeyRange {
     key(SEGMENTS, &[histories.start])..key(SEGMENTS, &[histories.end])
 }
 
-/// The key of every row that `state` has, in the order of their bytes.
+/// Returns the keys of all rows of `state`, in byte order. Outcomes without a row of their own are
+/// included.
 pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
     let agents = state.agents.keys().cloned().map(Key::Agent);
     let forgotten = state.outcomes.forgotten.map(|_| Key::Forgotten);
@@ -150,7 +162,7 @@ pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
         .chain(header)
 }
 
-/// How many rows `state` has.
+/// Returns the number of rows of `state`, including outcomes that are not stored in a row.
 #[must_use]
 pub fn count(state: &State) -> u64 {
     let forgotten = usize::from(state.outcomes.forgotten.is_some());
@@ -159,8 +171,8 @@ pub fn count(state: &State) -> u64 {
     (lists.iter().sum::<usize>() + state.outcomes.by_request.len() + forgotten + 1) as u64
 }
 
-/// SHA-256 over every row of `state`, in order, each key and value behind its length. Equal states
-/// have equal digests, on every node.
+/// Returns SHA-256 over all rows of `state`, in order, each key and value prefixed with its length.
+/// Equal states have equal digests on every node.
 #[must_use]
 pub fn digest(state: &State) -> Digest {
     use sha2::Digest as _;

@@ -1,16 +1,18 @@
-//! Snapshots: the state at one place of the log, with the hashes of the events up to there.
+//! Snapshots: the state at one position of the log, with the chain hashes of the events up to
+//! there.
 //!
-//! A snapshot is nothing on the disk: the rows of the derived store at the same place are its durable
-//! form, which is why it counts as built only once those are synced. Sent, it is
+//! A snapshot is not stored: the rows of the derived store at the same position are its durable
+//! form, so it counts as built only once these are synced. It is transferred as
 //!
 //! ```text
-//! Head    what the snapshot is of, and the first event that follows
-//! rows    of the state, in key order, the header last
-//! events  those that the receiver lacks, in their stored form
+//! Head    description of the snapshot, and the first event that is transferred
+//! rows    state rows in key order, the header last
+//! events  those that the receiver is missing, in their stored form
 //! ```
 //!
-//! The receiver says first which revision and chain hash it has. Where the sender has the same hash
-//! there, only later events follow; else all that there are ([`Store::first_missing`]).
+//! The receiver first reports its last revision and chain hash. If the sender has the same hash at
+//! that revision, only later events follow; otherwise all events that exist
+//! ([`Store::first_missing`]).
 
 use std::sync::Arc;
 
@@ -24,45 +26,46 @@ use crate::store::Store;
 pub mod install;
 pub mod staging;
 
-/// Bytes of rows in one message, about: a message is closed by the row that reaches it, and a row
-/// is smaller than 64 KiB.
+/// Approximate maximum size of the rows in one message in bytes: a message ends with the row that
+/// reaches it, and a row is smaller than 64 KiB.
 const MESSAGE_BYTES: usize = 192 << 10;
 
-/// The state at one place of the log. Cheap to clone.
+/// State at one position of the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub(crate) state: Arc<State>,
     pub(crate) revision: Revision,
     pub(crate) chain: Digest,
     pub(crate) segments: Arc<[Digest]>,
-    /// Where its rows and events are, if it was received.
+    /// Staged rows and events, if the snapshot was received.
     pub(crate) staged: Option<Arc<staging::Staged>>,
 }
 
-/// What a snapshot is of: the first part of its transfer.
+/// Description of a snapshot: the first part of its transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The last event.
+    /// Last event.
     pub revision: Revision,
-    /// The hash over all events up to it.
+    /// Chain hash over all events up to it.
     pub chain: Digest,
-    /// The hash at the end of each complete segment of events, the first segment first.
+    /// Chain hash at the end of each complete segment of events, the first segment first.
     pub segments: Arc<[Digest]>,
-    /// The first event that follows in the transfer; that after `revision` if none does.
+    /// First event in the transfer; the one after `revision` if there is none.
     pub first_event: Revision,
 }
 
-/// A row of the state: its key, without an epoch, and its stored form.
+/// State row: its key, without an epoch, and its stored form.
 pub type StateRow = (Vec<u8>, Vec<u8>);
 
 impl Snapshot {
-    /// The last event.
+    /// Returns the last event.
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// What the snapshot is of, sent to a receiver whose events end before `first_event`.
+    /// Returns the description of the snapshot for a receiver whose events end before
+    /// `first_event`.
     #[must_use]
     pub fn head(&self, first_event: Revision) -> Head {
         Head {
@@ -73,7 +76,7 @@ impl Snapshot {
         }
     }
 
-    /// The rows of the state, in messages of at most 256 KiB.
+    /// Returns the state rows, in messages of at most 256 KiB.
     #[must_use]
     pub fn rows(&self) -> RowMessages {
         let mut keys: Vec<Key> = rows::keys(&self.state).collect();
@@ -82,11 +85,11 @@ impl Snapshot {
     }
 }
 
-/// The rows of a snapshot, message by message.
+/// Iterator over the state rows of a snapshot, message by message.
 #[derive(Debug)]
 pub struct RowMessages {
     state: Arc<State>,
-    /// Those to come, the next one last.
+    /// Remaining keys in reverse order.
     keys: Vec<Key>,
 }
 
@@ -109,12 +112,13 @@ impl Iterator for RowMessages {
 }
 
 impl Store {
-    /// The first event to send with `snapshot` to a node whose last event and chain hash are `have`:
-    /// the next one where the hash there is this node's too, else the oldest there is.
+    /// Returns the first event to send with `snapshot` to a node whose last event and chain hash
+    /// are `have`: the next one if the hash there is the same on this node, otherwise the oldest
+    /// one that exists.
     ///
     /// # Errors
-    /// If the snapshot's events have been trimmed since it was made, so that another one is needed,
-    /// or the event log cannot be read.
+    /// If events of the snapshot were trimmed since it was made, so that a newer snapshot is
+    /// needed, or if the event log cannot be read.
     pub fn first_missing(
         &self,
         snapshot: &Snapshot,
@@ -124,14 +128,14 @@ impl Store {
         if revision > snapshot.revision {
             return Ok(snapshot.revision.next());
         }
-        let kept_after = trimmed_rows(snapshot.state.header.trimmed);
-        if revision >= kept_after && self.core.chain_at(revision)? == Some(chain) {
+        let trimmed = trimmed_rows(snapshot.state.header.trimmed);
+        if revision >= trimmed && self.core.chain_at(revision)? == Some(chain) {
             return Ok(revision.next());
         }
         let oldest = trimmed_rows(self.core.tail().log.trimmed).next();
-        if oldest > kept_after.next() {
-            return Err(HistoryError::Trimmed { from: kept_after.next(), oldest });
+        if oldest > trimmed.next() {
+            return Err(HistoryError::Trimmed { from: trimmed.next(), oldest });
         }
-        Ok(kept_after.next())
+        Ok(trimmed.next())
     }
 }

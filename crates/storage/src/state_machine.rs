@@ -1,17 +1,18 @@
-//! What openraft drives: applies committed entries, builds and installs snapshots.
+//! State machine of openraft: applies committed entries, builds and installs snapshots.
 //!
-//! openraft knows two kinds of state machines: those that write before they answer, and those whose
-//! snapshots are durable. This one is half of each, and safe for these reasons:
+//! openraft supports two kinds of state machines: those that persist before they respond, and those
+//! with durable snapshots. This one is a mix of both. It is safe for these reasons:
 //!
-//! - After a restart it stands where its rows do, at or behind what it had answered. openraft applies
-//!   the entries in between again, because the Raft log still has them: it is purged only up to a
-//!   snapshot, and [`Builder`] returns one only after the rows up to there were synced.
-//! - A snapshot is not kept anywhere. [`StateMachine::get_current_snapshot`] makes one of the present
-//!   state and syncs its rows first, so that the position it names, up to which openraft may purge
-//!   the log and which it takes for the last snapshot after a restart, is never ahead of the disk. It
-//!   is never behind the purged entry either, because the state is not: a node whose rows are is
-//!   refused by [`Store::verify_against_log`].
-//! - [`StateMachine::install_snapshot`] returns only when the snapshot is on the disk.
+//! - After a restart, its state is that of its rows, at or behind what it had responded to.
+//!   openraft applies the entries in between again, and the Raft log still has them: the log is
+//!   purged only up to a snapshot, and [`Builder`] returns a snapshot only after the rows up to it
+//!   were synced.
+//! - Snapshots are not stored. [`StateMachine::get_current_snapshot`] creates one from the current
+//!   state and syncs its rows first. So the position of a snapshot, up to which openraft may purge
+//!   the log and which it takes for the last snapshot after a restart, is never ahead of the disk.
+//!   It is never behind the last purged entry either, because the state is not: a node whose rows
+//!   are behind it is rejected by [`Store::verify_against_log`].
+//! - [`StateMachine::install_snapshot`] returns only after the snapshot is durable.
 
 use std::io;
 use std::sync::Arc;
@@ -28,11 +29,11 @@ use crate::store::writer::Job;
 
 mod range;
 
-/// Entries that are applied under one lock and written as one range: few enough that readers do not
-/// notice, enough that a busy leader's range is one batch.
+/// Maximum number of entries that are applied under one lock and written as one range: few enough
+/// not to delay readers noticeably, enough to combine the entries of a busy leader into one batch.
 const ENTRIES_PER_RANGE: usize = 64;
 
-/// The one writer of a [`Store`].
+/// State machine of a [`Store`]: the only writer of its state.
 pub struct StateMachine {
     store: Store,
 }
@@ -60,11 +61,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut ranges = entries.ready_chunks(ENTRIES_PER_RANGE);
         while let Some(range) = ranges.next().await {
-            // There is a place for its rows before anything changes, so that nothing can come
-            // between what is visible and what will be written.
-            let place = self.store.jobs.reserve().await;
-            let place = place.map_err(|_| self.store.core.stopped())?;
-            range::apply(&self.store.core, range, place)?;
+            // A slot for the rows is reserved before anything changes, so that no other job can
+            // come between the visible change and its rows.
+            let slot = self.store.jobs.reserve().await;
+            let slot = slot.map_err(|_| self.store.core.writer_stopped())?;
+            range::apply(&self.store.core, range, slot)?;
         }
         Ok(())
     }
@@ -79,7 +80,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: Snapshot,
     ) -> io::Result<()> {
         let installed = self.store.install(meta, snapshot).await;
-        installed.map_err(|error| self.store.core.fail("a snapshot cannot be installed", error))
+        installed.map_err(|error| self.store.core.fail("cannot install a snapshot", error))
     }
 
     async fn get_current_snapshot(
@@ -92,7 +93,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 }
 
-/// A snapshot of the present state, to be handed out only once its rows are synced.
+/// Captures a snapshot of the current state. It may be returned only after its rows are synced.
 fn capture(store: &Store) -> SnapshotOf<TypeConfig, Snapshot> {
     let state = store.core.state();
     let tail = store.core.tail();
@@ -110,7 +111,7 @@ fn capture(store: &Store) -> SnapshotOf<TypeConfig, Snapshot> {
     SnapshotOf::<TypeConfig, Snapshot> { meta, snapshot }
 }
 
-/// Makes one snapshot.
+/// Builder of one snapshot.
 pub struct Builder {
     store: Store,
     snapshot: SnapshotOf<TypeConfig, Snapshot>,
@@ -119,7 +120,7 @@ pub struct Builder {
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = Snapshot;
 
-    /// Returns once the rows of the snapshot are synced: the Raft log is purged because of it.
+    /// Returns after the rows of the snapshot are synced: the Raft log is purged based on it.
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Snapshot>> {
         self.store.request(|reply| Job::Sync { reply }).await?;
         Ok(self.snapshot.clone())

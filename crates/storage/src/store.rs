@@ -1,19 +1,21 @@
-//! What this node has applied: the state, the event log, and how far both are.
+//! Derived store: the applied state and the event log of this node.
 //!
 //! ```text
 //! Raft log --apply--> memory: state, newest events --(flushed in the Raft log)--> rows on disk
 //! ```
 //!
-//! Memory runs ahead of the disk, never the reverse: openraft applies entries that a majority has
-//! and this node's own disk may not have yet. Such an entry is answered and can be read at once; its
-//! rows are written, by one thread and in order, only after this node's Raft log holds it durably.
-//! Lost rows come back from the log, because the log is purged only up to what was synced here.
+//! Memory is ahead of the disk, never the reverse: openraft applies entries that a majority has but
+//! that may not be on this node's own disk yet. The response to such an entry is sent at once and
+//! its changes are readable. One thread writes the rows, in order, and only after this node's Raft
+//! log has the entry durably. Lost rows are restored from the log, because the log is purged only
+//! up to what was synced here.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
+use error_reporter::Report;
 use meridian_domain::{Digest, EventRecord, Revision, State};
 use meridian_ports::{History, HistoryError, Progress};
 use openraft::alias::{LogIdOf, StoredMembershipOf};
@@ -40,50 +42,50 @@ pub use error::OpenError;
 pub use verify::LogGap;
 use writer::Job;
 
-/// What this node has applied. Cheap to clone; every clone is the same store.
+/// Store of the applied state and events. Cheap to clone; clones share one store.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) core: Arc<Core>,
     pub(crate) jobs: mpsc::Sender<Job>,
 }
 
-/// What the handles, the state machine and the writer share.
+/// State shared by the handles, the state machine and the writer.
 pub(crate) struct Core {
     pub(crate) database: Arc<dyn Database>,
     pub(crate) fuse: Fuse,
-    /// Locked before `tail` where both are.
+    /// Locked before `tail` where both are locked.
     state: RwLock<State>,
     tail: Mutex<Tail>,
-    /// The last log index that is durable in this node's Raft log.
+    /// Last log index that is durable in this node's Raft log.
     flushed: watch::Receiver<Option<u64>>,
     pub(crate) synced_index: Arc<AtomicU64>,
     latest: watch::Sender<Revision>,
     durable: watch::Sender<Revision>,
     applied: watch::Sender<u64>,
-    /// The next number for an epoch or a history.
+    /// Next unused number of an epoch or a history.
     pub(crate) next_number: AtomicU64,
-    /// One snapshot is received at a time.
+    /// Limits the number of snapshots that are received at a time to one.
     pub(crate) staging: Arc<Semaphore>,
     closing: CancellationToken,
 }
 
-/// How far the state is, and the end of the event log.
+/// Position of the state, and the end of the event log.
 pub(crate) struct Tail {
     pub(crate) log: EventLog,
     pub(crate) applied: Option<LogIdOf<TypeConfig>>,
     pub(crate) membership: StoredMembershipOf<TypeConfig>,
     pub(crate) epoch: u64,
     pub(crate) installed: Option<u64>,
-    /// Behind this revision, events stand for the outcomes of their changes.
-    pub(crate) told_after: Revision,
-    /// Ranges that are applied and not durable in the Raft log: their last index and revision.
+    /// Revision above which outcomes are derived from events.
+    pub(crate) outcome_watermark: Revision,
+    /// Last index and revision of each applied range that is not durable in the Raft log yet.
     pub(crate) unflushed: std::collections::VecDeque<(u64, Revision)>,
-    /// The digest of the state, while it is known.
+    /// Digest of the state; `None` if the state has changed since it was computed.
     pub(crate) digest: Option<Digest>,
 }
 
 impl Tail {
-    /// What rows that hold exactly this are of.
+    /// Returns the position of rows with exactly this content.
     pub(crate) fn position(&self, state: &State) -> Position {
         Position {
             epoch: self.epoch,
@@ -93,29 +95,29 @@ impl Tail {
             revision: self.log.revision,
             chain: self.log.chain,
             rows: rows::count(state),
-            told_after: self.told_after,
+            outcome_watermark: self.outcome_watermark,
         }
     }
 }
 
 impl Core {
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().expect("nothing panics while it changes the state")
+        self.state.read().expect("no thread panics while it holds the state")
     }
 
     pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().expect("nothing panics while it changes the state")
+        self.state.write().expect("no thread panics while it holds the state")
     }
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().expect("nothing panics while it holds the tail")
+        self.tail.lock().expect("no thread panics while it holds the tail")
     }
 
-    /// All that is applied. Nothing more is while the state is borrowed.
+    /// Returns the applied position with the digests. Blocks applying meanwhile.
     fn progress(&self) -> Progress {
         let state = self.state();
-        let known = self.tail().digest;
-        let digest = known.unwrap_or_else(|| rows::digest(&state));
+        let cached = self.tail().digest;
+        let digest = cached.unwrap_or_else(|| rows::digest(&state));
         let mut tail = self.tail();
         tail.digest = Some(digest);
         Progress {
@@ -126,7 +128,7 @@ impl Core {
         }
     }
 
-    /// Refuses where the node is stopping: nothing is acknowledged any more.
+    /// Fails if the node is stopping: nothing is acknowledged any more.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.fuse.cause() {
             None => Ok(()),
@@ -134,35 +136,37 @@ impl Core {
         }
     }
 
-    /// The error of whoever finds that the writer has ended.
-    pub(crate) fn stopped(&self) -> io::Error {
+    /// Returns the error for a caller that finds the writer stopped. Blows the fuse unless the
+    /// store was closed.
+    pub(crate) fn writer_stopped(&self) -> io::Error {
         if self.closing.is_cancelled() {
             return io::Error::other("the derived store is closed");
         }
-        // Without a cause it ended by a panic, or the Raft log has ended before it: either way,
+        // Without a cause, the writer panicked, or the Raft log ended before it. In both cases
         // nothing would be written any more.
-        self.fuse.blow("the derived store is not written any more: its writer or the log ended");
+        self.fuse
+            .blow("the writer of the derived store stopped: it panicked or the Raft log ended");
         let cause = self.fuse.cause().unwrap_or_default();
         io::Error::other(format!("this node is stopping: {cause}"))
     }
 
-    /// Stops the node because of a storage error, which is returned.
-    pub(crate) fn fail(&self, doing: &str, error: impl Into<io::Error>) -> io::Error {
+    /// Stops the node because of a storage error, and returns the error.
+    pub(crate) fn fail(&self, failure: &str, error: impl Into<io::Error>) -> io::Error {
         let error = error.into();
-        self.fuse.blow(format_args!("{doing}: {}", with_causes(&error)));
+        self.fuse.blow(format_args!("{failure}: {}", Report::new(&error)));
         error
     }
 
-    /// Stops the node because of events that are not what was written.
+    /// Stops the node because of damaged events, and returns the error.
     pub(crate) fn damaged(&self, error: impl Into<io::Error>) -> io::Error {
-        let place = self.database.place();
-        let what = format!(
-            "the event log in {place} is damaged; wipe the data directory and join as a new node"
+        let location = self.database.location();
+        let failure = format!(
+            "the event log in {location} is damaged; wipe the data directory and join as a new node"
         );
-        self.fail(&what, error)
+        self.fail(&failure, error)
     }
 
-    /// Tells everybody how far the state and the event log are.
+    /// Publishes the current positions to all watches.
     pub(crate) fn publish(&self) {
         let (index, revision) = {
             let tail = self.tail();
@@ -177,50 +181,38 @@ impl Core {
     }
 }
 
-/// Announces `value` unless something later was announced.
+/// Raises the value of a watch to `value`. Does nothing if it is already as high.
 fn raise<T: PartialOrd>(sender: &watch::Sender<T>, value: T) {
-    sender.send_if_modified(|present| {
-        let later = value > *present;
-        if later {
-            *present = value;
+    sender.send_if_modified(|current| {
+        let higher = value > *current;
+        if higher {
+            *current = value;
         }
-        later
+        higher
     });
 }
 
-/// The error with its causes, in one line.
-fn with_causes(error: &io::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.get_ref().and_then(std::error::Error::source);
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
-}
-
 impl Store {
-    /// The state as applied on this node. Hold it briefly and never across an await: applying waits
-    /// for it.
+    /// Returns the applied state of this node. Hold the guard briefly and never across an await:
+    /// applying waits for it.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.core.state()
     }
 
-    /// Up to `limit` events from `from` on, in order, as far as they are applied.
+    /// Returns up to `limit` applied events from `from` on, in order.
     ///
     /// # Errors
-    /// If they were trimmed or cannot be read.
+    /// If the events were trimmed or cannot be read.
     pub fn events(&self, from: Revision, limit: usize) -> Result<Vec<EventRecord>, HistoryError> {
         self.core.events(from, limit)
     }
 
-    /// The stored records of the events from `from` to `through`, as far as one message takes them
-    /// (at least one, if there is one). For snapshots: other than [`Store::events`], it also reads
-    /// trimmed events whose segment is still there.
+    /// Returns the stored records of the events from `from` to `through`, as many as fit one
+    /// message (at least one, if there is one). For snapshots: unlike [`Store::events`], it also
+    /// reads trimmed events whose segment still exists.
     ///
     /// # Errors
-    /// If they are gone or cannot be read.
+    /// If the events are removed or cannot be read.
     pub fn stored_events(
         &self,
         from: Revision,
@@ -229,77 +221,79 @@ impl Store {
         self.core.stored_events(from, through)
     }
 
-    /// Announces the newest revision that can be read.
+    /// Returns a watch of the newest readable revision.
     #[must_use]
     pub fn latest(&self) -> watch::Receiver<Revision> {
         self.core.latest.subscribe()
     }
 
-    /// Announces the newest revision that is applied and durable in this node's own Raft log.
+    /// Returns a watch of the newest revision that is applied and durable in this node's own Raft
+    /// log.
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<Revision> {
         self.core.durable.subscribe()
     }
 
-    /// Announces the last log index that is applied; 0 also before the first.
+    /// Returns a watch of the last applied log index; 0 also before the first entry.
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.core.applied.subscribe()
     }
 
-    /// The newest revision and the hash over all events up to it.
+    /// Returns the newest revision and the chain hash over all events up to it.
     #[must_use]
     pub fn chain(&self) -> (Revision, Digest) {
         let tail = self.core.tail();
         (tail.log.revision, tail.log.chain)
     }
 
-    /// The newest revision and SHA-256 over the whole state, outcomes included: equal on all nodes
-    /// that have applied the same entries. Computed when the state has changed since it was last
-    /// asked for; applying waits meanwhile.
+    /// Returns the newest revision and the SHA-256 digest of the whole state, including outcomes:
+    /// equal on all nodes that have applied the same entries. The digest is computed if the state
+    /// has changed since the last call; applying waits meanwhile.
     #[must_use]
     pub fn position(&self) -> (Revision, Digest) {
         let Progress { revision, state, .. } = self.core.progress();
         (revision, state)
     }
 
-    /// All that is applied, at one moment. Computed as [`position`](Self::position) is, on a thread that
-    /// may take long: hashing a full state takes tens of milliseconds, in which others are to be
-    /// answered.
+    /// Returns the applied position and the digests at one moment. Computed like
+    /// [`position`](Self::position), but on a blocking thread: hashing a full state takes tens of
+    /// milliseconds, during which this task must not block others.
     pub async fn progress(&self) -> Progress {
         let core = self.core.clone();
-        let hashed = tokio::task::spawn_blocking(move || core.progress()).await;
-        hashed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        let hashing = tokio::task::spawn_blocking(move || core.progress()).await;
+        hashing.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    /// The last log index whose rows were synced: the Raft log must not be purged beyond it.
+    /// Returns the last log index whose rows are synced: the Raft log must not be purged beyond it.
     #[must_use]
     pub fn synced_index(&self) -> Arc<AtomicU64> {
         self.core.synced_index.clone()
     }
 
-    /// Writes and syncs all that the Raft log holds durably, and ends the writer. What the log does
-    /// not hold yet is not waited for: it comes back from the log, so close the log first.
+    /// Writes and syncs everything that the Raft log holds durably, and stops the writer. Does not
+    /// wait for entries that are not durable in the log: they are restored from the log. So close
+    /// the log first.
     ///
     /// # Errors
-    /// If that could not be done.
+    /// If the rows cannot be written or synced.
     pub async fn close(&self) -> io::Result<()> {
         self.core.closing.cancel();
         self.request(|reply| Job::Close { reply }).await
     }
 
-    /// Has the writer do something, and waits for it.
+    /// Sends a job to the writer and waits for its reply.
     pub(crate) async fn request(
         &self,
         job: impl FnOnce(oneshot::Sender<()>) -> Job,
     ) -> io::Result<()> {
         self.core.check()?;
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(job(reply)).await.map_err(|_| self.core.stopped())?;
-        answer.await.map_err(|_| self.core.stopped())
+        let (reply, replied) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| self.core.writer_stopped())?;
+        replied.await.map_err(|_| self.core.writer_stopped())
     }
 
-    /// The next unused number for an epoch or a history.
+    /// Returns the next unused number of an epoch or a history.
     pub(crate) fn next_number(&self) -> u64 {
         self.core.next_number.fetch_add(1, Ordering::Relaxed)
     }
@@ -319,22 +313,22 @@ impl History for Store {
     }
 }
 
-/// Describes the metrics of the derived store: name, unit and meaning.
+/// Describes the metrics of the derived store to the recorder.
 pub fn describe_metrics() {
     use metrics::Unit;
     metrics::describe_gauge!(
         "meridian_applied_log_index",
         Unit::Count,
-        "Index of the last Raft log entry that is applied to the state."
+        "Index of the last applied entry of the Raft log."
     );
     metrics::describe_histogram!(
         "meridian_apply_duration_seconds",
         Unit::Seconds,
-        "Time to apply a range of log entries in memory."
+        "Duration of applying a range of log entries in memory."
     );
     metrics::describe_gauge!(
         "meridian_derived_backlog_ranges",
         Unit::Count,
-        "Applied ranges whose rows are not yet written to the derived store."
+        "Applied ranges whose rows are not written to the derived store yet."
     );
 }

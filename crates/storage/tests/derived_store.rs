@@ -1,4 +1,4 @@
-//! The derived store under its own tests: applying, reopening, losing power, snapshots, trimming.
+//! Tests of the derived store: applying, reopening, power losses, snapshots, trimming.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "derived_store/applying.rs"]

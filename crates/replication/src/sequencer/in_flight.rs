@@ -68,7 +68,7 @@ impl InFlight {
                     return true;
                 }
                 // Its base did not match: another leader's entry came in between, so this term is over.
-                Applied::Refused | Applied::Nothing => not_proposed,
+                Applied::Rejected | Applied::Nothing => not_proposed,
             },
             Some(Err(ClientWriteError::ForwardToLeader(_))) => not_proposed,
             Some(Err(_)) | None => unknown,

@@ -1,4 +1,4 @@
-//! The data directory: whose it is, and that only one process uses it.
+//! Data directory: lock and identity.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -18,22 +18,22 @@ stored! {
     StoredIdentity = 23, version 1, "identity";
 }
 
-/// Which node of which cluster a data directory belongs to. Never changes: a wiped directory is a
+/// Cluster and node that a data directory belongs to. Never changes: a wiped directory becomes a
 /// new node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster.
+    /// Cluster.
     pub cluster: ClusterId,
-    /// The node, in Raft.
+    /// Raft node id.
     pub node: NodeId,
 }
 
-/// The stored form of an [`Identity`].
+/// Stored form of an [`Identity`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredIdentity {
-    /// The cluster's UUID, its bytes in the order of RFC 9562.
+    /// Bytes of the cluster's UUID, in the order of RFC 9562.
     pub cluster: [u8; 16],
-    /// The node's number.
+    /// Raft node id.
     pub node: u64,
 }
 
@@ -49,67 +49,66 @@ impl From<StoredIdentity> for Identity {
     }
 }
 
-/// Why a data directory cannot be used.
+/// The data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// Another process has it.
+    /// Another process has locked it.
     #[error(
-        "the data directory {} is in use by {}; stop that process, or give this one another \
-         directory",
+        "data directory {} is in use by {}; stop that process or choose another directory",
         path.display(),
         holder.map_or("another process".to_owned(), |pid| format!("pid {pid}"))
     )]
     InUse {
-        /// The directory.
+        /// Data directory.
         path: PathBuf,
-        /// The process, where it said.
+        /// Process id of the holder, if known.
         holder: Option<u32>,
     },
-    /// Its identity cannot be read.
+    /// The identity file is damaged or unsupported.
     #[error(
-        "{} cannot be read; wipe the directory and join as a new node",
+        "cannot read {}; wipe the data directory and join as a new node",
         path.display()
     )]
     Identity {
-        /// The identity file.
+        /// Identity file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Cause.
         #[source]
         cause: DecodeError,
     },
-    /// It has data and no identity.
+    /// The identity file is missing although there is data.
     #[error(
-        "{} is missing, yet {} is there: the directory is not whole; \
-         wipe it and join as a new node",
+        "data directory is incomplete: {} is missing although {} exists; wipe the data directory and \
+         join as a new node",
         path.display(),
         data.display()
     )]
     IdentityMissing {
-        /// The identity file.
+        /// Identity file.
         path: PathBuf,
-        /// What is there.
+        /// Data that exists.
         data: PathBuf,
     },
-    /// It has an identity already, and another one was to be given to it.
+    /// The directory already has a different identity.
     #[error(
-        "the data directory {} belongs to node {} of cluster {}, not to node {} of cluster {}",
-        path.display(), present.node, present.cluster, given.node, given.cluster
+        "data directory {} belongs to node {} of cluster {}, not to node {} of cluster {}",
+        path.display(), current.node, current.cluster, given.node, given.cluster
     )]
-    Taken {
-        /// The directory.
+    IdentityMismatch {
+        /// Data directory.
         path: PathBuf,
-        /// Whose it is.
-        present: Identity,
-        /// Whose it was to be.
+        /// Identity of the directory.
+        current: Identity,
+        /// Identity of this node.
         given: Identity,
     },
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// A data directory that this process holds alone. It is free again once this is dropped, or the
-/// process has ended in any way: the lock is the operating system's (`flock(2)`), not the file.
+/// Data directory, locked by this process. The lock (`flock(2)`) is released when this is dropped
+/// or the process exits in any way.
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
@@ -118,11 +117,11 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Takes the directory at `path`; creates it, durably, where it is missing.
+    /// Locks the directory at `path`. Creates it, durably, if it is missing.
     ///
     /// # Errors
-    /// If another process has it, its identity is missing or damaged, or the operating system
-    /// refuses.
+    /// If another process has locked it, its identity is missing or damaged, or the operating
+    /// system returns an error.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, DirectoryError> {
         let path = path.into();
         durable::create_directory(&path)?;
@@ -132,20 +131,24 @@ impl DataDirectory {
         Ok(directory)
     }
 
-    /// Whose it is; `None` where it is new.
+    /// Returns the identity; `None` for a new directory.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
         self.identity
     }
 
-    /// Gives a new directory its identity, durably. Giving it again is no change.
+    /// Stores the identity of a new directory, durably. Does nothing if the directory already has
+    /// the same identity.
     ///
     /// # Errors
-    /// If it has another one, or it cannot be written durably.
+    /// If the directory has a different identity, or the file cannot be written durably.
     pub fn establish(&mut self, given: Identity) -> Result<(), DirectoryError> {
         match self.identity {
-            Some(present) if present == given => Ok(()),
-            Some(present) => Err(DirectoryError::Taken { path: self.path.clone(), present, given }),
+            Some(current) if current == given => Ok(()),
+            Some(current) => {
+                let path = self.path.clone();
+                Err(DirectoryError::IdentityMismatch { path, current, given })
+            }
             None => {
                 let bytes = codec::encode(&StoredIdentity::from(given));
                 durable::replace_file(&self.identity_path(), &bytes)?;
@@ -155,25 +158,25 @@ impl DataDirectory {
         }
     }
 
-    /// The directory itself.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the Raft log is.
+    /// Returns the path of the Raft log.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.path.join("raft-log")
     }
 
-    /// Where the mark of the Raft log is.
+    /// Returns the path of the mark of the Raft log.
     #[must_use]
     pub fn mark_path(&self) -> PathBuf {
         self.path.join("mark")
     }
 
-    /// Where the derived store is.
+    /// Returns the path of the derived store.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
         self.path.join("database")
@@ -201,10 +204,11 @@ impl DataDirectory {
     }
 }
 
-/// A process that was killed while it started another leaves a copy of itself for a moment, which holds
-/// the lock with it: so often it is looked at again, with so long a pause.
-const LOOKS_AFTER_DEATH: u32 = 40;
-const PAUSE_AFTER_DEATH: Duration = Duration::from_millis(50);
+/// Number and interval of retries while a process that is exiting holds the lock. A process that
+/// was killed while it spawned another one leaves a copy of itself for a moment, which also holds
+/// the lock.
+const LOCK_RETRIES: u32 = 40;
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 fn lock(directory: &Path) -> Result<File, DirectoryError> {
     let path = directory.join("lock");
@@ -215,7 +219,7 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
         .truncate(false)
         .open(&path)
         .map_err(naming("open", &path))?;
-    let mut looks = LOOKS_AFTER_DEATH;
+    let mut retries = LOCK_RETRIES;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => break,
@@ -223,11 +227,11 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
             Err(errno) => return Err(naming("lock", &path)(errno.into()).into()),
         }
         let holder = holder(&mut file);
-        if holder.is_none_or(runs) || looks == 0 {
+        if holder.is_none_or(is_running) || retries == 0 {
             return Err(DirectoryError::InUse { path: directory.to_path_buf(), holder });
         }
-        looks -= 1;
-        std::thread::sleep(PAUSE_AFTER_DEATH);
+        retries -= 1;
+        std::thread::sleep(LOCK_RETRY_INTERVAL);
     }
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
@@ -235,13 +239,14 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
-/// Whether a process runs. One that is ending has no command line any more, and its locks for a moment.
-fn runs(pid: u32) -> bool {
+/// Returns true if the process is running. A process that is exiting has no command line any more,
+/// but still holds its locks for a moment.
+fn is_running(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
-/// The process that last took the lock, where it said. The number only informs people, and tells
-/// whether waiting is of use.
+/// Returns the process that last took the lock, if it wrote its process id. The id is used only for
+/// messages and to decide whether waiting can help.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_use_names_the_process_that_has_it() {
+    fn the_error_for_a_locked_directory_names_its_holder() {
         let parent = tempfile::tempdir().expect("a directory");
         let path = parent.path().join("a/b");
         let held = DataDirectory::open(&path).expect("is new");
@@ -269,28 +274,28 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_ending_is_waited_for() {
+    fn opening_waits_for_a_process_that_is_exiting() {
         let parent = tempfile::tempdir().expect("a directory");
         let held = DataDirectory::open(parent.path()).expect("is new");
-        let mut ending = std::process::Command::new("true").spawn().expect("can be started");
-        let status = format!("/proc/{}/status", ending.id());
+        let mut exiting = std::process::Command::new("true").spawn().expect("can be spawned");
+        let status = format!("/proc/{}/status", exiting.id());
         while !std::fs::read_to_string(&status).expect("is not reaped").contains("State:\tZ") {
             std::thread::sleep(Duration::from_millis(1));
         }
         let lock = parent.path().join("lock");
-        std::fs::write(lock, ending.id().to_string()).expect("can be written");
+        std::fs::write(lock, exiting.id().to_string()).expect("can be written");
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                std::thread::sleep(2 * PAUSE_AFTER_DEATH);
+                std::thread::sleep(2 * LOCK_RETRY_INTERVAL);
                 drop(held);
             });
-            DataDirectory::open(parent.path()).expect("is free in a moment");
+            DataDirectory::open(parent.path()).expect("becomes free");
         });
-        ending.wait().expect("has ended");
+        exiting.wait().expect("has exited");
     }
 
     #[test]
-    fn an_identity_is_given_once_and_found_again() {
+    fn an_identity_is_stored_once_and_kept() {
         let parent = tempfile::tempdir().expect("a directory");
         let mut directory = DataDirectory::open(parent.path()).expect("is new");
         assert_eq!(directory.identity(), None);
@@ -303,15 +308,15 @@ mod tests {
     }
 
     #[test]
-    fn data_without_an_identity_is_refused() {
+    fn data_without_an_identity_is_rejected() {
         let parent = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(parent.path().join("raft-log")).expect("is new");
-        let error = DataDirectory::open(parent.path()).expect_err("is not whole").to_string();
+        let error = DataDirectory::open(parent.path()).expect_err("is incomplete").to_string();
         assert!(error.contains("raft-log") && error.contains("join as a new node"), "{error}");
     }
 
     #[test]
-    fn a_damaged_identity_is_refused() {
+    fn a_damaged_identity_is_rejected() {
         let parent = tempfile::tempdir().expect("a directory");
         let mut directory = DataDirectory::open(parent.path()).expect("is new");
         directory.establish(identity(1)).expect("has none");

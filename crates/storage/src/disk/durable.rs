@@ -1,32 +1,48 @@
-//! Files and directories that are there after the power was cut.
+//! Durable file operations: files and directories that survive a crash and a power loss.
+//!
+//! A file is durable only when two things have reached the disk: its content (`fsync` of the file) and
+//! its name (`fsync` of the directory that contains it). Each function here returns after both have
+//! been synced, as far as both are its concern:
+//!
+//! | function | makes durable |
+//! | --- | --- |
+//! | [`replace_file`] | the content and the name of a file, atomically |
+//! | [`create_directory`] | a directory and the missing directories above it |
+//! | [`sync_file`] | the content of a file |
+//! | [`sync_directory`] | the names in a directory |
+//! | [`sync_parent`] | the name of a file or directory |
+//!
+//! All functions block the thread. Errors are [`FileError`]s, which state the action and the path.
 
-use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-/// What could not be done to which file.
+/// Failed operation on a file or directory, with its path.
+///
+/// The message does not contain the cause, which is the [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
 pub struct FileError {
-    /// What was tried.
+    /// Operation that failed, as a verb: completes "cannot ... `path`".
     pub action: &'static str,
-    /// The file or directory.
+    /// File or directory.
     pub path: PathBuf,
-    /// What the operating system said.
+    /// Error of the operating system.
     #[source]
     pub cause: io::Error,
 }
 
 impl From<FileError> for io::Error {
+    /// Keeps the [`io::ErrorKind`] of the cause.
     fn from(error: FileError) -> Self {
         Self::new(error.cause.kind(), error)
     }
 }
 
-/// Names the file in an error.
+/// Returns a closure for `map_err` that adds the action and the path to an I/O error.
 pub(crate) fn naming<'a>(
     action: &'static str,
     path: &'a Path,
@@ -34,58 +50,49 @@ pub(crate) fn naming<'a>(
     move |cause| FileError { action, path: path.to_path_buf(), cause }
 }
 
-/// Whether it is not the data that is at fault: with room, rights, memory or descriptors, the same
-/// succeeds.
+/// Returns true if the environment caused the error, not the data: the operation can succeed once
+/// there is disk space, quota, memory, permission, a writable file system or a free file descriptor.
 pub(crate) fn is_remediable(error: &io::Error) -> bool {
     use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem, WouldBlock};
     use io::ErrorKind::{QuotaExceeded, StorageFull};
-    let room = matches!(error.kind(), StorageFull | QuotaExceeded | OutOfMemory | WouldBlock);
+    let exhausted = matches!(error.kind(), StorageFull | QuotaExceeded | OutOfMemory | WouldBlock);
     let descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    let lacking = error.raw_os_error().is_some_and(|code| descriptors.contains(&code));
-    room || lacking || matches!(error.kind(), ReadOnlyFilesystem | PermissionDenied)
+    let no_descriptor = error.raw_os_error().is_some_and(|code| descriptors.contains(&code));
+    exhausted || no_descriptor || matches!(error.kind(), ReadOnlyFilesystem | PermissionDenied)
 }
 
-/// An error with all its causes, in one line: the fuse and the log show nothing else of it.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-/// Makes the names in a directory durable: those created, renamed or removed.
+/// Syncs a directory: makes the creation, renaming and removal of the entries in it durable.
 ///
 /// # Errors
-/// If that cannot be promised.
+/// If the directory cannot be opened or synced.
 pub fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(naming("sync", path))
 }
 
-/// Makes the name of `path` itself durable, by a sync of the directory that it stands in.
+/// Syncs the directory that contains `path`: makes the name of `path` itself durable.
 ///
 /// # Errors
-/// If that cannot be promised.
+/// If the parent directory cannot be opened or synced.
 pub fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     sync_directory(parent.unwrap_or(Path::new(".")))
 }
 
-/// Makes a file's content durable.
+/// Syncs a file: makes its content durable, but not its name.
 ///
 /// # Errors
-/// If that cannot be promised.
+/// If the file cannot be opened or synced.
 pub fn sync_file(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(naming("sync", path))
 }
 
-/// Creates a directory and those above it, as far as they are missing, durably. One that was there
-/// is synced into its parent nevertheless: an earlier run may have been cut off in between.
+/// Creates a directory and its missing parents, durably.
+///
+/// A directory that already exists is also synced into its parent: an earlier process may have crashed
+/// after creating it and before syncing it.
 ///
 /// # Errors
-/// If one cannot be created, or not durably.
+/// If a directory cannot be created or synced.
 pub fn create_directory(path: &Path) -> Result<(), FileError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
@@ -98,10 +105,16 @@ pub fn create_directory(path: &Path) -> Result<(), FileError> {
     sync_parent(path)
 }
 
-/// Puts `bytes` into the file at `path`, as a whole or, if power is lost meanwhile, not at all.
+/// Replaces the content of the file at `path` with `bytes`, atomically and durably. Creates the file
+/// if it is missing.
+///
+/// The bytes are written and synced to a temporary file, named like `path` with the extension `new`,
+/// which is then renamed to `path`. After a crash, `path` has either the old content or the new one; a
+/// temporary file may remain and is overwritten by the next call.
 ///
 /// # Errors
-/// If that cannot be promised.
+/// If the file cannot be written, renamed or synced. The content of `path` is then either the old one
+/// or the new one.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let fresh = path.with_extension("new");
     File::create(&fresh)

@@ -1,5 +1,5 @@
-//! The stored forms of Raft's own entry and vote. openraft's layouts may change between its
-//! releases; these never do: a change is a new version, as [`crate::codec`] describes.
+//! Stored forms of Raft's entry and vote. The layouts of openraft may change between its releases;
+//! these never do: a change is a new version, as [`crate::codec`] describes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,14 +20,14 @@ stored! {
     StoredVote = 21, version 1, "Raft vote";
 }
 
-/// Where an entry stands in the Raft log. A later term's is greater, whatever its index.
+/// Position of an entry in the Raft log. A position of a later term is greater, whatever its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// The term of the leader that proposed the entry.
+    /// Term of the leader that proposed the entry.
     pub term: u64,
-    /// That leader's node id.
+    /// Node id of that leader.
     pub node: u64,
-    /// The index of the entry; the first is 0.
+    /// Index of the entry; the first is 0.
     pub index: u64,
 }
 
@@ -37,46 +37,47 @@ impl fmt::Display for Position {
     }
 }
 
-/// An entry of the Raft log.
+/// Entry of the Raft log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEntry {
-    /// Where it stands.
+    /// Position in the log.
     pub position: Position,
-    /// What it carries.
+    /// Payload.
     pub body: StoredBody,
 }
 
-/// What an entry carries. Stored by position: append only.
+/// Payload of an entry. Variants are stored by position: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoredBody {
-    /// Nothing: a new leader's first entry.
+    /// Empty: the first entry of a new leader.
     Blank,
-    /// An encoded [`meridian_domain::Entry`].
+    /// Encoded [`meridian_domain::Entry`].
     Normal(Bytes),
-    /// Who belongs to the Raft cluster from here on.
+    /// Membership of the Raft cluster from this entry on.
     Membership {
-        /// The sets of voters; two while membership changes. A decision takes a majority of each.
+        /// Sets of voters; two during a membership change, when a decision needs a majority of
+        /// each.
         voters: Vec<BTreeSet<u64>>,
-        /// All members, the learners too.
+        /// All members, including learners.
         members: BTreeMap<u64, StoredMember>,
     },
 }
 
-/// A member as a membership entry names it.
+/// Member in a membership entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredMember {
-    /// Where other members reach it: `HOST:PORT`.
+    /// Address at which other members reach it: `HOST:PORT`.
     pub address: String,
 }
 
-/// A vote: the node that may lead a term, as far as this node is concerned. Ordered as Raft does.
+/// Vote of this node for a leader in a term. Ordered as in Raft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StoredVote {
-    /// The term.
+    /// Term.
     pub term: u64,
-    /// Who is voted for.
+    /// Node id of the candidate.
     pub node: u64,
-    /// Whether a quorum granted it.
+    /// Set when a quorum granted the vote.
     pub committed: bool,
 }
 
@@ -88,7 +89,7 @@ impl fmt::Display for StoredVote {
 }
 
 impl StoredEntry {
-    /// Bytes of its payload, nearly: what memory and messages are budgeted by.
+    /// Returns the approximate size of the payload in bytes, for memory and message budgets.
     #[must_use]
     pub fn payload_bytes(&self) -> usize {
         match &self.body {
@@ -100,17 +101,17 @@ impl StoredEntry {
         }
     }
 
-    /// The entry as Raft wants it.
+    /// Converts the entry to openraft's type.
     ///
     /// # Errors
-    /// If it names a member that cannot be: a mistake of the software that wrote it.
+    /// If the membership is invalid: a bug of the software that wrote it.
     pub fn into_raft(self) -> io::Result<EntryOf<TypeConfig>> {
         let payload: EntryPayloadOf<TypeConfig> = match self.body {
             StoredBody::Blank => EntryPayload::Blank,
             StoredBody::Normal(bytes) => EntryPayload::Normal(Payload(bytes)),
             StoredBody::Membership { voters, members } => {
                 EntryPayload::Membership(load_membership(voters, members).map_err(|cause| {
-                    let message = format!("the membership entry at {}: {cause}", self.position);
+                    let message = format!("invalid membership entry at {}: {cause}", self.position);
                     io::Error::new(io::ErrorKind::InvalidData, message)
                 })?)
             }

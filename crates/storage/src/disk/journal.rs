@@ -1,7 +1,7 @@
-//! The seam under the Raft log: what the log store asks of the thing that writes it.
+//! Storage interface of the Raft log.
 //!
-//! [`crate::disk::wal::Wal`] is the one on disk. Simulations and tests put in its place a double
-//! in memory, which loses what was not synced when they cut its power.
+//! [`crate::disk::wal::Wal`] implements it on disk. Simulations and tests use an in-memory double,
+//! which loses unsynced data when its power is cut.
 
 use std::fmt;
 use std::io;
@@ -9,115 +9,116 @@ use std::ops::Range;
 
 use crate::disk::entry::{Position, StoredEntry, StoredVote};
 
-/// What a journal holds, the parts that are not durable yet included.
+/// Contents of a journal, including those that are not durable yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The last vote saved.
+    /// Last saved vote.
     pub vote: Option<StoredVote>,
-    /// The last committed position saved: a hint, never ahead of `last`.
+    /// Last saved committed position: a hint, never above `last`.
     pub committed: Option<Position>,
-    /// The last entry that was purged.
+    /// Last purged entry.
     pub purged: Option<Position>,
-    /// The last entry, or `purged` where there is none behind it.
+    /// Last entry, or `purged` if there is none after it.
     pub last: Option<Position>,
 }
 
-/// An ordered record of votes and entries.
+/// Ordered log of votes and entries.
 ///
-/// Every change is visible at once and durable only after a [`Journal::sync`] that began after it.
-/// Changes become durable in the order of their calls, never a later one without an earlier one.
-/// When a journal is opened, all that it holds is durable.
+/// A change is visible at once, and durable only after a [`Journal::sync`] that started after it.
+/// Changes become durable in the order of the calls, never a later one without an earlier one. When
+/// a journal is opened, everything in it is durable.
 ///
-/// After any error, nothing that this object says is to be believed: the node stops.
+/// After any error, no further result of the object may be trusted: the node stops.
 pub trait Journal: Send + 'static {
-    /// What it holds.
+    /// Returns the bounds of the journal.
     fn bounds(&self) -> Bounds;
 
-    /// The entries with an index in `range`, in order, without a gap; those that were purged or are
-    /// not there yet are left out at either end. Stops early, but not before the first entry, once
-    /// their payloads have more than `most_bytes`.
+    /// Returns the entries with an index in `range`, in order and without gaps. Entries that were
+    /// purged or do not exist yet are omitted at either end. Stops early once the payloads exceed
+    /// `max_bytes`, but returns at least one entry.
     ///
     /// # Errors
-    /// If they cannot be read.
-    fn read(&self, range: Range<u64>, most_bytes: usize) -> io::Result<Vec<StoredEntry>>;
+    /// If the entries cannot be read.
+    fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<StoredEntry>>;
 
-    /// Saves a vote, which is not less than the last one.
+    /// Saves a vote, which must not be less than the last one.
     ///
     /// # Errors
-    /// If it cannot be written, or is less.
+    /// If the vote cannot be written, or is less than the last one.
     fn save_vote(&mut self, vote: StoredVote) -> io::Result<()>;
 
-    /// Adds entries behind the last one, without a gap.
+    /// Appends entries after the last one, without a gap.
     ///
     /// # Errors
-    /// If they cannot be written, or leave a gap.
+    /// If the entries cannot be written, or leave a gap.
     fn append(&mut self, entries: Vec<StoredEntry>) -> io::Result<()>;
 
-    /// Notes how far the log is committed. A position that is not above the last one noted, or
-    /// beyond the last entry, is skipped: it is a hint.
+    /// Saves how far the log is committed. Does nothing if the position is not above the last saved
+    /// one, or is beyond the last entry: it is a hint.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the position cannot be written.
     fn save_committed(&mut self, committed: Position) -> io::Result<()>;
 
-    /// Removes all entries behind `last`; all where it is `None`.
+    /// Removes all entries after `last`; all entries if it is `None`.
     ///
     /// # Errors
-    /// If that cannot be written, or would remove a committed entry.
+    /// If the truncation cannot be written, or would remove a committed entry.
     fn truncate_after(&mut self, last: Option<Position>) -> io::Result<()>;
 
-    /// Removes all entries up to `upto`, which may lie beyond the last one: the log then begins
-    /// behind it.
+    /// Removes all entries up to and including `upto`, which may be beyond the last one. The log
+    /// then starts after it.
     ///
     /// # Errors
-    /// If that cannot be written.
+    /// If the purge cannot be written.
     fn purge(&mut self, upto: Position) -> io::Result<()>;
 
-    /// Begins to make everything that was written before this call durable, and says so through
-    /// `done`, on any thread, before or after this call returns. `done` must not be called before
-    /// that is true, and an error must not be tried again and believed.
+    /// Starts a sync of everything that was written before this call, and reports its completion to
+    /// `done`, on any thread, before or after this call returns. `done` must not be called with
+    /// success before the data is durable. After an error, the result of a retry must not be
+    /// trusted.
     ///
     /// # Errors
-    /// If it could not even begin; `done` has then been dropped, which reports failure.
-    fn sync(&mut self, done: Done) -> io::Result<()>;
+    /// If the sync cannot be started. `done` has then been dropped, which reports a failure.
+    fn sync(&mut self, done: SyncCallback) -> io::Result<()>;
 
-    /// Makes everything durable and waits for it. No other call may follow.
+    /// Syncs everything and waits for it. No other method may be called afterwards.
     ///
     /// # Errors
-    /// If that cannot be promised.
+    /// If durability cannot be guaranteed.
     fn close(&mut self) -> io::Result<()>;
 }
 
-/// Takes the result of one sync. Dropped without a result, it reports failure: whoever waits must
-/// not wait for ever.
-pub struct Done(Option<Box<dyn FnOnce(io::Result<()>) + Send>>);
+/// Callback for the result of one sync. Reports a failure if it is dropped without a result, so
+/// that nothing waits forever.
+pub struct SyncCallback(Option<Box<dyn FnOnce(io::Result<()>) + Send>>);
 
-impl Done {
-    /// A receiver that hands the result to `receive`.
+impl SyncCallback {
+    /// Creates a callback that passes the result to `receive`.
     pub fn new(receive: impl FnOnce(io::Result<()>) + Send + 'static) -> Self {
         Self(Some(Box::new(receive)))
     }
 
-    /// Hands over the result.
-    pub fn finish(mut self, result: io::Result<()>) {
+    /// Reports the result.
+    pub fn complete(mut self, result: io::Result<()>) {
         if let Some(receive) = self.0.take() {
             receive(result);
         }
     }
 }
 
-impl Drop for Done {
+impl Drop for SyncCallback {
     fn drop(&mut self) {
         if let Some(receive) = self.0.take() {
             receive(Err(io::Error::other(
-                "the writer of the Raft log stopped before a sync was done",
+                "the writer of the Raft log stopped before the sync completed",
             )));
         }
     }
 }
 
-impl fmt::Debug for Done {
+impl fmt::Debug for SyncCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Done").finish_non_exhaustive()
+        f.debug_struct("SyncCallback").finish_non_exhaustive()
     }
 }

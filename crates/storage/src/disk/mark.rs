@@ -1,4 +1,5 @@
-//! The mark: a small file beside the Raft log that says how far the log was durable.
+//! The mark: a small file beside the Raft log with the last position and vote known to be durable
+//! in the log.
 //!
 //! ```text
 //! offset  size  content
@@ -9,15 +10,15 @@
 //!         4     n  a [`StoredMark`] in its envelope, the rest of the slot is zero
 //! ```
 //!
-//! Each write goes to the slot that does not hold the newest mark, so a torn write spoils only the
-//! slot that was out of date, and the whole slot with the higher sequence counts. Slots stand in
-//! different blocks of the disk.
+//! Each write goes to the slot that does not hold the newest mark, so a torn write damages only the
+//! outdated slot. The intact slot with the higher sequence is current. The slots are in different
+//! blocks of the disk.
 //!
-//! A log is cut off by lost files and by damage that looks like a torn tail, and neither leaves a
-//! trace in what remains of it: the mark is that trace. [`crate::disk::wal`] says when it is
-//! written, and what goes unnoticed nevertheless.
+//! Lost files, and damage that looks like a torn tail, shorten the log without leaving a trace in
+//! the rest of it. The mark detects this. [`crate::disk::wal`] describes when it is written, and
+//! which losses remain undetected.
 //!
-//! Upgrades: as for every stored type, by the version in the envelope (see [`crate::codec`]).
+//! Upgrades: by the version in the envelope, as for every stored type (see [`crate::codec`]).
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -39,52 +40,52 @@ stored! {
 const SLOT_BYTES: usize = 4096;
 const LENGTH_BYTES: usize = 4;
 
-/// The stored form of a mark.
+/// Stored form of a mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredMark {
-    /// Higher in each later mark.
+    /// Sequence number, incremented by every write.
     pub sequence: u64,
-    /// Whose log it is.
+    /// Identity of the node whose log this is.
     pub owner: StoredIdentity,
-    /// A vote that is durable in the log, or was followed there by a greater one.
+    /// Vote that is durable in the log, unless a greater one has replaced it there.
     pub vote: Option<StoredVote>,
-    /// An entry that is durable in the log, or was purged from it.
+    /// Entry that is durable in the log, unless it was purged.
     pub durable: Option<Position>,
 }
 
-/// Why there is no mark to go by.
+/// The mark cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
-    /// Neither slot holds a mark.
+    /// Both slots are damaged.
     #[error(
-        "{} is damaged: neither of its slots holds a mark; \
+        "{} is damaged: neither slot holds a valid mark; \
          wipe the data directory and join as a new node",
         path.display()
     )]
     Damaged {
-        /// The mark's file.
+        /// File of the mark.
         path: PathBuf,
     },
-    /// It belongs to another data directory.
+    /// The mark belongs to another node.
     #[error(
-        "{} belongs to node {} of cluster {}, and this data directory to node {} of cluster {}: \
-         files were mixed; wipe the data directory and join as a new node",
-        path.display(), found.node, found.cluster, wanted.node, wanted.cluster
+        "{} belongs to node {} of cluster {}, but the data directory to node {} of cluster {}; \
+         wipe the data directory and join as a new node",
+        path.display(), found.node, found.cluster, expected.node, expected.cluster
     )]
     Foreign {
-        /// The mark's file.
+        /// File of the mark.
         path: PathBuf,
-        /// Whose it is.
+        /// Owner of the mark.
         found: Identity,
-        /// Whose directory it lies in.
-        wanted: Identity,
+        /// Owner of the data directory.
+        expected: Identity,
     },
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// The mark's file, open for writing.
+/// Open file of the mark.
 #[derive(Debug)]
 pub struct Mark {
     file: File,
@@ -93,58 +94,59 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Creates the mark of a new log, durably.
+    /// Creates the mark of a new log, durably. Replaces an existing one.
     ///
     /// # Errors
-    /// If it cannot be written, or is there already.
+    /// If the file cannot be written.
     pub fn create(path: &Path, owner: Identity) -> Result<Self, MarkError> {
         let current = StoredMark { sequence: 0, owner: owner.into(), vote: None, durable: None };
-        let mut bytes = slot(&current);
+        let mut bytes = encode_slot(&current);
         bytes.resize(2 * SLOT_BYTES, 0);
         durable::replace_file(path, &bytes)?;
         Ok(Self { file: open(path)?, path: path.to_path_buf(), current })
     }
 
-    /// Opens the mark at `path`; `None` where there is none.
+    /// Opens the mark at `path`. Returns `None` if the file does not exist.
     ///
     /// # Errors
-    /// If it is damaged, or not `owner`'s.
+    /// If the mark is damaged, or does not belong to `owner`.
     pub fn open(path: &Path, owner: Identity) -> Result<Option<Self>, MarkError> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(naming("read", path))?,
         };
-        let newest = bytes.chunks(SLOT_BYTES).filter_map(mark_in).max_by_key(|mark| mark.sequence);
+        let newest =
+            bytes.chunks(SLOT_BYTES).filter_map(decode_slot).max_by_key(|mark| mark.sequence);
         let current = newest.ok_or_else(|| MarkError::Damaged { path: path.to_path_buf() })?;
         let found = Identity::from(current.owner.clone());
         if found != owner {
-            return Err(MarkError::Foreign { path: path.to_path_buf(), found, wanted: owner });
+            return Err(MarkError::Foreign { path: path.to_path_buf(), found, expected: owner });
         }
         Ok(Some(Self { file: open(path)?, path: path.to_path_buf(), current }))
     }
 
-    /// The vote that the log must have, or a greater one.
+    /// Returns the vote that the log must contain, unless it contains a greater one.
     #[must_use]
     pub fn vote(&self) -> Option<StoredVote> {
         self.current.vote
     }
 
-    /// The entry that the log must reach.
+    /// Returns the entry up to which the log must be intact.
     #[must_use]
     pub fn durable(&self) -> Option<Position> {
         self.current.durable
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Moves the mark, and returns once that is durable. Moving it to where it is costs nothing.
+    /// Writes the mark, and returns after it is durable. Does nothing if the values are unchanged.
     ///
     /// # Errors
-    /// If it cannot be written durably.
+    /// If the file cannot be written or synced.
     pub fn write(
         &mut self,
         vote: Option<StoredVote>,
@@ -157,7 +159,7 @@ impl Mark {
         let next = StoredMark { sequence, vote, durable, owner: self.current.owner.clone() };
         let offset = (sequence % 2) * SLOT_BYTES as u64;
         self.file
-            .write_all_at(&slot(&next), offset)
+            .write_all_at(&encode_slot(&next), offset)
             .and_then(|()| self.file.sync_data())
             .map_err(naming("write", &self.path))?;
         self.current = next;
@@ -169,7 +171,7 @@ fn open(path: &Path) -> Result<File, FileError> {
     OpenOptions::new().read(true).write(true).open(path).map_err(naming("open", path))
 }
 
-fn slot(mark: &StoredMark) -> Vec<u8> {
+fn encode_slot(mark: &StoredMark) -> Vec<u8> {
     let envelope = codec::encode(mark);
     let length = u32::try_from(envelope.len()).expect("a mark is small");
     let mut bytes = length.to_le_bytes().to_vec();
@@ -178,11 +180,11 @@ fn slot(mark: &StoredMark) -> Vec<u8> {
     bytes
 }
 
-fn mark_in(slot: &[u8]) -> Option<StoredMark> {
+fn decode_slot(slot: &[u8]) -> Option<StoredMark> {
     let (length, rest) = slot.split_first_chunk::<LENGTH_BYTES>()?;
     let envelope = rest.get(..u32::from_le_bytes(*length) as usize)?;
     let mark: StoredMark = codec::decode(envelope).ok()?;
-    // No node ever writes so many: there would be no number for the next one.
+    // No node writes this many marks, and there would be no number for the next one.
     (mark.sequence < u64::MAX).then_some(mark)
 }
 
@@ -202,21 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_mark_is_found_and_a_torn_write_leaves_the_one_before() {
+    fn the_newest_mark_counts_and_a_torn_write_leaves_the_previous_one() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("mark");
-        assert!(Mark::open(&path, owner(1)).expect("is not there").is_none());
+        assert!(Mark::open(&path, owner(1)).expect("can be read").is_none());
         let mut mark = Mark::create(&path, owner(1)).expect("is new");
         for index in 1..=5 {
             mark.write(None, at(index)).expect("can be written");
         }
-        let mark = Mark::open(&path, owner(1)).expect("is whole").expect("is there");
+        let mark = Mark::open(&path, owner(1)).expect("is intact").expect("exists");
         assert_eq!(mark.durable(), at(5));
 
-        let mut bytes = std::fs::read(&path).expect("is there");
+        let mut bytes = std::fs::read(&path).expect("exists");
         bytes[SLOT_BYTES + 40] ^= 1;
         std::fs::write(&path, &bytes).expect("can be written");
-        let mark = Mark::open(&path, owner(1)).expect("one is whole").expect("is there");
+        let mark = Mark::open(&path, owner(1)).expect("one slot is intact").expect("exists");
         assert_eq!(mark.durable(), at(4));
 
         bytes[40] ^= 1;
@@ -226,10 +228,10 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_of_another_node_is_refused() {
+    fn the_mark_of_another_node_is_rejected() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("mark");
         Mark::create(&path, owner(1)).expect("is new");
-        Mark::open(&path, owner(2)).expect_err("is another's");
+        Mark::open(&path, owner(2)).expect_err("belongs to another node");
     }
 }

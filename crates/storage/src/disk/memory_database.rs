@@ -1,4 +1,4 @@
-//! A database in memory, whose power can be cut.
+//! In-memory database with simulated power loss, for tests.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,8 +8,7 @@ use super::database::{Batch, Database};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// An ordered map that forgets what was not synced when its power is cut. Every clone is the same
-/// database.
+/// Ordered map that loses unsynced writes when its power is cut. Clones share one database.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDatabase {
     inner: Arc<Mutex<Inner>>,
@@ -25,7 +24,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// Counts a write or sync, if there is power for it.
+    /// Counts a write or sync; fails if the power is cut.
     fn step(&mut self) -> io::Result<()> {
         self.powered()?;
         self.steps += 1;
@@ -41,13 +40,13 @@ impl Inner {
 }
 
 impl MemoryDatabase {
-    /// An empty database.
+    /// Creates an empty database.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Another database with the same rows, all of them durable: a copy of the disk.
+    /// Returns an independent database with the same rows, all of them durable: a copy of the disk.
     #[must_use]
     pub fn copy(&self) -> Self {
         let rows = self.inner().rows.clone();
@@ -55,26 +54,25 @@ impl MemoryDatabase {
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// Writes and syncs since the beginning.
+    /// Returns the number of writes and syncs so far.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.inner().steps
     }
 
-    /// Lets `steps` more writes and syncs succeed. After that everything fails until
+    /// Cuts the power after `steps` more writes and syncs. From then on every operation fails until
     /// [`MemoryDatabase::crash`].
     pub fn cut_power_after(&self, steps: usize) {
         let mut inner = self.inner();
         inner.power_ends_at = Some(inner.steps + steps);
     }
 
-    /// The machine loses power and comes back: what was not synced is gone.
+    /// Simulates a power loss and a restart: unsynced writes are lost.
     pub fn crash(&self) {
         self.crash_keeping(0);
     }
 
-    /// Like [`MemoryDatabase::crash`], but the first `batches` of those that were not synced reached
-    /// the disk nevertheless.
+    /// Like [`MemoryDatabase::crash`], but the first `batches` of the unsynced batches survive.
     pub fn crash_keeping(&self, batches: usize) {
         let mut inner = self.inner();
         let unsynced = std::mem::take(&mut inner.unsynced);
@@ -86,7 +84,7 @@ impl MemoryDatabase {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("nothing panics while it holds the rows")
+        self.inner.lock().expect("no thread panics while it holds the lock")
     }
 }
 
@@ -100,7 +98,7 @@ fn apply(rows: &mut Rows, batch: Batch) {
 }
 
 impl Database for MemoryDatabase {
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         "memory".to_owned()
     }
 
@@ -149,22 +147,22 @@ mod tests {
     }
 
     fn has(database: &MemoryDatabase, key: &str) -> bool {
-        database.get(key.as_bytes()).expect("there is power").is_some()
+        database.get(key.as_bytes()).expect("the power is on").is_some()
     }
 
     #[test]
-    fn only_what_was_synced_outlives_the_power() {
+    fn only_synced_writes_survive_a_power_loss() {
         let database = MemoryDatabase::new();
-        database.write(one("a")).expect("there is power");
-        database.sync().expect("there is power");
-        database.write(one("b")).expect("there is power");
-        database.write(one("c")).expect("there is power");
+        database.write(one("a")).expect("the power is on");
+        database.sync().expect("the power is on");
+        database.write(one("b")).expect("the power is on");
+        database.write(one("c")).expect("the power is on");
         database.cut_power_after(0);
         assert!(database.write(one("d")).is_err());
         assert!(database.get(b"a").is_err());
         database.crash_keeping(1);
         assert!(has(&database, "a") && has(&database, "b") && !has(&database, "c"));
         database.crash();
-        assert!(has(&database, "b"), "what a crash left is on the disk");
+        assert!(has(&database, "b"), "what survived a crash is durable");
     }
 }

@@ -1,35 +1,37 @@
-//! The derived store on sled, with the precautions that make a sync of it real.
+//! Derived store on sled, with the measures that make its syncs durable.
 //!
 //! ```text
-//! database/db        sled's log of pages          database/blobs/   pages that sled moved out
-//! database/conf      fixed at creation            database/snap.*   sled's own index of the log
-//! database.new       there while the folder is being created: it is begun anew then
+//! database/db        sled's log of pages          database/blobs/   pages with large values
+//! database/conf      fixed at creation            database/snap.*   sled's index of the log
+//! database.new       exists while the folder is created; then creation starts over after a crash
 //! ```
 //!
-//! sled ends its log at the first checksum that does not match, without an error, and its `flush`
-//! does not reach the disk. So what comes out of it may be shorter than what went in, and its owner
-//! checks that; and what is synced has to be synced by us:
+//! sled ends its log silently at the first checksum that does not match, and its `flush` does not
+//! reach the disk. So a reopened database may have less in it than was written, which its owner
+//! checks, and this module syncs the files itself:
 //!
-//! - sled refuses what a crash leaves of its first moments. So a file beside the folder says that it
-//!   is being created, and a folder with that beside it has never been used.
-//! - sled takes an index of which a crash left a part for its newest one, and refuses it: before
-//!   opening, such parts (`snap.*.generating`) are removed. The index before, or the log, has it all.
-//! - Before opening, everything in the folder is synced: what sled writes while opening must not
-//!   refer to bytes that are not there after the next loss of power.
-//! - A sync is sled's flush, then an `fdatasync` of `db` through a handle of our own.
-//! - sled never syncs `blobs/`, and moves pages with large values there: values stay below
-//!   [`MOST_VALUE_BYTES`], and segments are large.
-//! - All writes go into one tree, for a batch is atomic only there, and one at a time together with
-//!   the syncs.
-//! - sled panics over some damage: a panic becomes an error that names the folder. So it does when it
-//!   is dropped over a disk that fails: after the first error it is not dropped.
-//! - Opening takes room for a segment at once, 8 MiB, also where little is stored. The floor under the
-//!   free space of a node's disk is far above that.
+//! - sled fails to open what a crash leaves of a database that was just being created. So the file
+//!   `database.new` exists beside the folder during creation. A folder with that file beside it has
+//!   never been used.
+//! - sled fails to open when a crash has left a partial index, which it takes for the newest one.
+//!   So partial indexes (`snap.*.generating`) are removed before opening. The previous index and
+//!   the log have all of their content.
+//! - Everything in the folder is synced before opening: what sled writes while opening must not
+//!   refer to bytes that the next power loss removes.
+//! - A sync is sled's flush followed by `fdatasync` of `db` through a separate file handle.
+//! - sled never syncs `blobs/`, where it moves pages with large values. So values are limited to
+//!   [`MAX_VALUE_BYTES`], and segments are large.
+//! - All writes go to one tree, because a batch is atomic only within a tree. Writes and syncs are
+//!   serialized.
+//! - sled panics on some kinds of damage: a panic becomes an error that names the folder. It also
+//!   panics when it is dropped while the disk fails: after the first error it is not dropped.
+//! - Opening allocates a segment of 8 MiB at once, even if little is stored. The minimum free disk
+//!   space of a node is far above that.
 //!
 //! # Upgrades
 //!
-//! The values carry versions of their own (see [`crate::codec`]). Another database would be a
-//! folder with another name, filled anew from log, snapshot and peers.
+//! The values carry their own versions (see [`crate::codec`]). A different database would be a
+//! folder with another name, filled from log, snapshot and peers.
 
 use std::fs::File;
 use std::io;
@@ -37,62 +39,65 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use error_reporter::Report;
+
 use crate::disk::database::{Batch, Database};
-use crate::disk::durable::{self, FileError, naming, with_causes};
+use crate::disk::durable::{self, FileError, naming};
 use crate::fuse::Fuse;
 
-/// Bytes of the largest value: sled moves a page above a quarter of a segment to a file of its own,
-/// and a page holds several values. Callers split what is larger.
-pub const MOST_VALUE_BYTES: usize = 64 << 10;
+/// Maximum size of a value in bytes. sled moves a page above a quarter of a segment to a file of
+/// its own, and a page holds several values. Callers split larger values.
+pub const MAX_VALUE_BYTES: usize = 64 << 10;
 
-/// Fixed for the life of a database.
+/// Size of a sled segment. Fixed when a database is created.
 const SEGMENT_BYTES: usize = 8 << 20;
-/// Memory for pages. The state is held in memory by its owner, so this serves the event log alone.
+/// Size of the page cache. The state is held in memory by its owner, so the cache serves the event
+/// log alone.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// Why the database cannot be opened.
+/// The database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// sled refuses or panicked.
+    /// sled returned an error or panicked.
     #[error(
-        "the database in {} cannot be opened ({cause}); \
+        "cannot open the database in {}: {cause}; \
          wipe the data directory and join as a new node",
         path.display()
     )]
-    Refused {
-        /// The folder.
+    Sled {
+        /// Folder of the database.
         path: PathBuf,
-        /// What sled says.
+        /// Error of sled.
         cause: String,
     },
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// A [`Database`] in a folder of its own.
+/// [`Database`] on sled, in a folder of its own.
 pub struct SledDatabase {
-    /// There until it is dropped.
+    /// `None` only while it is dropped.
     database: Option<sled::Db>,
     path: PathBuf,
-    /// `db`, once more: sled does not hand out its own.
+    /// Own handle of the file `db`: sled does not expose its handle.
     file: File,
-    /// Held over each write and each sync.
-    writing: Mutex<()>,
+    /// Held during each write and each sync.
+    write_lock: Mutex<()>,
     fuse: Fuse,
 }
 
 impl SledDatabase {
-    /// Opens the database in the folder at `path`, or creates it, durably. `fuse` is blown by its
-    /// first error.
+    /// Opens the database in the folder at `path`. Creates it, durably, if it is missing. The first
+    /// error of an operation blows `fuse`.
     ///
     /// # Errors
-    /// If it is damaged in a way that sled notices, or the operating system refuses.
+    /// If sled detects damage, or the operating system returns an error.
     pub fn open(path: &Path, fuse: Fuse) -> Result<Self, OpenError> {
         let creation = path.with_extension("new");
         let created = begin_creation(path, &creation)?;
         durable::create_directory(path)?;
-        remove_unfinished_indexes(path)?;
+        remove_partial_indexes(path)?;
         sync_everything(path)?;
         let config = sled::Config::new()
             .path(path)
@@ -100,11 +105,11 @@ impl SledDatabase {
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES);
         let database = without_panic(|| config.open()).map_err(|error| {
-            // sled keeps the kind of what the system said, and only that.
+            // sled keeps only the kind of the operating system's error.
             if durable::is_remediable(&error) {
                 return naming("open the database in", path)(error).into();
             }
-            OpenError::Refused { path: path.to_path_buf(), cause: error.to_string() }
+            OpenError::Sled { path: path.to_path_buf(), cause: error.to_string() }
         })?;
         sync_everything(path)?;
         durable::sync_parent(path)?;
@@ -118,12 +123,12 @@ impl SledDatabase {
             database: Some(database),
             path: path.to_path_buf(),
             file,
-            writing: Mutex::new(()),
+            write_lock: Mutex::new(()),
             fuse,
         })
     }
 
-    /// Runs `action`, unless the node has stopped; its first error stops the node.
+    /// Runs `action` unless the node has stopped. The first error stops the node.
     fn guarded<T>(
         &self,
         name: &str,
@@ -132,26 +137,25 @@ impl SledDatabase {
         if let Some(cause) = self.fuse.cause() {
             return Err(io::Error::other(format!("this node has stopped: {cause}")));
         }
-        let database = self.database.as_ref().expect("it is there until it is dropped");
+        let database = self.database.as_ref().expect("is present until it is dropped");
         without_panic(|| action(database)).map_err(|cause| {
-            let place = self.path.display();
-            let error = format!("cannot {name} the database in {place}: {cause}");
+            let path = self.path.display();
+            let error = format!("cannot {name} the database in {path}: {cause}");
             self.fail(io::Error::new(cause.kind(), error))
         })
     }
 
     fn fail(&self, error: io::Error) -> io::Error {
-        self.fuse.blow(with_causes(&error));
+        self.fuse.blow(Report::new(&error));
         error
     }
 
-    fn refuse_large_values(&self, batch: &Batch) -> io::Result<()> {
+    fn check_value_sizes(&self, batch: &Batch) -> io::Result<()> {
         for (key, value) in &batch.changes {
             let bytes = value.as_ref().map_or(0, Vec::len);
-            if bytes > MOST_VALUE_BYTES {
+            if bytes > MAX_VALUE_BYTES {
                 return Err(self.fail(io::Error::other(format!(
-                    "a value of {bytes} bytes was to be written to the database under the key {}, \
-                     and at most {MOST_VALUE_BYTES} can be",
+                    "value of {bytes} bytes for the key {} exceeds the limit of {MAX_VALUE_BYTES} bytes",
                     key.escape_ascii()
                 ))));
             }
@@ -161,7 +165,7 @@ impl SledDatabase {
 }
 
 impl Database for SledDatabase {
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         self.path.display().to_string()
     }
 
@@ -183,7 +187,7 @@ impl Database for SledDatabase {
     }
 
     fn write(&self, batch: Batch) -> io::Result<()> {
-        self.refuse_large_values(&batch)?;
+        self.check_value_sizes(&batch)?;
         let mut changes = sled::Batch::default();
         for (key, value) in batch.changes {
             match value {
@@ -192,14 +196,14 @@ impl Database for SledDatabase {
             }
         }
         self.guarded("write", |database| {
-            let _alone = self.writing.lock().map_err(|_| poisoned())?;
+            let _guard = self.write_lock.lock().map_err(|_| poisoned())?;
             database.apply_batch(changes)
         })
     }
 
     fn sync(&self) -> io::Result<()> {
         self.guarded("sync", |database| {
-            let _alone = self.writing.lock().map_err(|_| poisoned())?;
+            let _guard = self.write_lock.lock().map_err(|_| poisoned())?;
             database.flush()?;
             self.file.sync_data().map_err(sled::Error::Io)
         })
@@ -207,11 +211,12 @@ impl Database for SledDatabase {
 }
 
 impl Drop for SledDatabase {
-    /// sled writes what is left when it is dropped, and panics where it cannot.
+    /// sled writes what is pending when it is dropped, and panics if it cannot.
     fn drop(&mut self) {
         let Some(database) = self.database.take() else { return };
         if self.fuse.cause().is_some() {
-            // Nothing is written any more. The process is about to end, and its lock with it.
+            // Nothing may be written any more. The process is about to exit, which releases sled's
+            // lock.
             std::mem::forget(database);
         } else if let Err(cause) = without_panic(|| {
             drop(database);
@@ -225,8 +230,8 @@ impl Drop for SledDatabase {
     }
 }
 
-/// Notes durably that the folder at `path` is being created, if it is: where it is missing, or where
-/// an earlier creation was cut off, whose folder is removed.
+/// Creates the creation marker durably, if the folder at `path` does not exist or an earlier
+/// creation was interrupted, whose folder is removed. Returns true in both cases.
 fn begin_creation(path: &Path, creation: &Path) -> Result<bool, FileError> {
     if creation.exists() {
         match std::fs::remove_dir_all(path) {
@@ -244,8 +249,8 @@ fn begin_creation(path: &Path, creation: &Path) -> Result<bool, FileError> {
     Ok(true)
 }
 
-/// Removes what sled was writing as its next index when the process ended.
-fn remove_unfinished_indexes(folder: &Path) -> Result<(), FileError> {
+/// Removes partial indexes, which sled was writing when the process ended.
+fn remove_partial_indexes(folder: &Path) -> Result<(), FileError> {
     for entry in std::fs::read_dir(folder).map_err(naming("list", folder))? {
         let path = entry.map_err(naming("list", folder))?.path();
         if path.extension().is_some_and(|extension| extension == "generating") {
@@ -256,11 +261,11 @@ fn remove_unfinished_indexes(folder: &Path) -> Result<(), FileError> {
 }
 
 fn poisoned() -> sled::Error {
-    sled::Error::Io(io::Error::other("an earlier write panicked"))
+    sled::Error::Io(io::Error::other("a previous write panicked"))
 }
 
 fn without_panic<T>(action: impl FnOnce() -> Result<T, sled::Error>) -> io::Result<T> {
-    // Whatever a panic leaves half done is never used again: the caller stops the node.
+    // The caller stops the node on error, so state left inconsistent by a panic is never used.
     match catch_unwind(AssertUnwindSafe(action)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(sled::Error::Io(error))) => Err(error),
@@ -268,13 +273,13 @@ fn without_panic<T>(action: impl FnOnce() -> Result<T, sled::Error>) -> io::Resu
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or(panic.downcast_ref::<String>().map(String::as_str));
-            let text = text.unwrap_or("without a message");
+            let text = text.unwrap_or("no message");
             Err(io::Error::other(format!("sled panicked: {text}")))
         }
     }
 }
 
-/// Syncs all that is in the folder, and the folder.
+/// Syncs all files and folders in the folder, and the folder itself.
 fn sync_everything(folder: &Path) -> Result<(), FileError> {
     for entry in std::fs::read_dir(folder).map_err(naming("list", folder))? {
         let path = entry.map_err(naming("list", folder))?.path();
@@ -308,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_there_after_a_reopen() {
+    fn synced_writes_survive_a_reopen() {
         let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("database");
         let database = SledDatabase::open(&path, Fuse::default()).expect("is new");
@@ -318,7 +323,7 @@ mod tests {
         database.sync().expect("can be synced");
         drop(database);
 
-        let database = SledDatabase::open(&path, Fuse::default()).expect("is whole");
+        let database = SledDatabase::open(&path, Fuse::default()).expect("is intact");
         assert_eq!(database.get(b"a").expect("can be read"), None);
         assert_eq!(database.get(b"b").expect("can be read"), Some(b"2".to_vec()));
         assert_eq!(keys(&database, "a", "z", 10), ["b", "c"]);
@@ -328,51 +333,51 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_too_large_stops_the_node() {
+    fn an_oversized_value_stops_the_node() {
         let folder = tempfile::tempdir().expect("a directory");
         let fuse = Fuse::default();
         let database = SledDatabase::open(folder.path(), fuse.clone()).expect("is new");
-        let largest = vec![0; MOST_VALUE_BYTES];
+        let largest = vec![0; MAX_VALUE_BYTES];
         database.write(batch(&[("a", Some(&largest))])).expect("is not too large");
-        let larger = vec![0; MOST_VALUE_BYTES + 1];
-        database.write(batch(&[("a", Some(&larger))])).expect_err("is too large");
+        let oversized = vec![0; MAX_VALUE_BYTES + 1];
+        database.write(batch(&[("a", Some(&oversized))])).expect_err("is too large");
         assert!(fuse.cause().expect("has blown").contains("65537 bytes"));
         database.get(b"a").expect_err("the node has stopped");
     }
 
     #[test]
-    fn a_creation_that_was_cut_off_is_begun_anew() {
+    fn an_interrupted_creation_starts_over() {
         let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("database");
         let creation = path.with_extension("new");
         std::fs::write(&creation, b"").expect("can be written");
         std::fs::create_dir(&path).expect("is new");
         std::fs::write(path.join("conf"), b"").expect("can be written");
-        let database = SledDatabase::open(&path, Fuse::default()).expect("is begun anew");
+        let database = SledDatabase::open(&path, Fuse::default()).expect("is created again");
         database.write(batch(&[("a", Some(b"1"))])).expect("can be written");
         database.sync().expect("can be synced");
         assert!(!creation.exists());
         drop(database);
-        let database = SledDatabase::open(&path, Fuse::default()).expect("is whole");
+        let database = SledDatabase::open(&path, Fuse::default()).expect("is intact");
         assert_eq!(database.get(b"a").expect("can be read"), Some(b"1".to_vec()));
     }
 
     #[test]
-    fn an_index_that_was_being_written_is_not_missed() {
+    fn a_partial_index_is_removed_without_loss() {
         let folder = tempfile::tempdir().expect("a directory");
         let database = SledDatabase::open(folder.path(), Fuse::default()).expect("is new");
         database.write(batch(&[("a", Some(b"1"))])).expect("can be written");
         database.sync().expect("can be synced");
         drop(database);
-        let part = folder.path().join("snap.00000000FFFFFFFF.generating");
-        std::fs::write(&part, b"a part").expect("can be written");
-        let database = SledDatabase::open(folder.path(), Fuse::default()).expect("is whole");
+        let partial = folder.path().join("snap.00000000FFFFFFFF.generating");
+        std::fs::write(&partial, b"partial").expect("can be written");
+        let database = SledDatabase::open(folder.path(), Fuse::default()).expect("is intact");
         assert_eq!(database.get(b"a").expect("can be read"), Some(b"1".to_vec()));
-        assert!(!part.exists());
+        assert!(!partial.exists());
     }
 
     #[test]
-    fn a_folder_that_sled_cannot_open_is_named() {
+    fn the_error_names_a_folder_that_sled_cannot_open() {
         let folder = tempfile::tempdir().expect("a directory");
         std::fs::write(folder.path().join("conf"), b"no configuration").expect("can be written");
         let Err(error) = SledDatabase::open(folder.path(), Fuse::default()) else {

@@ -1,18 +1,18 @@
-//! How much room the file system has left.
+//! Free space of a file system.
 
 use std::io;
 use std::path::Path;
 
 use crate::disk::durable::naming;
 
-/// Bytes that this process may still write to the file system that holds `path`: what is reserved
-/// for the superuser is not counted.
+/// Returns the number of bytes that this process may still write to the file system of `path`.
+/// Space reserved for the superuser is not counted.
 ///
 /// # Errors
-/// If the file system does not say.
+/// If the file system cannot be queried.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let status = rustix::fs::statvfs(path)
-        .map_err(|errno| naming("find the free space of", path)(errno.into()))?;
+        .map_err(|errno| naming("determine the free space of", path)(errno.into()))?;
     Ok(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
@@ -21,9 +21,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_says_how_much_room_it_has() {
-        assert!(free_bytes(Path::new("/")).expect("there is a root") > 0);
-        let error = free_bytes(Path::new("/no/such/place")).expect_err("there is no such place");
+    fn the_free_space_of_a_file_system_is_returned() {
+        assert!(free_bytes(Path::new("/")).expect("the root exists") > 0);
+        let error = free_bytes(Path::new("/no/such/place")).expect_err("does not exist");
         assert!(error.to_string().contains("/no/such/place"), "{error}");
     }
 }

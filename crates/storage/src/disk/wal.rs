@@ -1,55 +1,56 @@
-//! The Raft log on disk: raft-log, and what it has to be protected from.
+//! Raft log on disk: raft-log, and the checks that it needs around it.
 //!
 //! # Layout
 //!
 //! ```text
-//! raft-log/r-<offset>.wal   chunks; each begins with a checkpoint of the whole log's bounds, and
-//!                           goes on with records of votes, entries, commits, truncations, purges
-//! raft-log/LOCK             raft-log's own lock; ours on the data directory comes first
+//! raft-log/r-<offset>.wal   chunks; each starts with a checkpoint of the bounds of the whole log,
+//!                           followed by records of votes, entries, commits, truncations, purges
+//! raft-log/LOCK             raft-log's own lock, taken after the lock of the data directory
 //! mark                      see [`crate::disk::mark`]
 //! ```
 //!
-//! `wal/record.rs` describes what the records carry. A chunk is removed once all its entries are
-//! purged.
+//! `wal/record.rs` describes the content of the records. A chunk is removed once all its entries
+//! are purged.
 //!
-//! # When something is durable
+//! # Durability
 //!
 //! raft-log's own thread writes and syncs; [`Journal::sync`] hands it everything since the last
-//! call and returns. The log store calls it again only when the sync before is done, so entries
-//! that come meanwhile are synced together, and a single one goes from the caller to the disk with
-//! one change of threads each way. A thread of our own between the two, the usual way to group,
-//! made a lone append 10 to 30 microseconds slower (medians of 0.15 and 0.16 ms on an idle machine,
-//! 0.29 and 0.32 ms on a busy one), and grouped ones no faster beyond the noise.
+//! call and returns. The log store calls `sync` again only after the previous sync has completed,
+//! so entries that arrive meanwhile are synced together, and a single entry needs one thread switch
+//! to the disk and one back. Grouping by an additional thread, the usual way, made a lone append 10
+//! to 30 microseconds slower (medians of 0.15 and 0.16 ms on an idle machine, 0.29 and 0.32 ms on a
+//! busy one), and grouped appends no faster beyond the noise.
 //!
-//! # What is checked when it is opened
+//! # Checks when opening
 //!
-//! 1. The mark is there if the log is, and belongs to this node.
-//! 2. The end of the log is whole, or torn with nothing behind it (`wal/tail.rs`); only then is it
-//!    cut.
-//! 3. Everything before is whole: each record has a checksum, and so has what it carries.
-//! 4. Entries run without a gap from the purged one to the last.
-//! 5. The log reaches the mark, with the same entry there and no older vote.
-//! 6. Everything read is synced, before anything rests on it: an earlier life of the process may
-//!    have written it without.
+//! 1. The mark exists if the log does, and belongs to this node.
+//! 2. The end of the log is intact, or torn with nothing after it (`wal/tail.rs`); only then is it
+//!    truncated.
+//! 3. Everything before the end is intact: each record has a checksum, and so has its content.
+//! 4. Entries are contiguous from the purged one to the last.
+//! 5. The log reaches the mark: it has the same entry there, and no older vote.
+//! 6. Everything that was read is synced before anything relies on it: an earlier process run may
+//!    have written it without a sync.
 //!
 //! # The mark
 //!
-//! It is moved when a vote was saved, before the vote counts; at the latest a second after entries
-//! became durable, by a thread of its own; before a truncation that it would contradict; when the
-//! log is closed. An append never waits for it.
+//! The mark is written after a vote was saved and before the vote counts; at the latest a second
+//! after entries became durable, by a thread of its own; before a truncation that would contradict
+//! it; and when the log is closed. An append never waits for it.
 //!
-//! What remains undetectable: the loss, without a trace in the file, of entries that became durable
-//! in the last second before a crash, and the loss of the newest slot of the mark together with the
-//! end of the log. Both need a disk that lies or an operator who deletes files.
+//! Two losses remain undetected: entries that became durable in the last second before a crash and
+//! disappeared without a trace in the file, and the newest slot of the mark together with the end
+//! of the log. Both need a disk that drops acknowledged writes, or an operator who deletes files.
 //!
 //! # Upgrades
 //!
 //! Entries and votes carry their own versions ([`crate::codec`]). raft-log has read all its earlier
-//! forms so far; a release that changes its frame is met by purging into a snapshot first.
+//! formats so far. Before an upgrade to a release that changes its record format, purge the log
+//! into a snapshot.
 
 mod check;
 mod error;
-mod keeper;
+mod mark_writer;
 mod record;
 mod tail;
 
@@ -59,27 +60,29 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use error_reporter::Report;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Config, RaftLog, chunked_wal};
 
 use crate::disk::directory::{DataDirectory, Identity};
-use crate::disk::durable::{self, naming, with_causes};
+use crate::disk::durable::{self, naming};
 use crate::disk::entry::{Position, StoredEntry, StoredVote};
-use crate::disk::journal::{Bounds, Done, Journal};
+use crate::disk::journal::{Bounds, Journal, SyncCallback};
 use crate::disk::mark::Mark;
-use crate::disk::wal::keeper::{Coverage, Keeper};
+use crate::disk::wal::mark_writer::{Coverage, MarkWriter};
 use crate::disk::wal::record::Records;
 use crate::fuse::Fuse;
 
 pub use error::WalError;
 
-/// How the log is cut into files.
+/// Limits of the chunk files of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkLimits {
-    /// Bytes after which a chunk is closed. The entries of the open chunk are held in memory, so
-    /// this bounds that too. Never so small that one append closes hundreds of chunks.
+    /// Size in bytes after which a chunk is closed. The entries of the open chunk are held in
+    /// memory, so this limits that memory too. Must not be so small that one append closes hundreds
+    /// of chunks. Default 16 MiB.
     pub bytes: usize,
-    /// Records after which a chunk is closed.
+    /// Number of records after which a chunk is closed. Default 65,536.
     pub records: usize,
 }
 
@@ -89,31 +92,31 @@ impl Default for ChunkLimits {
     }
 }
 
-/// Bytes of entries held in memory, beyond those of the open chunk: followers that are a little
-/// behind are served from there.
+/// Size of the entry cache in bytes, in addition to the entries of the open chunk. Followers that
+/// are slightly behind are served from it.
 const CACHE_BYTES: usize = 16 << 20;
-/// Bytes read at once while opening.
+/// Size of the read buffer while opening, in bytes.
 const READ_BUFFER_BYTES: usize = 256 << 10;
-/// Bytes on their way to raft-log's thread, above which it makes us wait. That thread also starts
-/// the next sync, and must never wait for itself: so there is no bound here. The log store has one
-/// sync under way, and openraft bounds what it appends meanwhile.
+/// Size of the queue to raft-log's thread in bytes, above which writes block. That thread also
+/// starts the next sync and must never block on its own queue, so the queue is unlimited. The log
+/// store has one sync in flight, and openraft limits what it appends meanwhile.
 const QUEUE_BYTES: usize = usize::MAX / 2;
 
-/// The Raft log in the data directory.
+/// Raft log in the data directory.
 #[derive(Debug)]
 pub struct Wal {
     log: RaftLog<Records>,
-    keeper: Keeper,
+    mark_writer: MarkWriter,
     closed: bool,
 }
 
 impl Wal {
-    /// Opens the log of `identity`, or creates it where the directory is new. All that it then
-    /// holds is durable. `fuse` is blown where the mark cannot be moved in the background.
+    /// Opens the log of `identity`, or creates it in a new directory. Everything in the opened log
+    /// is durable. A failure to write the mark in the background blows `fuse`.
     ///
     /// # Errors
-    /// If the log is not whole, does not reach its mark, is another node's, or the operating system
-    /// refuses: the message names the file and the way back.
+    /// If the log is damaged, does not reach its mark, or belongs to another node, or the operating
+    /// system returns an error. The message names the file and states how to recover.
     pub fn open(
         directory: &DataDirectory,
         identity: Identity,
@@ -123,39 +126,39 @@ impl Wal {
         let path = directory.log_path();
         let mut mark = open_mark(directory, identity)?;
         durable::create_directory(&path)?;
-        for torn in tail::examine(&path)? {
+        for torn in tail::find_torn(&path)? {
             tracing::warn!(
                 file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes,
-                "cutting off a record that was being written when the node stopped"
+                "truncating a torn record: the node stopped while writing it"
             );
-            torn.cut()?;
+            torn.truncate()?;
         }
-        let refused = |cause| match durable::is_remediable(&cause) {
+        let failed = |cause| match durable::is_remediable(&cause) {
             true => naming("open the Raft log in", &path)(cause).into(),
-            false => WalError::Refused { path: path.clone(), cause },
+            false => WalError::RaftLog { path: path.clone(), cause },
         };
         let config = Arc::new(config(&path, limits));
-        let mut log = RaftLog::open(config).map_err(refused)?;
-        check::gaps(&log, &path)?;
-        check::mark(&log, &mark, &path)?;
-        // Opening neither synced what it read nor the name of a chunk that it created.
-        flush_and_wait(&mut log).map_err(refused)?;
+        let mut log = RaftLog::open(config).map_err(failed)?;
+        check::contiguous(&log, &path)?;
+        check::reaches_mark(&log, &mark, &path)?;
+        // Opening synced neither what it read nor the name of a chunk that it created.
+        flush_and_wait(&mut log).map_err(failed)?;
         durable::sync_directory(&path)?;
         let state = log.log_state();
         mark.write(state.vote().copied(), state.last().copied())?;
-        let keeper = Keeper::start(mark, fuse).map_err(refused)?;
-        Ok(Self { log, keeper, closed: false })
+        let mark_writer = MarkWriter::start(mark, fuse).map_err(failed)?;
+        Ok(Self { log, mark_writer, closed: false })
     }
 
-    fn begin_sync(&mut self, done: Done) -> io::Result<()> {
+    fn begin_sync(&mut self, done: SyncCallback) -> io::Result<()> {
         let state = self.log.log_state();
         let (vote, last) = (state.vote().copied(), state.last().copied());
-        let desk = self.keeper.desk();
-        let coverage = Coverage { vote, last, epoch: desk.epoch() };
-        let note = move |result: io::Result<()>| {
-            done.finish(result.and_then(|()| desk.synced(coverage)));
+        let mark = self.mark_writer.handle();
+        let coverage = Coverage { vote, last, epoch: mark.epoch() };
+        let report = move |result: io::Result<()>| {
+            done.complete(result.and_then(|()| mark.record_sync(coverage)));
         };
-        self.log.flush(true, Some(Done::new(note)))
+        self.log.flush(true, Some(SyncCallback::new(report)))
     }
 }
 
@@ -170,7 +173,7 @@ impl Journal for Wal {
         }
     }
 
-    fn read(&self, range: Range<u64>, most_bytes: usize) -> io::Result<Vec<StoredEntry>> {
+    fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<StoredEntry>> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         if range.is_empty() {
@@ -180,12 +183,12 @@ impl Journal for Wal {
             let (position, entry) = read?;
             if position != entry.position {
                 return Err(io::Error::other(format!(
-                    "the Raft log has {position} where the entry says {}",
+                    "position mismatch in the Raft log: the record is at {position}, its entry at {}",
                     entry.position
                 )));
             }
             bytes += entry.payload_bytes();
-            if bytes > most_bytes && !entries.is_empty() {
+            if bytes > max_bytes && !entries.is_empty() {
                 break;
             }
             entries.push(entry);
@@ -215,7 +218,7 @@ impl Journal for Wal {
         if state.last().map(|position| position.index) <= last.map(|position| position.index) {
             return Ok(());
         }
-        self.keeper.desk().retreat(last)?;
+        self.mark_writer.handle().lower(last)?;
         self.log.truncate(last.map_or(0, |position| position.index + 1)).map(drop)
     }
 
@@ -223,20 +226,20 @@ impl Journal for Wal {
         self.log.purge(upto).map(drop)
     }
 
-    fn sync(&mut self, done: Done) -> io::Result<()> {
+    fn sync(&mut self, done: SyncCallback) -> io::Result<()> {
         self.begin_sync(done)
     }
 
     fn close(&mut self) -> io::Result<()> {
         self.closed = true;
         let (send, receive) = mpsc::sync_channel(1);
-        self.begin_sync(Done::new(move |result| {
-            // Nobody listens any more where waiting has failed.
+        self.begin_sync(SyncCallback::new(move |result| {
+            // The receiver is gone if waiting has failed.
             let _ = send.send(result);
         }))?;
         receive.recv().map_err(io::Error::other)??;
-        self.keeper.stop();
-        self.keeper.desk().write()
+        self.mark_writer.stop();
+        self.mark_writer.handle().write()
     }
 }
 
@@ -246,7 +249,7 @@ impl Drop for Wal {
             return;
         }
         if let Err(error) = self.close() {
-            tracing::error!(cause = %with_causes(&error), "the Raft log was not closed in order");
+            tracing::error!(error = %Report::new(&error), "failed to close the Raft log");
         }
     }
 }
@@ -256,7 +259,7 @@ fn config(path: &Path, limits: ChunkLimits) -> Config {
     wal.read_buffer_size = Some(READ_BUFFER_BYTES);
     wal.chunk_max_records = Some(limits.records);
     wal.chunk_max_size = Some(limits.bytes);
-    // `tail` alone decides what is cut.
+    // Only `tail` decides what is truncated.
     wal.truncate_incomplete_record = Some(false);
     wal.flush_batch_wait = Some(Duration::ZERO);
     wal.flush_queue_max_bytes = Some(QUEUE_BYTES);
@@ -268,7 +271,7 @@ fn open_mark(directory: &DataDirectory, identity: Identity) -> Result<Mark, WalE
     match Mark::open(&mark, identity)? {
         Some(mark) => Ok(mark),
         None if path.exists() => Err(WalError::MarkMissing { path, mark }),
-        // The mark comes before the log: so a log without one has lost it.
+        // The mark is created before the log, so a log without a mark has lost it.
         None => Ok(Mark::create(&mark, identity)?),
     }
 }
@@ -277,8 +280,8 @@ fn flush_and_wait(log: &mut RaftLog<Records>) -> io::Result<()> {
     let (send, receive) = mpsc::sync_channel(1);
     log.flush(
         true,
-        Some(Done::new(move |result| {
-            // Nobody listens any more where waiting has failed.
+        Some(SyncCallback::new(move |result| {
+            // The receiver is gone if waiting has failed.
             let _ = send.send(result);
         })),
     )?;

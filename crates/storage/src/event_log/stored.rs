@@ -1,8 +1,8 @@
-//! Events in rows of the database: as many in one as come together, for a row of its own costs more
-//! than an event.
+//! Rows of events. Consecutive events that are written together share a row, because a row of its
+//! own costs more than an event.
 //!
-//! A row stands under its last event, so the first one at or behind an event's key is the one that has
-//! the event. No row goes on beyond a segment, because events are removed by whole segments.
+//! The key of a row names its last event, so the first row at or after the key of an event contains
+//! that event. No row spans two segments, because events are removed by whole segments.
 
 use std::io;
 
@@ -14,13 +14,13 @@ use crate::codec;
 use crate::disk::database::{Batch, Database};
 use crate::rows::{self, HASH_BYTES, SEGMENT_EVENTS};
 
-/// Bytes of a row of several events at most.
+/// Maximum size in bytes of a row with several events.
 const ROW_BYTES: usize = 16 << 10;
-/// Rows that are read at once.
+/// Number of rows per read.
 const PAGE_ROWS: usize = 32;
 
-/// Adds rows for `events`, which follow each other, to `batch`. Those up to `single` get rows of their
-/// own.
+/// Adds the rows of `events`, which must be contiguous, to `batch`. Each event up to `single` gets
+/// a row of its own.
 pub fn write(
     batch: &mut Batch,
     history: u64,
@@ -39,10 +39,10 @@ pub fn write(
     }
 }
 
-/// The events of the row that stands under `last`.
+/// Returns the events of a row, the last of which is `last`.
 ///
 /// # Errors
-/// If it is not made of whole events. What is in them is not looked at.
+/// If the row does not consist of complete events. Their content is not checked.
 pub fn read(last: Revision, row: Vec<u8>) -> Result<Vec<(Revision, StoredEvent)>, BrokenEvent> {
     let short = || BrokenEvent::Short { revision: last };
     let mut rest = Bytes::from(row);
@@ -61,16 +61,17 @@ pub fn read(last: Revision, row: Vec<u8>) -> Result<Vec<(Revision, StoredEvent)>
     Ok((before + 1..=last.0).map(Revision).zip(events).collect())
 }
 
-/// Hands out the events of the database behind `from` up to `through`, in order.
+/// Calls `visit` with the events of the database after `from`, up to and including `through`, in
+/// order.
 ///
 /// # Errors
-/// If one is missing or cut short, `take` refuses one, or the database cannot be read.
+/// If an event is missing or truncated, `visit` fails, or the database cannot be read.
 pub fn for_each(
     database: &dyn Database,
     history: u64,
     from: Revision,
     through: Revision,
-    mut take: impl FnMut(Revision, StoredEvent) -> Result<(), BrokenEvent>,
+    mut visit: impl FnMut(Revision, StoredEvent) -> Result<(), BrokenEvent>,
 ) -> io::Result<()> {
     let end = rows::event_keys(history..history + 1).end;
     let mut next = from.next();
@@ -91,7 +92,7 @@ pub fn for_each(
                 if revision > next {
                     return Err(BrokenEvent::Missing { revision: next }.into());
                 }
-                take(next, event)?;
+                visit(next, event)?;
                 next = next.next();
             }
         }
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_ends_with_its_segment_and_where_it_is_full() {
+    fn a_row_ends_at_the_end_of_its_segment_or_at_its_size_limit() {
         let mut batch = Batch::default();
         write(&mut batch, 3, &events(4_090..=4_100), Revision(4_091));
         assert_eq!(rows(&batch), [4_090, 4_091, 4_096, 4_100]);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_found_in_the_middle_of_rows_and_over_staged_ones() {
+    fn events_are_found_inside_rows_and_among_staged_rows() {
         let database = MemoryDatabase::new();
         let all = events(1..=500);
         for (events, single) in [(&all[..200], 0), (&all[200..300], 300), (&all[200..], 300)] {
@@ -150,23 +151,23 @@ mod tests {
                 found.push((revision, event));
                 Ok(())
             })
-            .expect("they are there");
+            .expect("they exist");
             let (from, through) = (from as usize, through as usize);
             assert_eq!(found, all[from..through]);
         }
         let nothing = |_, _| Ok(());
-        for_each(&database, 0, Revision(499), Revision(501), nothing).expect_err("is not there");
-        for_each(&database, 1, Revision(0), Revision(1), nothing).expect_err("is not there");
+        for_each(&database, 0, Revision(499), Revision(501), nothing).expect_err("does not exist");
+        for_each(&database, 1, Revision(0), Revision(1), nothing).expect_err("does not exist");
     }
 
     #[test]
-    fn a_row_that_is_cut_short_is_told() {
+    fn a_truncated_row_is_detected() {
         let mut batch = Batch::default();
         write(&mut batch, 0, &events(1..=2), Revision(0));
         let row = batch.changes.remove(0).1.expect("is written");
         for length in 1..row.len() {
             let cut = read(Revision(2), row[..length].to_vec());
-            assert!(cut.is_err() || length == row.len() / 2, "{length} bytes were taken for whole");
+            assert!(cut.is_err() || length == row.len() / 2, "{length} bytes were accepted");
         }
         assert!(read(Revision(1), row).is_err(), "two events cannot end with the first");
     }

@@ -1,4 +1,4 @@
-//! openraft's own tests of a store, run against ours on a real directory.
+//! openraft's storage test suite, run against these stores on a real directory.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -19,10 +19,10 @@ use crate::raft::{Member, TypeConfig};
 use crate::state_machine::StateMachine;
 use crate::store::Store;
 
-/// The suite makes members without addresses.
+/// The suite creates members without addresses.
 impl Default for Member {
     fn default() -> Self {
-        Self { address: Address::new("nowhere.invalid:1").expect("is an address") }
+        Self { address: Address::new("unknown.invalid:1").expect("is an address") }
     }
 }
 
@@ -35,12 +35,13 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
         let identity = Identity { cluster: ClusterId(uuid::Uuid::from_u128(1)), node: NodeId(1) };
         directory.establish(identity).expect("has none");
         let fuse = Fuse::default();
-        // Small chunks, so that the suite's few entries already go over several.
+        // Small chunks, so that the few entries of the suite span several of them.
         let limits = ChunkLimits { bytes: 4096, records: 16 };
         let wal = Wal::open(&directory, identity, limits, fuse.clone()).expect("is new");
         let database =
             SledDatabase::open(&directory.database_path(), fuse.clone()).expect("is new");
-        // The suite purges what it never applied, and applies what it never appended.
+        // The suite purges entries that it never applied, and applies entries that it never
+        // appended.
         let all_synced = Arc::new(AtomicU64::new(u64::MAX));
         let all_flushed = watch::Sender::new(Some(u64::MAX)).subscribe();
         let log = LogStore::new(Box::new(wal), fuse.clone(), all_synced);
@@ -51,8 +52,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
 }
 
 #[test]
-fn openrafts_suite_passes() {
+fn the_openraft_storage_suite_passes() {
     TypeConfig::run(async {
-        Suite::test_all(Builder).await.expect("the store does what openraft asks of it");
+        Suite::test_all(Builder).await.expect("the stores pass the suite");
     });
 }

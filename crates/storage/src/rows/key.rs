@@ -1,32 +1,32 @@
-//! The keys of the rows of the state, without their epoch.
+//! Keys of state rows, without their epoch.
 
 use meridian_domain::{
     AgentName, ApiName, Incarnation, RegionName, RequestId, ServiceName, UnitId,
 };
 
-/// The row of the state that something is kept in.
+/// Key of a state row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// An agent's.
+    /// Agent.
     Agent(AgentName),
-    /// That of the greatest forgotten request.
+    /// Greatest forgotten request id.
     Forgotten,
-    /// That of a request's outcome.
+    /// Outcome of a request.
     Outcome(RequestId),
-    /// That of a region that an operator defined.
+    /// Region that an operator defined.
     Region(RegionName),
-    /// An API's.
+    /// API of a service.
     Api(ServiceName, ApiName),
-    /// A service's.
+    /// Service.
     Service(ServiceName),
-    /// A unit's.
+    /// Unit.
     Unit(UnitId, Incarnation),
-    /// That of the single values.
+    /// Header: the values of the state of which there is one each.
     Header,
 }
 
 impl Key {
-    /// The key's bytes, without the epoch.
+    /// Returns the bytes of the key, without the epoch.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         match self {

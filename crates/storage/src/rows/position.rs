@@ -1,4 +1,4 @@
-//! The few single rows that say what all the other rows are of.
+//! Metadata rows of the derived store: what the other rows belong to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,43 +21,44 @@ stored! {
     SegmentEnd = 33, version 1, "segment hash";
 }
 
-/// Which layout the rows are in.
+/// Layout of the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
     /// See [`FORMAT`](crate::rows::FORMAT).
     pub version: u32,
 }
 
-/// What the rows are of. Written with every batch that changes them.
+/// Position of the rows in the log and in the event log. Written with every batch that changes
+/// rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Under which number the state's rows are.
+    /// Epoch of the state rows.
     pub epoch: u64,
-    /// Under which number the events and segments are.
+    /// History of the events and segment hashes.
     pub history: u64,
-    /// The last log entry in the rows.
+    /// Last log entry that the rows contain.
     pub applied: Option<LogPosition>,
-    /// The last log entry of the snapshot that was installed last: up to here this node has answered
-    /// for entries that its own log may never have held.
+    /// Last log entry of the last installed snapshot. Entries up to here may never have been in the
+    /// log of this node.
     pub installed: Option<u64>,
-    /// The last event in the rows.
+    /// Last event that the rows contain.
     pub revision: Revision,
-    /// The chain hash of that event.
+    /// Chain hash of that event.
     pub chain: Digest,
-    /// Rows of the state, those left out among them.
+    /// Number of state rows, including derived outcomes, which are not stored.
     pub rows: u64,
-    /// Behind this revision, events stand for the outcomes of their changes.
-    pub told_after: Revision,
+    /// Revision above which outcomes are derived from events.
+    pub outcome_watermark: Revision,
 }
 
-/// A place in the Raft log.
+/// Position of an entry in the Raft log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPosition {
-    /// The term of the leader that wrote the entry.
+    /// Term of the leader that proposed the entry.
     pub term: u64,
-    /// That leader.
+    /// Node id of that leader.
     pub leader: NodeId,
-    /// The entry's index.
+    /// Index of the entry.
     pub index: u64,
 }
 
@@ -74,12 +75,12 @@ impl From<LogPosition> for LogIdOf<TypeConfig> {
     }
 }
 
-/// Raft's membership: openraft's own type, in a form that is this project's to keep.
+/// Raft membership: openraft's type in a stored form of this project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
-    /// The entry that made it.
+    /// Log entry of the membership.
     pub log: Option<LogPosition>,
-    /// The sets of voters: two while it changes.
+    /// Sets of voters; two during a membership change.
     pub voters: Vec<BTreeSet<NodeId>>,
     /// Voters and learners.
     pub nodes: BTreeMap<NodeId, Member>,
@@ -96,22 +97,25 @@ impl From<&StoredMembershipOf<TypeConfig>> for Members {
     }
 }
 
-/// Bytes of a part of a stored membership: a thousand members with long addresses are more than one
-/// value may be.
+/// Maximum size of one part of a stored membership in bytes. A thousand members with long addresses
+/// exceed the maximum size of one value.
 const PART_BYTES: usize = 48 << 10;
-/// Parts at most, many times what the limit of agents allows.
-const MOST_PARTS: u8 = 32;
+/// Maximum number of parts, many times what the limit on agents requires.
+const MAX_PARTS: u8 = 32;
 
 impl Members {
-    /// Adds the rows to `batch`, in the place of those that may be there.
+    /// Adds the rows to `batch`. They replace all previous rows of the membership.
     ///
     /// # Panics
-    /// If there are more members than the limit of agents allows, by far.
+    /// If the members need more than 32 parts, far more than the limit on agents allows.
     pub fn write(&self, batch: &mut Batch) {
         let value = codec::encode(self);
-        assert!(value.len() <= PART_BYTES * usize::from(MOST_PARTS), "members are limited");
+        assert!(
+            value.len() <= PART_BYTES * usize::from(MAX_PARTS),
+            "the number of members is limited"
+        );
         let mut parts = value.chunks(PART_BYTES);
-        for part in 0..MOST_PARTS {
+        for part in 0..MAX_PARTS {
             match parts.next() {
                 Some(bytes) => batch.insert(membership_key(part), bytes),
                 None => batch.remove(membership_key(part)),
@@ -119,39 +123,40 @@ impl Members {
         }
     }
 
-    /// Reads what [`Members::write`] wrote, if it did.
+    /// Reads the rows of [`Members::write`]. Returns `None` if there are none.
     ///
     /// # Errors
-    /// If the rows cannot be read, or decoded.
+    /// If the rows cannot be read. The inner result is an error if they cannot be decoded.
     pub fn read(database: &dyn Database) -> io::Result<Option<Result<Self, DecodeError>>> {
-        let (first, end) = (membership_key(0), membership_key(MOST_PARTS));
-        let parts = database.scan(&first, &end, usize::from(MOST_PARTS))?;
+        let (first, end) = (membership_key(0), membership_key(MAX_PARTS));
+        let parts = database.scan(&first, &end, usize::from(MAX_PARTS))?;
         let value: Vec<u8> = parts.into_iter().flat_map(|(_, bytes)| bytes).collect();
         Ok((!value.is_empty()).then(|| codec::decode(&value)))
     }
 }
 
-/// The stored membership has a voter that is not among its nodes.
+/// The stored membership has a voter that is not among its members.
 #[derive(Debug, thiserror::Error)]
-#[error("the stored membership names a voter that is not a member")]
-pub struct NotAMembership;
+#[error("invalid membership: a voter is not a member")]
+pub struct InvalidMembership;
 
 impl TryFrom<Members> for StoredMembershipOf<TypeConfig> {
-    type Error = NotAMembership;
+    type Error = InvalidMembership;
 
-    fn try_from(members: Members) -> Result<Self, NotAMembership> {
+    fn try_from(members: Members) -> Result<Self, InvalidMembership> {
         if members.voters.is_empty() && members.nodes.is_empty() {
-            // What a node has before its first membership: openraft makes it only by default.
+            // The membership of a node before its first membership entry: openraft creates it only
+            // by default.
             return Ok(Self::new(members.log.map(Into::into), openraft::Membership::default()));
         }
         let membership = openraft::Membership::new(members.voters, members.nodes);
-        Ok(Self::new(members.log.map(Into::into), membership.map_err(|_| NotAMembership)?))
+        Ok(Self::new(members.log.map(Into::into), membership.map_err(|_| InvalidMembership)?))
     }
 }
 
-/// The chain hash at the last event of a segment.
+/// Chain hash at the end of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentEnd {
-    /// That hash.
+    /// Chain hash of the last event of the segment.
     pub chain: Digest,
 }

@@ -1,4 +1,4 @@
-//! A row of the state: written, loaded, and put back, in one type.
+//! State row: one type for writing, loading and restoring it.
 
 use meridian_domain::agent::Agent;
 use meridian_domain::outcome::Outcome;
@@ -18,72 +18,72 @@ stored! {
     StoredApi = 35, version 1, "API";
 }
 
-/// The greatest request id that was forgotten.
+/// Greatest request id that was forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
-    /// That id.
+    /// Request id.
     pub request: RequestId,
 }
 
-/// An API with the service that it belongs to.
+/// API and the service that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredApi {
-    /// The service.
+    /// Service that the API belongs to.
     pub service: ServiceName,
-    /// The API.
+    /// API.
     pub api: Api,
 }
 
-/// What a row of the state holds; nothing where there is no such row. The same type writes a row,
-/// loads it, and puts back what was there before.
+/// Content of a state row; `None` if the row does not exist. The same type writes a row, loads it,
+/// and restores its previous content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
-    /// Of an agent.
+    /// Agent.
     Agent(AgentName, Option<Agent>),
-    /// The greatest forgotten request.
+    /// Greatest forgotten request id.
     Forgotten(Option<Forgotten>),
-    /// What became of a request.
+    /// Outcome of a request.
     Outcome(RequestId, Option<Outcome>),
-    /// A region that an operator defined.
+    /// Region that an operator defined.
     Region(RegionName, Option<Region>),
-    /// An API of a service.
+    /// API of a service.
     Api((ServiceName, ApiName), Option<Api>),
-    /// A service.
+    /// Service.
     Service(ServiceName, Option<Service>),
-    /// A unit.
+    /// Unit.
     Unit((UnitId, Incarnation), Option<Unit>),
-    /// The single values.
+    /// Header: the values of the state of which there is one each.
     Header(Header),
 }
 
-/// Why bytes are not a row of the state.
+/// The bytes are not a state row.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// A key of no known kind: written by newer software, or damaged.
-    #[error("no row of the state has the key {key:?}")]
+    /// The kind of the key is unknown: written by newer software, or damaged.
+    #[error("unknown key {key:?}")]
     UnknownKey {
-        /// The key, escaped.
+        /// Key, escaped.
         key: String,
     },
-    /// The value belongs under another key.
-    #[error("the row under the key {key:?} belongs under another one")]
+    /// The value belongs to another key.
+    #[error("the value of key {key:?} belongs to another key")]
     Misplaced {
-        /// The key, escaped.
+        /// Key, escaped.
         key: String,
     },
     /// The value cannot be decoded.
-    #[error("the row under the key {key:?} cannot be read")]
+    #[error("cannot read the row of key {key:?}")]
     Value {
-        /// The key, escaped.
+        /// Key, escaped.
         key: String,
-        /// Why.
+        /// Cause.
         #[source]
         cause: DecodeError,
     },
 }
 
 impl Row {
-    /// The row that `state` has under `key`.
+    /// Returns the row of `state` with this key.
     #[must_use]
     pub fn of(state: &State, key: &Key) -> Self {
         match key {
@@ -110,7 +110,7 @@ impl Row {
         }
     }
 
-    /// Makes `state` have exactly this under the row's key.
+    /// Stores the row in `state`, or removes it there if it does not exist.
     pub fn put(self, state: &mut State) {
         match self {
             Self::Agent(name, Some(agent)) => drop(state.agents.insert(name, agent)),
@@ -134,7 +134,7 @@ impl Row {
         }
     }
 
-    /// The key that the row belongs under.
+    /// Returns the key of the row.
     #[must_use]
     pub fn key(&self) -> Key {
         match self {
@@ -149,7 +149,7 @@ impl Row {
         }
     }
 
-    /// The row's stored form; none where there is no such row.
+    /// Returns the stored form of the row; `None` if the row does not exist.
     #[must_use]
     pub fn value(&self) -> Option<Vec<u8>> {
         match self {
@@ -166,10 +166,10 @@ impl Row {
         }
     }
 
-    /// The row whose stored form this is.
+    /// Decodes a row from its key and stored form.
     ///
     /// # Errors
-    /// If it is none, or belongs under another key.
+    /// If the value is not a valid row, or belongs to another key.
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, RowError> {
         let escaped = || key.escape_ascii().to_string();
         let row = match key.first() {

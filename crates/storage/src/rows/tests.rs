@@ -20,9 +20,9 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn golden<T: Stored + PartialEq + std::fmt::Debug>(value: &T, wanted: &str) {
+fn golden<T: Stored + PartialEq + std::fmt::Debug>(value: &T, expected: &str) {
     let bytes = codec::encode(value);
-    assert_eq!(hex(&bytes), wanted, "{}: the stored form is never edited", T::NAME);
+    assert_eq!(hex(&bytes), expected, "{}: the stored form must not change", T::NAME);
     assert_eq!(codec::decode::<T>(&bytes).as_ref(), Ok(value));
 }
 
@@ -36,12 +36,12 @@ fn log_position() -> LogPosition {
 }
 
 #[test]
-fn the_format_has_its_stored_form() {
+fn the_stored_form_of_the_format_is_stable() {
     golden(&Format { version: 1 }, "4d52444e01001e0004000000c452e1e501000000");
 }
 
 #[test]
-fn the_position_has_its_stored_form() {
+fn the_stored_form_of_the_position_is_stable() {
     let position = Position {
         epoch: 1,
         history: 2,
@@ -50,7 +50,7 @@ fn the_position_has_its_stored_form() {
         revision: Revision(6),
         chain: Digest([7; 32]),
         rows: 8,
-        told_after: Revision(9),
+        outcome_watermark: Revision(9),
     };
     golden(
         &position,
@@ -62,7 +62,7 @@ fn the_position_has_its_stored_form() {
 }
 
 #[test]
-fn the_membership_has_its_stored_form() {
+fn the_stored_form_of_the_membership_is_stable() {
     let member = Member { address: "a:1".parse().expect("is an address") };
     let members = Members {
         log: Some(log_position()),
@@ -78,9 +78,9 @@ fn the_membership_has_its_stored_form() {
 }
 
 #[test]
-fn a_membership_of_any_size_is_stored_in_values_that_are_small() {
+fn a_membership_of_any_size_is_split_into_small_values() {
     let database = MemoryDatabase::new();
-    assert_eq!(Members::read(&database).expect("is there"), None);
+    assert_eq!(Members::read(&database).expect("can be read"), None);
     let address = format!("{}:7401", "a".repeat(250));
     let member = Member { address: address.parse().expect("is an address") };
     for count in [limits::AGENTS as u64, 1] {
@@ -90,13 +90,13 @@ fn a_membership_of_any_size_is_stored_in_values_that_are_small() {
         members.write(&mut batch);
         let sizes = batch.changes.iter().filter_map(|(_, value)| value.as_ref().map(Vec::len));
         assert!(sizes.clone().all(|bytes| bytes < 64 << 10) && (sizes.count() > 1) == (count > 1));
-        database.write(batch).expect("there is power");
-        assert_eq!(Members::read(&database).expect("is there"), Some(Ok(members)));
+        database.write(batch).expect("can be written");
+        assert_eq!(Members::read(&database).expect("can be read"), Some(Ok(members)));
     }
 }
 
 #[test]
-fn a_segment_end_has_its_stored_form() {
+fn the_stored_form_of_a_segment_end_is_stable() {
     golden(
         &SegmentEnd { chain: Digest([9; 32]) },
         "4d52444e01002100200000009de5c076090909090909090909090909090909090909090909090909\
@@ -105,7 +105,7 @@ fn a_segment_end_has_its_stored_form() {
 }
 
 #[test]
-fn the_forgotten_request_has_its_stored_form() {
+fn the_stored_form_of_the_forgotten_request_is_stable() {
     golden(
         &Forgotten { request: request(1) },
         "4d52444e01002200180000009477ae7c100000000000000000000000000170008000000000000000",
@@ -113,7 +113,7 @@ fn the_forgotten_request_has_its_stored_form() {
 }
 
 #[test]
-fn an_api_has_its_stored_form() {
+fn the_stored_form_of_an_api_is_stable() {
     let backend = "http://a".parse().expect("is a backend");
     let api = Api {
         name: "orders".parse().expect("is a name"),
@@ -131,7 +131,7 @@ fn an_api_has_its_stored_form() {
 }
 
 #[test]
-fn the_chain_of_events_has_its_stored_form() {
+fn the_chain_hash_of_events_is_stable() {
     let first = StoredEvent::following(&Digest::default(), b"first".to_vec());
     let second = StoredEvent::following(&first.chain(), b"second".to_vec());
     let wanted = "de1e86981ce97f7ca334a50ce77d42ace7c020d4c3d4dd9aa6185f4fd8bf40a0";
@@ -139,7 +139,7 @@ fn the_chain_of_events_has_its_stored_form() {
 }
 
 #[test]
-fn keys_are_what_the_layout_says() {
+fn keys_match_the_documented_layout() {
     assert_eq!(hex(&event_key(1, Revision(2))), "652f00000000000000010000000000000002");
     assert_eq!(hex(&segment_key(1, 2)), "732f00000000000000010000000000000002");
     let service = ServiceName::new("contoso").expect("is a name");
@@ -151,7 +151,7 @@ fn keys_are_what_the_layout_says() {
 }
 
 #[test]
-fn a_row_under_another_key_is_refused() {
+fn a_row_with_the_wrong_key_is_rejected() {
     let header = codec::encode(&Header::default());
     assert_eq!(Row::decode(b"z", &header), Ok(Row::Header(Header::default())));
     assert!(matches!(Row::decode(b"z1", &header), Err(RowError::Misplaced { .. })));
@@ -161,7 +161,7 @@ fn a_row_under_another_key_is_refused() {
 }
 
 #[test]
-fn outcomes_that_are_pushed_out_are_among_the_touched_rows() {
+fn evicted_outcomes_are_among_the_touched_rows() {
     let change = |number| Change {
         origin: Origin::Operator {
             request: request(number),
@@ -179,13 +179,13 @@ fn outcomes_that_are_pushed_out_are_among_the_touched_rows() {
     };
     let mut state = State::default();
     let full: Vec<u128> = (1..limits::OUTCOMES as u128).map(|n| n * 10).collect();
-    evolve::apply(&mut state, &entry(&full)).expect("the base is right");
+    evolve::apply(&mut state, &entry(&full)).expect("the base revision matches");
 
-    // The table takes one more; then ids below and above all those it has.
+    // The table has space for one more. Then come ids below and above all those it has.
     let entry = entry(&[15, 25, 5, 10_000_000, 10_000_001]);
     let touched = touched::by_entry(&state, &entry);
     let mut after = state.clone();
-    evolve::apply(&mut after, &entry).expect("the base is right");
+    evolve::apply(&mut after, &entry).expect("the base revision matches");
     assert!(after.outcomes.forgotten.is_some());
     let all: BTreeSet<Key> = keys(&state).chain(keys(&after)).collect();
     let changed = all.iter().filter(|key| Row::of(&state, key) != Row::of(&after, key));

@@ -1,5 +1,5 @@
-//! Which rows of the state an entry can change: what is written after it, and what is put back if it
-//! cannot be applied.
+//! Rows of the state that an entry can change: they are written after it is applied, and restored
+//! if it cannot be applied.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use meridian_domain::{Entry, Event, Origin, State, limits};
 
 use super::Key;
 
-/// Every row that applying `entry` to `state` can change. It may name more than change, never fewer.
+/// Returns the keys of all rows that applying `entry` to `state` can change. May include rows that
+/// do not change; never omits one that does.
 #[must_use]
 pub fn by_entry(state: &State, entry: &Entry) -> BTreeSet<Key> {
     let mut keys = BTreeSet::from([Key::Header]);
@@ -26,8 +27,8 @@ pub fn by_entry(state: &State, entry: &Entry) -> BTreeSet<Key> {
     }
     let known = &state.outcomes.by_request;
     if known.len() + requests > limits::OUTCOMES {
-        // Each new outcome pushes out the least id there is: one of these, or one that the entry
-        // itself brings and that is named above.
+        // Each new outcome evicts the smallest id: one of these, or one of the entry itself, whose
+        // key is already included.
         keys.extend(known.keys().take(requests).copied().map(Key::Outcome));
         keys.insert(Key::Forgotten);
     }

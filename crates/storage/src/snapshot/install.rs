@@ -1,4 +1,4 @@
-//! Makes a received snapshot the present state: one pointer flips.
+//! Installation of a received snapshot: one pointer makes it the current state.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,10 +17,12 @@ use crate::store::writer::Job;
 use crate::store::{Store, Tail};
 
 impl Store {
-    /// Makes `snapshot` the present state, if it is later than that. Returns once it is durable.
+    /// Makes `snapshot` the current state, unless the current state is as new. Returns after it is
+    /// durable.
     ///
     /// # Errors
-    /// If it cannot be stored, or its events differ from this node's. The fuse has then blown.
+    /// If the snapshot cannot be stored, or its events differ from this node's. The fuse has then
+    /// blown.
     pub(crate) async fn install(
         &self,
         meta: &SnapshotMetaOf<TypeConfig>,
@@ -36,7 +38,7 @@ impl Store {
             None => self.stage_whole(&snapshot).await.map_err(io::Error::other)?,
         };
         let Some(staged) = snapshot.staged.clone() else {
-            return Err(io::Error::other("a snapshot is staged before it is installed"));
+            return Err(io::Error::other("the snapshot was not staged before its installation"));
         };
         let position = Position {
             epoch: staged.epoch,
@@ -47,23 +49,23 @@ impl Store {
             chain: snapshot.chain,
             rows: rows::count(&snapshot.state),
             // A snapshot has a row for each outcome.
-            told_after: snapshot.revision,
+            outcome_watermark: snapshot.revision,
         };
         let members = Members::from(&meta.last_membership);
         let pointer = Pointer { index: last.index, position, members };
-        // From here on its rows may be the present ones, whatever becomes of the answer.
-        staged.keep();
+        // From here on its rows may be the current ones, whether or not the reply arrives.
+        staged.mark_installed();
         self.request(|reply| Job::Install { pointer, reply }).await?;
         let revision = snapshot.revision;
-        let old = self.show(last, meta, snapshot, &staged);
-        self.core.note_durable(revision);
-        // The queue may be full of nothing but sweeping; the next start finds what is left.
+        let old = self.replace_state(last, meta, snapshot, &staged);
+        self.core.publish_durable_snapshot(revision);
+        // The queue may be full of deletions; the next start deletes what is left.
         drop(self.jobs.try_send(Job::Sweep(old)));
         self.core.publish();
         Ok(())
     }
 
-    /// Stages a snapshot of this process, without events: this node must have them all.
+    /// Stages a snapshot of this process, without events: this node must have all of them.
     async fn stage_whole(&self, snapshot: &Snapshot) -> Result<Snapshot, StagingError> {
         let mut staging = self.stage(snapshot.head(snapshot.revision.next()))?;
         for rows in snapshot.rows() {
@@ -72,9 +74,9 @@ impl Store {
         staging.finish()
     }
 
-    /// Puts the installed snapshot in the place of the present state, for all readers at once, and
-    /// returns the rows that nothing points at any more.
-    fn show(
+    /// Makes the installed snapshot the current state for all readers at once, and returns the
+    /// ranges of rows that are no longer referenced.
+    fn replace_state(
         &self,
         last: LogIdOf<TypeConfig>,
         meta: &SnapshotMetaOf<TypeConfig>,
@@ -84,12 +86,12 @@ impl Store {
         let Snapshot { state: new, revision, chain, segments, .. } = snapshot;
         let mut log = EventLog::stored(staged.history, revision, chain, segments.to_vec());
         log.trimmed = new.header.trimmed;
-        let kept = rows::event_key(staged.history, trimmed_rows(log.trimmed).next());
+        let first_kept = rows::event_key(staged.history, trimmed_rows(log.trimmed).next());
         let mut state = self.core.state_mut();
         let mut tail = self.core.tail();
         let old = vec![
             rows::state_keys(tail.epoch..tail.epoch + 1),
-            rows::event_keys(0..u64::MAX).start..kept,
+            rows::event_keys(0..u64::MAX).start..first_kept,
             rows::segment_keys(0..staged.history),
         ];
         *state = Arc::unwrap_or_clone(new);
@@ -99,7 +101,7 @@ impl Store {
             membership: meta.last_membership.clone(),
             epoch: staged.epoch,
             installed: Some(last.index),
-            told_after: revision,
+            outcome_watermark: revision,
             unflushed: VecDeque::new(),
             digest: None,
         };

@@ -1,4 +1,4 @@
-//! Receives a snapshot beside what is there.
+//! Staging of a received snapshot beside the current state.
 
 use std::io;
 use std::sync::Arc;
@@ -17,66 +17,68 @@ use crate::store::Store;
 use crate::store::incoming::Chunk;
 use crate::store::writer::Job;
 
-/// Why a snapshot is not taken. Nothing of this node has changed; the sender may try again.
+/// The snapshot is rejected. Nothing has changed on this node; the sender may retry.
 #[derive(Debug, thiserror::Error)]
 pub enum StagingError {
-    /// Another one is being received.
+    /// Another snapshot is being received.
     #[error("another snapshot is being received")]
     Busy,
-    /// The parts do not make a whole.
-    #[error("the snapshot is not whole: {0}")]
-    NotWhole(&'static str),
-    /// A row cannot be read.
-    #[error("the snapshot has a row that cannot be read")]
+    /// The parts of the snapshot are inconsistent or incomplete.
+    #[error("invalid snapshot: {0}")]
+    Invalid(&'static str),
+    /// A row cannot be decoded.
+    #[error("invalid row in the snapshot")]
     Row(#[from] RowError),
-    /// An event cannot be read.
-    #[error("the snapshot has an event that cannot be read")]
+    /// An event cannot be decoded.
+    #[error("invalid event in the snapshot")]
     Event(#[from] BrokenEvent),
-    /// The events do not add up to the hashes in the head.
-    #[error("the events of the snapshot do not add up to its hash at revision {revision}")]
+    /// The events do not match the hashes in the head.
+    #[error("chain hash mismatch in the snapshot at revision {revision}")]
     Chain {
-        /// The first revision with another hash.
+        /// First revision with a different hash.
         revision: Revision,
     },
-    /// The event before the first one sent is not on this node.
-    #[error("the snapshot's events begin at {first}, this node's end at {end}")]
+    /// The events of the snapshot do not continue those of this node.
+    #[error(
+        "gap between this node and the snapshot: its events start at {first}, those of this node end at {end}"
+    )]
     Gap {
-        /// The first event sent.
+        /// First event in the snapshot.
         first: Revision,
-        /// The last event here.
+        /// Last event on this node.
         end: Revision,
     },
-    /// This node is stopping.
-    #[error("the snapshot cannot be stored")]
+    /// The snapshot cannot be stored: this node is stopping.
+    #[error("cannot store the snapshot")]
     Storage(#[from] io::Error),
 }
 
-/// A snapshot on its way in. Dropped, it leaves nothing that can be seen.
+/// Snapshot that is being received. Dropping it leaves nothing visible.
 #[derive(Debug)]
 pub struct Staging {
     head: Head,
     state: State,
-    /// The key of the last row.
+    /// Key of the last row.
     last_key: Vec<u8>,
     rows_done: bool,
-    /// The last event received, or the one before the first.
+    /// Last received event, or the one before the first.
     revision: Revision,
     chain: Digest,
     staged: Staged,
 }
 
-/// Where a received snapshot is.
+/// Staged rows and events of a received snapshot.
 pub(crate) struct Staged {
     store: Store,
-    /// Under which number its state rows are.
+    /// Epoch of its state rows.
     pub(crate) epoch: u64,
-    /// Under which number its events are: the present one where they go on from there, else the
-    /// same number as that of the epoch.
+    /// History of its events: the current one if they continue it, otherwise the same number as the
+    /// epoch.
     pub(crate) history: u64,
-    /// Whether its rows are in use, and must stay.
+    /// Set when its rows are in use and must not be deleted.
     installed: std::sync::atomic::AtomicBool,
-    /// Kept until it is installed or dropped: the next one may write the same keys.
-    _turn: OwnedSemaphorePermit,
+    /// Held until the snapshot is installed or dropped: the next one may write the same keys.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl std::fmt::Debug for Staged {
@@ -86,7 +88,7 @@ impl std::fmt::Debug for Staged {
 }
 
 impl Staged {
-    pub(crate) fn keep(&self) {
+    pub(crate) fn mark_installed(&self) {
         self.installed.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 }
@@ -96,8 +98,8 @@ impl Drop for Staged {
         if *self.installed.get_mut() {
             return;
         }
-        // Events that were staged behind the present ones stay: they are overwritten before anything
-        // points at them. Where the queue is full, the next start finds the rest.
+        // Events that were staged after the current ones remain: they are overwritten before
+        // anything refers to them. If the queue is full, the next start deletes the rest.
         let numbers = self.epoch..self.epoch + 1;
         let garbage = vec![
             rows::state_keys(numbers.clone()),
@@ -109,26 +111,26 @@ impl Drop for Staged {
 }
 
 impl Store {
-    /// Begins to receive the snapshot that `head` tells of.
+    /// Starts receiving the snapshot described by `head`.
     ///
     /// # Errors
-    /// If another one is being received, the head contradicts itself, or this node is stopping.
+    /// If another snapshot is being received, the head is inconsistent, or this node is stopping.
     pub fn stage(&self, head: Head) -> Result<Staging, StagingError> {
         self.core.check()?;
-        let turn = self.core.staging.clone().try_acquire_owned();
-        let turn = turn.map_err(|_| StagingError::Busy)?;
+        let permit = self.core.staging.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| StagingError::Busy)?;
         if head.segments.len() as u64 != head.revision.0 / SEGMENT_EVENTS {
-            return Err(StagingError::NotWhole("it has too few or too many segment hashes"));
+            return Err(StagingError::Invalid("wrong number of segment hashes"));
         }
         if head.first_event == Revision(0) || head.first_event > head.revision.next() {
-            return Err(StagingError::NotWhole("its first event is not one of its events"));
+            return Err(StagingError::Invalid("first event out of range"));
         }
         let staged = Staged {
             store: self.clone(),
             epoch: self.next_number(),
             history: self.core.tail().log.history,
             installed: false.into(),
-            _turn: turn,
+            _permit: permit,
         };
         Ok(Staging {
             revision: Revision(head.first_event.0 - 1),
@@ -143,15 +145,15 @@ impl Store {
 }
 
 impl Staging {
-    /// Takes rows of the state, in key order. Returns once they are written.
+    /// Adds state rows, in key order. Returns after they are written.
     ///
     /// # Errors
-    /// If they are not rows, are out of order, or cannot be written.
+    /// If a row is invalid or out of order, or the rows cannot be written.
     pub async fn rows(&mut self, rows: Vec<StateRow>) -> Result<(), StagingError> {
         let mut batch = Batch::default();
         for (key, value) in rows {
             if self.rows_done || key <= self.last_key {
-                return Err(StagingError::NotWhole("its rows are not in order"));
+                return Err(StagingError::Invalid("rows out of order"));
             }
             let row = Row::decode(&key, &value)?;
             let done = matches!(row, Row::Header(_));
@@ -165,23 +167,24 @@ impl Staging {
         self.write(batch, Vec::new()).await
     }
 
-    /// With the header, the last row, it is known which events are trimmed, and so what the events
-    /// to come must follow on.
+    /// Completes the rows. The header, the last row, tells which events are trimmed, and so which
+    /// hash the following events must continue.
     fn end_rows(&mut self, batch: &mut Batch) -> Result<(), StagingError> {
         self.rows_done = true;
         if self.state.header.revision != self.head.revision {
-            return Err(StagingError::NotWhole("its state is of another revision"));
+            return Err(StagingError::Invalid("revision mismatch between the state and the head"));
         }
         if self.state.header.trimmed > self.head.revision {
-            return Err(StagingError::NotWhole("more events are trimmed than there were"));
+            return Err(StagingError::Invalid("more events are trimmed than exist"));
         }
         let before = self.revision;
         let end = self.staged.store.core.tail().log.revision;
-        let present = self.staged.store.core.chain_at(before).map_err(io::Error::other)?;
-        let differs = self.head_chain(before).is_some_and(|theirs| present != Some(theirs));
+        let own = self.staged.store.core.chain_at(before).map_err(io::Error::other)?;
+        let differs = self.head_chain(before).is_some_and(|theirs| own != Some(theirs));
         if before == trimmed_rows(self.state.header.trimmed) && (before != end || differs) {
-            // All the events there are, though this node has others: they are damaged, or so old
-            // that those in between are trimmed. Nothing of them is used any more.
+            // The snapshot has all events that exist, although this node has others: those are
+            // damaged, or so old that the ones in between are trimmed. None of them is used any
+            // more.
             self.staged.history = self.staged.epoch;
             let segments = before.0 / SEGMENT_EVENTS;
             self.chain = self.head_chain(before).unwrap_or_default();
@@ -191,7 +194,7 @@ impl Staging {
             }
             return Ok(());
         }
-        self.chain = present.ok_or(StagingError::Gap { first: before.next(), end })?;
+        self.chain = own.ok_or(StagingError::Gap { first: before.next(), end })?;
         let log = &self.staged.store.core.tail().log;
         let segments = self.head.segments.iter().zip(&log.segments);
         let known = usize::try_from(before.0 / SEGMENT_EVENTS).unwrap_or(usize::MAX);
@@ -203,7 +206,7 @@ impl Staging {
         }
     }
 
-    /// The chain hash that the head tells of `revision`, where it does.
+    /// Returns the chain hash at `revision`, if the head contains it.
     fn head_chain(&self, revision: Revision) -> Option<Digest> {
         if revision == self.head.revision {
             return Some(self.head.chain);
@@ -215,25 +218,26 @@ impl Staging {
         }
     }
 
-    /// Takes stored records of events, in order, after all rows. Returns once they are written.
+    /// Adds stored records of events, in order, after all rows. Returns after they are written.
     ///
     /// # Errors
-    /// If they are not the next events, do not add up to the head's hashes, or cannot be written.
+    /// If the records are not the next events or do not match the hashes in the head, or cannot be
+    /// written.
     pub async fn events(&mut self, records: Vec<Bytes>) -> Result<(), StagingError> {
         if !self.rows_done {
-            return Err(StagingError::NotWhole("its events come before the end of its rows"));
+            return Err(StagingError::Invalid("events before the end of the rows"));
         }
         let mut events = Vec::with_capacity(records.len());
         for record in records {
             let revision = self.revision.next();
             if revision > self.head.revision {
-                return Err(StagingError::NotWhole("it has more events than its head says"));
+                return Err(StagingError::Invalid("more events than the head states"));
             }
             decode_record(revision, &record)?;
             let event = StoredEvent::following(&self.chain, record.into());
             self.revision = revision;
             self.chain = event.chain();
-            if self.head_chain(revision).is_some_and(|wanted| wanted != self.chain) {
+            if self.head_chain(revision).is_some_and(|expected| expected != self.chain) {
                 return Err(StagingError::Chain { revision });
             }
             events.push((revision, event));
@@ -241,17 +245,17 @@ impl Staging {
         self.write(Batch::default(), events).await
     }
 
-    /// The received snapshot, ready to be handed to Raft, which has it installed. Nothing of it can
-    /// be seen before that, and nothing is left of it if that does not happen.
+    /// Returns the received snapshot, ready to be passed to Raft, which installs it. Nothing of it
+    /// is visible before that, and nothing of it remains if it is dropped instead.
     ///
     /// # Errors
-    /// If something of it is missing.
+    /// If the snapshot is incomplete.
     pub fn finish(self) -> Result<Snapshot, StagingError> {
         if !self.rows_done {
-            return Err(StagingError::NotWhole("its rows end early"));
+            return Err(StagingError::Invalid("incomplete rows"));
         }
         if self.revision != self.head.revision {
-            return Err(StagingError::NotWhole("its events end early"));
+            return Err(StagingError::Invalid("incomplete events"));
         }
         if self.chain != self.head.chain {
             return Err(StagingError::Chain { revision: self.revision });

@@ -1,4 +1,5 @@
-//! Applies a range of entries: in memory and for all readers at once, then as rows for the writer.
+//! Applies a range of entries: first in memory, for all readers at once, then as rows for the
+//! writer.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -19,22 +20,22 @@ use crate::planted::{Bug, planted};
 use crate::raft::{Applied, Payload, TypeConfig};
 use crate::rows::position::{Members, SegmentEnd};
 use crate::rows::{self, Key, Row, SEGMENT_EVENTS};
-use crate::rows::{told, touched};
+use crate::rows::{outcome_watermark, touched};
 use crate::store::writer::{AppliedRange, Job};
 use crate::store::{Core, Tail};
 
-/// Why an entry of the log cannot be applied. Every node that meets it stops.
+/// An entry of the log cannot be applied. Every node with the entry stops.
 #[derive(Debug, thiserror::Error)]
 enum ApplyError {
-    #[error("the entry at log index {index} cannot be read: {cause}")]
+    #[error("cannot decode the entry at log index {index}: {cause}")]
     Unreadable { index: u64, cause: DecodeError },
-    #[error("the entry at log index {index} does not fit the state: {panic}")]
-    Misfit { index: u64, panic: String },
-    #[error("the Raft log cannot be read: {0}")]
+    #[error("the entry at log index {index} does not apply to the state: {panic}")]
+    Inapplicable { index: u64, panic: String },
+    #[error("cannot read the Raft log: {0}")]
     Log(io::Error),
 }
 
-/// What the entries of a range have changed so far.
+/// Changes of the entries of a range.
 #[derive(Default)]
 struct Changes {
     index: Option<u64>,
@@ -42,15 +43,16 @@ struct Changes {
     events: Vec<(Revision, StoredEvent)>,
     membership: bool,
     trimmed: bool,
-    answers: Vec<(ApplyResponder<TypeConfig>, Applied)>,
+    responses: Vec<(ApplyResponder<TypeConfig>, Applied)>,
 }
 
-/// Applies `entries`, answers them, and puts their rows into `place`. Where one of them cannot be
-/// applied, those before it are, nothing of it is, and the node stops.
+/// Applies `entries`, sends their responses, and passes their rows to the writer through `slot`. If
+/// an entry cannot be applied, the entries before it are applied, nothing of it is, and the node
+/// stops.
 pub(super) fn apply(
     core: &Core,
     entries: Vec<io::Result<EntryResponder<TypeConfig>>>,
-    place: Permit<'_, Job>,
+    slot: Permit<'_, Job>,
 ) -> io::Result<()> {
     core.check()?;
     let started = Instant::now();
@@ -60,7 +62,7 @@ pub(super) fn apply(
         let mut tail = core.tail();
         let result =
             entries.into_iter().try_for_each(|entry| changes.add(&mut state, &mut tail, entry));
-        changes.move_told(&state, &mut tail);
+        changes.advance_outcome_watermark(&state, &mut tail);
         if let Some(index) = changes.index {
             let revision = tail.log.revision;
             tail.unflushed.push_back((index, revision));
@@ -68,14 +70,14 @@ pub(super) fn apply(
         result
     };
     core.publish();
-    let answers = std::mem::take(&mut changes.answers);
-    answers.into_iter().for_each(|(responder, applied)| responder.send(applied));
+    let responses = std::mem::take(&mut changes.responses);
+    responses.into_iter().for_each(|(responder, applied)| responder.send(applied));
     metrics::histogram!("meridian_apply_duration_seconds").record(started.elapsed());
     if let Some(index) = changes.index {
         metrics::gauge!("meridian_derived_backlog_ranges").increment(1.0);
-        place.send(Job::Range(changes.into_range(core, index)));
+        slot.send(Job::Range(changes.into_range(core, index)));
     }
-    result.map_err(|error| core.fail("the log cannot be applied", io::Error::other(error)))
+    result.map_err(|error| core.fail("cannot apply the log", io::Error::other(error)))
 }
 
 impl Changes {
@@ -98,7 +100,7 @@ impl Changes {
         };
         tail.applied = Some(log_id);
         self.index = Some(log_id.index);
-        self.answers.extend(responder.map(|responder| (responder, applied)));
+        self.responses.extend(responder.map(|responder| (responder, applied)));
         Ok(())
     }
 
@@ -117,19 +119,20 @@ impl Changes {
         let touched = touched::by_entry(state, &entry);
         let before: Vec<Row> = touched.iter().map(|key| Row::of(state, key)).collect();
         match evolve_or_restore(state, &entry, &before) {
-            Err(panic) => return Err(ApplyError::Misfit { index, panic }),
+            Err(panic) => return Err(ApplyError::Inapplicable { index, panic }),
             Ok(Err(mismatch)) => {
-                tracing::info!(index, %mismatch, "an entry was refused, here as everywhere");
-                return Ok(Applied::Refused);
+                tracing::info!(index, %mismatch, "entry rejected on every node: base revision mismatch");
+                return Ok(Applied::Rejected);
             }
             Ok(Ok(())) => {}
         }
         for record in entry.records() {
             self.events.push((record.revision, tail.log.append(&record)));
         }
-        // An outcome is never changed, so one that had no row needs none, also when it is forgotten.
+        // Outcomes are immutable: one that had no row needs no change of a row, even when it is
+        // forgotten.
         let written = touched.into_iter().zip(&before);
-        let written = written.filter(|(_, row)| !row.is_told(tail.told_after));
+        let written = written.filter(|(_, row)| !row.is_derived(tail.outcome_watermark));
         self.rows.extend(written.map(|(key, _)| key));
         self.trimmed |= tail.log.trimmed != state.header.trimmed;
         tail.log.trimmed = state.header.trimmed;
@@ -137,33 +140,34 @@ impl Changes {
         Ok(Applied::Entry(state.header.revision))
     }
 
-    /// Gives a row to those outcomes that no event will tell any more.
-    fn move_told(&mut self, state: &State, tail: &mut Tail) {
-        let (before, gone) = (tail.told_after, trimmed_rows(tail.log.trimmed));
-        let after = told::place(before, tail.log.revision, gone);
+    /// Advances the outcome watermark, and adds the rows of the outcomes that are no longer
+    /// derived.
+    fn advance_outcome_watermark(&mut self, state: &State, tail: &mut Tail) {
+        let (before, trimmed) = (tail.outcome_watermark, trimmed_rows(tail.log.trimmed));
+        let after = outcome_watermark::advance(before, tail.log.revision, trimmed);
         if before != after {
-            self.rows.extend(told::left_behind(state, before, after));
-            tail.told_after = after;
+            self.rows.extend(outcome_watermark::no_longer_derived(state, before, after));
+            tail.outcome_watermark = after;
         }
     }
 
-    /// The rows of the range. Nothing else changes the state meanwhile: openraft applies one range
-    /// after another.
+    /// Returns the rows of the range. The state does not change meanwhile: openraft applies one
+    /// range after another.
     fn into_range(self, core: &Core, index: u64) -> AppliedRange {
         let mut batch = Batch::default();
         let state = core.state();
         let tail = core.tail();
         let history = tail.log.history;
-        // The header is a row of every state, also of one that no event has changed yet.
+        // Every state has a header row, even before its first event.
         for key in self.rows.union(&BTreeSet::from([Key::Header])) {
             let row = Row::of(&state, key);
-            if row.is_told(tail.told_after) {
+            if row.is_derived(tail.outcome_watermark) {
                 continue;
             }
-            let place = rows::state_key(tail.epoch, &key.bytes());
+            let key = rows::state_key(tail.epoch, &key.bytes());
             match row.value() {
-                Some(value) => batch.insert(place, value),
-                None => batch.remove(place),
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
             }
         }
         for (revision, event) in &self.events {
@@ -177,21 +181,21 @@ impl Changes {
             Members::from(&tail.membership).write(&mut batch);
         }
         batch.insert(rows::POSITION_KEY, codec::encode(&tail.position(&state)));
-        let kept = rows::event_key(history, trimmed_rows(tail.log.trimmed).next());
+        let first_kept = rows::event_key(history, trimmed_rows(tail.log.trimmed).next());
         AppliedRange {
             index,
             revision: tail.log.revision,
             batch,
             history,
             events: self.events,
-            trimmed: self.trimmed.then(|| rows::event_keys(0..u64::MAX).start..kept),
+            trimmed: self.trimmed.then(|| rows::event_keys(0..u64::MAX).start..first_kept),
             ranges: 1,
         }
     }
 }
 
-/// Applies the entry to the state. Where that panics, the state is as it was, with the rows `before`,
-/// and the panic's message is the error.
+/// Applies the entry to the state. On a panic, restores the rows `before` and returns the panic
+/// message.
 fn evolve_or_restore(
     state: &mut State,
     entry: &Entry,
@@ -199,12 +203,12 @@ fn evolve_or_restore(
 ) -> Result<Result<(), evolve::BaseMismatch>, String> {
     catch_unwind(AssertUnwindSafe(|| evolve::apply(state, entry))).map_err(|panic| {
         before.iter().cloned().for_each(|row| row.put(state));
-        message(panic.as_ref())
+        panic_message(panic.as_ref())
     })
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "a broken invariant".to_owned())
+    text.unwrap_or_else(|| "panic without a message".to_owned())
 }

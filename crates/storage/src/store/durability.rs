@@ -1,4 +1,4 @@
-//! Says how far what is applied is also durable in this node's own Raft log.
+//! Tracks which applied revisions are durable in this node's own Raft log.
 
 use std::sync::{Arc, Weak};
 
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::{Core, raise};
 
 impl Core {
-    /// Announces the newest revision whose range the Raft log holds durably. The rows need not be
-    /// written: they can be made again from the log.
+    /// Publishes the newest revision whose range is durable in the Raft log. Its rows need not be
+    /// written: they can be restored from the log.
     pub(super) fn publish_durable(&self) {
         let Some(flushed) = *self.flushed.borrow() else { return };
         let mut tail = self.tail();
@@ -26,20 +26,21 @@ impl Core {
         }
     }
 
-    /// Announces a revision that is durable without the Raft log: that of an installed snapshot.
-    pub(crate) fn note_durable(&self, revision: Revision) {
+    /// Publishes a revision that is durable without the Raft log: that of an installed snapshot.
+    pub(crate) fn publish_durable_snapshot(&self, revision: Revision) {
         raise(&self.durable, revision);
     }
 }
 
-/// Announces what becomes durable after it was applied, as long as the store and the log live.
+/// Spawns a task that publishes revisions that become durable after they were applied. It ends when
+/// the store or the log is dropped.
 pub(super) fn follow(core: &Arc<Core>) {
     let mut flushed = core.flushed.clone();
     let core = Arc::downgrade(core);
-    tokio::spawn(async move { while announce(&core, &mut flushed).await {} });
+    tokio::spawn(async move { while publish_next(&core, &mut flushed).await {} });
 }
 
-async fn announce(core: &Weak<Core>, flushed: &mut watch::Receiver<Option<u64>>) -> bool {
+async fn publish_next(core: &Weak<Core>, flushed: &mut watch::Receiver<Option<u64>>) -> bool {
     if flushed.changed().await.is_err() {
         return false;
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a derived store that is to be opened.
+//! Errors of opening the derived store.
 
 use std::io;
 
@@ -6,67 +6,67 @@ use meridian_domain::Revision;
 
 use crate::codec::DecodeError;
 use crate::event_log::BrokenEvent;
-use crate::rows::position::NotAMembership;
+use crate::rows::position::InvalidMembership;
 use crate::rows::{self, RowError};
 
-/// Why a derived store is not opened. Nothing is repaired: what it held comes back from the Raft
+/// The derived store cannot be opened. Nothing is repaired: its content is restored from the Raft
 /// log or from other nodes.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The database failed.
-    #[error("the derived store cannot be read")]
+    /// The database returned an error.
+    #[error("cannot read the derived store")]
     Database(#[from] io::Error),
-    /// Written by newer software, or before the first release.
-    #[error("the derived store has format {found}; this software reads {} alone", rows::FORMAT)]
-    OtherFormat {
-        /// Its format.
+    /// The format was written by newer software, or before the first release.
+    #[error("the derived store has format {found}; only format {} is supported", rows::FORMAT)]
+    UnsupportedFormat {
+        /// Format of the store.
         found: u32,
     },
-    /// A single row cannot be read.
-    #[error("the derived store is damaged: {what}")]
+    /// A metadata row cannot be decoded.
+    #[error("the derived store is damaged: cannot decode {row}")]
     Single {
-        /// Which row.
-        what: &'static str,
-        /// Why.
+        /// Row.
+        row: &'static str,
+        /// Cause.
         #[source]
         cause: DecodeError,
     },
-    /// The membership makes no sense.
+    /// The membership is invalid.
     #[error("the derived store is damaged")]
-    Membership(#[from] NotAMembership),
-    /// A row of the state cannot be read.
+    Membership(#[from] InvalidMembership),
+    /// A state row cannot be decoded.
     #[error("the derived store is damaged")]
     Row(#[from] RowError),
-    /// Rows of the state are missing, or there are too many.
+    /// State rows are missing, or there are too many.
     #[error(
-        "the derived store is damaged: it has {found} state rows at revision {revision}, \
-         and its position says {wanted} at revision {wanted_revision}"
+        "the derived store is damaged: expected {expected} state rows at revision \
+         {expected_revision}, found {found} at revision {revision}"
     )]
     Incomplete {
-        /// Rows found.
+        /// Number of state rows found.
         found: u64,
-        /// The revision in the state's header.
+        /// Revision in the header of the state.
         revision: Revision,
-        /// Rows that the position tells of.
-        wanted: u64,
-        /// Its revision.
-        wanted_revision: Revision,
+        /// Number of state rows in the position.
+        expected: u64,
+        /// Revision in the position.
+        expected_revision: Revision,
     },
-    /// A row is whole, and what it says cannot be.
-    #[error("the derived store is damaged: {what} cannot be")]
-    Impossible {
-        /// What cannot be.
+    /// A row is intact but its content is invalid.
+    #[error("the derived store is damaged: invalid {what}")]
+    Invalid {
+        /// Invalid content.
         what: &'static str,
     },
-    /// A segment's hash is missing, or is not that of its last event.
+    /// The hash of a segment is missing, or is not that of its last event.
     #[error(
         "the derived store is damaged: the hash of event segment {segment} is missing or wrong"
     )]
     Segment {
-        /// The segment's number, from 0.
+        /// Number of the segment, from 0.
         segment: u64,
     },
-    /// An event is missing, damaged, or does not fit the others.
+    /// An event is missing, damaged, or does not match the others.
     #[error("the derived store is damaged")]
     Event(#[from] BrokenEvent),
 }

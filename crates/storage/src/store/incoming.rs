@@ -1,4 +1,5 @@
-//! What the writer writes of a snapshot that is received: its parts, then the pointer to them.
+//! Rows of a received snapshot as the writer writes them: first its parts, then the pointer to
+//! them.
 
 use std::io;
 
@@ -11,32 +12,32 @@ use crate::event_log::{StoredEvent, stored};
 use crate::rows::position::{Members, Position, SegmentEnd};
 use crate::rows::{self, SEGMENT_EVENTS};
 
-/// A part of a snapshot, on its way to the disk.
+/// Part of a received snapshot.
 pub(crate) struct Chunk {
-    /// Under which number its events are.
+    /// History of its events.
     pub(crate) history: u64,
-    /// Rows of its state.
+    /// State rows.
     pub(crate) rows: Batch,
-    /// Its events.
+    /// Events.
     pub(crate) events: Vec<(Revision, StoredEvent)>,
 }
 
 impl Chunk {
-    /// The last of its events; 0 where it has none.
+    /// Returns the last event; 0 if there is none.
     pub(crate) fn last_event(&self) -> Revision {
         self.events.last().map_or(Revision(0), |(revision, _)| *revision)
     }
 
-    /// The rows to write, but for events that this node has written itself meanwhile: those can be
-    /// seen, and are checked against the snapshot's when it is installed.
+    /// Returns the rows to write. Omits events that this node has written itself meanwhile: those
+    /// are visible, and are compared with the snapshot's when it is installed.
     pub(crate) fn into_batch(self, core: &Core) -> Batch {
         let mut batch = self.rows;
-        let present = {
+        let own = {
             let log = &core.tail().log;
             (log.history == self.history).then(|| log.written())
         };
         for (revision, event) in self.events {
-            if present.is_some_and(|written| revision <= written) {
+            if own.is_some_and(|written| revision <= written) {
                 continue;
             }
             batch.insert(rows::event_key(self.history, revision), event.row());
@@ -50,50 +51,54 @@ impl Chunk {
     }
 }
 
-/// The pointer to a received snapshot, with what must be true before it flips.
+/// Pointer to a received snapshot: the rows that make it the current state.
 pub(crate) struct Pointer {
-    /// The last log index that the snapshot covers.
+    /// Last log index that the snapshot covers.
     pub(crate) index: u64,
-    /// What its rows are of.
+    /// Position of its rows.
     pub(crate) position: Position,
-    /// The membership there.
+    /// Membership of the snapshot.
     pub(crate) members: Members,
 }
 
-/// Why a snapshot that was received whole is not installed. The node stops: it has, or was sent,
-/// events that others do not have.
+/// A completely received snapshot is not installed. The node stops: it has, or was sent, events
+/// that other nodes do not have.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("the snapshot ends at revision {snapshot}, this node is at {present} already")]
-    Backwards { snapshot: Revision, present: Revision },
+enum InstallError {
     #[error(
-        "at revision {revision} this node has the chain hash {present}, the snapshot has {snapshot}: \
-         their events differ"
+        "the snapshot ends at revision {snapshot}, but this node is already at revision {current}"
     )]
-    Diverged { revision: Revision, present: Digest, snapshot: Digest },
+    Backwards { snapshot: Revision, current: Revision },
+    #[error(
+        "chain hash mismatch at revision {revision}: {current} on this node, {snapshot} in the snapshot"
+    )]
+    Diverged { revision: Revision, current: Digest, snapshot: Digest },
 }
 
 impl Pointer {
-    /// Checks that the events staged follow on those of this node, where they are to do so: it may
-    /// have applied some itself since the first of them was sent.
+    /// Checks that the staged events continue those of this node, unless they replace its history.
+    /// This node may have applied further events since the transfer started.
     pub(crate) fn check(&self, core: &Core) -> io::Result<()> {
         let (history, revision, chain) = {
             let log = &core.tail().log;
             (log.history, log.revision, log.chain)
         };
-        let Position { revision: last, chain: wanted, .. } = self.position;
+        let Position { revision: last, chain: expected, .. } = self.position;
         if revision > last {
-            return Err(io::Error::other(Refusal::Backwards { snapshot: last, present: revision }));
+            return Err(io::Error::other(InstallError::Backwards {
+                snapshot: last,
+                current: revision,
+            }));
         }
         if history != self.position.history {
             return Ok(());
         }
         if revision == last {
-            if chain == wanted {
+            if chain == expected {
                 return Ok(());
             }
-            let refusal = Refusal::Diverged { revision, present: chain, snapshot: wanted };
-            return Err(io::Error::other(refusal));
+            let error = InstallError::Diverged { revision, current: chain, snapshot: expected };
+            return Err(io::Error::other(error));
         }
         let next = revision.next();
         stored::for_each(&*core.database, history, revision, next, |next, event| {
@@ -101,7 +106,7 @@ impl Pointer {
         })
     }
 
-    /// The last log index of the snapshot, and the batch that flips to it.
+    /// Returns the last log index of the snapshot, and the batch that makes it the current state.
     pub(crate) fn into_batch(self) -> (u64, Batch) {
         let mut batch = Batch::default();
         batch.insert(rows::POSITION_KEY, codec::encode(&self.position));

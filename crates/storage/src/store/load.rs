@@ -1,4 +1,4 @@
-//! Reads the rows that the position points at, and checks that they add up.
+//! Loads the rows that the position names, and checks their consistency.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,37 +14,36 @@ use crate::disk::database::Database;
 use crate::event_log::{self, BrokenEvent, EventLog, stored, trimmed_rows};
 use crate::raft::TypeConfig;
 use crate::rows::position::{Members, Position, SegmentEnd};
-use crate::rows::{self, KeyRange, Row, SEGMENT_EVENTS, told};
+use crate::rows::{self, KeyRange, Row, SEGMENT_EVENTS, outcome_watermark};
 
-/// Rows that are read at once.
+/// Number of rows per read.
 const PAGE_ROWS: usize = 4_096;
 
-/// The greatest number that is believed, of events, and of what a snapshot that is installed takes one
-/// of: no node ever comes near.
-const MOST_NUMBER: u64 = u64::MAX >> 1;
+/// Maximum plausible number of an epoch, a history or a revision: no node ever comes near it.
+const MAX_NUMBER: u64 = u64::MAX >> 1;
 
-/// The value of a single row.
+/// Returns the value of a metadata row.
 pub(super) fn single<T: Stored>(
     database: &dyn Database,
     key: &[u8],
-    what: &'static str,
+    row: &'static str,
 ) -> Result<Option<T>, OpenError> {
     let value = database.get(key)?;
     value
-        .map(|value| codec::decode(&value).map_err(|cause| OpenError::Single { what, cause }))
+        .map(|value| codec::decode(&value).map_err(|cause| OpenError::Single { row, cause }))
         .transpose()
 }
 
-/// The state and the end of the event log that the position points at.
+/// Loads the state and the end of the event log that the position names.
 pub(super) fn load(database: &dyn Database) -> Result<(State, Tail), OpenError> {
-    let position: Option<Position> = single(database, rows::POSITION_KEY, "its position")?;
+    let position: Option<Position> = single(database, rows::POSITION_KEY, "the position")?;
     let members = Members::read(database)?.transpose();
-    let members = members.map_err(|cause| OpenError::Single { what: "its membership", cause })?;
-    let impossible = |what| Err(OpenError::Impossible { what });
-    if let Some(Position { epoch, history, revision, told_after, .. }) = position
-        && [epoch, history, revision.0, told_after.0].into_iter().max() > Some(MOST_NUMBER)
+    let members = members.map_err(|cause| OpenError::Single { row: "the membership", cause })?;
+    let invalid = |what| Err(OpenError::Invalid { what });
+    if let Some(Position { epoch, history, revision, outcome_watermark, .. }) = position
+        && [epoch, history, revision.0, outcome_watermark.0].into_iter().max() > Some(MAX_NUMBER)
     {
-        return impossible("the number of its rows or of its events");
+        return invalid("position: number out of range");
     }
     let (position, state) = match position {
         Some(position) => {
@@ -54,7 +53,7 @@ pub(super) fn load(database: &dyn Database) -> Result<(State, Tail), OpenError> 
         None => (Position::default(), State::default()),
     };
     if state.header.trimmed > position.revision {
-        return impossible("that more events are trimmed than there were");
+        return invalid("state header: more events are trimmed than exist");
     }
     let membership = members.map(StoredMembershipOf::<TypeConfig>::try_from).transpose()?;
     let tail = Tail {
@@ -63,7 +62,7 @@ pub(super) fn load(database: &dyn Database) -> Result<(State, Tail), OpenError> 
         membership: membership.unwrap_or_default(),
         epoch: position.epoch,
         installed: position.installed,
-        told_after: position.told_after,
+        outcome_watermark: position.outcome_watermark,
         unflushed: VecDeque::new(),
         digest: None,
     };
@@ -82,45 +81,45 @@ fn load_state(database: &dyn Database, position: &Position) -> Result<State, Ope
             Row::decode(&key[prefix..], value)?.put(&mut state);
         }
         match page.last() {
-            Some((last, _)) if page.len() == PAGE_ROWS => start = after(last),
+            Some((last, _)) if page.len() == PAGE_ROWS => start = next_key(last),
             _ => break,
         }
     }
-    found += tell_outcomes(database, position, &mut state)?;
+    found += derive_outcomes(database, position, &mut state)?;
     let revision = state.header.revision;
     if found != position.rows || revision != position.revision {
         return Err(OpenError::Incomplete {
             found,
             revision,
-            wanted: position.rows,
-            wanted_revision: position.revision,
+            expected: position.rows,
+            expected_revision: position.revision,
         });
     }
     Ok(state)
 }
 
-/// Adds the outcomes that events tell, and returns how many.
-fn tell_outcomes(
+/// Adds the outcomes that are derived from events, and returns their number.
+fn derive_outcomes(
     database: &dyn Database,
     position: &Position,
     state: &mut State,
 ) -> io::Result<u64> {
-    let mut told = 0;
+    let mut derived = 0;
     let Outcomes { by_request, forgotten } = &mut state.outcomes;
-    let Position { history, told_after, revision, .. } = *position;
-    stored::for_each(database, history, told_after, revision, |revision, event| {
-        let outcome = told::outcome(&event.decode(revision)?);
+    let Position { history, outcome_watermark, revision, .. } = *position;
+    stored::for_each(database, history, outcome_watermark, revision, |revision, event| {
+        let outcome = outcome_watermark::derive(&event.decode(revision)?);
         let outcome = outcome.filter(|(request, _)| Some(*request) > *forgotten);
         if let Some((request, outcome)) = outcome {
-            told += u64::from(by_request.insert(request, outcome).is_none());
+            derived += u64::from(by_request.insert(request, outcome).is_none());
         }
         Ok(())
     })?;
-    Ok(told)
+    Ok(derived)
 }
 
-/// The least key behind `key`.
-fn after(key: &[u8]) -> Vec<u8> {
+/// Returns the smallest key greater than `key`.
+fn next_key(key: &[u8]) -> Vec<u8> {
     [key, b"\0"].concat()
 }
 
@@ -130,14 +129,14 @@ fn load_log(
     trimmed: Revision,
 ) -> Result<EventLog, OpenError> {
     let Position { history, revision, chain, .. } = *position;
-    let kept_after = trimmed_rows(trimmed);
+    let removed = trimmed_rows(trimmed);
     let mut segments = Vec::new();
     for segment in 0..revision.0 / SEGMENT_EVENTS {
         let end: Option<SegmentEnd> =
-            single(database, &rows::segment_key(history, segment), "a segment's hash")?;
+            single(database, &rows::segment_key(history, segment), "a segment hash")?;
         let end = end.ok_or(OpenError::Segment { segment })?.chain;
         let last = Revision((segment + 1) * SEGMENT_EVENTS);
-        if last > kept_after {
+        if last > removed {
             let row = database.get(&rows::event_key(history, last))?;
             let row = row.ok_or(BrokenEvent::Missing { revision: last })?;
             let found = stored::read(last, row)?.pop().map(|(_, event)| event.chain());
@@ -148,7 +147,7 @@ fn load_log(
         segments.push(end);
     }
     let segment = revision.0.saturating_sub(1) / SEGMENT_EVENTS;
-    let from = Revision(segment * SEGMENT_EVENTS).max(kept_after);
+    let from = Revision(segment * SEGMENT_EVENTS).max(removed);
     let before = event_log::chain_before_segment(&segments, from.0 / SEGMENT_EVENTS);
     let found = follow_chain(database, history, from, revision, before)?;
     if found != chain {
@@ -159,7 +158,8 @@ fn load_log(
     Ok(log)
 }
 
-/// The chain hash at `through`, following the stored events behind `from`, whose hash is `chain`.
+/// Computes the chain hash at `through` from the stored events after `from`, whose chain hash is
+/// `chain`. Checks every event on the way.
 pub(super) fn follow_chain(
     database: &dyn Database,
     history: u64,

@@ -1,4 +1,4 @@
-//! Opens the derived store: reads it into memory, and believes nothing that does not add up.
+//! Opening of the derived store: loads it into memory and rejects it unless it is consistent.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::OpenError;
 use super::load::{load, single};
-use super::writer::{MOST_JOBS, Writer, sweep_some};
+use super::writer::{MAX_QUEUED_JOBS, Writer, sweep_some};
 use super::{Core, Store, Tail, durability};
 use crate::codec;
 use crate::disk::database::{Batch, Database};
@@ -20,25 +20,26 @@ use crate::rows::{self, KeyRange};
 use crate::state_machine::StateMachine;
 
 impl Store {
-    /// Opens the derived store in `database`, an empty one if there is none, and returns it with the
-    /// state machine for openraft. To be called within a tokio runtime; it reads everything once and
-    /// blocks meanwhile.
+    /// Opens the derived store in `database`, or creates an empty one, and returns it with the
+    /// state machine for openraft. Must be called within a tokio runtime. Reads all state rows and
+    /// blocks while doing so.
     ///
-    /// `synced_index` becomes the last log index whose rows are synced: the Raft log must not be purged
-    /// beyond it.
+    /// `synced_index` is set to the last log index whose rows are synced: the Raft log must not be
+    /// purged beyond it.
     ///
-    /// `flushed` is the last index that is durable in this node's Raft log. Where entries are
+    /// `flushed` is the last index that is durable in this node's Raft log. When entries are
     /// replaced, it must fall below the first of them before the new ones can be applied.
     ///
     /// # Errors
-    /// If it does not add up, was written by newer software, or cannot be read.
+    /// If the store is inconsistent, was written by newer software, or cannot be read.
     pub fn open(
         database: Arc<dyn Database>,
         flushed: watch::Receiver<Option<u64>>,
         synced_index: Arc<AtomicU64>,
         fuse: Fuse,
     ) -> Result<(Self, StateMachine), OpenError> {
-        // What is read here may still be on its way to the disk, and the log is purged by it.
+        // The rows that are read here may not be on the disk yet, and the log is purged based on
+        // them.
         database.sync()?;
         check_format(&*database)?;
         let (state, tail) = load(&*database)?;
@@ -61,7 +62,7 @@ impl Store {
             staging: Arc::new(Semaphore::new(1)),
             closing: CancellationToken::new(),
         });
-        let (jobs, queue) = mpsc::channel(MOST_JOBS);
+        let (jobs, queue) = mpsc::channel(MAX_QUEUED_JOBS);
         durability::follow(&core);
         Writer::new(core.clone(), queue, index, garbage).spawn()?;
         let store = Self { core, jobs };
@@ -70,9 +71,9 @@ impl Store {
 }
 
 fn check_format(database: &dyn Database) -> Result<(), OpenError> {
-    match single::<Format>(database, rows::FORMAT_KEY, "its format")? {
+    match single::<Format>(database, rows::FORMAT_KEY, "the format")? {
         Some(Format { version }) if version != rows::FORMAT => {
-            Err(OpenError::OtherFormat { found: version })
+            Err(OpenError::UnsupportedFormat { found: version })
         }
         Some(_) => Ok(()),
         None => {
@@ -85,15 +86,15 @@ fn check_format(database: &dyn Database) -> Result<(), OpenError> {
     }
 }
 
-/// Removes what a snapshot that was never installed has left under numbers yet to be used, and
-/// events beyond the last one. Returns the next free number.
+/// Removes rows of snapshots that were never installed, which have unused numbers, and events after
+/// the last one. Returns the next unused number.
 fn remove_staged(database: &dyn Database, tail: &Tail) -> io::Result<u64> {
     let (epoch, history) = (tail.epoch, tail.log.history);
-    let beyond = rows::event_key(history, tail.log.revision.next());
+    let after_last = rows::event_key(history, tail.log.revision.next());
     let segments = tail.log.segments.len() as u64;
     let mut staged = vec![
         rows::state_keys(epoch + 1..u64::MAX),
-        beyond..rows::event_keys(0..u64::MAX).end,
+        after_last..rows::event_keys(0..u64::MAX).end,
         rows::segment_key(history, segments)..rows::segment_keys(0..u64::MAX).end,
     ];
     for range in &mut staged {
@@ -104,13 +105,13 @@ fn remove_staged(database: &dyn Database, tail: &Tail) -> io::Result<u64> {
     Ok(epoch.max(history) + 1)
 }
 
-/// What earlier snapshots and trimming may have left.
+/// Returns the rows that earlier snapshots and trimming may have left.
 fn garbage(tail: &Tail) -> Vec<KeyRange> {
     let history = tail.log.history;
-    let kept = rows::event_key(history, trimmed_rows(tail.log.trimmed).next());
+    let first_kept = rows::event_key(history, trimmed_rows(tail.log.trimmed).next());
     vec![
         rows::state_keys(0..tail.epoch),
-        rows::event_keys(0..u64::MAX).start..kept,
+        rows::event_keys(0..u64::MAX).start..first_kept,
         rows::segment_keys(0..history),
     ]
 }

@@ -1,17 +1,18 @@
-//! Reads events: the newest from memory, the others from the database.
+//! Reads events: the newest from memory, older ones from the database.
 
 use std::io;
 
 use bytes::Bytes;
+use error_reporter::Report;
 use meridian_domain::{Digest, EventRecord, Revision};
 use meridian_ports::HistoryError;
 
 use super::Core;
-use crate::event_log::{Place, StoredEvent, stored, trimmed_rows};
+use crate::event_log::{Source, StoredEvent, stored, trimmed_rows};
 
-/// Bytes of stored events in one message of a snapshot.
+/// Maximum size in bytes of the stored events in one message of a snapshot.
 const MESSAGE_BYTES: usize = 256 << 10;
-/// Events that are read from the database at once.
+/// Maximum number of events per read from the database.
 const PAGE_EVENTS: usize = 512;
 
 impl Core {
@@ -63,7 +64,8 @@ impl Core {
         Ok(records)
     }
 
-    /// The chain hash at `revision`; none where that is beyond the log, or its row is trimmed.
+    /// Returns the chain hash at `revision`. Returns `None` if it is beyond the log, or its row is
+    /// trimmed.
     pub(crate) fn chain_at(&self, revision: Revision) -> Result<Option<Digest>, HistoryError> {
         {
             let log = &self.tail().log;
@@ -80,19 +82,19 @@ impl Core {
         Ok(self.page(revision, 1)?.first().map(StoredEvent::chain))
     }
 
-    /// Up to `limit` events from `from` on; none only where there are no more.
+    /// Returns up to `limit` events from `from` on; empty only if there are no more.
     fn page(&self, from: Revision, limit: usize) -> Result<Vec<StoredEvent>, HistoryError> {
         loop {
             let (history, end) = match self.tail().log.locate(from, limit) {
-                Place::Memory(events) => return Ok(events),
-                Place::Database(history, end) => (history, end),
+                Source::Memory(events) => return Ok(events),
+                Source::Database(history, end) => (history, end),
             };
             let error = match self.stored_page(history, from, end, limit) {
                 Ok(events) => return Ok(events),
                 Err(error) => error,
             };
-            // A snapshot that was installed meanwhile may have put another history in the place of
-            // this one, or have trimmed it: then there is a new answer to find.
+            // A snapshot that was installed meanwhile may have replaced this history, or trimmed
+            // it. Then the read is retried.
             let log = &self.tail().log;
             if log.trimmed >= from {
                 return Err(HistoryError::Trimmed { from, oldest: log.trimmed.next() });
@@ -127,12 +129,12 @@ impl Core {
     }
 
     fn unreadable(&self, error: impl Into<io::Error>) -> HistoryError {
-        let place = self.database.place();
-        let what = format!(
-            "the event log in {place} cannot be read; if its disk is sound, wipe the data \
-             directory and join as a new node"
+        let location = self.database.location();
+        let failure = format!(
+            "cannot read the event log in {location}; if the disk is healthy, wipe the data directory \
+             and join as a new node"
         );
-        let error = self.fail(&what, error);
-        HistoryError::Storage { cause: super::with_causes(&error) }
+        let error = self.fail(&failure, error);
+        HistoryError::Storage { cause: Report::new(&error).to_string() }
     }
 }

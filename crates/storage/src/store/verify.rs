@@ -1,4 +1,4 @@
-//! Checks what opening cannot: the store against the Raft log, and the whole of the history.
+//! Checks beyond opening: the store against the Raft log, and the complete event log.
 
 use std::io;
 
@@ -9,42 +9,44 @@ use super::load::follow_chain;
 use crate::event_log::{BrokenEvent, trimmed_rows};
 use crate::rows::SEGMENT_EVENTS;
 
-/// The derived store and the Raft log do not meet.
+/// Entries are missing between the derived store and the Raft log, or at the end of the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogGap {
-    /// Entries between the two are gone: the log was purged beyond what the store holds.
+    /// The log was purged beyond the end of the store: the entries in between are lost.
     #[error(
-        "the derived store ends {}, the log begins at {first}: what is between is lost on this \
-         node; wipe it and let it join as a new node",
+        "entries are missing on this node: the derived store ends {}, the Raft log starts at index \
+         {first}; wipe the data directory and join as a new node",
         describe(*applied)
     )]
-    StoreShort {
-        /// The last log index in the store.
+    StoreBehind {
+        /// Last log index in the store.
         applied: Option<u64>,
-        /// The first log index in the log.
+        /// First log index in the log.
         first: u64,
     },
-    /// The log lost entries that this node had acknowledged. It must not vote with such a log.
+    /// The log lost entries that this node had acknowledged. The node must not vote with such a
+    /// log.
     #[error(
-        "the log ends {}, the derived store holds entries up to index {applied}: the log was cut \
-         short on this node; wipe it and let it join as a new node",
+        "the Raft log of this node was truncated: it ends {}, the derived store ends at index \
+         {applied}; wipe the data directory and join as a new node",
         describe(*last)
     )]
-    LogShort {
-        /// The last log index in the log.
+    LogBehind {
+        /// Last log index in the log.
         last: Option<u64>,
-        /// The last log index in the store.
+        /// Last log index in the store.
         applied: u64,
     },
 }
 
 fn describe(index: Option<u64>) -> String {
-    index.map_or_else(|| "before its beginning".to_owned(), |index| format!("at index {index}"))
+    index.map_or_else(|| "before the first index".to_owned(), |index| format!("at index {index}"))
 }
 
 impl Store {
-    /// Whether the Raft log goes on where this store ends, asked before Raft starts. `first` is the
-    /// first index that the log still has or will have, `last` its last one, also if that is purged.
+    /// Checks that the Raft log continues where this store ends. Called before Raft starts. `first`
+    /// is the first index that the log has or will have, `last` its last one, even if that is
+    /// purged.
     ///
     /// # Errors
     /// If entries are missing between the two, or at the end of the log.
@@ -52,25 +54,25 @@ impl Store {
         let tail = self.core.tail();
         let applied = tail.applied.map(|applied| applied.index);
         if applied.map_or(0, |applied| applied + 1) < first {
-            return Err(LogGap::StoreShort { applied, first });
+            return Err(LogGap::StoreBehind { applied, first });
         }
         match applied {
-            // A power cut between the installation of a snapshot and the purge of the log leaves
-            // just this behind; openraft then purges the log up to here.
+            // A power loss between the installation of a snapshot and the purge of the log leaves
+            // this state; openraft then purges the log up to here.
             Some(applied) if Some(applied) > last && tail.installed != Some(applied) => {
-                Err(LogGap::LogShort { last, applied })
+                Err(LogGap::LogBehind { last, applied })
             }
             _ => Ok(()),
         }
     }
 
-    /// Reads every event and follows the whole chain, blocking. Tests judge a store by this; no agent
-    /// does it, since it takes the longer the more has happened. Opening follows the chain of the last
-    /// segment alone. An older event is checked by its checksum when it is read, and by the chain when
+    /// Reads every event and verifies the whole chain. Blocks. For tests: no agent calls it,
+    /// because its duration grows with the history. Opening verifies only the chain of the last
+    /// segment. An older event is verified by its checksum when it is read, and by the chain when
     /// another node receives it.
     ///
     /// # Errors
-    /// If the chain is broken. The fuse has then blown.
+    /// If an event is damaged or missing. The fuse has then blown.
     pub fn verify_history(&self) -> io::Result<()> {
         let (history, mut from, through) = {
             let log = &self.core.tail().log;

@@ -1,8 +1,9 @@
-//! The one thread that writes the derived store.
+//! Writer of the derived store: the only thread that writes to its database.
 //!
-//! Its jobs come in one queue and are done in order, so that a sync covers every range queued before
-//! it, and an installed snapshot meets all that was applied before it. Ranges that come shortly after
-//! each other are written as one: nobody waits for them, and most write the same few rows again.
+//! Jobs are queued and processed in order. So a sync covers every range queued before it, and an
+//! installed snapshot follows everything that was applied before it. Ranges that arrive within a
+//! short time are written as one batch: nothing waits for them, and most of them rewrite the same
+//! few rows.
 
 use std::io;
 use std::sync::Arc;
@@ -21,48 +22,48 @@ use crate::event_log::{StoredEvent, stored};
 use crate::planted::{Bug, planted};
 use crate::rows::KeyRange;
 
-/// Ranges and other jobs that wait at most; applying waits beyond that. A range is at most some
-/// hundred entries, so this bounds what memory holds and the disk does not.
-pub(super) const MOST_JOBS: usize = 64;
-/// How long the first of the ranges waits that are written as one: rows that a crash takes with it
-/// come back from the Raft log, and this much of it is soon applied again.
-const GATHERING: Duration = Duration::from_millis(200);
-/// Bytes of rows that are written as one, about: one range more than that is held in memory.
-const GATHERED_BYTES: usize = 2 << 20;
-/// Rows that are swept away at once, between two jobs.
-const SWEPT_ROWS: usize = 256;
+/// Maximum number of queued ranges and other jobs; applying waits when the queue is full. A range
+/// is at most some hundred entries, so this limits what is in memory but not on the disk.
+pub(super) const MAX_QUEUED_JOBS: usize = 64;
+/// Maximum time that the first range of a batch waits for more. Rows that a crash loses are
+/// restored from the Raft log, and 200 ms of entries are soon applied again.
+const BATCH_DELAY: Duration = Duration::from_millis(200);
+/// Approximate maximum size of a batch in bytes. Up to one range more is held in memory.
+const MAX_BATCH_BYTES: usize = 2 << 20;
+/// Maximum number of rows that are deleted at once, between two jobs.
+const SWEEP_ROWS: usize = 256;
 
-/// What the writer is asked for. A reply that never comes means that it was not done.
+/// Job of the writer. If a reply is dropped, the job was not done.
 pub(crate) enum Job {
-    /// Write what a range of entries has changed, once the Raft log holds it.
+    /// Write the rows of an applied range, once the Raft log has it durably.
     Range(AppliedRange),
-    /// Sync everything before.
+    /// Sync everything written before.
     Sync { reply: oneshot::Sender<()> },
-    /// Write a part of a snapshot that is being received.
+    /// Write a part of a received snapshot.
     Stage { chunk: Chunk, reply: oneshot::Sender<()> },
-    /// Make a received snapshot the present one.
+    /// Make a received snapshot the current state.
     Install { pointer: Pointer, reply: oneshot::Sender<()> },
-    /// Remove these rows when there is time. Nothing points at them any more.
+    /// Delete rows that the position no longer names, when the writer is idle.
     Sweep(Vec<KeyRange>),
-    /// Write what can be written, sync, and end.
+    /// Write what the Raft log has durably, sync, and stop.
     Close { reply: oneshot::Sender<()> },
 }
 
-/// What a range of entries has changed.
+/// Changes of an applied range of entries.
 pub(crate) struct AppliedRange {
-    /// Its last log index.
+    /// Last log index of the range.
     pub(crate) index: u64,
-    /// The last event up to its end.
+    /// Last event up to the end of the range.
     pub(crate) revision: Revision,
-    /// Its rows, with the position, but for those of its events.
+    /// Rows including the position, but without those of the events.
     pub(crate) batch: Batch,
-    /// Under which number its events are written.
+    /// History of its events.
     pub(crate) history: u64,
-    /// Its events.
+    /// Events.
     pub(crate) events: Vec<(Revision, StoredEvent)>,
-    /// Rows of events that it has trimmed: all of them, from the first on.
+    /// Event rows that the range has trimmed, from the first one on.
     pub(crate) trimmed: Option<KeyRange>,
-    /// How many ranges were put together for it.
+    /// Number of ranges that were merged into this one.
     pub(crate) ranges: u32,
 }
 
@@ -70,30 +71,31 @@ pub(super) struct Writer {
     core: Arc<Core>,
     jobs: mpsc::Receiver<Job>,
     flushed: watch::Receiver<Option<u64>>,
-    /// The last log index in the rows.
+    /// Last log index in the rows.
     written_index: u64,
-    /// A range was left out, because the Raft log will not hold it any more in this life. None may
-    /// be written after it.
-    cut: bool,
+    /// Set when a range was dropped because the Raft log will not have it durably in this process
+    /// run. No later range may be written.
+    log_ended: bool,
     garbage: Vec<KeyRange>,
-    /// Ranges that are to be written as one.
-    gathered: Vec<AppliedRange>,
-    gathered_bytes: usize,
-    /// Events up to here may have been staged, each in a row of its own, and are written over those.
+    /// Ranges of the next batch.
+    batch: Vec<AppliedRange>,
+    batch_bytes: usize,
+    /// Last event that may have been staged. Staged events have a row each, and events up to here
+    /// are written over these rows.
     staged: Revision,
-    /// Until when they wait for more, if there are any.
-    until: Option<Instant>,
+    /// Time at which the batch is written, if there is one.
+    deadline: Option<Instant>,
 }
 
 impl AppliedRange {
-    /// Bytes of its rows, about.
+    /// Returns the approximate size of the rows in bytes.
     fn bytes(&self) -> usize {
         let events = self.events.iter().map(|(_, event)| event.row().len());
         self.batch.bytes() + events.sum::<usize>()
     }
 
-    /// This range and the next one, as one.
-    fn followed_by(mut self, next: Self) -> Self {
+    /// Merges the next range into this one.
+    fn merge(mut self, next: Self) -> Self {
         self.index = next.index;
         self.revision = next.revision;
         self.ranges += next.ranges;
@@ -112,23 +114,23 @@ impl Writer {
         garbage: Vec<KeyRange>,
     ) -> Self {
         let flushed = core.flushed.clone();
-        let (gathered, gathered_bytes, until) = Default::default();
+        let (batch, batch_bytes, deadline) = Default::default();
         Self {
             core,
             jobs,
             flushed,
             written_index,
-            cut: false,
+            log_ended: false,
             garbage,
-            gathered,
-            gathered_bytes,
+            batch,
+            batch_bytes,
             staged: Revision(0),
-            until,
+            deadline,
         }
     }
 
-    /// Starts the thread; a task, where the database never blocks. It ends when the store is closed
-    /// or dropped, or the fuse has blown.
+    /// Spawns the writer on a thread, or as a task if the database never blocks. It stops when the
+    /// store is closed or dropped, or the fuse has blown.
     pub(super) fn spawn(self) -> io::Result<()> {
         if !self.core.database.blocks() {
             tokio::spawn(self.run());
@@ -142,18 +144,18 @@ impl Writer {
 
     async fn run(mut self) {
         if let Err(error) = self.work().await {
-            self.core.fail("the derived store cannot be written", error);
+            self.core.fail("cannot write the derived store", error);
         }
     }
 
     async fn work(&mut self) -> io::Result<()> {
         let fuse = self.core.fuse.clone();
         loop {
-            let until = self.until;
+            let deadline = self.deadline;
             let job = match self.jobs.try_recv() {
                 Ok(job) => Some(job),
                 Err(TryRecvError::Disconnected) => None,
-                Err(TryRecvError::Empty) if until.is_none() && !self.garbage.is_empty() => {
+                Err(TryRecvError::Empty) if deadline.is_none() && !self.garbage.is_empty() => {
                     self.sweep()?;
                     continue;
                 }
@@ -161,80 +163,80 @@ impl Writer {
                     biased;
                     _ = fuse.blown() => return Ok(()),
                     job = self.jobs.recv() => job,
-                    () = past(until) => {
-                        self.write_gathered().await?;
-                        // Where changes come all the time, the queue is never found empty above.
+                    () = sleep_until(deadline) => {
+                        self.write_batch().await?;
+                        // Under constant load, the queue is never found empty above.
                         self.sweep()?;
                         continue;
                     }
                 },
             };
-            // What is in memory may be wrong once the fuse has blown: the disk stays as it is.
+            // After the fuse has blown, memory may be inconsistent: the disk is left as it is.
             if fuse.cause().is_some() {
                 return Ok(());
             }
-            let Some(job) = job else { return self.write_gathered().await };
-            if !self.serve(job).await? {
+            let Some(job) = job else { return self.write_batch().await };
+            if !self.process(job).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Does one job; false after the last one.
-    async fn serve(&mut self, job: Job) -> io::Result<bool> {
+    /// Processes one job. Returns false after the last one.
+    async fn process(&mut self, job: Job) -> io::Result<bool> {
         if !matches!(job, Job::Range(_)) {
-            self.write_gathered().await?;
+            self.write_batch().await?;
         }
         match job {
-            Job::Range(range) => self.gather(range).await?,
-            Job::Sync { reply } if !self.cut => {
+            Job::Range(range) => self.add_to_batch(range).await?,
+            Job::Sync { reply } if !self.log_ended => {
                 self.sync()?;
-                answer(reply);
+                acknowledge(reply);
             }
-            Job::Stage { chunk, reply } if !self.cut => {
+            Job::Stage { chunk, reply } if !self.log_ended => {
                 self.staged = self.staged.max(chunk.last_event());
                 self.core.database.write(chunk.into_batch(&self.core))?;
-                answer(reply);
+                acknowledge(reply);
             }
-            Job::Install { pointer, reply } if !self.cut => {
+            Job::Install { pointer, reply } if !self.log_ended => {
                 self.install(pointer)?;
-                answer(reply);
+                acknowledge(reply);
             }
             Job::Sync { .. } | Job::Stage { .. } | Job::Install { .. } => {}
             Job::Sweep(ranges) => self.garbage.extend(ranges),
             Job::Close { reply } => {
                 self.sync()?;
-                answer(reply);
+                acknowledge(reply);
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn gather(&mut self, range: AppliedRange) -> io::Result<()> {
+    async fn add_to_batch(&mut self, range: AppliedRange) -> io::Result<()> {
         let now = Instant::now();
-        let until = *self.until.get_or_insert(now + GATHERING);
-        self.gathered_bytes += range.bytes();
-        self.gathered.push(range);
-        let full = self.gathered_bytes >= GATHERED_BYTES || now >= until;
-        if full || planted(Bug::RowsBeforeLog) { self.write_gathered().await } else { Ok(()) }
+        let deadline = *self.deadline.get_or_insert(now + BATCH_DELAY);
+        self.batch_bytes += range.bytes();
+        self.batch.push(range);
+        let due = self.batch_bytes >= MAX_BATCH_BYTES || now >= deadline;
+        if due || planted(Bug::RowsBeforeLog) { self.write_batch().await } else { Ok(()) }
     }
 
-    /// Writes the gathered ranges once the Raft log holds them; where it will not hold them all any
-    /// more, those that it does.
-    async fn write_gathered(&mut self) -> io::Result<()> {
-        self.until = None;
-        self.gathered_bytes = 0;
-        let ranges = std::mem::take(&mut self.gathered);
-        let Some(last) = ranges.last().filter(|_| !self.cut) else { return Ok(()) };
+    /// Writes the batched ranges once the Raft log has them durably. If it will not have all of
+    /// them, writes those that it has.
+    async fn write_batch(&mut self) -> io::Result<()> {
+        self.deadline = None;
+        self.batch_bytes = 0;
+        let ranges = std::mem::take(&mut self.batch);
+        let Some(last) = ranges.last().filter(|_| !self.log_ended) else { return Ok(()) };
         let early = planted(Bug::RowsBeforeLog);
-        self.cut = !early && !self.log_holds(last.index).await;
+        self.log_ended = !early && !self.is_durable(last.index).await;
         if self.core.fuse.cause().is_some() {
             return Ok(());
         }
         let flushed = *self.flushed.borrow();
-        let held = ranges.into_iter().take_while(|range| early || flushed >= Some(range.index));
-        match held.reduce(AppliedRange::followed_by) {
+        let durable = ranges.into_iter().take_while(|range| early || flushed >= Some(range.index));
+        match durable.reduce(AppliedRange::merge) {
             Some(range) => self.write(range),
             None => Ok(()),
         }
@@ -245,17 +247,18 @@ impl Writer {
         stored::write(&mut batch, history, &events, self.staged);
         self.core.database.write(batch)?;
         self.written_index = range.index;
-        self.core.tail().log.note_written(range.revision);
+        self.core.tail().log.mark_written(range.revision);
         self.garbage.extend(range.trimmed);
         metrics::gauge!("meridian_derived_backlog_ranges").decrement(f64::from(range.ranges));
         Ok(())
     }
 
-    /// Waits until the Raft log holds `index` durably; false if that will not happen any more.
-    async fn log_holds(&mut self, index: u64) -> bool {
+    /// Waits until the Raft log has `index` durably. Returns false if that will not happen any
+    /// more.
+    async fn is_durable(&mut self, index: u64) -> bool {
         tokio::select! {
             biased;
-            held = self.flushed.wait_for(|flushed| *flushed >= Some(index)) => held.is_ok(),
+            flushed = self.flushed.wait_for(|flushed| *flushed >= Some(index)) => flushed.is_ok(),
             () = self.core.closing.cancelled() => false,
             _ = self.core.fuse.blown() => false,
         }
@@ -267,8 +270,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Everything staged must be on the disk before the pointer, and the pointer before anybody is
-    /// told.
+    /// Everything staged must be durable before the pointer is written, and the pointer before the
+    /// installation is reported.
     fn install(&mut self, pointer: Pointer) -> io::Result<()> {
         pointer.check(&self.core)?;
         let early = planted(Bug::InstallWithoutSync);
@@ -295,27 +298,27 @@ impl Writer {
     }
 }
 
-/// Returns at that time; never, where there is none.
-async fn past(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
+/// Waits until `deadline`; forever if there is none.
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
 
-/// Whoever asked may have gone; that changes nothing.
-fn answer(reply: oneshot::Sender<()>) {
+/// Sends a reply. The receiver may be gone, which is not an error.
+fn acknowledge(reply: oneshot::Sender<()>) {
     reply.send(()).ok();
 }
 
-/// Removes the first rows of the range, and says where the rest begins, if there is more.
+/// Deletes the first rows of the range, and returns the start of the rest if there is more.
 pub(super) fn sweep_some(
     database: &dyn crate::disk::database::Database,
     range: &KeyRange,
 ) -> io::Result<Option<Vec<u8>>> {
-    let rows = database.scan(&range.start, &range.end, SWEPT_ROWS)?;
+    let rows = database.scan(&range.start, &range.end, SWEEP_ROWS)?;
     let last = rows.last().map(|(key, _)| key.clone());
-    let full = rows.len() == SWEPT_ROWS;
+    let full = rows.len() == SWEEP_ROWS;
     let mut batch = Batch::default();
     rows.into_iter().for_each(|(key, _)| batch.remove(key));
     if !batch.changes.is_empty() {

@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use crate::entries::{entries, many, operator_entry, seeds};
 use crate::node::{Node, log_id, states};
 
-/// An entry whose second event does not fit any state.
-fn misfit(base: Revision) -> Entry {
+/// Returns an entry whose second event does not apply to any state.
+fn inapplicable(base: Revision) -> Entry {
     let mut entry = operator_entry(base, 1, Vec::new());
     let unit = meridian_domain::UnitId {
-        service: meridian_domain::ServiceName::new("nobody").unwrap(),
+        service: meridian_domain::ServiceName::new("unknown").unwrap(),
         region: meridian_domain::RegionName::new("nowhere").unwrap(),
         slot: 1,
     };
@@ -41,7 +41,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_rows_hold_the_state_whatever_happened(seeds in seeds(), range in 1..7_usize) {
+    fn the_rows_always_contain_the_state(seeds in seeds(), range in 1..7_usize) {
         let entries = entries(&seeds);
         let last = states(&entries).pop().unwrap();
         block_on(async {
@@ -67,26 +67,30 @@ proptest! {
 }
 
 #[tokio::test]
-async fn an_entry_with_another_base_changes_nothing_but_the_applied_position() {
+async fn an_entry_with_another_base_changes_only_the_applied_position() {
     let mut node = Node::empty();
     let entries = many(&mut State::default(), 2, 3);
     node.apply(&entries).await.unwrap();
     let before = node.sum();
-    node.apply(&[operator_entry(Revision(3), 9, misfit(Revision(3)).changes[0].events.clone())])
-        .await
-        .unwrap();
+    node.apply(&[operator_entry(
+        Revision(3),
+        9,
+        inapplicable(Revision(3)).changes[0].events.clone(),
+    )])
+    .await
+    .unwrap();
     assert_eq!((node.applied(), node.sum()), (3, before));
     let node = node.restart().await;
     assert_eq!((node.applied(), node.sum()), (3, before));
 }
 
 #[tokio::test]
-async fn an_entry_that_does_not_fit_stops_the_node_and_leaves_nothing_of_itself() {
+async fn an_inapplicable_entry_stops_the_node_and_changes_nothing() {
     let mut node = Node::empty();
     let entries = many(&mut State::default(), 2, 3);
     node.apply(&entries[..1]).await.unwrap();
     let mut state = node.store.state().clone();
-    let range = [entries[1].clone(), misfit(Revision(6))];
+    let range = [entries[1].clone(), inapplicable(Revision(6))];
     assert!(node.apply(&range).await.is_err());
     evolve::apply(&mut state, &entries[1]).unwrap();
     assert_eq!(*node.store.state(), state);
@@ -100,7 +104,7 @@ async fn an_entry_that_does_not_fit_stops_the_node_and_leaves_nothing_of_itself(
 #[tokio::test]
 async fn an_entry_of_newer_software_stops_the_node() {
     let mut node = Node::empty();
-    let mut bytes = meridian_storage::codec::encode(&misfit(Revision(0)));
+    let mut bytes = meridian_storage::codec::encode(&inapplicable(Revision(0)));
     bytes[4] = 9;
     let mut checksum = crc32fast::Hasher::new();
     checksum.update(&bytes[4..12]);
@@ -115,7 +119,7 @@ async fn an_entry_of_newer_software_stops_the_node() {
 }
 
 #[tokio::test]
-async fn memory_runs_ahead_of_the_log_and_the_disk_does_not() {
+async fn memory_is_ahead_of_the_log_but_the_disk_is_not() {
     let mut node = Node::open_flushed(&MemoryDatabase::new(), None).unwrap();
     let entries = many(&mut State::default(), 2, 3);
     node.apply(&entries[..1]).await.unwrap();
@@ -133,7 +137,7 @@ async fn memory_runs_ahead_of_the_log_and_the_disk_does_not() {
 }
 
 #[tokio::test]
-async fn applying_waits_while_too_much_waits_for_the_disk() {
+async fn applying_waits_while_too_many_ranges_wait_for_the_disk() {
     let mut node = Node::open_flushed(&MemoryDatabase::new(), None).unwrap();
     let entries = many(&mut State::default(), 300, 100);
     let flushed = node.flushed.clone();
@@ -158,7 +162,7 @@ async fn applying_waits_while_too_much_waits_for_the_disk() {
 async fn a_storage_error_stops_the_node() {
     let mut node = Node::empty();
     node.database.cut_power_after(0);
-    // Memory runs ahead of the disk, so this one may still be taken, or already meets the error.
+    // Memory is ahead of the disk, so this call may succeed, or already return the error.
     if let Err(error) = node.apply(&many(&mut State::default(), 1, 1)).await {
         assert!(error.to_string().contains("the power was cut"), "{error}");
     }
@@ -167,9 +171,9 @@ async fn a_storage_error_stops_the_node() {
     assert!(node.store.close().await.is_err());
 }
 
-/// A node that was killed between joining Raft and its first event once did not start again.
+/// Regression: a node that was killed between joining Raft and its first event did not start again.
 #[tokio::test]
-async fn a_store_opens_again_before_its_first_event() {
+async fn a_store_without_events_can_be_reopened() {
     let mut node = Node::empty();
     node.apply_blank().await.unwrap();
     let before = node.sum();
@@ -182,9 +186,10 @@ fn outcome_rows(node: &Node) -> usize {
     node.database.scan(b"t/\0\0\0\0\0\0\0\0o", b"t/\0\0\0\0\0\0\0\0p", usize::MAX).unwrap().len()
 }
 
-/// One event a change, until outcomes are forgotten and the newest events alone tell the others.
+/// One event per change, until outcomes are forgotten and all others are derived from the newest
+/// events.
 #[tokio::test]
-async fn constant_changes_leave_no_rows_of_outcomes() {
+async fn continuous_changes_leave_no_outcome_rows() {
     let mut state = State::default();
     let mut node = Node::empty();
     for _ in 0..83 {
@@ -200,13 +205,13 @@ async fn constant_changes_leave_no_rows_of_outcomes() {
 }
 
 #[tokio::test]
-async fn outcomes_that_no_event_tells_any_more_have_rows() {
+async fn outcomes_that_are_no_longer_derived_have_rows() {
     let mut node = Node::empty();
     node.apply(&many(&mut State::default(), 900, 100)).await.unwrap();
     let sum = node.sum();
     let node = node.restart().await;
     assert_eq!(node.sum(), sum);
-    // At least the last 65,536 of 90,000 events tell the outcomes of their changes.
+    // The outcomes of at least the last 65,536 of 90,000 events are derived.
     let rows = outcome_rows(&node);
     assert!((1..=244).contains(&rows), "{rows} outcomes have rows");
 }

@@ -5,31 +5,31 @@ use openraft::storage::RaftStateMachine;
 use crate::entries::{entries, many};
 use crate::node::{Node, Sum, send, states};
 
-/// Batches that were not synced and reach the disk nevertheless: none, some, all.
-const KEPT: [usize; 3] = [0, 1, usize::MAX];
+/// Numbers of unsynced batches that survive a crash: none, some, all.
+const SURVIVING_BATCHES: [usize; 3] = [0, 1, usize::MAX];
 
 #[tokio::test]
-async fn power_that_ends_at_any_step_of_applying_costs_nothing_that_the_log_has() {
+async fn a_power_loss_at_any_step_of_applying_loses_nothing_that_the_log_has() {
     let seeds: Vec<_> = (0..24_u8).map(|n| vec![(n * 5, n, n), (n * 11 + 1, n, n)]).collect();
     let entries = entries(&seeds);
     let states = states(&entries);
     for step in 0.. {
         let mut finished = false;
-        for kept in KEPT {
+        for surviving in SURVIVING_BATCHES {
             let database = MemoryDatabase::new();
             let mut node = Node::open(&database).unwrap();
             database.cut_power_after(step);
             let mut applied = 0;
             while applied < entries.len() && node.apply(&entries[applied..=applied]).await.is_ok() {
                 applied += 1;
-                // Snapshots sync: without them nothing would be left.
+                // Snapshots sync the rows; without them nothing would survive.
                 if applied % 7 == 0 && node.machine.get_current_snapshot().await.is_err() {
                     break;
                 }
             }
             finished = applied == entries.len() && node.store.close().await.is_ok();
             drop(node);
-            database.crash_keeping(kept);
+            database.crash_keeping(surviving);
             let mut node = Node::open(&database).unwrap();
             let at = usize::try_from(node.applied()).unwrap();
             assert_eq!(*node.store.state(), states[at], "after step {step}");
@@ -50,7 +50,7 @@ async fn leader(events: u64) -> Node {
     leader
 }
 
-/// A node that has `prefix` events of the leader's, or as many of its own.
+/// Returns the database of a node with `prefix` events of the leader, or as many different ones.
 async fn follower(prefix: u64, own: bool) -> MemoryDatabase {
     let mut node = Node::empty();
     let mut entries = many(&mut State::default(), prefix / 100, 100);
@@ -76,16 +76,19 @@ async fn install_under_power_cuts(prefix: u64, own: bool) {
     let (mut seen_old, mut seen_new) = (false, false);
     for step in 0.. {
         let mut installed = false;
-        for kept in KEPT {
+        for surviving in SURVIVING_BATCHES {
             let database = before.copy();
             let mut node = Node::open(&database).unwrap();
             let snapshot = leader.snapshot().await;
             database.cut_power_after(step);
             installed = send(&leader, snapshot, &mut node).await.is_ok();
             drop(node);
-            database.crash_keeping(kept);
+            database.crash_keeping(surviving);
             let found = open_sum(&database);
-            assert!(found == new || (found == old && !installed), "step {step}, kept {kept}");
+            assert!(
+                found == new || (found == old && !installed),
+                "step {step}, surviving batches {surviving}"
+            );
             seen_old |= found == old;
             seen_new |= found == new;
         }
@@ -97,22 +100,22 @@ async fn install_under_power_cuts(prefix: u64, own: bool) {
 }
 
 #[tokio::test]
-async fn power_that_ends_while_an_empty_node_installs_leaves_the_old_or_the_new() {
+async fn a_power_loss_during_the_installation_on_an_empty_node_leaves_the_old_or_the_new_state() {
     install_under_power_cuts(0, false).await;
 }
 
 #[tokio::test]
-async fn power_that_ends_while_a_node_behind_installs_leaves_the_old_or_the_new() {
+async fn a_power_loss_during_the_installation_on_a_node_behind_leaves_the_old_or_the_new_state() {
     install_under_power_cuts(4_000, false).await;
 }
 
 #[tokio::test]
-async fn power_that_ends_while_a_damaged_history_is_replaced_leaves_the_old_or_the_new() {
+async fn a_power_loss_during_the_replacement_of_a_history_leaves_the_old_or_the_new_state() {
     install_under_power_cuts(4_200, true).await;
 }
 
 #[tokio::test]
-async fn what_a_snapshot_left_that_never_came_is_gone_after_a_restart() {
+async fn rows_of_an_unfinished_snapshot_are_deleted_on_restart() {
     let mut leader = leader(5_000).await;
     let database = follower(1_000, false).await;
     let node = Node::open(&database).unwrap();

@@ -1,4 +1,4 @@
-//! Entries that fit the state they are made for, from arbitrary numbers.
+//! Generated entries that apply to the state they are generated for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use meridian_domain::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
-/// What one change is made of: a kind and two choices.
+/// Seed of one change: a kind and two choices.
 pub type Seed = (u8, u8, u8);
 
-/// Entries of a few changes each.
+/// Strategy for the seeds of entries with a few changes each.
 pub fn seeds() -> impl Strategy<Value = Vec<Vec<Seed>>> {
     prop::collection::vec(prop::collection::vec(any::<Seed>(), 1..5), 1..40)
 }
@@ -26,7 +26,7 @@ pub fn request(number: u128) -> RequestId {
     Uuid::from_u128(number << 80 | version_and_variant).try_into().unwrap()
 }
 
-/// An entry with one change of an operator's.
+/// Returns an entry with one change of an operator.
 pub fn operator_entry(base: Revision, number: u128, events: Vec<Event>) -> Entry {
     let origin = Origin::Operator {
         request: request(number),
@@ -38,7 +38,7 @@ pub fn operator_entry(base: Revision, number: u128, events: Vec<Event>) -> Entry
     Entry { base, time: Timestamp(1_000 + base.0), changes: vec![change] }
 }
 
-/// The entry that the seeds make where the state is `state`, which it is applied to.
+/// Returns the entry generated from the seeds for `state`, and applies it to `state`.
 pub fn entry(state: &mut State, number: u128, seeds: &[Seed]) -> Entry {
     let base = state.header.revision;
     let time = Timestamp(1_000_000 + u64::try_from(number).unwrap());
@@ -64,13 +64,13 @@ pub fn entry(state: &mut State, number: u128, seeds: &[Seed]) -> Entry {
     Entry { base, time, changes }
 }
 
-/// As many entries as there are seeds, each made for the state that the ones before it leave.
+/// Returns one entry per list of seeds, each generated for the state after the previous ones.
 pub fn entries(seeds: &[Vec<Seed>]) -> Vec<Entry> {
     let mut state = State::default();
     (1..).zip(seeds).map(|(number, seeds)| entry(&mut state, number, seeds)).collect()
 }
 
-/// Entries with `events` events each, `count` of them, going on from `state`.
+/// Returns `count` entries with `events` events each, starting at `state`.
 pub fn many(state: &mut State, count: u64, events: u64) -> Vec<Entry> {
     let mut made = Vec::new();
     for number in 0..count {
@@ -140,7 +140,7 @@ fn description(choice: u8) -> AgentDescription {
     }
 }
 
-/// Events that fit the state; none where there is nothing for that kind.
+/// Returns events that apply to the state; none if there is no subject of that kind.
 fn events(state: &State, (kind, a, b): Seed) -> Vec<Event> {
     match kind % 5 {
         0 => cluster_event(state, kind / 5, a, b).into_iter().collect(),
@@ -241,7 +241,7 @@ fn unit_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
             incarnation,
             restarts: b.into(),
             next_try: Timestamp(5),
-            cause: "it ended".to_owned(),
+            cause: "exit status 1".to_owned(),
         },
         _ => Event::UnitStopped { unit, incarnation },
     })

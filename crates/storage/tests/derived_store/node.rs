@@ -1,4 +1,4 @@
-//! A node's derived store on a database in memory, with a stand-in for its Raft log.
+//! Derived store of a node on an in-memory database, with a stand-in for its Raft log.
 
 use std::error::Error;
 use std::io;
@@ -23,7 +23,7 @@ pub struct Node {
     pub database: MemoryDatabase,
     pub store: Store,
     pub machine: StateMachine,
-    /// The last index that is durable in the Raft log.
+    /// Last index that is durable in the Raft log.
     pub flushed: watch::Sender<Option<u64>>,
     pub fuse: Fuse,
 }
@@ -38,7 +38,7 @@ pub fn raft_entry(index: u64, entry: &Entry) -> EntryOf<TypeConfig> {
 }
 
 impl Node {
-    /// A node whose Raft log flushes at once.
+    /// Opens a node whose Raft log is always flushed.
     pub fn open(database: &MemoryDatabase) -> Result<Self, OpenError> {
         Self::open_flushed(database, Some(u64::MAX))
     }
@@ -59,12 +59,12 @@ impl Node {
         Self::open(&MemoryDatabase::new()).unwrap()
     }
 
-    /// The last log index that is applied; log indexes start at 1 in these tests.
+    /// Returns the last applied log index; log indexes start at 1 in these tests.
     pub fn applied(&self) -> u64 {
         *self.store.applied().borrow()
     }
 
-    /// Applies the entries behind what is applied, as one call of openraft's.
+    /// Applies entries after the applied ones, in one call, as openraft does.
     pub async fn apply(&mut self, entries: &[Entry]) -> io::Result<()> {
         let next = self.applied() + 1;
         let entries: Vec<_> = (next..)
@@ -74,14 +74,14 @@ impl Node {
         self.machine.apply(stream::iter(entries)).await
     }
 
-    /// Applies an entry that says nothing: each leader's first.
+    /// Applies a blank entry, the first entry of each leader.
     pub async fn apply_blank(&mut self) -> io::Result<()> {
         let log_id = log_id(self.applied() + 1);
         let entry = EntryOf::<TypeConfig> { log_id, payload: EntryPayload::Blank };
         self.machine.apply(stream::iter([Ok((entry, None))])).await
     }
 
-    /// Ends this life in good order and begins the next.
+    /// Closes the store and opens it again.
     pub async fn restart(self) -> Self {
         self.store.close().await.unwrap();
         Self::open(&self.database).unwrap()
@@ -95,7 +95,7 @@ impl Node {
         self.store.events(Revision(1), usize::MAX).unwrap()
     }
 
-    /// Everything by which two nodes are compared.
+    /// Returns everything by which nodes are compared.
     pub fn sum(&self) -> Sum {
         let (revision, chain) = self.store.chain();
         let (at, digest) = self.store.position();
@@ -111,7 +111,7 @@ pub struct Sum {
     pub digest: Digest,
 }
 
-/// The state after each number of entries.
+/// Returns the state after each number of entries, from 0 on.
 pub fn states(entries: &[Entry]) -> Vec<State> {
     let mut states = vec![State::default()];
     for entry in entries {
@@ -122,7 +122,7 @@ pub fn states(entries: &[Entry]) -> Vec<State> {
     states
 }
 
-/// Sends `snapshot` as the transport does, and has it installed.
+/// Sends `snapshot` as the transport does, and installs it.
 pub async fn send(
     from: &Node,
     snapshot: SnapshotOf<TypeConfig, Snapshot>,

@@ -20,7 +20,7 @@ fn change(database: &MemoryDatabase, key: Vec<u8>, how: impl FnOnce(Vec<u8>) -> 
     database.write(batch).unwrap();
 }
 
-/// The key of the row that has the event.
+/// Returns the key of the row that contains the event.
 fn event_key(database: &MemoryDatabase, revision: u64) -> Vec<u8> {
     let from = [b"e/".as_slice(), &0_u64.to_be_bytes(), &revision.to_be_bytes()].concat();
     database.scan(&from, b"e0", 1).unwrap().remove(0).0
@@ -31,23 +31,23 @@ fn flip(mut value: Vec<u8>) -> Option<Vec<u8>> {
     Some(value)
 }
 
-fn refusal(database: &MemoryDatabase) -> OpenError {
-    Node::open(database).err().expect("a damaged store is refused")
+fn open_error(database: &MemoryDatabase) -> OpenError {
+    Node::open(database).err().expect("a damaged store is rejected")
 }
 
 #[tokio::test]
-async fn damage_in_the_newest_events_is_found_on_opening() {
+async fn damage_in_the_newest_events_is_detected_on_opening() {
     let database = filled(5_000).await;
     change(&database, event_key(&database, 4_500), flip);
-    assert!(matches!(refusal(&database), OpenError::Database(_) | OpenError::Event(_)));
+    assert!(matches!(open_error(&database), OpenError::Database(_) | OpenError::Event(_)));
     let database = filled(5_000).await;
     change(&database, event_key(&database, 4_500), |_| None);
-    assert!(refusal(&database).to_string().len() > 10);
+    assert!(open_error(&database).to_string().len() > 10);
 }
 
 #[tokio::test]
-async fn damage_in_older_events_is_found_by_reading_them_all() {
-    // So many that the event does not tell an outcome any more.
+async fn damage_in_older_events_is_detected_by_reading_all_events() {
+    // Enough events that this one is no longer needed to derive an outcome.
     let database = filled(90_000).await;
     change(&database, event_key(&database, 7), flip);
     let node = Node::open(&database).unwrap();
@@ -56,17 +56,17 @@ async fn damage_in_older_events_is_found_by_reading_them_all() {
 }
 
 #[tokio::test]
-async fn a_whole_history_is_found_whole() {
+async fn an_intact_history_is_verified() {
     let node = Node::open(&filled(9_000).await).unwrap();
     node.store.verify_history().unwrap();
     assert_eq!(node.events().len(), 9_000);
 }
 
 #[tokio::test]
-async fn a_missing_segment_hash_or_state_row_is_found_on_opening() {
+async fn a_missing_segment_hash_or_state_row_is_detected_on_opening() {
     let database = filled(5_000).await;
     change(&database, [b"s/".as_slice(), &[0; 16]].concat(), |_| None);
-    assert!(matches!(refusal(&database), OpenError::Segment { segment: 0 }));
+    assert!(matches!(open_error(&database), OpenError::Segment { segment: 0 }));
 
     let mut node = Node::empty();
     let mut state = State::default();
@@ -75,31 +75,31 @@ async fn a_missing_segment_hash_or_state_row_is_found_on_opening() {
     node.store.close().await.unwrap();
     let database = node.database;
     let outcomes = database.scan(b"t/\0\0\0\0\0\0\0\0o", b"t/\0\0\0\0\0\0\0\0p", 9).unwrap();
-    assert_eq!(outcomes.len(), 1, "the others are told by the events of their changes");
+    assert_eq!(outcomes.len(), 1, "the others are derived from the events of their changes");
     change(&database, outcomes[0].0.clone(), |_| None);
-    assert!(matches!(refusal(&database), OpenError::Incomplete { found: 51, wanted: 52, .. }));
+    assert!(matches!(open_error(&database), OpenError::Incomplete { found: 51, expected: 52, .. }));
 }
 
 #[tokio::test]
-async fn another_format_is_refused() {
+async fn an_unsupported_format_is_rejected() {
     let database = filled(100).await;
     let format = meridian_storage::rows::position::Format { version: 4 };
     change(&database, b"m/format".to_vec(), |_| Some(meridian_storage::codec::encode(&format)));
-    let refusal = refusal(&database).to_string();
-    assert_eq!(refusal, "the derived store has format 4; this software reads 3 alone");
+    let error = open_error(&database).to_string();
+    assert_eq!(error, "the derived store has format 4; only format 3 is supported");
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_meet_the_log_is_told_apart() {
+async fn a_gap_between_the_store_and_the_log_is_detected() {
     let node = Node::open(&filled(1_000).await).unwrap();
     assert_eq!(node.applied(), 10);
     assert_eq!(node.store.verify_against_log(11, Some(20)), Ok(()));
     assert_eq!(node.store.verify_against_log(0, Some(10)), Ok(()));
     let gap = node.store.verify_against_log(12, Some(20)).unwrap_err();
-    assert_eq!(gap, LogGap::StoreShort { applied: Some(10), first: 12 });
-    assert!(gap.to_string().contains("ends at index 10, the log begins at 12"), "{gap}");
+    assert_eq!(gap, LogGap::StoreBehind { applied: Some(10), first: 12 });
+    assert!(gap.to_string().contains("ends at index 10, the Raft log starts at index 12"), "{gap}");
     let gap = node.store.verify_against_log(0, Some(9)).unwrap_err();
-    assert_eq!(gap, LogGap::LogShort { last: Some(9), applied: 10 });
+    assert_eq!(gap, LogGap::LogBehind { last: Some(9), applied: 10 });
 
     let empty = Node::empty();
     assert_eq!(empty.store.verify_against_log(0, None), Ok(()));
@@ -107,7 +107,7 @@ async fn a_store_that_does_not_meet_the_log_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_log_behind_an_installed_snapshot_is_not_short() {
+async fn a_log_behind_an_installed_snapshot_is_accepted() {
     let mut leader = Node::open(&filled(1_000).await).unwrap();
     let mut node = Node::empty();
     let snapshot = leader.snapshot().await;
@@ -120,7 +120,7 @@ async fn a_log_behind_an_installed_snapshot_is_not_short() {
 }
 
 #[tokio::test]
-async fn reading_starts_anywhere_and_ends_at_the_newest() {
+async fn reading_starts_at_any_revision_and_ends_at_the_newest() {
     let node = Node::open(&filled(5_000).await).unwrap();
     let revisions = |from, limit| -> Vec<u64> {
         let events = node.store.events(Revision(from), limit).unwrap();

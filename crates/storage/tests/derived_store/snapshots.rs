@@ -6,7 +6,7 @@ use openraft::storage::RaftStateMachine;
 use crate::entries::many;
 use crate::node::{Node, send};
 
-/// A leader with some events, and the entries that made them.
+/// Returns a leader with this number of events, and the entries that contain them.
 async fn leader(events: u64) -> (Node, Vec<meridian_domain::Entry>) {
     let mut leader = Node::empty();
     let entries = many(&mut State::default(), events / 100, 100);
@@ -15,7 +15,7 @@ async fn leader(events: u64) -> (Node, Vec<meridian_domain::Entry>) {
 }
 
 #[tokio::test]
-async fn an_empty_node_gets_everything() {
+async fn an_empty_node_receives_everything() {
     let (mut leader, _) = leader(9_000).await;
     let mut node = Node::empty();
     let snapshot = leader.snapshot().await;
@@ -29,7 +29,7 @@ async fn an_empty_node_gets_everything() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_behind_gets_what_it_lacks() {
+async fn a_node_that_is_behind_receives_only_the_missing_events() {
     let (mut leader, entries) = leader(9_000).await;
     let mut node = Node::empty();
     node.apply(&entries[..45]).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_node_that_is_behind_gets_what_it_lacks() {
 }
 
 #[tokio::test]
-async fn a_node_whose_events_differ_gets_all_of_them_anew() {
+async fn a_node_whose_events_differ_receives_all_events_again() {
     let (mut leader, mut entries) = leader(9_000).await;
     entries[3].time.0 += 1;
     let mut node = Node::empty();
@@ -59,7 +59,7 @@ async fn a_node_whose_events_differ_gets_all_of_them_anew() {
 }
 
 #[tokio::test]
-async fn a_node_may_apply_while_it_receives() {
+async fn a_node_can_apply_entries_while_it_receives_a_snapshot() {
     let (mut leader, entries) = leader(9_000).await;
     for start in [0, 20] {
         let mut node = Node::empty();
@@ -107,7 +107,7 @@ async fn an_older_snapshot_is_not_installed() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_does_not_add_up_is_not_taken_and_leaves_the_node_as_it_was() {
+async fn an_inconsistent_snapshot_is_rejected_and_changes_nothing() {
     let (mut leader, _) = leader(5_000).await;
     let node = Node::empty();
     let snapshot = leader.snapshot().await.snapshot;
@@ -115,7 +115,7 @@ async fn a_snapshot_that_does_not_add_up_is_not_taken_and_leaves_the_node_as_it_
 
     let staging = node.store.stage(snapshot.head(first)).unwrap();
     assert!(matches!(node.store.stage(snapshot.head(first)), Err(StagingError::Busy)));
-    assert!(matches!(staging.finish(), Err(StagingError::NotWhole(_))));
+    assert!(matches!(staging.finish(), Err(StagingError::Invalid(_))));
 
     let mut head = snapshot.head(first);
     head.segments = [meridian_domain::Digest([1; 32])].into();
@@ -139,7 +139,7 @@ async fn a_snapshot_that_does_not_add_up_is_not_taken_and_leaves_the_node_as_it_
 }
 
 #[tokio::test]
-async fn a_watch_through_an_install_sees_each_event_once() {
+async fn a_watch_during_an_installation_sees_each_event_once() {
     let (mut leader, entries) = leader(9_000).await;
     let mut node = Node::empty();
     let store = node.store.clone();
@@ -166,7 +166,7 @@ async fn a_watch_through_an_install_sees_each_event_once() {
 }
 
 #[tokio::test]
-async fn a_snapshot_is_built_only_from_what_is_on_the_disk() {
+async fn a_snapshot_is_built_only_from_synced_rows() {
     let database = MemoryDatabase::new();
     let mut node = Node::open_flushed(&database, None).unwrap();
     node.apply(&many(&mut State::default(), 3, 100)).await.unwrap();

@@ -6,7 +6,7 @@ use meridian_storage::event_log::stored;
 use crate::entries::{many, operator_entry};
 use crate::node::{Node, send};
 
-/// A node with 10,000 events of which those up to `through` are trimmed, by one more event.
+/// Returns a node with 10,000 events of which those up to `through` are trimmed by one more event.
 async fn trimmed(through: u64) -> Node {
     let mut node = Node::empty();
     let mut state = State::default();
@@ -25,26 +25,26 @@ fn kept(node: &Node) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn trimmed_events_are_refused_by_name_and_whole_segments_leave_the_disk() {
+async fn trimmed_events_are_rejected_and_complete_segments_are_deleted() {
     let node = trimmed(5_000).await;
-    let refused = HistoryError::Trimmed { from: Revision(5_000), oldest: Revision(5_001) };
-    assert_eq!(node.store.events(Revision(5_000), 1), Err(refused.clone()));
+    let expected = HistoryError::Trimmed { from: Revision(5_000), oldest: Revision(5_001) };
+    assert_eq!(node.store.events(Revision(5_000), 1), Err(expected.clone()));
     let kept_events = node.store.events(Revision(5_001), usize::MAX).unwrap();
     assert_eq!(kept_events.len(), 5_001);
     let sum = node.sum();
     let node = node.restart().await;
-    // The next range is written only after the sweep has begun; closing does not wait for it.
+    // The next range is written only after the deletion has started; closing does not wait for it.
     while kept(&node).first() != Some(&4_097) {
         tokio::task::yield_now().await;
     }
     assert_eq!(kept(&node).len(), 5_905);
-    assert_eq!(node.store.events(Revision(5_000), 1), Err(refused));
+    assert_eq!(node.store.events(Revision(5_000), 1), Err(expected));
     assert_eq!(node.store.events(Revision(5_001), usize::MAX).unwrap(), kept_events);
     assert_eq!(node.restart().await.sum(), sum);
 }
 
 #[tokio::test]
-async fn a_trimmed_history_is_sent_from_its_first_segment_left() {
+async fn a_trimmed_history_is_sent_from_its_first_remaining_segment() {
     let mut leader = trimmed(8_500).await;
     for prefix in [0, 30, 60, 95] {
         let mut node = Node::empty();
@@ -58,7 +58,7 @@ async fn a_trimmed_history_is_sent_from_its_first_segment_left() {
         node.store.verify_history().unwrap();
         let events = node.store.events(Revision(8_501), usize::MAX).unwrap();
         assert_eq!(events, leader.store.events(Revision(8_501), usize::MAX).unwrap());
-        // What it received it can send on.
+        // The node can send on what it received.
         let mut third = Node::empty();
         let snapshot = node.snapshot().await;
         send(&node, snapshot, &mut third).await.unwrap();

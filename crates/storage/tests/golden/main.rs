@@ -1,8 +1,8 @@
-//! The stored form of every type, byte for byte.
+//! Stored form of every type, byte for byte.
 //!
-//! `version-1.txt` holds what released software writes. From the first release on lines are added to
-//! it and never edited. A failure here means that this software cannot read what older software
-//! wrote: give the type a new version instead, as `codec.rs` describes, and add its lines.
+//! `version-1.txt` contains what released software writes. From the first release on, lines are
+//! added to it and never edited. A failure here means that this software cannot read what older
+//! software wrote: give the type a new version instead, as `codec.rs` describes, and add its lines.
 
 mod samples;
 
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 const VERSION_1: &str = include_str!("version-1.txt");
 
-/// What was compared, and what does not match.
+/// Comparison of samples with the stored lines.
 struct Comparison {
     stored: BTreeMap<&'static str, &'static str>,
     mismatches: Vec<String>,
@@ -26,7 +26,7 @@ struct Comparison {
 impl Comparison {
     fn new() -> Self {
         let lines = VERSION_1.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let pairs = lines.map(|line| line.split_once(' ').expect("a line is a name and bytes"));
+        let pairs = lines.map(|line| line.split_once(' ').expect("a line has a name and bytes"));
         let stored: BTreeMap<_, _> = pairs.collect();
         Self { stored, mismatches: Vec::new() }
     }
@@ -43,10 +43,10 @@ impl Comparison {
         match self.stored.remove(name) {
             Some(stored) if stored != written => {
                 self.mismatches
-                    .push(format!("{name} is now written as\n{written}\n, and was\n{stored}"));
+                    .push(format!("{name} is now encoded as\n{written}\ninstead of\n{stored}"));
             }
             Some(stored) if !reads(&bytes(stored)) => {
-                self.mismatches.push(format!("{name} is no longer read as it was"));
+                self.mismatches.push(format!("{name} is no longer decoded to the same value"));
             }
             Some(_) => {}
             None => self.mismatches.push(format!("add the line\n{name} {written}")),
@@ -54,8 +54,8 @@ impl Comparison {
     }
 
     fn finish(self) {
-        let lost = self.stored.keys().map(|name| format!("nothing is compared with {name}"));
-        let mismatches: Vec<String> = self.mismatches.into_iter().chain(lost).collect();
+        let unused = self.stored.keys().map(|name| format!("no sample for the line {name}"));
+        let mismatches: Vec<String> = self.mismatches.into_iter().chain(unused).collect();
         assert!(mismatches.is_empty(), "{}", mismatches.join("\n"));
     }
 }
@@ -72,14 +72,14 @@ fn bytes(hexadecimal: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The name of an enum's variant.
+/// Returns the name of an enum variant.
 fn variant(value: &impl Debug) -> String {
     let text = format!("{value:?}");
     text.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
 #[test]
-fn every_stored_type_is_written_and_read_as_it_always_was() {
+fn the_stored_form_of_every_type_is_stable() {
     let mut comparison = Comparison::new();
     for event in samples::events() {
         comparison.compare(&variant(&event), &samples::record(event));
@@ -109,7 +109,7 @@ fn every_stored_type_is_written_and_read_as_it_always_was() {
 
     let position = samples::position();
     let mut written = Vec::new();
-    position.encode(&mut written).expect("can be written");
+    position.encode(&mut written).expect("can be encoded");
     comparison.check("raft-position/plain", &written, |mut bytes| {
         Decode::decode(&mut bytes).is_ok_and(|read: samples::Position| read == position)
     });
@@ -130,14 +130,15 @@ fn the_samples_have_every_variant() {
     complete(&samples::raft_bodies());
 }
 
-/// Panics unless the values have the positions from 0 on, in order, and there is no further one.
+/// Panics unless `values` are all variants of the enum, ordered by position from 0.
 fn complete<T: Serialize + DeserializeOwned + Debug>(values: &[T]) {
     let format = bincode::DefaultOptions::new().with_fixint_encoding();
     for (position, value) in (0_u32..).zip(values) {
-        let bytes = format.serialize(value).expect("can be written");
-        assert_eq!(bytes[..4], position.to_le_bytes(), "{value:?} is not at its position");
+        let bytes = format.serialize(value).expect("can be encoded");
+        assert_eq!(bytes[..4], position.to_le_bytes(), "{value:?} is at the wrong position");
     }
-    let next = u32::try_from(values.len()).expect("are few");
-    let error = format.deserialize::<T>(&next.to_le_bytes()).expect_err("there is nothing else");
-    assert!(error.to_string().contains("variant index"), "there is a variant {next}: add a sample");
+    let next = u32::try_from(values.len()).expect("fits");
+    let error =
+        format.deserialize::<T>(&next.to_le_bytes()).expect_err("there are no more variants");
+    assert!(error.to_string().contains("variant index"), "variant {next} has no sample: add one");
 }

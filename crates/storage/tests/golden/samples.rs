@@ -1,5 +1,5 @@
-//! A value of each stored type and variant. Different numbers everywhere, so that two fields cannot
-//! be exchanged unnoticed.
+//! A sample of each stored type and variant. All numbers differ, so that swapped fields are
+//! detected.
 
 use std::collections::{BTreeMap, BTreeSet};
 

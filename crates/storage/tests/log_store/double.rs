@@ -1,57 +1,57 @@
-//! A journal in memory that syncs when it is told to, and fails when it is told to.
+//! In-memory journal whose syncs and failures are controlled by the test.
 
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
-use meridian_storage::disk::journal::{Bounds, Done, Journal};
+use meridian_storage::disk::journal::{Bounds, Journal, SyncCallback};
 
-/// What a test holds of a [`Double`].
+/// Controls of a [`Double`].
 #[derive(Default, Clone)]
-pub struct Controls(Arc<Mutex<Inside>>);
+pub struct Controls(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
-struct Inside {
+struct Inner {
     bounds: Bounds,
     entries: Vec<StoredEntry>,
-    syncs: Vec<Done>,
-    begun: usize,
+    syncs: Vec<SyncCallback>,
+    started: usize,
     broken: bool,
 }
 
-/// The journal itself.
+/// Journal controlled through its [`Controls`].
 pub struct Double(pub Controls);
 
 impl Controls {
-    fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().expect("no test panicked")
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no thread panics while it holds the lock")
     }
 
-    /// Ends the syncs under way.
-    pub fn end_syncs(&self, result: fn() -> io::Result<()>) {
-        let syncs = std::mem::take(&mut self.inside().syncs);
-        syncs.into_iter().for_each(|done| done.finish(result()));
+    /// Completes the syncs in flight with `result`.
+    pub fn complete_syncs(&self, result: fn() -> io::Result<()>) {
+        let syncs = std::mem::take(&mut self.inner().syncs);
+        syncs.into_iter().for_each(|done| done.complete(result()));
     }
 
-    /// Forgets the syncs under way, as a thread does that panics.
+    /// Drops the callbacks of the syncs in flight, like a thread that panics.
     pub fn drop_syncs(&self) {
-        let syncs = std::mem::take(&mut self.inside().syncs);
+        let syncs = std::mem::take(&mut self.inner().syncs);
         drop(syncs);
     }
 
-    /// How many syncs were begun so far.
-    pub fn begun(&self) -> usize {
-        self.inside().begun
+    /// Returns the number of syncs started so far.
+    pub fn started(&self) -> usize {
+        self.inner().started
     }
 
-    /// Makes every write fail from now on.
+    /// Makes all further writes fail.
     pub fn break_writes(&self) {
-        self.inside().broken = true;
+        self.inner().broken = true;
     }
 }
 
-impl Inside {
+impl Inner {
     fn write(&mut self) -> io::Result<()> {
         if self.broken { Err(io::Error::other("no space left")) } else { Ok(()) }
     }
@@ -59,50 +59,50 @@ impl Inside {
 
 impl Journal for Double {
     fn bounds(&self) -> Bounds {
-        self.0.inside().bounds
+        self.0.inner().bounds
     }
 
     fn read(&self, range: Range<u64>, _most_bytes: usize) -> io::Result<Vec<StoredEntry>> {
-        let inside = self.0.inside();
-        let wanted = inside.entries.iter().filter(|entry| range.contains(&entry.position.index));
+        let inner = self.0.inner();
+        let wanted = inner.entries.iter().filter(|entry| range.contains(&entry.position.index));
         Ok(wanted.cloned().collect())
     }
 
     fn save_vote(&mut self, vote: StoredVote) -> io::Result<()> {
-        self.0.inside().write()?;
-        self.0.inside().bounds.vote = Some(vote);
+        self.0.inner().write()?;
+        self.0.inner().bounds.vote = Some(vote);
         Ok(())
     }
 
     fn append(&mut self, entries: Vec<StoredEntry>) -> io::Result<()> {
-        let mut inside = self.0.inside();
-        inside.write()?;
-        inside.entries.extend(entries);
-        inside.bounds.last = inside.entries.last().map(|entry| entry.position);
+        let mut inner = self.0.inner();
+        inner.write()?;
+        inner.entries.extend(entries);
+        inner.bounds.last = inner.entries.last().map(|entry| entry.position);
         Ok(())
     }
 
     fn save_committed(&mut self, committed: Position) -> io::Result<()> {
-        self.0.inside().bounds.committed = Some(committed);
+        self.0.inner().bounds.committed = Some(committed);
         Ok(())
     }
 
     fn truncate_after(&mut self, last: Option<Position>) -> io::Result<()> {
-        let mut inside = self.0.inside();
-        inside.entries.retain(|entry| Some(entry.position.index) <= last.map(|last| last.index));
-        inside.bounds.last = last;
+        let mut inner = self.0.inner();
+        inner.entries.retain(|entry| Some(entry.position.index) <= last.map(|last| last.index));
+        inner.bounds.last = last;
         Ok(())
     }
 
     fn purge(&mut self, upto: Position) -> io::Result<()> {
-        self.0.inside().bounds.purged = Some(upto);
+        self.0.inner().bounds.purged = Some(upto);
         Ok(())
     }
 
-    fn sync(&mut self, done: Done) -> io::Result<()> {
-        let mut inside = self.0.inside();
-        inside.begun += 1;
-        inside.syncs.push(done);
+    fn sync(&mut self, done: SyncCallback) -> io::Result<()> {
+        let mut inner = self.0.inner();
+        inner.started += 1;
+        inner.syncs.push(done);
         Ok(())
     }
 

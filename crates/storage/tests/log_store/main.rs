@@ -1,4 +1,4 @@
-//! The Raft log on real files: what it keeps, what it refuses, and how it fails.
+//! Raft log on real files: durability, damage and failures.
 
 mod damage;
 mod double;
@@ -25,24 +25,24 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 const NODE: NodeId = NodeId(7);
-const ROOMY: ChunkLimits = ChunkLimits { bytes: 1 << 20, records: 10_000 };
-/// A few entries fill a chunk.
+const LARGE: ChunkLimits = ChunkLimits { bytes: 1 << 20, records: 10_000 };
+/// Limits with which a few entries fill a chunk.
 const SMALL: ChunkLimits = ChunkLimits { bytes: 1 << 20, records: 8 };
 
-/// A data directory that is opened again and again.
-struct Place {
+/// Data directory that is opened repeatedly.
+struct LogDirectory {
     parent: TempDir,
 }
 
-/// A log that is open.
-struct Opened {
+/// Open log.
+struct OpenLog {
     store: LogStore,
     fuse: Fuse,
-    // Behind the store: the lock goes last.
+    // Declared after the store, so that the lock is released last.
     _directory: DataDirectory,
 }
 
-impl Place {
+impl LogDirectory {
     fn new() -> Self {
         Self { parent: tempfile::tempdir().expect("a directory") }
     }
@@ -51,25 +51,25 @@ impl Place {
         self.parent.path()
     }
 
-    fn open(&self, limits: ChunkLimits) -> Result<Opened, WalError> {
+    fn open(&self, limits: ChunkLimits) -> Result<OpenLog, WalError> {
         let identity = Identity { cluster: ClusterId(Uuid::from_u128(1)), node: NODE };
-        let mut directory = DataDirectory::open(self.path()).expect("is free");
-        directory.establish(identity).expect("is ours");
+        let mut directory = DataDirectory::open(self.path()).expect("is not locked");
+        directory.establish(identity).expect("has this identity");
         let fuse = Fuse::default();
         let wal = Wal::open(&directory, identity, limits, fuse.clone())?;
-        Ok(Opened { store: store(Box::new(wal), &fuse), fuse, _directory: directory })
+        Ok(OpenLog { store: store(Box::new(wal), &fuse), fuse, _directory: directory })
     }
 
-    /// The message with which it refuses to open.
-    fn refusal(&self) -> String {
-        let Err(error) = self.open(ROOMY) else {
-            panic!("the log was opened");
+    /// Returns the error message of a log that fails to open.
+    fn open_error(&self) -> String {
+        let Err(error) = self.open(LARGE) else {
+            panic!("a damaged log was opened");
         };
         error.to_string()
     }
 
     fn chunks(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.path().join("raft-log")).expect("there is a log");
+        let entries = std::fs::read_dir(self.path().join("raft-log")).expect("the log exists");
         let mut paths: Vec<_> = entries
             .map(|entry| entry.expect("can be listed").path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "wal"))
@@ -78,10 +78,10 @@ impl Place {
         paths
     }
 
-    /// Changes the bytes of a chunk, counted from the oldest.
+    /// Changes the bytes of the chunk with this number, counted from the oldest.
     fn alter_chunk(&self, number: usize, alter: impl FnOnce(&mut Vec<u8>)) {
         let path = &self.chunks()[number];
-        let mut bytes = std::fs::read(path).expect("is there");
+        let mut bytes = std::fs::read(path).expect("exists");
         alter(&mut bytes);
         std::fs::write(path, bytes).expect("can be written");
     }
@@ -112,8 +112,8 @@ fn vote(term: u64) -> VoteOf<TypeConfig> {
     VoteOf::<TypeConfig>::new(term, NODE)
 }
 
-impl Opened {
-    /// Appends, one acknowledged entry after another.
+impl OpenLog {
+    /// Appends entries one by one, each after the previous one was acknowledged.
     async fn append(&mut self, term: u64, range: std::ops::Range<u64>) {
         for entry in entries(term, range) {
             self.store.blocking_append([entry]).await.expect("can be written");
@@ -124,7 +124,7 @@ impl Opened {
         let entries = self.store.try_get_log_entries(..).await.expect("can be read");
         for entry in &entries {
             let EntryPayload::Normal(Payload(payload)) = &entry.payload else {
-                panic!("only payloads were written");
+                panic!("only normal entries were written");
             };
             assert_eq!(payload, text(entry.log_id.index).as_bytes());
         }

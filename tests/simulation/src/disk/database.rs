@@ -17,8 +17,8 @@ impl SimDatabase {
 }
 
 impl Database for SimDatabase {
-    fn place(&self) -> String {
-        self.0.place()
+    fn location(&self) -> String {
+        self.0.location()
     }
 
     fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 
 use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
-use meridian_storage::disk::journal::{Bounds, Done, Journal};
+use meridian_storage::disk::journal::{Bounds, SyncCallback, Journal};
 use tokio::time::sleep;
 
 use super::Disk;
@@ -174,7 +174,7 @@ impl Journal for SimJournal {
         self.write(Record::Purge(upto))
     }
 
-    fn sync(&mut self, done: Done) -> io::Result<()> {
+    fn sync(&mut self, done: SyncCallback) -> io::Result<()> {
         let (disk, life) = (self.disk.clone(), self.life);
         let (latency, through) = {
             let mut inner = disk.inner();
@@ -192,7 +192,7 @@ impl Journal for SimJournal {
                     Ok(())
                 }
             };
-            done.finish(result);
+            done.complete(result);
         });
         Ok(())
     }

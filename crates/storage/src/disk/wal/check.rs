@@ -1,4 +1,4 @@
-//! What raft-log does not check when it opens.
+//! Checks that raft-log does not make when it opens a log.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -10,9 +10,9 @@ use crate::disk::mark::Mark;
 use crate::disk::wal::WalError;
 use crate::disk::wal::record::Records;
 
-/// Whether entries run without a gap from the purged one to the last. A missing first or last chunk
-/// opens without an error.
-pub(super) fn gaps(log: &RaftLog<Records>, path: &Path) -> Result<(), WalError> {
+/// Checks that entries are contiguous from the purged one to the last. raft-log opens a log with a
+/// missing first or last chunk without an error.
+pub(super) fn contiguous(log: &RaftLog<Records>, path: &Path) -> Result<(), WalError> {
     let index = |position: Option<&Position>| position.map(|position| position.index);
     let state = log.log_state();
     let (purged, last) = (index(state.purged()), index(state.last()));
@@ -20,7 +20,7 @@ pub(super) fn gaps(log: &RaftLog<Records>, path: &Path) -> Result<(), WalError> 
     let gap = |missing| WalError::Gap { path: path.to_path_buf(), missing, purged, last };
     for read in log.read(0, u64::MAX) {
         let (position, _) =
-            read.map_err(|cause| WalError::Refused { path: path.to_path_buf(), cause })?;
+            read.map_err(|cause| WalError::RaftLog { path: path.to_path_buf(), cause })?;
         if position.index != next {
             return Err(gap(next));
         }
@@ -30,11 +30,15 @@ pub(super) fn gaps(log: &RaftLog<Records>, path: &Path) -> Result<(), WalError> 
     if next == end { Ok(()) } else { Err(gap(next)) }
 }
 
-/// Whether the log reaches its mark, with the same entry there and no older vote.
-pub(super) fn mark(log: &RaftLog<Records>, mark: &Mark, path: &Path) -> Result<(), WalError> {
-    let behind = |wanted: &dyn Display, found: Option<&dyn Display>| WalError::BehindMark {
+/// Checks that the log reaches its mark: it has the same entry there, and no older vote.
+pub(super) fn reaches_mark(
+    log: &RaftLog<Records>,
+    mark: &Mark,
+    path: &Path,
+) -> Result<(), WalError> {
+    let behind = |expected: &dyn Display, found: Option<&dyn Display>| WalError::BehindMark {
         path: path.to_path_buf(),
-        wanted: wanted.to_string(),
+        expected: expected.to_string(),
         found: found.map_or("nothing".to_owned(), ToString::to_string),
     };
     let state = log.log_state();
@@ -49,9 +53,9 @@ pub(super) fn mark(log: &RaftLog<Records>, mark: &Mark, path: &Path) -> Result<(
     let purged = state.purged().is_some_and(|purged| purged.index >= durable.index);
     let mut found = last.copied();
     if reached && !purged {
-        let there = log.read(durable.index, durable.index + 1).next().transpose();
-        let there = there.map_err(|cause| WalError::Refused { path: path.to_path_buf(), cause })?;
-        found = there.map(|(position, _)| position);
+        let read = log.read(durable.index, durable.index + 1).next().transpose();
+        let read = read.map_err(|cause| WalError::RaftLog { path: path.to_path_buf(), cause })?;
+        found = read.map(|(position, _)| position);
     }
     if reached && (purged || found == Some(durable)) {
         return Ok(());

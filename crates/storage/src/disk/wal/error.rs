@@ -1,4 +1,4 @@
-//! Why a log is refused.
+//! Errors of opening the Raft log.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,83 +6,82 @@ use std::path::PathBuf;
 use crate::disk::durable::FileError;
 use crate::disk::mark::MarkError;
 
-/// Why the log cannot be opened.
+/// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
     /// A record is damaged.
     #[error(
-        "the record at offset {offset} of {} is damaged ({cause}); \
+        "{} is damaged: record at offset {offset}: {cause}; \
          wipe the data directory and join as a new node",
         path.display()
     )]
     Damaged {
-        /// The chunk.
+        /// File of the chunk.
         path: PathBuf,
-        /// Where the record begins in it, in bytes.
+        /// Offset of the record in the file, in bytes.
         offset: usize,
-        /// What is wrong.
+        /// Cause.
         cause: String,
     },
-    /// raft-log refuses it.
+    /// raft-log cannot open or read the log.
     #[error(
-        "the Raft log in {} cannot be opened; wipe the data directory and join as a new node",
+        "cannot open the Raft log in {}; wipe the data directory and join as a new node",
         path.display()
     )]
-    Refused {
-        /// The folder of the chunks.
+    RaftLog {
+        /// Folder of the chunks.
         path: PathBuf,
-        /// What raft-log says, with chunk and offset.
+        /// Error of raft-log, with chunk and offset.
         #[source]
         cause: io::Error,
     },
-    /// Entries are missing in the middle, or at the beginning.
+    /// Entries are missing in the middle or at the start.
     #[error(
-        "the Raft log in {} has a gap: index {missing} is missing, purged up to {}, the last is \
+        "the Raft log in {} has a gap: index {missing} is missing, last purged index {}, last index \
          {}; wipe the data directory and join as a new node",
         path.display(),
         purged.map_or("none".to_owned(), |index| index.to_string()),
         last.map_or("none".to_owned(), |index| index.to_string())
     )]
     Gap {
-        /// The folder of the chunks.
+        /// Folder of the chunks.
         path: PathBuf,
-        /// The first index that is not there.
+        /// First missing index.
         missing: u64,
-        /// The last index that was purged.
+        /// Last purged index.
         purged: Option<u64>,
-        /// The last index.
+        /// Last index.
         last: Option<u64>,
     },
-    /// Something acknowledged is gone.
+    /// Acknowledged data is missing.
     #[error(
-        "the Raft log in {} does not reach its mark: it ends with {found}, and {wanted} was \
-         durable; acknowledged data is lost; wipe the data directory and join as a new node",
+        "the Raft log in {} does not reach its mark: acknowledged data is lost: expected {expected}, \
+         found {found}; wipe the data directory and join as a new node",
         path.display()
     )]
     BehindMark {
-        /// The folder of the chunks.
+        /// Folder of the chunks.
         path: PathBuf,
-        /// What the mark says.
-        wanted: String,
-        /// What the log has.
+        /// Vote or entry in the mark.
+        expected: String,
+        /// Vote or entry found in the log.
         found: String,
     },
-    /// There is a log and no mark.
+    /// The log exists but its mark does not.
     #[error(
-        "{} is missing, yet there is a Raft log in {}; wipe the data directory and join as a \
-         new node",
+        "{} is missing although {} exists; wipe the data directory and join as a new node",
         mark.display(), path.display()
     )]
     MarkMissing {
-        /// The folder of the chunks.
+        /// Folder of the chunks.
         path: PathBuf,
-        /// Where the mark should be.
+        /// Path of the missing mark.
         mark: PathBuf,
     },
     /// The mark cannot be used.
     #[error(transparent)]
     Mark(#[from] MarkError),
-    /// The operating system refused.
+    /// The operating system returned an error.
     #[error(transparent)]
     File(#[from] FileError),
 }

@@ -1,6 +1,7 @@
-//! What the records of the log carry: our own frozen forms, inside raft-log's frame.
+//! Content of the records of the log: Meridian's own frozen formats within raft-log's framing.
 //!
-//! raft-log frames a record as `type (4) | content | checksum (8)`, big-endian. Within it
+//! raft-log frames a record as `type (4) | content | checksum (8)`, big-endian. The content is
+//! built of
 //!
 //! ```text
 //! a position   24 bytes: term, node, index, each 8 bytes, big-endian
@@ -15,28 +16,28 @@ use raft_log::{Callback, RaftLogRecord, Types};
 
 use crate::codec::{self, Stored};
 use crate::disk::entry::{Position, StoredEntry, StoredVote};
-use crate::disk::journal::Done;
+use crate::disk::journal::SyncCallback;
 
-/// Bytes of the largest envelope in a record: far above every limit of ours, and low enough that a
-/// damaged length is told from a torn record.
-const MOST_ENVELOPE_BYTES: u32 = 20 << 20;
+/// Maximum size of an envelope in a record, in bytes: far above every limit of the domain, and
+/// small enough that a damaged length is not taken for a torn record.
+const MAX_ENVELOPE_BYTES: u32 = 20 << 20;
 
-/// Bytes of a stored position.
+/// Size of a stored position in bytes.
 pub(super) const POSITION_BYTES: usize = 24;
 
-/// The types of our raft-log.
+/// Type configuration of raft-log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Records;
 
-/// One record of a chunk file.
+/// Record of a chunk file.
 pub(super) type Record = RaftLogRecord<Records>;
 
 impl Types for Records {
     type LogId = Position;
     type LogPayload = StoredEntry;
     type Vote = StoredVote;
-    type Callback = Done;
-    // Nothing is stored there: a number has the shortest form.
+    type Callback = SyncCallback;
+    // Unused: a number has the shortest encoding.
     type UserData = u64;
 
     fn log_index(position: &Position) -> u64 {
@@ -48,9 +49,9 @@ impl Types for Records {
     }
 }
 
-impl Callback for Done {
+impl Callback for SyncCallback {
     fn send(self, result: io::Result<()>) {
-        self.finish(result);
+        self.complete(result);
     }
 }
 
@@ -101,7 +102,7 @@ impl Decode for StoredVote {
 
 fn write_envelope<T: Stored, W: Write>(value: &T, mut writer: W) -> io::Result<usize> {
     let envelope = codec::encode(value);
-    let length = u32::try_from(envelope.len()).expect("envelopes are limited");
+    let length = u32::try_from(envelope.len()).expect("the size of an envelope is limited");
     writer.write_all(&length.to_be_bytes())?;
     writer.write_all(&envelope)?;
     Ok(4 + envelope.len())
@@ -111,11 +112,12 @@ fn read_envelope<T: Stored, R: Read>(mut reader: R) -> io::Result<T> {
     let mut length = [0; 4];
     reader.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
-    if length > MOST_ENVELOPE_BYTES {
-        let message = format!("{}: a length of {length} bytes cannot be", T::NAME);
+    if length > MAX_ENVELOPE_BYTES {
+        let message = format!("{}: invalid length of {length} bytes", T::NAME);
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
-    // Grown as bytes come in, not reserved at once: the length may lie.
+    // The buffer grows with the bytes read instead of being reserved at once: the length may be
+    // corrupt.
     let mut envelope = Vec::new();
     reader.take(length.into()).read_to_end(&mut envelope)?;
     if envelope.len() < length as usize {

@@ -1,13 +1,13 @@
-//! Whether the end of the log is whole, torn or damaged.
+//! Inspection of the end of the log: intact, torn or damaged.
 //!
-//! A crash in the middle of a write leaves a record that stops short, with nothing behind it: it
-//! was never acknowledged, and is cut off. Damage in a length looks the same to a reader that goes
-//! from record to record, and cutting there would cut acknowledged entries: so what lies behind is
-//! searched for whole records first.
+//! A crash during a write leaves an incomplete record with nothing after it. That record was never
+//! acknowledged and is truncated. A damaged length looks the same to a reader that goes from record
+//! to record, and truncating there would remove acknowledged entries. So the bytes after it are
+//! searched for complete records first.
 //!
-//! A record may also stop short inside the file. The new length of a file can reach the disk before
-//! the last of its blocks: seen on ext4, where these read as zeros then. So sectors of zeros at the
-//! end of the file count as never written (etcd's log takes them for torn as well).
+//! A record may also be incomplete inside the file. The new length of a file can reach the disk
+//! before the last of its blocks: on ext4, these blocks were observed to read as zeros. So sectors
+//! of zeros at the end of the file count as never written (etcd's log treats them as torn, too).
 
 use std::fs::File;
 use std::io;
@@ -20,82 +20,82 @@ use crate::disk::durable::naming;
 use crate::disk::wal::WalError;
 use crate::disk::wal::record::{POSITION_BYTES, Record};
 
-/// raft-log's number of the record of an entry.
+/// Record type of an entry in raft-log.
 const ENTRY_RECORD: [u8; 4] = [0, 0, 0, 1];
-/// raft-log's number of the record of a vote.
+/// Record type of a vote in raft-log.
 const VOTE_RECORD: [u8; 4] = [0, 0, 0, 0];
-/// Bytes of the checksum at the end of a record.
+/// Size of the checksum at the end of a record in bytes.
 const CHECKSUM_BYTES: usize = 8;
-/// The smallest number of bytes that a disk writes as a whole or not at all.
+/// Size in bytes of the smallest unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
 
-/// A record that was being written when the node stopped.
+/// Incomplete record at the end of a file: the node stopped while writing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TornTail {
-    /// The file.
+    /// File of the chunk.
     pub path: PathBuf,
-    /// Where the record begins in it.
+    /// Offset of the record in the file, in bytes.
     pub offset: usize,
-    /// Bytes from there on.
+    /// Number of bytes from the offset to the end of the file.
     pub bytes: usize,
 }
 
 impl TornTail {
-    /// Cuts it off, durably.
-    pub fn cut(&self) -> Result<(), WalError> {
-        let cut = || {
+    /// Truncates the file before the record, durably.
+    pub fn truncate(&self) -> Result<(), WalError> {
+        let truncate = || {
             let file = File::options().write(true).open(&self.path)?;
             file.set_len(self.offset as u64)?;
             file.sync_all()
         };
-        Ok(cut().map_err(naming("cut a torn record off", &self.path))?)
+        Ok(truncate().map_err(naming("truncate a torn record of", &self.path))?)
     }
 }
 
-/// Looks at the end of the log in `directory`, and says what to cut off there.
+/// Returns the torn records at the end of the log in `directory`.
 ///
 /// # Errors
-/// If the last chunk is damaged, one before it has no records, or they cannot be read.
-pub(super) fn examine(directory: &Path) -> Result<Vec<TornTail>, WalError> {
+/// If the last chunk is damaged, an earlier one is empty, or a chunk cannot be read.
+pub(super) fn find_torn(directory: &Path) -> Result<Vec<TornTail>, WalError> {
     let mut torn = Vec::new();
     let mut chunks = chunks(directory)?.into_iter().rev();
     for path in chunks.by_ref() {
-        match examine_chunk(&path)? {
+        match find_torn_in(&path)? {
             None => break,
             Some(tail) => {
-                // raft-log discards a last chunk without a first record: it is created before the
-                // end of the chunk before it is written, which may then be torn as well.
-                let look_before = tail.offset == 0;
+                // raft-log discards a last chunk without a first record. It creates a chunk before
+                // it writes the end of the previous one, which may then be torn as well.
+                let check_previous = tail.offset == 0;
                 torn.push(tail);
-                if !look_before {
+                if !check_previous {
                     break;
                 }
             }
         }
     }
-    chunks.try_for_each(|path| has_records(&path))?;
+    chunks.try_for_each(|path| check_not_empty(&path))?;
     Ok(torn)
 }
 
-/// Whether there is anything in a chunk that others follow. raft-log does not ask before it looks
-/// for the last record.
-fn has_records(path: &Path) -> Result<(), WalError> {
+/// Checks that a chunk with later chunks is not empty. raft-log assumes it when it looks for the
+/// last record.
+fn check_not_empty(path: &Path) -> Result<(), WalError> {
     let bytes = std::fs::metadata(path).map_err(naming("read", path))?.len();
     if bytes > 0 {
         return Ok(());
     }
-    let cause = "the file is empty, and others follow it".to_owned();
+    let cause = "the file is empty, but later ones exist".to_owned();
     Err(WalError::Damaged { path: path.to_path_buf(), offset: 0, cause })
 }
 
-/// The chunk files in `directory`, in order.
+/// Returns the chunk files in `directory`, in order.
 pub(super) fn chunks(directory: &Path) -> Result<Vec<PathBuf>, WalError> {
     let list = || -> io::Result<Vec<PathBuf>> {
         let mut chunks = Vec::new();
         for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
             let name = entry.file_name();
-            // Offsets are padded, so the order of the names is that of the offsets.
+            // Offsets are zero-padded, so the names sort by offset.
             if chunked_wal::Config::parse_chunk_file_name(&name.to_string_lossy()).is_ok() {
                 chunks.push(entry.path());
             }
@@ -106,13 +106,13 @@ pub(super) fn chunks(directory: &Path) -> Result<Vec<PathBuf>, WalError> {
     Ok(list().map_err(naming("list", directory))?)
 }
 
-fn examine_chunk(path: &Path) -> Result<Option<TornTail>, WalError> {
+fn find_torn_in(path: &Path) -> Result<Option<TornTail>, WalError> {
     let bytes = std::fs::read(path).map_err(naming("read", path))?;
     let mut offset = 0;
     let failure = loop {
         let rest = &bytes[offset..];
         if rest.is_empty() {
-            // A chunk without its first record is torn, though no byte of it is.
+            // A chunk without its first record is torn, although it has no bytes.
             let torn = TornTail { path: path.to_path_buf(), offset, bytes: 0 };
             return Ok((offset == 0).then_some(torn));
         }
@@ -125,25 +125,25 @@ fn examine_chunk(path: &Path) -> Result<Option<TornTail>, WalError> {
     let damaged = |cause: String| WalError::Damaged { path: path.to_path_buf(), offset, cause };
     let written = &bytes[offset..offset.max(written_bytes(&bytes))];
     if rest.iter().any(|byte| *byte != 0) {
-        // A record that reaches into what was never written has no end.
+        // A record that extends into sectors that were never written is incomplete.
         let failure = record_length(written).err().unwrap_or(failure);
         if failure.kind() != io::ErrorKind::UnexpectedEof {
             return Err(damaged(failure.to_string()));
         }
-        if let Some(behind) = (1..written.len()).find(|at| record_length(&rest[*at..]).is_ok()) {
-            let behind = offset + behind;
+        if let Some(next) = (1..written.len()).find(|at| record_length(&rest[*at..]).is_ok()) {
+            let next = offset + next;
             return Err(damaged(format!(
-                "it has no end, yet a whole record is at offset {behind}"
+                "incomplete, but a complete record follows at offset {next}"
             )));
         }
-        if whole_but_for_its_length(written) {
-            return Err(damaged("its length is wrong, and all else of it is whole".to_owned()));
+        if is_valid_except_length(written) {
+            return Err(damaged("its length is wrong".to_owned()));
         }
     }
     Ok(Some(TornTail { path: path.to_path_buf(), offset, bytes: rest.len() }))
 }
 
-/// Bytes up to the end of the last sector that has anything in it.
+/// Returns the number of bytes up to the end of the last sector that is not all zeros.
 fn written_bytes(file: &[u8]) -> usize {
     let end = file.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     end.next_multiple_of(SECTOR_BYTES).min(file.len())
@@ -155,9 +155,9 @@ fn record_length(bytes: &[u8]) -> io::Result<usize> {
     Ok(bytes.len() - rest.len())
 }
 
-/// Whether the record would be whole if its length said what the file holds: the last record of all
-/// has nothing behind it that could betray a damaged length.
-fn whole_but_for_its_length(record: &[u8]) -> bool {
+/// Returns true if the record is valid once its length is set to what the file holds. The last
+/// record of the log has nothing after it that would reveal a damaged length.
+fn is_valid_except_length(record: &[u8]) -> bool {
     let at = match record.first_chunk() {
         Some(&ENTRY_RECORD) => 4 + POSITION_BYTES,
         Some(&VOTE_RECORD) => 4,
@@ -167,7 +167,7 @@ fn whole_but_for_its_length(record: &[u8]) -> bool {
     let Some(length) = length.and_then(|length| u32::try_from(length).ok()) else {
         return false;
     };
-    let mut mended = record.to_vec();
-    mended[at..at + 4].copy_from_slice(&length.to_be_bytes());
-    record_length(&mended).is_ok()
+    let mut fixed = record.to_vec();
+    fixed[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    record_length(&fixed).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Every rejection that a command can be refused for.
+//! A sample of every rejection.
 
 use super::*;
 

@@ -1,14 +1,14 @@
-//! Groups what waits for a sync: while one is under way, whatever is written waits for the next,
-//! and that next one begins as soon as the one before is done.
+//! Group commit: appends and votes that arrive during a sync share the next one, which starts as
+//! soon as the current one completes.
 //!
-//! No thread does this. A sync is begun by whoever writes when none is under way, and by the thread
-//! that reports the end of a sync when something was written meanwhile; so a lone append costs one
-//! change of threads towards the disk and one back.
+//! There is no dedicated thread. A sync is started by the writer if none is in flight, and
+//! otherwise by the thread that reports the completion of the previous one. So a lone append costs
+//! one thread switch to the disk and one back.
 //!
-//! The thread that reports must never wait for the journal, since whoever holds it may be waiting
-//! for that thread. So it only tries; where it fails, the holder begins the sync when he lets go.
-//! No wish is lost: the reporter notes that no sync is under way *before* it tries, and the holder
-//! lets go *before* he looks.
+//! The reporting thread must never wait for the journal, because the holder of the journal may be
+//! waiting for that thread. So it only tries to lock; if that fails, the holder starts the sync
+//! after it releases the lock. No wake-up is lost: the reporter records that no sync is in flight
+//! *before* it tries to lock, and the holder releases the lock *before* it checks.
 
 use std::fmt;
 use std::io;
@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Instant;
 
+use error_reporter::Report;
 use openraft::alias::EntryOf;
 use openraft::storage::IOFlushed;
 use tokio::sync::{oneshot, watch};
 
-use crate::disk::durable::with_causes;
 use crate::disk::entry::Position;
-use crate::disk::journal::{Bounds, Done, Journal};
+use crate::disk::journal::{Bounds, Journal, SyncCallback};
 use crate::fuse::Fuse;
 use crate::planted::{Bug, planted};
 use crate::raft::TypeConfig;
@@ -32,37 +32,37 @@ const SYNC_SECONDS: &str = "meridian_raft_log_sync_seconds";
 const SYNCED_BATCHES: &str = "meridian_raft_log_synced_batches_total";
 const SYNCED_BYTES: &str = "meridian_raft_log_synced_bytes_total";
 
-/// Tells the metrics recorder what the metrics of the Raft log mean.
+/// Describes the metrics of the Raft log to the recorder.
 pub fn describe_metrics() {
     use metrics::Unit;
     metrics::describe_histogram!(
         SYNC_SECONDS,
         Unit::Seconds,
-        "Time from beginning a sync of the Raft log until it is durable"
+        "Duration of a sync of the Raft log."
     );
     metrics::describe_counter!(
         SYNCED_BATCHES,
         Unit::Count,
-        "Syncs of the Raft log, each for all appends and votes that waited"
+        "Syncs of the Raft log, each for all appends and votes that were pending."
     );
     metrics::describe_counter!(
         SYNCED_BYTES,
         Unit::Bytes,
-        "Payload of the Raft log entries that were synced"
+        "Payload of the synced entries of the Raft log."
     );
 }
 
 type SharedJournal = Arc<Mutex<Box<dyn Journal>>>;
 
-/// The journal, and those who wait for its syncs.
-pub(super) struct Group {
+/// Journal, and the waiters for its syncs.
+pub(super) struct GroupCommit {
     journal: SharedJournal,
     queue: Arc<Queue>,
     closed: AtomicBool,
 }
 
-/// What the end of a sync needs. It must not own the journal: a journal that was dropped by its own
-/// writing thread would wait for that thread to end.
+/// State that the completion of a sync needs. It must not own the journal: a journal that is
+/// dropped by its own writer thread would wait for that thread to exit.
 struct Queue {
     journal: Weak<Mutex<Box<dyn Journal>>>,
     fuse: Fuse,
@@ -72,20 +72,20 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: Vec<Waiter>,
-    under_way: Option<Sync>,
+    pending: Vec<Waiter>,
+    in_flight: Option<Sync>,
 }
 
-/// A sync under way.
+/// Sync in flight.
 struct Sync {
     waiters: Vec<Waiter>,
-    /// The last index that will be durable; lowered by a truncation meanwhile.
+    /// Last index that the sync makes durable; lowered by a truncation meanwhile.
     covers: Option<u64>,
-    begun: Instant,
+    started: Instant,
 }
 
-/// Someone who wants to know when what was written is durable. Dropped, it reports failure:
-/// openraft would wait for ever.
+/// Waiter for the durability of a write. Reports a failure when dropped, because openraft would
+/// otherwise wait forever.
 pub(super) struct Waiter {
     receiver: Receiver,
     bytes: usize,
@@ -94,36 +94,36 @@ pub(super) struct Waiter {
 enum Receiver {
     Append(IOFlushed<TypeConfig>),
     Vote(oneshot::Sender<io::Result<()>>),
-    Nobody,
+    Detached,
 }
 
 impl Waiter {
-    /// One for an append of `bytes` of payload.
+    /// Creates a waiter for an append with `bytes` of payload.
     pub fn append(callback: IOFlushed<TypeConfig>, bytes: usize) -> Self {
         Self { receiver: Receiver::Append(callback), bytes }
     }
 
-    /// One for a vote, and where it is said to be saved.
+    /// Creates a waiter for a vote, and the receiver of its result.
     pub fn vote() -> (Self, oneshot::Receiver<io::Result<()>>) {
         let (send, receive) = oneshot::channel();
         (Self { receiver: Receiver::Vote(send), bytes: 0 }, receive)
     }
 
-    /// One that only makes a sync happen.
-    pub fn nobody() -> Self {
-        Self { receiver: Receiver::Nobody, bytes: 0 }
+    /// Creates a waiter that only causes a sync.
+    pub fn detached() -> Self {
+        Self { receiver: Receiver::Detached, bytes: 0 }
     }
 
-    fn finish(mut self, result: io::Result<()>) {
+    fn complete(mut self, result: io::Result<()>) {
         self.report(result);
     }
 
     fn report(&mut self, result: io::Result<()>) {
-        match std::mem::replace(&mut self.receiver, Receiver::Nobody) {
+        match std::mem::replace(&mut self.receiver, Receiver::Detached) {
             Receiver::Append(callback) => callback.io_completed(result),
-            // Whoever asked may have gone, which changes nothing here.
+            // The receiver may be gone, which is not an error.
             Receiver::Vote(send) => drop(send.send(result)),
-            Receiver::Nobody => {}
+            Receiver::Detached => {}
         }
     }
 }
@@ -134,7 +134,7 @@ impl Drop for Waiter {
     }
 }
 
-impl Group {
+impl GroupCommit {
     pub fn new(journal: Box<dyn Journal>, fuse: Fuse) -> Arc<Self> {
         let flushed = journal.bounds().last.map(|last| last.index);
         let journal = Arc::new(Mutex::new(journal));
@@ -156,22 +156,23 @@ impl Group {
     }
 
     pub fn bounds(&self) -> io::Result<Bounds> {
-        self.with("read the log's bounds", |journal| Ok(journal.bounds()))
+        self.with("read the bounds of the log", |journal| Ok(journal.bounds()))
     }
 
     pub fn read(
         &self,
         range: Range<u64>,
-        most_bytes: usize,
+        max_bytes: usize,
     ) -> io::Result<Vec<EntryOf<TypeConfig>>> {
-        let entries = self.with("read the log", |journal| journal.read(range, most_bytes))?;
+        let entries = self.with("read the log", |journal| journal.read(range, max_bytes))?;
         entries
             .into_iter()
             .map(|entry| entry.into_raft().inspect_err(|error| self.fail("read the log", error)))
             .collect()
     }
 
-    /// Writes, and has `waiter` wait for the sync of it; without one, it rides in the next sync.
+    /// Writes, and registers `waiter` for the next sync. Without a waiter, the write becomes
+    /// durable with a later sync.
     pub fn change(
         &self,
         action: &str,
@@ -185,8 +186,8 @@ impl Group {
                     if planted(Bug::AcknowledgeBeforeSync) {
                         waiter.report(Ok(()));
                     }
-                    self.queue.state().waiting.push(waiter);
-                    self.queue.begin(journal)
+                    self.queue.state().pending.push(waiter);
+                    self.queue.start(journal)
                 }
                 None => Ok(()),
             }
@@ -197,15 +198,15 @@ impl Group {
         let index = last.map(|last| last.index);
         self.with("truncate the log", |journal| {
             journal.truncate_after(last)?;
-            // A sync under way covers only what is left of what it began with.
+            // The sync in flight covers only what is left of its entries.
             let mut state = self.queue.state();
-            if let Some(sync) = &mut state.under_way {
+            if let Some(sync) = &mut state.in_flight {
                 sync.covers = sync.covers.min(index);
             }
             self.queue.flushed.send_if_modified(|flushed| {
-                let back = *flushed > index;
+                let lowered = *flushed > index;
                 *flushed = (*flushed).min(index);
-                back
+                lowered
             });
             Ok(())
         })
@@ -218,123 +219,123 @@ impl Group {
         })
     }
 
-    /// Runs `action` on the journal, unless the node has stopped; its first error stops the node.
+    /// Runs `run` on the journal unless the node has stopped. The first error stops the node.
     fn with<T>(
         &self,
         action: &str,
         run: impl FnOnce(&mut dyn Journal) -> io::Result<T>,
     ) -> io::Result<T> {
-        self.queue.refuse_if_blown()?;
+        self.queue.check_fuse()?;
         let result = match self.journal.lock() {
             Ok(_) if self.closed.load(Ordering::Acquire) => return Err(closed()),
             Ok(mut journal) => run(&mut **journal),
             Err(_) => Err(io::Error::other("the journal panicked")),
         };
         let result = result.inspect_err(|error| self.queue.fail(action, error));
-        self.queue.begin_what_waits(&self.journal);
+        self.queue.start_pending_sync(&self.journal);
         result
     }
 }
 
-impl fmt::Debug for Group {
+impl fmt::Debug for GroupCommit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flushed = *self.queue.flushed.borrow();
-        f.debug_struct("Group").field("flushed", &flushed).finish_non_exhaustive()
+        f.debug_struct("GroupCommit").field("flushed", &flushed).finish_non_exhaustive()
     }
 }
 
 impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that may panic runs under this lock.
+        // Nothing that can panic runs under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, action: &str, error: &io::Error) {
-        self.fuse.blow(format_args!("cannot {action}: {}", with_causes(error)));
+        self.fuse.blow(format_args!("cannot {action}: {}", Report::new(error)));
     }
 
-    fn refuse_if_blown(&self) -> io::Result<()> {
+    fn check_fuse(&self) -> io::Result<()> {
         match self.fuse.cause() {
             None => Ok(()),
             Some(cause) => Err(io::Error::other(format!("this node has stopped: {cause}"))),
         }
     }
 
-    /// Begins a sync for those who wait, if none is under way.
-    fn begin(self: &Arc<Self>, journal: &mut dyn Journal) -> io::Result<()> {
+    /// Starts a sync for the pending waiters if none is in flight.
+    fn start(self: &Arc<Self>, journal: &mut dyn Journal) -> io::Result<()> {
         {
             let mut state = self.state();
-            if state.under_way.is_some() || state.waiting.is_empty() {
+            if state.in_flight.is_some() || state.pending.is_empty() {
                 return Ok(());
             }
-            let waiters = std::mem::take(&mut state.waiting);
+            let waiters = std::mem::take(&mut state.pending);
             let covers = journal.bounds().last.map(|last| last.index);
-            state.under_way = Some(Sync { waiters, covers, begun: Instant::now() });
+            state.in_flight = Some(Sync { waiters, covers, started: Instant::now() });
         }
         let queue = self.clone();
-        journal.sync(Done::new(move |result| queue.end(result)))
+        journal.sync(SyncCallback::new(move |result| queue.complete(result)))
     }
 
-    /// Takes the end of a sync, on the journal's own thread.
-    fn end(self: &Arc<Self>, result: io::Result<()>) {
+    /// Handles the completion of a sync, on the thread of the journal.
+    fn complete(self: &Arc<Self>, result: io::Result<()>) {
         let result = result
             .inspect_err(|error| self.fail("sync the log", error))
-            .and_then(|()| self.refuse_if_blown());
+            .and_then(|()| self.check_fuse());
         let sync = {
             let mut state = self.state();
-            let Some(sync) = state.under_way.take() else {
+            let Some(sync) = state.in_flight.take() else {
                 return;
             };
-            // Under the lock, so that a truncation cannot come in between and be forgotten.
+            // Under the lock, so that a truncation cannot intervene and be overwritten.
             if result.is_ok() {
                 self.flushed.send_replace(sync.covers);
             }
             sync
         };
         if result.is_ok() {
-            metrics::histogram!(SYNC_SECONDS).record(sync.begun.elapsed());
+            metrics::histogram!(SYNC_SECONDS).record(sync.started.elapsed());
             metrics::counter!(SYNCED_BATCHES).increment(1);
             let bytes: usize = sync.waiters.iter().map(|waiter| waiter.bytes).sum();
             metrics::counter!(SYNCED_BYTES).increment(bytes as u64);
         }
         for waiter in sync.waiters {
-            // The cause itself is in the fuse; an `io::Error` cannot be given twice.
-            waiter.finish(result.as_ref().map_err(copy).copied());
+            // The fuse has the cause itself; an `io::Error` cannot be cloned.
+            waiter.complete(result.as_ref().map_err(copy).copied());
         }
-        self.go_on();
+        self.start_next();
     }
 
-    fn go_on(self: &Arc<Self>) {
+    fn start_next(self: &Arc<Self>) {
         let Some(journal) = self.journal.upgrade() else {
             return;
         };
-        self.begin_what_waits(&journal);
-        // The journal's own thread must not be the one that drops it.
+        self.start_pending_sync(&journal);
+        // The thread of the journal must not drop the journal.
         if let Some(last) = Arc::into_inner(journal) {
             std::thread::spawn(move || drop(last));
         }
     }
 
-    /// Begins the next sync if one is wanted and the journal is free; whoever has it comes here
-    /// too.
-    fn begin_what_waits(self: &Arc<Self>, journal: &SharedJournal) {
+    /// Starts the next sync if there are waiters and the journal is not locked. A holder of the
+    /// journal calls this after releasing it.
+    fn start_pending_sync(self: &Arc<Self>, journal: &SharedJournal) {
         loop {
             let idle = {
                 let state = self.state();
-                state.under_way.is_some() || state.waiting.is_empty()
+                state.in_flight.is_some() || state.pending.is_empty()
             };
             if idle {
                 return;
             }
             if self.fuse.cause().is_some() {
-                // Their drop reports the failure.
-                let stranded = std::mem::take(&mut self.state().waiting);
-                drop(stranded);
+                // Dropping the waiters reports the failure.
+                let failed = std::mem::take(&mut self.state().pending);
+                drop(failed);
                 return;
             }
             match journal.try_lock() {
                 Ok(mut journal) => {
-                    if let Err(error) = self.begin(&mut **journal) {
+                    if let Err(error) = self.start(&mut **journal) {
                         self.fail("sync the log", &error);
                     }
                 }
