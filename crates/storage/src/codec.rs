@@ -11,11 +11,11 @@
 //! ```
 //!
 //! bincode stores an enum by the position of its variant and a struct without field names. A moved
-//! variant silently decodes as another one, and an added field is an end-of-file error. So each
+//! variant silently decodes as another one, and an added field causes an end-of-file error. So each
 //! stored type is frozen with its schema version. To change a type, keep the old struct, give the
-//! new one the next version, and convert: decode the old bytes into the old struct. Bytes with a
-//! newer version than this software knows are rejected by an error that says so. Golden-byte tests
-//! pin every version.
+//! new one the next version, and convert: decode the old bytes into the old struct. A version that
+//! is newer than this software is rejected with an error that names it. Golden-byte tests pin every
+//! version.
 
 use bincode::Options;
 use serde::Serialize;
@@ -53,19 +53,19 @@ pub enum DecodeError {
         name: &'static str,
     },
     /// Envelope of another type.
-    #[error("{name}: wrong type: expected {wanted}, found {found}")]
+    #[error("{name}: wrong type: expected {expected}, found {found}")]
     WrongType {
         /// Name of the expected type.
         name: &'static str,
         /// Number of the expected type.
-        wanted: u16,
+        expected: u16,
         /// Number in the envelope.
         found: u16,
     },
     /// Written by newer software.
     #[error(
-        "{name}: version {found} is not supported, the newest supported one is {supported}; run the \
-         newer software on this data"
+        "{name}: version {found} is not supported, the newest supported one is {supported}; run \
+         the newer software on this data"
     )]
     Newer {
         /// Name of the expected type.
@@ -160,7 +160,7 @@ pub fn decode<T: Stored>(bytes: &[u8]) -> Result<T, DecodeError> {
         return Err(DecodeError::Checksum { name });
     }
     if u16_at(6) != T::TYPE {
-        return Err(DecodeError::WrongType { name, wanted: T::TYPE, found: u16_at(6) });
+        return Err(DecodeError::WrongType { name, expected: T::TYPE, found: u16_at(6) });
     }
     if u16_at(4) > T::VERSION {
         return Err(DecodeError::Newer { name, supported: T::VERSION, found: u16_at(4) });

@@ -3,47 +3,48 @@
 //! # Layout of a data directory
 //!
 //! ```text
-//! lock        locked by the process that uses the directory; holds its pid   (directory)
-//! identity    cluster and node that the directory belongs to                 (directory)
-//! mark        last durable position and vote of the Raft log                 (mark)
-//! raft-log/   votes and entries that this node acknowledged                  (wal)
-//! database/   event log, state, outcomes: derived from the entries           (sled_database)
-//! *.new       temporary, while the file or folder of that name is created    (durable, sled_database)
+//! lock        locked by the process that uses the directory; holds its pid  (directory)
+//! identity    cluster and node that the directory belongs to                (directory)
+//! mark        last durable position and vote of the Raft log                (mark)
+//! raft-log/   votes and entries that this node acknowledged                 (wal)
+//! database/   event log, state, outcomes: derived from the entries          (sled_database)
+//! *.new       temporary, while the file or directory of that name is created   (durable,
+//!                                                                           sled_database)
 //! ```
 //!
 //! A node acknowledges only what is in `raft-log`. The database can be rebuilt from the log, a
-//! snapshot and peers, and is not trusted where it contradicts them. Nothing is repaired in place: a
-//! damaged or incomplete directory is refused with an error that names the file, and its node has to be
-//! wiped and rejoin as a new node.
+//! snapshot and peers, and is not trusted where it contradicts them. Nothing is repaired in place:
+//! a damaged or incomplete directory is rejected with an error that names the file, and its node
+//! has to be wiped and rejoin as a new node.
 //!
 //! # Undetectable losses
 //!
 //! A directory is checked by its own content, so opening it does not detect the following:
 //!
-//! - The whole directory was replaced by an older, consistent copy of itself. Never restore one: its
-//!   node has forgotten votes and entries that it acknowledged. (Older copies of single files among
-//!   newer ones are detected, or harmless.)
+//! - The whole directory was replaced by an older, consistent copy of itself. Never restore one:
+//!   its node has forgotten votes and entries that it acknowledged. (Older copies of single files
+//!   among newer ones are detected, or harmless.)
 //! - Entries that became durable in the last second before a crash were lost without a trace in the
 //!   log, or the end of the log was lost together with the newest slot of the mark ([`wal`]).
 //! - Events of earlier segments are damaged. This is detected when they are read.
 //!
-//! The first two need a disk that drops acknowledged writes, or an operator who moves files. Recovery
-//! is the same as after a refusal: wipe the directory and let the node join as a new one.
+//! The first two need a disk that drops acknowledged writes, or an operator who moves files.
+//! Recovery is the same as after a refusal: wipe the directory and let the node join as a new one.
 //!
-//! Until then, the consequence is this: an acknowledged change is on a majority of nodes, and a node
-//! that lost it no longer counts towards that majority. A leader that knows what the node had
-//! acknowledged detects the loss, logs it, and replicates the entries again at once. So nothing is lost
-//! as long as the other nodes follow that leader, or another one with all entries. Before that, the
-//! node may vote for a candidate that lacks the entries, or vote twice in one term. If the other nodes
-//! that have the entries are unreachable or dead at that moment, an acknowledged change is lost, and no
-//! node can detect it.
+//! Until then, the consequence is this: an acknowledged change is on a majority of nodes, and a
+//! node that lost it no longer counts towards that majority. A leader that knows what the node had
+//! acknowledged detects the loss, logs it, and replicates the entries again at once. So nothing is
+//! lost as long as the other nodes follow that leader, or another one with all entries. Before
+//! that, the node may vote for a candidate that lacks the entries, or vote twice in one term. If
+//! the other nodes that have the entries are unreachable or dead at that moment, an acknowledged
+//! change is lost, and no node can detect it.
 //!
 //! # Upgrades
 //!
-//! Each stored value carries the schema version of its type ([`crate::codec`]): newer software reads
-//! the formats of older software and writes its own format from then on. Older software rejects a
-//! version that it does not know, with an error that says so. There is no version of the directory as a
-//! whole; a file that is added must be optional, or be given a new name.
+//! Each stored value carries the schema version of its type ([`crate::codec`]): newer software
+//! reads the formats of older software and writes its own format from then on. Older software
+//! rejects a version that it does not know, with an error that says so. There is no version of the
+//! directory as a whole; a file that is added must be optional, or be given a new name.
 //!
 //! # Test doubles
 //!

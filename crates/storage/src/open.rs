@@ -36,21 +36,21 @@ pub enum OpenError {
     Database(#[from] sled_database::OpenError),
     /// The derived store is damaged, cannot be read, or does not match the Raft log.
     #[error(
-        "cannot use the data in {}; unless newer software wrote it, wipe the data directory and join as \
-         a new node",
+        "cannot use the data in {}; unless newer software wrote it, wipe the data directory and \
+         join as a new node",
         path.display()
     )]
     Derived {
-        /// Folder of the database.
+        /// Directory of the database.
         path: PathBuf,
         /// Cause.
         #[source]
         cause: AssembleError,
     },
     /// The operating system failed an operation of the derived store. Its data is not the cause.
-    #[error("cannot use the data in {} at present", path.display())]
+    #[error("cannot access the data in {}; fix the cause and start the agent again", path.display())]
     Unavailable {
-        /// Folder of the database.
+        /// Directory of the database.
         path: PathBuf,
         /// Cause.
         #[source]

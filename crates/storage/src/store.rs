@@ -258,7 +258,7 @@ impl Store {
 
     /// Returns the applied position and the digests at one moment. Computed like
     /// [`position`](Self::position), but on a blocking thread: hashing a full state takes tens of
-    /// milliseconds, during which this task must not block others.
+    /// milliseconds, which would block the runtime.
     pub async fn progress(&self) -> Progress {
         let core = self.core.clone();
         let hashing = tokio::task::spawn_blocking(move || core.progress()).await;

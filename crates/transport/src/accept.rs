@@ -1,9 +1,10 @@
 //! Accept loop for gRPC servers.
 //!
-//! tonic watches a connection (HTTP/2 keepalive) only after the client has sent the HTTP/2 connection
-//! preface, and waits for the preface without a limit. Connections therefore pass through this loop
-//! first: one that sends no preface in time is dropped, and the number of half-open connections is
-//! bounded. Connections that pass are yielded with the preface still to be read.
+//! tonic monitors a connection (HTTP/2 keepalive) only after the client has sent the HTTP/2
+//! connection preface, and waits for the preface without a timeout. So connections pass through
+//! this loop first: a connection without a preface is dropped after a timeout, and the number of
+//! half-open connections is limited. Connections that pass are yielded with the preface still to be
+//! read.
 
 mod connection;
 
@@ -23,22 +24,23 @@ pub use connection::Connection;
 
 use crate::metrics::dropped;
 
-/// The connection preface of HTTP/2 (RFC 9113, section 3.4).
+/// Connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Pause after a failed accept, mostly for lack of file descriptors.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Delay after a failed accept, which is usually caused by a lack of file descriptors.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Limits of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Timeout for the connection preface. Default 10 s.
     pub handshake: Duration,
-    /// Maximum number of connections without a preface. One more drops the oldest of them: an honest
-    /// client needs milliseconds. Default 128.
+    /// Maximum number of half-open connections: those without a preface. A further connection drops
+    /// the oldest of them, because a healthy client sends its preface within milliseconds. Default
+    /// 128.
     pub half_open: usize,
-    /// Maximum number of connections, half-open ones included; further ones are dropped. Each takes a
-    /// file descriptor, which the log needs too. Default 1,024.
+    /// Maximum number of connections, including half-open ones; further connections are dropped.
+    /// Each needs a file descriptor, which the log needs, too. Default 1,024.
     pub connections: usize,
 }
 
@@ -48,22 +50,22 @@ impl Default for Limits {
     }
 }
 
-/// Returns the connections of `listener` that have sent their preface. The stream never ends; dropping
-/// it closes the listener and the half-open connections.
+/// Returns a stream of the connections of `listener` that have sent their preface. The stream never
+/// ends; dropping it closes the listener and the half-open connections.
 pub fn incoming(
     listener: TcpListener,
     limits: Limits,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
-    let accepting = AcceptLoop {
+    let accept_loop = AcceptLoop {
         listener,
         limits,
         permits: Arc::new(Semaphore::new(limits.connections)),
         handshakes: JoinSet::new(),
         oldest_first: VecDeque::new(),
     };
-    stream::unfold(accepting, |mut accepting| async {
-        let connection = accepting.next().await;
-        Some((Ok(connection), accepting))
+    stream::unfold(accept_loop, |mut accept_loop| async {
+        let connection = accept_loop.next().await;
+        Some((Ok(connection), accept_loop))
     })
 }
 
@@ -72,6 +74,7 @@ struct AcceptLoop {
     limits: Limits,
     permits: Arc<Semaphore>,
     handshakes: JoinSet<Option<Connection>>,
+    /// Handles of the handshakes, the oldest first.
     oldest_first: VecDeque<AbortHandle>,
 }
 
@@ -80,23 +83,23 @@ impl AcceptLoop {
     async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
-                Some(ended) = self.handshakes.join_next() => {
-                    if let Ok(Some(connection)) = ended {
+                Some(finished) = self.handshakes.join_next() => {
+                    if let Ok(Some(connection)) = finished {
                         return connection;
                     }
                 }
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.begin(stream),
+                    Ok((stream, _)) => self.start_handshake(stream),
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        sleep(PAUSE).await;
+                        tracing::warn!(%error, "failed to accept a connection");
+                        sleep(RETRY_DELAY).await;
                     }
                 },
             }
         }
     }
 
-    fn begin(&mut self, stream: TcpStream) {
+    fn start_handshake(&mut self, stream: TcpStream) {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             dropped("full");
             return;
@@ -124,7 +127,7 @@ async fn handshake(
             dropped("not_http2");
             return None;
         }
-        // The client closed it.
+        // The client closed the connection.
         Ok(Err(_)) => return None,
         Err(_) => {
             dropped("silent");
@@ -135,16 +138,17 @@ async fn handshake(
     Some(Connection::new(stream, PREFACE, permit))
 }
 
-/// Returns true if the connection starts with the preface, and false at the first byte that differs.
+/// Returns true if the connection starts with the preface. Returns false at the first byte that
+/// differs.
 async fn read_preface(stream: &mut TcpStream) -> io::Result<bool> {
     let mut read = [0; PREFACE.len()];
     let mut length = 0;
     while length < PREFACE.len() {
-        let more = stream.read(&mut read[length..]).await?;
-        if more == 0 {
+        let count = stream.read(&mut read[length..]).await?;
+        if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        length += more;
+        length += count;
         if read[..length] != PREFACE[..length] {
             return Ok(false);
         }

@@ -78,8 +78,8 @@ pub enum DirectoryError {
     },
     /// The identity file is missing although there is data.
     #[error(
-        "data directory is incomplete: {} is missing although {} exists; wipe the data directory and \
-         join as a new node",
+        "data directory is incomplete: {} is missing although {} exists; wipe the data directory \
+         and join as a new node",
         path.display(),
         data.display()
     )]
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_error_for_a_locked_directory_names_its_holder() {
-        let parent = tempfile::tempdir().expect("a directory");
+        let parent = tempfile::tempdir().expect("can create a directory");
         let path = parent.path().join("a/b");
         let held = DataDirectory::open(&path).expect("is new");
         let error = DataDirectory::open(&path).expect_err("is held").to_string();
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn opening_waits_for_a_process_that_is_exiting() {
-        let parent = tempfile::tempdir().expect("a directory");
+        let parent = tempfile::tempdir().expect("can create a directory");
         let held = DataDirectory::open(parent.path()).expect("is new");
         let mut exiting = std::process::Command::new("true").spawn().expect("can be spawned");
         let status = format!("/proc/{}/status", exiting.id());
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn an_identity_is_stored_once_and_kept() {
-        let parent = tempfile::tempdir().expect("a directory");
+        let parent = tempfile::tempdir().expect("can create a directory");
         let mut directory = DataDirectory::open(parent.path()).expect("is new");
         assert_eq!(directory.identity(), None);
         directory.establish(identity(1)).expect("has none");
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn data_without_an_identity_is_rejected() {
-        let parent = tempfile::tempdir().expect("a directory");
+        let parent = tempfile::tempdir().expect("can create a directory");
         std::fs::create_dir(parent.path().join("raft-log")).expect("is new");
         let error = DataDirectory::open(parent.path()).expect_err("is incomplete").to_string();
         assert!(error.contains("raft-log") && error.contains("join as a new node"), "{error}");
@@ -317,12 +317,12 @@ mod tests {
 
     #[test]
     fn a_damaged_identity_is_rejected() {
-        let parent = tempfile::tempdir().expect("a directory");
+        let parent = tempfile::tempdir().expect("can create a directory");
         let mut directory = DataDirectory::open(parent.path()).expect("is new");
         directory.establish(identity(1)).expect("has none");
         let path = directory.identity_path();
         drop(directory);
-        let mut bytes = std::fs::read(&path).expect("is there");
+        let mut bytes = std::fs::read(&path).expect("exists");
         *bytes.last_mut().expect("is not empty") ^= 1;
         std::fs::write(&path, bytes).expect("can be written");
         let error = DataDirectory::open(parent.path()).expect_err("is damaged").to_string();

@@ -1,8 +1,8 @@
 //! Durable file operations: files and directories that survive a crash and a power loss.
 //!
-//! A file is durable only when two things have reached the disk: its content (`fsync` of the file) and
-//! its name (`fsync` of the directory that contains it). Each function here returns after both have
-//! been synced, as far as both are its concern:
+//! A file is durable only when two things have reached the disk: its content (`fsync` of the file)
+//! and its name (`fsync` of the directory that contains it). Each function returns only after the
+//! part that it is responsible for has been synced:
 //!
 //! | function | makes durable |
 //! | --- | --- |
@@ -51,7 +51,8 @@ pub(crate) fn naming<'a>(
 }
 
 /// Returns true if the environment caused the error, not the data: the operation can succeed once
-/// there is disk space, quota, memory, permission, a writable file system or a free file descriptor.
+/// there is disk space, quota, memory, permission, a writable file system or a free file
+/// descriptor.
 pub(crate) fn is_remediable(error: &io::Error) -> bool {
     use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem, WouldBlock};
     use io::ErrorKind::{QuotaExceeded, StorageFull};
@@ -88,8 +89,8 @@ pub fn sync_file(path: &Path) -> Result<(), FileError> {
 
 /// Creates a directory and its missing parents, durably.
 ///
-/// A directory that already exists is also synced into its parent: an earlier process may have crashed
-/// after creating it and before syncing it.
+/// A directory that already exists is also synced into its parent: an earlier process may have
+/// crashed after creating it and before syncing it.
 ///
 /// # Errors
 /// If a directory cannot be created or synced.
@@ -105,16 +106,16 @@ pub fn create_directory(path: &Path) -> Result<(), FileError> {
     sync_parent(path)
 }
 
-/// Replaces the content of the file at `path` with `bytes`, atomically and durably. Creates the file
-/// if it is missing.
+/// Replaces the content of the file at `path` with `bytes`, atomically and durably. Creates the
+/// file if it is missing.
 ///
-/// The bytes are written and synced to a temporary file, named like `path` with the extension `new`,
-/// which is then renamed to `path`. After a crash, `path` has either the old content or the new one; a
-/// temporary file may remain and is overwritten by the next call.
+/// The bytes are written and synced to a temporary file, named like `path` with the extension
+/// `new`, which is then renamed to `path`. After a crash, `path` has either the old content or the
+/// new one; a temporary file may remain and is overwritten by the next call.
 ///
 /// # Errors
-/// If the file cannot be written, renamed or synced. The content of `path` is then either the old one
-/// or the new one.
+/// If the file cannot be written, renamed or synced. The content of `path` is then either the old
+/// one or the new one.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let fresh = path.with_extension("new");
     File::create(&fresh)

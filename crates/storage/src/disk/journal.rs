@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::disk::entry::{Position, StoredEntry, StoredVote};
 
-/// Contents of a journal, including those that are not durable yet.
+/// Bounds of a journal, including changes that are not durable yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
     /// Last saved vote.

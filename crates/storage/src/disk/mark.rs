@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_newest_mark_counts_and_a_torn_write_leaves_the_previous_one() {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = tempfile::tempdir().expect("can create a directory");
         let path = directory.path().join("mark");
         assert!(Mark::open(&path, owner(1)).expect("can be read").is_none());
         let mut mark = Mark::create(&path, owner(1)).expect("is new");
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_mark_of_another_node_is_rejected() {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = tempfile::tempdir().expect("can create a directory");
         let path = directory.path().join("mark");
         Mark::create(&path, owner(1)).expect("is new");
         Mark::open(&path, owner(2)).expect_err("belongs to another node");

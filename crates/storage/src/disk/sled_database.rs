@@ -3,7 +3,7 @@
 //! ```text
 //! database/db        sled's log of pages          database/blobs/   pages with large values
 //! database/conf      fixed at creation            database/snap.*   sled's index of the log
-//! database.new       exists while the folder is created; then creation starts over after a crash
+//! database.new       exists while the directory is created: if it exists, creation starts over
 //! ```
 //!
 //! sled ends its log silently at the first checksum that does not match, and its `flush` does not
@@ -11,27 +11,27 @@
 //! checks, and this module syncs the files itself:
 //!
 //! - sled fails to open what a crash leaves of a database that was just being created. So the file
-//!   `database.new` exists beside the folder during creation. A folder with that file beside it has
-//!   never been used.
+//!   `database.new` exists beside the directory during creation. A directory with that file beside
+//!   it has never been used.
 //! - sled fails to open when a crash has left a partial index, which it takes for the newest one.
 //!   So partial indexes (`snap.*.generating`) are removed before opening. The previous index and
 //!   the log have all of their content.
-//! - Everything in the folder is synced before opening: what sled writes while opening must not
+//! - Everything in the directory is synced before opening: what sled writes while opening must not
 //!   refer to bytes that the next power loss removes.
 //! - A sync is sled's flush followed by `fdatasync` of `db` through a separate file handle.
 //! - sled never syncs `blobs/`, where it moves pages with large values. So values are limited to
 //!   [`MAX_VALUE_BYTES`], and segments are large.
 //! - All writes go to one tree, because a batch is atomic only within a tree. Writes and syncs are
 //!   serialized.
-//! - sled panics on some kinds of damage: a panic becomes an error that names the folder. It also
-//!   panics when it is dropped while the disk fails: after the first error it is not dropped.
+//! - sled panics on some kinds of damage: a panic becomes an error that names the directory. It
+//!   also panics when it is dropped while the disk fails: after the first error it is not dropped.
 //! - Opening allocates a segment of 8 MiB at once, even if little is stored. The minimum free disk
 //!   space of a node is far above that.
 //!
 //! # Upgrades
 //!
 //! The values carry their own versions (see [`crate::codec`]). A different database would be a
-//! folder with another name, filled from log, snapshot and peers.
+//! directory with another name, filled from log, snapshot and peers.
 
 use std::fs::File;
 use std::io;
@@ -65,7 +65,7 @@ pub enum OpenError {
         path.display()
     )]
     Sled {
-        /// Folder of the database.
+        /// Directory of the database.
         path: PathBuf,
         /// Error of sled.
         cause: String,
@@ -75,7 +75,7 @@ pub enum OpenError {
     File(#[from] FileError),
 }
 
-/// [`Database`] on sled, in a folder of its own.
+/// [`Database`] on sled, in a directory of its own.
 pub struct SledDatabase {
     /// `None` only while it is dropped.
     database: Option<sled::Db>,
@@ -88,14 +88,14 @@ pub struct SledDatabase {
 }
 
 impl SledDatabase {
-    /// Opens the database in the folder at `path`. Creates it, durably, if it is missing. The first
-    /// error of an operation blows `fuse`.
+    /// Opens the database in the directory at `path`. Creates it, durably, if it is missing. The
+    /// first error of an operation blows `fuse`.
     ///
     /// # Errors
     /// If sled detects damage, or the operating system returns an error.
     pub fn open(path: &Path, fuse: Fuse) -> Result<Self, OpenError> {
         let creation = path.with_extension("new");
-        let created = begin_creation(path, &creation)?;
+        let created = start_creation(path, &creation)?;
         durable::create_directory(path)?;
         remove_partial_indexes(path)?;
         sync_everything(path)?;
@@ -155,7 +155,8 @@ impl SledDatabase {
             let bytes = value.as_ref().map_or(0, Vec::len);
             if bytes > MAX_VALUE_BYTES {
                 return Err(self.fail(io::Error::other(format!(
-                    "value of {bytes} bytes for the key {} exceeds the limit of {MAX_VALUE_BYTES} bytes",
+                    "value of {bytes} bytes for the key {} exceeds the limit of \
+                     {MAX_VALUE_BYTES} bytes",
                     key.escape_ascii()
                 ))));
             }
@@ -230,9 +231,9 @@ impl Drop for SledDatabase {
     }
 }
 
-/// Creates the creation marker durably, if the folder at `path` does not exist or an earlier
-/// creation was interrupted, whose folder is removed. Returns true in both cases.
-fn begin_creation(path: &Path, creation: &Path) -> Result<bool, FileError> {
+/// Creates the creation marker durably, if the directory at `path` does not exist or an earlier
+/// creation was interrupted, whose directory is removed. Returns true in both cases.
+fn start_creation(path: &Path, creation: &Path) -> Result<bool, FileError> {
     if creation.exists() {
         match std::fs::remove_dir_all(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -250,9 +251,9 @@ fn begin_creation(path: &Path, creation: &Path) -> Result<bool, FileError> {
 }
 
 /// Removes partial indexes, which sled was writing when the process ended.
-fn remove_partial_indexes(folder: &Path) -> Result<(), FileError> {
-    for entry in std::fs::read_dir(folder).map_err(naming("list", folder))? {
-        let path = entry.map_err(naming("list", folder))?.path();
+fn remove_partial_indexes(directory: &Path) -> Result<(), FileError> {
+    for entry in std::fs::read_dir(directory).map_err(naming("list", directory))? {
+        let path = entry.map_err(naming("list", directory))?.path();
         if path.extension().is_some_and(|extension| extension == "generating") {
             std::fs::remove_file(&path).map_err(naming("remove", &path))?;
         }
@@ -279,17 +280,17 @@ fn without_panic<T>(action: impl FnOnce() -> Result<T, sled::Error>) -> io::Resu
     }
 }
 
-/// Syncs all files and folders in the folder, and the folder itself.
-fn sync_everything(folder: &Path) -> Result<(), FileError> {
-    for entry in std::fs::read_dir(folder).map_err(naming("list", folder))? {
-        let path = entry.map_err(naming("list", folder))?.path();
+/// Syncs all files and directories in the directory, and the directory itself.
+fn sync_everything(directory: &Path) -> Result<(), FileError> {
+    for entry in std::fs::read_dir(directory).map_err(naming("list", directory))? {
+        let path = entry.map_err(naming("list", directory))?.path();
         if path.is_dir() {
             sync_everything(&path)?;
         } else {
             durable::sync_file(&path)?;
         }
     }
-    durable::sync_directory(folder)
+    durable::sync_directory(directory)
 }
 
 #[cfg(test)]
@@ -307,6 +308,20 @@ mod tests {
         batch
     }
 
+    /// Opens a database again. Under load, sled's threads release its lock only some time after the
+    /// drop.
+    fn reopen(path: &Path) -> SledDatabase {
+        for _ in 0..1_000 {
+            match SledDatabase::open(path, Fuse::default()) {
+                Err(OpenError::Sled { cause, .. }) if cause.contains("acquire lock") => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                opened => return opened.expect("is intact"),
+            }
+        }
+        panic!("{} stays locked", path.display());
+    }
+
     fn keys(database: &SledDatabase, from: &str, to: &str, limit: usize) -> Vec<String> {
         let rows = database.scan(from.as_bytes(), to.as_bytes(), limit).expect("can be read");
         rows.into_iter().map(|(key, _)| String::from_utf8(key).expect("is text")).collect()
@@ -314,8 +329,8 @@ mod tests {
 
     #[test]
     fn synced_writes_survive_a_reopen() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let path = folder.path().join("database");
+        let directory = tempfile::tempdir().expect("can create a directory");
+        let path = directory.path().join("database");
         let database = SledDatabase::open(&path, Fuse::default()).expect("is new");
         let rows: [(&str, Option<&[u8]>); 3] = [("a", Some(b"1")), ("b", Some(b"2")), ("c", None)];
         database.write(batch(&rows)).expect("can be written");
@@ -323,7 +338,7 @@ mod tests {
         database.sync().expect("can be synced");
         drop(database);
 
-        let database = SledDatabase::open(&path, Fuse::default()).expect("is intact");
+        let database = reopen(&path);
         assert_eq!(database.get(b"a").expect("can be read"), None);
         assert_eq!(database.get(b"b").expect("can be read"), Some(b"2".to_vec()));
         assert_eq!(keys(&database, "a", "z", 10), ["b", "c"]);
@@ -334,9 +349,9 @@ mod tests {
 
     #[test]
     fn an_oversized_value_stops_the_node() {
-        let folder = tempfile::tempdir().expect("a directory");
+        let directory = tempfile::tempdir().expect("can create a directory");
         let fuse = Fuse::default();
-        let database = SledDatabase::open(folder.path(), fuse.clone()).expect("is new");
+        let database = SledDatabase::open(directory.path(), fuse.clone()).expect("is new");
         let largest = vec![0; MAX_VALUE_BYTES];
         database.write(batch(&[("a", Some(&largest))])).expect("is not too large");
         let oversized = vec![0; MAX_VALUE_BYTES + 1];
@@ -347,8 +362,8 @@ mod tests {
 
     #[test]
     fn an_interrupted_creation_starts_over() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let path = folder.path().join("database");
+        let directory = tempfile::tempdir().expect("can create a directory");
+        let path = directory.path().join("database");
         let creation = path.with_extension("new");
         std::fs::write(&creation, b"").expect("can be written");
         std::fs::create_dir(&path).expect("is new");
@@ -358,33 +373,33 @@ mod tests {
         database.sync().expect("can be synced");
         assert!(!creation.exists());
         drop(database);
-        let database = SledDatabase::open(&path, Fuse::default()).expect("is intact");
+        let database = reopen(&path);
         assert_eq!(database.get(b"a").expect("can be read"), Some(b"1".to_vec()));
     }
 
     #[test]
     fn a_partial_index_is_removed_without_loss() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let database = SledDatabase::open(folder.path(), Fuse::default()).expect("is new");
+        let directory = tempfile::tempdir().expect("can create a directory");
+        let database = SledDatabase::open(directory.path(), Fuse::default()).expect("is new");
         database.write(batch(&[("a", Some(b"1"))])).expect("can be written");
         database.sync().expect("can be synced");
         drop(database);
-        let partial = folder.path().join("snap.00000000FFFFFFFF.generating");
+        let partial = directory.path().join("snap.00000000FFFFFFFF.generating");
         std::fs::write(&partial, b"partial").expect("can be written");
-        let database = SledDatabase::open(folder.path(), Fuse::default()).expect("is intact");
+        let database = reopen(directory.path());
         assert_eq!(database.get(b"a").expect("can be read"), Some(b"1".to_vec()));
         assert!(!partial.exists());
     }
 
     #[test]
-    fn the_error_names_a_folder_that_sled_cannot_open() {
-        let folder = tempfile::tempdir().expect("a directory");
-        std::fs::write(folder.path().join("conf"), b"no configuration").expect("can be written");
-        let Err(error) = SledDatabase::open(folder.path(), Fuse::default()) else {
+    fn the_error_names_a_directory_that_sled_cannot_open() {
+        let directory = tempfile::tempdir().expect("can create a directory");
+        std::fs::write(directory.path().join("conf"), b"no configuration").expect("can be written");
+        let Err(error) = SledDatabase::open(directory.path(), Fuse::default()) else {
             panic!("a damaged database was opened");
         };
         let error = error.to_string();
-        assert!(error.contains(&folder.path().display().to_string()), "{error}");
+        assert!(error.contains(&directory.path().display().to_string()), "{error}");
         assert!(error.contains("join as a new node"), "{error}");
     }
 }

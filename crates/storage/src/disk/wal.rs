@@ -150,7 +150,7 @@ impl Wal {
         Ok(Self { log, mark_writer, closed: false })
     }
 
-    fn begin_sync(&mut self, done: SyncCallback) -> io::Result<()> {
+    fn start_sync(&mut self, done: SyncCallback) -> io::Result<()> {
         let state = self.log.log_state();
         let (vote, last) = (state.vote().copied(), state.last().copied());
         let mark = self.mark_writer.handle();
@@ -183,7 +183,7 @@ impl Journal for Wal {
             let (position, entry) = read?;
             if position != entry.position {
                 return Err(io::Error::other(format!(
-                    "position mismatch in the Raft log: the record is at {position}, its entry at {}",
+                    "position mismatch in the Raft log: record at {position}, entry at {}",
                     entry.position
                 )));
             }
@@ -227,13 +227,13 @@ impl Journal for Wal {
     }
 
     fn sync(&mut self, done: SyncCallback) -> io::Result<()> {
-        self.begin_sync(done)
+        self.start_sync(done)
     }
 
     fn close(&mut self) -> io::Result<()> {
         self.closed = true;
         let (send, receive) = mpsc::sync_channel(1);
-        self.begin_sync(SyncCallback::new(move |result| {
+        self.start_sync(SyncCallback::new(move |result| {
             // The receiver is gone if waiting has failed.
             let _ = send.send(result);
         }))?;

@@ -30,7 +30,7 @@ struct Builder;
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
-        let parent = tempfile::tempdir().expect("a directory");
+        let parent = tempfile::tempdir().expect("can create a directory");
         let mut directory = DataDirectory::open(parent.path()).expect("is new");
         let identity = Identity { cluster: ClusterId(uuid::Uuid::from_u128(1)), node: NodeId(1) };
         directory.establish(identity).expect("has none");

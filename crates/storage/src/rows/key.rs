@@ -21,7 +21,7 @@ pub enum Key {
     Service(ServiceName),
     /// Unit.
     Unit(UnitId, Incarnation),
-    /// Header: the values of the state of which there is one each.
+    /// Header: the singleton values of the state.
     Header,
 }
 

@@ -52,7 +52,7 @@ pub enum Row {
     Service(ServiceName, Option<Service>),
     /// Unit.
     Unit((UnitId, Incarnation), Option<Unit>),
-    /// Header: the values of the state of which there is one each.
+    /// Header: the singleton values of the state.
     Header(Header),
 }
 

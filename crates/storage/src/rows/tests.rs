@@ -134,8 +134,8 @@ fn the_stored_form_of_an_api_is_stable() {
 fn the_chain_hash_of_events_is_stable() {
     let first = StoredEvent::following(&Digest::default(), b"first".to_vec());
     let second = StoredEvent::following(&first.chain(), b"second".to_vec());
-    let wanted = "de1e86981ce97f7ca334a50ce77d42ace7c020d4c3d4dd9aa6185f4fd8bf40a0";
-    assert_eq!(hex(second.row()), [hex(b"second").as_str(), wanted].concat());
+    let expected = "de1e86981ce97f7ca334a50ce77d42ace7c020d4c3d4dd9aa6185f4fd8bf40a0";
+    assert_eq!(hex(second.row()), [hex(b"second").as_str(), expected].concat());
 }
 
 #[test]

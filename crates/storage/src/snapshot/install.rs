@@ -58,7 +58,7 @@ impl Store {
         self.request(|reply| Job::Install { pointer, reply }).await?;
         let revision = snapshot.revision;
         let old = self.replace_state(last, meta, snapshot, &staged);
-        self.core.publish_durable_snapshot(revision);
+        self.core.raise_durable(revision);
         // The queue may be full of deletions; the next start deletes what is left.
         drop(self.jobs.try_send(Job::Sweep(old)));
         self.core.publish();

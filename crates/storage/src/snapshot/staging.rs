@@ -39,9 +39,7 @@ pub enum StagingError {
         revision: Revision,
     },
     /// The events of the snapshot do not continue those of this node.
-    #[error(
-        "gap between this node and the snapshot: its events start at {first}, those of this node end at {end}"
-    )]
+    #[error("missing events: the snapshot starts at event {first}, this node ends at event {end}")]
     Gap {
         /// First event in the snapshot.
         first: Revision,

@@ -121,7 +121,7 @@ impl Changes {
         match evolve_or_restore(state, &entry, &before) {
             Err(panic) => return Err(ApplyError::Inapplicable { index, panic }),
             Ok(Err(mismatch)) => {
-                tracing::info!(index, %mismatch, "entry rejected on every node: base revision mismatch");
+                tracing::info!(index, %mismatch, "entry rejected on every node");
                 return Ok(Applied::Rejected);
             }
             Ok(Ok(())) => {}

@@ -26,8 +26,9 @@ impl Core {
         }
     }
 
-    /// Publishes a revision that is durable without the Raft log: that of an installed snapshot.
-    pub(crate) fn publish_durable_snapshot(&self, revision: Revision) {
+    /// Raises the durable revision to that of an installed snapshot, which is durable without the
+    /// Raft log.
+    pub(crate) fn raise_durable(&self, revision: Revision) {
         raise(&self.durable, revision);
     }
 }

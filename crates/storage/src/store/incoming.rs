@@ -70,7 +70,8 @@ enum InstallError {
     )]
     Backwards { snapshot: Revision, current: Revision },
     #[error(
-        "chain hash mismatch at revision {revision}: {current} on this node, {snapshot} in the snapshot"
+        "chain hash mismatch at revision {revision}: {current} on this node, {snapshot} in the \
+         snapshot"
     )]
     Diverged { revision: Revision, current: Digest, snapshot: Digest },
 }

@@ -131,8 +131,8 @@ impl Core {
     fn unreadable(&self, error: impl Into<io::Error>) -> HistoryError {
         let location = self.database.location();
         let failure = format!(
-            "cannot read the event log in {location}; if the disk is healthy, wipe the data directory \
-             and join as a new node"
+            "cannot read the event log in {location}; if the disk is healthy, wipe the data \
+             directory and join as a new node"
         );
         let error = self.fail(&failure, error);
         HistoryError::Storage { cause: Report::new(&error).to_string() }

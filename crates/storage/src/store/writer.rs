@@ -43,7 +43,7 @@ pub(crate) enum Job {
     Stage { chunk: Chunk, reply: oneshot::Sender<()> },
     /// Make a received snapshot the current state.
     Install { pointer: Pointer, reply: oneshot::Sender<()> },
-    /// Delete rows that the position no longer names, when the writer is idle.
+    /// Delete rows that the position no longer names, between other jobs.
     Sweep(Vec<KeyRange>),
     /// Write what the Raft log has durably, sync, and stop.
     Close { reply: oneshot::Sender<()> },
@@ -230,7 +230,7 @@ impl Writer {
         let ranges = std::mem::take(&mut self.batch);
         let Some(last) = ranges.last().filter(|_| !self.log_ended) else { return Ok(()) };
         let early = planted(Bug::RowsBeforeLog);
-        self.log_ended = !early && !self.is_durable(last.index).await;
+        self.log_ended = !early && !self.wait_durable(last.index).await;
         if self.core.fuse.cause().is_some() {
             return Ok(());
         }
@@ -253,9 +253,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until the Raft log has `index` durably. Returns false if that will not happen any
-    /// more.
-    async fn is_durable(&mut self, index: u64) -> bool {
+    /// Waits until the Raft log has `index` durably. Returns false if it never will.
+    async fn wait_durable(&mut self, index: u64) -> bool {
         tokio::select! {
             biased;
             flushed = self.flushed.wait_for(|flushed| *flushed >= Some(index)) => flushed.is_ok(),

@@ -52,7 +52,7 @@ async fn damage_in_older_events_is_detected_by_reading_all_events() {
     change(&database, event_key(&database, 7), flip);
     let node = Node::open(&database).unwrap();
     assert!(node.store.verify_history().is_err());
-    assert!(node.fuse.cause().unwrap().contains("event 1 "), "{:?}", node.fuse.cause());
+    assert!(node.fuse.cause().unwrap().contains("event 1:"), "{:?}", node.fuse.cause());
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ struct OpenLog {
 
 impl LogDirectory {
     fn new() -> Self {
-        Self { parent: tempfile::tempdir().expect("a directory") }
+        Self { parent: tempfile::tempdir().expect("can create a directory") }
     }
 
     fn path(&self) -> &Path {

@@ -1,4 +1,4 @@
-//! Connection whose first bytes were read already.
+//! Connection whose first bytes have already been read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,11 +9,12 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-/// TCP connection that has sent the HTTP/2 preface. Reads return the preface again.
+/// TCP connection that has sent the HTTP/2 preface. Reads return the preface first, then the bytes
+/// after it.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// Rest of the preface that is still to be returned.
+    /// Rest of the preface that reads have not returned yet.
     replay: &'static [u8],
     _permit: OwnedSemaphorePermit,
 }

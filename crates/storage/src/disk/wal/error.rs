@@ -29,7 +29,7 @@ pub enum WalError {
         path.display()
     )]
     RaftLog {
-        /// Folder of the chunks.
+        /// Directory of the chunks.
         path: PathBuf,
         /// Error of raft-log, with chunk and offset.
         #[source]
@@ -37,14 +37,14 @@ pub enum WalError {
     },
     /// Entries are missing in the middle or at the start.
     #[error(
-        "the Raft log in {} has a gap: index {missing} is missing, last purged index {}, last index \
-         {}; wipe the data directory and join as a new node",
+        "the Raft log in {} has a gap: index {missing} is missing, last purged index {}, \
+         last index {}; wipe the data directory and join as a new node",
         path.display(),
         purged.map_or("none".to_owned(), |index| index.to_string()),
         last.map_or("none".to_owned(), |index| index.to_string())
     )]
     Gap {
-        /// Folder of the chunks.
+        /// Directory of the chunks.
         path: PathBuf,
         /// First missing index.
         missing: u64,
@@ -55,12 +55,12 @@ pub enum WalError {
     },
     /// Acknowledged data is missing.
     #[error(
-        "the Raft log in {} does not reach its mark: acknowledged data is lost: expected {expected}, \
-         found {found}; wipe the data directory and join as a new node",
+        "the Raft log in {} does not reach its mark: acknowledged data is lost: expected \
+         {expected}, found {found}; wipe the data directory and join as a new node",
         path.display()
     )]
     BehindMark {
-        /// Folder of the chunks.
+        /// Directory of the chunks.
         path: PathBuf,
         /// Vote or entry in the mark.
         expected: String,
@@ -73,7 +73,7 @@ pub enum WalError {
         mark.display(), path.display()
     )]
     MarkMissing {
-        /// Folder of the chunks.
+        /// Directory of the chunks.
         path: PathBuf,
         /// Path of the missing mark.
         mark: PathBuf,

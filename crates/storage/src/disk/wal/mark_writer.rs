@@ -97,8 +97,8 @@ impl Handle {
         self.lock().epoch
     }
 
-    /// Records a completed sync. A changed vote is written to the mark before this returns: votes are
-    /// rare, and a forgotten vote can lead to two leaders in one term.
+    /// Records a completed sync. A changed vote is written to the mark before this returns: votes
+    /// are rare, and a forgotten vote can lead to two leaders in one term.
     pub fn record_sync(&self, coverage: Coverage) -> io::Result<()> {
         let mut state = self.lock();
         state.vote = coverage.vote;
