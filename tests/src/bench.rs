@@ -1,16 +1,16 @@
-//! The benchmark. `src/bin/bench.rs` says what each figure means.
+//! The benchmark. `src/bin/bench.rs` defines the figures.
 //!
-//! | module | does |
+//! | module | purpose |
 //! | --- | --- |
-//! | `options` | what is measured, and how long |
-//! | `member` | what all measurements ask of a cluster, whichever it is |
-//! | `agents`, `changes` | that for Meridian: its processes, and its client |
-//! | `etcd` | that for etcd |
-//! | `gateway` | units beside nginx, as proxies before the same backend |
-//! | `failures` | a unit whose backends fail |
-//! | `process` | one process that this one started |
-//! | `load`, `failover`, `scale`, `restart` | a measurement each |
-//! | `report` | medians, ratios, the table |
+//! | `options` | command-line options |
+//! | `member` | the cluster interface used by all measurements |
+//! | `agents`, `changes` | that interface for Meridian: processes and client |
+//! | `etcd` | that interface for etcd |
+//! | `gateway` | gateway units compared with nginx, as proxies in front of the same backend |
+//! | `failures` | a gateway unit with failing backends |
+//! | `process` | a child process |
+//! | `load`, `failover`, `scale`, `restart` | one measurement each |
+//! | `report` | medians, ratios and output |
 
 mod agents;
 mod changes;
@@ -39,13 +39,14 @@ pub use options::{Measurement, Options};
 pub use report::Report;
 use report::Unit;
 
-/// How long a new cluster is left alone before its memory is looked at.
-const REST: Duration = Duration::from_secs(3);
+/// Time for a new cluster to become idle before its memory is measured.
+const SETTLE: Duration = Duration::from_secs(3);
 
-/// Measures what the options say. Every process that it starts ends with the returned future.
+/// Runs the selected measurements. All child processes are killed when the returned future
+/// completes or is dropped.
 ///
 /// # Errors
-/// If a process cannot be started, or does not do what it is asked in time.
+/// If a process cannot be started or a measurement fails or times out.
 pub async fn run(options: Options) -> anyhow::Result<Vec<Report>> {
     let root = options.directory()?;
     let program = agents::program(options.program.as_deref()).await?;
@@ -63,8 +64,8 @@ pub async fn run(options: Options) -> anyhow::Result<Vec<Report>> {
     Ok(reports)
 }
 
-/// Both clusters, and what was measured so far. Dropped from the top: the processes end before their
-/// directory goes.
+/// Both clusters and the results so far. Field order is drop order: the processes end before their
+/// directory is removed.
 struct Bench {
     agents: Agents,
     etcd: Option<Etcd>,
@@ -75,12 +76,17 @@ struct Bench {
 
 impl Bench {
     async fn start(options: Options, program: PathBuf, root: TempDir) -> anyhow::Result<Self> {
-        let agents = Agents::start(program, root.path()).await.context("no cluster of agents")?;
+        let agents =
+            Agents::start(program, root.path()).await.context("cannot start the agents")?;
         let wanted = !options.skip_etcd && options.compares();
-        let etcd = if wanted { Etcd::start(root.path()).await.context("no etcd")? } else { None };
+        let etcd = if wanted {
+            Etcd::start(root.path()).await.context("cannot start etcd")?
+        } else {
+            None
+        };
         let report = Report::new(etcd.is_some().then_some(Etcd::NAME));
         if wanted && etcd.is_none() {
-            eprintln!("etcd is not installed: nothing to compare with");
+            eprintln!("etcd is not installed; skipping the comparison");
         }
         Ok(Self { agents, etcd, options, report, _root: root })
     }
@@ -109,9 +115,9 @@ impl Bench {
     }
 
     async fn memory(&mut self) -> anyhow::Result<()> {
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(SETTLE).await;
         for bytes in self.agents.resident_bytes()? {
-            self.report.meridian("idle agent, resident memory", Unit::Mebibytes, mebibytes(bytes));
+            self.report.meridian("idle agent: resident memory", Unit::Mebibytes, mebibytes(bytes));
         }
         Ok(())
     }
@@ -135,24 +141,24 @@ impl Bench {
     }
 
     async fn failover(&mut self) -> anyhow::Result<()> {
-        let name = "killed leader to first write";
+        let name = "leader killed to first write";
         for round in 0..self.options.rounds {
-            let took = failover::measure(&mut self.agents).await?;
-            eprintln!("round {round}, failover: {} {took:?}", Agents::NAME);
-            self.report.meridian(name, Unit::Milliseconds, milliseconds(took));
+            let elapsed = failover::measure(&mut self.agents).await?;
+            eprintln!("round {round}, failover: {} {elapsed:?}", Agents::NAME);
+            self.report.meridian(name, Unit::Milliseconds, milliseconds(elapsed));
             if let Some(etcd) = &mut self.etcd {
-                let took = failover::measure(etcd).await?;
-                eprintln!("round {round}, failover: {} {took:?}", Etcd::NAME);
-                self.report.other(name, Unit::Milliseconds, milliseconds(took));
+                let elapsed = failover::measure(etcd).await?;
+                eprintln!("round {round}, failover: {} {elapsed:?}", Etcd::NAME);
+                self.report.other(name, Unit::Milliseconds, milliseconds(elapsed));
             }
         }
         Ok(())
     }
 
     async fn scale(&mut self) -> anyhow::Result<()> {
-        for took in scale::measure(&self.agents).await? {
-            let name = "acknowledged scale to ready unit";
-            self.report.meridian(name, Unit::Milliseconds, milliseconds(took));
+        for elapsed in scale::measure(&self.agents).await? {
+            let name = "scale acknowledged to unit ready";
+            self.report.meridian(name, Unit::Milliseconds, milliseconds(elapsed));
         }
         Ok(())
     }
@@ -164,7 +170,7 @@ impl Bench {
             let restart = restart::measure(&mut self.agents).await?;
             eprintln!("round {round}, restart: {restart:?}");
             let name = format!("restart with {events} events");
-            self.report.meridian(&name, Unit::Milliseconds, milliseconds(restart.took));
+            self.report.meridian(&name, Unit::Milliseconds, milliseconds(restart.elapsed));
             let name = format!("resident memory with {events} events");
             self.report.meridian(&name, Unit::Mebibytes, mebibytes(restart.resident_bytes));
         }

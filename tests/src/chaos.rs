@@ -1,28 +1,28 @@
-//! Real agents under real faults. `src/bin/meridian-chaos.rs` says how it is used, and
-//! `meridian_testkit::check` what must hold.
+//! Real agents under real faults. See `src/bin/meridian-chaos.rs` for the usage, and
+//! `meridian_testkit::check` for the invariants.
 //!
-//! | module | does |
+//! | module | purpose |
 //! | --- | --- |
-//! | `options` | what the command line offers |
-//! | `schedule` | which faults, and when: generated from a seed |
-//! | `cluster` | the agents: their processes, and the network between them |
-//! | `calls`, `clients` | a recorded call, and clients that make them |
-//! | `observe` | watches, leaders, processes, snapshots |
-//! | `faults`, `effects`, `innocent` | injects each fault, and looks whether it was felt |
-//! | `heal` | ends all faults, waits for convergence, watches the calm |
-//! | `run` | all of that, in order |
-//! | `shrink` | a failing schedule with fewer faults |
-//! | `table` | how each kind of fault was survived |
+//! | `options` | command-line options |
+//! | `schedule` | the schedule of faults, generated from a seed |
+//! | `cluster` | the agents: processes, and the network between them |
+//! | `operations`, `clients` | recorded operations, and the clients that submit them |
+//! | `observe` | records watches, leaders, processes and snapshots |
+//! | `faults`, `effects`, `pid_squatter` | injects each fault, and verifies its effect |
+//! | `heal` | removes all faults, waits for convergence and for the quiescent phase |
+//! | `run` | runs all of the above |
+//! | `shrink` | minimizes a failing schedule |
+//! | `table` | the impact of each kind of fault |
 
-mod calls;
 mod clients;
 mod cluster;
 mod effects;
 mod faults;
 mod heal;
-mod innocent;
 mod observe;
+mod operations;
 mod options;
+mod pid_squatter;
 mod run;
 mod schedule;
 mod shrink;
@@ -40,45 +40,46 @@ use options::Task;
 pub use options::{Options, RunOptions};
 pub use schedule::{Kind, Schedule};
 
-/// Does what the command line says. Returns whether nothing was violated.
+/// Runs the command. Returns true if no invariant was violated.
 ///
 /// # Errors
-/// If it cannot be done.
+/// If the command fails.
 pub async fn main(options: Options) -> anyhow::Result<bool> {
     match options.task {
         Task::Run(options) => {
             let schedule = options.schedule()?;
             let out = options.out(&schedule)?;
             println!("{}", serde_json::to_string_pretty(&schedule)?);
-            Ok(tell(&run::run(&schedule, &options, &out).await?))
+            Ok(print_verdict(&run::run(&schedule, &options, &out).await?))
         }
-        Task::Check { history } => judge(&history),
-        Task::Table { verdict, into } => tabulate(verdict.as_deref(), into.as_deref()),
+        Task::Check { history } => check_file(&history),
+        Task::Table { verdict, into } => write_table(verdict.as_deref(), into.as_deref()),
         Task::Shrink { run, repeat } => shrink(&run, repeat).await,
     }
 }
 
-/// Shrinks a failing schedule to one that violates an invariant that it violates, too.
+/// Minimizes a failing schedule: the result violates at least one of the same invariants.
 async fn shrink(options: &RunOptions, repeat: u32) -> anyhow::Result<bool> {
     let schedule = options.schedule()?;
     let out = options.out(&schedule)?;
     let wanted = violated(&schedule, options, &out, repeat, None).await?;
     if wanted.is_empty() {
-        println!("nothing was violated in {repeat} runs, so there is nothing to shrink");
+        println!("no invariant was violated in {repeat} runs; nothing to shrink");
         return Ok(true);
     }
-    let least = shrink::shrink(&schedule, async |candidate| {
+    let smallest = shrink::shrink(&schedule, async |candidate| {
         let violated = violated(candidate, options, &out, repeat, Some(&wanted)).await?;
         Ok(!violated.is_disjoint(&wanted))
     });
-    let least = serde_json::to_string_pretty(&least.await?)?;
+    let smallest = serde_json::to_string_pretty(&smallest.await?)?;
     let path = out.join("shrunk.json");
-    fs::write(&path, &least)?;
-    println!("{least}\n{wanted:?} in {}", path.display());
+    fs::write(&path, &smallest)?;
+    println!("{smallest}\n{wanted:?} violated by {}", path.display());
     Ok(false)
 }
 
-/// What is violated in the first of some runs in which something is: one of `wanted`, if given.
+/// Repeats a schedule until a run violates an invariant, one of `wanted` if given, and returns the
+/// violated ones.
 async fn violated(
     schedule: &Schedule,
     options: &RunOptions,
@@ -89,7 +90,7 @@ async fn violated(
     for _ in 0..repeat {
         let verdict = run::run(schedule, options, out).await?;
         let found: BTreeSet<_> = verdict.violations.into_iter().map(|it| it.invariant).collect();
-        // A schedule with few faults is not worth much by itself.
+        // V1 is ignored: a schedule with few faults fails it by design.
         let found: BTreeSet<_> = found.into_iter().filter(|it| it != "V1").collect();
         if wanted.map_or(!found.is_empty(), |wanted| !found.is_disjoint(wanted)) {
             return Ok(found);
@@ -98,12 +99,12 @@ async fn violated(
     Ok(BTreeSet::new())
 }
 
-/// Prints the table of a run, or puts it into a file.
-fn tabulate(verdict: Option<&Path>, into: Option<&Path>) -> anyhow::Result<bool> {
+/// Prints the table of a run, or inserts it into a file.
+fn write_table(verdict: Option<&Path>, into: Option<&Path>) -> anyhow::Result<bool> {
     let read = |path: &Path| -> anyhow::Result<Verdict> {
         let text = fs::read_to_string(path);
-        let text = text.with_context(|| format!("no verdict at {}", path.display()))?;
-        serde_json::from_str(&text).context("is no verdict of this version")
+        let text = text.with_context(|| format!("cannot read verdict {}", path.display()))?;
+        serde_json::from_str(&text).context("not a verdict of this version")
     };
     let verdict = verdict.map(read).transpose()?;
     let table = table::of(verdict.as_ref());
@@ -111,19 +112,19 @@ fn tabulate(verdict: Option<&Path>, into: Option<&Path>) -> anyhow::Result<bool>
         None => print!("{table}"),
         Some(path) => {
             let text = fs::read_to_string(path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
-            fs::write(path, table::replaced(&text, &table)?)?;
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            fs::write(path, table::replace(&text, &table)?)?;
         }
     }
     Ok(verdict.is_none_or(|verdict| verdict.violations.is_empty()))
 }
 
-fn judge(path: &Path) -> anyhow::Result<bool> {
-    Ok(tell(&check(&history::read(path)?)))
+fn check_file(path: &Path) -> anyhow::Result<bool> {
+    Ok(print_verdict(&check(&history::read(path)?)))
 }
 
 /// Prints the summary and all violations.
-fn tell(verdict: &Verdict) -> bool {
+fn print_verdict(verdict: &Verdict) -> bool {
     let Verdict { summary, violations } = verdict;
     print!("{summary}");
     println!("{:<24}{:>10}", "violations", violations.len());

@@ -1,13 +1,13 @@
-//! Tests of the whole live beside this file: `tests/`, one program a kind of test. What is here are the
-//! programs that people run themselves:
+//! Code of the end-to-end tests, and of the programs that developers run themselves. The tests are
+//! next to it in `tests/`, one program per kind of test.
 //!
-//! | module | behind |
+//! | module | program |
 //! | --- | --- |
-//! | [`mod@bench`] | `cargo run --release -p meridian-tests --bin bench`: the measurements |
-//! | [`mod@chaos`] | `cargo run -p meridian-tests --bin meridian-chaos`: faults, and their judge |
-//! | [`mod@traffic`] | `cargo run -p meridian-tests --bin traffic`: calls while everything changes |
+//! | [`mod@bench`] | `cargo run --release -p meridian-tests --bin bench`: benchmarks |
+//! | [`mod@chaos`] | `cargo run -p meridian-tests --bin meridian-chaos`: fault injection with invariant checks |
+//! | [`mod@traffic`] | `cargo run -p meridian-tests --bin traffic`: requests during changes and crashes |
 //!
-//! [`mod@load`] has the callers and backends that count, for the others.
+//! [`mod@load`] contains the HTTP clients and backends used by the others.
 
 pub mod bench;
 pub mod chaos;

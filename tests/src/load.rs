@@ -1,21 +1,21 @@
-//! Callers that keep a constant load on an address and count what comes of it, and backends for
-//! both ends of a gateway.
+//! HTTP clients that keep a constant load on an address and count the results, and backends for the
+//! other side of a gateway.
 //!
-//! | module | does |
+//! | module | purpose |
 //! | --- | --- |
-//! | `plan` | what is asked, by how many, how |
-//! | `caller` | one connection after the other, and the requests on it |
-//! | `exchange` | one request, and why it failed |
-//! | `counts` | how often what happened |
-//! | `backend` | a server that gives bodies of a size, or what it was sent |
-//! | `faulty` | servers that do not answer as they should |
+//! | `plan` | the parameters of a load |
+//! | `client` | one connection after another, and the requests on it |
+//! | `exchange` | one request, and its errors |
+//! | `counts` | counters of the results |
+//! | `backend` | a server that returns bodies of a given size, or echoes requests |
+//! | `faulty` | servers with injected faults |
 //!
-//! Nothing is tried again in silence. A connection that the server closed between two requests is
-//! opened again, which is counted; so is a request that a server of HTTP/2 gave back as not begun. A
-//! request that was written and not answered is a failure.
+//! There are no hidden retries. A connection that the server closed between two requests is
+//! reopened, and counted; so is a request that an HTTP/2 server reported as unprocessed. A request
+//! that was sent and not answered is a failure.
 
 mod backend;
-mod caller;
+mod client;
 mod counts;
 mod exchange;
 mod faulty;
@@ -29,54 +29,54 @@ use tokio_util::sync::CancellationToken;
 
 pub use backend::{Backend, MAX_BODY, pattern};
 pub use counts::{Counts, Failure, FailureKind};
-pub use faulty::{Fault, Faulty};
+pub use faulty::{Fault, FaultyServer};
 pub use plan::{Plan, Version};
 
-use caller::{Caller, Shared};
+use client::{Client, Shared};
 
-/// Callers at work. Dropped, they end at once, and what they wait for is not counted.
+/// A running load. Dropping it aborts the requests in flight, which are not counted.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
-    callers: JoinSet<()>,
+    clients: JoinSet<()>,
 }
 
 impl Load {
-    /// Starts them, within a runtime of tokio.
+    /// Starts the clients; must be called within a tokio runtime.
     #[must_use]
     pub fn start(plan: Plan) -> Self {
         let connections = plan.connections;
-        let left = AtomicU64::new(plan.requests.unwrap_or(u64::MAX));
+        let remaining = AtomicU64::new(plan.requests.unwrap_or(u64::MAX));
         let shared = Arc::new(Shared {
             plan,
-            left,
+            remaining,
             counts: Default::default(),
             stop: CancellationToken::new(),
         });
-        let mut callers = JoinSet::new();
+        let mut clients = JoinSet::new();
         for _ in 0..connections {
-            callers.spawn(Caller::new(Arc::clone(&shared)).run());
+            clients.spawn(Client::new(Arc::clone(&shared)).run());
         }
-        Self { shared, callers }
+        Self { shared, clients }
     }
 
-    /// What was counted since the start, or since this was last called.
+    /// Returns and resets the counters.
     #[must_use]
     pub fn take(&self) -> Counts {
         std::mem::take(&mut *self.shared.counts())
     }
 
-    /// Begins no further request, waits for those that were begun, and gives what was counted since
+    /// Stops sending, waits for the requests in flight, and returns the counters since the last
     /// [`Load::take`].
     pub async fn stop(self) -> Counts {
         self.shared.stop.cancel();
         self.finish().await
     }
 
-    /// Waits until all requests of the plan are done; for ever if it has no end.
+    /// Waits for all requests of the plan; forever if their number is unlimited.
     pub async fn finish(mut self) -> Counts {
-        while let Some(ended) = self.callers.join_next().await {
-            ended.expect("a caller has no reason to panic");
+        while let Some(ended) = self.clients.join_next().await {
+            ended.expect("client tasks do not panic");
         }
         self.take()
     }

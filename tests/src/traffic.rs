@@ -1,55 +1,57 @@
-//! Calls on a cluster while it is changed and while it breaks. `src/bin/traffic.rs` says what is done
-//! and what counts as lost.
+//! Requests to a cluster during changes and crashes. See `src/bin/traffic.rs` for the phases and
+//! the definition of a lost request.
 //!
-//! | module | does |
+//! | module | purpose |
 //! | --- | --- |
-//! | `options` | how long |
-//! | `cluster` | agents as processes, and what is asked of them |
-//! | `lanes` | the loads that are kept |
-//! | `phases` | what happens meanwhile, one thing after another |
-//! | `report` | what came of the calls, phase by phase |
+//! | `options` | command-line options |
+//! | `cluster` | agent processes, and commands to them |
+//! | `workloads` | the constant loads |
+//! | `phases` | the changes and crashes, in sequence |
+//! | `report` | results of the requests by phase |
 
 mod cluster;
-mod lanes;
 mod options;
 mod phases;
 mod report;
+mod workloads;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use cluster::Cluster;
-use lanes::{Backends, Lanes};
 pub use options::Options;
 use phases::Phase;
 pub use report::Report;
+use workloads::{Backends, Workloads};
 
-/// How long a phase lasts at least once its change is done: what a change breaks late is seen, too.
-const SETTLING: Duration = Duration::from_secs(1);
+/// Minimum duration of a phase after its change is complete, to observe delayed effects.
+const SETTLE: Duration = Duration::from_secs(1);
 
-/// Keeps the calls up through all phases. Every process that it starts ends with the returned future.
+/// Keeps the load running through all phases. All child processes are killed when the returned
+/// future completes or is dropped.
 ///
 /// # Errors
-/// If the cluster does not do what it is told. Lost calls are no error, but in the report.
+/// If the cluster does not reach the expected state. Lost requests are not an error; they are in
+/// the report.
 pub async fn run(options: Options) -> anyhow::Result<Report> {
     let backends = Backends::start().await?;
     let cluster = Cluster::start().await?;
-    phases::prepare(&cluster, &backends).await.context("the cluster does not get up")?;
-    let lanes = Lanes::start(&cluster);
+    phases::prepare(&cluster, &backends).await.context("cannot set up the cluster")?;
+    let workloads = Workloads::start(&cluster);
     let share = Duration::from_secs(options.seconds) / u32::try_from(Phase::ALL.len())?;
     let mut report = Report::default();
     for phase in Phase::ALL {
         let began = Instant::now();
         let done = phase.run(&cluster, &backends).await;
         if done.is_ok() {
-            let rest = share.saturating_sub(began.elapsed()).max(SETTLING);
+            let rest = share.saturating_sub(began.elapsed()).max(SETTLE);
             tokio::time::sleep(rest).await;
         }
-        report.add(phase, began.elapsed(), lanes.take());
+        report.add(phase, began.elapsed(), workloads.take());
         eprintln!("{}", report.last());
         done.with_context(|| format!("{phase:?}"))?;
     }
-    report.add(Phase::End, Duration::ZERO, lanes.stop().await);
+    report.add(Phase::End, Duration::ZERO, workloads.stop().await);
     Ok(report)
 }

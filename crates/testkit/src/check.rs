@@ -1,40 +1,40 @@
-//! Judges a [`history`](crate::history): what must hold whatever fails, and what must be so again soon
-//! after all is healed.
+//! Checks a [`history`](crate::history) against the invariants: safety properties that hold under
+//! every fault, and liveness properties that hold soon after the last fault ends.
 //!
-//! | invariants | module | what they say |
+//! | invariants | module | statement |
 //! | --- | --- | --- |
-//! | S1 | `requests` | what is acknowledged is in the log, once; what is in the log was asked for |
-//! | S2, S3 | `logs` | all agents have the same events, numbered without a gap, for good |
-//! | S4 | `states` | the same events make the same state |
-//! | S5 | `order`, `model` | the order of the log respects real time, and each answer is the model's |
-//! | S6 | `reads` | no read is older than it may be |
-//! | S7 | `watches` | a watch is in order, without a gap or a repeat |
-//! | S8, S9 | `units` | no unit runs twice, and no region that is cut off loses its last one |
-//! | L1 to L4 | `healing` | it works again, what runs is what is wanted, and then nothing happens |
-//! | L5 | `pace` | an agent that answers does not stay behind the others |
-//! | S10 | `storage` | an agent whose storage failed acknowledges nothing more |
-//! | V1 | `worth` | the run was worth something: changes went on, and every fault was felt |
+//! | S1 | `requests` | acknowledged changes are in the log exactly once; logged changes were requested |
+//! | S2, S3 | `logs` | all agents have the same immutable events, numbered without gaps |
+//! | S4 | `states` | the same events produce the same state |
+//! | S5 | `order`, `model` | the log order respects real time; every response matches the model |
+//! | S6 | `reads` | no read is staler than its consistency level allows |
+//! | S7 | `watches` | watches deliver events in order, without gaps or duplicates |
+//! | S8, S9 | `units` | no unit runs twice; a partitioned region keeps its last unit |
+//! | L1 to L4 | `convergence` | requests succeed, running units match the desired state, and the cluster becomes quiescent |
+//! | L5 | `progress` | a responsive agent does not stay behind the others |
+//! | S10 | `storage` | an agent acknowledges no change after its storage failed |
+//! | V1 | `run_quality` | changes were acknowledged at the minimum rate, and every fault had an effect |
 //!
-//! The order of changes is checked by their revisions, which the log gives them: no search for an
-//! order is needed, so a history of 200,000 calls takes seconds.
+//! The revision of a change gives its position in the log, so no search for a linearization is
+//! needed: checking a history of 200,000 operations takes seconds.
 
+mod convergence;
 mod facts;
-mod healing;
+mod impact;
 mod logs;
 mod model;
 mod order;
-mod pace;
+mod progress;
 mod reads;
 mod requests;
+mod run_quality;
 mod states;
 mod storage;
 mod summary;
-mod survival;
 #[cfg(test)]
 mod tests;
 mod units;
 mod watches;
-mod worth;
 
 use std::fmt;
 
@@ -42,17 +42,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{Micros, Record};
 use facts::Facts;
+pub use impact::FaultImpact;
 pub use summary::Summary;
-pub use survival::Survival;
 
-/// Something that must not be.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     /// The invariant, such as `S1`.
     pub invariant: String,
-    /// When it was seen.
+    /// Time of the observation.
     pub at: Micros,
-    /// What was seen.
+    /// Description of the observation.
     pub what: String,
 }
 
@@ -69,16 +69,16 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What became of a history.
+/// Result of checking a history.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What it was about.
+    /// The history in numbers.
     pub summary: Summary,
-    /// What must not be, by invariant and time.
+    /// Violations, sorted by invariant and time.
     pub violations: Vec<Violation>,
 }
 
-/// Judges a history.
+/// Checks a history against all invariants.
 #[must_use]
 pub fn check(history: &[Record]) -> Verdict {
     let facts = Facts::of(history);
@@ -91,10 +91,10 @@ pub fn check(history: &[Record]) -> Verdict {
         reads::check,
         watches::check,
         units::check,
-        healing::check,
-        pace::check,
+        convergence::check,
+        progress::check,
         storage::check,
-        worth::check,
+        run_quality::check,
     ];
     let mut violations: Vec<_> = checks.iter().flat_map(|check| check(&facts)).collect();
     violations.sort_by(|a, b| (&a.invariant, a.at).cmp(&(&b.invariant, b.at)));

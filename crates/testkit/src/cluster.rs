@@ -1,6 +1,6 @@
 //! Several nodes in one process.
 
-mod founder;
+mod bootstrap;
 mod node;
 mod options;
 
@@ -22,23 +22,23 @@ pub use node::TestNode;
 pub use options::Options;
 
 use crate::wait::until;
-use founder::Founder;
+use bootstrap::BootstrapNode;
 
-/// How long one call may take in a test that expects it to succeed.
-const CALL: Duration = Duration::from_secs(20);
+/// Timeout of one request in a test that expects it to succeed.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A cluster on loopback, in temporary directories.
 pub struct Cluster {
     root: TempDir,
     options: Options,
     cluster: ClusterId,
-    /// The nodes, stopped ones too.
+    /// All nodes, including stopped ones.
     pub nodes: Vec<TestNode>,
 }
 
 impl Cluster {
-    /// Founds a cluster with one agent in each of the regions.
-    pub async fn found(regions: &[&str], options: Options) -> anyhow::Result<Self> {
+    /// Bootstraps a cluster with one agent in each of the regions.
+    pub async fn bootstrap(regions: &[&str], options: Options) -> anyhow::Result<Self> {
         let root = tempfile::tempdir()?;
         let mut listeners = Vec::new();
         let mut nodes = Vec::new();
@@ -53,73 +53,74 @@ impl Cluster {
             Self { root, options, cluster: ClusterId(Uuid::nil()), nodes: Vec::new() };
         let mut meeting = Vec::new();
         for (node, listener) in nodes.iter().zip(listeners) {
-            meeting.push(Founder::meet(node.description.clone(), listener)?);
+            meeting.push(BootstrapNode::listen(node.description.clone(), listener)?);
         }
         let first = &nodes[0].description;
         let founders =
             Founders::gather(&meeting[0].lobby, &Dialer::default(), first.node, &addresses).await?;
         cluster.cluster = founders.cluster();
         let mut founders = Some(founders);
-        for (mut node, founder) in nodes.into_iter().zip(meeting) {
-            let listener = founder.leave().await?;
+        for (mut node, waiting) in nodes.into_iter().zip(meeting) {
+            let listener = waiting.admitted().await?;
             node.start(cluster.cluster, &cluster.options, listener, founders.take()).await?;
             cluster.nodes.push(node);
         }
-        cluster.founded().await;
+        cluster.bootstrapped().await;
         Ok(cluster)
     }
 
-    async fn founded(&self) {
-        until("the founding of the cluster", || async {
+    async fn bootstrapped(&self) {
+        until("the cluster to bootstrap", || async {
             let ports = self.nodes[0].ports();
-            let read = ports.read.read(Consistency::Linearizable, Instant::now() + CALL).await;
+            let read =
+                ports.read.read(Consistency::Linearizable, Instant::now() + REQUEST_TIMEOUT).await;
             (read.is_ok() && ports.read.state().header.cluster.is_some()).then_some(())
         })
         .await;
     }
 
-    /// Adds an agent in `region` to the running cluster, and returns its index.
+    /// Registers and starts a new agent in `region`, and returns its index.
     pub async fn join(&mut self, region: &str) -> anyhow::Result<usize> {
         let index = self.nodes.len();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut node = TestNode::new(self.root.path(), index, region, listener.local_addr()?)?;
         let command = Command::RegisterAgent(node.description.clone());
-        self.propose(0, command).await.context("the agent could not register")?;
+        self.propose(0, command).await.context("cannot register the agent")?;
         node.start(self.cluster, &self.options, listener.into_std()?, None).await?;
         self.nodes.push(node);
         Ok(index)
     }
 
-    /// Asks node `index` for a change, as an operator with a new request id.
+    /// Submits a change to node `index` as an operator, with a new request id.
     ///
     /// # Errors
-    /// As the port's.
+    /// The errors of the propose port.
     pub async fn propose(&self, index: usize, command: Command) -> Result<Receipt, ProposeError> {
         self.propose_as(index, command, new_request()).await
     }
 
-    /// The same, under a given request id.
+    /// Submits a change to node `index` as an operator, with the given request id.
     ///
     /// # Errors
-    /// As the port's.
+    /// The errors of the propose port.
     pub async fn propose_as(
         &self,
         index: usize,
         command: Command,
         request: RequestId,
     ) -> Result<Receipt, ProposeError> {
-        let actor = Actor::new("test").expect("is an actor");
+        let actor = Actor::new("test").expect("a valid actor");
         let requester = Requester::Operator { request, actor, reason: None };
-        let deadline = Instant::now() + CALL;
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
         self.nodes[index].ports().propose.propose(Proposal { command, requester, deadline }).await
     }
 
-    /// Stops a node in good order.
+    /// Shuts down a node gracefully.
     pub async fn stop(&mut self, index: usize) -> anyhow::Result<()> {
         self.nodes[index].stop().await
     }
 
-    /// Starts a stopped node again, on the disk and the port that it had.
+    /// Restarts a stopped node with its data directory and port.
     pub async fn restart(&mut self, index: usize) -> anyhow::Result<()> {
         let (cluster, options) = (self.cluster, self.options.clone());
         let node = &mut self.nodes[index];
@@ -129,12 +130,12 @@ impl Cluster {
         node.start(cluster, &options, listener.into_std()?, None).await
     }
 
-    /// Sets the bytes that must stay free on the disks of the nodes that are started from now on.
+    /// Sets the disk floor of the nodes that are started from now on, in bytes.
     pub fn set_disk_floor(&mut self, bytes: u64) {
         self.options.disk_floor = bytes;
     }
 
-    /// The index of the node that leads, once the running ones agree on it.
+    /// Waits until the running nodes agree on a leader, and returns its index.
     pub async fn leader(&self) -> usize {
         until("a leader", || async {
             let running = self.running();
@@ -146,12 +147,12 @@ impl Cluster {
         .await
     }
 
-    /// Returns once all running nodes have the same revision, chain and state, and returns the
-    /// revision.
-    pub async fn agreement(&self) -> Revision {
-        until("all nodes to have the same events and state", || async {
+    /// Waits until all running nodes have the same revision, event chain and state, and returns
+    /// that revision.
+    pub async fn converged(&self) -> Revision {
+        until("all nodes to converge", || async {
             let running = self.running();
-            let deadline = Instant::now() + CALL;
+            let deadline = Instant::now() + REQUEST_TIMEOUT;
             let mut positions = Vec::new();
             for (_, ports) in &running {
                 ports.read.read(Consistency::Linearizable, deadline).await.ok()?;
@@ -176,11 +177,11 @@ impl Cluster {
         .await
     }
 
-    /// Returns once `count` members vote.
+    /// Waits until there are `count` voters and one of them leads.
     pub async fn voters(&self, count: usize) {
-        until("the voters", || async {
+        until("the expected number of voters", || async {
             let (_, ports) = self.running().into_iter().next()?;
-            let members = ports.cluster.members(Instant::now() + CALL).await;
+            let members = ports.cluster.members(Instant::now() + REQUEST_TIMEOUT).await;
             let voters = members.iter().filter(|member| member.voter).count();
             let one_leads = members.iter().any(|member| member.role == Role::Leader);
             (voters == count && one_leads).then_some(())
@@ -188,7 +189,7 @@ impl Cluster {
         .await;
     }
 
-    /// The running nodes, with their indexes.
+    /// Returns the running nodes with their indexes.
     #[must_use]
     pub fn running(&self) -> Vec<(usize, &Ports)> {
         let nodes = self.nodes.iter().enumerate();
@@ -196,8 +197,8 @@ impl Cluster {
     }
 }
 
-/// A request id as a client makes it.
+/// Generates a request id as a client does.
 #[must_use]
 pub fn new_request() -> RequestId {
-    Uuid::now_v7().try_into().expect("is version 7")
+    Uuid::now_v7().try_into().expect("a UUID of version 7")
 }

@@ -1,8 +1,8 @@
-//! What happened to a cluster while faults were injected, as lines of JSON that
-//! [`check`](crate::check) judges, now or later.
+//! The history of a cluster under fault injection: JSON lines that [`check`](crate::check)
+//! verifies, during the run or later.
 //!
-//! Every time is in microseconds of one monotonic clock, which begins with the recording. So "before"
-//! means the same for calls at different agents, for faults and for what was seen in /proc.
+//! All times are microseconds of one monotonic clock that starts with the recording. The order of
+//! operations on different agents, of faults and of observations in /proc is therefore comparable.
 
 mod faults;
 mod recorder;
@@ -28,59 +28,60 @@ pub type Micros = u64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "camelCase")]
 pub enum Record {
-    /// What the cluster was. The first line.
+    /// Description of the cluster and of the run. Always the first line.
     Header(Header),
-    /// A client's call, written when it returned.
-    Call(Call),
-    /// A watch began at an agent.
+    /// A client operation, written when it completes.
+    Operation(Operation),
+    /// A watch was opened at an agent.
     Watch(Watch),
     /// A watch delivered an event.
-    Event(Observed),
-    /// An agent said how far it is, and what state that makes.
+    Event(ObservedEvent),
+    /// An agent reported its position in the log and the hash of its state.
     State(StateHash),
-    /// An agent was seen to lead.
-    Leader(Leads),
-    /// An agent was seen to receive a snapshot.
+    /// An agent was observed to be the leader.
+    Leader(ObservedLeader),
+    /// An agent was observed to receive a snapshot.
     Snapshot(Snapshot),
-    /// All units that ran. Written where that changed, and each second.
+    /// All running units. Written on every change, and once a second.
     Processes(Processes),
     /// A step of a fault.
     Fault(Fault),
-    /// A named moment: see [`mark`].
+    /// A phase boundary: see [`mark`].
     Mark(Mark),
-    /// What an agent keeps its data on failed, or its next life began.
+    /// The storage of an agent failed, or the agent is about to be restarted after such a failure.
     Storage(Storage),
-    /// A process that is nobody's business was looked after.
+    /// The condition of a process that does not belong to the cluster.
     Bystander(Bystander),
 }
 
-/// The moments that divide a history.
+/// Names of the marks that divide a history into phases.
 pub mod mark {
-    /// Clients begin to ask for changes.
+    /// Clients start to submit changes.
     pub const LOAD: &str = "load";
-    /// They are told to stop.
+    /// Clients stop.
     pub const LOAD_ENDED: &str = "load-ended";
-    /// No fault is in force any more.
+    /// No fault is active any more.
     pub const HEALED: &str = "healed";
-    /// No call runs any more, and all agents had time to catch up: nothing should happen from here.
-    pub const CALM: &str = "calm";
-    /// The end of that.
-    pub const CALM_ENDED: &str = "calm-ended";
+    /// No operation is in flight and all agents had time to catch up. No event is expected from
+    /// here on.
+    pub const QUIESCENT: &str = "quiescent";
+    /// End of the quiescent phase.
+    pub const QUIESCENT_ENDED: &str = "quiescent-ended";
 }
 
-/// What the cluster was, and what is asked of it.
+/// Description of the cluster and the bounds that the run is checked against.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// What the schedule was generated from.
+    /// Seed of the fault schedule.
     pub seed: u64,
     /// The agents.
     pub nodes: Vec<NodeInfo>,
-    /// The fewest acknowledged changes in a second of load that make a run worth something.
-    pub least_changes_per_second: f64,
-    /// How long all may take after the healing, in seconds.
+    /// Minimum number of acknowledged changes per second of load; a slower run fails V1.
+    pub min_changes_per_second: f64,
+    /// Maximum time from healing to convergence, in seconds.
     pub converge_within_seconds: u64,
-    /// How long nothing may happen at the end, in seconds.
-    pub calm_seconds: u64,
+    /// Minimum duration of the quiescent phase, in seconds.
+    pub quiescent_seconds: u64,
 }
 
 /// An agent.
@@ -92,96 +93,96 @@ pub struct NodeInfo {
     pub region: String,
 }
 
-/// A client's call.
+/// A client operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Call {
-    /// When it was sent.
+pub struct Operation {
+    /// Time at which the request was sent.
     pub invoked: Micros,
-    /// When its answer was there.
+    /// Time at which the response arrived.
     pub returned: Micros,
-    /// The agent that was asked.
+    /// The agent that received the request.
     pub node: String,
-    /// Calls of one client over one connection: what it read once it may rely on.
+    /// Identifies one client connection. Reads of a session never go back.
     pub session: u64,
-    /// What was asked.
-    pub kind: CallKind,
-    /// What was answered.
-    pub answer: Answer,
+    /// The requested operation.
+    pub kind: OperationKind,
+    /// The observed outcome.
+    pub outcome: Outcome,
 }
 
-/// What was asked.
+/// The requested operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub enum CallKind {
-    /// A change. A repetition is a call of its own, under the same request id.
+pub enum OperationKind {
+    /// A change. Each retry is an operation of its own, with the same request id.
     Change {
-        /// Its request id.
+        /// Request id.
         request: RequestId,
-        /// What is to change.
+        /// The submitted command.
         command: Command,
     },
     /// A read.
     Read {
-        /// Whether it has to be as fresh as everything acknowledged before; stale otherwise.
+        /// True if the read must reflect everything acknowledged before it; false for a stale read.
         linearizable: bool,
     },
 }
 
-/// What was answered.
+/// The observed outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "camelCase")]
-pub enum Answer {
-    /// The change happened, or was so already.
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Outcome {
+    /// The change was committed, or the state already matched it.
     Accepted {
         /// The revision before it.
         base: u64,
         /// The revision after it.
         revision: u64,
     },
-    /// A rule refuses the change.
-    Refused {
-        /// The status, in words.
-        why: String,
+    /// A domain rule rejected the change.
+    Rejected {
+        /// Status message.
+        reason: String,
     },
-    /// The agent says that certainly nothing was proposed.
+    /// The agent reported that nothing was proposed.
     NotProposed {
-        /// The reason of its status.
-        why: String,
+        /// `reason` of the `ErrorInfo` in the status.
+        reason: String,
     },
-    /// The change may have happened, or may happen yet: a time-out, a broken connection.
+    /// The change may or may not have been committed: a timeout or a broken connection.
     Unknown {
-        /// The status, in words.
-        why: String,
+        /// Status message.
+        reason: String,
     },
-    /// The read was answered.
+    /// The read succeeded.
     Read {
-        /// The newest revision that the answer includes.
+        /// The newest revision that the response reflects.
         revision: u64,
     },
-    /// The read was not answered.
-    Unanswered {
-        /// The status, in words.
-        why: String,
+    /// The read failed.
+    ReadFailed {
+        /// Status message.
+        reason: String,
     },
 }
 
 /// A watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
-    /// When it began.
+    /// Time at which it was opened.
     pub at: Micros,
-    /// Its number, unique in the history.
+    /// Stream number, unique in the history.
     pub stream: u64,
     /// The agent that serves it.
     pub node: String,
-    /// The first revision that was asked for.
+    /// The first requested revision.
     pub from: u64,
 }
 
-/// An event as a watch delivered it.
+/// An event delivered by a watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Observed {
-    /// When it arrived.
+pub struct ObservedEvent {
+    /// Time of arrival.
     pub at: Micros,
     /// The watch that delivered it.
     pub stream: u64,
@@ -194,18 +195,18 @@ pub struct Observed {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoggedEvent {
-    /// Its number.
+    /// Revision of the event.
     pub revision: u64,
-    /// When it was decided, in milliseconds since 1970 by the leader's clock.
+    /// Time of the decision by the leader's clock, in milliseconds since the Unix epoch.
     pub time: i64,
-    /// Who asked.
+    /// The actor that requested the change.
     pub actor: String,
-    /// The request, where an operator asked.
+    /// Request id, for changes requested by an operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// The revision of the first event of its change.
+    /// Revision of the first event of the change set.
     pub change_id: u64,
-    /// Such as `RegionAdded`.
+    /// Event type, such as `RegionAdded`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The event's own fields.
@@ -213,21 +214,22 @@ pub struct LoggedEvent {
 }
 
 impl LoggedEvent {
-    /// The event as the model knows it.
+    /// Converts the event to its domain type.
     ///
     /// # Errors
-    /// If this build's model knows no such event.
+    /// If the event does not decode as an event of this build's domain model.
     pub fn to_domain(&self) -> anyhow::Result<Event> {
-        let fields = self.data.as_object().context("the fields of an event are an object")?;
-        // Fields of events are in camel case in the model, too; those within them are not.
+        let fields = self.data.as_object().context("event data is not an object")?;
+        // The model names the fields of an event in camel case, too, but not the fields nested in
+        // them.
         let fields = fields.iter().map(|(key, value)| (key.clone(), with_underscores(value)));
         let tagged = Map::from_iter([(self.kind.clone(), Value::Object(fields.collect()))]);
         serde_json::from_value(Value::Object(tagged))
-            .with_context(|| format!("the model knows no event {} {}", self.kind, self.data))
+            .with_context(|| format!("unknown event {} {}", self.kind, self.data))
     }
 }
 
-/// The value with the keys that the domain's fields have: the contract writes them in camel case.
+/// Converts object keys from the camel case of the wire format to the snake case of the domain.
 fn with_underscores(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -265,87 +267,88 @@ impl From<v1::Event> for LoggedEvent {
     }
 }
 
-/// How far an agent is.
+/// Position and state hash of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateHash {
-    /// When it said so.
+    /// Time of the report.
     pub at: Micros,
     /// The agent.
     pub node: String,
-    /// The last event of its state.
+    /// Revision of the last applied event.
     pub revision: u64,
-    /// SHA-256 of the whole state, in hexadecimal. Refusals are part of it and have no revision, so two
-    /// states of one revision are only comparable when no call runs.
+    /// SHA-256 of the whole state, in hexadecimal. The state includes rejections, which have no
+    /// revision: states at the same revision are only comparable while no operation is in flight.
     pub hash: String,
-    /// The last log index of its state: two states of one index are comparable at any time. None in
-    /// histories of earlier versions, as the next one.
+    /// Index of the last applied log entry: states at the same index are comparable at any time.
+    /// `None` in histories of earlier versions, as is `events`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<u64>,
-    /// SHA-256 over all events up to that revision, each with the hash before it.
+    /// SHA-256 chained over all events up to `revision`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<String>,
 }
 
-/// Who leads.
+/// An observation of the leader.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Leads {
-    /// When that was seen.
+pub struct ObservedLeader {
+    /// Time of the observation.
     pub at: Micros,
-    /// The agent that leads.
+    /// The leading agent.
     pub node: String,
 }
 
-/// A snapshot on its way to an agent that lacks entries which are no longer kept.
+/// A snapshot sent to an agent because the log entries that it lacks were purged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// When that was seen.
+    /// Time of the observation.
     pub at: Micros,
     /// The agent that received it.
     pub node: String,
 }
 
-/// All units that ran at a moment.
+/// All units running at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Processes {
-    /// When that was so.
+    /// Time of the observation.
     pub at: Micros,
-    /// The units, in order.
-    pub units: Vec<UnitSeen>,
+    /// The units, sorted.
+    pub units: Vec<ObservedUnit>,
 }
 
-/// A unit's process.
+/// The process of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct UnitSeen {
+pub struct ObservedUnit {
     /// Its service.
     pub service: String,
     /// Its region.
     pub region: String,
-    /// Its number within the location, from 1.
+    /// Slot within the location, from 1.
     pub slot: u32,
-    /// Its assignment.
+    /// Incarnation of the unit.
     pub incarnation: u64,
-    /// Its process.
+    /// Process id.
     pub pid: u32,
 }
 
-/// A named moment.
+/// A phase boundary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
-    /// When.
+    /// Time of the mark.
     pub at: Micros,
-    /// Which.
+    /// One of the names in [`mark`].
     pub name: String,
 }
 
-/// Reads a history.
+/// Reads a history from a file.
 ///
 /// # Errors
-/// If it cannot be read, naming the line that is none.
+/// If the file cannot be read or a line is not a record; the message includes its number.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Record>> {
-    let file = File::open(path).with_context(|| format!("no history at {}", path.display()))?;
+    let file =
+        File::open(path).with_context(|| format!("cannot open history {}", path.display()))?;
     let lines = BufReader::new(file).lines().enumerate();
     let records = lines.map(|(number, line)| {
-        let place = || format!("{}:{}: is no record", path.display(), number + 1);
+        let place = || format!("{}:{}: not a history record", path.display(), number + 1);
         serde_json::from_str(&line.with_context(place)?).with_context(place)
     });
     records.collect()

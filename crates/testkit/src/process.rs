@@ -1,18 +1,18 @@
-//! Clusters of real processes: the binary as people run it, on addresses and in directories that a
-//! test has for itself.
+//! Clusters of real processes: the released binary, on addresses and in directories private to a
+//! test.
 //!
 //! ```text
-//! Sandbox            a directory, loopback addresses 127.x.y.1 and up, and an end for all within
+//! Sandbox            a directory and loopback addresses; kills all processes within when dropped
 //!   Dev              a running `meridian dev`
-//!   Network          what lies between agents, and what befalls what they send each other
-//!   Agent            a place for an agent: starts it, kills it, asks it, finds its units in /proc
-//!     Disk, Machine  a small disk of its own (root), and one that is slow or fails, and its clock
-//!     Units, Process   what runs, found by directory and held by descriptor, never by number alone
+//!   Network          the network between agents, with injected faults
+//!   Agent            an agent: starts, kills and queries it, finds its units in /proc
+//!     Disk, Machine  a small dedicated disk (root); a slow or failing disk and a shifted clock
+//!     UnitProcess, Process   running processes, found by directory and held by pidfd, never by pid alone
 //! ```
 //!
-//! A process is a sandbox's if it is the binary under test and works on the sandbox's directory.
-//! Those are killed when the sandbox is dropped, also by a panic, and no others ever. A test
-//! program that is killed itself leaves them behind.
+//! A process belongs to a sandbox if it runs the binary under test and works on the sandbox's
+//! directory. All of these, and no others, are killed when the sandbox is dropped, including on a
+//! panic. A test program that is killed leaves them behind.
 
 mod addresses;
 mod agent;
@@ -31,17 +31,17 @@ pub use binary::binary;
 pub use cli::{Output, run};
 pub use dev::Dev;
 pub use disk::Disk;
-pub use http::{Answer, get};
+pub use http::{Response, get};
 pub use machine::Machine;
 pub use running::{Process, UnitProcess};
 pub use sandbox::Sandbox;
 
-/// The ports of every agent, which has an address to itself.
+/// Ports of every agent; each agent has its own address.
 pub mod port {
-    /// For clients.
+    /// Client API.
     pub const CLIENT: u16 = 7400;
-    /// For other agents.
+    /// Peer API.
     pub const PEER: u16 = 7401;
-    /// For health and metrics.
+    /// Health and metrics.
     pub const HTTP: u16 = 7480;
 }

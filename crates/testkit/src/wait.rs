@@ -1,16 +1,15 @@
-//! Waiting for conditions, never for times.
+//! Helpers that wait for a condition instead of a fixed time.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take: far longer than it ever does, on a machine that is busy with
-/// something else.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of a condition. Generous, so that a busy machine does not fail a test.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Returns what `condition` gives, once it gives something.
+/// Polls `condition` until it returns `Some`, and returns the value.
 ///
 /// # Panics
-/// If it gives nothing for [`PATIENCE`], naming `what` was waited for.
+/// If the condition is not met within [`TIMEOUT`]; the message includes `what`.
 pub async fn until<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
@@ -20,15 +19,15 @@ where
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        assert!(began.elapsed() < TIMEOUT, "timed out after {TIMEOUT:?} waiting for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Returns what `attempt` gives, once it succeeds.
+/// Retries `attempt` until it succeeds, and returns its value.
 ///
 /// # Panics
-/// If it fails for [`PATIENCE`], naming `what` was waited for and how the last attempt failed.
+/// If no attempt succeeds within [`TIMEOUT`]; the message includes `what` and the last error.
 pub async fn until_ok<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> T
 where
     F: Future<Output = anyhow::Result<T>>,
@@ -38,7 +37,10 @@ where
         match attempt().await {
             Ok(value) => return value,
             Err(error) => {
-                assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}: {error:#}");
+                assert!(
+                    began.elapsed() < TIMEOUT,
+                    "timed out after {TIMEOUT:?} waiting for {what}: {error:#}"
+                );
             }
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,4 @@
-//! Three agents, each in a region of its own.
+//! A cluster of three agents, each in its own region.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,13 +15,13 @@ use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use super::changes::Changes;
-use super::member::{CALL, Cluster, MEMBERS, free_address, until};
+use super::member::{Cluster, MEMBERS, REQUEST_TIMEOUT, free_address, until};
 use super::process::Process;
 
-/// Where the agents live: as `meridian dev` has it.
+/// Regions of the agents, the same as those of `meridian dev`.
 pub const REGIONS: [&str; MEMBERS] = ["westeurope", "eastus", "southeastasia"];
 
-/// The cluster.
+/// The cluster of agents.
 pub struct Agents {
     program: PathBuf,
     agents: Vec<Agent>,
@@ -33,10 +33,10 @@ struct Agent {
     process: Process,
 }
 
-/// The program to measure: the given one, or this workspace's, built in the release profile.
+/// Returns the program to measure: the given one, or a release build of this workspace.
 ///
 /// # Errors
-/// If it does not compile.
+/// If the build fails.
 pub async fn program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
         return Ok(given.to_path_buf());
@@ -49,20 +49,20 @@ pub async fn program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit());
     let built = build.output().await.context("cannot run cargo")?;
-    anyhow::ensure!(built.status.success(), "meridian does not compile");
+    anyhow::ensure!(built.status.success(), "cannot build meridian: {}", built.status);
     let messages = String::from_utf8(built.stdout)?;
     let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
     let program = messages
         .into_iter()
         .find_map(|message: serde_json::Value| message["executable"].as_str().map(PathBuf::from));
-    program.context("cargo does not say where it put meridian")
+    program.context("cargo reported no executable")
 }
 
 impl Agents {
-    /// Founds a cluster under `root`. Returns when each agent answers linearizable reads.
+    /// Bootstraps a cluster under `root`, and waits until each agent serves linearizable reads.
     ///
     /// # Errors
-    /// If an agent does not.
+    /// If an agent does not become ready in time.
     pub async fn start(program: PathBuf, root: &Path) -> anyhow::Result<Self> {
         let peers = (0..MEMBERS).map(|_| free_address()).collect::<Result<Vec<_>, _>>()?;
         let mut agents = Vec::new();
@@ -82,26 +82,26 @@ impl Agents {
         Ok(cluster)
     }
 
-    /// Resident memory of each agent, in bytes.
+    /// Returns the resident memory of each agent in bytes.
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If /proc cannot be read.
     pub fn resident_bytes(&self) -> anyhow::Result<Vec<u64>> {
         self.agents.iter().map(|agent| agent.process.resident_bytes()).collect()
     }
 
-    /// A connection to one agent.
+    /// Connects to an agent.
     ///
     /// # Errors
-    /// If it cannot be reached.
+    /// If the agent is unreachable.
     pub async fn connect(&self, member: usize) -> anyhow::Result<Channel> {
         connect(self.agents[member].address).await
     }
 
-    /// The newest revision, by a linearizable read at one agent.
+    /// Returns the current revision by a linearizable read from an agent.
     ///
     /// # Errors
-    /// If it is not answered.
+    /// If the read fails.
     pub async fn revision(&self, member: usize) -> anyhow::Result<u64> {
         revision(self.agents[member].address).await
     }
@@ -111,11 +111,11 @@ impl Agents {
         let log = directory.join("agent.log");
         until(async || {
             process.check(&log)?;
-            anyhow::ensure!(revision(*address).await? > 0, "its cluster is not founded");
+            anyhow::ensure!(revision(*address).await? > 0, "the cluster is not bootstrapped");
             Ok(())
         })
         .await
-        .with_context(|| format!("the agent in {} does not get ready", REGIONS[member]))
+        .with_context(|| format!("the agent in {} did not become ready", REGIONS[member]))
     }
 }
 
@@ -131,7 +131,7 @@ impl Cluster for Agents {
         let mut client = ClusterClient::new(self.connect(member).await?);
         let status = client.get_status(v1::GetStatusRequest {}).await?.into_inner();
         let leader = (0..MEMBERS).find(|index| name(*index) == status.leader);
-        leader.context("no agent leads")
+        leader.context("the cluster has no leader")
     }
 
     fn processor_time(&self) -> anyhow::Result<Duration> {
@@ -142,7 +142,7 @@ impl Cluster for Agents {
         self.agents[member].process.kill().await
     }
 
-    async fn start_again(&mut self, member: usize) -> anyhow::Result<()> {
+    async fn restart(&mut self, member: usize) -> anyhow::Result<()> {
         self.agents[member].process = start(&self.program, &self.agents[member].directory)?;
         self.ready(member).await
     }
@@ -152,7 +152,7 @@ fn name(index: usize) -> String {
     format!("{}-1", REGIONS[index])
 }
 
-/// An agent's configuration: what has to be said, and else the defaults.
+/// Returns an agent's configuration: required options only, defaults otherwise.
 fn config(index: usize, client: SocketAddr, http: SocketAddr, peers: &[SocketAddr]) -> String {
     let founders: Vec<_> = peers.iter().map(|peer| format!("\"{peer}\"")).collect();
     format!(
@@ -171,7 +171,7 @@ fn config(index: usize, client: SocketAddr, http: SocketAddr, peers: &[SocketAdd
 fn start(program: &Path, directory: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(program);
     command.args(["agent", "--config"]).arg(directory.join("agent.toml"));
-    // They would count for every agent alike, and more than the files.
+    // Environment variables would override the configuration files.
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("MERIDIAN_") {
             command.env_remove(variable);
@@ -181,12 +181,15 @@ fn start(program: &Path, directory: &Path) -> anyhow::Result<Process> {
 }
 
 async fn connect(address: SocketAddr) -> anyhow::Result<Channel> {
-    Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(CALL).connect().await?)
+    Ok(Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(REQUEST_TIMEOUT)
+        .connect()
+        .await?)
 }
 
 async fn revision(address: SocketAddr) -> anyhow::Result<u64> {
     let mut request = Request::new(v1::ListServicesRequest::default());
-    request.set_timeout(CALL);
-    let answer = ServicesClient::new(connect(address).await?).list_services(request).await?;
-    Ok(answer.into_inner().read_point.map_or(0, |point| point.revision))
+    request.set_timeout(REQUEST_TIMEOUT);
+    let response = ServicesClient::new(connect(address).await?).list_services(request).await?;
+    Ok(response.into_inner().read_point.map_or(0, |point| point.revision))
 }

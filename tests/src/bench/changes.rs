@@ -1,4 +1,4 @@
-//! A client that scales a location in which no agent lives, up and down again.
+//! A client that alternates the units of a location without an agent.
 
 use anyhow::Context as _;
 use meridian_proto::v1;
@@ -9,28 +9,28 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 use uuid::Uuid;
 
-use super::member::{CALL, Client};
+use super::member::{Client, REQUEST_TIMEOUT};
 
-/// Bytes of one request.
+/// Size of a request in bytes.
 const REQUEST_BYTES: usize = 256;
-/// Where no agent lives: what happens there is an event, and starts nothing.
+/// A region without an agent: a change there is one event and starts no process.
 const REGION: &str = "japaneast";
 
-/// Changes of a service that no other client changes.
+/// Changes of one service that no other client changes.
 #[derive(Clone)]
 pub struct Changes {
     client: ServicesClient<Channel>,
     service: String,
-    /// Makes the request as long as it should be.
+    /// Padding of the request.
     reason: String,
     units: u32,
 }
 
 impl Changes {
-    /// The client of that number. Its service is created unless it was before.
+    /// Creates a client. Creates its service unless it exists.
     ///
     /// # Errors
-    /// If that is refused.
+    /// If creating the service fails.
     pub async fn new(channel: Channel, number: usize) -> anyhow::Result<Self> {
         let client = ServicesClient::new(channel);
         let service = format!("bench-{number:03}");
@@ -53,12 +53,12 @@ impl Changes {
         match self.client.create_service(timed(request)).await {
             Ok(_) => Ok(()),
             Err(status) if status.code() == Code::AlreadyExists => Ok(()),
-            Err(status) => Err(status).context("the service cannot be created"),
+            Err(status) => Err(status).context("cannot create the service"),
         }
     }
 
-    /// The next change. Other units than before, so that there is something to change; each time the
-    /// number is as long.
+    /// Returns the next change. The units alternate between 1 and 2, so every change has an effect
+    /// and all requests have the same size.
     fn next(&mut self) -> v1::ChangeServiceRequest {
         self.units = 3 - self.units;
         scale(&self.service, REGION, self.units, &self.reason)
@@ -73,7 +73,7 @@ impl Client for Changes {
     }
 }
 
-/// The request that scales one location.
+/// Returns a request that scales one location.
 pub fn scale(service: &str, region: &str, units: u32, reason: &str) -> v1::ChangeServiceRequest {
     let scale = v1::ScaleRegion { region: region.to_owned(), units: Some(units), zones: None };
     v1::ChangeServiceRequest {
@@ -84,7 +84,7 @@ pub fn scale(service: &str, region: &str, units: u32, reason: &str) -> v1::Chang
     }
 }
 
-/// What every change carries, under a new request id.
+/// Returns the context of a change, with a new request id.
 pub fn context(reason: &str) -> v1::ChangeContext {
     v1::ChangeContext {
         request_id: Uuid::now_v7().to_string(),
@@ -94,9 +94,9 @@ pub fn context(reason: &str) -> v1::ChangeContext {
     }
 }
 
-/// A call that ends in time.
+/// Returns a request with the default timeout.
 pub fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(CALL);
+    request.set_timeout(REQUEST_TIMEOUT);
     request
 }

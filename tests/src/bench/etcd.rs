@@ -1,4 +1,4 @@
-//! Three members of etcd, with its own defaults.
+//! A cluster of three etcd members with default settings.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tonic::transport::{Channel, Endpoint};
 
 use super::changes::timed;
-use super::member::{CALL, Client, Cluster, MEMBERS, free_address, until};
+use super::member::{Client, Cluster, MEMBERS, REQUEST_TIMEOUT, free_address, until};
 use super::process::Process;
 
 #[expect(unused_qualifications, reason = "generated")]
@@ -21,10 +21,10 @@ use rpc::kv_client::KvClient;
 use rpc::maintenance_client::MaintenanceClient;
 use rpc::{PutRequest, StatusRequest};
 
-/// Bytes of one value.
+/// Size of a value in bytes.
 const VALUE_BYTES: usize = 256;
 
-/// The cluster.
+/// The etcd cluster.
 pub struct Etcd {
     members: Vec<Member>,
 }
@@ -37,11 +37,11 @@ struct Member {
 }
 
 impl Etcd {
-    /// Founds a cluster under `root`; none where etcd is not installed. Returns when each member has
-    /// acknowledged a write.
+    /// Bootstraps a cluster under `root`, and waits until each member acknowledges a write. Returns
+    /// `None` if etcd is not installed.
     ///
     /// # Errors
-    /// If a member does not.
+    /// If a member does not become ready in time.
     pub async fn start(root: &Path) -> anyhow::Result<Option<Self>> {
         if Command::new("etcd").arg("--version").output().await.is_err() {
             return Ok(None);
@@ -70,7 +70,7 @@ impl Etcd {
             Puts::new(connect(*address).await?, 0).write().await
         })
         .await
-        .with_context(|| format!("{} does not get ready", name(member)))
+        .with_context(|| format!("{} did not become ready", name(member)))
     }
 }
 
@@ -90,7 +90,7 @@ impl Cluster for Etcd {
                 return Ok(index);
             }
         }
-        anyhow::bail!("no member leads")
+        anyhow::bail!("the cluster has no leader")
     }
 
     fn processor_time(&self) -> anyhow::Result<Duration> {
@@ -101,14 +101,14 @@ impl Cluster for Etcd {
         self.members[member].process.kill().await
     }
 
-    async fn start_again(&mut self, member: usize) -> anyhow::Result<()> {
+    async fn restart(&mut self, member: usize) -> anyhow::Result<()> {
         let Member { arguments, log, process, .. } = &mut self.members[member];
         *process = start(arguments, log)?;
         self.ready(member).await
     }
 }
 
-/// Puts to a key that no other client puts to.
+/// Puts to one key that no other client writes.
 #[derive(Clone)]
 pub struct Puts {
     client: KvClient<Channel>,
@@ -160,7 +160,7 @@ fn arguments(
 fn start(arguments: &[String], log: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new("etcd");
     command.args(arguments);
-    // etcd takes its flags from the environment, too.
+    // etcd also reads its flags from the environment.
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("ETCD_") {
             command.env_remove(variable);
@@ -170,7 +170,10 @@ fn start(arguments: &[String], log: &Path) -> anyhow::Result<Process> {
 }
 
 async fn connect(address: SocketAddr) -> anyhow::Result<Channel> {
-    Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(CALL).connect().await?)
+    Ok(Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(REQUEST_TIMEOUT)
+        .connect()
+        .await?)
 }
 
 async fn status(address: SocketAddr) -> anyhow::Result<rpc::StatusResponse> {

@@ -1,4 +1,4 @@
-//! From a killed leader to the next acknowledged write.
+//! Time from killing the leader to the next acknowledged write.
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::member::{Client as _, Cluster, MEMBERS, until};
 
-/// Between two writes that are begun while there is no leader.
-const PAUSE: Duration = Duration::from_millis(10);
-/// How long a cluster may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the cluster is left alone before: long enough for every member to follow the leader.
-const REST: Duration = Duration::from_secs(2);
+/// Interval between writes while there is no leader.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Timeout of a failover.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Time to settle before the leader is killed, so that every member follows it.
+const SETTLE: Duration = Duration::from_secs(2);
 
-/// Kills the leader, measures, and starts it again.
+/// Kills the leader, measures the time to the next acknowledged write, and restarts the killed
+/// member.
 ///
 /// # Errors
-/// If no write is acknowledged, or the member does not come back.
+/// If no write is acknowledged in time, or the member does not recover.
 pub async fn measure<C: Cluster>(cluster: &mut C) -> anyhow::Result<Duration> {
-    sleep(REST).await;
+    sleep(SETTLE).await;
     let leader = until(async || cluster.leader(0).await).await?;
     let mut survivors = Vec::new();
     for member in (0..MEMBERS).filter(|member| *member != leader) {
@@ -29,22 +30,23 @@ pub async fn measure<C: Cluster>(cluster: &mut C) -> anyhow::Result<Duration> {
     }
     let killed = Instant::now();
     cluster.kill(leader).await?;
-    let acknowledged = timeout(PATIENCE, first_write(&survivors)).await;
-    let acknowledged = acknowledged.map_err(|_| anyhow::anyhow!("{} stays dead", C::NAME))?;
-    let took = acknowledged - killed;
-    cluster.start_again(leader).await?;
-    Ok(took)
+    let acknowledged = timeout(TIMEOUT, first_write(&survivors)).await;
+    let acknowledged = acknowledged
+        .map_err(|_| anyhow::anyhow!("{} acknowledged no write within {TIMEOUT:?}", C::NAME))?;
+    let elapsed = acknowledged - killed;
+    cluster.restart(leader).await?;
+    Ok(elapsed)
 }
 
-/// Begins a write every now and then, and returns when the first is acknowledged.
+/// Sends writes at a fixed interval, and returns the time of the first acknowledgement.
 async fn first_write(survivors: &[impl super::member::Client]) -> Instant {
     let mut writes = JoinSet::new();
-    let mut turns = survivors.iter().cycle().cloned();
+    let mut clients = survivors.iter().cycle().cloned();
     loop {
-        if let Some(mut client) = turns.next() {
+        if let Some(mut client) = clients.next() {
             writes.spawn(async move { client.write().await.map(|()| Instant::now()) });
         }
-        let pause = sleep(PAUSE);
+        let pause = sleep(INTERVAL);
         tokio::pin!(pause);
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! Units and nginx, in turns, as proxies before the same backend, called by wrk.
+//! Alternates units and nginx as proxies in front of the same backend, under load by wrk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,41 +19,41 @@ use nginx::Nginx;
 use unit::GatewayUnit;
 use wrk::Sample;
 
-/// The sizes of the bodies, in bytes, and what they are called.
+/// Body sizes in bytes, with their labels.
 const SIZES: [(usize, &str); 2] = [(1_000, "1 kB"), (100_000, "100 kB")];
-/// The path of the API; what follows is the backend's.
+/// Base path of the API; the rest of the path is the backend's.
 const API: &str = "/orders";
-/// How long each proxy is called before it counts.
+/// Warm-up time of each proxy.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Both proxies on so many cores.
+/// Both proxies with the same number of workers.
 struct Proxies {
     workers: usize,
     unit: GatewayUnit,
     nginx: Nginx,
 }
 
-/// Measures both; nothing where nginx or wrk are not installed.
+/// Measures both; returns `None` if nginx or wrk is not installed.
 ///
 /// # Errors
-/// If a process cannot be started, or a call fails.
+/// If a process cannot be started or a request fails.
 pub async fn measure(
     options: &Options,
     program: &Path,
     root: &Path,
 ) -> anyhow::Result<Option<Report>> {
     for (missing, name) in
-        [(!nginx::is_installed().await, "nginx"), (!wrk::is_there().await, "wrk")]
+        [(!nginx::is_installed().await, "nginx"), (!wrk::is_installed().await, "wrk")]
     {
         if missing {
-            eprintln!("{name} is not installed: the gateway is not measured");
+            eprintln!("{name} is not installed; skipping the gateway");
             return Ok(None);
         }
     }
     let cores = Cores::allowed()?;
     let (directory, sizes) = (root.join("backend"), SIZES.map(|(bytes, _)| bytes));
     let backend = Nginx::backend(&directory, &cores.others(1), &sizes).await;
-    let backend = backend.context("no backend")?;
+    let backend = backend.context("cannot start the backend")?;
     let mut proxies = Vec::new();
     for workers in 1..=cores.count().min(2) {
         let own = cores.first(workers);
@@ -75,14 +75,14 @@ pub async fn measure(
         for (bytes, label) in SIZES {
             let url = format!("http://{}/bytes/{bytes}", backend.address());
             let sample = wrk::run(&url, 1, &cores.others(1), time(options)).await?;
-            eprintln!("round {round}, {label}: the backend alone {sample}");
+            eprintln!("round {round}, {label}: backend only {sample}");
         }
     }
     Ok(Some(report))
 }
 
 impl Proxies {
-    /// Calls both; the first one of a round is the second one of the next.
+    /// Measures both; the order alternates between rounds.
     async fn round(
         &self,
         options: &Options,
@@ -105,7 +105,7 @@ impl Proxies {
             let used = process.family_processor_time()? - before;
             let name = if is_nginx { "nginx" } else { "meridian" };
             let used = used.as_secs_f64() * 1e6 / sample.requests as f64;
-            eprintln!("round {round}, {label}: {name} {sample}, {used:.1} us processor a call");
+            eprintln!("round {round}, {label}: {name} {sample}, {used:.1} us CPU per request");
             add(report, is_nginx, &label, &sample, used);
         }
         Ok(())
@@ -118,10 +118,10 @@ fn time(options: &Options) -> Duration {
 
 fn add(report: &mut Report, is_nginx: bool, label: &str, sample: &Sample, used: f64) {
     for (what, unit, value) in [
-        ("calls", Unit::PerSecond, sample.per_second),
+        ("requests", Unit::PerSecond, sample.per_second),
         ("median", Unit::Milliseconds, sample.median.as_secs_f64() * 1e3),
         ("p99", Unit::Milliseconds, sample.p99.as_secs_f64() * 1e3),
-        ("processor time a call", Unit::Microseconds, used),
+        ("CPU time per request", Unit::Microseconds, used),
     ] {
         let name = format!("{label}: {what}");
         if is_nginx {

@@ -1,4 +1,4 @@
-//! Clients that write as fast as they are answered.
+//! Clients that write in a closed loop.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,54 +9,51 @@ use tokio::time::Instant;
 
 use super::member::{Client, Cluster, MEMBERS};
 
-/// How long the clients write before it counts, as a share of the time that does.
-const WARM_UP: u32 = 5;
+/// The warm-up is the measured time divided by this.
+const WARM_UP_DIVISOR: u32 = 5;
 
-/// What to have written.
+/// Parameters of a load.
 pub struct Load {
-    /// How many clients at once.
+    /// Number of concurrent clients.
     pub clients: u16,
-    /// The member to which the first client keeps.
+    /// Member used by the first client; each further client uses the next member.
     pub first: u16,
-    /// How long.
+    /// Measured time.
     pub time: Duration,
 }
 
-/// What came of it.
+/// Result of a load.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// Acknowledged writes in a second.
+    /// Acknowledged writes per second.
     pub per_second: f64,
-    /// The time that half of the writes took at most.
+    /// Median latency of a write.
     pub median: Duration,
-    /// The time that 99 of 100 writes took at most.
+    /// 99th percentile of the latency.
     pub p99: Duration,
-    /// Processor time of all members, for each write.
-    pub processor: Duration,
+    /// CPU time of all members per write.
+    pub cpu: Duration,
 }
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { per_second, median, p99, processor } = self;
-        write!(
-            f,
-            "{per_second:.0}/s, median {median:.2?}, p99 {p99:.2?}, processor {processor:.0?}"
-        )
+        let Self { per_second, median, p99, cpu } = self;
+        write!(f, "{per_second:.0}/s, median {median:.2?}, p99 {p99:.2?}, CPU {cpu:.0?}")
     }
 }
 
 impl Load {
-    /// Has it written.
+    /// Runs the load.
     ///
     /// # Errors
-    /// If a write is not acknowledged.
+    /// If a write fails.
     pub async fn run<C: Cluster>(&self, cluster: &C) -> anyhow::Result<Sample> {
         let mut clients = Vec::new();
         for number in 0..usize::from(self.clients) {
             let member = (number + usize::from(self.first)) % MEMBERS;
             clients.push(cluster.client(number, member).await?);
         }
-        let begin = Instant::now() + self.time / WARM_UP;
+        let begin = Instant::now() + self.time / WARM_UP_DIVISOR;
         let end = begin + self.time;
         let mut writing = JoinSet::new();
         for client in clients {
@@ -65,36 +62,36 @@ impl Load {
         tokio::time::sleep_until(begin).await;
         let before = cluster.processor_time()?;
         tokio::time::sleep_until(end).await;
-        let processor = cluster.processor_time()? - before;
-        let mut took = Vec::new();
+        let cpu = cluster.processor_time()? - before;
+        let mut latencies = Vec::new();
         while let Some(written) = writing.join_next().await {
-            took.extend(written?.with_context(|| format!("{} refuses a write", C::NAME))?);
+            latencies.extend(written?.with_context(|| format!("a write to {} failed", C::NAME))?);
         }
-        took.sort_unstable();
-        anyhow::ensure!(!took.is_empty(), "{} acknowledged nothing in time", C::NAME);
-        let share = |percent: usize| took[(took.len() - 1) * percent / 100];
-        let per_second = took.len() as f64 / self.time.as_secs_f64();
-        let processor = processor.div_f64(took.len() as f64);
-        Ok(Sample { per_second, median: share(50), p99: share(99), processor })
+        latencies.sort_unstable();
+        anyhow::ensure!(!latencies.is_empty(), "{} acknowledged no write in time", C::NAME);
+        let percentile = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];
+        let per_second = latencies.len() as f64 / self.time.as_secs_f64();
+        let cpu = cpu.div_f64(latencies.len() as f64);
+        Ok(Sample { per_second, median: percentile(50), p99: percentile(99), cpu })
     }
 }
 
-/// Writes until `end`, and returns how long each write took that ended since `begin`.
+/// Writes until `end`, and returns the latencies of the writes acknowledged since `begin`.
 async fn write(
     mut client: impl Client,
     begin: Instant,
     end: Instant,
 ) -> anyhow::Result<Vec<Duration>> {
-    let mut took = Vec::new();
+    let mut latencies = Vec::new();
     loop {
         let sent = Instant::now();
         client.write().await?;
-        let answered = Instant::now();
-        if answered >= end {
-            return Ok(took);
+        let acknowledged = Instant::now();
+        if acknowledged >= end {
+            return Ok(latencies);
         }
-        if answered >= begin {
-            took.push(answered - sent);
+        if acknowledged >= begin {
+            latencies.push(acknowledged - sent);
         }
     }
 }

@@ -1,68 +1,67 @@
-//! What all measurements ask of a cluster, whichever it is.
+//! The interface of a cluster under measurement.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How many members each cluster has.
+/// Number of members of each cluster.
 pub const MEMBERS: usize = 3;
-/// How long a client waits for one answer.
-pub const CALL: Duration = Duration::from_secs(10);
-/// How long a cluster may take to start, and a member to come back.
-const START: Duration = Duration::from_secs(60);
-/// Between two looks at whether something is so.
-const LOOK: Duration = Duration::from_millis(10);
+/// Timeout of a request.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for starting a cluster or restarting a member.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Poll interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Three processes that acknowledge a write once a majority has it on disk.
 pub trait Cluster {
-    /// What to call it.
+    /// Display name.
     const NAME: &'static str;
-    /// Its clients.
+    /// Client type.
     type Client: Client;
 
-    /// A client of that number, connected to this member. Clients of different numbers write to
-    /// different places.
+    /// Connects a client to a member. Clients with different numbers write to different keys.
     ///
     /// # Errors
-    /// If it cannot be reached.
+    /// If the member is unreachable.
     async fn client(&self, number: usize, member: usize) -> anyhow::Result<Self::Client>;
 
-    /// The member that leads.
+    /// Returns the leader, according to a member.
     ///
     /// # Errors
-    /// If none does, as far as this member knows.
+    /// If the member knows no leader.
     async fn leader(&self, member: usize) -> anyhow::Result<usize>;
 
-    /// Processor time that all members have used so far.
+    /// Returns the CPU time used by all members so far.
     ///
     /// # Errors
-    /// If one has ended.
+    /// If a member is not running.
     fn processor_time(&self) -> anyhow::Result<Duration>;
 
     /// Kills a member with SIGKILL.
     ///
     /// # Errors
-    /// If that cannot be done.
+    /// If that fails.
     async fn kill(&mut self, member: usize) -> anyhow::Result<()>;
 
-    /// Starts a member that was killed, and returns when it takes part again.
+    /// Restarts a killed member, and waits until it serves requests.
     ///
     /// # Errors
-    /// If it does not.
-    async fn start_again(&mut self, member: usize) -> anyhow::Result<()>;
+    /// If it does not become ready in time.
+    async fn restart(&mut self, member: usize) -> anyhow::Result<()>;
 }
 
-/// One client. Cheap to clone: the clones share its connection.
+/// A client. Cheap to clone: clones share the connection.
 pub trait Client: Clone + Send + 'static {
-    /// Writes 256 bytes; returns once that is acknowledged.
+    /// Writes 256 bytes, and waits for the acknowledgement.
     ///
     /// # Errors
-    /// If it is not.
+    /// If the write fails.
     fn write(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// An address on loopback whose port was free just now.
+/// Returns a loopback address with a port that was free just now.
 ///
 /// # Errors
 /// If there is none.
@@ -70,17 +69,17 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// Asks until the answer is good.
+/// Retries `attempt` until it succeeds.
 ///
 /// # Errors
-/// The last answer, if none is in time.
-pub async fn until<T>(mut ask: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + START;
+/// The last error, if no attempt succeeds in time.
+pub async fn until<T>(mut attempt: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
+        match attempt().await {
+            Ok(value) => return Ok(value),
             Err(error) if Instant::now() >= deadline => return Err(error),
-            Err(_) => sleep(LOOK).await,
+            Err(_) => sleep(POLL_INTERVAL).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One process that this one started. Dropped, it is killed.
+//! A child process, killed when dropped.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -9,31 +9,31 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-/// Bytes at the end of a log that are shown when a process ended by itself.
-const LAST_WORDS: usize = 2_000;
+/// Maximum number of bytes of the log shown when a process exits unexpectedly.
+const LOG_TAIL: usize = 2_000;
 
-/// Ticks in a second of processor time in proc(5): the same on every machine on which Linux runs by now.
+/// Clock ticks per second in proc(5): 100 on all current Linux architectures.
 const TICKS: f64 = 100.0;
 
-/// How long a process may take to end after SIGTERM.
-const TERMINATION: Duration = Duration::from_secs(3);
+/// Timeout for a process to exit after SIGTERM.
+const TERMINATION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A process.
+/// A child process.
 pub struct Process(Child);
 
 impl Process {
-    /// Starts it; what it prints is added to the file `log`.
+    /// Starts a process; its output is appended to the file `log`.
     ///
     /// # Errors
-    /// If the operating system refuses.
+    /// If it cannot be started.
     pub fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         Self::start_with(command, Stdio::null(), log)
     }
 
-    /// Starts it with something as its standard input; what it prints is added to the file `log`.
+    /// Starts a process with the given standard input; its output is appended to the file `log`.
     ///
     /// # Errors
-    /// If the operating system refuses.
+    /// If it cannot be started.
     pub fn start_with(command: &mut Command, input: Stdio, log: &Path) -> anyhow::Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         command.stdin(input).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
@@ -42,95 +42,95 @@ impl Process {
         Ok(Self(child))
     }
 
-    /// Ends it with SIGKILL, and waits until it has ended.
+    /// Kills the process with SIGKILL, and waits for it to exit.
     ///
     /// # Errors
-    /// If the operating system refuses.
+    /// If that fails.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.0.kill().await?)
     }
 
-    /// Ends it with SIGTERM, and returns when it has ended or took longer than is good.
+    /// Sends SIGTERM, and waits for the process to exit or for the timeout.
     pub fn terminate(&mut self) {
         let pid = self.0.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         let Some(pid) = pid else { return };
-        // It fails only for a process that has ended.
+        // Fails only if the process has already exited.
         let _ = kill_process(pid, Signal::TERM);
-        let deadline = Instant::now() + TERMINATION;
+        let deadline = Instant::now() + TERMINATION_TIMEOUT;
         while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Complains, with the end of its `log`, if it has ended.
+    /// Checks that the process is still running.
     ///
     /// # Errors
-    /// If it has.
+    /// If it has exited; the error includes the end of its `log`.
     pub fn check(&mut self, log: &Path) -> anyhow::Result<()> {
         let Some(status) = self.0.try_wait()? else { return Ok(()) };
         let text = fs::read(log)?;
-        let end = String::from_utf8_lossy(&text[text.len().saturating_sub(LAST_WORDS)..]);
-        anyhow::bail!("a process ended by itself ({status}); its last words:\n{end}")
+        let end = String::from_utf8_lossy(&text[text.len().saturating_sub(LOG_TAIL)..]);
+        anyhow::bail!("the process exited unexpectedly ({status}); end of its log:\n{end}")
     }
 
-    /// Processor time that it has used, of all its threads: `utime` and `stime` of proc(5).
+    /// Returns the CPU time used by all its threads: `utime` and `stime` of proc(5).
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If /proc cannot be read.
     pub fn processor_time(&self) -> anyhow::Result<Duration> {
         processor_time(self.pid()?)
     }
 
-    /// The same with that of its children which run.
+    /// Returns the CPU time of the process and its running children.
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If /proc cannot be read.
     pub fn family_processor_time(&self) -> anyhow::Result<Duration> {
-        let children = self.about(&format!("task/{}/children", self.pid()?))?;
+        let children = self.proc_file(&format!("task/{}/children", self.pid()?))?;
         let children = children.split_whitespace().map(|pid| processor_time(pid.parse()?));
         children.chain([self.processor_time()]).sum()
     }
 
-    /// Descriptors that it has open.
+    /// Returns the number of open descriptors.
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If /proc cannot be read.
     pub fn descriptors(&self) -> anyhow::Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.pid()?))?.count())
     }
 
-    /// Threads that it has.
+    /// Returns the number of threads.
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If /proc cannot be read.
     pub fn threads(&self) -> anyhow::Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/task", self.pid()?))?.count())
     }
 
-    /// Memory that it has, without what is shared only in name: `VmRSS` of proc(5).
+    /// Returns the resident memory in bytes: `VmRSS` of proc(5).
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If /proc cannot be read.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let status = self.about("status")?;
+        let status = self.proc_file("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kibibytes.context("/proc does not tell VmRSS")?.trim().parse::<u64>()? << 10)
+        Ok(kibibytes.context("/proc/PID/status has no VmRSS")?.trim().parse::<u64>()? << 10)
     }
 
     fn pid(&self) -> anyhow::Result<u32> {
-        self.0.id().context("the process has ended")
+        self.0.id().context("the process has exited")
     }
 
-    fn about(&self, file: &str) -> anyhow::Result<String> {
+    fn proc_file(&self, file: &str) -> anyhow::Result<String> {
         Ok(fs::read_to_string(format!("/proc/{}/{file}", self.pid()?))?)
     }
 }
 
 fn processor_time(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is a name in brackets, and may have anything in it.
-    let (_, rest) = stat.rsplit_once(')').context("/proc does not tell a name")?;
+    // The second field is the name in parentheses, which may contain any character.
+    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
     let ticks = rest.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
     let ticks = ticks.sum::<Result<u32, _>>()?;
     Ok(Duration::from_secs_f64(f64::from(ticks) / TICKS))

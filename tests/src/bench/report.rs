@@ -1,4 +1,4 @@
-//! What was measured: medians, ratios, a table.
+//! Results of the benchmark: medians, ratios and output.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use serde::Serialize;
 
 use super::load::Sample;
 
-/// What a figure counts.
+/// Unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
-    /// More is better.
+    /// Higher is better.
     #[serde(rename = "1/s")]
     PerSecond,
-    /// Less is better.
+    /// Lower is better.
     #[serde(rename = "ms")]
     Milliseconds,
-    /// Less is better.
+    /// Lower is better.
     #[serde(rename = "us")]
     Microseconds,
-    /// Less is better.
+    /// Lower is better.
     #[serde(rename = "MiB")]
     Mebibytes,
-    /// Neither.
+    /// Neither direction is better.
     Count,
 }
 
@@ -47,15 +47,15 @@ impl Unit {
     }
 }
 
-/// Everything that was measured, in the order in which it was.
+/// All figures, in the order of measurement.
 #[derive(Debug)]
 pub struct Report {
-    /// Who is measured beside Meridian.
+    /// Name of the system that Meridian is compared with.
     other: Option<&'static str>,
     figures: Vec<Figure>,
 }
 
-/// One figure: each round's value for both.
+/// A figure: the values of all rounds for both systems.
 #[derive(Debug)]
 struct Figure {
     name: String,
@@ -69,7 +69,7 @@ struct Line<'a> {
     name: &'a str,
     unit: Unit,
     meridian: f64,
-    /// Of the one it is compared with, if of any.
+    /// Value of the other system, if there is one.
     other: Option<f64>,
     compared_with: Option<&'static str>,
     ratio: Option<f64>,
@@ -83,7 +83,7 @@ struct Rounds<'a> {
 }
 
 impl Report {
-    /// An empty one. `other`: who is measured, too.
+    /// Creates an empty report. `other` is the name of the system compared with.
     #[must_use]
     pub(super) fn new(other: Option<&'static str>) -> Self {
         Self { other, figures: Vec::new() }
@@ -94,12 +94,12 @@ impl Report {
         self.figure(name, unit).meridian.push(value);
     }
 
-    /// Adds a round's value for the other one.
+    /// Adds a round's value for the other system.
     pub(super) fn other(&mut self, name: &str, unit: Unit, value: f64) {
         self.figure(name, unit).other.push(value);
     }
 
-    /// Adds what came of a load, by the other one or by Meridian.
+    /// Adds the result of a load for Meridian or the other system.
     pub(super) fn load(&mut self, other: bool, clients: u16, sample: &Sample) {
         let ms = |duration: Duration| duration.as_secs_f64() * 1_000.0;
         let label = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
@@ -107,7 +107,7 @@ impl Report {
             ("changes", Unit::PerSecond, sample.per_second),
             ("median", Unit::Milliseconds, ms(sample.median)),
             ("p99", Unit::Milliseconds, ms(sample.p99)),
-            ("processor time a change", Unit::Milliseconds, ms(sample.processor)),
+            ("CPU time per change", Unit::Milliseconds, ms(sample.cpu)),
         ] {
             let figure = self.figure(&format!("{label}: {what}"), unit);
             if other { &mut figure.other } else { &mut figure.meridian }.push(value);
@@ -136,18 +136,18 @@ impl Report {
         })
     }
 
-    /// For programs: the medians, and what each round had, of all these reports.
+    /// Formats the medians and the values of all rounds as JSON.
     ///
     /// # Errors
-    /// If a figure is not a number.
+    /// If a figure is not a finite number.
     pub fn json(reports: &[Self]) -> serde_json::Result<String> {
         serde_json::to_string_pretty(&reports.iter().flat_map(Self::lines).collect::<Vec<_>>())
     }
 
-    /// For people: the medians.
+    /// Formats the medians as a table.
     #[must_use]
     pub fn table(&self) -> String {
-        let mut table = format!("{:<40} {:>16}", "median of the rounds", "meridian");
+        let mut table = format!("{:<40} {:>16}", "median of all rounds", "meridian");
         if let Some(other) = self.other {
             let _ = write!(table, " {other:>16} {:>16}", format!("meridian / {other}"));
         }
@@ -164,7 +164,7 @@ impl Report {
     }
 }
 
-/// The value in the middle; of two in the middle, the one between.
+/// Returns the median.
 fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_value_in_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));

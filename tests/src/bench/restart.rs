@@ -1,4 +1,4 @@
-//! Starting an agent with a long log.
+//! Starts an agent with a long log.
 
 use std::time::Duration;
 
@@ -8,48 +8,48 @@ use super::agents::Agents;
 use super::load::Load;
 use super::member::{Cluster as _, MEMBERS};
 
-/// Clients that make the events.
+/// Number of clients that create the events.
 const CLIENTS: u16 = 128;
-/// How long they do, between two looks at how far they are.
-const SPELL: Duration = Duration::from_secs(2);
-/// How long the agents are left alone before one is killed.
-const REST: Duration = Duration::from_secs(2);
+/// Duration of each load, between checks of the number of events.
+const LOAD: Duration = Duration::from_secs(2);
+/// Time to settle before an agent is killed.
+const SETTLE: Duration = Duration::from_secs(2);
 
-/// What starting an agent came to.
+/// Result of restarting an agent.
 #[derive(Debug)]
 pub struct Restart {
-    /// From its start to its first answer.
-    pub took: Duration,
-    /// Its memory, at rest.
+    /// Time from the start of the process to its first successful read.
+    pub elapsed: Duration,
+    /// Resident memory when idle, in bytes.
     pub resident_bytes: u64,
 }
 
-/// Makes changes until the log has that many events.
+/// Submits changes until the log has `events` events.
 ///
 /// # Errors
-/// If a change is refused.
+/// If a change fails.
 pub async fn fill(agents: &Agents, events: u64) -> anyhow::Result<()> {
     loop {
-        let there = agents.revision(0).await?;
-        if there >= events {
+        let existing = agents.revision(0).await?;
+        if existing >= events {
             return Ok(());
         }
-        eprintln!("{there} of {events} events");
-        Load { clients: CLIENTS, first: 0, time: SPELL }.run(agents).await?;
+        eprintln!("{existing} of {events} events");
+        Load { clients: CLIENTS, first: 0, time: LOAD }.run(agents).await?;
     }
 }
 
-/// Kills an agent that does not lead, and starts it again.
+/// Kills a follower and restarts it.
 ///
 /// # Errors
-/// If it does not come back.
+/// If it does not become ready in time.
 pub async fn measure(agents: &mut Agents) -> anyhow::Result<Restart> {
-    sleep(REST).await;
+    sleep(SETTLE).await;
     let member = (agents.leader(0).await? + 1) % MEMBERS;
     agents.kill(member).await?;
     let started = Instant::now();
-    agents.start_again(member).await?;
-    let took = started.elapsed();
-    sleep(REST).await;
-    Ok(Restart { took, resident_bytes: agents.resident_bytes()?[member] })
+    agents.restart(member).await?;
+    let elapsed = started.elapsed();
+    sleep(SETTLE).await;
+    Ok(Restart { elapsed, resident_bytes: agents.resident_bytes()?[member] })
 }

@@ -1,4 +1,4 @@
-//! From an acknowledged `scale` to a ready unit.
+//! Time from an acknowledged scale to a ready unit.
 
 use std::time::Duration;
 
@@ -15,15 +15,16 @@ use super::changes::{context, scale, timed};
 use super::member::until;
 
 const SERVICE: &str = "scaled";
-/// Up to how many units it is scaled, one by one: as many as a location may have.
+/// Maximum number of units, reached one by one: the limit of a location.
 const UNITS: u32 = 12;
-/// How long a unit may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout for a unit to become ready.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long each unit took. The units are stopped before this returns, also with an error.
+/// Returns the time that each unit took. All units are stopped before this returns, even on an
+/// error.
 ///
 /// # Errors
-/// If a unit does not get ready, or the units do not stop.
+/// If a unit does not become ready, or the units do not stop.
 pub async fn measure(agents: &Agents) -> anyhow::Result<Vec<Duration>> {
     let channel = agents.connect(0).await?;
     let mut services = ServicesClient::new(channel.clone());
@@ -48,20 +49,20 @@ async fn units(
     let from = created.await?.into_inner().revision;
     let follow = v1::WatchRequest { from, follow: true, ..v1::WatchRequest::default() };
     let mut watch = events.watch(follow).await?.into_inner();
-    ready(&mut watch).await.context("the first unit does not get ready")?;
-    let mut took = Vec::new();
+    ready(&mut watch).await.context("the first unit did not become ready")?;
+    let mut elapsed = Vec::new();
     for units in 2..=UNITS {
         services.change_service(timed(scale(SERVICE, REGIONS[0], units, ""))).await?;
         let acknowledged = Instant::now();
         let ready = ready(&mut watch).await;
-        took.push(
-            ready.with_context(|| format!("unit {units} does not get ready"))? - acknowledged,
+        elapsed.push(
+            ready.with_context(|| format!("unit {units} did not become ready"))? - acknowledged,
         );
     }
-    Ok(took)
+    Ok(elapsed)
 }
 
-/// When the next unit got ready.
+/// Waits for the next unit to become ready, and returns the time.
 async fn ready(watch: &mut Streaming<v1::WatchResponse>) -> anyhow::Result<Instant> {
     let next = async {
         loop {
@@ -71,7 +72,7 @@ async fn ready(watch: &mut Streaming<v1::WatchResponse>) -> anyhow::Result<Insta
             }
         }
     };
-    timeout(PATIENCE, next).await.with_context(|| format!("not within {PATIENCE:?}"))?
+    timeout(TIMEOUT, next).await.with_context(|| format!("not ready within {TIMEOUT:?}"))?
 }
 
 /// Deletes the service, and waits until no unit is left: units outlive their agents.
@@ -85,7 +86,7 @@ async fn stop(services: &mut ServicesClient<Channel>) -> anyhow::Result<()> {
     until(async || {
         let request = timed(v1::ListUnitsRequest::default());
         let units = services.list_units(request).await?.into_inner().units.len();
-        anyhow::ensure!(units == 0, "{units} units do not stop");
+        anyhow::ensure!(units == 0, "{units} units are still running");
         Ok(())
     })
     .await

@@ -1,30 +1,32 @@
-//! Keeps calls on three agents while they are changed and killed, and counts what is lost.
+//! Sends requests to three agents' gateways during changes and crashes, and counts the lost ones.
 //!
 //! ```text
 //! cargo run --release -p meridian-tests --bin traffic -- --seconds 120
 //! ```
 //!
-//! The agents and their units are processes on loopback, started as `meridian dev` starts them. An
-//! API is published onto a backend in this process; then it is called, from this process, on kept
-//! connections and on new ones, with 1 kB and 1 MB, by HTTP/1.1 and HTTP/2, while these happen one
-//! after another:
+//! The agents and their units are processes on loopback, started by `meridian dev`. An API is
+//! published with a backend in this process. Then this process sends requests to it, on persistent
+//! and on new connections, of 1 kB and 1 MB, over HTTP/1.1 and HTTP/2, during these phases:
 //!
 //! - the units are scaled from 1 to 8, to 1, and to 4;
-//! - all of them are replaced, by `meridian unit roll`;
-//! - the API is sent to another backend;
-//! - the agent is killed with SIGKILL and started again, then the one of another region;
+//! - all units are replaced, by `meridian unit roll`;
+//! - the backend of the API is changed;
+//! - the agent is killed with SIGKILL and restarted, then the agent of another region;
 //! - a unit is killed with SIGKILL.
 //!
-//! No call is tried again, but for those that a server of HTTP/2 gives back as not begun. One that was written and not answered as it should be is lost, but for
-//! those that ran on the unit that was killed: in that phase, of each kind of calls as many as can
-//! have run at a time may end with their connection. Exit code 1 if any was lost.
+//! No request is retried, except for those that an HTTP/2 server reports as unprocessed. A request
+//! that was sent and did not get the expected response is lost, except for those in flight on the
+//! killed unit: in that phase, each workload may have as many broken connections as it has
+//! concurrent requests. The exit code is 1 if any request was lost.
 //!
-//! | column | of a phase |
+//! | column | value of a phase |
 //! | --- | --- |
-//! | requests, failed | calls that ended in it, and those of them that were not answered as they should be |
-//! | excused | those of them that ran on the unit that was killed |
-//! | silent | connections that were closed between two calls without `Connection: close`: the next call on one may be lost. Where no unit was killed, there should be none |
-//! | units | units that answered, as they say themselves at the status path |
+//! | requests, failed | requests that ended in the phase, and those without the expected response |
+//! | excused | failed requests that were in flight on the killed unit |
+//! | silent | connections that the server closed between two requests without `Connection: close`:
+//! the next request on such a connection may be lost. There should be none unless a unit was killed
+//! |
+//! | units | units that responded, by the name in the response of their status path |
 
 use std::process::ExitCode;
 
@@ -44,7 +46,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     print!("{report}");
     let lost = report.lost();
     if lost > 0 {
-        eprintln!("{lost} calls were lost");
+        eprintln!("{lost} requests were lost");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! What clients ask for while faults are injected: changes of services, most of them where no agent
-//! lives, and reads.
+//! The client load while faults are injected: reads, and changes of services, mostly in regions
+//! without agents.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,42 +7,42 @@ use std::time::Duration;
 use anyhow::ensure;
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit;
-use meridian_testkit::history::{Answer, Recorder};
+use meridian_testkit::history::{Outcome, Recorder};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::{Ask, Caller, context};
 use super::cluster::Cluster;
+use super::operations::{Client, Mutation, context};
 
-/// Services that clients change, where no agent lives: what happens there is an event, and no process.
+/// Number of services in regions without agents. Changes of these are events and start no process.
 const SERVICES: usize = 3;
-/// Their regions: the primary one, and one that comes and goes.
-const AWAY: [&str; 2] = ["brazilsouth", "koreacentral"];
-/// The service that runs.
-const LIVE: &str = "contoso";
-/// How often a client asks for one change: longer than most faults last.
+/// Their regions: the primary one, and one that is added and removed.
+const ABSENT_REGIONS: [&str; 2] = ["brazilsouth", "koreacentral"];
+/// The service with running units.
+const RUNNING_SERVICE: &str = "contoso";
+/// Maximum attempts per change: enough to outlast most faults.
 const ATTEMPTS: usize = 8;
-/// Attempts at the creation of the services.
-const PATIENT: usize = 100;
+/// Maximum attempts to create the services.
+const SETUP_ATTEMPTS: usize = 100;
 
-/// Creates the services: the one that runs, everywhere.
+/// Creates the services, and adds all members' regions to the running one.
 pub async fn prepare(cluster: &Arc<Cluster>, recorder: &Recorder) -> anyhow::Result<()> {
-    let mut caller = Caller::new(cluster, recorder);
-    let mut asks = vec![create(LIVE, cluster.members[0].region)];
-    asks.extend((0..SERVICES).map(|number| create(&away(number), AWAY[0])));
+    let mut client = Client::new(cluster, recorder);
+    let mut mutations = vec![create(RUNNING_SERVICE, cluster.members[0].region)];
+    mutations.extend((0..SERVICES).map(|number| create(&absent(number), ABSENT_REGIONS[0])));
     for member in &cluster.members {
-        asks.push(place(member.region, 1));
+        mutations.push(set_units(member.region, 1));
     }
-    for ask in asks {
-        let answer = caller.change(0, &ask, PATIENT).await?;
-        ensure!(matches!(answer, Answer::Accepted { .. }), "{ask:?} is answered by {answer:?}");
+    for mutation in mutations {
+        let outcome = client.change(0, &mutation, SETUP_ATTEMPTS).await?;
+        ensure!(matches!(outcome, Outcome::Accepted { .. }), "{mutation:?} failed: {outcome:?}");
     }
     Ok(())
 }
 
-/// A client of that number, until it is told to stop.
+/// Runs the client with the given number until `stop` is cancelled.
 pub async fn run(
     number: u64,
     seed: u64,
@@ -51,17 +51,17 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
-    let mut caller = Caller::new(&cluster, &recorder);
+    let mut client = Client::new(&cluster, &recorder);
     let mut known = Vec::new();
     while !stop.is_cancelled() {
         let member = random.random_range(0..cluster.members.len());
         match random.random_range(0..10) {
             0..6 => {
-                let ask = change(&mut random, &cluster, &known);
-                caller.change(member, &ask, ATTEMPTS).await?;
+                let mutation = change(&mut random, &cluster, &known);
+                client.change(member, &mutation, ATTEMPTS).await?;
             }
             kind => {
-                if let Some(services) = caller.read(member, kind < 8).await? {
+                if let Some(services) = client.read(member, kind < 8).await? {
                     known = services;
                 }
             }
@@ -71,56 +71,57 @@ pub async fn run(
     Ok(())
 }
 
-fn change(random: &mut StdRng, cluster: &Cluster, known: &[v1::Service]) -> Ask {
-    let service = away(random.random_range(0..SERVICES));
+fn change(random: &mut StdRng, cluster: &Cluster, known: &[v1::Service]) -> Mutation {
+    let service = absent(random.random_range(0..SERVICES));
     let units = random.random_range(1..4);
-    let [primary, second] = AWAY;
+    let [primary, second] = ABSENT_REGIONS;
     match random.random_range(0..20) {
-        // Two clients that read the same revision: one of them is refused.
+        // Conditional on the last revision read: of two concurrent edits, one is rejected.
         0..3 => {
             let known = known.iter().find(|it| it.name == service).map(|it| it.revision);
             edit(&service, Edit::Scale(scale(primary, units)), known)
         }
-        // Refused where it is there, or is not.
+        // Rejected if the region is already present, or absent.
         3..6 => {
             let add = v1::AddRegion { region: second.to_owned(), units, zones: Vec::new() };
             edit(&service, Edit::Add(add), None)
         }
         6..9 => edit(&service, Edit::Remove(second.to_owned()), None),
-        // What runs. The primary region stays.
+        // The service with running units. Its primary region stays.
         9 => {
             let region = cluster.members[random.random_range(0..cluster.members.len())].region;
-            place(region, random.random_range(1..3))
+            set_units(region, random.random_range(1..3))
         }
         10 if random.random_bool(0.2) => {
             let region = cluster.members[random.random_range(1..cluster.members.len())].region;
-            displace(region)
+            remove_region(region)
         }
         _ => edit(&service, Edit::Scale(scale(primary, units)), None),
     }
 }
 
-/// A change that makes nothing but an event.
-pub fn harmless(units: u32) -> Ask {
-    edit(&away(0), Edit::Scale(scale(AWAY[0], units)), None)
+/// Returns a change that causes an event but starts no process.
+pub fn event_only_change(units: u32) -> Mutation {
+    edit(&absent(0), Edit::Scale(scale(ABSENT_REGIONS[0], units)), None)
 }
 
-/// A change after which the service that runs has so many units in a region.
-pub fn place(region: &str, units: u32) -> Ask {
-    edit(LIVE, Edit::Set(set(region, units)), None)
+/// Returns a change that sets the units of the running service in a region.
+pub fn set_units(region: &str, units: u32) -> Mutation {
+    edit(RUNNING_SERVICE, Edit::Set(set(region, units)), None)
 }
 
-/// A change after which it has none there. Refused for the primary region, the first member's.
-pub fn displace(region: &str) -> Ask {
-    edit(LIVE, Edit::Remove(region.to_owned()), None)
+/// Returns a change that removes a region of the running service. Rejected for the first member's
+/// region, which is the primary.
+pub fn remove_region(region: &str) -> Mutation {
+    edit(RUNNING_SERVICE, Edit::Remove(region.to_owned()), None)
 }
 
-fn away(number: usize) -> String {
-    format!("away-{number}")
+fn absent(number: usize) -> String {
+    format!("absent-{number}")
 }
 
-fn create(service: &str, primary: &str) -> Ask {
-    Ask::Create(v1::CreateServiceRequest {
+fn create(service: &str, primary: &str) -> Mutation {
+    Mutation::Create(v1::CreateServiceRequest {
         context: context(),
         service: service.to_owned(),
         tier: "premium".to_owned(),
@@ -129,8 +130,8 @@ fn create(service: &str, primary: &str) -> Ask {
     })
 }
 
-fn edit(service: &str, edit: Edit, expected: Option<u64>) -> Ask {
-    Ask::Change(v1::ChangeServiceRequest {
+fn edit(service: &str, edit: Edit, expected: Option<u64>) -> Mutation {
+    Mutation::Change(v1::ChangeServiceRequest {
         context: context(),
         service: service.to_owned(),
         expected_revision: expected,

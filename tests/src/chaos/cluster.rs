@@ -1,4 +1,4 @@
-//! The agents: their processes, and the network between them.
+//! The agents: processes, and the network between them.
 
 use std::fs;
 use std::io;
@@ -13,58 +13,58 @@ use meridian_testkit::process::network::{Namespaces, Network, Proxies};
 use meridian_testkit::process::{Agent, Disk, Process, Sandbox};
 use tonic::transport::{Channel, Endpoint};
 
-use super::innocent::Innocent;
+use super::pid_squatter::PidSquatter;
 use super::schedule::{Kind, Target};
 
-/// Where the agents live.
+/// Regions of the agents.
 const REGIONS: [&str; 5] = ["westeurope", "eastus", "southeastasia", "northeurope", "uksouth"];
-/// Snapshots often, and hardly an entry kept: an agent that was cut off for seconds needs one. The
-/// namespaces' network is nobody else's.
+/// Frequent snapshots and few retained log entries, so that an agent needs a snapshot after seconds
+/// of isolation. `insecure`, because no other host is on the namespaces' network.
 const SETTINGS: &str = "snapshot_after_entries = 100\nkeep_entries = 10\ninsecure = true";
-/// How long a connection may take to open.
-const CONNECT: Duration = Duration::from_secs(1);
+/// Connect timeout.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Agents that run, or are down for a while. Members are counted from 0.
+/// Agents, running or temporarily down. Members are numbered from 0.
 pub struct Cluster {
     pub members: Vec<Member>,
-    /// Who leads, as most of them say.
+    /// The leader, according to a majority.
     leader: Mutex<Option<usize>>,
-    // The processes end before their network and their directories go.
+    // Drop order: the processes end before their network and directories are removed.
     sandbox: Sandbox,
     network: Box<dyn Network>,
 }
 
-/// One of them.
+/// A member of the cluster.
 pub struct Member {
     pub agent: Agent,
     pub region: &'static str,
-    /// Raised whenever the process ends: what was read before is not promised after.
-    lives: AtomicU64,
+    /// Number of process runs that ended. Read consistency is only promised within one process run.
+    process_runs: AtomicU64,
 }
 
 impl Cluster {
-    /// Starts the founders of a new cluster. What happens by chance between them, the seed says.
+    /// Starts the agents of a new cluster. `seed` determines the random effects of network faults.
     pub async fn start(agents: u8, seed: u64) -> anyhow::Result<Self> {
         let mut sandbox = Sandbox::new().await?;
         let network: Box<dyn Network> = match Namespaces::create(agents, seed) {
             Ok(network) => Box::new(network),
             Err(error) => {
                 eprintln!(
-                    "the agents share this machine's network, behind proxies: no packet is doubled \
-                     or reordered, and a cut or a loss makes streams wait: {error:#}"
+                    "the agents share the network of this machine, behind proxies: no packet is \
+                     duplicated or reordered, and a cut or loss delays streams: {error:#}"
                 );
                 Box::new(Proxies::start(&sandbox, agents, seed).await?)
             }
         };
         let regions = REGIONS.iter().zip(1..).take(agents.into());
         let members = regions.map(|(&region, number)| {
-            let agent = network.agent(&sandbox, number, region).on_a_machine()?;
-            anyhow::Ok(Member { agent, region, lives: AtomicU64::new(0) })
+            let agent = network.agent(&sandbox, number, region).with_machine()?;
+            anyhow::Ok(Member { agent, region, process_runs: AtomicU64::new(0) })
         });
         let members = members.collect::<anyhow::Result<Vec<_>>>()?;
         for member in &members {
-            if let Err(error) = sandbox.give_disk(&member.agent) {
-                eprintln!("no disk will be full: {error:#}");
+            if let Err(error) = sandbox.attach_disk(&member.agent) {
+                eprintln!("full-disk faults are skipped: {error:#}");
                 break;
             }
         }
@@ -73,8 +73,8 @@ impl Cluster {
         let peers = peers.collect::<Vec<_>>().join(", ");
         for (index, member) in cluster.members.iter().enumerate() {
             let init = index == 0;
-            let founding = format!("founders = [{peers}]\ninit = {init}\n{SETTINGS}");
-            member.agent.configure(member.region, &founding)?;
+            let settings = format!("founders = [{peers}]\ninit = {init}\n{SETTINGS}");
+            member.agent.configure(member.region, &settings)?;
             cluster.start_member(index)?;
         }
         Ok(cluster)
@@ -88,23 +88,23 @@ impl Cluster {
         &*self.network
     }
 
-    /// The disk of a member, where it has one of its own.
+    /// Returns the disk of a member.
     pub fn disk(&self, index: usize) -> anyhow::Result<&Disk> {
         let disk = self.sandbox.disk(&self.members[index].agent);
-        disk.context("a full disk needs a file system of its own, so it needs root")
+        disk.context("a full disk needs a dedicated file system; run as root")
     }
 
-    /// Why faults of a kind cannot be injected here.
-    pub fn lacks(&self, kind: Kind) -> Option<String> {
-        let lacking = match kind {
+    /// Returns the reason reason faults of a kind cannot be injected, if any.
+    pub fn unsupported(&self, kind: Kind) -> Option<String> {
+        let error = match kind {
             Kind::DiskFull => self.disk(self.members.len() - 1).err(),
-            Kind::PidReuse => Innocent::possible().err(),
+            Kind::PidReuse => PidSquatter::check_supported().err(),
             kind if kind.needs_packets() && !self.network.has_packets() => {
-                Some(anyhow::anyhow!("it needs packets, and so root"))
+                Some(anyhow::anyhow!("packet faults need network namespaces; run as root"))
             }
             _ => None,
         };
-        lacking.map(|error| format!("{error:#}"))
+        error.map(|error| format!("{error:#}"))
     }
 
     pub fn nodes(&self) -> Vec<NodeInfo> {
@@ -113,22 +113,22 @@ impl Cluster {
         nodes.map(node).collect()
     }
 
-    /// The member of that name.
+    /// Returns the index of the member with this name.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.members.iter().position(|member| member.agent.name == name)
     }
 
     pub fn leader(&self) -> Option<usize> {
-        *self.leader.lock().expect("nobody panics with this lock")
+        *self.leader.lock().expect("no thread panics while holding the lock")
     }
 
-    /// Notes who leads, and returns whether that is another one than before.
-    pub fn note_leader(&self, leader: usize) -> bool {
-        let mut known = self.leader.lock().expect("nobody panics with this lock");
+    /// Sets the leader, and returns true if it changed.
+    pub fn set_leader(&self, leader: usize) -> bool {
+        let mut known = self.leader.lock().expect("no thread panics while holding the lock");
         known.replace(leader) != Some(leader)
     }
 
-    /// The member that is meant: the first one, where none is known to lead.
+    /// Returns the index of the target; the first member if the leader is unknown.
     pub fn target(&self, target: Target) -> usize {
         match target {
             Target::Leader => self.leader().unwrap_or(0),
@@ -136,52 +136,55 @@ impl Cluster {
         }
     }
 
-    /// Starts an agent, which runs then, or has ended. Nobody waits for its end: tokio reaps it.
+    /// Starts an agent, and waits until it is running or has exited. The exit status is not
+    /// awaited: tokio reaps the process.
     pub fn start_member(&self, index: usize) -> anyhow::Result<()> {
         let agent = &self.members[index].agent;
         let mut child = agent.start()?;
-        // What was started enters the agent's namespace first, and a fault may be next.
+        // The child first enters the agent's namespace and then becomes the agent; the next fault
+        // may need it.
         while agent.process()?.is_none() && child.try_wait()?.is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }
 
-    /// Kills an agent; its units go on.
+    /// Kills an agent; its units keep running.
     pub fn kill(&self, index: usize) -> anyhow::Result<()> {
         let member = &self.members[index];
         member.agent.kill()?;
-        member.lives.fetch_add(1, Ordering::SeqCst);
+        member.process_runs.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Notes that an agent ended by itself, or kills it where it did not.
-    pub fn retire(&self, index: usize) -> anyhow::Result<()> {
+    /// Ensures that an agent is not running: kills it unless it has exited on its own.
+    pub fn ensure_stopped(&self, index: usize) -> anyhow::Result<()> {
         if self.members[index].agent.process()?.is_some() {
             return self.kill(index);
         }
-        self.members[index].lives.fetch_add(1, Ordering::SeqCst);
+        self.members[index].process_runs.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Begins the next life of an agent that ended by itself, or should have.
-    pub fn revive(&self, index: usize) -> anyhow::Result<()> {
-        self.retire(index)?;
+    /// Restarts an agent that has exited on its own, or should have.
+    pub fn restart(&self, index: usize) -> anyhow::Result<()> {
+        self.ensure_stopped(index)?;
         self.start_member(index)
     }
 
-    /// Takes the disk of a killed agent, and with it what it ran, and has it join as a new one.
+    /// Simulates the loss of a stopped agent's disk: kills its units, empties its data directory
+    /// and configures it to join as a new agent.
     pub fn wipe(&self, index: usize) -> anyhow::Result<()> {
         let member = &self.members[index];
         self.units(index)?.iter().try_for_each(Process::kill)?;
-        empty(&member.agent.data()).context("the disk to be lost")?;
+        empty(&member.agent.data()).context("cannot empty the data directory")?;
         let others = self.members.iter().filter(|it| it.agent.name != member.agent.name);
         let others = others.map(|it| format!("\"{}\"", it.agent.endpoint())).collect::<Vec<_>>();
         let joining = format!("join = [{}]\n{SETTINGS}", others.join(", "));
         member.agent.configure(member.region, &joining)
     }
 
-    /// The units of an agent, of earlier lives of it, too.
+    /// Returns the units of an agent, including those started by its earlier process runs.
     pub fn units(&self, index: usize) -> anyhow::Result<Vec<Process>> {
         let home = self.members[index].agent.home();
         let mut processes = self.sandbox.processes()?;
@@ -189,19 +192,19 @@ impl Cluster {
         Ok(processes)
     }
 
-    /// Which life of the agent this is.
-    pub fn life(&self, index: usize) -> u64 {
-        self.members[index].lives.load(Ordering::SeqCst)
+    /// Returns the number of the agent's current process run.
+    pub fn process_run(&self, index: usize) -> u64 {
+        self.members[index].process_runs.load(Ordering::SeqCst)
     }
 
-    /// A new connection, opened by the first call over it.
+    /// Creates a new connection, opened by the first request.
     pub fn connect(&self, index: usize) -> anyhow::Result<Channel> {
         let address = format!("http://{}", self.members[index].agent.endpoint());
-        Ok(Endpoint::from_shared(address)?.connect_timeout(CONNECT).connect_lazy())
+        Ok(Endpoint::from_shared(address)?.connect_timeout(CONNECT_TIMEOUT).connect_lazy())
     }
 }
 
-/// Removes all that is in a directory, which may be where a disk is mounted.
+/// Removes the contents of a directory, which may be a mount point.
 fn empty(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

@@ -1,4 +1,4 @@
-//! The end of a run: all faults end, the cluster converges, and then nothing is to happen.
+//! The end of a run: all faults are removed, the cluster converges, and nothing happens afterwards.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use meridian_proto::v1;
 use meridian_proto::v1::services_client::ServicesClient;
-use meridian_testkit::history::{Answer, Recorder, mark};
+use meridian_testkit::history::{Outcome, Recorder, mark};
 use tokio::time::{Instant, sleep};
 
-use super::calls::{Caller, bounded, timed};
-use super::clients::harmless;
+use super::clients::event_only_change;
 use super::cluster::Cluster;
 use super::observe;
+use super::operations::{Client, with_deadline, with_timeout};
 
-/// How long healing may take.
-pub const BOUND: Duration = Duration::from_secs(60);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long all has to be as it should, until the calm begins.
-const STILL: Duration = Duration::from_secs(2);
+/// Timeout for convergence after the last fault ended.
+pub const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Poll interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Time for which the cluster must be in the desired state before it counts as quiescent.
+const STABLE: Duration = Duration::from_secs(2);
 
-/// Ends what a fault may have left behind.
-pub fn mend(cluster: &Cluster) -> anyhow::Result<()> {
+/// Removes all faults that may be left.
+pub fn remove_faults(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.network().heal();
     for (index, member) in cluster.members.iter().enumerate() {
-        member.agent.machine()?.mend()?;
+        member.agent.machine()?.reset()?;
         if let Ok(disk) = cluster.disk(index) {
             disk.free()?;
         }
@@ -37,59 +37,67 @@ pub fn mend(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Works with every member, waits until all is as wanted, and watches the calm.
+/// Changes and reads through every member, waits for convergence, and records the quiescent phase.
 pub async fn converge(
     cluster: &Arc<Cluster>,
     recorder: &Recorder,
-    calm: Duration,
+    quiescent: Duration,
 ) -> anyhow::Result<()> {
-    let deadline = Instant::now() + BOUND;
-    let mut caller = Caller::new(cluster, recorder);
+    let deadline = Instant::now() + CONVERGENCE_TIMEOUT;
+    let mut client = Client::new(cluster, recorder);
     for member in 0..cluster.members.len() {
-        let ask = harmless(u32::try_from(member % 3)? + 1);
+        let mutation = event_only_change(u32::try_from(member % 3)? + 1);
         while Instant::now() < deadline {
-            let answer = caller.attempt(member, &ask).await?;
-            if matches!(answer, Answer::Accepted { .. }) {
+            let outcome = client.attempt(member, &mutation).await?;
+            if matches!(outcome, Outcome::Accepted { .. }) {
                 break;
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
-        while Instant::now() < deadline && caller.read(member, true).await?.is_none() {
-            sleep(LOOK).await;
+        while Instant::now() < deadline && client.read(member, true).await?.is_none() {
+            sleep(POLL_INTERVAL).await;
         }
     }
-    if !rest(cluster, recorder, deadline).await? {
+    if !is_stable(cluster, recorder, deadline).await? {
         return Ok(());
     }
-    recorder.mark(mark::CALM);
-    tell_states(cluster, recorder).await?;
-    sleep(calm).await;
-    tell_states(cluster, recorder).await?;
-    recorder.mark(mark::CALM_ENDED);
+    recorder.mark(mark::QUIESCENT);
+    record_states(cluster, recorder).await?;
+    sleep(quiescent).await;
+    record_states(cluster, recorder).await?;
+    recorder.mark(mark::QUIESCENT_ENDED);
     Ok(())
 }
 
-/// Waits until all agents have the same state and what runs is what is wanted, for a while.
-async fn rest(cluster: &Cluster, recorder: &Recorder, deadline: Instant) -> anyhow::Result<bool> {
-    let mut still: Option<(Instant, u64)> = None;
-    let mut why = String::new();
+/// Waits until all agents have the same state and the desired units are running, for [`STABLE`]
+/// without a change. Returns false on a timeout.
+async fn is_stable(
+    cluster: &Cluster,
+    recorder: &Recorder,
+    deadline: Instant,
+) -> anyhow::Result<bool> {
+    let mut stable: Option<(Instant, u64)> = None;
+    let mut last_reason = String::new();
     while Instant::now() < deadline {
-        match as_wanted(cluster, recorder).await? {
-            Ok(revision) => match still.filter(|(_, before)| *before == revision) {
-                Some((since, _)) if since.elapsed() >= STILL => return Ok(true),
+        match desired_state(cluster, recorder).await? {
+            Ok(revision) => match stable.filter(|(_, before)| *before == revision) {
+                Some((since, _)) if since.elapsed() >= STABLE => return Ok(true),
                 Some(_) => {}
-                None => still = Some((Instant::now(), revision)),
+                None => stable = Some((Instant::now(), revision)),
             },
-            Err(reason) => (still, why) = (None, reason),
+            Err(reason) => (stable, last_reason) = (None, reason),
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
-    eprintln!("the cluster does not come to rest: {why}");
+    eprintln!("the cluster did not become quiescent: {last_reason}");
     Ok(false)
 }
 
-/// The revision at which all is as wanted, or what is not.
-async fn as_wanted(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<Result<u64, String>> {
+/// Returns the revision if the cluster is in the desired state, or the reason reason it is not.
+async fn desired_state(
+    cluster: &Cluster,
+    recorder: &Recorder,
+) -> anyhow::Result<Result<u64, String>> {
     let agents = match observe::states(cluster, 0).await? {
         Ok(agents) => agents,
         Err(reason) => return Ok(Err(reason)),
@@ -100,15 +108,17 @@ async fn as_wanted(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<Res
         _ => return Ok(Err(format!("the agents are at {positions:?}"))),
     };
     if agents.len() != cluster.members.len() {
-        return Ok(Err(format!("{} agents are known", agents.len())));
+        return Ok(Err(format!("{} agents are registered", agents.len())));
     }
     let mut client = ServicesClient::new(cluster.connect(0)?);
-    let units = match bounded(client.list_units(timed(v1::ListUnitsRequest::default()))).await {
-        Ok(units) => units.into_inner().units,
-        Err(status) => return Ok(Err(status.to_string())),
-    };
+    let units =
+        match with_timeout(client.list_units(with_deadline(v1::ListUnitsRequest::default()))).await
+        {
+            Ok(units) => units.into_inner().units,
+            Err(status) => return Ok(Err(status.to_string())),
+        };
     if let Some(unit) = units.iter().find(|unit| unit.state != "ready") {
-        return Ok(Err(format!("the unit {} is {}: {}", unit.unit, unit.state, unit.cause)));
+        return Ok(Err(format!("unit {} is {}: {}", unit.unit, unit.state, unit.cause)));
     }
     let wanted: BTreeSet<_> = units.into_iter().map(|it| (it.unit, it.incarnation)).collect();
     let (_, table) = observe::table(cluster, recorder).unwrap_or_default();
@@ -117,17 +127,17 @@ async fn as_wanted(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<Res
         .map(|it| (format!("{}/{}/{}", it.service, it.region, it.slot), it.incarnation));
     let running: BTreeSet<_> = running.collect();
     if running != wanted {
-        return Ok(Err(format!("{running:?} run, and wanted are {wanted:?}")));
+        return Ok(Err(format!("running units {running:?}, desired {wanted:?}")));
     }
     Ok(Ok(revision))
 }
 
-/// Records the state of every agent, as each tells it.
-async fn tell_states(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<()> {
+/// Records the states of all agents as reported by each member.
+async fn record_states(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<()> {
     for member in 0..cluster.members.len() {
         let Ok(agents) = observe::states(cluster, member).await? else { continue };
         for agent in agents {
-            observe::tell(recorder, agent);
+            observe::record_state(recorder, agent);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What the command line offers.
+//! Command-line options.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::schedule::{Kind, Schedule};
 
-/// Runs real agents under real faults, and judges what they did.
+/// Runs real agents under real faults, and checks the recorded history.
 #[derive(Debug, Parser)]
 #[command(name = "meridian-chaos")]
 pub struct Options {
@@ -18,63 +18,63 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Runs a cluster under faults. As root, each agent has a network namespace of its own, and packets
-    /// between them are lost, delayed, doubled and reordered. Without root, proxies between the agents
-    /// hold streams back instead, and nothing is doubled or reordered.
+    /// Runs a cluster under faults. As root, each agent has its own network namespace, and packets
+    /// between agents are lost, delayed, duplicated and reordered. Without root, proxies between
+    /// the agents delay streams instead, and nothing is duplicated or reordered.
     Run(RunOptions),
-    /// Says how each kind of fault was survived in a run, as the table of README.md.
+    /// Prints the table of README.md: the impact of each kind of fault in a run.
     Table {
-        /// The file `verdict.json` of the run. Without one, the table has no numbers.
+        /// The file `verdict.json` of the run. Without it, the table has no numbers.
         verdict: Option<PathBuf>,
         /// Replaces the table in this file instead of printing it.
         #[arg(long)]
         into: Option<PathBuf>,
     },
-    /// Drops faults from a failing schedule while it still fails.
+    /// Minimizes a failing schedule by dropping faults while it still fails.
     Shrink {
         #[command(flatten)]
         run: RunOptions,
-        /// Runs of each schedule: more where it fails only at times.
+        /// Maximum number of runs per schedule: more for intermittent failures.
         #[arg(long, default_value_t = 2)]
         repeat: u32,
     },
-    /// Judges a recorded history again.
+    /// Checks a recorded history.
     Check {
         /// The file `history.jsonl` of a run.
         history: PathBuf,
     },
 }
 
-/// How to run.
+/// Options of a run.
 #[derive(Debug, Clone, Args)]
 pub struct RunOptions {
-    /// What the schedule is generated from.
+    /// Seed of the generated schedule.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How long clients ask for changes while faults are injected. Healing and calm come after. Default:
-    /// 1, and 60 for a soak.
+    /// Duration of the load phase in minutes, followed by convergence and the quiescent phase.
+    /// Default: 1, or 60 for a soak.
     #[arg(long)]
     pub minutes: Option<f64>,
-    /// Goes on for an hour, and says each minute how far it is.
+    /// Runs for an hour, and prints the progress every minute.
     #[arg(long)]
     pub soak: bool,
-    /// Agents, each in a region of its own: 3 or 5.
+    /// Number of agents, each in its own region: 3 to 5.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=5))]
     pub agents: u8,
-    /// The kinds of faults to choose from. Default: all.
+    /// Kinds of faults to inject. Default: all.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub faults: Vec<Kind>,
-    /// Injects the faults of this file, as an earlier run wrote it, instead of generating some.
+    /// Replays the schedule in this file, written by an earlier run, instead of generating one.
     #[arg(long, conflicts_with_all = ["seed", "minutes", "agents", "faults"])]
     pub schedule: Option<PathBuf>,
-    /// Clients that change and read at the same time.
+    /// Number of concurrent clients.
     #[arg(long, default_value_t = 6)]
     pub clients: u64,
-    /// Seconds of calm at the end in which nothing may happen.
+    /// Duration of the quiescent phase in seconds.
     #[arg(long, default_value_t = 30)]
-    pub calm: u64,
-    /// Where to put the schedule, the history, and the logs of the agents. Default: a directory among
-    /// the temporary ones, named by the seed.
+    pub quiescent: u64,
+    /// Output directory for the schedule, the history and the logs of the agents. Default: a
+    /// temporary directory with the seed in its name.
     #[arg(long)]
     pub out: Option<PathBuf>,
 }
@@ -87,14 +87,15 @@ impl RunOptions {
             return Ok(Schedule::generate(self.seed, minutes, self.agents, &kinds));
         };
         let file =
-            File::open(path).with_context(|| format!("no schedule at {}", path.display()))?;
-        serde_json::from_reader(file).with_context(|| format!("{} is no schedule", path.display()))
+            File::open(path).with_context(|| format!("cannot open schedule {}", path.display()))?;
+        serde_json::from_reader(file)
+            .with_context(|| format!("invalid schedule {}", path.display()))
     }
 
     pub(super) fn out(&self, schedule: &Schedule) -> anyhow::Result<PathBuf> {
         let name = format!("meridian-chaos-{}", schedule.seed);
         let out = self.out.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
-        fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
+        fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
         Ok(out)
     }
 }

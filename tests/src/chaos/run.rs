@@ -1,4 +1,4 @@
-//! One run, from the founding to the verdict.
+//! A complete run, from bootstrap to verdict.
 
 use std::fs;
 use std::path::Path;
@@ -20,35 +20,35 @@ use super::observe::{self, Leadership};
 use super::options::RunOptions;
 use super::schedule::Schedule;
 
-/// Fewer acknowledged changes in a second of load make a run worthless. Clients here are slow on
-/// purpose, and a part of the time there is no quorum.
-const LEAST_PER_SECOND: f64 = 3.0;
+/// Minimum rate of acknowledged changes for a valid run. It is low because the clients are slow on
+/// purpose, and some faults cost the quorum.
+const MIN_CHANGES_PER_SECOND: f64 = 3.0;
 
-/// Runs a schedule, and writes it, the history, and the agents' logs to `out`.
+/// Runs a schedule, and writes it, the history and the agents' logs to `out`.
 ///
 /// # Errors
-/// If the cluster cannot be founded, or a fault not be injected.
+/// If the cluster cannot be bootstrapped or a fault cannot be injected.
 pub async fn run(schedule: &Schedule, options: &RunOptions, out: &Path) -> anyhow::Result<Verdict> {
     let text = serde_json::to_string_pretty(schedule)?;
-    fs::write(out.join("schedule.json"), text).context("the schedule cannot be kept")?;
+    fs::write(out.join("schedule.json"), text).context("cannot write the schedule")?;
     let path = out.join("history.jsonl");
     let recorder = Recorder::create(&path)?;
     let cluster = Arc::new(Cluster::start(schedule.agents, schedule.seed).await?);
-    let ended = live(schedule, options, &cluster, &recorder).await;
+    let result = execute(schedule, options, &cluster, &recorder).await;
     for member in &cluster.members {
         let log = out.join(format!("{}.log", member.name()));
-        fs::write(log, member.agent.log()).context("the logs cannot be kept")?;
+        fs::write(log, member.agent.log()).context("cannot write the logs")?;
     }
     drop(cluster);
     recorder.finish()?;
-    ended.with_context(|| format!("what was seen is in {}", out.display()))?;
+    result.with_context(|| format!("the run failed; its records are in {}", out.display()))?;
     let verdict = check(&history::read(&path)?);
     fs::write(out.join("verdict.json"), serde_json::to_string_pretty(&verdict)?)?;
     println!("history: {}", path.display());
     Ok(verdict)
 }
 
-async fn live(
+async fn execute(
     schedule: &Schedule,
     options: &RunOptions,
     cluster: &Arc<Cluster>,
@@ -57,12 +57,12 @@ async fn live(
     recorder.append(&Record::Header(Header {
         seed: schedule.seed,
         nodes: cluster.nodes(),
-        least_changes_per_second: LEAST_PER_SECOND,
-        converge_within_seconds: heal::BOUND.as_secs(),
-        calm_seconds: options.calm,
+        min_changes_per_second: MIN_CHANGES_PER_SECOND,
+        converge_within_seconds: heal::CONVERGENCE_TIMEOUT.as_secs(),
+        quiescent_seconds: options.quiescent,
     }));
     let observers = Observers::start(cluster, recorder, options.soak);
-    clients::prepare(cluster, recorder).await.context("the cluster is not founded")?;
+    clients::prepare(cluster, recorder).await.context("cannot create the services")?;
 
     recorder.mark(mark::LOAD);
     let began = Instant::now();
@@ -77,16 +77,16 @@ async fn live(
         sleep_until(began + Duration::from_secs(schedule.load_seconds)).await;
     }
     recorder.mark(mark::LOAD_ENDED);
-    heal::mend(cluster)?;
+    heal::remove_faults(cluster)?;
     stop.cancel();
     while let Some(ended) = load.join_next().await {
-        ended.context("a client ended early")??;
+        ended.context("a client task panicked")??;
     }
     injected?;
 
     recorder.mark(mark::HEALED);
-    eprintln!("healed");
-    heal::converge(cluster, recorder, Duration::from_secs(options.calm)).await?;
+    eprintln!("all faults removed");
+    heal::converge(cluster, recorder, Duration::from_secs(options.quiescent)).await?;
     observers.stop().await?;
     for member in 0..cluster.members.len() {
         observe::read_log(cluster, recorder, member).await?;
@@ -94,7 +94,7 @@ async fn live(
     Ok(())
 }
 
-/// What watches the cluster. It ends when it is dropped, too.
+/// Background tasks that observe the cluster. They stop when this is dropped.
 struct Observers {
     stop: DropGuard,
     tasks: JoinSet<anyhow::Result<()>>,
@@ -107,27 +107,27 @@ impl Observers {
         let mut tasks = JoinSet::new();
         let leadership = Arc::new(Leadership::new(cluster.members.len()));
         for member in 0..cluster.members.len() {
-            let watched = (cluster.clone(), recorder.clone(), stop.clone());
-            tasks.spawn(observe::watch(watched.0, watched.1, member, watched.2));
-            let asked = (cluster.clone(), recorder.clone(), leadership.clone(), stop.clone());
-            tasks.spawn(observe::leaders(asked.0, asked.1, asked.2, member, asked.3));
+            let args = (cluster.clone(), recorder.clone(), stop.clone());
+            tasks.spawn(observe::watch(args.0, args.1, member, args.2));
+            let args = (cluster.clone(), recorder.clone(), leadership.clone(), stop.clone());
+            tasks.spawn(observe::leaders(args.0, args.1, args.2, member, args.3));
         }
         tasks.spawn(observe::snapshots(cluster.clone(), recorder.clone(), stop.clone()));
         if soak {
             tasks.spawn(observe::progress(recorder.clone(), stop.clone()));
         }
         tasks.spawn(observe::positions(cluster.clone(), recorder.clone(), stop.clone()));
-        let (cluster, recorder, ends) = (cluster.clone(), recorder.clone(), stop.clone());
+        let (cluster, recorder, stopping) = (cluster.clone(), recorder.clone(), stop.clone());
         let processes =
-            tokio::task::spawn_blocking(move || observe::processes(&cluster, &recorder, &ends));
+            tokio::task::spawn_blocking(move || observe::processes(&cluster, &recorder, &stopping));
         Self { stop: stop.drop_guard(), tasks, processes }
     }
 
     async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.disarm().cancel();
         while let Some(ended) = self.tasks.join_next().await {
-            ended.context("an observer ended early")??;
+            ended.context("an observer task panicked")??;
         }
-        self.processes.await.context("/proc was watched to the end")
+        self.processes.await.context("the /proc observer panicked")
     }
 }

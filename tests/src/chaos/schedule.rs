@@ -1,4 +1,4 @@
-//! Which faults, and when. The same seed gives the same schedule.
+//! The schedule of faults. The same seed generates the same schedule.
 
 use clap::ValueEnum;
 use rand::rngs::StdRng;
@@ -6,33 +6,33 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
-/// Faults one after another: the next one begins when its time has come and the one before is over.
+/// Faults in sequence: each one is injected at its time, or once the previous fault has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
-    /// What it was generated from.
+    /// Seed of the schedule.
     pub seed: u64,
-    /// Agents in the cluster.
+    /// Number of agents in the cluster.
     pub agents: u8,
-    /// How long clients ask for changes, in seconds.
+    /// Duration of the load phase in seconds.
     pub load_seconds: u64,
     /// The faults, by time.
     pub faults: Vec<Planned>,
 }
 
-/// A fault of a schedule.
+/// A scheduled fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Planned {
-    /// When, in milliseconds since the load began.
+    /// Start time in milliseconds since the load began.
     pub at_ms: u64,
-    /// How long, in milliseconds.
-    pub lasts_ms: u64,
-    /// Which kind.
+    /// Duration in milliseconds.
+    pub duration_ms: u64,
+    /// Kind of fault.
     pub kind: Kind,
-    /// Whom it meets, where it meets one.
+    /// The affected agent, for kinds that affect one.
     pub agent: Target,
-    /// Where the kind has two forms, whether it is the second one.
+    /// Selects the variant of the kind, if it has one.
     pub variant: bool,
 }
 
@@ -42,100 +42,102 @@ pub struct Planned {
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
-    /// An agent is killed, and started again.
+    /// An agent process is killed and restarted.
     Kill,
-    /// An agent is stopped for longer than an election takes, and goes on.
+    /// An agent process is paused for longer than an election takes.
     Pause,
-    /// An agent hears no other one, and none hears it. Second form: it is killed and started again
-    /// meanwhile.
+    /// An agent is partitioned from all others. Variant: it is killed and restarted during the
+    /// partition.
     Partition,
-    /// A region is removed while its agent is cut off, and added again before that is over.
+    /// A region is removed while its agent is partitioned, and added again before the partition
+    /// ends.
     Region,
-    /// An agent is not heard by the others. Second form: it does not hear them.
+    /// All traffic from an agent to the others is dropped. Variant: all traffic to it is dropped.
     Oneway,
-    /// Three of ten packets between agents are lost. Second form: an agent is killed and started again
+    /// 30% of the packets between agents are lost. Variant: an agent is killed and restarted
     /// meanwhile.
     Loss,
-    /// Another agent is told to lead.
+    /// Leadership is transferred to another agent.
     Transfer,
-    /// One voter only, and then as many as before.
+    /// The number of voters is reduced to one and restored.
     Membership,
-    /// All agents are killed at once, and started again.
+    /// All agent processes are killed at once and restarted.
     All,
-    /// A majority is killed, and started again.
+    /// A majority of the agent processes is killed and restarted.
     Quorum,
-    /// An agent loses its disk, and joins as a new one.
+    /// An agent loses its disk and joins as a new node.
     Wipe,
-    /// A unit is killed.
+    /// A unit process is killed.
     Unit,
-    /// What an agent sends and what it is sent arrives 100 ms later. Second form: it is killed and
-    /// started again meanwhile.
+    /// All traffic from and to an agent is delayed by 100 ms. Variant: it is killed and restarted
+    /// meanwhile.
     Delay,
-    /// Three of ten packets between agents arrive twice. Second form: an agent is killed and started
-    /// again meanwhile.
+    /// 30% of the packets between agents are duplicated. Variant: an agent is killed and restarted
+    /// meanwhile.
     Duplicate,
-    /// Three of ten packets between agents are overtaken by later ones. Second form: an agent is
-    /// killed and started again meanwhile.
+    /// 30% of the packets between agents are reordered. Variant: an agent is killed and restarted
+    /// meanwhile.
     Reorder,
-    /// An agent's disk is full until there is room again. Second form: the agent is started again while
-    /// there is none.
+    /// An agent's disk is full for a while. Variant: the agent is restarted while the disk is full.
     DiskFull,
-    /// Each sync of an agent's disk takes 100 ms longer. Second form: 500 ms, more than an election.
+    /// Each sync of an agent's disk is delayed by 100 ms. Variant: by 500 ms, longer than an
+    /// election.
     DiskSlow,
-    /// One sync of an agent's Raft log or database fails. Second form: it loses its disk then, and joins
-    /// as a new one.
+    /// A sync of an agent's Raft log or database fails. Variant: the agent then loses its disk and
+    /// joins as a new node.
     StorageError,
-    /// An agent's wall clock jumps an hour ahead, and back. Second form: an hour back, and ahead.
+    /// An agent's wall clock jumps an hour ahead and back. Variant: an hour back and ahead.
     Clock,
-    /// An agent is killed when it has started a unit again and nobody knows yet. Second form: a new unit.
+    /// An agent is killed after it restarted a unit but before it reported it. Variant: after it
+    /// started an additional unit.
     Spawn,
-    /// An agent is killed, and a unit of it, whose process id another program has when the agent starts
-    /// again.
+    /// An agent and one of its units are killed, and another program takes the unit's process id
+    /// before the agent restarts.
     PidReuse,
 }
 
-/// Whom a fault meets.
+/// The agent affected by a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
-    /// Whoever leads then.
+    /// The leader at the time of the fault.
     Leader,
-    /// The agent of that number, from 1.
+    /// The agent with this number, from 1.
     Agent(u8),
 }
 
 impl Kind {
-    /// All of them.
+    /// Returns all kinds.
     #[must_use]
     pub fn all() -> Vec<Self> {
         Self::value_variants().to_vec()
     }
 
-    /// Whether it needs a network of packets, and so root.
+    /// Returns true if the kind needs a network of packets, and therefore root privileges.
     #[must_use]
     pub fn needs_packets(self) -> bool {
         matches!(self, Self::Duplicate | Self::Reorder)
     }
 
-    /// The name in histories, as on the command line.
+    /// Returns the name used in histories and on the command line.
     ///
     /// # Panics
-    /// Never: every kind can be given there.
+    /// Never: no kind is hidden from the command line.
     #[must_use]
     pub fn name(self) -> String {
         let value = self.to_possible_value().expect("no kind is hidden");
         value.get_name().to_owned()
     }
 
-    /// What it does, in a sentence or two.
+    /// Returns the description.
     #[must_use]
-    pub fn meaning(self) -> String {
+    pub fn description(self) -> String {
         let help = self.to_possible_value().and_then(|value| value.get_help().cloned());
         help.map(|help| help.to_string()).unwrap_or_default()
     }
 
-    /// The shortest and the longest time that it lasts, in milliseconds.
-    fn lasts_ms(self) -> (u64, u64) {
+    /// Returns the minimum and maximum duration in milliseconds.
+    fn duration_ms(self) -> (u64, u64) {
         match self {
             Self::Transfer | Self::Unit => (0, 1),
             Self::Kill | Self::All | Self::Wipe | Self::Spawn | Self::PidReuse => (300, 2_000),
@@ -149,7 +151,7 @@ impl Kind {
 }
 
 impl Schedule {
-    /// The schedule of that seed. Every kind comes once before one comes again.
+    /// Generates the schedule of a seed. All kinds occur once before any kind occurs again.
     #[must_use]
     pub fn generate(seed: u64, minutes: f64, agents: u8, kinds: &[Kind]) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
@@ -163,20 +165,20 @@ impl Schedule {
                 round.shuffle(&mut random);
             }
             let Some(kind) = round.pop() else { break };
-            let (least, most) = kind.lasts_ms();
-            let lasts_ms = random.random_range(least..most);
+            let (shortest, longest) = kind.duration_ms();
+            let duration_ms = random.random_range(shortest..longest);
             let agent = match random.random_range(0..=agents) {
                 0 => Target::Leader,
                 number => Target::Agent(number),
             };
-            // Half of all faults meet the leader, where they hurt most.
+            // Bias towards the leader, where faults have the greatest effect.
             let agent = if random.random_bool(0.4) { Target::Leader } else { agent };
             let variant = random.random_bool(0.5);
-            if at_ms + lasts_ms + 2_000 > load_seconds * 1_000 {
+            if at_ms + duration_ms + 2_000 > load_seconds * 1_000 {
                 break;
             }
-            faults.push(Planned { at_ms, lasts_ms, kind, agent, variant });
-            at_ms += lasts_ms + random.random_range(1_500..4_000);
+            faults.push(Planned { at_ms, duration_ms, kind, agent, variant });
+            at_ms += duration_ms + random.random_range(1_500..4_000);
         }
         Self { seed, agents, load_seconds, faults }
     }
@@ -189,21 +191,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_one_schedule_and_another_seed_another() {
+    fn the_seed_determines_the_schedule() {
         let of = |seed| Schedule::generate(seed, 2.0, 3, &Kind::all());
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
-        let json = serde_json::to_string(&of(1)).expect("is JSON");
-        assert_eq!(serde_json::from_str::<Schedule>(&json).expect("is read"), of(1));
+        let json = serde_json::to_string(&of(1)).expect("the schedule is serialized");
+        assert_eq!(serde_json::from_str::<Schedule>(&json).expect("the schedule is parsed"), of(1));
     }
 
     #[test]
-    fn every_kind_comes_in_three_minutes_and_ends_before_the_load() {
+    fn every_kind_occurs_within_three_minutes_and_ends_before_the_load() {
         for seed in 0..50 {
             let schedule = Schedule::generate(seed, 3.0, 3, &Kind::all());
             let kinds: BTreeSet<_> = schedule.faults.iter().map(|it| it.kind).collect();
             assert_eq!(kinds.len(), Kind::all().len(), "{schedule:?}");
-            let end = schedule.faults.iter().map(|it| it.at_ms + it.lasts_ms).max();
+            let end = schedule.faults.iter().map(|it| it.at_ms + it.duration_ms).max();
             assert!(end < Some(schedule.load_seconds * 1_000));
         }
     }

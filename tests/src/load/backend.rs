@@ -1,4 +1,4 @@
-//! A server that gives bodies of a size, or what it was sent.
+//! A server that returns bodies of a given size, or echoes requests.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,11 +20,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The longest body that a [`Backend`] gives by itself, in bytes.
+/// Maximum size of a generated body in bytes.
 pub const MAX_BODY: usize = 4 << 20;
 
-/// The first so many bytes of what all bodies are made of, at most [`MAX_BODY`]. They repeat after
-/// 251 bytes: a prime, so that a body with a piece moved or left out is another.
+/// Returns the first `bytes` bytes of the pattern of all bodies, at most [`MAX_BODY`]. The pattern
+/// repeats after 251 bytes, a prime, so that moved or missing pieces are detected.
 #[must_use]
 pub fn pattern(bytes: usize) -> Bytes {
     static PATTERN: OnceLock<Bytes> = OnceLock::new();
@@ -32,74 +32,74 @@ pub fn pattern(bytes: usize) -> Bytes {
     all.slice(..bytes.min(MAX_BODY))
 }
 
-/// A server of HTTP/1.1 and HTTP/2, in this process, until it is dropped.
+/// An HTTP/1.1 and HTTP/2 server in this process, stopped when dropped.
 ///
-/// | path | answer |
+/// | path | response body |
 /// | --- | --- |
-/// | `/bytes/N` | the [`pattern`], N bytes of it |
-/// | `/echo` | the body of the request, as it comes |
-/// | `/length` | how many bytes the body of the request has, in digits |
+/// | `/bytes/N` | N bytes of the [`pattern`] |
+/// | `/echo` | the request body, streamed |
+/// | `/length` | the length of the request body, in decimal digits |
 ///
-/// Anything else is answered with 404.
+/// Any other path returns 404.
 #[derive(Debug)]
 pub struct Backend {
     address: SocketAddr,
-    answered: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
     _server: AbortOnDropHandle<()>,
 }
 
 impl Backend {
-    /// Starts one on that address; port 0 is one that is free.
+    /// Starts a server on the address; port 0 selects a free port.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address is in use or not available.
     pub async fn start(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let answered = Arc::<AtomicU64>::default();
-        let server = tokio::spawn(serve(listener, Arc::clone(&answered)));
-        Ok(Self { address, answered, _server: AbortOnDropHandle::new(server) })
+        let requests = Arc::<AtomicU64>::default();
+        let server = tokio::spawn(serve(listener, Arc::clone(&requests)));
+        Ok(Self { address, requests, _server: AbortOnDropHandle::new(server) })
     }
 
-    /// Where it listens.
+    /// Returns the listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Requests that it has begun to answer.
+    /// Returns the number of requests received so far.
     #[must_use]
-    pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
-async fn serve(listener: TcpListener, answered: Arc<AtomicU64>) {
-    // Dropped with this future: the connections end with the server.
+async fn serve(listener: TcpListener, requests: Arc<AtomicU64>) {
+    // Dropped with this future, so that the connections end with the server.
     let mut connections = JoinSet::new();
     loop {
-        // What cannot be accepted is the caller's failure, who counts it.
+        // A failed accept is observed and counted by the client.
         let Ok((stream, _)) = listener.accept().await else { continue };
-        connections.spawn(connection(stream, Arc::clone(&answered)));
+        connections.spawn(connection(stream, Arc::clone(&requests)));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn connection(stream: TcpStream, answered: Arc<AtomicU64>) {
+async fn connection(stream: TcpStream, requests: Arc<AtomicU64>) {
     let service = service_fn(move |request| {
-        answered.fetch_add(1, Ordering::Relaxed);
-        answer(request)
+        requests.fetch_add(1, Ordering::Relaxed);
+        respond(request)
     });
-    // Without it, answers wait for acknowledgements of their heads; where it is refused, so they do.
+    // Otherwise responses wait for the acknowledgement of their heads. Best effort.
     let _ = stream.set_nodelay(true);
     let builder = auto::Builder::new(TokioExecutor::new());
-    // How a connection ends is seen, and counted, by the one who opened it.
+    // The end of a connection is observed and counted by the client.
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn respond(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path();
     let size = path.strip_prefix("/bytes/").and_then(|size| size.parse().ok());
     let body = match (path, size) {
@@ -118,7 +118,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     Ok(response)
 }
 
-/// How many bytes come, until the end or until the caller breaks off.
+/// Returns the number of received bytes, up to the end of the body or of the connection.
 async fn length(mut body: Incoming) -> usize {
     let mut length = 0;
     while let Some(Ok(frame)) = body.frame().await {

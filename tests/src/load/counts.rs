@@ -1,4 +1,4 @@
-//! How often what happened.
+//! Counters of the results.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// The longest time that is told from longer ones: 10 minutes, in microseconds.
-const LONGEST: u64 = 600_000_000;
+/// Upper bound of the latency histogram: 10 minutes, in microseconds.
+const MAX_LATENCY: u64 = 600_000_000;
 
-/// Why a request failed.
+/// Reasons for a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureKind {
-    /// Nobody listened.
+    /// The connection was refused.
     Refused,
-    /// The connection ended before the head of an answer was there.
+    /// The connection ended before the response head.
     Reset,
-    /// The answer was not complete in time.
+    /// The response was not complete in time.
     TimedOut,
-    /// The body of the answer ended before its end.
-    CutBody,
-    /// The status is not the one that is right.
-    WrongStatus,
-    /// The body is complete, and not the one that is right.
-    WrongBody,
-    /// What came was no HTTP.
-    Garbled,
-    /// This machine could not connect, for a reason of its own.
+    /// The response body was truncated.
+    TruncatedBody,
+    /// The status is not the expected one.
+    UnexpectedStatus,
+    /// The body is complete but not the expected one.
+    UnexpectedBody,
+    /// The response is not valid HTTP.
+    InvalidResponse,
+    /// This machine could not connect, for a local reason.
     Local,
 }
 
@@ -36,147 +36,147 @@ impl fmt::Display for FailureKind {
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::TimedOut => "timed out",
-            Self::CutBody => "cut body",
-            Self::WrongStatus => "wrong status",
-            Self::WrongBody => "wrong body",
-            Self::Garbled => "garbled",
-            Self::Local => "no connection possible",
+            Self::TruncatedBody => "truncated body",
+            Self::UnexpectedStatus => "unexpected status",
+            Self::UnexpectedBody => "unexpected body",
+            Self::InvalidResponse => "invalid response",
+            Self::Local => "local error",
         })
     }
 }
 
-/// A request that failed.
+/// A failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Why.
+    /// Reason.
     pub kind: FailureKind,
-    /// What was seen, for people.
-    pub seen: String,
+    /// Details for the output.
+    pub detail: String,
 }
 
-/// How often what happened. Each request is counted once, at its end.
+/// Counters of the results. Each request is counted once, when it ends.
 #[derive(Debug, Clone)]
 pub struct Counts {
-    /// Requests that were answered as they should be.
+    /// Requests with the expected response.
     pub successes: u64,
-    /// The others, by kind, each with what was seen of the first one.
+    /// Failed requests by kind, each with the details of the first one.
     pub failures: BTreeMap<FailureKind, (u64, String)>,
-    /// Connections that were opened.
+    /// Opened connections.
     pub opened: u64,
-    /// Connections that the server closed between requests as it had said it would: by
-    /// `Connection: close`, or in HTTP/2 at all.
+    /// Connections that the server closed between requests with an announcement: `Connection:
+    /// close`, or any close in HTTP/2.
     pub announced_closes: u64,
-    /// Connections of HTTP/1.1 that the server closed between requests without saying so.
-    pub silent_closes: u64,
-    /// Requests of HTTP/2 that the server did not begin, or that were just being written when it said
-    /// that it takes no more on that connection. They were sent on another one, and are counted above
-    /// as what they became there.
-    pub given_back: u64,
-    /// Answers by the unit that gave them, where the answer says so.
+    /// HTTP/1.1 connections that the server closed between requests without an announcement.
+    pub unannounced_closes: u64,
+    /// HTTP/2 requests that the server did not process, or that were being sent when it announced
+    /// that the connection takes no further ones. They were sent again on another connection, and
+    /// the result is counted above.
+    pub unprocessed: u64,
+    /// Responses by unit, for responses that name their unit.
     pub units: BTreeMap<String, u64>,
-    /// How long successes took, in microseconds, within a part in a thousand.
+    /// Latency of successes in microseconds, with a precision of three digits.
     latency: Histogram<u64>,
 }
 
 impl Default for Counts {
     fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1, LONGEST, 3);
+        let latency = Histogram::new_with_bounds(1, MAX_LATENCY, 3);
         Self {
             successes: 0,
             failures: BTreeMap::new(),
             opened: 0,
             announced_closes: 0,
-            silent_closes: 0,
-            given_back: 0,
+            unannounced_closes: 0,
+            unprocessed: 0,
             units: BTreeMap::new(),
-            latency: latency.expect("3 digits and these bounds are allowed"),
+            latency: latency.expect("the bounds and 3 digits are valid"),
         }
     }
 }
 
 impl Counts {
-    /// All requests.
+    /// Returns the number of requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.successes + self.failed()
     }
 
-    /// All failures.
+    /// Returns the number of failures.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failures.values().map(|(count, _)| count).sum()
     }
 
-    /// The failures of a kind.
+    /// Returns the number of failures of a kind.
     #[must_use]
     pub fn failed_by(&self, kind: FailureKind) -> u64 {
         self.failures.get(&kind).map_or(0, |(count, _)| *count)
     }
 
-    /// The time that so many percent of the successes took at most; nothing without successes.
+    /// Returns a percentile of the latency of successes; zero without successes.
     #[must_use]
     pub fn percentile(&self, percent: f64) -> Duration {
         Duration::from_micros(self.latency.value_at_percentile(percent))
     }
 
-    /// The time that the slowest success took.
+    /// Returns the maximum latency of a success.
     #[must_use]
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.latency.max())
     }
 
-    /// Adds what others counted.
+    /// Adds other counters to these.
     pub fn add(&mut self, other: &Self) {
         self.successes += other.successes;
         self.opened += other.opened;
         self.announced_closes += other.announced_closes;
-        self.silent_closes += other.silent_closes;
-        self.given_back += other.given_back;
-        for (kind, (count, seen)) in &other.failures {
-            self.failures.entry(*kind).or_insert_with(|| (0, seen.clone())).0 += count;
+        self.unannounced_closes += other.unannounced_closes;
+        self.unprocessed += other.unprocessed;
+        for (kind, (count, detail)) in &other.failures {
+            self.failures.entry(*kind).or_insert_with(|| (0, detail.clone())).0 += count;
         }
         for (unit, count) in &other.units {
             *self.units.entry(unit.clone()).or_default() += count;
         }
-        self.latency.add(&other.latency).expect("all have the same bounds");
+        self.latency.add(&other.latency).expect("the histograms have the same bounds");
     }
 
-    pub(super) fn success(&mut self, took: Duration, unit: Option<String>) {
+    pub(super) fn success(&mut self, latency: Duration, unit: Option<String>) {
         self.successes += 1;
-        self.latency.saturating_record(took.as_micros().try_into().unwrap_or(LONGEST));
+        self.latency.saturating_record(latency.as_micros().try_into().unwrap_or(MAX_LATENCY));
         if let Some(unit) = unit {
             *self.units.entry(unit).or_default() += 1;
         }
     }
 
-    pub(crate) fn failure(&mut self, Failure { kind, seen }: Failure) {
-        self.failures.entry(kind).or_insert((0, seen)).0 += 1;
+    pub(crate) fn failure(&mut self, Failure { kind, detail }: Failure) {
+        self.failures.entry(kind).or_insert((0, detail)).0 += 1;
     }
 }
 
-/// A line of figures; a further line for each kind of failure.
+/// One line of counters, and one line for each kind of failure.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (p50, p99) = (self.percentile(50.0), self.percentile(99.0));
         write!(
             f,
             "{} requests, {} failed; p50 {p50:.1?}, p99 {p99:.1?}, max {:.1?}; {} connections, \
-             closed between requests: {} announced, {} not",
+             closed between requests: {} announced, {} unannounced",
             self.requests(),
             self.failed(),
             self.max(),
             self.opened,
             self.announced_closes,
-            self.silent_closes,
+            self.unannounced_closes,
         )?;
-        if self.given_back > 0 {
-            write!(f, "; {} given back", self.given_back)?;
+        if self.unprocessed > 0 {
+            write!(f, "; {} unprocessed", self.unprocessed)?;
         }
         if !self.units.is_empty() {
             write!(f, "; {} units", self.units.len())?;
         }
-        for (kind, (count, seen)) in &self.failures {
-            write!(f, "\n    {kind}: {count}, the first: {seen}")?;
+        for (kind, (count, detail)) in &self.failures {
+            write!(f, "\n    {kind}: {count}, first: {detail}")?;
         }
         Ok(())
     }

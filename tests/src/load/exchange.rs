@@ -1,4 +1,4 @@
-//! One request, and why it failed.
+//! One request, and its errors.
 
 use std::error::Error as _;
 use std::io;
@@ -18,63 +18,63 @@ use tokio_util::task::AbortOnDropHandle;
 use super::counts::{Failure, FailureKind};
 use super::plan::{Plan, Version};
 
-/// How much of a wrong answer is shown, in bytes.
+/// Maximum number of bytes shown of an unexpected response.
 const SHOWN: usize = 200;
-/// How long an answer that names a unit is at most, in bytes.
-const NAMED: usize = 4096;
+/// Maximum size in bytes of a response that names its unit.
+const MAX_STATUS_BODY: usize = 4096;
 
 type Body = Full<Bytes>;
 
-/// The side of a connection on which requests are sent.
+/// The sending side of a connection.
 pub(super) enum Sender {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
 }
 
-/// A connection; closed when it is dropped.
+/// A connection, closed when dropped.
 pub(super) struct Connection {
-    /// One for each request at a time.
+    /// One for each concurrent request.
     pub(super) senders: Vec<Sender>,
     _driver: AbortOnDropHandle<()>,
 }
 
-/// A request that was answered as it should be.
+/// A request with the expected response.
 pub(super) struct Success {
-    /// Whether the server closes the connection now.
+    /// True if the server closes the connection after this response.
     pub(super) closes: bool,
-    /// Who answered, where the answer says so.
+    /// The unit that responded, if the response names it.
     pub(super) unit: Option<String>,
 }
 
-/// A request that was not.
-pub(super) enum Fault {
-    /// It was not written: the connection had been closed before.
-    Unwritten,
-    /// The server said by HTTP/2 that it takes no further requests on this connection (RFC 9113,
-    /// section 6.8) while this one was about to be written.
-    GivenBack,
-    /// It failed, and with HTTP/1.1 its connection is of no use any more.
-    Broken(Failure),
-    /// It was answered wrongly; the connection can be used on.
-    Wrong(Failure, bool),
+/// A request without the expected response.
+pub(super) enum ExchangeError {
+    /// It was not sent: the connection was closed before.
+    NotSent,
+    /// While the request was about to be sent, the HTTP/2 server announced that it takes no further
+    /// ones on this connection (RFC 9113, section 6.8).
+    Unprocessed,
+    /// It failed, and with HTTP/1.1 the connection is not usable any more.
+    Failed(Failure),
+    /// The response was not the expected one. The flag is set if the server closes the connection.
+    Unexpected(Failure, bool),
 }
 
 impl Connection {
     pub(super) async fn open(plan: &Plan) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(plan.address).await.map_err(unconnected)?;
-        stream.set_nodelay(true).map_err(unconnected)?;
+        let stream = TcpStream::connect(plan.address).await.map_err(connect_failure)?;
+        stream.set_nodelay(true).map_err(connect_failure)?;
         let stream = TokioIo::new(stream);
-        // How the driver ends, the requests see.
+        // Errors of the driver surface in the requests.
         match plan.version {
             Version::Http1 => {
-                let (sender, driver) = http1::handshake(stream).await.map_err(broken)?;
+                let (sender, driver) = http1::handshake(stream).await.map_err(request_failure)?;
                 let driver = tokio::spawn(async { drop(driver.await) });
                 let senders = vec![Sender::Http1(sender)];
                 Ok(Self { senders, _driver: AbortOnDropHandle::new(driver) })
             }
             Version::Http2 { streams } => {
                 let handshake = http2::handshake(TokioExecutor::new(), stream);
-                let (sender, driver) = handshake.await.map_err(broken)?;
+                let (sender, driver) = handshake.await.map_err(request_failure)?;
                 let driver = tokio::spawn(async { drop(driver.await) });
                 let senders = (0..streams).map(|_| Sender::Http2(sender.clone())).collect();
                 Ok(Self { senders, _driver: AbortOnDropHandle::new(driver) })
@@ -84,35 +84,35 @@ impl Connection {
 }
 
 impl Sender {
-    /// Sends a request and reads its answer, within the time that the plan gives.
-    pub(super) async fn exchange(&mut self, plan: &Plan) -> Result<Success, Fault> {
-        match tokio::time::timeout(plan.timeout, self.unlimited(plan)).await {
+    /// Sends a request and reads its response, within the timeout of the plan.
+    pub(super) async fn exchange(&mut self, plan: &Plan) -> Result<Success, ExchangeError> {
+        match tokio::time::timeout(plan.timeout, self.exchange_without_timeout(plan)).await {
             Ok(result) => result,
-            Err(_) => Err(Fault::Broken(late(plan.timeout))),
+            Err(_) => Err(ExchangeError::Failed(timed_out(plan.timeout))),
         }
     }
 
-    async fn unlimited(&mut self, plan: &Plan) -> Result<Success, Fault> {
+    async fn exchange_without_timeout(&mut self, plan: &Plan) -> Result<Success, ExchangeError> {
         let sent = match self {
             Self::Http1(sender) => {
-                sender.ready().await.map_err(|_| Fault::Unwritten)?;
+                sender.ready().await.map_err(|_| ExchangeError::NotSent)?;
                 sender.try_send_request(request(plan)).await
             }
             Self::Http2(sender) => {
-                sender.ready().await.map_err(|_| Fault::Unwritten)?;
+                sender.ready().await.map_err(|_| ExchangeError::NotSent)?;
                 sender.try_send_request(request(plan)).await
             }
         };
-        let answer = sent.map_err(|error: TrySendError<_>| match error.message() {
-            Some(_) => Fault::Unwritten,
-            None if is_given_back(error.error()) => Fault::GivenBack,
-            None => Fault::Broken(broken(error.into_error())),
+        let response = sent.map_err(|error: TrySendError<_>| match error.message() {
+            Some(_) => ExchangeError::NotSent,
+            None if is_unprocessed(error.error()) => ExchangeError::Unprocessed,
+            None => ExchangeError::Failed(request_failure(error.into_error())),
         })?;
-        read(answer, plan).await
+        read(response, plan).await
     }
 
-    /// Whether another request can be sent after one that failed.
-    pub(super) fn survives(&self) -> bool {
+    /// Returns true if further requests can be sent after a failed one.
+    pub(super) fn is_usable(&self) -> bool {
         matches!(self, Self::Http2(sender) if !sender.is_closed())
     }
 }
@@ -121,87 +121,98 @@ fn request(plan: &Plan) -> Request<Body> {
     let Plan { address, path, method, .. } = plan;
     let request = Request::builder().method(method);
     let request = match plan.version {
-        // By HTTP/2 the authority is a part of the address; by HTTP/1.1 it is a header.
+        // In HTTP/2 the authority is part of the request target; in HTTP/1.1 it is a header.
         Version::Http2 { .. } => request.uri(format!("http://{address}{path}")),
         Version::Http1 => request.uri(path).header(HOST, address.to_string()),
     };
     let request = request.body(Full::new(plan.body.clone()));
-    let mut request = request.expect("plans have paths");
+    let mut request = request.expect("the plan has a valid path");
     if !plan.keep_alive && plan.version == Version::Http1 {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     request
 }
 
-async fn read(answer: Response<Incoming>, plan: &Plan) -> Result<Success, Fault> {
-    let (head, mut body) = answer.into_parts();
+async fn read(response: Response<Incoming>, plan: &Plan) -> Result<Success, ExchangeError> {
+    let (head, mut body) = response.into_parts();
     let closes = head.headers.get(CONNECTION).is_some_and(|value| value == "close");
-    let expected = plan.answer.as_ref().filter(|_| head.status == plan.status);
-    let promised = body.size_hint().exact();
+    let expected = plan.expected_body.as_ref().filter(|_| head.status == plan.status);
+    let content_length = body.size_hint().exact();
     let (mut length, mut differs, mut start) = (0, false, BytesMut::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            let whole = promised.map_or_else(String::new, |bytes| format!(" of {bytes}"));
-            let seen = format!("{} after {length}{whole} bytes", told(&error));
-            Fault::Broken(Failure { kind: FailureKind::CutBody, seen })
+            let whole = content_length.map_or_else(String::new, |bytes| format!(" of {bytes}"));
+            let detail = format!("{} after {length}{whole} bytes", error_chain(&error));
+            ExchangeError::Failed(Failure { kind: FailureKind::TruncatedBody, detail })
         })?;
         let Some(data) = frame.data_ref() else { continue };
         differs |= expected.is_some_and(|all| all.get(length..length + data.len()) != Some(data));
         length += data.len();
-        start.extend_from_slice(&data[..data.len().min(NAMED - start.len().min(NAMED))]);
+        start.extend_from_slice(
+            &data[..data.len().min(MAX_STATUS_BODY - start.len().min(MAX_STATUS_BODY))],
+        );
     }
     if head.status != plan.status {
         let body = String::from_utf8_lossy(&start[..start.len().min(SHOWN)]).into_owned();
-        let seen = format!("{}: {body}", head.status);
-        return Err(Fault::Wrong(Failure { kind: FailureKind::WrongStatus, seen }, closes));
+        let detail = format!("{}: {body}", head.status);
+        return Err(ExchangeError::Unexpected(
+            Failure { kind: FailureKind::UnexpectedStatus, detail },
+            closes,
+        ));
     }
     if differs || expected.is_some_and(|all| all.len() != length) {
         let wanted = expected.map_or(0, Bytes::len);
-        let seen = format!("{length} bytes, not the {wanted} that are right");
-        return Err(Fault::Wrong(Failure { kind: FailureKind::WrongBody, seen }, closes));
+        let detail = format!("{length} bytes, not the expected {wanted}");
+        return Err(ExchangeError::Unexpected(
+            Failure { kind: FailureKind::UnexpectedBody, detail },
+            closes,
+        ));
     }
     let json = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     Ok(Success { closes, unit: json.then(|| unit(&start)).flatten() })
 }
 
-/// The unit that says in this body who it is.
+/// Returns the unit that the status body names.
 fn unit(body: &[u8]) -> Option<String> {
-    let said: Value = serde_json::from_slice(body).ok()?;
-    Some(format!("{} incarnation {}", said["unit"].as_str()?, said["incarnation"].as_u64()?))
+    let status: Value = serde_json::from_slice(body).ok()?;
+    Some(format!("{} incarnation {}", status["unit"].as_str()?, status["incarnation"].as_u64()?))
 }
 
-pub(super) fn late(timeout: Duration) -> Failure {
-    Failure { kind: FailureKind::TimedOut, seen: format!("no complete answer in {timeout:?}") }
+pub(super) fn timed_out(timeout: Duration) -> Failure {
+    Failure {
+        kind: FailureKind::TimedOut,
+        detail: format!("no complete response within {timeout:?}"),
+    }
 }
 
-fn unconnected(error: io::Error) -> Failure {
+fn connect_failure(error: io::Error) -> Failure {
     let kind = match error.kind() {
         io::ErrorKind::ConnectionRefused => FailureKind::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => FailureKind::Reset,
         io::ErrorKind::TimedOut => FailureKind::TimedOut,
         _ => FailureKind::Local,
     };
-    Failure { kind, seen: format!("to connect: {error}") }
+    Failure { kind, detail: format!("connect: {error}") }
 }
 
-fn broken(error: hyper::Error) -> Failure {
-    let garbled = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
-    let kind = if garbled { FailureKind::Garbled } else { FailureKind::Reset };
-    Failure { kind, seen: told(&error) }
+fn request_failure(error: hyper::Error) -> Failure {
+    let invalid = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
+    let kind = if invalid { FailureKind::InvalidResponse } else { FailureKind::Reset };
+    Failure { kind, detail: error_chain(&error) }
 }
 
-/// Whether a server that ends without an error did not begin this request. hyper's client says the
-/// same of a request that it is just writing when the announcement comes, and does not wait for the
-/// answer: that is the caller's doing, and nothing the server could prevent.
-fn is_given_back(error: &hyper::Error) -> bool {
+/// Returns true for a GOAWAY without an error for a request that the server did not process.
+/// hyper's client also reports it for a request that it is sending when the GOAWAY arrives, without
+/// waiting for the response: that is caused by the client, and the server could not prevent it.
+fn is_unprocessed(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.is_some_and(|cause| {
         cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
     })
 }
 
-/// The error with its causes.
-fn told(error: &hyper::Error) -> String {
+/// Formats an error with its causes.
+fn error_chain(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

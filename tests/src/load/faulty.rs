@@ -1,4 +1,4 @@
-//! Servers that do not answer as they should.
+//! Servers with injected faults.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,51 +14,51 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::backend::pattern;
 
-/// The end of the head of a request.
+/// End of a request head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
-/// How much of a request is read, in bytes: these servers are asked for nothing long.
-const READ: usize = 16 * 1024;
-/// The size of the bodies, in bytes.
+/// Maximum number of bytes read of a request; requests to these servers are short.
+const MAX_HEAD: usize = 16 * 1024;
+/// Size of the bodies in bytes.
 const BODY: usize = 1_000;
 
-/// What is wrong with a server.
+/// The fault of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It answers after so long.
+    /// Delays every response.
     Slow(Duration),
-    /// It closes connections in order, and reads nothing.
+    /// Closes connections gracefully without reading anything.
     ClosesAtOnce,
-    /// It closes the connection in order instead of answering.
+    /// Closes the connection gracefully instead of responding.
     Closes,
-    /// It resets the connection instead of answering.
+    /// Resets the connection instead of responding.
     Resets,
-    /// It resets the connection in the middle of the answer's body.
+    /// Resets the connection in the middle of the response body.
     ResetsInBody,
-    /// It closes the connection in order in the middle of the answer's body.
+    /// Closes the connection gracefully in the middle of the response body.
     ClosesInBody,
-    /// It answers what is no HTTP.
+    /// Sends a response that is not HTTP.
     Garbage,
-    /// It reads requests, and never answers.
+    /// Reads requests but never responds.
     Silent,
-    /// It answers as it should, with `Connection: close`, and closes.
-    ClosesPolitely,
-    /// It answers as it should, and closes without saying so.
-    ClosesAfterAnswer,
+    /// Responds correctly with `Connection: close`, and closes.
+    AnnouncesClose,
+    /// Responds correctly, and closes without an announcement.
+    ClosesAfterResponse,
 }
 
-/// Such a server, of HTTP/1.1, in this process, until it is dropped.
+/// A faulty HTTP/1.1 server in this process, stopped when dropped.
 #[derive(Debug)]
-pub struct Faulty {
+pub struct FaultyServer {
     address: SocketAddr,
     requests: Arc<AtomicU64>,
     _server: AbortOnDropHandle<()>,
 }
 
-impl Faulty {
-    /// Starts one on that address; port 0 is one that is free.
+impl FaultyServer {
+    /// Starts a server on the address; port 0 selects a free port.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address is in use or not available.
     pub async fn start(address: SocketAddr, fault: Fault) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -67,13 +67,13 @@ impl Faulty {
         Ok(Self { address, requests, _server: AbortOnDropHandle::new(server) })
     }
 
-    /// Where it listens.
+    /// Returns the listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Requests that it has read.
+    /// Returns the number of requests read so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
@@ -85,7 +85,7 @@ async fn serve(listener: TcpListener, fault: Fault, requests: Arc<AtomicU64>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let requests = Arc::clone(&requests);
-        // How a connection ends is seen, and counted, by the one who opened it.
+        // The end of a connection is observed and counted by the client.
         connections.spawn(async move { drop(connection(stream, fault, &requests).await) });
         while connections.try_join_next().is_some() {}
     }
@@ -97,7 +97,7 @@ async fn connection(mut stream: TcpStream, fault: Fault, requests: &AtomicU64) -
         match fault {
             Fault::Slow(time) => {
                 tokio::time::sleep(time).await;
-                stream.write_all(&answer("")).await?;
+                stream.write_all(&response("")).await?;
             }
             Fault::ClosesAtOnce | Fault::Closes => return Ok(()),
             Fault::Resets => return reset(&stream),
@@ -108,19 +108,19 @@ async fn connection(mut stream: TcpStream, fault: Fault, requests: &AtomicU64) -
             Fault::ClosesInBody => return write_half(&mut stream).await,
             Fault::Garbage => return stream.write_all(&[0xff; BODY]).await,
             Fault::Silent => std::future::pending().await,
-            Fault::ClosesPolitely => {
-                return stream.write_all(&answer("Connection: close\r\n")).await;
+            Fault::AnnouncesClose => {
+                return stream.write_all(&response("Connection: close\r\n")).await;
             }
-            Fault::ClosesAfterAnswer => return stream.write_all(&answer("")).await,
+            Fault::ClosesAfterResponse => return stream.write_all(&response("")).await,
         }
     }
     Ok(())
 }
 
-/// Reads to the end of a request's head; false at the end of the connection.
+/// Reads a request head. Returns false at the end of the connection.
 async fn read_head(stream: &mut TcpStream) -> io::Result<bool> {
     let mut head = Vec::new();
-    while !head.ends_with(HEAD_END) && head.len() < READ {
+    while !head.ends_with(HEAD_END) && head.len() < MAX_HEAD {
         if stream.read_buf(&mut head).await? == 0 {
             return Ok(false);
         }
@@ -128,15 +128,15 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<bool> {
     Ok(true)
 }
 
-fn answer(header: &str) -> Vec<u8> {
+fn response(header: &str) -> Vec<u8> {
     let head = format!("HTTP/1.1 200 OK\r\n{header}Content-Length: {BODY}\r\n\r\n");
     [head.as_bytes(), &pattern(BODY)].concat()
 }
 
-/// Writes half of the body, and waits until it is acknowledged: a reset would overtake it.
+/// Sends half of the body, and waits for it to arrive: a reset would overtake it.
 async fn write_half(stream: &mut TcpStream) -> io::Result<()> {
-    let answer = answer("");
-    stream.write_all(&answer[..answer.len() - BODY / 2]).await?;
+    let response = response("");
+    stream.write_all(&response[..response.len() - BODY / 2]).await?;
     tokio::time::sleep(Duration::from_millis(20)).await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is asked, by how many, how.
+//! The parameters of a load.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,55 +8,55 @@ use hyper::{Method, StatusCode};
 
 use super::backend::pattern;
 
-/// The default of [`Plan::timeout`].
+/// Default of [`Plan::timeout`].
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The version of HTTP.
+/// HTTP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.1: one request at a time on a connection.
+    /// HTTP/1.1: one request at a time per connection.
     Http1,
-    /// HTTP/2 without TLS, which both sides know beforehand (RFC 9113, section 3.3).
+    /// HTTP/2 over cleartext TCP with prior knowledge (RFC 9113, section 3.3).
     Http2 {
-        /// Requests at a time on a connection, at least 1.
+        /// Number of concurrent requests per connection, at least 1.
         streams: usize,
     },
 }
 
-/// What is asked, by how many, how.
+/// The parameters of a load.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Who is asked.
+    /// Server address.
     pub address: SocketAddr,
-    /// The method. Default GET, or POST with a body.
+    /// Request method. Default: GET, or POST for requests with a body.
     pub method: Method,
-    /// The path, with its query.
+    /// Path and query.
     pub path: String,
-    /// Connections at a time. Default 1.
+    /// Number of concurrent connections. Default: 1.
     pub connections: usize,
-    /// Whether a connection is kept for the next request. Default yes.
+    /// Set if connections are persistent. Default: true.
     pub keep_alive: bool,
-    /// After how many requests a connection that is kept is closed by this side and another opened,
-    /// as callers do to spread over those who serve; of HTTP/2, on each of its streams. Default: never.
-    pub renewal: Option<u64>,
-    /// Default HTTP/1.1.
+    /// Number of requests (per stream, for HTTP/2) after which the client closes a persistent
+    /// connection and opens another, as clients do to spread over servers. Default: unlimited.
+    pub requests_per_connection: Option<u64>,
+    /// HTTP version. Default: HTTP/1.1.
     pub version: Version,
-    /// What is sent as body. Default nothing.
+    /// Request body. Default: empty.
     pub body: Bytes,
-    /// The status that is right. Default 200.
+    /// Expected status. Default: 200.
     pub status: StatusCode,
-    /// The body that is right. Default any.
-    pub answer: Option<Bytes>,
-    /// For the whole of a request: to connect if need be, to send, to read the answer. Default 10 s.
+    /// Expected body. Default: any.
+    pub expected_body: Option<Bytes>,
+    /// Timeout of a request, from connecting to the end of the response. Default: 10 s.
     pub timeout: Duration,
-    /// The pause after an answer, before the next request in its place. Default none.
-    pub pause: Duration,
-    /// How many requests, over all connections. Default: without an end.
+    /// Delay between a response and the client's next request. Default: none.
+    pub think_time: Duration,
+    /// Total number of requests over all connections. Default: unlimited.
     pub requests: Option<u64>,
 }
 
 impl Plan {
-    /// GET of a path, of which any body is right.
+    /// Returns a plan for GET requests with any response body.
     #[must_use]
     pub fn get(address: SocketAddr, path: &str) -> Self {
         Self {
@@ -65,72 +65,73 @@ impl Plan {
             path: path.to_owned(),
             connections: 1,
             keep_alive: true,
-            renewal: None,
+            requests_per_connection: None,
             version: Version::Http1,
             body: Bytes::new(),
             status: StatusCode::OK,
-            answer: None,
+            expected_body: None,
             timeout: TIMEOUT,
-            pause: Duration::ZERO,
+            think_time: Duration::ZERO,
             requests: None,
         }
     }
 
-    /// GET of a body of so many bytes from a [`super::Backend`], which lies behind `prefix`.
+    /// Returns a plan for GET requests of a body of `bytes` bytes, to a [`super::Backend`] behind
+    /// `prefix`.
     #[must_use]
     pub fn download(address: SocketAddr, prefix: &str, bytes: usize) -> Self {
         let plan = Self::get(address, &format!("{prefix}/bytes/{bytes}"));
-        Self { answer: Some(pattern(bytes)), ..plan }
+        Self { expected_body: Some(pattern(bytes)), ..plan }
     }
 
-    /// POST of a body of so many bytes to a [`super::Backend`], which lies behind `prefix` and sends
-    /// it back.
+    /// Returns a plan for POST requests of `bytes` bytes that are echoed by a [`super::Backend`]
+    /// behind `prefix`.
     #[must_use]
     pub fn echo(address: SocketAddr, prefix: &str, bytes: usize) -> Self {
         let plan = Self::get(address, &format!("{prefix}/echo"));
         let body = pattern(bytes);
-        Self { method: Method::POST, body: body.clone(), answer: Some(body), ..plan }
+        Self { method: Method::POST, body: body.clone(), expected_body: Some(body), ..plan }
     }
 
-    /// The same on so many connections.
+    /// Sets the number of connections.
     #[must_use]
     pub fn connections(self, connections: usize) -> Self {
         Self { connections, ..self }
     }
 
-    /// The same with a connection for each request.
+    /// Opens a new connection for each request.
     #[must_use]
     pub fn without_keep_alive(self) -> Self {
         Self { keep_alive: false, ..self }
     }
 
-    /// The same, where a connection is kept for so many requests.
+    /// Sets the number of requests per connection.
     #[must_use]
-    pub fn renewal(self, requests: u64) -> Self {
-        Self { renewal: Some(requests), ..self }
+    pub fn requests_per_connection(self, requests: u64) -> Self {
+        Self { requests_per_connection: Some(requests), ..self }
     }
 
-    /// The same by HTTP/2.
+    /// Uses HTTP/2.
     #[must_use]
     pub fn http2(self, streams: usize) -> Self {
         Self { version: Version::Http2 { streams }, ..self }
     }
 
-    /// The same with an end.
+    /// Sets the total number of requests.
     #[must_use]
     pub fn requests(self, requests: u64) -> Self {
         Self { requests: Some(requests), ..self }
     }
 
-    /// The same with pauses.
+    /// Sets the delay between requests of a client.
     #[must_use]
-    pub fn pause(self, pause: Duration) -> Self {
-        Self { pause, ..self }
+    pub fn think_time(self, think_time: Duration) -> Self {
+        Self { think_time, ..self }
     }
 
-    /// The same, where another status is right, with any body.
+    /// Sets the expected status, with any body.
     #[must_use]
     pub fn status(self, status: StatusCode) -> Self {
-        Self { status, answer: None, ..self }
+        Self { status, expected_body: None, ..self }
     }
 }

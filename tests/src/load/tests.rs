@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "panics fail the test")]
 
 use std::time::Duration;
 
@@ -12,26 +12,27 @@ async fn backend() -> Backend {
     Backend::start(ANY.parse().unwrap()).await.unwrap()
 }
 
-async fn faulty(fault: Fault) -> Faulty {
-    Faulty::start(ANY.parse().unwrap(), fault).await.unwrap()
+async fn faulty(fault: Fault) -> FaultyServer {
+    FaultyServer::start(ANY.parse().unwrap(), fault).await.unwrap()
 }
 
-/// What comes of ten requests of one caller to such a server.
+/// Sends ten requests of one client to a faulty server.
 async fn ten(fault: Fault) -> (Counts, u64) {
     let server = faulty(fault).await;
     let plan = Plan::get(server.address(), "/").requests(10);
-    let plan = Plan { answer: Some(pattern(1_000)), timeout: Duration::from_millis(100), ..plan };
+    let plan =
+        Plan { expected_body: Some(pattern(1_000)), timeout: Duration::from_millis(100), ..plan };
     (Load::start(plan).finish().await, server.requests())
 }
 
 #[track_caller]
-fn only(counts: &Counts, kind: FailureKind) {
+fn assert_all_failed(counts: &Counts, kind: FailureKind) {
     let (all, of_kind) = (counts.requests(), counts.failed_by(kind));
     assert_eq!((all, counts.successes, of_kind), (10, 0, 10), "{counts}");
 }
 
 #[tokio::test]
-async fn bodies_of_all_sizes_come_and_go_whole() {
+async fn bodies_of_all_sizes_are_transferred_completely() {
     let backend = backend().await;
     let mut requests = 0;
     for bytes in [0, 1_000, 100_000, 1_000_000] {
@@ -47,23 +48,27 @@ async fn bodies_of_all_sizes_come_and_go_whole() {
             }
         }
     }
-    assert_eq!(backend.answered(), requests);
+    assert_eq!(backend.requests(), requests);
 }
 
 #[tokio::test]
-async fn connections_are_kept_or_not_as_the_plan_says() {
+async fn connections_are_reused_according_to_the_plan() {
     let backend = backend().await;
     let plan = Plan::download(backend.address(), "", 1_000).connections(2).requests(20);
     let kept = Load::start(plan.clone()).finish().await;
-    assert_eq!((kept.opened, kept.announced_closes, kept.silent_closes), (2, 0, 0));
-    let renewed = Load::start(plan.clone().connections(1).renewal(4)).finish().await;
+    assert_eq!((kept.opened, kept.announced_closes, kept.unannounced_closes), (2, 0, 0));
+    let renewed =
+        Load::start(plan.clone().connections(1).requests_per_connection(4)).finish().await;
     assert_eq!((renewed.successes, renewed.opened), (20, 5));
-    let apart = Load::start(plan.without_keep_alive()).finish().await;
-    assert_eq!((apart.opened, apart.announced_closes, apart.silent_closes), (20, 0, 0));
+    let separate = Load::start(plan.without_keep_alive()).finish().await;
+    assert_eq!(
+        (separate.opened, separate.announced_closes, separate.unannounced_closes),
+        (20, 0, 0)
+    );
 }
 
 #[tokio::test]
-async fn a_load_goes_on_until_it_is_stopped() {
+async fn a_load_runs_until_it_is_stopped() {
     let backend = backend().await;
     let load = Load::start(Plan::download(backend.address(), "", 1_000).connections(3));
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -72,76 +77,78 @@ async fn a_load_goes_on_until_it_is_stopped() {
     let mut all = load.stop().await;
     assert!(first.successes > 0 && all.successes > 0, "{first}\n{all}");
     all.add(&first);
-    assert_eq!((all.successes, all.failed()), (backend.answered(), 0), "{all}");
+    assert_eq!((all.successes, all.failed()), (backend.requests(), 0), "{all}");
     assert!(all.percentile(50.0) > Duration::ZERO && all.percentile(99.0) <= all.max());
 }
 
 #[tokio::test]
-async fn a_wrong_status_and_a_wrong_body_are_failures() {
+async fn an_unexpected_status_or_body_is_a_failure() {
     let backend = backend().await;
     let missing = Plan::get(backend.address(), "/missing").requests(10);
     let counts = Load::start(missing.clone()).finish().await;
-    only(&counts, FailureKind::WrongStatus);
+    assert_all_failed(&counts, FailureKind::UnexpectedStatus);
     assert!(counts.to_string().contains("404 Not Found: no such path"), "{counts}");
-    assert_eq!(counts.opened, 1, "the connection is as good as before");
+    assert_eq!(counts.opened, 1, "the connection is reused");
     let right = Load::start(missing.status(StatusCode::NOT_FOUND)).finish().await;
     assert_eq!((right.successes, right.failed()), (10, 0));
-    let other = Plan { answer: Some(pattern(999)), ..Plan::download(backend.address(), "", 1_000) };
-    only(&Load::start(other.requests(10)).finish().await, FailureKind::WrongBody);
+    let other =
+        Plan { expected_body: Some(pattern(999)), ..Plan::download(backend.address(), "", 1_000) };
+    assert_all_failed(&Load::start(other.requests(10)).finish().await, FailureKind::UnexpectedBody);
 }
 
 #[tokio::test]
-async fn every_way_to_fail_is_counted_as_what_it_is() {
+async fn every_fault_is_counted_as_its_kind_of_failure() {
     for (fault, kind) in [
         (Fault::Closes, FailureKind::Reset),
         (Fault::Resets, FailureKind::Reset),
-        (Fault::ResetsInBody, FailureKind::CutBody),
-        (Fault::ClosesInBody, FailureKind::CutBody),
-        (Fault::Garbage, FailureKind::Garbled),
+        (Fault::ResetsInBody, FailureKind::TruncatedBody),
+        (Fault::ClosesInBody, FailureKind::TruncatedBody),
+        (Fault::Garbage, FailureKind::InvalidResponse),
         (Fault::Silent, FailureKind::TimedOut),
         (Fault::Slow(Duration::from_secs(1)), FailureKind::TimedOut),
     ] {
         let (counts, requests) = ten(fault).await;
-        only(&counts, kind);
-        assert_eq!(requests, 10, "{fault:?}: nothing is sent twice");
+        assert_all_failed(&counts, kind);
+        assert_eq!(requests, 10, "{fault:?}: no request is sent twice");
     }
 }
 
 #[tokio::test]
-async fn who_is_not_there_refuses() {
+async fn a_missing_server_refuses_connections() {
     let gone = backend().await.address();
     let counts = Load::start(Plan::get(gone, "/").requests(10)).finish().await;
-    only(&counts, FailureKind::Refused);
+    assert_all_failed(&counts, FailureKind::Refused);
 }
 
 #[tokio::test]
-async fn who_closes_every_connection_at_once_is_not_asked_for_ever_in_silence() {
+async fn a_server_that_closes_every_connection_at_once_is_not_retried_forever() {
     let server = faulty(Fault::ClosesAtOnce).await;
     let plan = Plan::get(server.address(), "/").requests(10);
-    only(&Load::start(plan.clone()).finish().await, FailureKind::Reset);
-    only(&Load::start(plan.http2(1)).finish().await, FailureKind::Reset);
+    assert_all_failed(&Load::start(plan.clone()).finish().await, FailureKind::Reset);
+    assert_all_failed(&Load::start(plan.http2(1)).finish().await, FailureKind::Reset);
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_between_requests_is_opened_again() {
-    let (polite, requests) = ten(Fault::ClosesPolitely).await;
-    assert_eq!((polite.successes, polite.failed(), requests), (10, 0, 10), "{polite}");
-    assert_eq!((polite.opened, polite.announced_closes), (10, 10), "{polite}");
+async fn a_connection_closed_between_requests_is_reopened() {
+    let (announced, requests) = ten(Fault::AnnouncesClose).await;
+    assert_eq!((announced.successes, announced.failed(), requests), (10, 0, 10), "{announced}");
+    assert_eq!((announced.opened, announced.announced_closes), (10, 10), "{announced}");
 
-    // With a pause, each end is there before the next request.
-    let server = faulty(Fault::ClosesAfterAnswer).await;
-    let plan = Plan::get(server.address(), "/").requests(10).pause(Duration::from_millis(30));
-    let silent = Load::start(plan).finish().await;
-    assert_eq!((silent.successes, silent.failed()), (10, 0), "{silent}");
-    assert_eq!((silent.announced_closes, server.requests()), (0, 10), "{silent}");
-    assert!((9..=10).contains(&silent.silent_closes), "{silent}");
+    // The delay between requests lets each close arrive before the next request.
+    let server = faulty(Fault::ClosesAfterResponse).await;
+    let plan = Plan::get(server.address(), "/").requests(10).think_time(Duration::from_millis(30));
+    let unannounced = Load::start(plan).finish().await;
+    assert_eq!((unannounced.successes, unannounced.failed()), (10, 0), "{unannounced}");
+    assert_eq!((unannounced.announced_closes, server.requests()), (0, 10), "{unannounced}");
+    assert!((9..=10).contains(&unannounced.unannounced_closes), "{unannounced}");
 }
 
-/// A server of HTTP/2 that ends each connection at its first request, without having begun it.
-async fn give_back(listener: tokio::net::TcpListener) {
+/// An HTTP/2 server that sends a GOAWAY for the first request of each connection, without
+/// processing it.
+async fn go_away(listener: tokio::net::TcpListener) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    /// Of stream 0: the last stream that was begun is 0, and there is no error.
+    /// For stream 0: the last processed stream is 0, and there is no error.
     const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     const HEADERS: u8 = 1;
     loop {
@@ -157,25 +164,25 @@ async fn give_back(listener: tokio::net::TcpListener) {
             stream.read_exact(&mut payload).await.unwrap();
         }
         stream.write_all(&GO_AWAY).await.unwrap();
-        // Until the caller has closed it.
+        // Until the client has closed it.
         while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
     }
 }
 
 #[tokio::test]
-async fn a_request_that_a_server_gives_back_is_sent_again_and_counted() {
+async fn an_unprocessed_request_is_sent_again_and_counted() {
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(give_back(listener));
+    let server = tokio::spawn(go_away(listener));
     let counts = Load::start(Plan::get(address, "/").requests(1).http2(1)).finish().await;
     server.abort();
-    // And not for ever: who gets no further on the second connection either is not served.
-    assert_eq!((counts.given_back, counts.opened, counts.announced_closes), (2, 2, 1), "{counts}");
+    // Not forever: if the second connection ends in the same way, the client is not being served.
+    assert_eq!((counts.unprocessed, counts.opened, counts.announced_closes), (2, 2, 1), "{counts}");
     assert_eq!((counts.requests(), counts.failed_by(FailureKind::Reset)), (1, 1), "{counts}");
 }
 
 #[tokio::test]
-async fn the_unit_that_says_who_it_is_is_counted() {
+async fn responses_are_counted_by_unit() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind(ANY).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -183,10 +190,10 @@ async fn the_unit_that_says_who_it_is_is_counted() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let body = r#"{"unit":"contoso/westeurope/1","incarnation":7}"#;
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
-        let answer = format!("{head}: {}\r\n\r\n{body}", body.len());
+        let response = format!("{head}: {}\r\n\r\n{body}", body.len());
         let mut request = [0; 1024];
         while stream.read(&mut request).await.unwrap() > 0 {
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
         }
     });
     let counts = Load::start(Plan::get(address, "/status").requests(5)).finish().await;

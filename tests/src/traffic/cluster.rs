@@ -1,4 +1,4 @@
-//! Agents as processes, and what is asked of them.
+//! Agent processes, and commands to them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,27 +9,27 @@ use meridian_testkit::process::{self, Agent, Dev, Sandbox};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-/// Where the agents are, each alone.
+/// Regions of the agents, one each.
 const REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
-/// The service that `meridian dev` creates, and its port.
+/// The service created by `meridian dev`, and its gateway port.
 const SERVICE: &str = "contoso";
 const GATEWAY: u16 = 8080;
-/// How long anything may take that the cluster is told.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout for the cluster to complete a change.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Three agents, each in a region of its own, with a service that has a unit in the first.
+/// Three agents, each in its own region, with a service that has one unit in the first region.
 pub(super) struct Cluster {
     agents: Vec<Agent>,
     endpoints: String,
     _dev: Dev,
-    // The last to go, and everything with it.
+    // Dropped last; kills all processes.
     sandbox: Sandbox,
 }
 
 impl Cluster {
     pub(super) async fn start() -> anyhow::Result<Self> {
-        // Before any clock runs: it may take minutes.
+        // Build before any timeout starts: it may take minutes.
         tokio::task::spawn_blocking(process::binary).await??;
         let sandbox = Sandbox::new().await?;
         let dev = Dev::start(&sandbox, &[]).await?;
@@ -38,34 +38,34 @@ impl Cluster {
         Ok(Self { agents, endpoints: endpoints.join(","), _dev: dev, sandbox })
     }
 
-    /// Where the service's gateway in a region is, by the region's number.
+    /// Returns the address of the service's gateway in a region.
     pub(super) fn gateway(&self, region: usize) -> SocketAddr {
         SocketAddr::new(self.agents[region].address(), GATEWAY)
     }
 
-    /// Runs a command of the binary at whichever agent answers, and gives its data.
+    /// Runs a CLI command on any agent that responds, and returns its output.
     pub(super) async fn command(&self, command: &str) -> anyhow::Result<Value> {
         let global = ["--yes", "--output", "json", "--endpoint", &self.endpoints];
         let words = command.split_whitespace().chain(global);
-        let output = process::run(words).await.and_then(process::Output::done);
+        let output = process::run(words).await.and_then(process::Output::success);
         output.and_then(|output| output.json()).with_context(|| format!("meridian {command}"))
     }
 
-    /// Gives a region so many units, and returns once that many are ready and no others are left.
+    /// Scales a region, and waits until exactly `units` units are ready.
     pub(super) async fn scale(&self, region: usize, units: usize) -> anyhow::Result<()> {
         let name = REGIONS[region];
         self.command(&format!("region set {name}={units}")).await?;
         self.wait_for_units(region, units, &BTreeSet::new()).await.map(drop)
     }
 
-    /// Replaces the units of a region, and returns once none of the old ones is left.
+    /// Replaces the units of a region, and waits until none of the old ones is left.
     pub(super) async fn roll(&self, region: usize) -> anyhow::Result<()> {
         let old = self.units(region).await?.context("some unit is not ready")?;
         self.command(&format!("unit roll {SERVICE} --region {}", REGIONS[region])).await?;
         self.wait_for_units(region, old.len(), &old).await.map(drop)
     }
 
-    /// Publishes an API, or replaces the one of that name.
+    /// Publishes an API, or replaces the one with this name.
     pub(super) async fn publish(
         &self,
         name: &str,
@@ -76,27 +76,27 @@ impl Cluster {
         self.command(&publish).await.map(drop)
     }
 
-    /// Kills one unit of a region, and returns once there is another in its place.
+    /// Kills one unit of a region, and waits for its replacement.
     pub(super) async fn kill_unit(&self, region: usize) -> anyhow::Result<()> {
         let old = self.units(region).await?.context("some unit is not ready")?;
         let mut processes = self.sandbox.processes()?.into_iter();
         let victim = processes.find(|process| old.contains(&process.pid()));
-        let victim = victim.context("no unit that is listed runs")?;
+        let victim = victim.context("none of the listed units is running")?;
         victim.kill()?;
         self.wait_for_units(region, old.len(), &[victim.pid()].into()).await.map(drop)
     }
 
-    /// Kills an agent; its units go on.
+    /// Kills an agent; its units keep running.
     pub(super) fn kill_agent(&self, region: usize) -> anyhow::Result<()> {
         self.agents[region].kill()
     }
 
-    /// Starts an agent that was killed, and returns once it knows its units again.
+    /// Restarts a killed agent, and waits until it reports all its units ready.
     pub(super) async fn start_agent(&self, region: usize) -> anyhow::Result<()> {
         let agent = &self.agents[region];
         let before = agent.units()?.len();
         agent.start()?;
-        wait(&format!("the agent in {} to be back", REGIONS[region]), async || {
+        wait(&format!("the agent in {} to recover", REGIONS[region]), async || {
             agent.json(&["status"]).await?;
             let ready = self.units(region).await?.context("some unit is not ready")?;
             ensure!(ready.len() == before, "{} of {before} units are ready", ready.len());
@@ -105,7 +105,7 @@ impl Cluster {
         .await
     }
 
-    /// Waits until a region has that many units, all ready, and none of the `old` ones.
+    /// Waits until a region has exactly `units` units, all ready and none of them in `old`.
     async fn wait_for_units(
         &self,
         region: usize,
@@ -116,36 +116,36 @@ impl Cluster {
         wait(&what, async || {
             let found = self.units(region).await?.context("some unit is not ready")?;
             let left = found.intersection(old).count();
-            ensure!(found.len() == units && left == 0, "{} are there, {left} old", found.len());
+            ensure!(found.len() == units && left == 0, "{} units, {left} of them old", found.len());
             Ok(found)
         })
         .await
     }
 
-    /// The processes of a region's units; nothing while one of them is not ready. A unit that died
-    /// has its number and its assignment again when it is back, and another process.
+    /// Returns the process ids of a region's units, or `None` while a unit is not ready. A
+    /// restarted unit keeps its slot and incarnation but has another process id.
     async fn units(&self, region: usize) -> anyhow::Result<Option<BTreeSet<u32>>> {
         let rows = self.command("unit list").await?;
-        let rows = rows.as_array().context("units are rows")?.iter();
+        let rows = rows.as_array().context("the unit list is not an array")?.iter();
         let rows = rows.filter(|row| row["region"] == REGIONS[region]);
         let ready = rows.map(|row| row["pid"].as_u64().filter(|_| row["state"] == "ready"));
         Ok(ready.map(|pid| pid?.try_into().ok()).collect())
     }
 }
 
-/// Returns what an attempt gives, once it succeeds.
+/// Retries an attempt until it succeeds.
 pub(super) async fn wait<T>(
     what: &str,
     attempt: impl AsyncFn() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let error = match attempt().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         if Instant::now() > deadline {
-            return Err(error.context(format!("waited {PATIENCE:?} for {what}")));
+            return Err(error.context(format!("timed out after {TIMEOUT:?} waiting for {what}")));
         }
         sleep(POLL).await;
     }

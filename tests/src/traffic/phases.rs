@@ -1,4 +1,4 @@
-//! What happens meanwhile, one thing after another.
+//! The changes and crashes, in sequence.
 
 use std::fmt;
 
@@ -7,27 +7,27 @@ use anyhow::ensure;
 use crate::load::{Backend, Load, Plan};
 
 use super::cluster::{Cluster, wait};
-use super::lanes::{API, Backends, FIRST, NEIGHBOUR};
+use super::workloads::{API, Backends, FIRST, NEIGHBOR};
 
-/// How many units the region in which most happens has, phase by phase.
+/// Numbers of units in the first region.
 const MANY: usize = 8;
 const SOME: usize = 4;
-/// How many units its neighbour has.
-const BESIDE: usize = 2;
+/// Number of units in the neighbor region.
+const NEIGHBOR_UNITS: usize = 2;
 
-/// One thing that happens.
+/// A phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    Nothing,
+    Baseline,
     Grow,
     Shrink,
     GrowAgain,
     Roll,
     ChangeApi,
     KillAgent,
-    AgentBack,
-    KillNeighbour,
-    NeighbourBack,
+    RestartAgent,
+    KillNeighbor,
+    RestartNeighbor,
     KillUnit,
     End,
 }
@@ -35,70 +35,70 @@ pub(super) enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Nothing => "one unit",
+            Self::Baseline => "one unit",
             Self::Grow => "1 to 8 units",
             Self::Shrink => "8 units to 1",
             Self::GrowAgain => "1 to 4 units",
             Self::Roll => "units replaced",
             Self::ChangeApi => "API changed",
             Self::KillAgent => "agent killed",
-            Self::AgentBack => "agent back",
-            Self::KillNeighbour => "neighbour killed",
-            Self::NeighbourBack => "neighbour back",
+            Self::RestartAgent => "agent restarted",
+            Self::KillNeighbor => "other killed",
+            Self::RestartNeighbor => "other restarted",
             Self::KillUnit => "unit killed",
-            Self::End => "last calls",
+            Self::End => "final requests",
         })
     }
 }
 
 impl Phase {
-    /// All but the end.
+    /// All phases but the end.
     pub(super) const ALL: [Self; 11] = [
-        Self::Nothing,
+        Self::Baseline,
         Self::Grow,
         Self::Shrink,
         Self::GrowAgain,
         Self::Roll,
         Self::ChangeApi,
         Self::KillAgent,
-        Self::AgentBack,
-        Self::KillNeighbour,
-        Self::NeighbourBack,
+        Self::RestartAgent,
+        Self::KillNeighbor,
+        Self::RestartNeighbor,
         Self::KillUnit,
     ];
 
-    /// Has it happen, and returns once the cluster is done with it.
+    /// Makes the change or crash, and waits until it is complete.
     pub(super) async fn run(self, cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
         match self {
-            Self::Nothing | Self::End => Ok(()),
+            Self::Baseline | Self::End => Ok(()),
             Self::Grow => cluster.scale(FIRST, MANY).await,
             Self::Shrink => cluster.scale(FIRST, 1).await,
             Self::GrowAgain => cluster.scale(FIRST, SOME).await,
             Self::Roll => cluster.roll(FIRST).await,
             Self::ChangeApi => change(cluster, backends).await,
             Self::KillAgent => cluster.kill_agent(FIRST),
-            Self::AgentBack => cluster.start_agent(FIRST).await,
-            Self::KillNeighbour => cluster.kill_agent(NEIGHBOUR),
-            Self::NeighbourBack => cluster.start_agent(NEIGHBOUR).await,
+            Self::RestartAgent => cluster.start_agent(FIRST).await,
+            Self::KillNeighbor => cluster.kill_agent(NEIGHBOR),
+            Self::RestartNeighbor => cluster.start_agent(NEIGHBOR).await,
             Self::KillUnit => cluster.kill_unit(FIRST).await,
         }
     }
 
-    /// The region in which a unit was killed, so that calls which ran on it may have failed.
-    pub(super) fn kills_in(self) -> Option<usize> {
+    /// Returns the region in which a unit is killed: requests in flight on it may fail.
+    pub(super) fn killed_unit_region(self) -> Option<usize> {
         (self == Self::KillUnit).then_some(FIRST)
     }
 }
 
-/// Gives both regions their units, and publishes the API. Returns once all of that is served.
+/// Scales both regions and publishes the API. Waits until it is served.
 pub(super) async fn prepare(cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
     cluster.scale(FIRST, 1).await?;
-    cluster.scale(NEIGHBOUR, BESIDE).await?;
+    cluster.scale(NEIGHBOR, NEIGHBOR_UNITS).await?;
     publish(cluster, &backends.first).await?;
-    for region in [FIRST, NEIGHBOUR] {
+    for region in [FIRST, NEIGHBOR] {
         let plan = Plan::download(cluster.gateway(region), API, 1);
-        wait("the gateways to answer", async || {
-            // On a connection each, so that every unit is asked now and then.
+        wait("the gateways to serve the API", async || {
+            // With a new connection each, requests reach every unit eventually.
             let counts = Load::start(plan.clone().without_keep_alive().requests(20)).finish().await;
             ensure!(counts.failed() == 0, "{counts}");
             Ok(())
@@ -108,15 +108,18 @@ pub(super) async fn prepare(cluster: &Cluster, backends: &Backends) -> anyhow::R
     Ok(())
 }
 
-/// Sends the calls to the other backend, and makes sure that they go there.
+/// Changes the backend of the API, and verifies that requests reach it.
 async fn change(cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
     publish(cluster, &backends.second).await?;
     let (first, second) = (&backends.first, &backends.second);
-    wait("calls to go to the other backend", async || {
-        let before = (first.answered(), second.answered());
+    wait("requests to reach the new backend", async || {
+        let before = (first.requests(), second.requests());
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        let (old, new) = (first.answered() - before.0, second.answered() - before.1);
-        ensure!(old == 0 && new > 0, "in half a second, {old} went to the old one, {new} did not");
+        let (old, new) = (first.requests() - before.0, second.requests() - before.1);
+        ensure!(
+            old == 0 && new > 0,
+            "in half a second, {old} requests reached the old backend and {new} the new one"
+        );
         Ok(())
     })
     .await

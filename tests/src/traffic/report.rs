@@ -1,53 +1,53 @@
-//! What came of the calls, phase by phase.
+//! Results of the requests by phase.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::load::{Counts, FailureKind};
 
-use super::lanes::LaneCounts;
 use super::phases::Phase;
+use super::workloads::WorkloadCounts;
 
-/// What came of the calls, phase by phase.
+/// Results of the requests by phase.
 #[derive(Debug, Default)]
 pub struct Report {
     phases: Vec<Line>,
-    lanes: Vec<(&'static str, Counts)>,
+    workloads: Vec<(&'static str, Counts)>,
     all: Counts,
     excused: u64,
 }
 
-/// One phase.
+/// Results of one phase.
 #[derive(Debug)]
 struct Line {
     phase: Phase,
-    took: Duration,
+    elapsed: Duration,
     counts: Counts,
-    /// Failures of calls that ran on a unit which was killed.
+    /// Failed requests that were in flight on the killed unit.
     excused: u64,
-    /// What failed, lane by lane.
+    /// Workloads with failures.
     failed: Vec<String>,
 }
 
 impl Report {
-    /// Calls that were lost without an excuse.
+    /// Returns the number of lost requests that are not excused.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.all.failed() - self.excused
     }
 
-    pub(super) fn add(&mut self, phase: Phase, took: Duration, lanes: Vec<LaneCounts>) {
+    pub(super) fn add(&mut self, phase: Phase, elapsed: Duration, workloads: Vec<WorkloadCounts>) {
         let mut line =
-            Line { phase, took, counts: Counts::default(), excused: 0, failed: Vec::new() };
-        for lane in lanes {
-            line.counts.add(&lane.counts);
-            line.excused += excused(phase, &lane);
-            if lane.counts.failed() > 0 {
-                line.failed.push(format!("  {}: {}", lane.name, lane.counts));
+            Line { phase, elapsed, counts: Counts::default(), excused: 0, failed: Vec::new() };
+        for workload in workloads {
+            line.counts.add(&workload.counts);
+            line.excused += excused(phase, &workload);
+            if workload.counts.failed() > 0 {
+                line.failed.push(format!("  {}: {}", workload.name, workload.counts));
             }
-            match self.lanes.iter_mut().find(|(name, _)| *name == lane.name) {
-                Some((_, counts)) => counts.add(&lane.counts),
-                None => self.lanes.push((lane.name, lane.counts)),
+            match self.workloads.iter_mut().find(|(name, _)| *name == workload.name) {
+                Some((_, counts)) => counts.add(&workload.counts),
+                None => self.workloads.push((workload.name, workload.counts)),
             }
         }
         self.all.add(&line.counts);
@@ -55,34 +55,35 @@ impl Report {
         self.phases.push(line);
     }
 
-    /// The newest phase, in a line, with what failed in it.
+    /// Formats the latest phase and its failures.
     pub(super) fn last(&self) -> String {
         self.phases.last().map_or_else(String::new, Line::to_string)
     }
 }
 
-/// How many failures of a phase in which a unit was killed are those of calls that ran on it: as
-/// many were cut as can have run at a time, and by the end of a connection alone.
-fn excused(phase: Phase, lane: &LaneCounts) -> u64 {
-    if phase.kills_in() != Some(lane.region) {
+/// Returns the number of failures caused by killing a unit: broken connections, at most as many as
+/// the workload has concurrent requests.
+fn excused(phase: Phase, workload: &WorkloadCounts) -> u64 {
+    if phase.killed_unit_region() != Some(workload.region) {
         return 0;
     }
-    let cut = [FailureKind::Reset, FailureKind::CutBody].map(|kind| lane.counts.failed_by(kind));
-    cut.iter().sum::<u64>().min(lane.at_once)
+    let cut = [FailureKind::Reset, FailureKind::TruncatedBody]
+        .map(|kind| workload.counts.failed_by(kind));
+    cut.iter().sum::<u64>().min(workload.concurrency)
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { phase, took, counts, excused, failed } = self;
-        write!(f, "{phase:<16} {:>5.1} s  {}", took.as_secs_f64(), row(counts, *excused))?;
-        for lane in failed {
-            write!(f, "\n{lane}")?;
+        let Self { phase, elapsed, counts, excused, failed } = self;
+        write!(f, "{phase:<16} {:>5.1} s  {}", elapsed.as_secs_f64(), row(counts, *excused))?;
+        for workload in failed {
+            write!(f, "\n{workload}")?;
         }
         Ok(())
     }
 }
 
-/// The table of the phases, then that of the lanes.
+/// The table of phases, followed by the table of workloads.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = "requests  failed excused  silent       p50       p99       max   units";
@@ -91,14 +92,14 @@ impl fmt::Display for Report {
             writeln!(f, "{line}")?;
         }
         writeln!(f, "{:<16} {:>7}  {}\n", "all", "", row(&self.all, self.excused))?;
-        for (name, counts) in &self.lanes {
-            let Counts { opened, announced_closes, silent_closes, given_back, .. } = counts;
+        for (name, counts) in &self.workloads {
+            let Counts { opened, announced_closes, unannounced_closes, unprocessed, .. } = counts;
             let (requests, failed) = (counts.requests(), counts.failed());
             writeln!(
                 f,
                 "{name:<26} {requests:>8} requests {failed:>4} failed  p99 {:>8.1?}  \
                  {opened} connections, closed between requests: {announced_closes} announced, \
-                 {silent_closes} not; {given_back} calls given back",
+                 {unannounced_closes} unannounced; {unprocessed} unprocessed",
                 counts.percentile(99.0)
             )?;
         }
@@ -113,7 +114,7 @@ fn row(counts: &Counts, excused: u64) -> String {
         "{:>8} {:>7} {excused:>7} {:>7} {p50:>9} {p99:>9} {max:>9} {:>7}",
         counts.requests(),
         counts.failed(),
-        counts.silent_closes,
+        counts.unannounced_closes,
         counts.units.len(),
     )
 }
@@ -123,25 +124,29 @@ mod tests {
     use super::*;
     use crate::load::Failure;
 
-    fn lane(region: usize, failures: &[FailureKind]) -> LaneCounts {
+    fn workload(region: usize, failures: &[FailureKind]) -> WorkloadCounts {
         let mut counts = Counts::default();
         for kind in failures {
-            counts.failure(Failure { kind: *kind, seen: String::new() });
+            counts.failure(Failure { kind: *kind, detail: String::new() });
         }
-        LaneCounts { name: "lane", region, at_once: 2, counts }
+        WorkloadCounts { name: "workload", region, concurrency: 2, counts }
     }
 
     #[test]
-    fn only_calls_that_ran_on_a_killed_unit_are_excused() {
-        use FailureKind::{CutBody, Refused, Reset};
+    fn only_requests_in_flight_on_a_killed_unit_are_excused() {
+        use FailureKind::{Refused, Reset, TruncatedBody};
         let lost = |phase, region, failures: &[FailureKind]| {
             let mut report = Report::default();
-            report.add(phase, Duration::ZERO, vec![lane(region, failures)]);
+            report.add(phase, Duration::ZERO, vec![workload(region, failures)]);
             report.lost()
         };
-        assert_eq!(lost(Phase::KillUnit, 0, &[Reset, CutBody]), 0);
-        assert_eq!(lost(Phase::KillUnit, 0, &[Reset, CutBody, Reset]), 1, "more than ran");
-        assert_eq!(lost(Phase::KillUnit, 0, &[Refused]), 1, "nobody accepted it");
+        assert_eq!(lost(Phase::KillUnit, 0, &[Reset, TruncatedBody]), 0);
+        assert_eq!(
+            lost(Phase::KillUnit, 0, &[Reset, TruncatedBody, Reset]),
+            1,
+            "more than were in flight"
+        );
+        assert_eq!(lost(Phase::KillUnit, 0, &[Refused]), 1, "the connection was refused");
         assert_eq!(lost(Phase::KillUnit, 1, &[Reset]), 1, "another region");
         assert_eq!(lost(Phase::KillAgent, 0, &[Reset]), 1, "no unit was killed");
     }

@@ -1,9 +1,9 @@
-//! Clusters in one process: real nodes, disks and sockets, no agents and no units.
+//! Clusters in one process: real nodes, disks and sockets, but no agents and no units.
 
+mod backups;
 mod changes;
+mod disk_space;
 mod membership;
 mod reads;
-mod restored;
-mod room;
 mod snapshots;
 mod support;

@@ -1,4 +1,4 @@
-//! Agents come and go; at most five vote.
+//! Agents join and leave; at most five are voters.
 
 use std::time::Duration;
 
@@ -13,116 +13,119 @@ use tokio::time::Instant;
 
 use crate::support::{accepted, add, change, contoso};
 
-fn soon() -> Instant {
+fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(5)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn agents_that_join_become_voters_and_those_removed_are_told() {
+async fn joining_agents_become_voters_and_removed_agents_learn_of_it() {
     let mut cluster = contoso(Options::default()).await;
     cluster.voters(3).await;
-    cluster.join("japaneast").await.expect("joins");
-    let fifth = cluster.join("brazilsouth").await.expect("joins");
+    cluster.join("japaneast").await.expect("the agent joins");
+    let fifth = cluster.join("brazilsouth").await.expect("the agent joins");
     cluster.voters(5).await;
     let receipt = cluster.propose(fifth, change("contoso", vec![add("westus", 1)])).await;
-    assert!(accepted(&receipt.expect("is answered")));
-    cluster.agreement().await;
+    assert!(accepted(&receipt.expect("the change is decided")));
+    cluster.converged().await;
 
     let agent = cluster.nodes[fifth].name().clone();
     let drained = cluster.propose(0, Command::DrainAgent { agent: agent.clone() }).await;
-    assert!(accepted(&drained.expect("is answered")));
+    assert!(accepted(&drained.expect("the change is decided")));
     cluster.voters(3).await;
     let removed = cluster.propose(0, Command::RemoveAgent { agent }).await;
-    assert!(accepted(&removed.expect("is answered")));
-    until("the removed agent to be no member", || async {
-        let members = cluster.nodes[0].ports().cluster.members(soon()).await;
+    assert!(accepted(&removed.expect("the change is decided")));
+    until("the agent to be removed from the members", || async {
+        let members = cluster.nodes[0].ports().cluster.members(deadline()).await;
         (members.len() == 4).then_some(())
     })
     .await;
-    until("the removed agent to know", || async {
-        let read = cluster.nodes[fifth].ports().read.read(Consistency::Linearizable, soon()).await;
+    until("the removed agent to learn of its removal", || async {
+        let read =
+            cluster.nodes[fifth].ports().read.read(Consistency::Linearizable, deadline()).await;
         (read == Err(ReadError::Removed)).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leadership_is_handed_over_when_asked_at_any_node() {
+async fn any_node_accepts_a_leadership_transfer() {
     let cluster = contoso(Options::default()).await;
     cluster.voters(3).await;
-    for asked in 0..3 {
+    for contacted in 0..3 {
         let leader = cluster.leader().await;
-        let heir = (leader + 1) % 3;
-        let node = cluster.nodes[heir].ports().cluster.node();
-        let ports = cluster.nodes[asked].ports();
-        let moved =
+        let target = (leader + 1) % 3;
+        let node = cluster.nodes[target].ports().cluster.node();
+        let ports = cluster.nodes[contacted].ports();
+        let transferred =
             ports.cluster.transfer_leader(Some(node), Instant::now() + Duration::from_secs(20));
-        assert_eq!(moved.await, Ok(node));
+        assert_eq!(transferred.await, Ok(node));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drained_leader_hands_over_before_it_loses_its_vote() {
+async fn a_drained_leader_transfers_leadership_before_it_loses_its_vote() {
     let mut cluster = contoso(Options::default()).await;
-    cluster.join("japaneast").await.expect("joins");
+    cluster.join("japaneast").await.expect("the agent joins");
     let leader = cluster.leader().await;
     let agent = cluster.nodes[leader].name().clone();
     let drained = cluster.propose(leader, Command::DrainAgent { agent }).await;
-    assert!(accepted(&drained.expect("is answered")));
+    assert!(accepted(&drained.expect("the change is decided")));
     let node = cluster.nodes[leader].ports().cluster.node();
-    until("the drained agent to have no vote", || async {
-        let members = cluster.nodes[leader].ports().cluster.members(soon()).await;
+    until("the drained agent to lose its vote", || async {
+        let members = cluster.nodes[leader].ports().cluster.members(deadline()).await;
         members.iter().any(|member| member.node == node && !member.voter).then_some(())
     })
     .await;
     cluster.voters(3).await;
     let receipt = cluster.propose(leader, change("contoso", vec![add("westus", 1)])).await;
-    assert!(accepted(&receipt.expect("is answered")));
+    assert!(accepted(&receipt.expect("the change is decided")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_leader_counts_on_no_member_that_it_never_heard_of() {
+async fn a_new_leader_does_not_count_members_that_it_has_not_heard_from() {
     let mut cluster = contoso(Options::default()).await;
     cluster.voters(3).await;
     let first = cluster.leader().await;
-    let (dead, heir) = ((first + 1) % 3, (first + 2) % 3);
-    let [first_node, dead_node, heir_node] =
-        [first, dead, heir].map(|index| cluster.nodes[index].ports().cluster.node());
+    let (dead, target) = ((first + 1) % 3, (first + 2) % 3);
+    let [first_node, dead_node, target_node] =
+        [first, dead, target].map(|index| cluster.nodes[index].ports().cluster.node());
     let agent = cluster.nodes[first].name().clone();
-    cluster.stop(dead).await.expect("stops");
-    let ports = cluster.nodes[heir].ports().clone();
-    assert_eq!(ports.cluster.transfer_leader(Some(heir_node), soon()).await, Ok(heir_node));
+    cluster.stop(dead).await.expect("the node stops");
+    let ports = cluster.nodes[target].ports().clone();
+    assert_eq!(ports.cluster.transfer_leader(Some(target_node), deadline()).await, Ok(target_node));
 
-    // Without the one that is dead, the majority rests on the one that is drained.
-    let drained = cluster.propose(heir, Command::DrainAgent { agent }).await;
-    assert!(accepted(&drained.expect("is answered")));
+    // One voter is dead, so the majority depends on the drained one.
+    let drained = cluster.propose(target, Command::DrainAgent { agent }).await;
+    assert!(accepted(&drained.expect("the change is decided")));
     let majority = WaitsFor::Majority { voters: 2, silent: vec![dead_node] };
     let waits = Pending { change: MemberChange::LoseVote, waits_for: Some(majority) };
-    let members = until("the drained one to wait", || async {
-        let members = ports.cluster.members(soon()).await;
+    let members = until("the drained agent to wait", || async {
+        let members = ports.cluster.members(deadline()).await;
         let next = member(&members, first_node).next.clone();
         (next == Some(Next::Change(waits.clone()))).then_some(members)
     })
     .await;
     let contact = member(&members, dead_node).last_contact;
     assert!(matches!(contact, Some(LastContact::NotFor(_))), "{members:?}");
-    let receipt = cluster.propose(heir, change("contoso", vec![add("westus", 1)])).await;
-    assert!(accepted(&receipt.expect("is answered")));
+    let receipt = cluster.propose(target, change("contoso", vec![add("westus", 1)])).await;
+    assert!(accepted(&receipt.expect("the change is decided")));
 
-    cluster.restart(dead).await.expect("starts");
+    cluster.restart(dead).await.expect("the node starts");
     cluster.voters(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_alone_is_never_behind_and_hands_over_to_nobody() {
-    let cluster = Cluster::found(&["westeurope"], Options::default()).await.expect("is founded");
+async fn a_single_voter_has_no_lag_and_no_transfer_target() {
+    let cluster = Cluster::bootstrap(&["westeurope"], Options::default())
+        .await
+        .expect("the cluster is bootstrapped");
     let ports = cluster.nodes[0].ports();
-    assert_eq!(ports.cluster.agents(soon()).await[0].lag, Some(Duration::ZERO));
-    let members = ports.cluster.members(soon()).await;
+    assert_eq!(ports.cluster.agents(deadline()).await[0].lag, Some(Duration::ZERO));
+    let members = ports.cluster.members(deadline()).await;
     assert_eq!(members[0].last_contact, Some(LastContact::Ago(Duration::ZERO)));
-    assert_eq!(ports.cluster.transfer_leader(None, soon()).await, Err(ClusterError::NoHeir));
+    assert_eq!(ports.cluster.transfer_leader(None, deadline()).await, Err(ClusterError::NoHeir));
 }
 
 fn member(members: &[Member], node: NodeId) -> &Member {
-    members.iter().find(|member| member.node == node).expect("is a member")
+    members.iter().find(|member| member.node == node).expect("the node is a member")
 }

@@ -1,4 +1,4 @@
-//! What these tests ask of a cluster.
+//! Helpers of these tests.
 
 use meridian_domain::{Command, Edit, RegionName, ServiceName, Tier, Verdict, Zones};
 use meridian_ports::Receipt;
@@ -7,11 +7,11 @@ use meridian_testkit::cluster::{Cluster, Options};
 pub const REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
 
 pub fn service(name: &str) -> ServiceName {
-    ServiceName::new(name).expect("is a service name")
+    ServiceName::new(name).expect("a valid service name")
 }
 
 pub fn region(name: &str) -> RegionName {
-    RegionName::new(name).expect("is a region name")
+    RegionName::new(name).expect("a valid region name")
 }
 
 pub fn create(name: &str) -> Command {
@@ -35,10 +35,10 @@ pub fn set(place: &str, units: u16) -> Edit {
     Edit::Set { region: region(place), units }
 }
 
-/// Three founders, with the service `contoso`.
+/// Bootstraps three nodes, and creates the service `contoso`.
 pub async fn contoso(options: Options) -> Cluster {
-    let cluster = Cluster::found(&REGIONS, options).await.expect("the cluster is founded");
-    let created = cluster.propose(0, create("contoso")).await.expect("is answered");
+    let cluster = Cluster::bootstrap(&REGIONS, options).await.expect("the cluster is bootstrapped");
+    let created = cluster.propose(0, create("contoso")).await.expect("the change is decided");
     assert_eq!(created.verdict, Verdict::Accepted);
     cluster
 }

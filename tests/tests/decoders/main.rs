@@ -1,8 +1,8 @@
-//! Every decoder that reads bytes from disk or from peers, with bytes that anybody may have chosen.
+//! All decoders of bytes from disk or from peers, tested with untrusted input.
 //!
-//! The targets are those of the fuzzer, in `tests/fuzz`: this program replays its corpus, and then
-//! mutations of it, and counts what is allocated meanwhile. To write the corpus anew, after a stored
-//! form got a new version:
+//! The targets are those of the fuzzer in `tests/fuzz`. This program replays its corpus and
+//! mutations of it, and measures the allocated memory. To regenerate the corpus after a new version
+//! of a stored form:
 //!
 //! ```text
 //! cargo test -p meridian-tests --test decoders -- --ignored writes_the_corpus
@@ -26,54 +26,54 @@ use targets::{TARGETS, Target};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Bytes that a decoder may hold however short its input is: what lengths that lie may cost (one MiB
-/// for a list within a list, by serde's rule), and what opening a store or building a unit takes.
+/// Maximum allocation for inputs of any length: wrong length prefixes (serde reserves up to one MiB
+/// for a list within a list), and opening a store or building a unit.
 const FIXED_BYTES: usize = 3 << 20;
-/// Bytes that it may hold for each byte of its input.
+/// Maximum additional allocation per byte of input.
 const BYTES_PER_BYTE: usize = 64;
 
-/// One target at a time: the allocator counts for the whole process.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // The first use of a target makes what it needs later on.
+/// Returns a lock held while a target runs: the allocator counts for the whole process.
+fn lock() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    // The first use of each target initializes its statics, which must not be measured.
     static READY: Once = Once::new();
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     READY.call_once(|| {
         for (name, target) in TARGETS {
             target(&corpus(name)[0].1);
         }
     });
-    turn
+    guard
 }
 
-/// Gives `bytes` to the target, and says whether they made sense and how many bytes were held.
-fn measured(target: Target, bytes: &[u8]) -> (bool, usize) {
+/// Runs the target; returns whether the input was decoded, and the peak allocation in bytes.
+fn measure(target: Target, bytes: &[u8]) -> (bool, usize) {
     ALLOCATOR.reset_peak_usage();
     let before = ALLOCATOR.current_usage();
-    let understood = target(bytes);
-    (understood, ALLOCATOR.peak_usage().saturating_sub(before))
+    let decoded = target(bytes);
+    (decoded, ALLOCATOR.peak_usage().saturating_sub(before))
 }
 
-fn within_bounds(name: &str, target: Target, bytes: &[u8]) -> bool {
-    let (understood, held) = measured(target, bytes);
-    let most = FIXED_BYTES + BYTES_PER_BYTE * bytes.len();
-    assert!(held <= most, "{name} holds {held} bytes for {} bytes of input", bytes.len());
-    understood
+fn decode_within_bounds(name: &str, target: Target, bytes: &[u8]) -> bool {
+    let (decoded, peak) = measure(target, bytes);
+    let limit = FIXED_BYTES + BYTES_PER_BYTE * bytes.len();
+    assert!(peak <= limit, "{name} allocated {peak} bytes for {} bytes of input", bytes.len());
+    decoded
 }
 
-/// Runs the target with what `inputs` gives. A failing input is shown as it would be written to a
-/// file of the corpus.
+/// Runs the target with generated inputs. A failing input is printed as a command that writes it to
+/// a corpus file.
 fn run(
     runner: &mut TestRunner,
     inputs: &impl Strategy<Value = Vec<u8>>,
     name: &str,
     target: Target,
 ) {
-    let ran = runner.run(inputs, |bytes| {
-        within_bounds(name, target, &bytes);
+    let result = runner.run(inputs, |bytes| {
+        decode_within_bounds(name, target, &bytes);
         Ok(())
     });
-    match ran {
+    match result {
         Ok(()) => {}
         Err(TestError::Fail(reason, bytes)) => {
             panic!("{name}: {reason}; printf '{}'", bytes.escape_ascii())
@@ -85,58 +85,62 @@ fn run(
 fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
     let files = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"));
-    let mut paths: Vec<_> = files.map(|file| file.expect("is there").path()).collect();
+    let mut paths: Vec<_> = files.map(|file| file.expect("the file is readable").path()).collect();
     paths.sort();
     let read = |path: PathBuf| {
-        let bytes = fs::read(&path).expect("can be read");
+        let bytes = fs::read(&path).expect("the file is readable");
         (path, bytes)
     };
     paths.into_iter().map(read).collect()
 }
 
 #[test]
-fn the_corpus_is_decoded_or_refused_within_bounds() {
-    let _turn = turn();
+fn the_corpus_is_decoded_or_rejected_within_bounds() {
+    let _lock = lock();
     for (name, target) in TARGETS {
         let files = corpus(name);
         assert!(!files.is_empty(), "{name} has no corpus");
         for (path, bytes) in files {
-            // What a decoder once stumbled over is named so, and is to be refused.
+            // Inputs named `finding-` once crashed a decoder, and must be rejected.
             let finding = path.to_string_lossy().contains("finding-");
-            let understood = within_bounds(name, *target, &bytes);
-            assert_eq!(understood, !finding, "{}", path.display());
+            let decoded = decode_within_bounds(name, *target, &bytes);
+            assert_eq!(decoded, !finding, "{}", path.display());
         }
     }
 }
 
 #[test]
-fn what_this_software_writes_is_understood_and_nothing_is_not() {
-    let _turn = turn();
+fn encoded_values_are_decoded_and_meaningless_bytes_are_rejected() {
+    let _lock = lock();
     let seeds = seeds::all();
     for (name, target) in TARGETS {
-        let mine: Vec<_> = seeds.iter().filter(|seed| seed.target == *name).collect();
-        assert!(!mine.is_empty(), "{name} has no seeds");
-        for seed in mine {
+        let own: Vec<_> = seeds.iter().filter(|seed| seed.target == *name).collect();
+        assert!(!own.is_empty(), "{name} has no seeds");
+        for seed in own {
             let finding = seed.name.starts_with("finding-");
-            let understood = within_bounds(name, *target, &seed.bytes);
-            assert_eq!(understood, !finding, "{name}/{}", seed.name);
+            let decoded = decode_within_bounds(name, *target, &seed.bytes);
+            assert_eq!(decoded, !finding, "{name}/{}", seed.name);
         }
-        for nothing in [&b""[..], b"\0", &[0x55; 64]] {
+        for garbage in [&b""[..], b"\0", &[0x55; 64]] {
             let expected = match *name {
-                // A new node's store has no rows, and rows that nobody asks for are no harm.
+                // The store of a new node has no rows, and unknown rows are ignored.
                 "derived_store" => true,
-                // A unit may be told to serve nothing.
-                "gateway_configuration" => nothing.is_empty(),
+                // An empty configuration is valid: the unit serves nothing.
+                "gateway_configuration" => garbage.is_empty(),
                 _ => false,
             };
-            assert_eq!(within_bounds(name, *target, nothing), expected, "{name}: {nothing:?}");
+            assert_eq!(
+                decode_within_bounds(name, *target, garbage),
+                expected,
+                "{name}: {garbage:?}"
+            );
         }
     }
 }
 
 #[test]
-fn mutations_of_the_corpus_are_decoded_or_refused_within_bounds() {
-    let _turn = turn();
+fn mutations_of_the_corpus_are_decoded_or_rejected_within_bounds() {
+    let _lock = lock();
     for (name, target) in TARGETS {
         let files: Vec<_> = corpus(name).into_iter().map(|(_, bytes)| bytes).collect();
         let mut runner =
@@ -147,8 +151,8 @@ fn mutations_of_the_corpus_are_decoded_or_refused_within_bounds() {
 }
 
 #[test]
-fn arbitrary_bytes_are_decoded_or_refused_within_bounds() {
-    let _turn = turn();
+fn arbitrary_bytes_are_decoded_or_rejected_within_bounds() {
+    let _lock = lock();
     for (name, target) in TARGETS {
         let mut runner =
             TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
@@ -163,7 +167,7 @@ fn writes_the_corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     for seed in seeds::all() {
         let directory = corpus.join(seed.target);
-        fs::create_dir_all(&directory).expect("can be made");
-        fs::write(directory.join(&seed.name), &seed.bytes).expect("can be written");
+        fs::create_dir_all(&directory).expect("the directory is created");
+        fs::write(directory.join(&seed.name), &seed.bytes).expect("the file is written");
     }
 }

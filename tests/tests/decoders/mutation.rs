@@ -1,9 +1,9 @@
-//! Mutations of known inputs: what storage and networks do to bytes, and what an enemy does.
+//! Mutations of valid inputs: corruption by storage and networks, and attacks.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// Bytes that decoders stumble over: the ends of ranges, and lengths that lie.
+/// Bytes that often break decoders: bounds of ranges, and wrong lengths.
 const EDGES: &[&[u8]] = &[
     &[0; 8],
     &[0xff; 8],
@@ -42,7 +42,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// One of `inputs`, changed in up to six places.
+/// Returns one of the inputs with up to six mutations.
 pub fn of(inputs: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (select(inputs), prop::collection::vec(mutation(), 0..6)).prop_map(|(mut bytes, mutations)| {
         mutations.into_iter().for_each(|mutation| apply(&mut bytes, mutation));
@@ -51,30 +51,30 @@ pub fn of(inputs: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn apply(bytes: &mut Vec<u8>, mutation: Mutation) {
-    // Also the place behind the last byte.
-    let place = |at: Index, bytes: &[u8]| at.index(bytes.len() + 1);
+    // Includes the position behind the last byte.
+    let position = |at: Index, bytes: &[u8]| at.index(bytes.len() + 1);
     match mutation {
         Mutation::Flip(at, bits) => {
-            let at = place(at, bytes);
+            let at = position(at, bytes);
             bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= bits);
         }
         Mutation::Overwrite(at, with) => {
-            let at = place(at, bytes);
+            let at = position(at, bytes);
             bytes[at..].iter_mut().zip(with).for_each(|(byte, with)| *byte = with);
         }
         Mutation::Insert(at, more) => {
-            let at = place(at, bytes);
+            let at = position(at, bytes);
             bytes.splice(at..at, more);
         }
-        Mutation::Cut(at) => bytes.truncate(place(at, bytes)),
+        Mutation::Cut(at) => bytes.truncate(position(at, bytes)),
         Mutation::Remove(at, most) => {
-            let at = place(at, bytes);
+            let at = position(at, bytes);
             let end = bytes.len().min(at + usize::from(most));
             bytes.drain(at..end);
         }
         Mutation::Append(more) => bytes.extend(more),
         Mutation::Repeat(at, most) => {
-            let at = place(at, bytes);
+            let at = position(at, bytes);
             let end = bytes.len().min(at + usize::from(most));
             bytes.extend_from_within(at..end);
         }

@@ -1,4 +1,4 @@
-//! What this software writes, as inputs of the targets.
+//! Encoded values, as inputs of the targets.
 
 use meridian_storage::codec::{self, Stored};
 
@@ -6,17 +6,17 @@ mod files;
 mod log;
 mod requests;
 
-/// Bytes of the header of an envelope.
+/// Size of an envelope header in bytes.
 const HEADER_BYTES: usize = 16;
 
-/// An input that its target understands.
+/// An input that its target decodes.
 pub struct Seed {
     pub target: &'static str,
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
-/// Every seed.
+/// Returns all seeds.
 pub fn all() -> Vec<Seed> {
     let mut seeds = golden();
     seeds.extend(log::seeds());
@@ -31,18 +31,18 @@ fn seed(target: &'static str, name: &str, first: u8, bytes: impl Into<Vec<u8>>) 
     Seed { target, name: name.to_owned(), bytes: with_first }
 }
 
-/// The body of the stored form of a value.
+/// Returns the encoded body of a value, without its header.
 fn body<T: Stored>(value: &T) -> Vec<u8> {
     codec::encode(value).split_off(HEADER_BYTES)
 }
 
-/// The stored forms that never change.
+/// Returns the golden stored forms, which never change.
 fn golden() -> Vec<Seed> {
     const STORED: &str = include_str!("../../../crates/storage/tests/golden/version-1.txt");
     let lines = STORED.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut seeds = Vec::new();
     for line in lines {
-        let (name, digits) = line.split_once(' ').expect("a line is a name and bytes");
+        let (name, digits) = line.split_once(' ').expect("a line has a name and bytes");
         let stored = bytes(digits);
         let file = name.replace('/', "-");
         let (kind, _) = name.split_once('/').expect("a name has two parts");
@@ -62,5 +62,5 @@ fn golden() -> Vec<Seed> {
 
 fn bytes(hexadecimal: &str) -> Vec<u8> {
     let pairs = (0..hexadecimal.len()).step_by(2).map(|at| &hexadecimal[at..at + 2]);
-    pairs.map(|pair| u8::from_str_radix(pair, 16).expect("is hexadecimal")).collect()
+    pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits")).collect()
 }

@@ -1,4 +1,4 @@
-//! Agents that must not start, or not there: a clear word, and nothing touched.
+//! Invalid configurations and conflicting agents: a clear error, and no side effects.
 
 use std::net::TcpListener;
 
@@ -6,88 +6,101 @@ use anyhow::ensure;
 use meridian_testkit::process::{Agent, Dev, Output, Sandbox, port, run};
 use meridian_testkit::wait::until_ok;
 
-use crate::support::{done, log_of, same_state, settled};
+use crate::support::{done, log_of, same_state, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_key_is_refused_with_the_nearest_known_one() {
-    let sandbox = Sandbox::new().await.expect("there is a place");
+async fn an_unknown_key_is_rejected_with_the_nearest_known_one() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
     let agent = sandbox.agent(1, "solo");
-    agent.configure("westeurope", "snapshot_after_entires = 5").expect("can be written");
-    let refused = start(&agent, &[]).await;
-    assert_eq!(refused.code, Some(2), "{refused:?}");
-    assert!(refused.said.contains("snapshot_after_entires"), "{refused:?}");
-    assert!(refused.said.contains("the nearest is \"snapshot_after_entries\""), "{refused:?}");
+    agent
+        .configure("westeurope", "snapshot_after_entires = 5")
+        .expect("the configuration is written");
+    let rejected = start(&agent, &[]).await;
+    assert_eq!(rejected.code, Some(2), "{rejected:?}");
+    assert!(rejected.stderr.contains("snapshot_after_entires"), "{rejected:?}");
+    assert!(rejected.stderr.contains("the nearest is \"snapshot_after_entries\""), "{rejected:?}");
     assert!(!agent.home().join("data").exists());
-    agent.configure("westeurope", "snapshot_after_entries = 5").expect("can be written");
+    agent
+        .configure("westeurope", "snapshot_after_entries = 5")
+        .expect("the configuration is written");
     let checked = start(&agent, &["--check-config"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    assert!(checked.data.contains("snapshot_after_entries = 5"), "{checked:?}");
+    assert!(checked.stdout.contains("snapshot_after_entries = 5"), "{checked:?}");
     assert!(!agent.home().join("data").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_or_a_port_in_use_is_named_with_its_holder() {
-    let sandbox = Sandbox::new().await.expect("there is a place");
-    let stranger = TcpListener::bind((sandbox.address(1), port::PEER)).expect("is free");
-    let refused = Dev::refused(&sandbox, &["--regions", "westeurope"]).await.expect("runs");
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    let held = format!(
+async fn a_directory_or_port_in_use_is_reported_with_its_owner() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
+    let other = TcpListener::bind((sandbox.address(1), port::PEER)).expect("the port is free");
+    let rejected =
+        Dev::run_to_exit(&sandbox, &["--regions", "westeurope"]).await.expect("the command runs");
+    assert_eq!(rejected.code, Some(1), "{rejected:?}");
+    let in_use = format!(
         "{}:{} is in use by process {}",
         sandbox.address(1),
         port::PEER,
         std::process::id()
     );
-    assert!(refused.said.contains(&held), "{refused:?}");
-    drop(stranger);
+    assert!(rejected.stderr.contains(&in_use), "{rejected:?}");
+    drop(other);
 
-    let dev = Dev::start(&sandbox, &["--regions", "westeurope"]).await.expect("starts");
+    let dev = Dev::start(&sandbox, &["--regions", "westeurope"]).await.expect("dev starts");
     let agents = [sandbox.agent(1, "westeurope")];
-    settled(&agents).await;
+    wait_until_converged(&agents).await;
     let before = until_ok("the state", async || same_state(&agents[0], &agents).await).await;
-    let pid = agents[0].process().expect("can be found").expect("runs").pid();
+    let pid = agents[0].process().expect("/proc is readable").expect("the agent is running").pid();
     let second = start(&agents[0], &[]).await;
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.said.contains(&format!("is in use by pid {pid}")), "{second:?}");
-    let second = Dev::refused(&sandbox, &["--regions", "westeurope"]).await.expect("runs");
+    assert!(second.stderr.contains(&format!("is in use by pid {pid}")), "{second:?}");
+    let second =
+        Dev::run_to_exit(&sandbox, &["--regions", "westeurope"]).await.expect("the command runs");
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.said.contains("another `meridian dev` runs in"), "{second:?}");
-    assert_eq!(same_state(&agents[0], &agents).await.expect("answers"), before);
-    dev.stop(&sandbox).await.expect("stops");
+    assert!(second.stderr.contains("another `meridian dev` runs in"), "{second:?}");
+    assert_eq!(same_state(&agents[0], &agents).await.expect("the agent responds"), before);
+    dev.stop(&sandbox).await.expect("dev stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_data_directory_of_another_cluster_is_refused_by_both() {
-    let sandbox = Sandbox::new().await.expect("there is a place");
-    let (one, other) = (found(&sandbox, 1, "one").await, found(&sandbox, 2, "other").await);
-    let before = [log_of(&one).await.expect("answers"), log_of(&other).await.expect("answers")];
+async fn a_data_directory_of_another_cluster_is_rejected_by_both() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
+    let (one, other) = (bootstrap(&sandbox, 1, "one").await, bootstrap(&sandbox, 2, "other").await);
+    let before = [
+        log_of(&one).await.expect("the agent responds"),
+        log_of(&other).await.expect("the agent responds"),
+    ];
 
-    let invited = one.run(&["cluster", "join", &other.peer_endpoint()]).await.expect("runs");
+    let invited =
+        one.run(&["cluster", "join", &other.peer_endpoint()]).await.expect("the command runs");
     assert_eq!(invited.code, Some(1), "{invited:?}");
-    assert!(invited.said.contains("this agent belongs to cluster"), "{invited:?}");
-    // Told to join the first cluster, with the data directory of the second.
-    other.stop().await.expect("stops");
+    assert!(invited.stderr.contains("this agent belongs to cluster"), "{invited:?}");
+    // Configured to join the first cluster, with the data directory of the second.
+    other.stop().await.expect("the agent stops");
     let line = format!("join = [{:?}]", one.endpoint());
-    other.configure("eastus", &line).expect("can be written");
-    let refused = start(&other, &[]).await;
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.said.contains("the data directory belongs to cluster"), "{refused:?}");
+    other.configure("eastus", &line).expect("the configuration is written");
+    let rejected = start(&other, &[]).await;
+    assert_eq!(rejected.code, Some(1), "{rejected:?}");
+    assert!(rejected.stderr.contains("the data directory belongs to cluster"), "{rejected:?}");
 
-    other.configure("eastus", "init = true").expect("can be written");
-    other.start().expect("starts");
-    until_ok("the second cluster to be back", async || other.json(&["region", "catalogue"]).await)
+    other.configure("eastus", "init = true").expect("the configuration is written");
+    other.start().expect("the agent starts");
+    until_ok("the second cluster to recover", async || other.json(&["region", "catalogue"]).await)
         .await;
-    let after = [log_of(&one).await.expect("answers"), log_of(&other).await.expect("answers")];
+    let after = [
+        log_of(&one).await.expect("the agent responds"),
+        log_of(&other).await.expect("the agent responds"),
+    ];
     assert_eq!(after, before);
     let members = done(&one, "cluster members").await;
     assert_eq!(members.as_array().map(Vec::len), Some(1), "{members}");
 }
 
-/// A cluster of one agent.
-async fn found(sandbox: &Sandbox, number: u8, name: &str) -> Agent {
+/// Bootstraps a cluster of one agent.
+async fn bootstrap(sandbox: &Sandbox, number: u8, name: &str) -> Agent {
     let agent = sandbox.agent(number, name);
-    agent.configure("eastus", "init = true").expect("can be written");
-    agent.start().expect("starts");
-    until_ok("the agent to found its cluster", async || {
+    agent.configure("eastus", "init = true").expect("the configuration is written");
+    agent.start().expect("the agent starts");
+    until_ok("the cluster to bootstrap", async || {
         ensure!(log_of(&agent).await?.contains("AgentRegistered"));
         Ok(())
     })
@@ -95,11 +108,11 @@ async fn found(sandbox: &Sandbox, number: u8, name: &str) -> Agent {
     agent
 }
 
-/// Starts an agent that is to refuse, and gives what it said.
-async fn start(agent: &Agent, further: &[&str]) -> Output {
+/// Runs an agent that is expected to reject its configuration, and returns its output.
+async fn start(agent: &Agent, extra: &[&str]) -> Output {
     let config = agent.config();
     let arguments = ["agent", "--config", &config.to_string_lossy()].map(str::to_owned);
-    let arguments = arguments.into_iter().chain(further.iter().map(|word| (*word).to_owned()));
-    let ran = tokio::time::timeout(meridian_testkit::wait::PATIENCE, run(arguments)).await;
-    ran.expect("the agent goes on").expect("can be run")
+    let arguments = arguments.into_iter().chain(extra.iter().map(|word| (*word).to_owned()));
+    let output = tokio::time::timeout(meridian_testkit::wait::TIMEOUT, run(arguments)).await;
+    output.expect("the agent exits").expect("the binary can be run")
 }

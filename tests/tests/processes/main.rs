@@ -1,8 +1,8 @@
-//! Clusters of real processes, under real faults: the binary, its agents, their units, and the
-//! command line.
+//! Clusters of real processes under real faults: the binary with its agents, units and command
+//! line.
 //!
-//! Each test has directories and addresses of its own, so they may run beside each other and beside
-//! a `meridian dev`; how many do at a time is decided by `meridian_testkit::process::Sandbox`.
+//! Each test has its own directories and addresses, so tests may run concurrently with each other
+//! and with a `meridian dev`. `meridian_testkit::process::Sandbox` limits the concurrency.
 
 mod configurations;
 mod development;
@@ -11,8 +11,8 @@ mod load;
 mod membership;
 mod messages;
 mod quorum;
-mod refusals;
 mod regions;
+mod rejections;
 mod restarts;
 mod snapshots;
 mod support;

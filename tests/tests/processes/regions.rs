@@ -1,43 +1,43 @@
-//! Regions are changed at any agent, and processes follow everywhere.
+//! Changes of regions through any agent, and the resulting processes.
 
 use meridian_testkit::process::Process;
 use meridian_testkit::wait::until_ok;
 
-use crate::support::{Three, answering, done, location, settled};
+use crate::support::{Three, done, location, serving_unit, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_agent_takes_every_change_and_units_and_gateways_follow_in_every_region() {
+async fn every_agent_accepts_every_change_and_all_regions_converge() {
     let three = Three::start().await;
-    for asked in &three.agents {
-        done(asked, "region add eastus --units 2").await;
-        settled(&three.agents).await;
-        done(asked, "region scale eastus --units 3").await;
-        settled(&three.agents).await;
-        done(asked, "region set westeurope=2 eastus=1 southeastasia=2").await;
-        done(asked, "region promote eastus").await;
-        settled(&three.agents).await;
-        let promoted = location(asked, "eastus").await.expect("is there");
+    for contacted in &three.agents {
+        done(contacted, "region add eastus --units 2").await;
+        wait_until_converged(&three.agents).await;
+        done(contacted, "region scale eastus --units 3").await;
+        wait_until_converged(&three.agents).await;
+        done(contacted, "region set westeurope=2 eastus=1 southeastasia=2").await;
+        done(contacted, "region promote eastus").await;
+        wait_until_converged(&three.agents).await;
+        let promoted = location(contacted, "eastus").await.expect("the location exists");
         assert_eq!(promoted["primary"], true, "{promoted}");
-        done(asked, "region promote westeurope").await;
-        done(asked, "region set westeurope=1 -southeastasia --yes").await;
-        done(asked, "region remove eastus --yes").await;
-        settled(&three.agents).await;
-        assert_eq!(location(asked, "eastus").await, None);
+        done(contacted, "region promote westeurope").await;
+        done(contacted, "region set westeurope=1 -southeastasia --yes").await;
+        done(contacted, "region remove eastus --yes").await;
+        wait_until_converged(&three.agents).await;
+        assert_eq!(location(contacted, "eastus").await, None);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unit_that_dies_is_replaced_and_its_gateway_answers_meanwhile() {
+async fn a_killed_unit_is_replaced_and_the_gateway_keeps_serving() {
     let three = Three::start().await;
     let agent = &three.agents[0];
     done(agent, "region scale westeurope --units 2 --wait").await;
-    let before = agent.units().expect("can be listed");
+    let before = agent.units().expect("/proc is readable");
     let killed = before[0].pid;
-    let processes = Process::all_within(agent.home()).expect("can be listed").into_iter();
+    let processes = Process::all_within(agent.home()).expect("/proc is readable").into_iter();
     let process = processes.into_iter().find(|process| process.pid() == killed);
-    process.expect("runs").kill().expect("dies");
+    process.expect("the unit is running").kill().expect("the unit is killed");
     for _ in 0..20 {
-        let unit = answering(agent).await.expect("the other unit answers");
+        let unit = serving_unit(agent).await.expect("the other unit responds");
         assert_ne!(unit.pid, killed);
     }
     until_ok("the unit to be replaced", async || {
@@ -46,5 +46,5 @@ async fn a_unit_that_dies_is_replaced_and_its_gateway_answers_meanwhile() {
         Ok(())
     })
     .await;
-    settled(&three.agents).await;
+    wait_until_converged(&three.agents).await;
 }

@@ -1,4 +1,4 @@
-//! A follower misses more than the others keep.
+//! A follower lacks log entries that the others have purged.
 
 use std::path::Path;
 
@@ -9,50 +9,52 @@ use tonic::Request;
 
 use crate::support::{Three, client, events, log_of, request_id, same_log, scaling};
 
-/// Changes that the follower misses.
+/// Number of changes that the follower misses.
 const MISSED: u32 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_cut_off_past_a_purge_gets_a_snapshot_and_no_watch_on_it_misses_anything() {
+async fn a_follower_down_past_a_purge_installs_a_snapshot_and_its_watches_miss_no_event() {
     let three = Three::start().await;
     let leader = three.leader().await;
     let others = three.others(&leader);
-    let [follower, other] = &others[..] else { panic!("there are two") };
+    let [follower, other] = &others[..] else { panic!("two agents") };
     let path = |name: &str| three.sandbox.path().join(name);
-    let _early = follower.follow(&["events", "--follow"], &path("early")).expect("runs");
-    shown(&path("early"), &same_log(&three.agents).await).await;
+    let _early =
+        follower.follow(&["events", "--follow"], &path("early")).expect("the command runs");
+    wait_for_watch(&path("early"), &same_log(&three.agents).await).await;
 
-    follower.kill().expect("dies");
+    follower.kill().expect("the agent is killed");
     change_and_purge(&[&leader, other]).await;
-    follower.start().expect("starts");
-    installed(follower, 1).await;
+    follower.start().expect("the agent starts");
+    wait_for_snapshots(follower, 1).await;
     let log = same_log(&three.agents).await;
 
-    // Again, and now a watch is open while the snapshot is installed: it has shown all that the
-    // follower had before those who have the rest are heard.
-    follower.kill().expect("dies");
+    // Repeat with a watch that is open while the snapshot is installed. The watch has delivered all
+    // events of the follower before the follower hears from the agents that have the rest.
+    follower.kill().expect("the agent is killed");
     change_and_purge(&[&leader, other]).await;
-    let frozen = [&leader, other].map(|agent| agent.process().expect("is found").expect("runs"));
+    let frozen = [&leader, other]
+        .map(|agent| agent.process().expect("/proc is readable").expect("the agent is running"));
     frozen.iter().for_each(Process::freeze);
-    follower.start().expect("starts");
-    until_ok("the follower to answer", async || log_of(follower).await).await;
+    follower.start().expect("the agent starts");
+    until_ok("the follower to respond", async || log_of(follower).await).await;
     let stale = ["events", "--follow", "--stale"];
-    let _late = follower.follow(&stale, &path("late")).expect("runs");
-    shown(&path("late"), &log).await;
+    let _late = follower.follow(&stale, &path("late")).expect("the command runs");
+    wait_for_watch(&path("late"), &log).await;
     frozen.iter().for_each(Process::thaw);
-    installed(follower, 2).await;
+    wait_for_snapshots(follower, 2).await;
 
     let log = same_log(&three.agents).await;
     for watch in ["early", "late"] {
-        shown(&path(watch), &log).await;
+        wait_for_watch(&path(watch), &log).await;
     }
     let revisions = events(&log).into_iter().map(|event| event["revision"].as_u64());
     assert!(revisions.eq((1..=log.lines().count() as u64).map(Some)));
 }
 
-/// Returns once a watch has shown this log, and nothing else.
-async fn shown(path: &Path, log: &str) {
-    until_ok("a watch to show the whole log", async || {
+/// Waits until a watch has printed exactly this log.
+async fn wait_for_watch(path: &Path, log: &str) {
+    until_ok("a watch to print the whole log", async || {
         let seen = std::fs::read_to_string(path)?;
         ensure!(seen == log, "{} of {} lines", seen.lines().count(), log.lines().count());
         Ok(())
@@ -60,27 +62,27 @@ async fn shown(path: &Path, log: &str) {
     .await;
 }
 
-/// Makes changes that start no unit, and has each of these agents forget the log entries of them.
+/// Makes changes that start no unit, and lets these agents purge the log entries of the changes.
 async fn change_and_purge(agents: &[&Agent]) {
-    let asked = client(agents[0]);
+    let contacted = client(agents[0]);
     for turn in 0..MISSED {
         let message = scaling(&request_id(), "japaneast", 1 + turn % 12);
         until_ok("a change", async || {
-            Ok(asked.clone().change_service(Request::new(message.clone())).await?)
+            Ok(contacted.clone().change_service(Request::new(message.clone())).await?)
         })
         .await;
     }
     for agent in agents {
         until_ok("a snapshot", async || agent.json(&["cluster", "snapshot"]).await).await;
-        log_of(agent).await.expect("the events stay");
+        log_of(agent).await.expect("the events are kept");
     }
 }
 
-/// Returns once the agent has been sent this many snapshots, and says that it is ready after it.
-async fn installed(agent: &Agent, snapshots: usize) {
+/// Waits until the agent has received this many snapshots and is ready.
+async fn wait_for_snapshots(agent: &Agent, snapshots: usize) {
     until_ok("a snapshot to be installed", async || {
-        let sent = agent.log().matches("receiving a snapshot").count();
-        ensure!(sent == snapshots, "{sent} were sent");
+        let received = agent.log().matches("receiving a snapshot").count();
+        ensure!(received == snapshots, "{received} snapshots received");
         let ready = get((agent.address(), port::HTTP).into(), "/readyz").await?;
         ensure!(ready.status == 200, "{ready:?}");
         Ok(())

@@ -1,4 +1,4 @@
-//! What these tests ask of a cluster.
+//! Helpers of these tests.
 
 use std::collections::BTreeSet;
 
@@ -13,80 +13,85 @@ use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 pub const REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
-/// The port of the first service's gateways.
+/// Gateway port of the first service.
 pub const GATEWAY: u16 = 8080;
-/// Where a unit says who it is.
+/// Path at which a unit reports its status.
 pub const STATUS: &str = "/status-0123456789abcdef";
 
-/// What `meridian dev` starts by itself: three agents, one in each region, and the service
-/// `contoso` in the first.
+/// The cluster of `meridian dev`: three agents, one per region, and the service `contoso` in the
+/// first region.
 pub struct Three {
     pub dev: Dev,
     pub agents: Vec<Agent>,
-    // The last to go, and everything with it.
+    // Dropped last; kills all processes.
     pub sandbox: Sandbox,
 }
 
 impl Three {
     pub async fn start() -> Self {
-        let sandbox = Sandbox::new().await.expect("there is a place");
-        let dev = Dev::start(&sandbox, &[]).await.expect("starts");
+        let sandbox = Sandbox::new().await.expect("a sandbox");
+        let dev = Dev::start(&sandbox, &[]).await.expect("dev starts");
         let agents: Vec<_> = (1..).zip(REGIONS).map(|(n, name)| sandbox.agent(n, name)).collect();
-        settled(&agents).await;
+        wait_until_converged(&agents).await;
         Self { dev, agents, sandbox }
     }
 
-    /// The agents but for one.
+    /// Returns all agents but the given one.
     pub fn others(&self, agent: &Agent) -> Vec<Agent> {
         self.agents.iter().filter(|other| other.name != agent.name).cloned().collect()
     }
 
     pub fn agent(&self, name: &str) -> &Agent {
-        self.agents.iter().find(|agent| agent.name == name).expect("is one of the three")
+        self.agents.iter().find(|agent| agent.name == name).expect("one of the three agents")
     }
 
-    /// The agent that leads.
+    /// Returns the leader.
     pub async fn leader(&self) -> Agent {
         self.agent(&leader(&self.agents[0]).await).clone()
     }
 
-    /// Makes this agent the leader.
-    pub async fn enthrone(&self, agent: &Agent) {
-        until_ok("the transfer of leadership", async || {
+    /// Transfers leadership to the given agent.
+    pub async fn make_leader(&self, agent: &Agent) {
+        until_ok("the leadership transfer", async || {
             agent.json(&["cluster", "transfer-leader", &agent.name]).await?;
-            ensure!(leader(agent).await == agent.name, "another one leads");
+            ensure!(leader(agent).await == agent.name, "another agent is the leader");
             Ok(())
         })
         .await;
     }
 }
 
-/// The name of the leader, as soon as one is known.
-pub async fn leader(asked: &Agent) -> String {
+/// Waits for a leader, and returns its name.
+pub async fn leader(contacted: &Agent) -> String {
     until_ok("a leader", async || {
-        let status = asked.json(&["status"]).await?;
-        Ok(status["leader"].as_str().context("none is known")?.to_owned())
+        let status = contacted.json(&["status"]).await?;
+        Ok(status["leader"].as_str().context("no leader")?.to_owned())
     })
     .await
 }
 
-/// Runs a command that has to be done, and gives its data.
-pub async fn done(asked: &Agent, command: &str) -> Value {
+/// Runs a command that must succeed, and returns its output.
+pub async fn done(contacted: &Agent, command: &str) -> Value {
     let words: Vec<_> = command.split_whitespace().collect();
-    asked.json(&words).await.unwrap_or_else(|error| panic!("{}: {command}: {error:#}", asked.name))
+    contacted
+        .json(&words)
+        .await
+        .unwrap_or_else(|error| panic!("{}: {command}: {error:#}", contacted.name))
 }
 
-/// The region's row in `region list`.
-pub async fn location(asked: &Agent, region: &str) -> Option<Value> {
-    let rows = done(asked, "region list").await;
+/// Returns the region's row of `region list`.
+pub async fn location(contacted: &Agent, region: &str) -> Option<Value> {
+    let rows = done(contacted, "region list").await;
     rows.as_array().into_iter().flatten().find(|row| row["region"] == region).cloned()
 }
 
-/// Returns once what runs on these agents is what the log wants, and all of them know the same.
-pub async fn settled(agents: &[Agent]) {
+/// Waits until the agents run the desired units and have the same state.
+pub async fn wait_until_converged(agents: &[Agent]) {
     until_ok("units, processes and gateways to agree with the regions", async || {
-        for asked in agents {
-            agree(asked, agents).await.with_context(|| format!("as {} says", asked.name))?;
+        for contacted in agents {
+            check_units(contacted, agents)
+                .await
+                .with_context(|| format!("according to {}", contacted.name))?;
         }
         same_state(&agents[0], agents).await?;
         Ok(())
@@ -94,41 +99,45 @@ pub async fn settled(agents: &[Agent]) {
     .await;
 }
 
-/// Whether the units in /proc, `unit list` and the status paths of the gateways agree with
-/// `region list`, on these agents.
-async fn agree(asked: &Agent, agents: &[Agent]) -> anyhow::Result<()> {
-    let regions = asked.json(&["region", "list"]).await?;
-    let units = asked.json(&["unit", "list"]).await?;
-    let units = units.as_array().context("are rows")?;
+/// Checks that the units in /proc, `unit list` and the status paths of the gateways match `region
+/// list` on these agents.
+async fn check_units(contacted: &Agent, agents: &[Agent]) -> anyhow::Result<()> {
+    let regions = contacted.json(&["region", "list"]).await?;
+    let units = contacted.json(&["unit", "list"]).await?;
+    let units = units.as_array().context("not a list of units")?;
     let mut running = BTreeSet::new();
     for agent in agents {
         let own = agent.units()?;
-        let port = answering(agent).await;
+        let port = serving_unit(agent).await;
         if own.is_empty() {
-            ensure!(port.is_err(), "nobody is left to answer at {}, but {port:?}", agent.name);
+            ensure!(
+                port.is_err(),
+                "{} has no unit, but its gateway responds: {port:?}",
+                agent.name
+            );
         } else {
             let unit = port?;
-            ensure!(own.contains(&unit), "{unit:?} answers at {}, which has {own:?}", agent.name);
+            ensure!(own.contains(&unit), "{unit:?} responds on {}, which runs {own:?}", agent.name);
         }
         running.extend(own.into_iter().map(|unit| (agent.name.clone(), unit)));
     }
     let listed = units.iter().map(listed_unit).collect::<anyhow::Result<BTreeSet<_>>>()?;
-    ensure!(running == listed, "{running:?} run, {listed:?} are listed");
-    for region in regions.as_array().context("are rows")? {
-        let name = region["region"].as_str().context("has a name")?;
+    ensure!(running == listed, "running units {running:?}, listed {listed:?}");
+    for region in regions.as_array().context("not a list of regions")? {
+        let name = region["region"].as_str().context("the region has no name")?;
         let count = units.iter().filter(|unit| unit["region"] == name).count() as u64;
-        let inhabited = region["status"] != "noAgent";
-        let wanted = if inhabited { region["units"].as_u64().unwrap_or(0) } else { 0 };
-        let ready = !inhabited || region["status"] == "ready";
+        let has_agent = region["status"] != "noAgent";
+        let wanted = if has_agent { region["units"].as_u64().unwrap_or(0) } else { 0 };
+        let ready = !has_agent || region["status"] == "ready";
         ensure!(
             ready && region["readyUnits"] == wanted && count == wanted,
-            "{region}, {count} run"
+            "{region}, but {count} units"
         );
     }
     Ok(())
 }
 
-/// A row of `unit list`, which has to be ready.
+/// Parses a row of `unit list`, which must be ready.
 fn listed_unit(row: &Value) -> anyhow::Result<(String, UnitProcess)> {
     let text = |key: &str| Some(row[key].as_str()?.to_owned());
     let unit = || {
@@ -139,48 +148,54 @@ fn listed_unit(row: &Value) -> anyhow::Result<(String, UnitProcess)> {
         Some((text("agent")?, unit))
     };
     ensure!(row["state"] == "ready", "{row} is not ready");
-    unit().with_context(|| format!("{row} lacks something"))
+    unit().with_context(|| format!("a field is missing in {row}"))
 }
 
-/// The unit that answers at the status path of the agent's first gateway.
-pub async fn answering(agent: &Agent) -> anyhow::Result<UnitProcess> {
-    let answer = agent.gateway(GATEWAY, STATUS).await?;
-    ensure!(answer.status == 200, "{answer:?}");
-    let said = answer.json()?;
-    ensure!(said["agent"] == *agent.name, "{said} is not of {}", agent.name);
+/// Returns the unit that responds at the status path of the agent's first gateway.
+pub async fn serving_unit(agent: &Agent) -> anyhow::Result<UnitProcess> {
+    let response = agent.gateway(GATEWAY, STATUS).await?;
+    ensure!(response.status == 200, "{response:?}");
+    let status = response.json()?;
+    ensure!(status["agent"] == *agent.name, "{status} is not from {}", agent.name);
     let unit = || {
         Some(UnitProcess {
-            service: said["service"].as_str()?.to_owned(),
-            region: said["region"].as_str()?.to_owned(),
-            incarnation: said["incarnation"].as_u64()?,
-            pid: said["pid"].as_u64()?.try_into().ok()?,
+            service: status["service"].as_str()?.to_owned(),
+            region: status["region"].as_str()?.to_owned(),
+            incarnation: status["incarnation"].as_u64()?,
+            pid: status["pid"].as_u64()?.try_into().ok()?,
         })
     };
-    unit().with_context(|| format!("{said} lacks something"))
+    unit().with_context(|| format!("{status} has a missing field"))
 }
 
-/// Whether all these agents have the same revision and the same state; gives both.
-pub async fn same_state(asked: &Agent, agents: &[Agent]) -> anyhow::Result<(u64, String)> {
-    let status = asked.json(&["status"]).await?;
+/// Checks that all agents have the same revision and state hash, and returns both.
+pub async fn same_state(contacted: &Agent, agents: &[Agent]) -> anyhow::Result<(u64, String)> {
+    let status = contacted.json(&["status"]).await?;
     let mut states = BTreeSet::new();
     for agent in agents {
-        let rows = status["agents"].as_array().context("has agents")?;
-        let row = rows.iter().find(|row| row["name"] == *agent.name).context("has the agent")?;
+        let rows = status["agents"].as_array().context("the status has no agents")?;
+        let row = rows
+            .iter()
+            .find(|row| row["name"] == *agent.name)
+            .context("the status lacks the agent")?;
         let hash = row["stateHash"].as_str().with_context(|| format!("{row} has no hash"))?;
-        states.insert((row["revision"].as_u64().context("has a revision")?, hash.to_owned()));
+        states.insert((
+            row["revision"].as_u64().context("the row has no revision")?,
+            hash.to_owned(),
+        ));
     }
     ensure!(states.len() == 1, "the states differ: {states:?}");
-    states.pop_first().context("there are agents")
+    states.pop_first().context("no agents given")
 }
 
-/// The whole event log of an agent as it prints it, without asking the others.
+/// Returns the event log of an agent by a stale read.
 pub async fn log_of(agent: &Agent) -> anyhow::Result<String> {
-    Ok(agent.run(&["events", "--stale"]).await?.done()?.data)
+    Ok(agent.run(&["events", "--stale"]).await?.success()?.stdout)
 }
 
-/// The event log of all these agents, byte for byte the same; returned once it is.
+/// Waits until all agents return the same event log, byte for byte, and returns it.
 pub async fn same_log(agents: &[Agent]) -> String {
-    until_ok("the same events at all agents", async || {
+    until_ok("the same events on all agents", async || {
         let log = log_of(&agents[0]).await?;
         for agent in &agents[1..] {
             ensure!(log_of(agent).await? == log, "{} has other events", agent.name);
@@ -190,23 +205,24 @@ pub async fn same_log(agents: &[Agent]) -> String {
     .await
 }
 
-/// The events of a log.
+/// Parses an event log.
 pub fn events(log: &str) -> Vec<Value> {
-    log.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect()
+    log.lines().map(|line| serde_json::from_str(line).expect("one event per line")).collect()
 }
 
-/// A client of this agent. It connects when it is first used, and again when the agent is back.
+/// Returns a client of an agent. It connects on first use, and reconnects after a restart of the
+/// agent.
 pub fn client(agent: &Agent) -> ServicesClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", agent.endpoint()));
-    ServicesClient::new(endpoint.expect("is an address").connect_lazy())
+    ServicesClient::new(endpoint.expect("a valid URI").connect_lazy())
 }
 
-/// A new request id.
+/// Returns a new request id.
 pub fn request_id() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// The change of `contoso` that gives a region so many units.
+/// Returns a change that sets the units of `contoso` in a region.
 pub fn scaling(request_id: &str, region: &str, units: u32) -> v1::ChangeServiceRequest {
     let edit = Edit::Set(v1::SetRegion { region: region.to_owned(), units });
     v1::ChangeServiceRequest {

@@ -1,62 +1,62 @@
-//! A history, sorted so that each check finds what it needs.
+//! A history, indexed for the checks.
 
 use std::collections::{BTreeMap, HashMap};
 
 use meridian_domain::{Command, RequestId};
 
 use crate::history::{
-    Answer, Bystander, Call, CallKind, Fault, Header, Leads, LoggedEvent, Micros, Observed,
-    Processes, Record, Snapshot, StateHash, Storage, Watch, mark,
+    Bystander, Fault, Header, LoggedEvent, Micros, ObservedEvent, ObservedLeader, Operation,
+    OperationKind, Outcome, Processes, Record, Snapshot, StateHash, Storage, Watch, mark,
 };
 
-/// What is known of a run.
+/// An indexed history.
 pub(super) struct Facts<'a> {
     pub(super) header: Header,
-    /// By the time at which they were sent.
-    pub(super) calls: Vec<&'a Call>,
-    /// Changes, by request.
+    /// Sorted by the time at which they were sent.
+    pub(super) operations: Vec<&'a Operation>,
+    /// Changes by request id.
     pub(super) requests: HashMap<RequestId, Request<'a>>,
-    /// The one log: each revision as it was first seen.
-    pub(super) log: BTreeMap<u64, &'a Observed>,
-    /// By number.
+    /// The merged log: each revision as it was first observed.
+    pub(super) log: BTreeMap<u64, &'a ObservedEvent>,
+    /// By stream number.
     pub(super) streams: BTreeMap<u64, Stream<'a>>,
     pub(super) states: Vec<&'a StateHash>,
-    pub(super) leaders: Vec<&'a Leads>,
+    pub(super) leaders: Vec<&'a ObservedLeader>,
     pub(super) snapshots: Vec<&'a Snapshot>,
-    pub(super) tables: Vec<&'a Processes>,
+    pub(super) process_tables: Vec<&'a Processes>,
     pub(super) faults: Vec<&'a Fault>,
     pub(super) storage: Vec<&'a Storage>,
     pub(super) bystanders: Vec<&'a Bystander>,
     marks: HashMap<&'a str, Micros>,
 }
 
-/// A change, through all its repetitions.
+/// A change with all its retries.
 pub(super) struct Request<'a> {
     pub(super) command: &'a Command,
-    /// When it was first sent.
+    /// Time of the first attempt.
     pub(super) invoked: Micros,
-    pub(super) attempts: Vec<&'a Call>,
+    pub(super) attempts: Vec<&'a Operation>,
 }
 
 /// An acknowledged change.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accepted {
     pub(super) request: RequestId,
-    /// When it was first sent.
+    /// Time of the first attempt.
     pub(super) invoked: Micros,
-    /// When it was first acknowledged.
+    /// Time of the first acknowledgement.
     pub(super) returned: Micros,
     pub(super) base: u64,
     pub(super) revision: u64,
 }
 
-/// A watch and what it delivered.
+/// A watch and its events.
 pub(super) struct Stream<'a> {
     pub(super) watch: &'a Watch,
-    pub(super) events: Vec<&'a Observed>,
+    pub(super) events: Vec<&'a ObservedEvent>,
 }
 
-/// Events that happened together.
+/// Events that were committed together.
 pub(super) struct ChangeSet<'a> {
     pub(super) at: Micros,
     pub(super) request: Option<&'a str>,
@@ -67,14 +67,14 @@ impl<'a> Facts<'a> {
     pub(super) fn of(history: &'a [Record]) -> Self {
         let mut facts = Self {
             header: Header::default(),
-            calls: Vec::new(),
+            operations: Vec::new(),
             requests: HashMap::new(),
             log: BTreeMap::new(),
             streams: BTreeMap::new(),
             states: Vec::new(),
             leaders: Vec::new(),
             snapshots: Vec::new(),
-            tables: Vec::new(),
+            process_tables: Vec::new(),
             faults: Vec::new(),
             storage: Vec::new(),
             bystanders: Vec::new(),
@@ -83,14 +83,14 @@ impl<'a> Facts<'a> {
         for record in history {
             facts.note(record);
         }
-        facts.calls.sort_by_key(|call| call.invoked);
+        facts.operations.sort_by_key(|operation| operation.invoked);
         facts
     }
 
     fn note(&mut self, record: &'a Record) {
         match record {
             Record::Header(header) => self.header = header.clone(),
-            Record::Call(call) => self.note_call(call),
+            Record::Operation(operation) => self.note_operation(operation),
             Record::Watch(watch) => {
                 self.streams.insert(watch.stream, Stream { watch, events: Vec::new() });
             }
@@ -103,7 +103,7 @@ impl<'a> Facts<'a> {
             Record::State(state) => self.states.push(state),
             Record::Leader(leads) => self.leaders.push(leads),
             Record::Snapshot(snapshot) => self.snapshots.push(snapshot),
-            Record::Processes(table) => self.tables.push(table),
+            Record::Processes(table) => self.process_tables.push(table),
             Record::Fault(fault) => self.faults.push(fault),
             Record::Mark(mark) => {
                 self.marks.insert(&mark.name, mark.at);
@@ -113,28 +113,28 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn note_call(&mut self, call: &'a Call) {
-        self.calls.push(call);
-        if let CallKind::Change { request, command } = &call.kind {
-            let new = || Request { command, invoked: call.invoked, attempts: Vec::new() };
+    fn note_operation(&mut self, operation: &'a Operation) {
+        self.operations.push(operation);
+        if let OperationKind::Change { request, command } = &operation.kind {
+            let new = || Request { command, invoked: operation.invoked, attempts: Vec::new() };
             let noted = self.requests.entry(*request).or_insert_with(new);
-            noted.invoked = noted.invoked.min(call.invoked);
-            noted.attempts.push(call);
+            noted.invoked = noted.invoked.min(operation.invoked);
+            noted.attempts.push(operation);
         }
     }
 
-    /// The moment of that name, if the history has it.
+    /// Returns the time of a mark, if the history has it.
     pub(super) fn mark(&self, name: &str) -> Option<Micros> {
         self.marks.get(name).copied()
     }
 
-    /// From the healing to the bound after it.
+    /// Returns the time at which the last fault ended and the deadline for convergence.
     pub(super) fn healing(&self) -> Option<(Micros, Micros)> {
         let healed = self.mark(mark::HEALED)?;
         Some((healed, healed + self.header.converge_within_seconds * 1_000_000))
     }
 
-    /// Every acknowledged change, by the time at which it was first sent.
+    /// Returns all acknowledged changes, sorted by the time of their first attempt.
     pub(super) fn accepted(&self) -> Vec<Accepted> {
         let accepted = self.requests.iter().filter_map(|(id, request)| request.accepted(*id));
         let mut accepted: Vec<_> = accepted.collect();
@@ -142,7 +142,7 @@ impl<'a> Facts<'a> {
         accepted
     }
 
-    /// The log up to its first gap, by change.
+    /// Returns the log up to its first gap, grouped by change set.
     pub(super) fn change_sets(&self) -> Vec<ChangeSet<'a>> {
         let mut sets: Vec<ChangeSet<'a>> = Vec::new();
         let mut open = None;
@@ -167,11 +167,11 @@ impl<'a> Facts<'a> {
 
 impl Request<'_> {
     fn accepted(&self, request: RequestId) -> Option<Accepted> {
-        let answers = self.attempts.iter().filter_map(|call| match call.answer {
-            Answer::Accepted { base, revision } => Some((call.returned, base, revision)),
+        let outcomes = self.attempts.iter().filter_map(|operation| match operation.outcome {
+            Outcome::Accepted { base, revision } => Some((operation.returned, base, revision)),
             _ => None,
         });
-        let (returned, base, revision) = answers.min()?;
+        let (returned, base, revision) = outcomes.min()?;
         Some(Accepted { request, invoked: self.invoked, returned, base, revision })
     }
 }

@@ -1,8 +1,8 @@
-//! S2: the logs of all agents are equal on what they have in common. S3: revisions are unique, without
-//! a gap, and never become another event.
+//! S2: the logs of all agents are equal where they overlap. S3: revisions are unique, without gaps,
+//! and never change.
 //!
-//! What watches show is compared event by event. What an agent has without showing it, from a snapshot
-//! for example, is compared by its hash over all events.
+//! Events delivered by watches are compared one by one. Events that an agent holds but never
+//! delivered, for example from a snapshot, are compared by their chained hash.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut expected = 1;
     for (revision, seen) in &facts.log {
         if *revision != expected {
-            let what = format!("no agent ever showed the revisions {expected} to {}", revision - 1);
+            let what = format!("no agent delivered revisions {expected} to {}", revision - 1);
             violations.push(Violation::new("S3", seen.at, what));
         }
         expected = revision + 1;
@@ -24,7 +24,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     violations
 }
 
-/// Agents that had other events up to a revision than another one at any time.
+/// Finds agents whose event chain differs at the same revision.
 fn hashes(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut known: HashMap<u64, (&str, &str)> = HashMap::new();
@@ -34,7 +34,7 @@ fn hashes(facts: &Facts<'_>) -> Vec<Violation> {
         if theirs != hash {
             let (node, revision) = (&state.node, state.revision);
             let what = format!(
-                "the events up to {revision} have the hash {hash} at {node}, and {theirs} at {other}"
+                "the events up to {revision} have hash {hash} on {node} and {theirs} on {other}"
             );
             violations.push(Violation::new("S2", state.at, what));
         }
@@ -60,7 +60,7 @@ fn equal(facts: &Facts<'_>) -> Vec<Violation> {
                 }
                 ("S2", &first.event, by)
             };
-            let what = format!("{node} has {:?} where {by} had {other:?}", seen.event);
+            let what = format!("{node} delivered {:?}, but {by} delivered {other:?}", seen.event);
             violations.push(Violation::new(invariant, seen.at, what));
         }
     }

@@ -1,8 +1,8 @@
-//! S5, real time: a change that was acknowledged before another was asked for comes before it in the
-//! log, and no event is seen before somebody asked for it.
+//! S5, real-time order: a change acknowledged before another was sent precedes it in the log, and
+//! no event is observed before its request was sent.
 //!
-//! The revision is the witness of the order: changes are gone through in the order in which they were
-//! asked for, beside those that were acknowledged by then.
+//! Revisions define the order: the changes are visited in the order in which they were sent,
+//! together with those acknowledged by then.
 
 use super::Violation;
 use super::facts::Facts;
@@ -21,7 +21,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
         if let Some((revision, earlier)) = newest.filter(|(revision, _)| *revision > change.base) {
             let what = format!(
                 "request {earlier} was acknowledged at revision {revision} before request {} was sent, \
-                 which was decided at revision {}",
+                 but the latter was decided at revision {}",
                 change.request, change.base
             );
             violations.push(Violation::new("S5", change.returned, what));
@@ -37,7 +37,7 @@ fn causes<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = Violation> + 'a {
         let request = facts.requests.get(&id.parse().ok()?)?;
         let what = || {
             let revision = seen.event.revision;
-            format!("revision {revision} was seen before its request {id} was sent")
+            format!("revision {revision} was observed before its request {id} was sent")
         };
         (seen.at < request.invoked).then(|| Violation::new("S5", seen.at, what()))
     })

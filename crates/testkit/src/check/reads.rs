@@ -1,19 +1,19 @@
-//! S6: a linearizable read is never older than what was acknowledged, or read so, before it began; the
-//! reads of a session never go back.
+//! S6: a linearizable read reflects everything that was acknowledged, or returned by a linearizable
+//! read, before it was sent. Reads of a session never go back.
 
 use std::collections::HashMap;
 
 use super::Violation;
 use super::facts::Facts;
-use crate::history::{Answer, CallKind, Micros};
+use crate::history::{Micros, OperationKind, Outcome};
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations = linearizable(facts);
     let mut sessions: HashMap<u64, Vec<(Micros, Micros, u64)>> = HashMap::new();
-    for call in &facts.calls {
-        if let Answer::Read { revision } = call.answer {
-            let session = sessions.entry(call.session).or_default();
-            session.push((call.invoked, call.returned, revision));
+    for operation in &facts.operations {
+        if let Outcome::Read { revision } = operation.outcome {
+            let session = sessions.entry(operation.session).or_default();
+            session.push((operation.invoked, operation.returned, revision));
         }
     }
     for (session, reads) in sessions {
@@ -38,28 +38,28 @@ fn linearizable(facts: &Facts<'_>) -> Vec<Violation> {
     let mut known: Vec<(Micros, u64)> = Vec::new();
     known.extend(facts.accepted().iter().map(|change| (change.returned, change.revision)));
     let mut reads = Vec::new();
-    for call in &facts.calls {
-        if let (CallKind::Read { linearizable: true }, Answer::Read { revision }) =
-            (&call.kind, &call.answer)
+    for operation in &facts.operations {
+        if let (OperationKind::Read { linearizable: true }, Outcome::Read { revision }) =
+            (&operation.kind, &operation.outcome)
         {
-            known.push((call.returned, *revision));
-            reads.push((call, *revision));
+            known.push((operation.returned, *revision));
+            reads.push((operation, *revision));
         }
     }
     known.sort_unstable();
     let mut known = known.into_iter().peekable();
     let mut newest = 0;
     let mut violations = Vec::new();
-    for (call, revision) in reads {
-        while let Some((_, earlier)) = known.next_if(|(at, _)| *at < call.invoked) {
+    for (operation, revision) in reads {
+        while let Some((_, earlier)) = known.next_if(|(at, _)| *at < operation.invoked) {
             newest = newest.max(earlier);
         }
         if revision < newest {
             let what = format!(
-                "a linearizable read at {} has revision {revision}, when {newest} was known before",
-                call.node
+                "a linearizable read on {} returned revision {revision} after {newest} was observed",
+                operation.node
             );
-            violations.push(Violation::new("S6", call.returned, what));
+            violations.push(Violation::new("S6", operation.returned, what));
         }
     }
     violations

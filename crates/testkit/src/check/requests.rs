@@ -1,15 +1,16 @@
-//! S1: every acknowledged request is in the log exactly once, and every event of an operator maps to a
-//! request that may have happened. A time-out is unknown: such a request may be there or not.
+//! S1: every acknowledged request is in the log exactly once, and every event of an operator
+//! belongs to a request that may have been committed. After a timeout the outcome is unknown: the
+//! request may be in the log or not.
 
 use std::collections::HashMap;
 
 use super::Violation;
 use super::facts::{Facts, Request};
-use crate::history::{Answer, Observed};
+use crate::history::{ObservedEvent, Outcome};
 
 /// The events of a request.
 struct Logged<'a> {
-    first: &'a Observed,
+    first: &'a ObservedEvent,
     last: u64,
     count: u64,
 }
@@ -23,15 +24,16 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     for (id, Logged { first, last, count }) in &logged {
         let at = format!("revision {}", first.event.revision);
         match by_text.get(*id) {
-            None => violated(first.at, format!("{at}: nobody sent request {id}")),
-            Some(request) if !request.may_have_happened() => {
-                let what = format!("{at}: request {id} happened, though every answer to it was no");
+            None => violated(first.at, format!("{at}: request {id} was never sent")),
+            Some(request) if !request.may_be_committed() => {
+                let what =
+                    format!("{at}: request {id} is in the log although every attempt was rejected");
                 violated(first.at, what);
             }
             Some(_) => {}
         }
         if last + 1 - first.event.revision != *count {
-            violated(first.at, format!("request {id} happened twice, from {at} to {last}"));
+            violated(first.at, format!("request {id} is in the log twice, from {at} to {last}"));
         }
     }
     for accepted in facts.accepted() {
@@ -46,7 +48,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             violated(accepted.returned, what);
         } else if wanted != found {
             let what =
-                format!("request {id} was acknowledged as {wanted:?}, and happened as {found:?}");
+                format!("request {id} was acknowledged as {wanted:?} but logged as {found:?}");
             violated(accepted.returned, what);
         }
     }
@@ -65,9 +67,10 @@ fn logged<'a>(facts: &Facts<'a>) -> HashMap<&'a str, Logged<'a>> {
 }
 
 impl Request<'_> {
-    fn may_have_happened(&self) -> bool {
-        let may =
-            |answer: &Answer| matches!(answer, Answer::Accepted { .. } | Answer::Unknown { .. });
-        self.attempts.iter().any(|call| may(&call.answer))
+    fn may_be_committed(&self) -> bool {
+        let may = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Accepted { .. } | Outcome::Unknown { .. })
+        };
+        self.attempts.iter().any(|operation| may(&operation.outcome))
     }
 }

@@ -1,9 +1,9 @@
-//! S10: an agent whose storage failed acknowledges no change that it is asked for afterwards, until it
-//! is started again. One that it was asked for before may have been made durable by the others.
+//! S10: after its storage failed, an agent acknowledges no change submitted to it until it is
+//! restarted. A change submitted before may have been made durable by the other agents.
 
 use super::Violation;
 use super::facts::Facts;
-use crate::history::{Answer, Call, Micros, Storage};
+use crate::history::{Micros, Operation, Outcome, Storage};
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let failed = facts.storage.iter().filter(|step| !step.over);
@@ -14,17 +14,17 @@ fn acknowledged(facts: &Facts<'_>, failed: &Storage) -> Vec<Violation> {
     let mut steps = facts.storage.iter();
     let over = steps.find(|it| it.over && it.node == failed.node && it.at >= failed.at);
     let dead = failed.at..over.map_or(Micros::MAX, |over| over.at);
-    let calls = facts.calls.iter().filter(|call| {
-        let accepted = matches!(call.answer, Answer::Accepted { .. });
-        accepted && call.node == failed.node && dead.contains(&call.invoked)
+    let operations = facts.operations.iter().filter(|operation| {
+        let accepted = matches!(operation.outcome, Outcome::Accepted { .. });
+        accepted && operation.node == failed.node && dead.contains(&operation.invoked)
     });
-    let violation = |call: &&Call| {
-        let late = call.invoked - failed.at;
+    let violation = |operation: &&Operation| {
+        let late = operation.invoked - failed.at;
         let what = format!(
-            "{} acknowledged a change that was asked for {late} us after its storage failed: {:?}",
-            call.node, call.answer
+            "{} acknowledged a change submitted {late} us after its storage failed: {:?}",
+            operation.node, operation.outcome
         );
-        Violation::new("S10", call.returned, what)
+        Violation::new("S10", operation.returned, what)
     };
-    calls.map(violation).collect()
+    operations.map(violation).collect()
 }

@@ -1,4 +1,4 @@
-//! What a history is about, in numbers.
+//! Summary of a history in numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,45 +6,45 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
-use super::survival::{self, Survival};
-use crate::history::{Answer, mark};
+use super::impact::{self, FaultImpact};
+use crate::history::{Outcome, mark};
 
 /// A history in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// What the schedule was generated from.
+    /// Seed of the fault schedule.
     pub seed: u64,
-    /// Agents.
+    /// Number of agents.
     pub agents: usize,
-    /// How long changes were asked for, in seconds.
+    /// Duration of the load phase in seconds.
     pub load_seconds: u64,
-    /// Calls of clients.
-    pub calls: usize,
-    /// Acknowledged changes.
+    /// Number of client operations.
+    pub operations: usize,
+    /// Number of acknowledged changes.
     pub acknowledged: usize,
-    /// The same in a second of load.
+    /// Acknowledged changes per second of load.
     pub acknowledged_per_second: f64,
-    /// Refused changes.
-    pub refused: usize,
-    /// Calls whose outcome the client did not learn.
+    /// Number of rejected changes.
+    pub rejected: usize,
+    /// Number of changes with an unknown outcome.
     pub unknown: usize,
-    /// Answered reads.
+    /// Number of successful reads.
     pub reads: usize,
-    /// Events of the log.
+    /// Number of events in the log.
     pub events: usize,
-    /// How faults were survived, by kind.
-    pub faults: BTreeMap<String, Survival>,
-    /// How often another agent was seen to lead.
+    /// Impact of the faults, by kind.
+    pub faults: BTreeMap<String, FaultImpact>,
+    /// Number of observed leader changes.
     pub leader_changes: usize,
-    /// Snapshots that agents received.
+    /// Number of snapshots received by agents.
     pub snapshots: usize,
 }
 
 impl Summary {
     pub(super) fn of(facts: &Facts<'_>) -> Self {
-        let count = |counted: fn(&Answer) -> bool| {
-            facts.calls.iter().filter(|call| counted(&call.answer)).count()
+        let count = |counted: fn(&Outcome) -> bool| {
+            facts.operations.iter().filter(|operation| counted(&operation.outcome)).count()
         };
         let accepted = facts.accepted();
         let load = facts.mark(mark::LOAD).zip(facts.mark(mark::LOAD_ENDED));
@@ -58,14 +58,14 @@ impl Summary {
             seed: facts.header.seed,
             agents: facts.header.nodes.len(),
             load_seconds: load.map_or(0, |(from, to)| to.saturating_sub(from) / 1_000_000),
-            calls: facts.calls.len(),
+            operations: facts.operations.len(),
             acknowledged: accepted.len(),
             acknowledged_per_second: per_second,
-            refused: count(|answer| matches!(answer, Answer::Refused { .. })),
-            unknown: count(|answer| matches!(answer, Answer::Unknown { .. })),
-            reads: count(|answer| matches!(answer, Answer::Read { .. })),
+            rejected: count(|outcome| matches!(outcome, Outcome::Rejected { .. })),
+            unknown: count(|outcome| matches!(outcome, Outcome::Unknown { .. })),
+            reads: count(|outcome| matches!(outcome, Outcome::Read { .. })),
             events: facts.log.len(),
-            faults: survival::of(facts),
+            faults: impact::of(facts),
             leader_changes: leaders.filter(|pair| pair[0].node != pair[1].node).count(),
             snapshots: snapshots.len(),
         }
@@ -73,10 +73,10 @@ impl Summary {
 }
 
 impl Summary {
-    /// Faults of all kinds.
+    /// Returns the number of injected faults of all kinds.
     #[must_use]
     pub fn injected(&self) -> usize {
-        self.faults.values().map(|survival| survival.injected).sum()
+        self.faults.values().map(|impact| impact.injected).sum()
     }
 }
 
@@ -84,16 +84,16 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<24}{value:>10}");
         row("seed", self.seed.to_string())?;
-        row("calls", self.calls.to_string())?;
+        row("operations", self.operations.to_string())?;
         row("changes acknowledged", self.acknowledged.to_string())?;
-        row("  in a second of load", format!("{:.1}", self.acknowledged_per_second))?;
-        row("changes refused", self.refused.to_string())?;
-        row("outcomes unknown", self.unknown.to_string())?;
-        row("reads answered", self.reads.to_string())?;
+        row("  per second of load", format!("{:.1}", self.acknowledged_per_second))?;
+        row("changes rejected", self.rejected.to_string())?;
+        row("unknown outcomes", self.unknown.to_string())?;
+        row("successful reads", self.reads.to_string())?;
         row("events", self.events.to_string())?;
         row("faults injected", self.injected().to_string())?;
-        for (kind, survival) in &self.faults {
-            row(&format!("  {kind}"), survival.injected.to_string())?;
+        for (kind, impact) in &self.faults {
+            row(&format!("  {kind}"), impact.injected.to_string())?;
         }
         row("leader changes", self.leader_changes.to_string())?;
         row("snapshots received", self.snapshots.to_string())

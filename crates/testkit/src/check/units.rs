@@ -1,5 +1,4 @@
-//! S8: there are never two processes for one assignment of a unit. S9: a region that is cut off keeps
-//! its last unit.
+//! S8: no incarnation of a unit has two processes. S9: a partitioned region keeps its last unit.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +6,21 @@ use super::Violation;
 use super::facts::Facts;
 use crate::history::{Fault, Micros, Processes, Step};
 
-/// What an agent may still have learned after its network was cut, in microseconds.
-const LEARNED_LATE: Micros = 1_000_000;
-/// How long an agent may take to replace a unit that was killed, in microseconds.
-const REPLACED: Micros = 10_000_000;
+/// Time after the partition began during which its agent may still have received entries, in
+/// microseconds.
+const LATE_DELIVERY: Micros = 1_000_000;
+/// Maximum time in which an agent replaces a killed unit, in microseconds.
+const REPLACEMENT: Micros = 10_000_000;
 
 /// Faults that kill units.
 const KILLING: [&str; 5] = ["unit", "wipe", "spawn", "pid-reuse", "storage-error"];
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
-    let mut violations: Vec<_> = facts.tables.iter().flat_map(|table| twice(table)).collect();
-    for begun in facts.faults.iter().filter(|fault| fault.step == Step::Begun) {
-        if ["partition", "quorum"].contains(&begun.kind.as_str()) {
-            violations.extend(lost(facts, begun));
+    let mut violations: Vec<_> =
+        facts.process_tables.iter().flat_map(|table| twice(table)).collect();
+    for started in facts.faults.iter().filter(|fault| fault.step == Step::Started) {
+        if ["partition", "quorum"].contains(&started.kind.as_str()) {
+            violations.extend(lost(facts, started));
         }
     }
     violations
@@ -31,20 +32,21 @@ fn twice(table: &Processes) -> Vec<Violation> {
     for unit in &table.units {
         let place = (&unit.service, &unit.region, unit.slot, unit.incarnation);
         if let Some(other) = seen.insert(place, unit.pid) {
-            let what = format!("{unit:?} runs as process {other}, too");
+            let what = format!("{unit:?} also runs as process {other}");
             violations.push(Violation::new("S8", table.at, what));
         }
     }
     violations
 }
 
-/// Locations of the regions cut off that had a unit, and have none before the cut is over.
+/// Finds locations in the partitioned regions that had a unit and have none before the partition
+/// ends.
 fn lost(facts: &Facts<'_>, cut: &Fault) -> Vec<Violation> {
     let ended = facts.faults.iter().find(|it| it.fault == cut.fault && it.step == Step::Ended);
     let ended = ended.map_or(Micros::MAX, |fault| fault.at);
     let regions = facts.header.nodes.iter().filter(|node| cut.nodes.contains(&node.name));
     let regions: Vec<&str> = regions.map(|node| node.region.as_str()).collect();
-    let Some(before) = facts.tables.iter().rfind(|table| table.at <= cut.at) else {
+    let Some(before) = facts.process_tables.iter().rfind(|table| table.at <= cut.at) else {
         return Vec::new();
     };
     let mut had: Vec<(&str, &str)> = before.units.iter().map(place).collect();
@@ -54,33 +56,35 @@ fn lost(facts: &Facts<'_>, cut: &Fault) -> Vec<Violation> {
     for (service, region) in had {
         let without =
             |table: &&&Processes| !table.units.iter().any(|it| place(it) == (service, region));
-        let during = facts.tables.iter().filter(|table| (cut.at..ended).contains(&table.at));
-        let Some(empty) = during.filter(without).find(|table| !meddled(facts, cut, table.at))
+        let during =
+            facts.process_tables.iter().filter(|table| (cut.at..ended).contains(&table.at));
+        let Some(empty) = during.filter(without).find(|table| !units_killed(facts, cut, table.at))
         else {
             continue;
         };
         if !released(facts, cut, service, region) {
-            let what = format!("{service} has no unit in {region}, which is cut off");
+            let what = format!("{service} has no unit in the partitioned region {region}");
             violations.push(Violation::new("S9", empty.at, what));
         }
     }
     violations
 }
 
-fn place(unit: &crate::history::UnitSeen) -> (&str, &str) {
+fn place(unit: &crate::history::ObservedUnit) -> (&str, &str) {
     (&unit.service, &unit.region)
 }
 
-/// Whether units there may be missing because they were killed.
-fn meddled(facts: &Facts<'_>, cut: &Fault, at: Micros) -> bool {
+/// Returns true if units may be missing because another fault killed them.
+fn units_killed(facts: &Facts<'_>, cut: &Fault, at: Micros) -> bool {
     facts.faults.iter().any(|other| {
         KILLING.contains(&other.kind.as_str())
             && other.nodes.iter().any(|node| cut.nodes.contains(node))
-            && (other.at.saturating_sub(REPLACED)..=other.at + REPLACED).contains(&at)
+            && (other.at.saturating_sub(REPLACEMENT)..=other.at + REPLACEMENT).contains(&at)
     })
 }
 
-/// Whether the cluster gave the location up before the cut, so that its agent may know.
+/// Returns true if the location was removed shortly before the partition, so that its agent may
+/// know.
 fn released(facts: &Facts<'_>, cut: &Fault, service: &str, region: &str) -> bool {
     facts.log.values().any(|seen| {
         let data = &seen.event.data;
@@ -88,10 +92,10 @@ fn released(facts: &Facts<'_>, cut: &Fault, service: &str, region: &str) -> bool
         let gone = match seen.event.kind.as_str() {
             "RegionRemoved" => data["service"] == service && data["region"] == region,
             "ServiceDeleted" => data["service"] == service,
-            // The newest assignment counts, and it was there when the region was cut off.
-            "UnitReleased" => of_unit && seen.at + REPLACED >= cut.at,
+            // Only the newest assignment matters; it existed when the partition began.
+            "UnitReleased" => of_unit && seen.at + REPLACEMENT >= cut.at,
             _ => false,
         };
-        gone && (cut.at.saturating_sub(REPLACED)..=cut.at + LEARNED_LATE).contains(&seen.at)
+        gone && (cut.at.saturating_sub(REPLACEMENT)..=cut.at + LATE_DELIVERY).contains(&seen.at)
     })
 }

@@ -1,4 +1,4 @@
-//! S7: a watch delivers the revision that was asked for first, and then each next one.
+//! S7: a watch delivers the requested revision first, then every following one.
 
 use super::Violation;
 use super::facts::Facts;

@@ -1,4 +1,4 @@
-//! One node of a cluster, in a runtime of its own.
+//! One node of a cluster, in its own runtime.
 
 use std::net::{self, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ struct Running {
     runtime: Runtime,
 }
 
-/// A node that is dropped with its test is not waited for.
+/// Dropping a node does not wait for it to stop.
 impl Drop for TestNode {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
@@ -72,38 +72,42 @@ impl TestNode {
         Ok(Self { description, directory: root.join(name), running: None })
     }
 
-    /// What the running node offers.
+    /// Returns the ports of the running node.
     ///
     /// # Panics
-    /// If it is stopped.
+    /// If the node is stopped.
     #[must_use]
     pub fn ports(&self) -> &Ports {
-        self.running().expect("the node runs")
+        self.running().expect("the node is running")
     }
 
-    /// The same, of a node that may be stopped.
+    /// Returns the ports of the node, or `None` if it is stopped.
     pub(super) fn running(&self) -> Option<&Ports> {
         self.running.as_ref().map(|running| &running.ports)
     }
 
-    /// Its name.
+    /// Returns the name of the agent.
     #[must_use]
     pub fn name(&self) -> &AgentName {
         &self.description.name
     }
 
-    /// Its data directory.
+    /// Returns the data directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Has the node stop as it does when its disk fails.
+    /// Stops the node as a disk failure would.
     ///
     /// # Panics
-    /// If it is stopped.
+    /// If the node is stopped.
     pub fn fail(&self) {
-        self.running.as_ref().expect("the node runs").fuse.blow("the test says so");
+        self.running
+            .as_ref()
+            .expect("the node is running")
+            .fuse
+            .blow("failure injected by the test");
     }
 
     pub(super) async fn start(
@@ -113,7 +117,7 @@ impl TestNode {
         listener: net::TcpListener,
         founders: Option<Founders>,
     ) -> anyhow::Result<()> {
-        // A runtime of its own: ending it ends everything of the node, as a process would.
+        // With its own runtime, everything that the node spawned ends with it, as in a process.
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (description, directory) = (self.description.clone(), self.directory.clone());
         let options = options.clone();
@@ -134,7 +138,7 @@ impl TestNode {
 
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         let Running { ports, shutdown, node, runtime, .. } =
-            self.running.take().context("the node runs")?;
+            self.running.take().context("the node is not running")?;
         drop(ports);
         shutdown.cancel();
         let ended = node.await;
@@ -144,7 +148,7 @@ impl TestNode {
     }
 }
 
-/// Starts a node in the runtime that this runs in.
+/// Starts a node in the current runtime.
 async fn start(
     description: AgentDescription,
     directory: PathBuf,
@@ -182,7 +186,7 @@ async fn start(
     Ok((ports, fuse, running))
 }
 
-/// Serves the peers of a node, or of one that is yet to be admitted.
+/// Serves the peer API of a node, or only the lobby of one that is not yet admitted.
 pub(super) fn serve(
     listener: TcpListener,
     lobby: Lobby,
@@ -195,6 +199,6 @@ pub(super) fn serve(
     let incoming = TcpListenerStream::new(listener);
     tokio::spawn(async move {
         let served = router.serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned());
-        served.await.expect("the test server runs");
+        served.await.expect("the peer server does not fail");
     })
 }

@@ -1,13 +1,13 @@
-//! What a test may set of its nodes.
+//! Node options that a test may change.
 
-/// What a test may set of its nodes.
+/// Node options that a test may change.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Log entries between two snapshots.
+    /// Number of log entries between two snapshots.
     pub snapshot_after: u64,
-    /// Log entries kept behind a snapshot.
+    /// Number of log entries kept behind a snapshot.
     pub keep_entries: u64,
-    /// Bytes that must stay free on the disk; 0 for no floor.
+    /// Minimum free disk space in bytes; 0 disables the check.
     pub disk_floor: u64,
 }
 

@@ -1,59 +1,59 @@
-//! What is recorded of faults.
+//! Records of injected faults.
 
 use serde::{Deserialize, Serialize};
 
 use super::Micros;
 
-/// A step of a fault.
+/// A step in the lifecycle of an injected fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// When.
+    /// Time of the step.
     pub at: Micros,
-    /// Its number, unique in the history.
+    /// Number of the fault, unique in the history.
     pub fault: u64,
-    /// Such as `partition`.
+    /// Kind of fault, such as `partition`.
     pub kind: String,
-    /// The agents that it meets.
+    /// The affected agents.
     pub nodes: Vec<String>,
-    /// How far it is.
+    /// The step that was reached.
     pub step: Step,
 }
 
-/// How far a fault is.
+/// Steps in the lifecycle of a fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "camelCase")]
+#[serde(tag = "type", rename_all = "camelCase")]
 pub enum Step {
-    /// It is about to be injected.
-    Begun,
-    /// It was seen to have an effect.
-    Bit {
-        /// What was seen.
+    /// The fault is about to be injected.
+    Started,
+    /// An effect of the fault was observed.
+    Effective {
+        /// The observed effect.
         evidence: String,
     },
-    /// It is over.
+    /// The fault was removed.
     Ended,
 }
 
-/// A step of a storage error.
+/// Start or end of a storage failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Storage {
-    /// When.
+    /// Time of the step.
     pub at: Micros,
-    /// The agent.
+    /// The affected agent.
     pub node: String,
-    /// Whether it is over, because the next life of the agent is about to begin.
+    /// Set when the failure ends because the agent is about to be restarted.
     pub over: bool,
 }
 
-/// A process that the agents have nothing to do with.
+/// A process on an agent's machine that does not belong to the cluster and must not be harmed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bystander {
-    /// When it was looked at.
+    /// Time of the observation.
     pub at: Micros,
-    /// The agent on whose machine it runs.
+    /// The agent whose machine it runs on.
     pub node: String,
-    /// Its process.
+    /// Process id.
     pub pid: u32,
-    /// What became of it; empty where it runs as ever.
+    /// ObservedEvent damage; empty while the process runs undisturbed.
     pub harm: String,
 }

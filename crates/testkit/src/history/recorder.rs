@@ -1,4 +1,4 @@
-//! Writes a history while it happens.
+//! Writes a history while the run is in progress.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::{Answer, Call, Fault, Mark, Micros, Record, Step};
+use super::{Fault, Mark, Micros, Operation, Outcome, Record, Step};
 
-/// Appends records to a file. Clones write to the same one.
+/// Appends records to a file. Clones write to the same file.
 #[derive(Debug, Clone)]
 pub struct Recorder(Arc<Shared>);
 
@@ -25,29 +25,31 @@ struct Shared {
 #[derive(Debug)]
 struct Written {
     file: BufWriter<File>,
-    /// The first record that could not be written.
+    /// The first write error.
     failed: Option<std::io::Error>,
     tally: Tally,
 }
 
-/// What is recorded so far, for whoever waits for the end.
+/// Running totals, for drivers that wait for a number of operations or faults.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Calls that acknowledged a change.
+    /// Acknowledged changes.
     pub acknowledged: u64,
-    /// Faults that were begun.
+    /// Injected faults.
     pub faults: u64,
-    /// How often an agent was seen to begin to lead.
+    /// ObservedEvent leader changes.
     pub leaders: u64,
-    /// Snapshots that agents received.
+    /// Snapshots received by agents.
     pub snapshots: u64,
 }
 
 impl Tally {
     fn note(&mut self, record: &Record) {
         match record {
-            Record::Call(Call { answer: Answer::Accepted { .. }, .. }) => self.acknowledged += 1,
-            Record::Fault(Fault { step: Step::Begun, .. }) => self.faults += 1,
+            Record::Operation(Operation { outcome: Outcome::Accepted { .. }, .. }) => {
+                self.acknowledged += 1
+            }
+            Record::Fault(Fault { step: Step::Started, .. }) => self.faults += 1,
             Record::Leader(_) => self.leaders += 1,
             Record::Snapshot(_) => self.snapshots += 1,
             _ => {}
@@ -56,39 +58,39 @@ impl Tally {
 }
 
 impl Recorder {
-    /// Begins a history in a new file. The clock begins with it.
+    /// Creates the file and starts the clock.
     ///
     /// # Errors
     /// If the file cannot be created.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path)
-            .with_context(|| format!("the history {} cannot be written", path.display()))?;
+            .with_context(|| format!("cannot create history {}", path.display()))?;
         let written = Written { file: BufWriter::new(file), failed: None, tally: Tally::default() };
         let file = Mutex::new(written);
         Ok(Self(Arc::new(Shared { began: Instant::now(), numbers: AtomicU64::new(1), file })))
     }
 
-    /// Now.
+    /// Returns the time since the recording began.
     ///
     /// # Panics
     /// If the recording has lasted for half a million years.
     #[must_use]
     pub fn now(&self) -> Micros {
-        self.0.began.elapsed().as_micros().try_into().expect("the time fits into 64 bits")
+        self.0.began.elapsed().as_micros().try_into().expect("microseconds fit into 64 bits")
     }
 
-    /// A number that nothing else in this history has, from 1.
+    /// Returns a number that is unique in this history, from 1.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.0.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Appends a record. What fails is said by [`Recorder::finish`].
+    /// Appends a record. The first write error is returned by [`Recorder::finish`].
     ///
     /// # Panics
-    /// If another thread panicked in here.
+    /// If another thread panicked while writing.
     pub fn append(&self, record: &Record) {
-        let mut line = serde_json::to_vec(record).expect("a record has text keys only");
+        let mut line = serde_json::to_vec(record).expect("records have string keys only");
         line.push(b'\n');
         let mut written = self.0.file.lock().expect("no writer of the history panicked");
         written.tally.note(record);
@@ -97,27 +99,27 @@ impl Recorder {
         }
     }
 
-    /// What is recorded so far.
+    /// Returns the running totals.
     ///
     /// # Panics
-    /// If another thread panicked while it wrote.
+    /// If another thread panicked while writing.
     #[must_use]
     pub fn tally(&self) -> Tally {
         self.0.file.lock().expect("no writer of the history panicked").tally
     }
 
-    /// Appends a named moment: now.
+    /// Appends a mark at the current time.
     pub fn mark(&self, name: &str) {
         self.append(&Record::Mark(Mark { at: self.now(), name: name.to_owned() }));
     }
 
-    /// Makes sure that all of it is in the file.
+    /// Flushes the file.
     ///
     /// # Errors
-    /// If some record is not.
+    /// If any record could not be written.
     ///
     /// # Panics
-    /// If another thread panicked while it wrote.
+    /// If another thread panicked while writing.
     pub fn finish(&self) -> anyhow::Result<()> {
         let mut written = self.0.file.lock().expect("no writer of the history panicked");
         if let Some(error) = written.failed.take() {

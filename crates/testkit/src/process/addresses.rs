@@ -1,4 +1,4 @@
-//! Loopback addresses that nobody else uses.
+//! Loopback addresses that are private to a test.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::port;
 
-/// The address of a range that marks it as taken; agents have those below.
+/// Host part of the address whose listener claims a range; agents use lower ones.
 const CLAIM: u8 = 250;
-/// Draws before giving up: there are 16,384 ranges, and a few tests.
+/// Maximum number of attempts to draw a range; there are 16,384 ranges and few concurrent tests.
 const DRAWS: usize = 100;
 
-/// The addresses 127.x.y.1 to 127.x.y.249. They are another's once this is dropped, or the process
-/// has ended in any way: what holds them is a listening socket.
+/// The range 127.x.y.1 to 127.x.y.249. A listening socket claims it, so the range is free again
+/// once this is dropped or the process ends for any reason.
 #[derive(Debug)]
 pub struct Addresses {
     base: Ipv4Addr,
@@ -21,11 +21,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Draws a range that no other test holds. `meridian dev` by itself is in 127.0.1.0, which is
-    /// never drawn.
+    /// Claims a random range that no other test holds. Never claims 127.0.1.0, the default of
+    /// `meridian dev`.
     ///
     /// # Errors
-    /// If none is found free.
+    /// If no free range is found.
     pub fn draw() -> anyhow::Result<Self> {
         for _ in 0..DRAWS {
             let [high, low, ..] = Uuid::new_v4().into_bytes();
@@ -35,16 +35,16 @@ impl Addresses {
                 return Ok(Self { base, _claim: claim });
             }
         }
-        bail!("no range of loopback addresses is free");
+        bail!("no free range of loopback addresses");
     }
 
-    /// The address before the first one.
+    /// Returns the base address of the range; agent addresses follow it.
     #[must_use]
     pub fn base(&self) -> Ipv4Addr {
         self.base
     }
 
-    /// The address of that number, from 1.
+    /// Returns the address with the given number, from 1.
     #[must_use]
     pub fn number(&self, number: u8) -> Ipv4Addr {
         let [a, b, c, _] = self.base.octets();

@@ -1,4 +1,4 @@
-//! One agent as a process, and its units.
+//! One agent process and its units.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,24 +13,24 @@ use serde_json::Value;
 use tokio::process::Child;
 
 use super::cli::{self, Output};
-use super::http::{Answer, get};
+use super::http::{Response, get};
 use super::machine::Machine;
 use super::port;
 use super::running::{Process, UnitProcess};
-use crate::wait::{PATIENCE, until};
+use crate::wait::{TIMEOUT, until};
 
-/// Where an agent is, running or not.
+/// An agent, running or not.
 #[derive(Debug, Clone)]
 pub struct Agent {
     /// Its name.
     pub name: String,
     address: Ipv4Addr,
     home: PathBuf,
-    /// The network namespace that it is started in; none for this program's.
+    /// Network namespace in which the agent is started; `None` for that of this program.
     namespace: Option<String>,
-    /// The address of the proxy by which other agents reach it, if there is one.
+    /// Address of the proxy through which other agents reach this one, if any.
     proxy: Option<Ipv4Addr>,
-    /// What is preloaded under it.
+    /// Fault injection library preloaded under the agent, if any.
     machine: Option<Arc<Machine>>,
 }
 
@@ -40,80 +40,82 @@ impl Agent {
         Self { name: name.to_owned(), address, home, namespace, proxy, machine }
     }
 
-    pub(super) fn within(self, namespace: String) -> Self {
+    pub(super) fn in_namespace(self, namespace: String) -> Self {
         Self { namespace: Some(namespace), ..self }
     }
 
-    pub(super) fn behind(self, proxy: Ipv4Addr) -> Self {
+    pub(super) fn behind_proxy(self, proxy: Ipv4Addr) -> Self {
         Self { proxy: Some(proxy), ..self }
     }
 
-    /// The same agent, started on a machine whose disk and clock can be meddled with.
+    /// Returns the same agent, started with a machine whose disk and clock can be manipulated.
     ///
     /// # Errors
-    /// If there is no place for what is said to it, or its library cannot be built.
-    pub fn on_a_machine(self) -> anyhow::Result<Self> {
+    /// If the control page cannot be created or the library cannot be built.
+    pub fn with_machine(self) -> anyhow::Result<Self> {
         fs::create_dir_all(&self.home)?;
         let machine = Machine::create(&self.home.join("machine"))?;
         Ok(Self { machine: Some(machine.into()), ..self })
     }
 
-    /// That machine, if it is on one.
+    /// Returns the machine of the agent.
     ///
     /// # Errors
-    /// If it is not.
+    /// If the agent has none.
     pub fn machine(&self) -> anyhow::Result<&Machine> {
-        self.machine.as_deref().with_context(|| format!("{} is on no such machine", self.name))
+        self.machine
+            .as_deref()
+            .with_context(|| format!("agent {} has no fault injection", self.name))
     }
 
-    /// Where it keeps what it must not lose.
+    /// Returns the data directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.home.join("data")
     }
 
-    /// Its address, without a port.
+    /// Returns the IP address.
     #[must_use]
     pub fn address(&self) -> IpAddr {
         self.address.into()
     }
 
-    /// Where it serves clients.
+    /// Returns the address of the client API.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("{}:{}", self.address, port::CLIENT)
     }
 
-    /// Where other agents reach it.
+    /// Returns the advertised address of the peer API.
     #[must_use]
     pub fn peer_endpoint(&self) -> String {
         format!("{}:{}", self.proxy.unwrap_or(self.address), port::PEER)
     }
 
-    /// What is its own.
+    /// Returns the directory of the agent.
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Its configuration.
+    /// Returns the path of the configuration file.
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.home.join("agent.toml")
     }
 
-    /// Its log, as far as it is written.
+    /// Returns the log written so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.join("agent.log")).unwrap_or_default()
     }
 
-    /// Writes a configuration for an agent that `meridian dev` knows nothing of: in `region`, with
-    /// further lines of TOML.
+    /// Writes the configuration of an agent in `region` that is not managed by `meridian dev`, with
+    /// additional lines of TOML.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn configure(&self, region: &str, further: &str) -> anyhow::Result<()> {
+    /// If the file cannot be written.
+    pub fn configure(&self, region: &str, extra: &str) -> anyhow::Result<()> {
         fs::create_dir_all(&self.home)?;
         let Self { name, address, .. } = self;
         let (client, peer, http) = (port::CLIENT, port::PEER, port::HTTP);
@@ -122,17 +124,17 @@ impl Agent {
             "name = \"{name}\"\nregion = \"{region}\"\ndata_dir = \"data\"\nnetwork = \"lan\"\n\
              client_listen = \"{address}:{client}\"\npeer_listen = \"{address}:{peer}\"\n\
              peer_advertise = \"{reached}\"\n\
-             http_listen = \"{address}:{http}\"\ngateway_listen = \"{address}\"\n{further}\n"
+             http_listen = \"{address}:{http}\"\ngateway_listen = \"{address}\"\n{extra}\n"
         );
-        fs::write(self.config(), text).context("the configuration cannot be written")
+        fs::write(self.config(), text).context("cannot write the agent configuration")
     }
 
-    /// Starts it by its configuration. Its log is appended to.
+    /// Starts the agent with its configuration file. Its log is appended to.
     ///
     /// # Errors
-    /// If it runs, or cannot be started.
+    /// If the agent is already running or cannot be started.
     pub fn start(&self) -> anyhow::Result<Child> {
-        ensure!(self.process()?.is_none(), "the agent {} runs", self.name);
+        ensure!(self.process()?.is_none(), "agent {} is already running", self.name);
         let log = File::options().create(true).append(true).open(self.home.join("agent.log"))?;
         let config = self.config();
         let arguments = [OsStr::new("agent"), OsStr::new("--config"), config.as_os_str()];
@@ -141,10 +143,10 @@ impl Agent {
             command.envs(machine.environment()?);
         }
         command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null()).process_group(0);
-        command.spawn().with_context(|| format!("the agent {} cannot be started", self.name))
+        command.spawn().with_context(|| format!("cannot start agent {}", self.name))
     }
 
-    /// The process that it is, if it runs.
+    /// Returns the agent's process, if it is running.
     ///
     /// # Errors
     /// If /proc cannot be read.
@@ -153,37 +155,40 @@ impl Agent {
         let line = ["agent", "--config", &config.to_string_lossy()];
         let line = line.map(str::to_owned);
         let processes = Process::all_within(&self.home)?.into_iter();
-        // What is about to become a unit is a copy of the agent, for a moment.
+        // Between fork and exec, a new unit is a copy of the agent: the oldest process is the
+        // agent.
         let alike = processes.filter(|process| process.arguments().starts_with(&line));
-        Ok(alike.min_by_key(Process::began))
+        Ok(alike.min_by_key(Process::start_time))
     }
 
-    /// Has it stop in good order, with SIGTERM, and returns when it has ended.
+    /// Stops the agent with SIGTERM, and waits for it to exit.
     ///
     /// # Errors
-    /// If it does not run.
+    /// If the agent is not running.
     pub async fn stop(&self) -> anyhow::Result<()> {
-        let process = self.process()?.with_context(|| format!("the agent {} runs", self.name))?;
+        let process =
+            self.process()?.with_context(|| format!("agent {} is not running", self.name))?;
         process.terminate();
         until("the agent to stop", async || process.has_ended().then_some(())).await;
         Ok(())
     }
 
-    /// Kills it with SIGKILL, and returns when nothing is left of it but units.
+    /// Kills the agent with SIGKILL, and waits until only its units are left.
     ///
     /// # Errors
-    /// If it does not run, or does not end.
+    /// If the agent is not running, or does not exit in time.
     pub fn kill(&self) -> anyhow::Result<()> {
-        self.process()?.with_context(|| format!("the agent {} runs", self.name))?.kill()?;
+        self.process()?.with_context(|| format!("agent {} is not running", self.name))?.kill()?;
         let killed = Instant::now();
         while self.process()?.is_some() {
-            ensure!(killed.elapsed() < PATIENCE, "a copy of the agent {} goes on", self.name);
+            ensure!(killed.elapsed() < TIMEOUT, "a copy of agent {} is still running", self.name);
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }
 
-    /// Its units that run, of this life of it and of earlier ones, in order.
+    /// Returns its running units, including those started by earlier processes of the agent,
+    /// sorted.
     ///
     /// # Errors
     /// If /proc cannot be read.
@@ -194,42 +199,42 @@ impl Agent {
         Ok(units)
     }
 
-    /// Runs a command of the binary against this agent alone, with JSON for data.
+    /// Runs a CLI command against this agent only, with JSON output.
     ///
     /// # Errors
-    /// If it cannot be run.
+    /// If the binary cannot be run.
     pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let endpoint = self.endpoint();
         let global = ["--endpoint", &endpoint, "--output", "json"];
         cli::run(arguments.iter().copied().chain(global)).await
     }
 
-    /// Runs a command of the binary against this agent alone, with JSON for data, until it is
-    /// dropped; the data go to a file.
+    /// Starts a CLI command against this agent only, with JSON output to the file `data`. The
+    /// command is killed when the returned handle is dropped.
     ///
     /// # Errors
-    /// If it cannot be run.
+    /// If the binary cannot be run.
     pub fn follow(&self, arguments: &[&str], data: &Path) -> anyhow::Result<Child> {
         let endpoint = self.endpoint();
         let global = ["--endpoint", &endpoint, "--output", "json"];
         let mut command = cli::command(arguments.iter().copied().chain(global))?;
         command.stdout(File::create(data)?).stderr(Stdio::null()).kill_on_drop(true);
-        command.spawn().context("the binary cannot be run")
+        command.spawn().context("cannot run the binary")
     }
 
-    /// The data of a command that is done.
+    /// Runs a CLI command and returns its JSON output.
     ///
     /// # Errors
-    /// What the command says, if it is not.
+    /// If the command fails; the error includes its standard error.
     pub async fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
-        self.run(arguments).await?.done()?.json()
+        self.run(arguments).await?.success()?.json()
     }
 
-    /// What its gateway on a port answers.
+    /// Sends a GET request to the agent's gateway on the given port.
     ///
     /// # Errors
-    /// If nobody answers.
-    pub async fn gateway(&self, port: u16, path: &str) -> anyhow::Result<Answer> {
+    /// If there is no valid response in time.
+    pub async fn gateway(&self, port: u16, path: &str) -> anyhow::Result<Response> {
         get(SocketAddr::new(self.address(), port), path).await
     }
 }

@@ -1,4 +1,4 @@
-//! The binary under test, and what is preloaded under it: built by the test that first needs it.
+//! The binary under test and the preloaded library, built by the first test that needs them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,31 +8,31 @@ use std::sync::OnceLock;
 use anyhow::{Context, anyhow, ensure};
 use serde_json::Value;
 
-/// The manifest of the workspace.
+/// Manifest of the workspace.
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
 
-/// The path of `meridian`, built from the present source into the target directory, and in the
-/// profile, of the running test. Built once in a process; that takes no time where nothing changed.
+/// Returns the path of `meridian`, built from the current source with the target directory and
+/// profile of the running test. Built once per process; an up-to-date build is a no-op.
 ///
 /// # Errors
-/// If it cannot be built.
+/// If the build fails.
 pub fn binary() -> anyhow::Result<&'static Path> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    once(&BUILT, || build(&["meridian", "--bin", "meridian"], "executable", is_any))
+    once(&BUILT, || build(&["meridian", "--bin", "meridian"], "executable", any_path))
 }
 
-/// The path of the library that is preloaded under an agent whose disk or clock is to be meddled with,
-/// built in the same way.
+/// Returns the path of the library that injects disk and clock faults into an agent, built like
+/// [`binary`].
 ///
 /// # Errors
-/// If it cannot be built.
+/// If the build fails.
 pub(super) fn library() -> anyhow::Result<&'static Path> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let is_library = |path: &str| path.ends_with("libmeridian_machine.so");
     once(&BUILT, || build(&["meridian-machine", "--lib"], "filenames", is_library))
 }
 
-fn is_any(_: &str) -> bool {
+fn any_path(_: &str) -> bool {
     true
 }
 
@@ -44,17 +44,18 @@ fn once(
     built.as_deref().map_err(|error| anyhow!(error.clone()))
 }
 
-/// Builds a target of a package, and finds what was built under a key of Cargo's messages.
+/// Builds a target of a package, and returns the first wanted path under `key` in Cargo's messages.
 fn build(package: &[&str], key: &str, is_wanted: fn(&str) -> bool) -> anyhow::Result<PathBuf> {
-    let test = env::current_exe().context("the path of this program")?;
-    // target/PROFILE/deps/TEST, and target/PROFILE/PROGRAM for a program that is no test.
+    let test = env::current_exe().context("path of the test program")?;
+    // The path is target/PROFILE/deps/TEST for a test, and target/PROFILE/PROGRAM for other
+    // programs.
     let mut above = test.ancestors().skip(1).filter(|path| !path.ends_with("deps"));
     let profile = above.next().and_then(Path::file_name).and_then(|name| name.to_str());
-    let profile = match profile.context("a test lies in the folder of its profile")? {
+    let profile = match profile.context("the test program is not in a profile directory")? {
         "debug" => "dev",
         other => other,
     };
-    let target = above.next().context("a profile lies in a target directory")?;
+    let target = above.next().context("the profile directory has no parent")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--profile", profile, "--package"])
@@ -64,14 +65,17 @@ fn build(package: &[&str], key: &str, is_wanted: fn(&str) -> bool) -> anyhow::Re
         .arg(target)
         .stderr(Stdio::inherit())
         .output()
-        .context("cargo cannot be run")?;
-    ensure!(built.status.success(), "{} cannot be built: {}", package[0], built.status);
-    let messages = String::from_utf8(built.stdout).context("cargo writes text")?;
+        .context("cannot run cargo")?;
+    ensure!(built.status.success(), "cannot build {}: {}", package[0], built.status);
+    let messages = String::from_utf8(built.stdout).context("cargo output is not UTF-8")?;
     let built = messages.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let paths = &message[key];
         let mut paths = paths.as_array().into_iter().flatten().chain([paths]);
         paths.find_map(|path| path.as_str().filter(|path| is_wanted(path)).map(PathBuf::from))
     });
-    built.context("cargo names what it built")?.canonicalize().context("the binary is there")
+    built
+        .context("cargo reported no matching artifact")?
+        .canonicalize()
+        .context("resolving the artifact path")
 }

@@ -10,57 +10,57 @@ use tokio::process::Command;
 
 use super::binary::binary;
 
-/// What a command did.
+/// Result of a command.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Its exit code; none if a signal ended it.
+    /// Exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// What it wrote as data.
-    pub data: String,
-    /// What it wrote for people.
-    pub said: String,
-    /// How long it took.
-    pub took: Duration,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Run time of the command.
+    pub elapsed: Duration,
 }
 
 impl Output {
-    /// This, if the exit code is 0.
+    /// Returns the output if the exit code is 0.
     ///
     /// # Errors
-    /// What the command said otherwise.
-    pub fn done(self) -> anyhow::Result<Self> {
+    /// If the exit code is not 0; the error includes the standard error.
+    pub fn success(self) -> anyhow::Result<Self> {
         match self.code {
             Some(0) => Ok(self),
-            code => Err(anyhow!("exit code {code:?}: {}", self.said.trim())),
+            code => Err(anyhow!("exit code {code:?}: {}", self.stderr.trim())),
         }
     }
 
-    /// The data, as one value.
+    /// Parses the standard output as one JSON value.
     ///
     /// # Errors
-    /// If it is not JSON.
+    /// If it is not valid JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
-        serde_json::from_str(&self.data).with_context(|| format!("is not JSON: {}", self.data))
+        serde_json::from_str(&self.stdout).with_context(|| format!("not JSON: {}", self.stdout))
     }
 
-    /// The data, as a value a line.
+    /// Parses the standard output as JSON lines.
     ///
     /// # Errors
-    /// If it is not JSON.
+    /// If any line is not valid JSON.
     pub fn json_lines(&self) -> anyhow::Result<Vec<Value>> {
-        let lines = self.data.lines().map(serde_json::from_str);
-        lines.collect::<Result<_, _>>().with_context(|| format!("are not JSON: {}", self.data))
+        let lines = self.stdout.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().with_context(|| format!("not JSON lines: {}", self.stdout))
     }
 }
 
-/// The binary, with the arguments; nothing of this process' environment configures it.
+/// Returns a command that runs the binary without any `MERIDIAN_` environment variable.
 pub(super) fn command(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> anyhow::Result<Command> {
     command_in(None, arguments)
 }
 
-/// The same, within a network namespace.
+/// Returns the same command, run in a network namespace.
 pub(super) fn command_in(
     namespace: Option<&str>,
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -68,7 +68,7 @@ pub(super) fn command_in(
     let mut command = match namespace {
         None => Command::new(binary()?),
         Some(namespace) => {
-            // It becomes the binary: the process stays the same.
+            // `ip netns exec` replaces itself with the binary, so the process id stays the same.
             let mut command = Command::new("ip");
             command.args(["netns", "exec", namespace]).arg(binary()?);
             command
@@ -83,19 +83,19 @@ pub(super) fn command_in(
     Ok(command)
 }
 
-/// Runs the binary to its end, with no terminal.
+/// Runs the binary to completion, without a terminal.
 ///
 /// # Errors
-/// If it cannot be run.
+/// If the binary cannot be run.
 pub async fn run(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> anyhow::Result<Output> {
     let began = Instant::now();
     let output = command(arguments)?.kill_on_drop(true).output().await;
-    let output = output.context("the binary cannot be run")?;
+    let output = output.context("cannot run the binary")?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Output {
         code: output.status.code(),
-        data: text(&output.stdout),
-        said: text(&output.stderr),
-        took: began.elapsed(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+        elapsed: began.elapsed(),
     })
 }

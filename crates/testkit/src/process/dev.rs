@@ -12,82 +12,84 @@ use super::binary::binary;
 use super::cli::{self, Output};
 use super::running::Process;
 use super::sandbox::Sandbox;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{TIMEOUT, until};
 
-/// What stands before the line that starts an agent again.
-const LINE_FOLLOWS: &str = "to start it again:";
-/// What is printed once the cluster can be used.
+/// Text before the command that restarts an agent.
+const RESTART_COMMAND: &str = "to start it again:";
+/// Text printed when the cluster is ready.
 const READY: &str = "To try in another terminal:";
 
-/// A `meridian dev` that runs, and what it has said.
+/// A running `meridian dev` and its output files.
 #[derive(Debug)]
 pub struct Dev {
     child: Child,
-    data: PathBuf,
-    said: PathBuf,
+    stdout: PathBuf,
+    stderr: PathBuf,
 }
 
 impl Dev {
-    /// Starts it in the sandbox, with further arguments, and returns once its cluster can be used.
+    /// Starts `meridian dev` in the sandbox with extra arguments, and waits until its cluster is
+    /// ready.
     ///
     /// # Errors
-    /// What it said, if it ends before.
+    /// If it exits before it is ready; the error includes its standard error.
     pub async fn start(sandbox: &Sandbox, arguments: &[&str]) -> anyhow::Result<Self> {
-        let (data, said) = (sandbox.path().join("dev.out"), sandbox.path().join("dev.err"));
+        let stdout = sandbox.path().join("dev.out");
+        let stderr = sandbox.path().join("dev.err");
         let mut command = cli::command(Self::arguments(sandbox, arguments))?;
-        command.stdout(File::create(&data)?).stderr(File::create(&said)?);
-        let child = command.spawn().context("`meridian dev` cannot be started")?;
-        let mut dev = Self { child, data, said };
-        let begun = || std::future::ready(dev.begun());
-        let ready = until("`meridian dev` to be ready", begun).await;
-        ensure!(ready, "`meridian dev` ended: {}", dev.said());
+        command.stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
+        let child = command.spawn().context("cannot start `meridian dev`")?;
+        let mut dev = Self { child, stdout, stderr };
+        let ready_or_exited = || std::future::ready(dev.ready_or_exited());
+        let ready = until("`meridian dev` to be ready", ready_or_exited).await;
+        ensure!(ready, "`meridian dev` exited: {}", dev.stderr());
         Ok(dev)
     }
 
-    /// Whether it is ready, or has ended before it was; nothing while neither is so.
-    fn begun(&mut self) -> Option<bool> {
+    /// Returns true if it is ready, false if it exited, and `None` while it is starting.
+    fn ready_or_exited(&mut self) -> Option<bool> {
         let ended = matches!(self.child.try_wait(), Ok(Some(_)));
-        let ready = self.data().contains(READY);
+        let ready = self.stdout().contains(READY);
         (ready || ended).then_some(ready && !ended)
     }
 
-    /// Runs it in the sandbox to its end, where it is expected to refuse.
+    /// Runs `meridian dev` in the sandbox to completion, for arguments that it rejects.
     ///
     /// # Errors
-    /// If it cannot be run.
-    pub async fn refused(sandbox: &Sandbox, arguments: &[&str]) -> anyhow::Result<Output> {
-        // Built before the clock runs.
+    /// If it cannot be run, or does not exit in time.
+    pub async fn run_to_exit(sandbox: &Sandbox, arguments: &[&str]) -> anyhow::Result<Output> {
+        // Build the binary before the timeout starts.
         binary()?;
         let run = cli::run(Self::arguments(sandbox, arguments));
-        timeout(PATIENCE, run).await.context("`meridian dev` goes on")?
+        timeout(TIMEOUT, run).await.context("`meridian dev` did not exit")?
     }
 
-    fn arguments(sandbox: &Sandbox, further: &[&str]) -> Vec<String> {
+    fn arguments(sandbox: &Sandbox, extra: &[&str]) -> Vec<String> {
         let (data, base) = (sandbox.data(), sandbox.base().to_string());
         let data = data.to_string_lossy();
         let mut arguments = vec!["dev", "--data-dir", &data, "--address-base", &base];
-        arguments.extend(further);
+        arguments.extend(extra);
         arguments.into_iter().map(str::to_owned).collect()
     }
 
-    /// What it wrote as data: the table of agents, and the events.
+    /// Returns the standard output so far: the table of agents, and the events.
     #[must_use]
-    pub fn data(&self) -> String {
-        fs::read_to_string(&self.data).unwrap_or_default()
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).unwrap_or_default()
     }
 
-    /// What it wrote for people.
+    /// Returns the standard error so far.
     #[must_use]
-    pub fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
-    /// The line that it says starts this agent again, once it says one.
-    pub async fn line_of(&self, agent: &str) -> String {
+    /// Waits until the restart command of an agent is printed, and returns it.
+    pub async fn restart_command(&self, agent: &str) -> String {
         let folder = format!("/{agent}/");
-        until("`meridian dev` to say how an agent is started again", async || {
-            let said = self.said();
-            let line = said.rsplit(LINE_FOLLOWS).find_map(|text| {
+        until("`meridian dev` to print the restart command", async || {
+            let stderr = self.stderr();
+            let line = stderr.rsplit(RESTART_COMMAND).find_map(|text| {
                 text.trim_start().lines().next().filter(|line| line.contains(&folder))
             });
             line.map(str::to_owned)
@@ -95,27 +97,27 @@ impl Dev {
         .await
     }
 
-    /// Has a shell run a line, as a person would in another terminal.
+    /// Runs a command line in a shell, as a user would in another terminal.
     ///
     /// # Errors
     /// If there is no shell.
-    pub fn type_in(line: &str) -> anyhow::Result<Child> {
+    pub fn run_in_shell(line: &str) -> anyhow::Result<Child> {
         let mut command = Command::new("sh");
         command.args(["-c", line]).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().context("no shell")
+        command.spawn().context("cannot run sh")
     }
 
-    /// Tells it to stop, with SIGTERM, and returns how it ended.
+    /// Stops `meridian dev` with SIGTERM, and returns its exit status.
     ///
     /// # Errors
-    /// If it does not end.
+    /// If it does not exit in time.
     pub async fn stop(mut self, sandbox: &Sandbox) -> anyhow::Result<ExitStatus> {
-        let pid = self.child.id().context("`meridian dev` runs")?;
+        let pid = self.child.id().context("`meridian dev` is not running")?;
         let processes = Process::all_within(sandbox.path())?;
         let process = processes.into_iter().find(|process| process.pid() == pid);
-        process.context("`meridian dev` runs")?.terminate();
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        Ok(ended.context("`meridian dev` does not stop")??)
+        process.context("`meridian dev` is not running")?.terminate();
+        let ended = timeout(TIMEOUT, self.child.wait()).await;
+        Ok(ended.context("`meridian dev` did not stop")??)
     }
 }

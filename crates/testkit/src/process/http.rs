@@ -1,4 +1,4 @@
-//! One HTTP request on a connection of its own.
+//! One HTTP request on its own connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,45 +9,48 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long an answer may take: callers of a gateway do not wait longer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of a request. Clients of a gateway do not wait longer.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Its status code.
+pub struct Response {
+    /// Status code.
     pub status: u16,
-    /// Its body.
+    /// Body.
     pub body: String,
 }
 
-impl Answer {
-    /// The body, as a value.
+impl Response {
+    /// Parses the body as JSON.
     ///
     /// # Errors
-    /// If it is not JSON.
+    /// If it is not valid JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
-        serde_json::from_str(&self.body).with_context(|| format!("is not JSON: {}", self.body))
+        serde_json::from_str(&self.body).with_context(|| format!("not JSON: {}", self.body))
     }
 }
 
-/// Asks for `path`.
+/// Sends a GET request.
 ///
 /// # Errors
-/// If nobody answers in time, or not in HTTP.
-pub async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let exchanged = timeout(PATIENCE, exchange(address, path)).await;
+/// If there is no valid HTTP response in time.
+pub async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Response> {
+    let exchanged = timeout(TIMEOUT, exchange(address, path)).await;
     let text =
-        exchanged.with_context(|| format!("{address} did not answer within {PATIENCE:?}"))?;
+        exchanged.with_context(|| format!("no response from {address} within {TIMEOUT:?}"))?;
     let text = text.with_context(|| format!("{address}{path}"))?;
-    let (head, body) = text.split_once("\r\n\r\n").context("an answer has a head and a body")?;
+    let (head, body) = text.split_once("\r\n\r\n").context("the response has no head")?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Ok(Answer { status: status.context("an answer has a status")?, body: body.to_owned() })
+    Ok(Response {
+        status: status.context("the response has no status code")?,
+        body: body.to_owned(),
+    })
 }
 
 async fn exchange(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    // Version 1.0: the answer comes in one piece, and the connection ends with it.
+    // With HTTP/1.0 the server does not use chunks, and closes the connection after the response.
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut text = String::new();

@@ -1,6 +1,6 @@
-//! A machine that can be meddled with while an agent runs on it: a disk whose syncs take longer or
-//! fail, a wall clock that is wrong. What does that is `tests/machine`, preloaded under the agent; its
-//! module `page` says what the numbers are.
+//! Fault injection for the disk and the clock of an agent: slow or failing syncs, and a wrong wall
+//! clock. The library `tests/machine` is preloaded under the agent; its module `page` documents the
+//! shared page.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,16 +14,16 @@ use super::binary::library;
 
 const SHIFT_MS: u64 = 0;
 const DELAY_MS: u64 = 1;
-const FAILING: u64 = 2;
-const MISREAD: u64 = 3;
-const DELAYED: u64 = 4;
-const FAILED: u64 = 5;
-/// Of a number of the page.
+const FAIL_NEXT: u64 = 2;
+const SHIFTED_READS: u64 = 3;
+const DELAYED_SYNCS: u64 = 4;
+const FAILED_SYNCS: u64 = 5;
+/// Size of a number in the page.
 const BYTES: u64 = 8;
-/// Of the page, with room.
+/// Size of the page; larger than needed.
 const PAGE_BYTES: u64 = 4_096;
 
-/// What is said to a machine, and what it says.
+/// The machine of an agent, controlled through a shared page.
 #[derive(Debug)]
 pub struct Machine {
     path: PathBuf,
@@ -31,10 +31,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// One that is not meddled with yet, in a new file.
+    /// Creates the page in a new file, without any fault.
     ///
     /// # Errors
-    /// If there is no such file, or the library cannot be built.
+    /// If the file cannot be created or the library cannot be built.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         library()?;
         let mut options = File::options();
@@ -43,7 +43,7 @@ impl Machine {
         Ok(Self { path: path.to_owned(), page })
     }
 
-    /// What the environment of a process on it has.
+    /// Returns the environment variables of a process on this machine.
     ///
     /// # Errors
     /// If the library cannot be built.
@@ -52,70 +52,72 @@ impl Machine {
         Ok([("LD_PRELOAD", library()?.into()), ("MERIDIAN_MACHINE_PAGE", page)])
     }
 
-    /// From now on, each sync takes longer.
+    /// Delays every sync from now on.
     ///
     /// # Errors
-    /// If that cannot be said.
-    pub fn slow_down(&self, delay: Duration) -> anyhow::Result<()> {
+    /// If the page cannot be written.
+    pub fn delay_syncs(&self, delay: Duration) -> anyhow::Result<()> {
         self.set(DELAY_MS, i64::try_from(delay.as_millis())?)
     }
 
-    /// The next sync of the Raft log or the database fails, with EIO.
+    /// Fails the next sync of the Raft log or the database with EIO.
     ///
     /// # Errors
-    /// If that cannot be said.
-    pub fn fail_once(&self) -> anyhow::Result<()> {
-        self.set(FAILING, 1)
+    /// If the page cannot be written.
+    pub fn fail_next_sync(&self) -> anyhow::Result<()> {
+        self.set(FAIL_NEXT, 1)
     }
 
-    /// From now on, the wall clock is wrong, by a time that may be negative.
+    /// Shifts the wall clock from now on; the offset may be negative.
     ///
     /// # Errors
-    /// If that cannot be said.
+    /// If the page cannot be written.
     pub fn shift_clock(&self, ms: i64) -> anyhow::Result<()> {
         self.set(SHIFT_MS, ms)
     }
 
-    /// Ends all of that.
+    /// Removes all faults.
     ///
     /// # Errors
-    /// If that cannot be said.
-    pub fn mend(&self) -> anyhow::Result<()> {
-        [SHIFT_MS, DELAY_MS, FAILING].into_iter().try_for_each(|number| self.set(number, 0))
+    /// If the page cannot be written.
+    pub fn reset(&self) -> anyhow::Result<()> {
+        [SHIFT_MS, DELAY_MS, FAIL_NEXT].into_iter().try_for_each(|number| self.set(number, 0))
     }
 
-    /// Syncs that took longer, so far.
+    /// Returns the number of delayed syncs so far.
     ///
     /// # Errors
-    /// If that cannot be read.
-    pub fn delayed(&self) -> anyhow::Result<i64> {
-        self.get(DELAYED)
+    /// If the page cannot be read.
+    pub fn delayed_syncs(&self) -> anyhow::Result<i64> {
+        self.get(DELAYED_SYNCS)
     }
 
-    /// How often the wall clock was read while it was wrong, so far.
+    /// Returns how often the wall clock was read while shifted, so far.
     ///
     /// # Errors
-    /// If that cannot be read.
-    pub fn misread(&self) -> anyhow::Result<i64> {
-        self.get(MISREAD)
+    /// If the page cannot be read.
+    pub fn shifted_reads(&self) -> anyhow::Result<i64> {
+        self.get(SHIFTED_READS)
     }
 
-    /// Syncs that failed, so far.
+    /// Returns the number of failed syncs so far.
     ///
     /// # Errors
-    /// If that cannot be read.
-    pub fn failed(&self) -> anyhow::Result<i64> {
-        self.get(FAILED)
+    /// If the page cannot be read.
+    pub fn failed_syncs(&self) -> anyhow::Result<i64> {
+        self.get(FAILED_SYNCS)
     }
 
     fn set(&self, number: u64, value: i64) -> anyhow::Result<()> {
         let written = self.page.write_all_at(&value.to_ne_bytes(), number * BYTES);
-        written.context("the machine cannot be told")
+        written.context("cannot write the machine page")
     }
 
     fn get(&self, number: u64) -> anyhow::Result<i64> {
         let mut bytes = [0; BYTES as usize];
-        self.page.read_exact_at(&mut bytes, number * BYTES).context("the machine does not say")?;
+        self.page
+            .read_exact_at(&mut bytes, number * BYTES)
+            .context("cannot read the machine page")?;
         Ok(i64::from_ne_bytes(bytes))
     }
 }
@@ -133,57 +135,62 @@ mod tests {
     fn run(machine: &Machine, program: &str, argument: &str) -> Output {
         let mut command = Command::new(program);
         command.arg(argument).envs(machine.environment().expect("the library is built"));
-        command.output().expect("the program is there")
+        command.output().expect("the program can be run")
     }
 
     fn seconds(machine: &Machine) -> i64 {
-        let told = run(machine, "date", "+%s").stdout;
-        String::from_utf8_lossy(&told).trim().parse().expect("is a number")
+        let output = run(machine, "date", "+%s").stdout;
+        String::from_utf8_lossy(&output).trim().parse().expect("date prints a number")
     }
 
     #[test]
-    fn its_clock_jumps_and_comes_back() {
-        let place = tempfile::tempdir().expect("a directory");
-        let machine = Machine::create(&place.path().join("machine")).expect("is created");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("is later").as_secs();
-        let off = |machine| (seconds(machine) - i64::try_from(now).expect("is small")) / 600;
-        assert_eq!(off(&machine), 0);
-        assert_eq!(machine.misread().expect("says so"), 0);
-        machine.shift_clock(-HOUR_MS - 500).expect("is told");
-        assert_eq!(off(&machine), -6);
-        machine.shift_clock(HOUR_MS).expect("is told");
-        assert_eq!(off(&machine), 6);
-        assert!(machine.misread().expect("says so") >= 2);
-        machine.mend().expect("is told");
-        assert_eq!(off(&machine), 0);
+    fn the_clock_is_shifted_and_restored() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let machine =
+            Machine::create(&directory.path().join("machine")).expect("the page is created");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970 ").as_secs();
+        let offset = |machine| (seconds(machine) - i64::try_from(now).expect("fits")) / 600;
+        assert_eq!(offset(&machine), 0);
+        assert_eq!(machine.shifted_reads().expect("the page is readable"), 0);
+        machine.shift_clock(-HOUR_MS - 500).expect("the page is writable");
+        assert_eq!(offset(&machine), -6);
+        machine.shift_clock(HOUR_MS).expect("the page is writable");
+        assert_eq!(offset(&machine), 6);
+        assert!(machine.shifted_reads().expect("the page is readable") >= 2);
+        machine.reset().expect("the page is writable");
+        assert_eq!(offset(&machine), 0);
     }
 
     #[test]
-    fn a_sync_of_a_store_fails_once_and_others_take_longer() {
-        let place = tempfile::tempdir().expect("a directory");
-        let machine = Machine::create(&place.path().join("machine")).expect("is created");
-        let store = place.path().join("raft-log");
-        fs::create_dir(&store).expect("is created");
+    fn one_store_sync_fails_and_later_syncs_are_delayed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let machine =
+            Machine::create(&directory.path().join("machine")).expect("the page is created");
+        let store = directory.path().join("raft-log");
+        fs::create_dir(&store).expect("the directory is created");
         let file = |name: &str| {
             let path = store.join(name);
-            fs::write(&path, "what is to be kept").expect("is written");
+            fs::write(&path, "data").expect("the file is written");
             path.to_string_lossy().into_owned()
         };
-        let (one, other) = (file("one"), place.path().join("machine"));
-        machine.fail_once().expect("is told");
-        assert!(run(&machine, "sync", &other.to_string_lossy()).status.success(), "not of a store");
+        let (one, other) = (file("one"), directory.path().join("machine"));
+        machine.fail_next_sync().expect("the page is writable");
+        assert!(
+            run(&machine, "sync", &other.to_string_lossy()).status.success(),
+            "not a store file"
+        );
         let output = run(&machine, "sync", &one);
         assert!(!output.status.success());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("Input/output error"), "{said}");
-        assert_eq!(machine.failed().expect("says so"), 1);
-        assert!(run(&machine, "sync", &one).status.success(), "only one fails");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("Input/output error"), "{stderr}");
+        assert_eq!(machine.failed_syncs().expect("the page is readable"), 1);
+        assert!(run(&machine, "sync", &one).status.success(), "only one sync fails");
 
         let delay = Duration::from_millis(300);
-        machine.slow_down(delay).expect("is told");
+        machine.delay_syncs(delay).expect("the page is writable");
         let began = Instant::now();
         assert!(run(&machine, "sync", &one).status.success());
         assert!(began.elapsed() >= delay);
-        assert_eq!(machine.delayed().expect("says so"), 1);
+        assert_eq!(machine.delayed_syncs().expect("the page is readable"), 1);
     }
 }

@@ -1,14 +1,14 @@
-//! Networks between agents, with what befalls them.
+//! Networks between agents, with injected faults.
 //!
 //! ```text
-//! Network       what a test says: a rule for what one agent sends another
+//! Network       the interface of tests: one rule per direction between two agents
 //!   Namespaces    each agent in a network namespace, and a hub between them (root)
-//!     Hub           the thread that passes frames on, and Switch, which decides on each
-//!     Tap           a device whose cable ends in this program
-//!   Proxies       all agents on loopback, and a proxy before each of them (anyone)
+//!     Hub           the thread that forwards frames; Switch decides on each frame
+//!     Tap           a network device whose other end is this program
+//!   Proxies       all agents on loopback, and a proxy in front of each of them (no privileges)
 //! ```
 //!
-//! Rules are between agents: clients reach an agent that is cut off from the others.
+//! Rules apply between agents only: clients can reach an agent that is partitioned from the others.
 
 mod hub;
 mod namespaces;
@@ -25,47 +25,47 @@ pub use proxies::Proxies;
 use super::agent::Agent;
 use super::sandbox::Sandbox;
 
-/// A network of agents, which are counted from 1.
+/// A network of agents, numbered from 1.
 pub trait Network: Debug + Send + Sync {
-    /// The place of an agent of this name in the network.
+    /// Creates an agent with this name and number in the network.
     fn agent(&self, sandbox: &Sandbox, number: u8, name: &str) -> Agent;
 
-    /// Sets what befalls all that one agent sends another, in place of what did before. The other way
-    /// stays as it is.
+    /// Sets the rule for all traffic from one agent to another, replacing the previous one. The
+    /// opposite direction is unchanged.
     ///
     /// # Errors
-    /// If there is no such agent, or this network cannot do that.
+    /// If there is no such agent, or the network does not support the rule.
     fn set(&self, from: u8, to: u8, rule: Rule) -> anyhow::Result<()>;
 
-    /// Ends all rules.
+    /// Removes all rules.
     fn heal(&self);
 
-    /// What the rules did since the last healing.
-    fn felt(&self) -> Felt;
+    /// Returns the effects of the rules since the last [`heal`](Self::heal).
+    fn counters(&self) -> Counters;
 
-    /// Whether it can double and reorder what is sent: a stream of TCP shows neither.
+    /// Returns true if packets can be duplicated and reordered; TCP streams hide both.
     fn has_packets(&self) -> bool;
 }
 
-/// What befalls what one agent sends another. By default, nothing.
+/// Faults of the traffic from one agent to another. None by default.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rule {
-    /// Nothing arrives.
+    /// All traffic is dropped.
     pub cut: bool,
-    /// The part that is lost, from 0 to 1.
+    /// Fraction of lost packets, from 0 to 1.
     pub loss: f64,
-    /// How much later it arrives.
+    /// Additional latency.
     pub delay: Duration,
-    /// By how much more at most, drawn for each packet: later ones may overtake earlier ones.
+    /// Maximum additional random latency, drawn for each packet; packets may overtake each other.
     pub jitter: Duration,
-    /// The part that arrives twice, from 0 to 1.
+    /// Fraction of duplicated packets, from 0 to 1.
     pub duplication: f64,
-    /// The part that is held back, so that later packets overtake it, from 0 to 1.
+    /// Fraction of packets held back so that later ones overtake them, from 0 to 1.
     pub reordering: f64,
 }
 
 impl Rule {
-    /// Nothing arrives.
+    /// Drops all traffic.
     pub const CUT: Self = Self {
         cut: true,
         loss: 0.0,
@@ -75,21 +75,21 @@ impl Rule {
         reordering: 0.0,
     };
 
-    /// Whether nothing at all arrives.
+    /// Returns true if all traffic is dropped.
     fn cuts(&self) -> bool {
         self.cut || self.loss >= 1.0
     }
 }
 
-/// How many met what.
+/// Numbers of affected packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Felt {
-    /// Lost by a cut or by chance, or held back where nothing is lost.
+pub struct Counters {
+    /// Dropped by a cut or at random; delayed instead where streams lose nothing.
     pub lost: u64,
     /// Delayed.
     pub delayed: u64,
-    /// Doubled.
+    /// Duplicated.
     pub duplicated: u64,
-    /// Passed on before others that were sent earlier.
-    pub overtook: u64,
+    /// Delivered before packets that were sent earlier.
+    pub reordered: u64,
 }

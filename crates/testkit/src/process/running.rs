@@ -1,4 +1,4 @@
-//! What runs: found in /proc, held by descriptors.
+//! Running processes, found in /proc and held by pidfd.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -13,98 +13,100 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::binary::binary;
 
-/// How long a killed process may take to be gone.
-const GONE: Duration = Duration::from_secs(20);
+/// Timeout for a killed process to exit.
+const KILL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A process of the binary under test. The descriptor stays with this very process, so that no
-/// signal ever meets another one of the same number.
+/// A process of the binary under test. The pidfd refers to this process only, so a signal never
+/// reaches another process that reuses the pid.
 #[derive(Debug)]
 pub struct Process {
     pid: u32,
-    /// Its arguments, behind the name of the program.
+    /// Arguments after the program name.
     arguments: Vec<String>,
     directory: PathBuf,
-    /// When it began, in ticks since the machine did.
-    began: u64,
+    /// Start time in clock ticks since boot.
+    start_time: u64,
     handle: OwnedFd,
 }
 
-/// A unit that runs.
+/// A running unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnitProcess {
     /// Its service.
     pub service: String,
     /// Its region.
     pub region: String,
-    /// Its assignment.
+    /// Incarnation of the unit.
     pub incarnation: u64,
-    /// Its process.
+    /// Process id.
     pub pid: u32,
 }
 
 impl Process {
-    /// Every process of the binary under test that works on something within `directory`: that was
-    /// given a path there, or was started there.
+    /// Returns all processes of the binary under test that work on `directory`: their working
+    /// directory or one of their arguments is a path within it.
     ///
     /// # Errors
     /// If /proc cannot be read.
     pub fn all_within(directory: &Path) -> anyhow::Result<Vec<Self>> {
         let binary = binary()?;
-        let entries = fs::read_dir("/proc").context("/proc")?;
+        let entries = fs::read_dir("/proc").context("cannot read /proc")?;
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        // One that ends while it is looked at is not there.
-        let found = pids.filter_map(|pid| Self::look(pid).filter(|_| runs(pid, binary)));
+        // Processes that exit meanwhile are skipped.
+        let found = pids.filter_map(|pid| Self::open(pid).filter(|_| runs_program(pid, binary)));
         Ok(found.filter(|process| process.works_on(directory)).collect())
     }
 
-    fn look(pid: u32) -> Option<Self> {
+    fn open(pid: u32) -> Option<Self> {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
-        // The handle first: if the number passes to another process, what is read is not believed,
-        // because a dead process has no arguments.
+        // Open the pidfd first: if the pid is reused before the reads below, the original process
+        // has ended and the final check discards the result.
         let handle = pidfd_open(number, PidfdFlags::empty()).ok()?;
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let mut arguments = line.split(|byte| *byte == 0);
         arguments.next()?;
         let arguments = arguments.map(|text| String::from_utf8_lossy(text).into_owned()).collect();
         let directory = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-        // Field 22 of proc_pid_stat(5); the second one, in parentheses, may hold anything.
+        // Field 22 of proc_pid_stat(5); the second field, in parentheses, may contain any
+        // character.
         let status = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let began = status.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-        let process = Self { pid, arguments, directory, began, handle };
+        let start_time = status.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+        let process = Self { pid, arguments, directory, start_time, handle };
         (!process.has_ended()).then_some(process)
     }
 
-    /// Whether it was started in that directory: as a unit is in its agent's.
+    /// Returns true if its working directory is within `directory`, as that of a unit is in its
+    /// agent's.
     #[must_use]
     pub fn works_within(&self, directory: &Path) -> bool {
         self.directory.starts_with(directory)
     }
 
-    /// Whether it was started in that directory, or was given a path there.
+    /// Returns true if its working directory or one of its arguments is within `directory`.
     pub(super) fn works_on(&self, directory: &Path) -> bool {
         let names = |argument: &String| Path::new(argument).starts_with(directory);
         self.directory.starts_with(directory) || self.arguments.iter().any(names)
     }
 
-    /// Its number.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// When it began: the order of two processes, and nothing else.
+    /// Returns the start time, which is only meaningful to order processes.
     #[must_use]
-    pub fn began(&self) -> u64 {
-        self.began
+    pub fn start_time(&self) -> u64 {
+        self.start_time
     }
 
-    /// Its arguments, behind the name of the program.
+    /// Returns the arguments after the program name.
     #[must_use]
     pub fn arguments(&self) -> &[String] {
         &self.arguments
     }
 
-    /// The unit that it is, if it is one.
+    /// Returns the unit that the process runs, if any.
     #[must_use]
     pub fn unit(&self) -> Option<UnitProcess> {
         let mut words = self.arguments.iter();
@@ -121,27 +123,31 @@ impl Process {
         })
     }
 
-    /// Kills it with SIGKILL, and returns when it has ended.
+    /// Kills the process with SIGKILL, and waits for it to exit.
     ///
     /// # Errors
-    /// If it does not end.
+    /// If it does not exit in time.
     pub fn kill(&self) -> anyhow::Result<()> {
         self.signal(Signal::KILL);
-        let limit = Timespec::try_from(GONE).context("is a time")?;
+        let limit = Timespec::try_from(KILL_TIMEOUT).context("invalid timeout")?;
         let mut descriptors = [PollFd::new(&self.handle, PollFlags::IN)];
-        // The end of a child of this process interrupts the call.
+        // SIGCHLD interrupts the poll.
         let ended = retry_on_intr(|| poll(&mut descriptors, Some(&limit)))?;
-        ensure!(ended == 1, "process {} was killed and did not end within {GONE:?}", self.pid);
+        ensure!(
+            ended == 1,
+            "process {} did not exit within {KILL_TIMEOUT:?} after SIGKILL",
+            self.pid
+        );
         Ok(())
     }
 
-    /// Tells it to stop in order, with SIGTERM.
+    /// Requests a graceful shutdown with SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Freezes it, with SIGSTOP: to the others it is as good as cut off. It goes on until its first
-    /// thread runs again and finds the signal, which is waited for.
+    /// Freezes the process with SIGSTOP, which looks like a partition to the others. Waits until
+    /// the signal has taken effect, because the process keeps running until then.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
         while !self.has_ended() && !self.is_stopped() {
@@ -154,12 +160,12 @@ impl Process {
         status.lines().any(|line| line.starts_with("State:\tT"))
     }
 
-    /// Ends the freezing.
+    /// Resumes a frozen process with SIGCONT.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Whether it has ended.
+    /// Returns true if the process has exited.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         let mut descriptors = [PollFd::new(&self.handle, PollFlags::IN)];
@@ -167,13 +173,13 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        // It fails only for a process that has ended already.
+        // Fails only if the process has already exited.
         let _ = pidfd_send_signal(&self.handle, signal);
     }
 }
 
-/// Whether the process runs that program, which may have been built anew since.
-fn runs(pid: u32, program: &Path) -> bool {
+/// Returns true if the process runs the program, even if the file was replaced by a rebuild since.
+fn runs_program(pid: u32, program: &Path) -> bool {
     let Ok(path) = fs::read_link(format!("/proc/{pid}/exe")) else { return false };
     let path = path.to_string_lossy();
     Path::new(path.strip_suffix(" (deleted)").unwrap_or(&path)) == program

@@ -1,4 +1,4 @@
-//! A place for processes, and their end.
+//! A directory and addresses for processes, which are killed at the end of the test.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,88 +14,89 @@ use super::agent::Agent;
 use super::disk::Disk;
 use super::running::Process;
 
-/// Sandboxes at a time in one test program. A cluster elects within 300 ms: on a machine of two
-/// cores, more of them at once would measure the scheduler.
-const AT_ONCE: usize = 2;
-/// Rounds in which processes are looked for and killed: an agent may just be starting a unit.
-const ROUNDS: usize = 50;
+/// Maximum number of concurrent sandboxes per test program. Elections take 300 ms: on a machine
+/// with two cores, more clusters at once would measure the scheduler.
+const CONCURRENT: usize = 2;
+/// Maximum number of passes that kill processes: an agent may just be starting a unit.
+const KILL_PASSES: usize = 50;
 
-/// A directory and a range of loopback addresses of a test's own. Whatever of the binary under test
-/// works there is killed when this is dropped. After a panic, the directory is kept and named.
+/// A directory and a range of loopback addresses private to a test. Dropping it kills all processes
+/// of the binary under test that work there. After a panic, the directory is kept and its path
+/// printed.
 #[derive(Debug)]
 pub struct Sandbox {
-    // The processes end before any of these goes, the disks before the directory that they are mounted
-    // in, and the next one's turn comes last.
+    // Drop order: first the disks, then the directory that they are mounted in, and last the permit
+    // of the next sandbox. The processes are killed before.
     disks: BTreeMap<String, Disk>,
     root: Option<TempDir>,
     path: PathBuf,
     addresses: Addresses,
-    _turn: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Sandbox {
-    /// An empty one, once it is this test's turn.
+    /// Creates an empty sandbox, once fewer than the maximum are in use.
     ///
     /// # Errors
-    /// If there is no directory or no address for it.
+    /// If no directory or no address range is available.
     pub async fn new() -> anyhow::Result<Self> {
-        static TURNS: OnceLock<Arc<Semaphore>> = OnceLock::new();
-        let turns = TURNS.get_or_init(|| Semaphore::new(AT_ONCE).into());
-        let turn = turns.clone().acquire_owned().await.context("turns do not end")?;
-        let root = TempDir::with_prefix("meridian-").context("a directory")?;
+        static PERMITS: OnceLock<Arc<Semaphore>> = OnceLock::new();
+        let permits = PERMITS.get_or_init(|| Semaphore::new(CONCURRENT).into());
+        let permit = permits.clone().acquire_owned().await.context("the semaphore is closed")?;
+        let root = TempDir::with_prefix("meridian-").context("cannot create a directory")?;
         let path = root.path().canonicalize()?;
         let (disks, addresses) = (BTreeMap::new(), Addresses::draw()?);
-        Ok(Self { disks, root: Some(root), path, addresses, _turn: turn })
+        Ok(Self { disks, root: Some(root), path, addresses, _permit: permit })
     }
 
-    /// The directory.
+    /// Returns the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The address before the first one.
+    /// Returns the base address of the range.
     #[must_use]
     pub fn base(&self) -> Ipv4Addr {
         self.addresses.base()
     }
 
-    /// The address of that number, from 1.
+    /// Returns the address with the given number, from 1.
     #[must_use]
     pub fn address(&self, number: u8) -> Ipv4Addr {
         self.addresses.number(number)
     }
 
-    /// The data directory of `meridian dev` here.
+    /// Returns the data directory of `meridian dev` in this sandbox.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.path.join("dev")
     }
 
-    /// The place of an agent of this name on the address of that number: where `meridian dev` puts
-    /// it, too.
+    /// Returns the agent with this name and address number, in the directory that `meridian dev`
+    /// gives it.
     #[must_use]
     pub fn agent(&self, number: u8, name: &str) -> Agent {
         Agent::new(name, self.address(number), self.data().join(name))
     }
 
-    /// Puts the data of an agent that never ran on a small disk of its own.
+    /// Mounts a small disk at the data directory of an agent that was never started.
     ///
     /// # Errors
-    /// If there is none; most often that it is not root who asks.
-    pub fn give_disk(&mut self, agent: &Agent) -> anyhow::Result<()> {
-        let disk = Disk::create(&agent.data()).context("no disks of their own")?;
+    /// If the disk cannot be created, usually for lack of root privileges.
+    pub fn attach_disk(&mut self, agent: &Agent) -> anyhow::Result<()> {
+        let disk = Disk::create(&agent.data()).context("cannot create a disk")?;
         self.disks.insert(agent.name.clone(), disk);
         Ok(())
     }
 
-    /// The disk of an agent, where it has one of its own.
+    /// Returns the disk of an agent, if it has its own.
     #[must_use]
     pub fn disk(&self, agent: &Agent) -> Option<&Disk> {
         self.disks.get(&agent.name)
     }
 
-    /// Everything of the binary under test that runs here.
+    /// Returns all processes of the binary under test in this sandbox.
     ///
     /// # Errors
     /// If /proc cannot be read.
@@ -104,18 +105,18 @@ impl Sandbox {
     }
 
     fn kill_all(&self) -> anyhow::Result<()> {
-        for _ in 0..ROUNDS {
+        for _ in 0..KILL_PASSES {
             let mut processes = self.processes()?;
             if processes.is_empty() {
                 return Ok(());
             }
-            // Who starts others goes first.
+            // Agents first, because they start units.
             processes.sort_by_key(|process| process.unit().is_some());
             for process in processes {
                 process.kill()?;
             }
         }
-        anyhow::bail!("processes in {} start others faster than they end", self.path.display())
+        anyhow::bail!("processes in {} spawn faster than they can be killed", self.path.display())
     }
 }
 
@@ -124,7 +125,7 @@ impl Drop for Sandbox {
         let killed = self.kill_all();
         if std::thread::panicking() {
             let kept = self.root.take().map(TempDir::keep);
-            eprintln!("what the processes left is in {}", kept.unwrap_or_default().display());
+            eprintln!("the sandbox directory is kept: {}", kept.unwrap_or_default().display());
         }
         if let Err(error) = killed {
             eprintln!("processes of this test may still run: {error:#}");

@@ -1,4 +1,4 @@
-//! The ways in which backends fail, and how calls to them have to end.
+//! The failure modes of backends, and the expected results of requests to them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,32 +9,31 @@ use meridian_proto::v1::GatewayApi;
 use socket2::{Domain, Socket, Type};
 
 use super::super::gateway::unit::api;
-use crate::load::{Counts, FailureKind, Fault, Faulty, Plan};
+use crate::load::{Counts, FailureKind, Fault, FaultyServer, Plan};
 
-/// The time-outs of these APIs.
+/// Timeouts of these APIs.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
-/// What a slow backend takes.
+/// Response time of a slow backend.
 const SLOW: Duration = Duration::from_millis(100);
-/// How much longer than a time-out an answer may take: the machine is busy.
-const GRACE: Duration = Duration::from_millis(700);
-/// The pause of callers who are answered at once: not to use up the processors is a part of the
-/// measurement.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Tolerance for responses after a timeout, because the machine is busy.
+const TOLERANCE: Duration = Duration::from_millis(700);
+/// Think time of clients that receive a response at once. The benchmark must not saturate the CPUs.
+const THINK_TIME: Duration = Duration::from_millis(20);
 
-/// One way to fail.
+/// A failure mode.
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     path: &'static str,
-    /// Nothing: it refuses connections.
+    /// The injected fault; `None` for a backend that refuses connections.
     fault: Option<Fault>,
-    /// How calls have to end; nothing: with a body that is cut.
+    /// The expected status; `None` for a body that is cut off.
     status: Option<StatusCode>,
-    /// Calls of a thousand.
+    /// Share of the requests, in parts per thousand.
     share: u64,
-    callers: usize,
-    pause: Duration,
+    connections: usize,
+    think_time: Duration,
 }
 
 pub(super) const ALL: &[Kind] = &[
@@ -44,8 +43,8 @@ pub(super) const ALL: &[Kind] = &[
         fault: Some(Fault::Slow(SLOW)),
         status: Some(StatusCode::OK),
         share: 50,
-        callers: 16,
-        pause: Duration::ZERO,
+        connections: 16,
+        think_time: Duration::ZERO,
     },
     Kind {
         name: "silent backend",
@@ -53,8 +52,8 @@ pub(super) const ALL: &[Kind] = &[
         fault: Some(Fault::Silent),
         status: Some(StatusCode::GATEWAY_TIMEOUT),
         share: 30,
-        callers: 32,
-        pause: Duration::ZERO,
+        connections: 32,
+        think_time: Duration::ZERO,
     },
     failing("refusing backend", "/refused", None, Some(StatusCode::BAD_GATEWAY)),
     failing("resetting backend", "/reset", Some(Fault::Resets), Some(StatusCode::BAD_GATEWAY)),
@@ -63,20 +62,20 @@ pub(super) const ALL: &[Kind] = &[
     failing("body reset by backend", "/cut", Some(Fault::ResetsInBody), None),
 ];
 
-/// A kind that fails at once: these five have the calls that the two above leave.
+/// A kind that fails at once. These five share the requests that the two above leave.
 const fn failing(
     name: &'static str,
     path: &'static str,
     fault: Option<Fault>,
     status: Option<StatusCode>,
 ) -> Kind {
-    Kind { name, path, fault, status, share: 184, callers: 8, pause: PAUSE }
+    Kind { name, path, fault, status, share: 184, connections: 8, think_time: THINK_TIME }
 }
 
-/// Such a backend, until it is dropped.
+/// A failing backend, until it is dropped.
 pub(super) enum Running {
-    Faulty(&'static Kind, Faulty),
-    /// The socket has the port, and does not listen.
+    Faulty(&'static Kind, FaultyServer),
+    /// The socket is bound but does not listen.
     Refusing(&'static Kind, Socket),
 }
 
@@ -84,18 +83,18 @@ impl Kind {
     pub(super) async fn start(&'static self) -> anyhow::Result<Running> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         if let Some(fault) = self.fault {
-            return Ok(Running::Faulty(self, Faulty::start(any, fault).await?));
+            return Ok(Running::Faulty(self, FaultyServer::start(any, fault).await?));
         }
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&any.into())?;
         Ok(Running::Refusing(self, socket))
     }
 
-    /// How many of these calls ended as they have to.
-    pub(super) fn right(&self, counts: &Counts) -> u64 {
+    /// Returns the number of requests that ended as expected.
+    pub(super) fn expected(&self, counts: &Counts) -> u64 {
         match self.status {
             Some(_) => counts.successes,
-            None => counts.failed_by(FailureKind::CutBody),
+            None => counts.failed_by(FailureKind::TruncatedBody),
         }
     }
 }
@@ -107,12 +106,12 @@ impl Running {
         }
     }
 
-    /// The API that leads there.
+    /// Returns an API with this backend.
     pub(super) fn api(&self) -> anyhow::Result<GatewayApi> {
         let address = match self {
             Self::Faulty(_, server) => server.address(),
             Self::Refusing(_, socket) => {
-                socket.local_addr()?.as_socket().context("a bound socket has an address")?
+                socket.local_addr()?.as_socket().context("the socket has no IP address")?
             }
         };
         let ms = |time: Duration| time.as_millis().try_into().unwrap_or(u32::MAX);
@@ -125,15 +124,15 @@ impl Running {
         })
     }
 
-    /// This kind's share of so many calls.
-    pub(super) fn plan(&self, gateway: SocketAddr, calls: u64) -> Plan {
-        let &Kind { path, status, share, callers, pause, .. } = self.kind();
-        let plan = Plan::get(gateway, path).connections(callers).pause(pause);
-        let plan = plan.status(status.unwrap_or(StatusCode::OK)).requests(calls * share / 1_000);
-        Plan { timeout: CONNECT_TIMEOUT + RESPONSE_TIMEOUT + GRACE, ..plan }
+    /// Returns the load plan for this kind's share of `total` requests.
+    pub(super) fn plan(&self, gateway: SocketAddr, total: u64) -> Plan {
+        let &Kind { path, status, share, connections, think_time, .. } = self.kind();
+        let plan = Plan::get(gateway, path).connections(connections).think_time(think_time);
+        let plan = plan.status(status.unwrap_or(StatusCode::OK)).requests(total * share / 1_000);
+        Plan { timeout: CONNECT_TIMEOUT + RESPONSE_TIMEOUT + TOLERANCE, ..plan }
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests that the backend received.
     pub(super) fn requests(&self) -> u64 {
         match self {
             Self::Faulty(_, server) => server.requests(),

@@ -1,4 +1,4 @@
-//! Which cores who runs on.
+//! Assignment of processes to CPU cores.
 
 use std::path::Path;
 
@@ -8,29 +8,29 @@ use tokio::process::Command;
 pub struct Cores(Vec<usize>);
 
 impl Cores {
-    /// Those of this process.
+    /// Returns the affinity of this process.
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If it cannot be read.
     pub fn allowed() -> anyhow::Result<Self> {
         let set = rustix::thread::sched_getaffinity(None)?;
         let all = 0..rustix::thread::CpuSet::MAX_CPU;
         Ok(Self(all.filter(|core| set.is_set(*core)).collect()))
     }
 
-    /// How many.
+    /// Returns the number of cores.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The first ones, as taskset(1) wants them.
+    /// Returns the first `count` cores as a list for taskset(1).
     #[must_use]
     pub fn first(&self, count: usize) -> String {
         list(&self.0[..count.min(self.0.len())])
     }
 
-    /// All but the first ones, or all where none would be left.
+    /// Returns all cores but the first `count`, or all if none would be left.
     #[must_use]
     pub fn others(&self, count: usize) -> String {
         match self.0.get(count..) {
@@ -44,7 +44,7 @@ fn list(cores: &[usize]) -> String {
     cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// The program, to run on these cores alone; on any where none are given.
+/// Returns a command that runs the program on the given cores only, or on any if `None`.
 #[must_use]
 pub fn command(cores: Option<&str>, program: &Path) -> Command {
     let Some(cores) = cores else { return Command::new(program) };

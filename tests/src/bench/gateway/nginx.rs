@@ -1,4 +1,4 @@
-//! nginx with a generated configuration: as a proxy, and as the backend of both.
+//! nginx with a generated configuration: as a proxy, and as the backend of both proxies.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,22 +12,22 @@ use super::cores::command;
 use super::{free_address, until};
 use crate::load::pattern;
 
-/// An nginx, until it is dropped.
+/// A running nginx, until it is dropped.
 pub struct Nginx {
     address: SocketAddr,
     process: Process,
 }
 
-/// Whether there is one.
+/// Returns true if nginx is installed.
 pub async fn is_installed() -> bool {
     Command::new("nginx").arg("-v").output().await.is_ok_and(|output| output.status.success())
 }
 
 impl Nginx {
-    /// One that gives bodies of these sizes, as a `load::Backend` does, on these cores.
+    /// Starts nginx as a backend that serves bodies of the given sizes, like `load::Backend`.
     ///
     /// # Errors
-    /// If it does not start.
+    /// If it does not become ready in time.
     pub async fn backend(directory: &Path, cores: &str, sizes: &[usize]) -> anyhow::Result<Self> {
         let files = directory.join("files/bytes");
         fs::create_dir_all(&files)?;
@@ -42,10 +42,10 @@ impl Nginx {
         Self::start(directory, cores, 1, "", &server).await
     }
 
-    /// A proxy of so many workers on these cores, which keeps its connections to the backend.
+    /// Starts nginx as a proxy with persistent connections to the backend.
     ///
     /// # Errors
-    /// If it does not start.
+    /// If it does not become ready in time.
     pub async fn proxy(
         directory: &Path,
         cores: &str,
@@ -57,7 +57,7 @@ impl Nginx {
         let upstream = format!(
             "upstream backend {{ server {backend}; keepalive 128; keepalive_requests 100000000; }}"
         );
-        // The buffers hold a whole answer: nginx would otherwise write to a disk.
+        // The buffers hold a whole response; otherwise nginx would write it to a temporary file.
         let server = format!(
             "location {path}/ {{ proxy_pass http://backend/; proxy_http_version 1.1; \
              proxy_set_header Connection \"\"; proxy_buffers 16 16k; \
@@ -66,13 +66,13 @@ impl Nginx {
         Self::start(directory, cores, workers, &upstream, &server).await
     }
 
-    /// Where it listens.
+    /// Returns the listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its master, whose children are the workers.
+    /// Returns the master process; the workers are its children.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
@@ -98,12 +98,12 @@ impl Nginx {
             Ok(())
         })
         .await
-        .context("nginx does not get ready")?;
+        .context("nginx did not become ready")?;
         Ok(Self { address, process })
     }
 }
 
-/// Its workers outlive a master that is killed.
+/// SIGTERM, because the workers survive a killed master.
 impl Drop for Nginx {
     fn drop(&mut self) {
         self.process.terminate();

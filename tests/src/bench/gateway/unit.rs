@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::BytesMut;
 use meridian_proto::frame;
-use meridian_proto::v1::unit_request::Command as Order;
+use meridian_proto::v1::unit_request::Command as UnitCommand;
 use meridian_proto::v1::unit_response::Response;
 use meridian_proto::v1::{
     AccessLog, ConfigureUnit, GatewayApi, GatewayConfiguration, GatewayLimits, UnitRequest,
@@ -23,23 +23,23 @@ use super::super::process::Process;
 use super::cores::command;
 use super::until;
 
-/// Its name among units, and that of its files.
+/// Incarnation of the unit, also part of its file names.
 const INCARNATION: u64 = 1;
-/// The generation of the agent that this program stands for.
+/// Generation of the agent that this program stands in for.
 const GENERATION: u64 = 1;
-/// Calls that wait to be accepted: as many as nginx is given.
+/// Listen backlog, the same as that of nginx.
 const BACKLOG: i32 = 1024;
 
-/// A unit, until it is dropped.
+/// A running unit, until it is dropped.
 pub struct GatewayUnit {
     address: SocketAddr,
     control: PathBuf,
     process: Process,
-    // Held for the unit, as an agent does.
+    // Kept open, as an agent does.
     _listener: TcpListener,
 }
 
-/// An API of that path, with the time-outs that it has by default.
+/// Returns an API with the default timeouts.
 #[must_use]
 pub fn api(name: &str, path: &str, backend: SocketAddr) -> GatewayApi {
     let ms = |time: Duration| time.as_millis().try_into().unwrap_or(u32::MAX);
@@ -54,19 +54,19 @@ pub fn api(name: &str, path: &str, backend: SocketAddr) -> GatewayApi {
 }
 
 impl GatewayUnit {
-    /// Starts one on these cores, where given. It has a thread for each, and serves nothing yet.
+    /// Starts a unit on the given cores, if any, with one thread per core. It serves no API yet.
     ///
     /// # Errors
-    /// If it does not start.
+    /// If it does not become ready in time.
     pub async fn start(
         program: &Path,
         directory: &Path,
         cores: Option<&str>,
     ) -> anyhow::Result<Self> {
         fs::create_dir(directory)?;
-        // Why it runs: the unit reads the generation alone.
-        let wanted = format!("00000000 {{\"generation\":{GENERATION}}}\n");
-        fs::write(directory.join(format!("u{INCARNATION}.json")), wanted)?;
+        // The intent file of the agent; the unit only reads the generation.
+        let intent = format!("00000000 {{\"generation\":{GENERATION}}}\n");
+        fs::write(directory.join(format!("u{INCARNATION}.json")), intent)?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         rustix::net::listen(&listener, BACKLOG)?;
         let address = listener.local_addr()?;
@@ -87,26 +87,26 @@ impl GatewayUnit {
             Ok(())
         })
         .await
-        .context("the unit does not get ready")?;
+        .context("the unit did not become ready")?;
         Ok(Self { address, control, process, _listener: listener })
     }
 
-    /// Where it listens.
+    /// Returns the listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Returns the process.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Has it serve these APIs, without limits and access log.
+    /// Configures the unit with these APIs, without limits and access log.
     ///
     /// # Errors
-    /// If it refuses.
+    /// If the unit rejects the configuration.
     pub async fn configure(&self, apis: &[GatewayApi]) -> anyhow::Result<()> {
         let configuration = GatewayConfiguration {
             revision: 1,
@@ -115,8 +115,8 @@ impl GatewayUnit {
             limits: Some(GatewayLimits::default()),
             access_log: AccessLog::Off.into(),
         };
-        let order = Order::Configure(ConfigureUnit { configuration: Some(configuration) });
-        let request = UnitRequest { generation: GENERATION, command: Some(order) };
+        let command = UnitCommand::Configure(ConfigureUnit { configuration: Some(configuration) });
+        let request = UnitRequest { generation: GENERATION, command: Some(command) };
         let mut stream = UnixStream::connect(&self.control).await?;
         stream.write_all(&frame::encode(&request)).await?;
         let mut buffer = BytesMut::new();
@@ -124,11 +124,11 @@ impl GatewayUnit {
             if let Some(response) = frame::decode::<UnitResponse>(&mut buffer)? {
                 match response.response {
                     Some(Response::Configured(_)) => return Ok(()),
-                    other => bail!("the unit is not configured: {other:?}"),
+                    other => bail!("the unit rejected the configuration: {other:?}"),
                 }
             }
             let read = stream.read_buf(&mut buffer).await?;
-            anyhow::ensure!(read > 0, "the unit closes its control socket without an answer");
+            anyhow::ensure!(read > 0, "the unit closed its control socket without a response");
         }
     }
 }

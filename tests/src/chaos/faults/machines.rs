@@ -1,103 +1,116 @@
-//! Faults of an agent's machine: its disk and its clock.
+//! Faults of an agent's disk and clock.
 
 use std::time::Duration;
 
 use meridian_testkit::history::{Record, Storage};
 use tokio::time::sleep;
 
-use super::{Begun, Injector};
+use super::{ActiveFault, Injector};
 use crate::chaos::effects;
 
-/// How much longer a sync of a slow disk takes, and of one that is slower than an election.
+/// Additional latency of a sync: on a slow disk, and on one slower than an election.
 const SLOW: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
-/// How far a clock jumps.
+/// Shift of the clock.
 const HOUR_MS: i64 = 3_600_000;
 
 impl Injector {
     pub(super) async fn full_disk(
         &self,
-        begun: &Begun,
+        fault: &ActiveFault,
         member: usize,
-        lasts: Duration,
+        duration: Duration,
         restart: bool,
     ) -> anyhow::Result<()> {
         let disk = self.cluster.disk(member)?;
         disk.fill()?;
-        let ended = effects::ended(&self.cluster, member).await?;
+        let exited = effects::exited(&self.cluster, member).await?;
         if restart {
-            self.cluster.revive(member)?;
+            self.cluster.restart(member)?;
         }
-        sleep(lasts).await;
+        sleep(duration).await;
         disk.free()?;
-        self.bit(begun, ended.map(|_| "the agent stopped when there was no room".to_owned()));
-        self.cluster.revive(member)
+        self.record_effect(
+            fault,
+            exited.map(|_| "the agent stopped when the disk was full".to_owned()),
+        );
+        self.cluster.restart(member)
     }
 
     pub(super) async fn slow_disk(
         &self,
-        begun: &Begun,
+        fault: &ActiveFault,
         member: usize,
-        lasts: Duration,
+        duration: Duration,
         slower: bool,
     ) -> anyhow::Result<()> {
         let machine = self.cluster.members[member].agent.machine()?;
-        let (before, delay) = (machine.delayed()?, SLOW[usize::from(slower)]);
-        machine.slow_down(delay)?;
-        sleep(lasts).await;
-        machine.mend()?;
-        let syncs = machine.delayed()? - before;
-        self.bit(begun, (syncs > 0).then(|| format!("{syncs} syncs took {delay:?} longer")));
+        let (before, delay) = (machine.delayed_syncs()?, SLOW[usize::from(slower)]);
+        machine.delay_syncs(delay)?;
+        sleep(duration).await;
+        machine.reset()?;
+        let syncs = machine.delayed_syncs()? - before;
+        self.record_effect(
+            fault,
+            (syncs > 0).then(|| format!("{syncs} syncs were delayed by {delay:?}")),
+        );
         Ok(())
     }
 
     pub(super) async fn clock(
         &self,
-        begun: &Begun,
+        fault: &ActiveFault,
         member: usize,
-        lasts: Duration,
-        back: bool,
+        duration: Duration,
+        backward: bool,
     ) -> anyhow::Result<()> {
         let machine = self.cluster.members[member].agent.machine()?;
-        let before = machine.misread()?;
-        machine.shift_clock(if back { -HOUR_MS } else { HOUR_MS })?;
-        sleep(lasts).await;
-        machine.mend()?;
-        let read = machine.misread()? - before;
-        self.bit(begun, (read > 0).then(|| format!("the wrong time was read {read} times")));
+        let before = machine.shifted_reads()?;
+        machine.shift_clock(if backward { -HOUR_MS } else { HOUR_MS })?;
+        sleep(duration).await;
+        machine.reset()?;
+        let read = machine.shifted_reads()? - before;
+        self.record_effect(
+            fault,
+            (read > 0).then(|| format!("the shifted clock was read {read} times")),
+        );
         Ok(())
     }
 
     pub(super) async fn storage_error(
         &mut self,
-        begun: &Begun,
+        fault: &ActiveFault,
         member: usize,
-        lasts: Duration,
-        lost: bool,
+        duration: Duration,
+        wipe: bool,
     ) -> anyhow::Result<()> {
         let cluster = self.cluster.clone();
         let machine = cluster.members[member].agent.machine()?;
-        let node = effects::node_of(&cluster, member).await?;
-        let before = machine.failed()?;
-        machine.fail_once()?;
-        let failed = effects::soon(|| Ok((machine.failed()? > before).then_some(()))).await?;
+        let node = effects::node_id(&cluster, member).await?;
+        let before = machine.failed_syncs()?;
+        machine.fail_next_sync()?;
+        let failed =
+            effects::poll_fast(|| Ok((machine.failed_syncs()? > before).then_some(()))).await?;
         if failed.is_some() {
-            self.note_storage(member, false);
+            self.record_storage(member, false);
         }
-        let ended = effects::ended(&cluster, member).await?;
-        machine.mend()?;
-        sleep(lasts).await;
-        let evidence = failed.and(ended);
-        self.bit(begun, evidence.map(|_| "a sync failed, and the agent stopped".to_owned()));
-        self.note_storage(member, true);
-        if !lost {
-            return cluster.revive(member);
+        let exited = effects::exited(&cluster, member).await?;
+        machine.reset()?;
+        sleep(duration).await;
+        let evidence = failed.and(exited);
+        self.record_effect(
+            fault,
+            evidence.map(|_| "a sync failed and the agent stopped".to_owned()),
+        );
+        self.record_storage(member, true);
+        if !wipe {
+            return cluster.restart(member);
         }
-        cluster.retire(member)?;
+        cluster.ensure_stopped(member)?;
         cluster.wipe(member)?;
         self.rejoin(member, &node).await.map(drop)
     }
 
-    fn note_storage(&self, member: usize, over: bool) {
+    fn record_storage(&self, member: usize, over: bool) {
         let (at, node) = (self.recorder.now(), self.cluster.members[member].name());
         self.recorder.append(&Record::Storage(Storage { at, node, over }));
     }

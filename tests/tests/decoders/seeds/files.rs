@@ -1,4 +1,4 @@
-//! Files of an agent, and of the data directory that the Raft log is in.
+//! Files of an agent, and of the data directory of the Raft log.
 
 use meridian_storage::disk::directory::StoredIdentity;
 use meridian_storage::disk::mark::StoredMark;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Seed, body, seed};
 
-/// No other can follow it.
+/// The maximum generation, which has no successor.
 const LAST_GENERATION: &[u8] = br#"{"version":1,"generation":18446744073709551615}"#;
 
 pub fn seeds() -> Vec<Seed> {
@@ -22,9 +22,9 @@ pub fn seeds() -> Vec<Seed> {
         seed("agent_files", "desired", 1, desired),
         seed("agent_files", "intent", 2, *b"00000000 {\"generation\":3}\n"),
         seed("agent_files", "finding-last-generation", 0, LAST_GENERATION),
-        // Nothing is changed in the first file; a byte far behind its end.
+        // No change in the first file: the offset is far behind its end.
         seed("raft_files", "whole", 0, [0]),
-        // The first chunk is empty; the mark has a number that none can follow.
+        // An empty first chunk, and a mark with the maximum sequence number.
         seed("raft_files", "finding-empty-chunk", 2, [1]),
         seed("raft_files", "finding-last-mark", 1, [&[2], &*body(&last_mark())].concat()),
         seed("raft_files", "beyond-the-end", 1, [0, 0xff, 0xff, 1]),

@@ -1,4 +1,5 @@
-//! A log of a few changes, and what a node makes of it: rows, a derived store, a snapshot, messages.
+//! A log with a few changes, and the data derived from it: rows, a derived store, a snapshot,
+//! messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,17 +39,18 @@ pub fn seeds() -> Vec<Seed> {
     let mut seeds = state_rows(&state);
     seeds.extend(single_values(&state));
     seeds.extend(messages(&entries));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("can be built");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().build().expect("the runtime is built");
     seeds.extend(runtime.block_on(store(&entries)));
     seeds
 }
 
 fn service() -> ServiceName {
-    ServiceName::new("contoso").expect("is a name")
+    ServiceName::new("contoso").expect("a valid name")
 }
 
 fn region(name: &str) -> RegionName {
-    RegionName::new(name).expect("is a name")
+    RegionName::new(name).expect("a valid name")
 }
 
 fn cluster() -> ClusterId {
@@ -57,13 +59,13 @@ fn cluster() -> ClusterId {
 
 fn request(number: u128) -> meridian_domain::RequestId {
     let version_and_variant = 0x7000_8000_0000_0000_0000_u128;
-    Uuid::from_u128(number << 80 | version_and_variant).try_into().expect("is version 7")
+    Uuid::from_u128(number << 80 | version_and_variant).try_into().expect("a UUID of version 7")
 }
 
 fn agent(number: u64, place: &str) -> AgentDescription {
-    let address = |port| Address::new(format!("10.0.0.{number}:{port}")).expect("is an address");
+    let address = |port| Address::new(format!("10.0.0.{number}:{port}")).expect("a valid address");
     AgentDescription {
-        name: AgentName::new(format!("agent-{number}")).expect("is a name"),
+        name: AgentName::new(format!("agent-{number}")).expect("a valid name"),
         node: NodeId(number),
         region: region(place),
         zone: None,
@@ -82,10 +84,10 @@ fn commands() -> Vec<Command> {
         latitude_microdegrees: 52_500_000,
         longitude_microdegrees: -4_250_000,
     };
-    let backend = |url: &str| BackendUrl::new(url).expect("is a backend");
+    let backend = |url: &str| BackendUrl::new(url).expect("a valid backend");
     let api = Api {
-        name: ApiName::new("orders").expect("is a name"),
-        path: ApiPath::new("/orders").expect("is a path"),
+        name: ApiName::new("orders").expect("a valid name"),
+        path: ApiPath::new("/orders").expect("a valid path"),
         backend: backend("https://orders.internal"),
         regional: BTreeMap::from([(region("lab"), backend("http://10.1.1.1:99"))]),
         timeouts: Timeouts::default(),
@@ -112,22 +114,22 @@ fn commands() -> Vec<Command> {
     ]
 }
 
-/// The entries of the commands, and the state after them.
+/// Returns the entries of the commands, and the resulting state.
 fn history() -> (Vec<Entry>, State) {
     let mut state = State::default();
     let mut entries = Vec::new();
     for (number, command) in (1..).zip(commands()) {
-        let events = decide(&state, &command).expect("is allowed");
+        let events = decide(&state, &command).expect("the command is accepted");
         let origin = Origin::Operator {
             request: request(number),
             digest: Digest([7; 32]),
-            actor: Actor::new("ada@example").expect("is an actor"),
+            actor: Actor::new("ada@example").expect("a valid actor"),
             reason: None,
         };
         let change = Change { origin, events, verdict: Verdict::Accepted };
         let base = state.header.revision;
         let entry = Entry { base, time: Timestamp(1_000 + base.0), changes: vec![change] };
-        evolve::apply(&mut state, &entry).expect("fits");
+        evolve::apply(&mut state, &entry).expect("the entry applies");
         entries.push(entry);
     }
     (entries, state)
@@ -139,8 +141,8 @@ fn state_rows(state: &State) -> Vec<Seed> {
     let mut seeds = Vec::new();
     for row in present {
         let key = row.key().bytes();
-        let value = row.value().expect("is present").split_off(HEADER_BYTES);
-        let length = u8::try_from(key.len()).expect("is short");
+        let value = row.value().expect("the row is present").split_off(HEADER_BYTES);
+        let length = u8::try_from(key.len()).expect("the key is short");
         let name = format!("{}-{}", char::from(key[0]), seeds.len());
         seeds.push(seed("rows", &name, length, [key, value].concat()));
     }
@@ -151,7 +153,7 @@ fn single_values(state: &State) -> Vec<Seed> {
     let applied = LogPosition { term: 1, leader: NodeId(1), index: 5 };
     let position =
         Position { applied: Some(applied), revision: Revision(9), rows: 12, ..Position::default() };
-    let ((service, _), api) = state.apis.first_key_value().expect("one is published");
+    let ((service, _), api) = state.apis.first_key_value().expect("an API is published");
     let stored = StoredApi { service: service.clone(), api: api.clone() };
     let receipt = Receipt { verdict: Verdict::Accepted, base: Revision(1), revision: Revision(2) };
     let members = Members::from(&StoredMembershipOf::<TypeConfig>::default());
@@ -163,7 +165,7 @@ fn single_values(state: &State) -> Vec<Seed> {
         seed("envelope", "forgotten", 34, body(&Forgotten { request: request(7) })),
         seed("envelope", "api", 35, body(&stored)),
         seed("envelope", "receipt", 40, body(&receipt)),
-        seed("envelope", "refusal", 41, body(&ProposeError::Overloaded { waiting: 7 })),
+        seed("envelope", "propose-error", 41, body(&ProposeError::Overloaded { waiting: 7 })),
     ]
 }
 
@@ -190,17 +192,17 @@ fn messages(entries: &[Entry]) -> Vec<Seed> {
         entries: raft_entries(&entries[..2]),
         leader_commit: Some(log_id(1)),
     };
-    let answer: StreamAppendResult<TypeConfig> = Ok(Some(log_id(2)));
-    let ballot = VoteRequest::<TypeConfig>::new(vote(), Some(log_id(2)));
+    let appended: StreamAppendResult<TypeConfig> = Ok(Some(log_id(2)));
+    let vote_request = VoteRequest::<TypeConfig>::new(vote(), Some(log_id(2)));
     let place = SnapshotPlace {
         vote: vote(),
         last_log_id: Some(log_id(5)),
         last_membership: StoredMembershipOf::<TypeConfig>::default(),
     };
-    let [command, ..] = &commands()[..] else { unreachable!("there are some") };
+    let [command, ..] = &commands()[..] else { unreachable!("there are commands") };
     let requester = Requester::Operator {
         request: request(9),
-        actor: Actor::new("ada@example").expect("is an actor"),
+        actor: Actor::new("ada@example").expect("a valid actor"),
         reason: None,
     };
     let deadline = Instant::now();
@@ -211,27 +213,31 @@ fn messages(entries: &[Entry]) -> Vec<Seed> {
     let raft = |message: v1::RaftMessage| message.body[HEADER_BYTES..].to_vec();
     vec![
         seed("peer_messages", "append", 0, raft(wrap(append))),
-        seed("peer_messages", "append-answer", 1, raft(wrap(answer))),
-        seed("peer_messages", "ballot", 2, raft(wrap(ballot))),
-        seed("peer_messages", "place", 7, raft(wrap(place))),
+        seed("peer_messages", "append-response", 1, raft(wrap(appended))),
+        seed("peer_messages", "vote-request", 2, raft(wrap(vote_request))),
+        seed("peer_messages", "snapshot-place", 7, raft(wrap(place))),
         seed("peer_messages", "proposal", 8, propose_request(&proposal).encode_to_vec()),
         seed("peer_messages", "receipt", 9, response.encode_to_vec()),
     ]
 }
 
-/// The rows of a node that applied the entries, and the snapshot that it sends of them.
+/// Returns the rows of a node that applied the entries, and the snapshot that it sends.
 async fn store(entries: &[Entry]) -> Vec<Seed> {
     let database = MemoryDatabase::new();
     let flushed = watch::Sender::new(Some(u64::MAX));
     let shared = Arc::new(database.clone());
     let opened = Store::open(shared, flushed.subscribe(), Arc::default(), Fuse::default());
-    let (store, mut machine) = opened.expect("is empty");
+    let (store, mut machine) = opened.expect("the store opens");
     let raft = raft_entries(entries).into_iter().map(|entry| Ok((entry, None)));
-    machine.apply(futures::stream::iter(raft)).await.expect("they fit");
-    let snapshot = machine.get_current_snapshot().await.expect("is there").expect("is there");
-    store.close().await.expect("memory takes everything");
+    machine.apply(futures::stream::iter(raft)).await.expect("the entries apply");
+    let snapshot = machine
+        .get_current_snapshot()
+        .await
+        .expect("the snapshot is built")
+        .expect("there is a snapshot");
+    store.close().await.expect("memory does not fail");
 
-    let rows = database.scan(&[], &[0xff; 8], usize::MAX).expect("can be read");
+    let rows = database.scan(&[], &[0xff; 8], usize::MAX).expect("the rows can be read");
     let mut header = store.state().header.clone();
     header.trimmed = Revision(1 << 20);
     let trimmed = rows.iter().cloned().map(|(key, value)| {
@@ -260,7 +266,8 @@ async fn store(entries: &[Entry]) -> Vec<Seed> {
         let rows = rows.into_iter().map(row).collect();
         Part::Rows(v1::SnapshotRows { rows })
     });
-    let events = store.stored_events(Revision(1), snapshot.revision()).expect("are there");
+    let events =
+        store.stored_events(Revision(1), snapshot.revision()).expect("the events are stored");
     let events = Part::Events(v1::SnapshotEvents { events });
     let parts = [head].into_iter().chain(parts).chain([events]);
     let parts = parts.map(|part| v1::SnapshotPart { part: Some(part) });
@@ -273,12 +280,12 @@ async fn store(entries: &[Entry]) -> Vec<Seed> {
     ]
 }
 
-/// The rows as their target reads them.
+/// Encodes the rows as the target expects them.
 fn dump(rows: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<u8> {
     let mut dump = Vec::new();
     for (key, value) in rows {
         for part in [&key, &value] {
-            let length = u16::try_from(part.len()).expect("is short");
+            let length = u16::try_from(part.len()).expect("the length is small");
             dump.extend(length.to_le_bytes());
         }
         dump.extend([key, value].concat());

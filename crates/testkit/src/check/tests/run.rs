@@ -1,4 +1,4 @@
-//! Histories as a cluster without faults would have them.
+//! Builds histories of a healthy cluster.
 
 use meridian_domain::agent::Address;
 use meridian_domain::evolve::evolve;
@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use crate::cluster::new_request;
 use crate::history::{
-    Answer, Call, CallKind, Fault, Header, LoggedEvent, Mark, Micros, NodeInfo, Observed,
-    Processes, Record, StateHash, Step, UnitSeen, Watch, mark,
+    Fault, Header, LoggedEvent, Mark, Micros, NodeInfo, ObservedEvent, ObservedUnit, Operation,
+    OperationKind, Outcome, Processes, Record, StateHash, Step, Watch, mark,
 };
 
 pub const NODES: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
-/// Between two things that happen, in microseconds.
+/// Time between two records, in microseconds.
 const STEP: Micros = 100;
 
-/// A history in the making. Each node is named as its region.
+/// A history under construction. Each node has the name of its region.
 pub struct Run {
     pub records: Vec<Record>,
     pub state: State,
@@ -28,21 +28,21 @@ pub struct Run {
 }
 
 impl Run {
-    /// A founded cluster with one service, `contoso`, in the first region.
-    pub fn founded() -> Self {
+    /// Starts with a bootstrapped cluster and one service, `contoso`, in the first region.
+    pub fn bootstrapped() -> Self {
         let mut run =
             Self { records: Vec::new(), state: State::default(), log: Vec::new(), now: 1_000 };
         let nodes = NODES.map(|name| NodeInfo { name: name.to_owned(), region: name.to_owned() });
         run.records.push(Record::Header(Header {
             seed: 1,
             nodes: nodes.into(),
-            least_changes_per_second: 1.0,
+            min_changes_per_second: 1.0,
             converge_within_seconds: 1,
-            calm_seconds: 1,
+            quiescent_seconds: 1,
         }));
-        let founders = NODES.iter().zip(1..).map(|(name, node)| agent(name, node)).collect();
-        let found = Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: founders };
-        let events = decide(&run.state, &found).expect("is founded");
+        let nodes = NODES.iter().zip(1..).map(|(name, node)| agent(name, node)).collect();
+        let bootstrap = Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: nodes };
+        let events = decide(&run.state, &bootstrap).expect("the cluster can be bootstrapped");
         run.log(None, events);
         run.mark(mark::LOAD);
         let tier = Tier::Premium;
@@ -63,31 +63,38 @@ impl Run {
         self.records.push(Record::Mark(Mark { at, name: name.to_owned() }));
     }
 
-    /// A change that is answered as the model has it.
+    /// Submits a change; the outcome is the model's.
     pub fn change(&mut self, node: usize, command: Command) -> RequestId {
         let request = new_request();
         let invoked = self.tick();
         let base = self.state.header.revision.0;
-        let answer = match decide(&self.state, &command) {
+        let outcome = match decide(&self.state, &command) {
             Ok(events) => {
                 self.log(Some(request), events);
-                Answer::Accepted { base, revision: self.state.header.revision.0 }
+                Outcome::Accepted { base, revision: self.state.header.revision.0 }
             }
-            Err(faults) => Answer::Refused { why: faults[0].to_string() },
+            Err(rejections) => Outcome::Rejected { reason: rejections[0].to_string() },
         };
-        self.call(node, invoked, CallKind::Change { request, command }, answer);
+        self.operation(node, invoked, OperationKind::Change { request, command }, outcome);
         request
     }
 
     pub fn read(&mut self, node: usize, linearizable: bool) {
         let invoked = self.tick();
-        let answer = Answer::Read { revision: self.state.header.revision.0 };
-        self.call(node, invoked, CallKind::Read { linearizable }, answer);
+        let outcome = Outcome::Read { revision: self.state.header.revision.0 };
+        self.operation(node, invoked, OperationKind::Read { linearizable }, outcome);
     }
 
-    fn call(&mut self, node: usize, invoked: Micros, kind: CallKind, answer: Answer) {
+    fn operation(&mut self, node: usize, invoked: Micros, kind: OperationKind, outcome: Outcome) {
         let (returned, node, session) = (self.tick(), NODES[node].to_owned(), node as u64);
-        self.records.push(Record::Call(Call { invoked, returned, node, session, kind, answer }));
+        self.records.push(Record::Operation(Operation {
+            invoked,
+            returned,
+            node,
+            session,
+            kind,
+            outcome,
+        }));
     }
 
     fn log(&mut self, request: Option<RequestId>, events: Vec<Event>) {
@@ -109,7 +116,7 @@ impl Run {
         }
     }
 
-    /// Agents start what they are to run, and say so.
+    /// All agents start their units and report them.
     pub fn start_units(&mut self) {
         let units = self.state.units.values();
         let configuration = Revision(1);
@@ -128,7 +135,7 @@ impl Run {
 
     pub fn table(&mut self) {
         let at = self.tick();
-        let units = self.state.units.values().zip(100..).map(|(unit, pid)| UnitSeen {
+        let units = self.state.units.values().zip(100..).map(|(unit, pid)| ObservedUnit {
             service: unit.id.service.to_string(),
             region: unit.id.region.to_string(),
             slot: unit.id.slot.into(),
@@ -139,8 +146,8 @@ impl Run {
     }
 
     pub fn fault(&mut self, kind: &str, node: usize) {
-        self.step(kind, node, Step::Begun);
-        self.step(kind, node, Step::Bit { evidence: "packets were dropped".to_owned() });
+        self.step(kind, node, Step::Started);
+        self.step(kind, node, Step::Effective { evidence: "packets were dropped".to_owned() });
         self.table();
         self.step(kind, node, Step::Ended);
     }
@@ -150,7 +157,7 @@ impl Run {
         self.records.push(Record::Fault(Fault { at, fault: 1, kind, nodes, step }));
     }
 
-    /// The end of a run: all is well, and then nothing happens.
+    /// Ends the run: all faults are removed, and then the cluster is quiescent.
     pub fn heal(mut self) -> Vec<Record> {
         self.mark(mark::LOAD_ENDED);
         self.mark(mark::HEALED);
@@ -159,7 +166,7 @@ impl Run {
             self.read(node, true);
         }
         self.start_units();
-        self.mark(mark::CALM);
+        self.mark(mark::QUIESCENT);
         for node in NODES {
             let at = self.tick();
             let (revision, node) = (self.state.header.revision.0, node.to_owned());
@@ -173,12 +180,12 @@ impl Run {
             }));
         }
         self.now += 1_000_000;
-        self.mark(mark::CALM_ENDED);
+        self.mark(mark::QUIESCENT_ENDED);
         for (node, stream) in NODES.iter().zip(1..) {
             let watch = Watch { at: 0, stream, node: (*node).to_owned(), from: 1 };
             self.records.push(Record::Watch(watch));
             let seen = self.log.iter().cloned();
-            let seen = seen.map(|(at, event)| Record::Event(Observed { at, stream, event }));
+            let seen = seen.map(|(at, event)| Record::Event(ObservedEvent { at, stream, event }));
             self.records.extend(seen);
         }
         self.records
@@ -208,19 +215,20 @@ pub fn region(node: usize) -> RegionName {
     RegionName::new(NODES[node]).expect("is a name")
 }
 
-/// The command that sets the units of contoso in a region, which it need not be in.
+/// Returns a command that sets the units of contoso in a region, adding the location if it is
+/// missing.
 pub fn set(node: usize, units: u16) -> Command {
     edit(meridian_domain::Edit::Set { region: region(node), units }, None)
 }
 
-/// The command that scales contoso in a region.
+/// Returns a command that scales contoso in a region.
 pub fn scale(node: usize, units: u16) -> Command {
     let scale =
         meridian_domain::Edit::Scale { region: region(node), units: Some(units), zones: None };
     edit(scale, None)
 }
 
-/// The command that makes an edit, if contoso is at that revision.
+/// Returns a command with one edit of contoso, conditional on the expected revision.
 pub fn edit(edit: meridian_domain::Edit, expected: Option<Revision>) -> Command {
     Command::ChangeService { service: contoso(), expected, edits: vec![edit] }
 }

@@ -1,24 +1,24 @@
-//! All agents on loopback, and before the peer port of each a proxy: its address is the one that the
-//! agent advertises. For who is not root.
+//! All agents on loopback, with a proxy in front of the peer port of each. Agents advertise the
+//! proxy's address. Works without root privileges.
 //!
 //! ```text
-//! agent 1 ── proxy of 2 ── agent 2      all that 1 asks 2, and what 2 answers
-//! agent 2 ── proxy of 1 ── agent 1      all that 2 asks 1, and what 1 answers
+//! agent 1 ── proxy of 2 ── agent 2      requests of 1 to 2, and the responses
+//! agent 2 ── proxy of 1 ── agent 1      requests of 2 to 1, and the responses
 //! ```
 //!
-//! The agent that opened a connection is found in /proc, so that there is a rule for each of the two
-//! ways between two agents here, too. What a proxy sees are the bytes of a stream and no packets, so
-//! a rule does to a piece of a stream what TCP would make of it:
+//! The agent that opened a connection is found in /proc, so rules apply per direction between two
+//! agents here, too. A proxy forwards the bytes of a stream, not packets, so a rule has the effect
+//! on a chunk that TCP would give it:
 //!
-//! - what is cut off waits until the cut ends, as it would be sent again and again; a new connection
-//!   opens and is silent, where in earnest it would not open;
-//! - what is lost is sent again after [`AGAIN`], and what follows waits for it;
-//! - what is delayed arrives later, in order; jitter reorders nothing;
-//! - duplication and reordering are refused: TCP hides both.
+//! - cut: chunks wait until the cut ends, as with retransmissions; a new connection is accepted but
+//!   silent, while on a real network it would not open;
+//! - loss: a chunk is delivered after [`RETRANSMIT`], and the following ones wait for it;
+//! - delay: chunks arrive later, in order; jitter does not reorder them;
+//! - duplication and reordering: not supported, because TCP hides both.
 //!
-//! Agents join by a client port, which no rule meets here.
+//! Agents join through the client port, which has no proxy: no rule affects it.
 
-mod opener;
+mod owners;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,22 +36,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::opener::Openers;
-use super::{Felt, Network, Rule};
+use self::owners::Owners;
+use super::{Counters, Network, Rule};
 use crate::process::agent::Agent;
 use crate::process::port;
 use crate::process::sandbox::Sandbox;
 
-/// A proxy has the address of its agent's number and this.
-const ABOVE: u8 = 100;
-/// When TCP sends again what was lost, at the earliest: `TCP_RTO_MIN` of Linux.
-const AGAIN: Duration = Duration::from_millis(200);
-/// Bytes of the longest piece of a stream.
-const PIECE: usize = 16 << 10;
-/// Pieces of one connection that are on their way at once.
-const ON_THEIR_WAY: usize = 256;
+/// Offset of a proxy's address number from that of its agent.
+const PROXY_OFFSET: u8 = 100;
+/// Minimum retransmission timeout of Linux: `TCP_RTO_MIN`.
+const RETRANSMIT: Duration = Duration::from_millis(200);
+/// Maximum size of a chunk in bytes.
+const CHUNK: usize = 16 << 10;
+/// Maximum number of chunks in flight per connection and direction.
+const QUEUE: usize = 256;
 
-/// Proxies before agents. They end when this is dropped.
+/// Proxies in front of agents. They stop when this is dropped.
 #[derive(Debug)]
 pub struct Proxies {
     agents: u8,
@@ -59,29 +59,33 @@ pub struct Proxies {
     _end: DropGuard,
 }
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Debug)]
 struct Wires {
     rules: watch::Sender<BTreeMap<(u8, u8), Rule>>,
-    felt: Mutex<Felt>,
+    counters: Mutex<Counters>,
     random: Mutex<StdRng>,
-    openers: Mutex<Openers>,
+    owners: Mutex<Owners>,
 }
 
 impl Proxies {
-    /// Proxies before that many agents of a sandbox, at most 100. What happens by chance between
-    /// them, the seed says.
+    /// Starts proxies for up to 100 agents of a sandbox. `seed` determines the random effects of
+    /// the rules.
     ///
     /// # Errors
-    /// If an address is not free.
+    /// If an address is in use.
     pub async fn start(sandbox: &Sandbox, agents: u8, seed: u64) -> anyhow::Result<Self> {
-        ensure!((1..=ABOVE).contains(&agents), "there are from 1 to {ABOVE} agents, not {agents}");
+        ensure!(
+            (1..=PROXY_OFFSET).contains(&agents),
+            "a network has 1 to {PROXY_OFFSET} agents, not {agents}"
+        );
         let wires = Arc::new(Wires::new(sandbox.path(), seed));
         let end = CancellationToken::new();
         for agent in 1..=agents {
             let address = proxy(sandbox, agent);
             let listener = TcpListener::bind((address, port::PEER)).await;
-            let listener = listener.with_context(|| format!("a proxy at {address}"))?;
+            let listener =
+                listener.with_context(|| format!("cannot listen on proxy address {address}"))?;
             let target = SocketAddr::from((sandbox.address(agent), port::PEER));
             let accepting = accept(wires.clone(), listener, agent, target, end.clone());
             tokio::spawn(end.clone().run_until_cancelled_owned(accepting));
@@ -92,17 +96,17 @@ impl Proxies {
 
 impl Network for Proxies {
     fn agent(&self, sandbox: &Sandbox, number: u8, name: &str) -> Agent {
-        let agent = sandbox.agent(number, name).behind(proxy(sandbox, number));
-        lock(&self.wires.openers).add(number, &agent);
+        let agent = sandbox.agent(number, name).behind_proxy(proxy(sandbox, number));
+        lock(&self.wires.owners).add(number, &agent);
         agent
     }
 
     fn set(&self, from: u8, to: u8, rule: Rule) -> anyhow::Result<()> {
         for agent in [from, to] {
-            ensure!((1..=self.agents).contains(&agent), "there is no agent {agent}");
+            ensure!((1..=self.agents).contains(&agent), "unknown agent {agent}");
         }
         let hidden = rule.duplication > 0.0 || rule.reordering > 0.0;
-        ensure!(!hidden, "TCP hides doubled and reordered packets: that needs root");
+        ensure!(!hidden, "duplication and reordering are not supported by proxies; run as root");
         self.wires.set(from, to, rule);
         Ok(())
     }
@@ -111,8 +115,8 @@ impl Network for Proxies {
         self.wires.heal();
     }
 
-    fn felt(&self) -> Felt {
-        *lock(&self.wires.felt)
+    fn counters(&self) -> Counters {
+        *lock(&self.wires.counters)
     }
 
     fn has_packets(&self) -> bool {
@@ -121,7 +125,7 @@ impl Network for Proxies {
 }
 
 fn proxy(sandbox: &Sandbox, agent: u8) -> Ipv4Addr {
-    sandbox.address(agent + ABOVE)
+    sandbox.address(agent + PROXY_OFFSET)
 }
 
 async fn accept(
@@ -132,14 +136,14 @@ async fn accept(
     end: CancellationToken,
 ) {
     loop {
-        // What fails is the connection that was about to be accepted.
+        // A failed accept concerns only that connection.
         let Ok((connection, opener)) = listener.accept().await else { continue };
         let connected = connect(wires.clone(), connection, opener, to, target);
         tokio::spawn(end.clone().run_until_cancelled_owned(connected));
     }
 }
 
-/// Joins a connection to its target, once it is known whose it is.
+/// Relays a connection to its target, once its owner is known.
 async fn connect(
     wires: Arc<Wires>,
     connection: TcpStream,
@@ -149,12 +153,12 @@ async fn connect(
 ) {
     let Ok(proxy) = connection.local_addr() else { return };
     let finder = wires.clone();
-    let there = Instant::now().into_std();
-    let found = move || lock(&finder.openers).find(opener, proxy, there);
+    let seen = Instant::now().into_std();
+    let found = move || lock(&finder.owners).find(opener, proxy, seen);
     let found = tokio::task::spawn_blocking(found);
-    // It is gone where nobody has it any more.
+    // The connection is closed if its owner is gone.
     if let Ok(Some(from)) = found.await {
-        wires.join(connection, from, to, target).await;
+        wires.relay(connection, from, to, target).await;
     }
 }
 
@@ -162,20 +166,24 @@ impl Wires {
     fn new(sandbox: &Path, seed: u64) -> Self {
         Self {
             rules: watch::Sender::default(),
-            felt: Mutex::default(),
+            counters: Mutex::default(),
             random: StdRng::seed_from_u64(seed).into(),
-            openers: Openers::new(sandbox).into(),
+            owners: Owners::new(sandbox).into(),
         }
     }
 
-    /// Goes on to the target, and carries both ways until they end.
-    async fn join(&self, connection: TcpStream, from: u8, to: u8, target: SocketAddr) {
-        self.whole(from, to).await;
-        self.whole(to, from).await;
+    /// Connects to the target, and relays both directions until they end.
+    async fn relay(&self, connection: TcpStream, from: u8, to: u8, target: SocketAddr) {
+        self.wait_for_heal(from, to).await;
+        self.wait_for_heal(to, from).await;
         let Ok(onward) = TcpStream::connect(target).await else { return };
         let _ = (connection.set_nodelay(true), onward.set_nodelay(true));
-        let ((asked, answer), (answered, ask)) = (connection.into_split(), onward.into_split());
-        tokio::join!(self.carry(from, to, asked, ask), self.carry(to, from, answered, answer));
+        let ((requests, responses_to), (responses, requests_to)) =
+            (connection.into_split(), onward.into_split());
+        tokio::join!(
+            self.copy(from, to, requests, requests_to),
+            self.copy(to, from, responses, responses_to)
+        );
     }
 
     fn set(&self, from: u8, to: u8, rule: Rule) {
@@ -186,14 +194,14 @@ impl Wires {
 
     fn heal(&self) {
         self.rules.send_modify(BTreeMap::clear);
-        *lock(&self.felt) = Felt::default();
+        *lock(&self.counters) = Counters::default();
     }
 
-    /// Carries one way of a connection.
-    async fn carry(&self, from: u8, to: u8, mut source: OwnedReadHalf, mut sink: OwnedWriteHalf) {
-        let (send, mut receive) = mpsc::channel(ON_THEIR_WAY);
+    /// Copies one direction of a connection.
+    async fn copy(&self, from: u8, to: u8, mut source: OwnedReadHalf, mut sink: OwnedWriteHalf) {
+        let (send, mut receive) = mpsc::channel(QUEUE);
         let read = async move {
-            let (mut piece, mut last) = (vec![0; PIECE], Instant::now());
+            let (mut piece, mut last) = (vec![0; CHUNK], Instant::now());
             while let Ok(length @ 1..) = source.read(&mut piece).await {
                 last = last.max(self.due(from, to));
                 if send.send((last, piece[..length].to_vec())).await.is_err() {
@@ -204,45 +212,45 @@ impl Wires {
         let write = async move {
             while let Some((due, piece)) = receive.recv().await {
                 sleep_until(due).await;
-                self.whole(from, to).await;
+                self.wait_for_heal(from, to).await;
                 if sink.write_all(&piece).await.is_err() {
                     return;
                 }
             }
-            self.whole(from, to).await;
+            self.wait_for_heal(from, to).await;
             let _ = sink.shutdown().await;
         };
         tokio::join!(read, write);
     }
 
-    /// When a piece that is sent now arrives.
+    /// Returns the arrival time of a chunk that is sent now.
     fn due(&self, from: u8, to: u8) -> Instant {
         let rule = self.rules.borrow().get(&(from, to)).copied().unwrap_or_default();
         let mut random = lock(&self.random);
-        let mut felt = lock(&self.felt);
+        let mut counters = lock(&self.counters);
         let mut due = Instant::now() + rule.delay + rule.jitter.mul_f64(random.random());
-        felt.delayed += u64::from(!rule.delay.is_zero());
+        counters.delayed += u64::from(!rule.delay.is_zero());
         if rule.loss > 0.0 && !rule.cuts() && random.random_bool(rule.loss) {
-            felt.lost += 1;
-            due += AGAIN;
+            counters.lost += 1;
+            due += RETRANSMIT;
         }
         due
     }
 
-    /// Returns once what one sends the other arrives.
-    async fn whole(&self, from: u8, to: u8) {
+    /// Waits until traffic between the two agents is not cut.
+    async fn wait_for_heal(&self, from: u8, to: u8) {
         let mut rules = self.rules.subscribe();
         let cut = |rules: &BTreeMap<_, Rule>| rules.get(&(from, to)).is_some_and(Rule::cuts);
         if cut(&rules.borrow()) {
-            lock(&self.felt).lost += 1;
+            lock(&self.counters).lost += 1;
         }
-        // The sender lives as long as this.
+        // Fails only if the sender is dropped, and `self` owns it.
         let _ = rules.wait_for(|rules| !cut(rules)).await;
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("nobody panics with this lock")
+    mutex.lock().expect("no thread panics while holding the lock")
 }
 
 #[cfg(test)]
@@ -251,27 +259,27 @@ mod tests {
 
     use super::*;
 
-    /// Both ends of a connection of agent 1 to agent 2, with a proxy in the middle.
+    /// Returns both ends of a proxied connection from agent 1 to agent 2.
     async fn connection(wires: &Arc<Wires>) -> (TcpStream, TcpStream) {
-        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("listens");
-        let agent = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
+        let agent = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
         let address = |listener: &TcpListener| listener.local_addr().expect("has an address");
-        let opened = TcpStream::connect(address(&proxy)).await.expect("connects");
-        let (accepted, _) = proxy.accept().await.expect("is opened");
+        let opened = TcpStream::connect(address(&proxy)).await.expect("the proxy listens");
+        let (accepted, _) = proxy.accept().await.expect("a connection arrives");
         let (wires, target) = (wires.clone(), address(&agent));
-        tokio::spawn(async move { wires.join(accepted, 1, 2, target).await });
-        let (arrived, _) = agent.accept().await.expect("is opened");
+        tokio::spawn(async move { wires.relay(accepted, 1, 2, target).await });
+        let (arrived, _) = agent.accept().await.expect("a connection arrives");
         (opened, arrived)
     }
 
-    async fn say(end: &mut (impl AsyncWrite + Unpin), said: &[u8]) {
-        end.write_all(said).await.expect("is open");
+    async fn write(end: &mut (impl AsyncWrite + Unpin), data: &[u8]) {
+        end.write_all(data).await.expect("the connection is open");
     }
 
-    async fn hear(end: &mut (impl AsyncRead + Unpin), bytes: usize) -> Vec<u8> {
-        let mut heard = vec![0; bytes];
-        end.read_exact(&mut heard).await.expect("is open");
-        heard
+    async fn read(end: &mut (impl AsyncRead + Unpin), bytes: usize) -> Vec<u8> {
+        let mut data = vec![0; bytes];
+        end.read_exact(&mut data).await.expect("the connection is open");
+        data
     }
 
     fn wires() -> Arc<Wires> {
@@ -279,46 +287,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_cut_waits_one_way_until_it_is_healed() {
+    async fn a_cut_delays_one_direction_until_it_is_healed() {
         let wires = wires();
         let (mut one, mut two) = connection(&wires).await;
         for rule in [Rule::CUT, Rule { loss: 1.0, ..Rule::default() }] {
-            say(&mut one, b"before").await;
-            assert_eq!(hear(&mut two, 6).await, b"before");
+            write(&mut one, b"before").await;
+            assert_eq!(read(&mut two, 6).await, b"before");
             wires.set(1, 2, rule);
-            say(&mut one, b"after").await;
-            say(&mut two, b"back").await;
-            assert_eq!(hear(&mut one, 4).await, b"back");
-            while lock(&wires.felt).lost == 0 {
+            write(&mut one, b"after").await;
+            write(&mut two, b"back").await;
+            assert_eq!(read(&mut one, 4).await, b"back");
+            while lock(&wires.counters).lost == 0 {
                 tokio::task::yield_now().await;
             }
-            assert!(two.try_read(&mut [0; 8]).is_err(), "nothing passes a cut");
+            assert!(two.try_read(&mut [0; 8]).is_err(), "no data passes a cut");
             wires.heal();
-            assert_eq!(hear(&mut two, 5).await, b"after");
+            assert_eq!(read(&mut two, 5).await, b"after");
         }
     }
 
     #[tokio::test]
-    async fn what_is_delayed_or_lost_is_late_and_in_order() {
+    async fn delayed_and_lost_chunks_arrive_late_and_in_order() {
         let wires = wires();
         let (mut one, mut two) = connection(&wires).await;
         let delay = Duration::from_millis(100);
         for rule in [
             Rule { delay, ..Rule::default() },
             Rule { delay, jitter: delay, ..Rule::default() },
-            // As good as certain, and no cut.
+            // Practically certain loss, but not a cut.
             Rule { loss: 0.999_999, ..Rule::default() },
         ] {
             wires.set(1, 2, rule);
             let sent = Instant::now();
             for number in 0..10 {
-                say(&mut one, &[number]).await;
+                write(&mut one, &[number]).await;
             }
-            assert_eq!(hear(&mut two, 10).await, (0..10).collect::<Vec<_>>());
-            let least = if rule.loss > 0.0 { AGAIN } else { delay };
-            assert!(sent.elapsed() >= least, "{rule:?}: {:?}", sent.elapsed());
-            let felt = *lock(&wires.felt);
-            assert!(felt.lost > 0 || felt.delayed > 0, "{rule:?}: {felt:?}");
+            assert_eq!(read(&mut two, 10).await, (0..10).collect::<Vec<_>>());
+            let expected = if rule.loss > 0.0 { RETRANSMIT } else { delay };
+            assert!(sent.elapsed() >= expected, "{rule:?}: {:?}", sent.elapsed());
+            let counters = *lock(&wires.counters);
+            assert!(counters.lost > 0 || counters.delayed > 0, "{rule:?}: {counters:?}");
             wires.heal();
         }
     }

@@ -1,4 +1,4 @@
-//! What becomes of each frame: a hub without its devices.
+//! Decides on the delivery of each frame: the hub without its devices.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,53 +6,53 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::{Felt, Rule};
+use super::{Counters, Rule};
 
-/// How long a frame is held back that others are to overtake: longer than it is between two frames of
-/// agents at work.
-const HELD: Duration = Duration::from_millis(20);
+/// Time for which a reordered frame is held back: longer than the gap between two frames under
+/// load.
+const HOLD: Duration = Duration::from_millis(20);
 
-/// Rules, and the frames that are on their way.
+/// The rules, and the frames in flight.
 #[derive(Debug)]
 pub struct Switch {
     seed: u64,
     pairs: BTreeMap<(u8, u8), Pair>,
-    /// By when they are due, and in the order in which they came.
+    /// Sorted by delivery time, then by order of arrival.
     waiting: BTreeMap<(Instant, u64), (u8, Vec<u8>)>,
-    /// Frames that ever came.
+    /// Number of frames received so far.
     count: u64,
-    felt: Felt,
+    counters: Counters,
 }
 
-/// Who sends, and to whom.
+/// One direction between two agents.
 #[derive(Debug)]
 struct Pair {
     rule: Rule,
-    /// Its own, so that the frames of one pair do not decide on those of another.
+    /// One generator per pair, so that the frames of one pair do not affect another.
     random: StdRng,
-    /// When the last of its frames is due.
+    /// Latest delivery time of its frames.
     last: Option<Instant>,
 }
 
 impl Switch {
-    /// One without rules.
+    /// Creates a switch without rules.
     pub fn new(seed: u64) -> Self {
-        let felt = Felt::default();
-        Self { seed, pairs: BTreeMap::new(), waiting: BTreeMap::new(), count: 0, felt }
+        let counters = Counters::default();
+        Self { seed, pairs: BTreeMap::new(), waiting: BTreeMap::new(), count: 0, counters }
     }
 
     pub fn set(&mut self, from: u8, to: u8, rule: Rule) {
         self.pair(from, to).rule = rule;
     }
 
-    /// Ends all rules, and begins to count anew.
+    /// Removes all rules and resets the counters.
     pub fn heal(&mut self) {
         self.pairs.values_mut().for_each(|pair| pair.rule = Rule::default());
-        self.felt = Felt::default();
+        self.counters = Counters::default();
     }
 
-    pub fn felt(&self) -> Felt {
-        self.felt
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     fn pair(&mut self, from: u8, to: u8) -> &mut Pair {
@@ -62,39 +62,39 @@ impl Switch {
         self.pairs.entry((from, to)).or_insert_with(pair)
     }
 
-    /// Takes a frame.
+    /// Accepts a frame for delivery.
     pub fn arrive(&mut self, from: u8, to: u8, frame: &[u8], now: Instant) {
-        let mut felt = self.felt;
+        let mut counters = self.counters;
         let pair = self.pair(from, to);
         let rule = pair.rule;
         let mut dues = Vec::with_capacity(2);
         if rule.cuts() || pair.happens(rule.loss) {
-            felt.lost += 1;
+            counters.lost += 1;
         } else {
             dues.push(pair.due(now));
             if pair.happens(rule.duplication) {
-                felt.duplicated += 1;
+                counters.duplicated += 1;
                 dues.push(pair.due(now));
             }
-            felt.delayed += u64::from(!rule.delay.is_zero());
+            counters.delayed += u64::from(!rule.delay.is_zero());
         }
         for due in &dues {
-            felt.overtook += u64::from(pair.last.is_some_and(|last| *due < last));
+            counters.reordered += u64::from(pair.last.is_some_and(|last| *due < last));
             pair.last = pair.last.max(Some(*due));
         }
         for due in dues {
             self.count += 1;
             self.waiting.insert((due, self.count), (to, frame.to_vec()));
         }
-        self.felt = felt;
+        self.counters = counters;
     }
 
-    /// When the next frame is due.
+    /// Returns the delivery time of the next frame.
     pub fn next(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// The next frame that is due now, and whose it is.
+    /// Removes and returns the next due frame and its receiver.
     pub fn due(&mut self, now: Instant) -> Option<(u8, Vec<u8>)> {
         let first = self.waiting.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
@@ -109,7 +109,7 @@ impl Pair {
     fn due(&mut self, now: Instant) -> Instant {
         let Rule { delay, jitter, reordering, .. } = self.rule;
         let jitter = if jitter.is_zero() { jitter } else { jitter.mul_f64(self.random.random()) };
-        let held = if self.happens(reordering) { HELD } else { Duration::ZERO };
+        let held = if self.happens(reordering) { HOLD } else { Duration::ZERO };
         now + delay + jitter + held
     }
 }
@@ -120,8 +120,9 @@ mod tests {
 
     const COUNT: u32 = 1_000;
 
-    /// What arrives of frames sent once a millisecond under a rule, in order: which, and when.
-    fn sent(seed: u64, rule: Rule) -> (Vec<(u32, Duration)>, Felt) {
+    /// Sends a frame every millisecond under a rule, and returns the delivered frames with their
+    /// delays.
+    fn sent(seed: u64, rule: Rule) -> (Vec<(u32, Duration)>, Counters) {
         let mut switch = Switch::new(seed);
         switch.set(1, 2, rule);
         let began = Instant::now();
@@ -131,13 +132,13 @@ mod tests {
         }
         let mut arrived = Vec::new();
         while let Some(due) = switch.next() {
-            let (to, frame) = switch.due(due).expect("is due");
+            let (to, frame) = switch.due(due).expect("a frame is due");
             assert_eq!(to, 2);
-            let frame = u32::from_le_bytes(frame.try_into().expect("are four bytes"));
+            let frame = u32::from_le_bytes(frame.try_into().expect("four bytes"));
             let sent = began + Duration::from_millis(frame.into());
             arrived.push((frame, due.duration_since(sent)));
         }
-        (arrived, switch.felt())
+        (arrived, switch.counters())
     }
 
     fn in_order(arrived: &[(u32, Duration)]) -> bool {
@@ -145,54 +146,54 @@ mod tests {
     }
 
     #[test]
-    fn without_a_rule_all_arrive_at_once_and_in_order() {
-        let (arrived, felt) = sent(1, Rule::default());
+    fn without_a_rule_all_frames_arrive_at_once_and_in_order() {
+        let (arrived, counters) = sent(1, Rule::default());
         assert_eq!(arrived.len(), 1_000);
         assert!(in_order(&arrived) && arrived.iter().all(|(_, late)| late.is_zero()));
-        assert_eq!(felt, Felt::default());
+        assert_eq!(counters, Counters::default());
     }
 
     #[test]
-    fn a_part_is_lost_and_all_where_the_part_is_all() {
-        let (arrived, felt) = sent(1, Rule { loss: 0.3, ..Rule::default() });
+    fn loss_drops_a_fraction_and_a_cut_drops_all() {
+        let (arrived, counters) = sent(1, Rule { loss: 0.3, ..Rule::default() });
         assert!((650..750).contains(&arrived.len()), "{} arrived", arrived.len());
-        assert_eq!(felt.lost, 1_000 - arrived.len() as u64);
+        assert_eq!(counters.lost, 1_000 - arrived.len() as u64);
         for rule in [Rule::CUT, Rule { loss: 1.0, ..Rule::default() }] {
-            let (arrived, felt) = sent(1, rule);
-            assert_eq!((arrived.len(), felt.lost), (0, 1_000));
+            let (arrived, counters) = sent(1, rule);
+            assert_eq!((arrived.len(), counters.lost), (0, 1_000));
         }
     }
 
     #[test]
-    fn what_is_delayed_is_late_by_the_delay_and_some_of_the_jitter() {
+    fn frames_arrive_after_the_delay_and_at_most_the_jitter() {
         let (delay, jitter) = (Duration::from_millis(100), Duration::from_millis(40));
-        let (arrived, felt) = sent(1, Rule { delay, ..Rule::default() });
+        let (arrived, counters) = sent(1, Rule { delay, ..Rule::default() });
         assert!(in_order(&arrived) && arrived.iter().all(|(_, late)| *late == delay));
-        assert_eq!((felt.delayed, felt.overtook), (1_000, 0));
-        let (arrived, felt) = sent(1, Rule { delay, jitter, ..Rule::default() });
+        assert_eq!((counters.delayed, counters.reordered), (1_000, 0));
+        let (arrived, counters) = sent(1, Rule { delay, jitter, ..Rule::default() });
         let expected = delay..=delay + jitter;
         assert!(arrived.iter().all(|(_, late)| expected.contains(late)));
-        assert!(!in_order(&arrived) && felt.overtook > 0);
+        assert!(!in_order(&arrived) && counters.reordered > 0);
     }
 
     #[test]
-    fn what_is_doubled_comes_twice_and_what_is_reordered_is_overtaken() {
-        let (arrived, felt) = sent(1, Rule { duplication: 1.0, ..Rule::default() });
-        assert_eq!((arrived.len(), felt.duplicated), (2_000, 1_000));
-        let (arrived, felt) = sent(1, Rule { reordering: 0.3, ..Rule::default() });
+    fn duplicates_arrive_twice_and_held_frames_are_overtaken() {
+        let (arrived, counters) = sent(1, Rule { duplication: 1.0, ..Rule::default() });
+        assert_eq!((arrived.len(), counters.duplicated), (2_000, 1_000));
+        let (arrived, counters) = sent(1, Rule { reordering: 0.3, ..Rule::default() });
         assert_eq!(arrived.len(), 1_000);
-        assert!(!in_order(&arrived) && felt.overtook > 0);
+        assert!(!in_order(&arrived) && counters.reordered > 0);
     }
 
     #[test]
-    fn a_seed_gives_one_fate_and_another_seed_another() {
+    fn the_seed_determines_the_deliveries() {
         let rule = Rule { loss: 0.5, reordering: 0.5, ..Rule::default() };
         assert_eq!(sent(1, rule), sent(1, rule));
         assert_ne!(sent(1, rule), sent(2, rule));
     }
 
     #[test]
-    fn a_rule_is_one_way_and_ends_with_healing() {
+    fn a_rule_applies_to_one_direction_until_it_is_healed() {
         let mut switch = Switch::new(1);
         switch.set(1, 2, Rule::CUT);
         let now = Instant::now();
@@ -204,6 +205,6 @@ mod tests {
         assert!(arrives(&mut switch, 2, 1) && arrives(&mut switch, 1, 3));
         switch.heal();
         assert!(arrives(&mut switch, 1, 2));
-        assert_eq!(switch.felt(), Felt::default());
+        assert_eq!(switch.counters(), Counters::default());
     }
 }

@@ -1,5 +1,5 @@
-//! A TAP device: an Ethernet interface like any other to the kernel, and its cable ends in this
-//! program. See `Documentation/networking/tuntap.rst` of Linux.
+//! A TAP device: an Ethernet interface to the kernel whose other end is this program. See
+//! `Documentation/networking/tuntap.rst` in the Linux source.
 
 use std::ffi::{c_int, c_short};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,12 +10,12 @@ use rustix::{io, ioctl};
 
 /// `TUNSETIFF`.
 const SET: ioctl::Opcode = ioctl::opcode::write::<c_int>(b'T', 202);
-/// `IFF_TAP | IFF_NO_PI`: Ethernet frames, and nothing before each.
+/// `IFF_TAP | IFF_NO_PI`: Ethernet frames without a packet information header.
 const FRAMES: c_short = 0x1002;
-/// What the kernel makes a name of that is free.
+/// Name pattern; the kernel substitutes the first free number.
 const NAME: &[u8] = b"meridian%d";
 
-/// `struct ifreq` of netdevice(7), as far as it is used here.
+/// `struct ifreq` of netdevice(7), reduced to the used fields.
 #[repr(C)]
 struct Request {
     name: [u8; 16],
@@ -23,35 +23,39 @@ struct Request {
     rest: [u8; 22],
 }
 
-/// A device. It is gone once this is dropped, in whichever namespace it is by then.
+/// A TAP device. Dropping it removes the interface, in whichever namespace it is by then.
 #[derive(Debug)]
 pub struct Tap {
     descriptor: OwnedFd,
-    /// Its name where it was made.
+    /// Name of the interface at creation.
     pub name: String,
 }
 
 impl Tap {
-    /// Makes one in the network namespace of this thread.
+    /// Creates a device in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// If the kernel has no such devices, or it is not root who asks.
+    /// If the kernel does not support TAP devices, or root privileges are missing.
     pub fn create() -> anyhow::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let descriptor = open("/dev/net/tun", flags, Mode::empty()).context("/dev/net/tun")?;
+        let descriptor =
+            open("/dev/net/tun", flags, Mode::empty()).context("cannot open /dev/net/tun")?;
         let mut request = Request { name: [0; 16], flags: FRAMES, rest: [0; 22] };
         request.name[..NAME.len()].copy_from_slice(NAME);
-        set(&descriptor, &mut request).context("a TAP device cannot be made")?;
+        set(&descriptor, &mut request).context("cannot create a TAP device")?;
         let name = request.name.into_iter().take_while(|byte| *byte != 0).collect();
-        Ok(Self { descriptor, name: String::from_utf8(name).context("a name is ASCII")? })
+        Ok(Self {
+            descriptor,
+            name: String::from_utf8(name).context("the interface name is not UTF-8")?,
+        })
     }
 
-    /// The next frame that was sent over it, if there is one, and its length.
+    /// Reads the next frame into the buffer and returns its length, or `None` if there is none.
     pub fn receive(&self, frame: &mut [u8]) -> Option<usize> {
         io::read(&self.descriptor, frame).ok()
     }
 
-    /// Has a frame arrive there. Where the device is down, it is lost, as by any cable.
+    /// Delivers a frame to the interface. If it is down, the frame is lost.
     pub fn send(&self, frame: &[u8]) {
         let _ = io::write(&self.descriptor, frame);
     }
@@ -63,9 +67,9 @@ impl AsFd for Tap {
     }
 }
 
-#[allow(unsafe_code, reason = "no safe call makes a TAP device")]
+#[allow(unsafe_code, reason = "there is no safe API to create a TAP device")]
 fn set(descriptor: &OwnedFd, request: &mut Request) -> io::Result<()> {
-    // SAFETY: the kernel reads and writes a `struct ifreq` for this request, which `Request` is, in
-    // layout and in its 40 bytes.
+    // SAFETY: this request reads and writes a `struct ifreq`; `Request` has its layout and its size
+    // of 40 bytes.
     unsafe { ioctl::ioctl(descriptor, ioctl::Updater::<SET, Request>::new(request)) }
 }

@@ -1,6 +1,6 @@
-//! L5: an agent that answers keeps up. No fault lasts as long as healing may take, so an agent that
-//! stands still for longer while others go on is not sent what it lacks, and the next loss of another
-//! one would stop the cluster.
+//! L5: a responsive agent makes progress. Every fault is shorter than the convergence bound. An
+//! agent that stays behind for longer while others advance therefore does not receive the entries
+//! that it lacks, and the next loss of another agent would cost the quorum.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::Violation;
 use super::facts::Facts;
 use crate::history::Micros;
 
-/// Where an agent stands that is behind another one, and since when.
+/// Position of an agent that is behind, and the time since when it has been there.
 struct Behind {
     applied: u64,
     since: Micros,
@@ -27,14 +27,15 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
             continue;
         }
         let here = Behind { applied, since: state.at };
-        let stands = behind.entry(&state.node).or_insert(here);
-        if stands.applied != applied {
-            *stands = Behind { applied, since: state.at };
-        } else if state.at > stands.since + bound {
+        let lagging = behind.entry(&state.node).or_insert(here);
+        if lagging.applied != applied {
+            *lagging = Behind { applied, since: state.at };
+        } else if state.at > lagging.since + bound {
             let node = &state.node;
-            let what = format!("{node} stands at index {applied}, and another is at {furthest}");
+            let what =
+                format!("{node} is stuck at index {applied} while another agent is at {furthest}");
             violations.push(Violation::new("L5", state.at, what));
-            stands.since = state.at;
+            lagging.since = state.at;
         }
     }
     violations

@@ -1,4 +1,4 @@
-//! Who opened a connection of this machine.
+//! Finds the agent that owns a connection of this machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,19 +9,19 @@ use std::time::Instant;
 use crate::process::agent::Agent;
 use crate::process::running::Process;
 
-/// Agents that may have opened one.
+/// The agents that may own a connection.
 #[derive(Debug)]
-pub struct Openers {
+pub struct Owners {
     sandbox: PathBuf,
     homes: BTreeMap<u8, PathBuf>,
-    /// Processes of theirs, and when they were looked for.
+    /// Processes of the agents, and the time of the lookup.
     known: (Instant, Vec<(u8, Process)>),
-    /// The sockets of this machine, and when they were read.
+    /// Contents of `/proc/self/net/tcp`, and the time of the read.
     sockets: (Instant, String),
 }
 
-impl Openers {
-    /// Nobody of those who work in the sandbox, yet.
+impl Owners {
+    /// Creates an empty lookup for the agents of a sandbox.
     pub fn new(sandbox: &Path) -> Self {
         let now = Instant::now();
         let (known, sockets) = ((now, Vec::new()), (now, String::new()));
@@ -32,20 +32,20 @@ impl Openers {
         self.homes.insert(number, agent.home().to_owned());
     }
 
-    /// The agent that holds the end `local` of a connection to `remote`, which was there at a time; none
-    /// where it was closed meanwhile, or is another's.
+    /// Returns the agent that holds the end `local` of a connection to `remote` that existed at
+    /// time `seen`; `None` if it was closed meanwhile or belongs to another process.
     ///
-    /// What was read since that time is not read again: connections that wait for their turn here are
-    /// all answered by one look, or they would wait longer than agents do.
-    pub fn find(&mut self, local: SocketAddr, remote: SocketAddr, there: Instant) -> Option<u8> {
-        if self.sockets.0 <= there {
+    /// Data read after `seen` is reused: one read serves all connections that wait for the lock.
+    /// Otherwise they would wait longer than the timeouts of the agents.
+    pub fn find(&mut self, local: SocketAddr, remote: SocketAddr, seen: Instant) -> Option<u8> {
+        if self.sockets.0 <= seen {
             self.sockets = (Instant::now(), fs::read_to_string("/proc/self/net/tcp").ok()?);
         }
         let socket = socket(&self.sockets.1, local, remote)?;
         if let Some(agent) = self.holding(&socket) {
             return Some(agent);
         }
-        if self.known.0 > there {
+        if self.known.0 > seen {
             return None;
         }
         let now = Instant::now();
@@ -62,14 +62,14 @@ impl Openers {
         let holds = |(_, process): &&(u8, Process)| {
             let open = fs::read_dir(format!("/proc/{}/fd", process.pid())).into_iter().flatten();
             let mut open = open.filter_map(|it| fs::read_link(it.ok()?.path()).ok());
-            // What has the number of one that ended is another process.
+            // The pid of a process that ended may have been reused.
             open.any(|it| it == socket) && !process.has_ended()
         };
         self.known.1.iter().find(holds).map(|(agent, _)| *agent)
     }
 }
 
-/// What a descriptor of that socket links to, by proc_pid_net(5).
+/// Returns the link target of the socket's descriptor, by proc_pid_net(5).
 fn socket(sockets: &str, local: SocketAddr, remote: SocketAddr) -> Option<PathBuf> {
     let written = |address: SocketAddr| match address {
         SocketAddr::V4(it) => {
@@ -78,11 +78,11 @@ fn socket(sockets: &str, local: SocketAddr, remote: SocketAddr) -> Option<PathBu
         SocketAddr::V6(_) => None,
     };
     let (local, remote) = (written(local)?, written(remote)?);
-    // There are thousands of those that ended lately: the one is found before it is taken apart.
+    // The table has thousands of recently closed connections: search the line before parsing it.
     let (_, socket) = sockets.split_once(&format!(": {local} {remote} "))?;
     let mut words = socket.lines().next()?.split_whitespace();
-    // One that was closed has none: it is not looked for, or those that come after would wait, and be
-    // closed in their turn.
+    // A closed connection has inode 0. It is not looked up: the connections behind it would wait
+    // and time out in turn.
     let number = words.nth(6).filter(|number| *number != "0")?;
     Some(format!("socket:[{number}]").into())
 }
@@ -95,17 +95,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_known_by_its_own_end() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    fn a_connection_is_found_by_its_local_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let remote = listener.local_addr().expect("has an address");
-        let connection = TcpStream::connect(remote).expect("connects");
+        let connection = TcpStream::connect(remote).expect("the listener accepts");
         let local = connection.local_addr().expect("has an address");
         let link = fs::read_link(format!("/proc/self/fd/{}", connection.as_raw_fd()));
         let found = || {
-            let sockets = fs::read_to_string("/proc/self/net/tcp").expect("is there");
+            let sockets = fs::read_to_string("/proc/self/net/tcp").expect("/proc is mounted");
             socket(&sockets, local, remote)
         };
-        assert_eq!(found(), Some(link.expect("is open")));
+        assert_eq!(found(), Some(link.expect("the descriptor is open")));
         drop(connection);
         assert_eq!(found(), None);
     }

@@ -1,21 +1,21 @@
-//! Changes that break a rule: a clear word, an exit code, and nothing else.
+//! Changes that violate a rule: a clear message and exit code, and no side effects.
 
 use anyhow::Context;
 use meridian_testkit::process::Agent;
 use meridian_testkit::wait::until_ok;
 
-use crate::support::{Three, done, same_state, settled};
+use crate::support::{Three, done, same_state, wait_until_converged};
 
 const LONG: &str = "a-name-that-is-longer-than-fifty-characters-can-ever-be";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_breaks_a_rule_is_refused_by_name_and_changes_nothing() {
+async fn a_change_that_violates_a_rule_is_rejected_without_effect() {
     let three = Three::start().await;
-    let asked = &three.agents[0];
-    done(asked, "region set eastus=1").await;
-    done(asked, "service create small --primary westeurope --tier standard").await;
-    settled_services(&three).await;
-    let stale = revision_of(asked, "contoso").await - 1;
+    let contacted = &three.agents[0];
+    done(contacted, "region set eastus=1").await;
+    done(contacted, "service create small --primary westeurope --tier standard").await;
+    wait_until_services_converged(&three).await;
+    let stale = revision_of(contacted, "contoso").await - 1;
     let expecting =
         format!("--service contoso region scale eastus --units 2 --expect-revision {stale}");
     let before = state(&three).await;
@@ -32,18 +32,18 @@ async fn what_breaks_a_rule_is_refused_by_name_and_changes_nothing() {
         ("--service contoso region set eastus=13 -westeurope uksuth=1 --yes", 1, "uksouth"),
         (&*expecting, 3, "contoso was changed after revision"),
     ] {
-        refused(&three, line, code, words).await;
+        assert_rejected(&three, line, code, words).await;
     }
-    // A rule looks at the state, so its answer is remembered there under the request id; but there
-    // is no event, no other service and no other region.
+    // A rejection that depends on the state is recorded under its request id, so the state hash
+    // changes; but no event, service or region does.
     assert_eq!(state(&three).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_meant_is_refused_before_anything_is_proposed() {
+async fn an_invalid_command_is_rejected_before_anything_is_proposed() {
     let three = Three::start().await;
     done(&three.agents[0], "region set eastus=1").await;
-    settled(&three.agents).await;
+    wait_until_converged(&three.agents).await;
     let before =
         until_ok("one state", async || same_state(&three.agents[0], &three.agents).await).await;
     for (line, code, words) in [
@@ -62,60 +62,63 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_proposed() {
         ("cluster remove eastus", 2, "there is no terminal to ask on"),
         ("agent drain eastus", 2, "there is no terminal to ask on"),
     ] {
-        refused(&three, line, code, words).await;
+        assert_rejected(&three, line, code, words).await;
     }
     let after =
         until_ok("one state", async || same_state(&three.agents[0], &three.agents).await).await;
     assert_eq!(after, before);
 }
 
-/// Types a line at every agent, and sees it refused with that exit code and those words.
-async fn refused(three: &Three, line: &str, code: i32, words: &str) {
-    let typed: Vec<_> = line.split_whitespace().collect();
+/// Runs a command line on every agent, and checks its exit code and message.
+async fn assert_rejected(three: &Three, line: &str, code: i32, words: &str) {
+    let arguments: Vec<_> = line.split_whitespace().collect();
     for agent in &three.agents {
-        let refused = agent.run(&typed).await.expect("runs");
-        assert_eq!(refused.code, Some(code), "{line}: {refused:?}");
-        assert!(refused.said.contains(words), "{line}: {}", refused.said);
+        let rejected = agent.run(&arguments).await.expect("the command runs");
+        assert_eq!(rejected.code, Some(code), "{line}: {rejected:?}");
+        assert!(rejected.stderr.contains(words), "{line}: {}", rejected.stderr);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_and_an_expected_revision_do_what_they_say() {
+async fn a_dry_run_has_no_effect_and_an_outdated_expected_revision_is_rejected() {
     let three = Three::start().await;
-    let asked = &three.agents[1];
+    let contacted = &three.agents[1];
     let before = state(&three).await;
-    let preview = done(asked, "region add eastus --units 2 --dry-run").await;
+    let preview = done(contacted, "region add eastus --units 2 --dry-run").await;
     assert_eq!(preview["events"][0]["type"], "RegionAdded", "{preview}");
     assert_eq!(state(&three).await, before);
-    let revision = revision_of(asked, "contoso").await;
-    done(asked, &format!("region add eastus --expect-revision {revision}")).await;
-    settled(&three.agents).await;
-    // Units became ready since: that is no conflict with what an operator saved.
-    let revision = revision_of(asked, "contoso").await;
-    done(asked, &format!("region scale eastus --units 2 --expect-revision {revision}")).await;
-    let late = format!("region scale eastus --units 1 --expect-revision {revision}");
-    let late: Vec<_> = late.split_whitespace().collect();
-    let refused = asked.run(&late).await.expect("runs");
-    assert_eq!(refused.code, Some(3), "{refused:?}");
-    assert!(refused.data.contains("UnitsScaled"), "what came in between: {refused:?}");
+    let revision = revision_of(contacted, "contoso").await;
+    done(contacted, &format!("region add eastus --expect-revision {revision}")).await;
+    wait_until_converged(&three.agents).await;
+    // Events of units do not conflict with the changes of operators.
+    let revision = revision_of(contacted, "contoso").await;
+    done(contacted, &format!("region scale eastus --units 2 --expect-revision {revision}")).await;
+    let outdated = format!("region scale eastus --units 1 --expect-revision {revision}");
+    let outdated: Vec<_> = outdated.split_whitespace().collect();
+    let rejected = contacted.run(&outdated).await.expect("the command runs");
+    assert_eq!(rejected.code, Some(3), "{rejected:?}");
+    assert!(
+        rejected.stdout.contains("UnitsScaled"),
+        "the events since the expected revision: {rejected:?}"
+    );
 }
 
-/// The revision, the regions and the services: all that a refused change must leave as it is.
+/// Returns the revision, the services and the regions, which a rejected change must not modify.
 async fn state(three: &Three) -> (u64, String) {
-    let asked = &three.agents[0];
+    let contacted = &three.agents[0];
     let (revision, _) =
-        until_ok("one state", async || same_state(asked, &three.agents).await).await;
-    let services = done(asked, "service list").await;
-    let regions = done(asked, "region list --service contoso").await;
+        until_ok("one state", async || same_state(contacted, &three.agents).await).await;
+    let services = done(contacted, "service list").await;
+    let regions = done(contacted, "region list --service contoso").await;
     (revision, format!("{services}{regions}"))
 }
 
-/// Returns once both services are as wanted, and nothing moves by itself any more.
-async fn settled_services(three: &Three) {
+/// Waits until both services are in their desired state.
+async fn wait_until_services_converged(three: &Three) {
     until_ok("both services to converge", async || {
         for service in ["contoso", "small"] {
             let rows = three.agents[0].json(&["region", "list", "--service", service]).await?;
-            let rows = rows.as_array().context("are rows")?;
+            let rows = rows.as_array().context("a list of locations")?;
             anyhow::ensure!(rows.iter().all(|row| row["status"] == "ready"), "{rows:?}");
         }
         Ok(())
@@ -123,7 +126,7 @@ async fn settled_services(three: &Three) {
     .await;
 }
 
-async fn revision_of(asked: &Agent, service: &str) -> u64 {
-    let shown = done(asked, &format!("service show {service}")).await;
-    shown["revision"].as_u64().expect("has a revision")
+async fn revision_of(contacted: &Agent, service: &str) -> u64 {
+    let shown = done(contacted, &format!("service show {service}")).await;
+    shown["revision"].as_u64().expect("the service has a revision")
 }

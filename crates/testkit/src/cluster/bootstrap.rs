@@ -1,4 +1,4 @@
-//! A node before its cluster is founded.
+//! A node that waits for its cluster to be bootstrapped.
 
 use std::net;
 
@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::node::serve;
 
-/// A founder that waits for the others.
-pub(super) struct Founder {
+/// A node of a new cluster, waiting to be admitted.
+pub(super) struct BootstrapNode {
     pub(super) lobby: Lobby,
     listener: net::TcpListener,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
 }
 
-impl Founder {
-    pub(super) fn meet(
+impl BootstrapNode {
+    pub(super) fn listen(
         description: AgentDescription,
         listener: TcpListener,
     ) -> anyhow::Result<Self> {
@@ -31,8 +31,8 @@ impl Founder {
         Ok(Self { lobby, listener, shutdown, server })
     }
 
-    /// Returns the listener once the node has been admitted.
-    pub(super) async fn leave(self) -> anyhow::Result<net::TcpListener> {
+    /// Waits for the node to be admitted, and returns its listener.
+    pub(super) async fn admitted(self) -> anyhow::Result<net::TcpListener> {
         let Admission { .. } = self.lobby.admitted().await;
         self.shutdown.cancel();
         self.server.abort();
