@@ -1,12 +1,12 @@
 #!/bin/sh
-# Fuzzes one target without cargo-fuzz: run.sh TARGET SECONDS [libFuzzer's arguments].
-# Inputs that are found go to a directory of their own, so that the corpus stays small.
+# Fuzzes one target without cargo-fuzz: run.sh TARGET SECONDS [LIBFUZZER-ARGUMENTS...].
+# New inputs go to a temporary directory, so that the corpus stays small.
 set -eu
 target=$1
 seconds=$2
 shift 2
 cd "$(dirname "$0")"
-# What cargo-fuzz passes, without a sanitizer. The host is named so that build scripts go without.
+# The flags of cargo-fuzz without a sanitizer. With --target they do not apply to build scripts.
 host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

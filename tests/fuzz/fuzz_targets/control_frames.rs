@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    meridian_fuzz::control_frames::understands(data);
+    meridian_fuzz::control_frames::accepts(data);
 });

@@ -1,5 +1,5 @@
-//! The durable files of an agent: the first byte chooses the file, the others are its JSON. It is
-//! tried as the whole file, and behind its checksum.
+//! The durable files of an agent. The first byte selects the file, the others are its JSON, which
+//! is tried both as the whole file and behind a valid checksum.
 
 use std::fs;
 use std::path::Path;
@@ -16,82 +16,82 @@ use meridian_ports::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::world::{RUNTIME, directory};
+use super::environment::{RUNTIME, directory};
 
-/// Whether the bytes are the chosen file.
-pub fn understands(data: &[u8]) -> bool {
+/// Returns true if the bytes are the selected file.
+pub fn accepts(data: &[u8]) -> bool {
     let Some((kind, json)) = data.split_first() else { return false };
-    let mut whole = format!("{:08x} ", crc32fast::hash(json.trim_ascii_end())).into_bytes();
-    whole.extend(json);
+    let mut with_checksum = format!("{:08x} ", crc32fast::hash(json.trim_ascii_end())).into_bytes();
+    with_checksum.extend(json);
     let (name, read): (_, fn(&Path) -> bool) = match kind % 3 {
-        0 => ("generation", raises),
-        1 => ("desired", loads),
-        _ => ("u7.json", locks),
+        0 => ("generation", reads_generation),
+        1 => ("desired", reads_desired),
+        _ => ("u7.json", reads_intent),
     };
-    let understood = |bytes: &[u8]| {
+    let accepted = |bytes: &[u8]| {
         let directory = directory();
-        fs::write(directory.path().join(name), bytes).expect("can be written");
+        fs::write(directory.path().join(name), bytes).expect("the file is written");
         read(directory.path())
     };
-    understood(json) | understood(&whole)
+    accepted(json) | accepted(&with_checksum)
 }
 
-/// A generation that was read is followed by another, which is stored.
-fn raises(directory: &Path) -> bool {
+/// A generation that was read is followed by the next one, which is stored.
+fn reads_generation(directory: &Path) -> bool {
     let Ok(first) = generation::raise(directory) else { return false };
-    // The first may have been the last number there is.
+    // The first may have been the maximum, which has no successor.
     if let Ok(second) = generation::raise(directory) {
         assert_eq!(second, first.next());
     }
     true
 }
 
-fn loads(directory: &Path) -> bool {
+fn reads_desired(directory: &Path) -> bool {
     let config = ReconcilerConfig {
-        agent: AgentName::new("we-1").expect("is a name"),
+        agent: AgentName::new("we-1").expect("a valid name"),
         directory: directory.to_owned(),
         generation: Generation(1),
         loads: watch::Sender::new(UnitLoads::default()),
     };
     let _context = RUNTIME.enter();
-    let nothing = Arc::new(Nothing);
-    Reconciler::build(config, nothing.clone(), nothing.clone(), nothing).is_ok()
+    let disconnected = Arc::new(Disconnected);
+    Reconciler::build(config, disconnected.clone(), disconnected.clone(), disconnected).is_ok()
 }
 
-/// A unit reads why it is to run.
-fn locks(directory: &Path) -> bool {
+/// A unit reads the intent of its agent.
+fn reads_intent(directory: &Path) -> bool {
     const ARGUMENTS: &str = "--cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab --agent we-1 \
          --service contoso --region westeurope --slot 2 --incarnation 7 --generation 3";
     let arguments = ARGUMENTS.split(' ').map(str::to_owned);
-    let mut config = UnitConfig::from_arguments(arguments).expect("are its arguments");
+    let mut config = UnitConfig::from_arguments(arguments).expect("valid arguments");
     config.directory = directory.to_owned();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.set_nonblocking(true).expect("is a socket");
+    listener.set_nonblocking(true).expect("the socket can be made non-blocking");
     let _context = RUNTIME.enter();
     Unit::build(config, listener).is_ok()
 }
 
-/// Neither a log nor a driver.
+/// A disconnected log, and a driver without units.
 #[derive(Debug)]
-struct Nothing;
+struct Disconnected;
 
 static EMPTY: LazyLock<RwLock<State>> = LazyLock::new(RwLock::default);
 
 #[async_trait]
-impl Propose for Nothing {
+impl Propose for Disconnected {
     async fn propose(&self, _: Proposal) -> Result<Receipt, ProposeError> {
         std::future::pending().await
     }
 }
 
 #[async_trait]
-impl Read for Nothing {
+impl Read for Disconnected {
     async fn read(&self, _: Consistency, _: Instant) -> Result<ReadPoint, ReadError> {
         std::future::pending().await
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
-        EMPTY.read().expect("nothing panics while it holds the state")
+        EMPTY.read().expect("no thread panics while holding the lock")
     }
 
     fn durable(&self) -> watch::Receiver<Revision> {
@@ -100,7 +100,7 @@ impl Read for Nothing {
 }
 
 #[async_trait]
-impl Driver for Nothing {
+impl Driver for Disconnected {
     async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
         Ok(Vec::new())
     }

@@ -1,26 +1,26 @@
-//! The rows of a derived store: for each the lengths of its key and its value in two bytes each,
-//! little-endian, then both.
+//! The rows of a derived store. Each row has the lengths of its key and its value, two bytes each,
+//! little-endian, followed by both.
 
 use meridian_storage::disk::database::{Batch, Database};
 use meridian_storage::disk::memory_database::MemoryDatabase;
 
-use super::sealed::mend;
-use super::world::{Node, RUNTIME};
+use super::envelopes::fix_envelope;
+use super::environment::{Node, RUNTIME};
 
-/// Bytes of the hash behind an event.
+/// Size of the hash after an event.
 const HASH_BYTES: usize = 32;
 
-/// Whether a node opens a store with these rows.
-pub fn understands(data: &[u8]) -> bool {
+/// Returns true if a node opens a store with these rows.
+pub fn accepts(data: &[u8]) -> bool {
     let rows = rows(data);
-    let mended = rows.iter().cloned().map(|(key, mut value)| {
+    let fixed = rows.iter().cloned().map(|(key, mut value)| {
         let hash = if key.starts_with(b"e/") { HASH_BYTES } else { 0 };
         let envelope = value.len().saturating_sub(hash);
-        mend(&mut value[..envelope]);
+        fix_envelope(&mut value[..envelope]);
         (key, value)
     });
-    let mended = mended.collect();
-    opens(rows) | opens(mended)
+    let fixed = fixed.collect();
+    opens(rows) | opens(fixed)
 }
 
 fn rows(mut data: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -40,14 +40,14 @@ fn opens(rows: Vec<(Vec<u8>, Vec<u8>)>) -> bool {
     let database = MemoryDatabase::new();
     let mut batch = Batch::default();
     rows.into_iter().for_each(|(key, value)| batch.insert(key, value));
-    database.write(batch).and_then(|()| database.sync()).expect("memory takes everything");
+    database.write(batch).and_then(|()| database.sync()).expect("memory does not fail");
     let Ok(node) = Node::open(&database) else { return false };
     let store = &node.store;
     let (revision, _) = store.chain();
-    assert_eq!(store.position().0, revision, "state and events are of different revisions");
-    // Events are decoded when they are read: that may fail, and nothing else may happen.
+    assert_eq!(store.position().0, revision, "state and events have different revisions");
+    // Events are decoded when they are read: that may return an error, but must not panic.
     drop(store.verify_history());
     drop(store.events(meridian_domain::Revision(1), usize::MAX));
-    RUNTIME.block_on(store.close()).expect("memory takes everything");
+    RUNTIME.block_on(store.close()).expect("memory does not fail");
     true
 }

@@ -1,4 +1,4 @@
-//! Every stored type of the domain and of the derived store. The first byte chooses the type, the
+//! All stored types of the domain and of the derived store. The first byte selects the type, the
 //! others are an envelope or the body of one.
 
 use meridian_domain::outcome::Outcome;
@@ -15,11 +15,11 @@ use meridian_storage::rows::position::{Format, Members, Position, SegmentEnd};
 use meridian_storage::rows::{Forgotten, StoredApi};
 use openraft::alias::StoredMembershipOf;
 
-use super::sealed::check;
+use super::envelopes::check;
 
 type Check = fn(&[u8]) -> bool;
 
-/// Every type, by its number.
+/// All types by number.
 pub const TYPES: &[(u16, Check)] = &[
     (Entry::TYPE, |bytes| check::<Entry>(bytes, drop)),
     (EventRecord::TYPE, |bytes| check::<EventRecord>(bytes, drop)),
@@ -32,10 +32,10 @@ pub const TYPES: &[(u16, Check)] = &[
     (Outcome::TYPE, |bytes| check::<Outcome>(bytes, drop)),
     (AgentDescription::TYPE, |bytes| check::<AgentDescription>(bytes, drop)),
     (StoredMark::TYPE, |bytes| check::<StoredMark>(bytes, drop)),
-    (StoredIdentity::TYPE, |bytes| check(bytes, identity_comes_back)),
+    (StoredIdentity::TYPE, |bytes| check(bytes, identity_round_trip)),
     (Format::TYPE, |bytes| check::<Format>(bytes, drop)),
     (Position::TYPE, |bytes| check::<Position>(bytes, drop)),
-    (Members::TYPE, |bytes| check(bytes, members_come_back)),
+    (Members::TYPE, |bytes| check(bytes, members_round_trip)),
     (SegmentEnd::TYPE, |bytes| check::<SegmentEnd>(bytes, drop)),
     (Forgotten::TYPE, |bytes| check::<Forgotten>(bytes, drop)),
     (StoredApi::TYPE, |bytes| check::<StoredApi>(bytes, drop)),
@@ -43,18 +43,18 @@ pub const TYPES: &[(u16, Check)] = &[
     (ProposeError::TYPE, |bytes| check::<ProposeError>(bytes, drop)),
 ];
 
-/// Whether the bytes are a stored value of the chosen type.
-pub fn understands(data: &[u8]) -> bool {
+/// Returns true if the bytes are a stored value of the selected type.
+pub fn accepts(data: &[u8]) -> bool {
     let Some((number, bytes)) = data.split_first() else { return false };
     let chosen = TYPES.iter().find(|(known, _)| *known == u16::from(*number));
     chosen.is_some_and(|(_, check)| check(bytes))
 }
 
-fn identity_comes_back(stored: StoredIdentity) {
+fn identity_round_trip(stored: StoredIdentity) {
     assert_eq!(StoredIdentity::from(Identity::from(stored.clone())), stored);
 }
 
-fn members_come_back(members: Members) {
+fn members_round_trip(members: Members) {
     let Ok(membership) = StoredMembershipOf::<TypeConfig>::try_from(members) else { return };
     let back = StoredMembershipOf::<TypeConfig>::try_from(Members::from(&membership));
     assert_eq!(back.ok(), Some(membership));

@@ -1,5 +1,5 @@
-//! Events: the first byte chooses between a stored record, which becomes what watchers are sent, and
-//! what a client receives.
+//! Events. The first byte selects between a stored record, which is sent to watchers, and an event
+//! received by a client.
 
 use meridian_domain::{EventRecord, Revision};
 use meridian_proto::convert::json;
@@ -7,26 +7,26 @@ use meridian_proto::v1;
 use meridian_storage::event_log::{decode_record, stored};
 use prost::Message;
 
-use super::sealed::{check, seal};
+use super::envelopes::{check, seal};
 
-/// Whether the bytes are an event.
-pub fn understands(data: &[u8]) -> bool {
+/// Returns true if the bytes are an event.
+pub fn accepts(data: &[u8]) -> bool {
     let Some((kind, bytes)) = data.split_first() else { return false };
-    if kind % 2 == 0 { kept(bytes) } else { received(bytes) }
+    if kind % 2 == 0 { accepts_stored(bytes) } else { accepts_received(bytes) }
 }
 
-fn kept(bytes: &[u8]) -> bool {
+fn accepts_stored(bytes: &[u8]) -> bool {
     for (revision, event) in stored::read(Revision(1), bytes.to_vec()).unwrap_or_default() {
         drop(event.decode(revision));
     }
     drop(decode_record(Revision(1), &seal::<EventRecord>(bytes)));
     check(bytes, |record: EventRecord| {
         let sent = v1::Event::from(&record).encode_to_vec();
-        assert!(received(&sent), "what is sent can be read");
+        assert!(accepts_received(&sent), "a sent event is not readable");
     })
 }
 
-fn received(bytes: &[u8]) -> bool {
+fn accepts_received(bytes: &[u8]) -> bool {
     let Ok(event) = v1::Event::decode(bytes) else { return false };
     event.data.map(json::from_struct).is_some_and(|data| data.is_object())
 }

@@ -1,12 +1,11 @@
-//! What is done to each decoder that reads bytes from disk or from peers, with bytes that anybody
-//! may have chosen.
+//! Fuzz targets for all decoders of bytes from disk or from peers, which may be malicious.
 //!
-//! Each module is one target and has one function, `understands`: it gives the bytes to the decoder,
-//! says whether they made sense, and panics where the decoder broke a promise (most of all: that
-//! what was decoded is written and read again as the same). The fuzzer calls them from
-//! `fuzz_targets/`; the workspace compiles this very file into the test `decoders`, which replays
-//! the corpus and mutations of it. Checksums keep a fuzzer out: so most targets also try the bytes
-//! as the inside of an envelope whose checksum is right.
+//! Each module is one target with a function `accepts`. It passes the bytes to the decoder, returns
+//! true if they decode, and panics if the decoder violates a guarantee, above all that a decoded
+//! value survives encoding and decoding. The fuzzer runs the targets from `fuzz_targets/`. The
+//! workspace compiles this file into the test `decoders`, which replays the corpus and mutations of
+//! it. A fuzzer cannot guess checksums, so most targets also try the bytes as the body of an
+//! envelope with a valid checksum.
 
 pub mod agent_files;
 pub mod control_frames;
@@ -21,24 +20,24 @@ pub mod requests;
 pub mod rows;
 pub mod snapshot;
 
-mod sealed;
-mod world;
+mod envelopes;
+mod environment;
 
-/// Gives bytes to a decoder, and says whether they made sense to it.
+/// Passes bytes to a decoder, and returns true if they decode.
 pub type Target = fn(&[u8]) -> bool;
 
-/// Every target, by the name of its program and of its corpus.
+/// All targets by name, which is also that of their program and corpus.
 pub const TARGETS: &[(&str, Target)] = &[
-    ("agent_files", agent_files::understands),
-    ("control_frames", control_frames::understands),
-    ("derived_store", derived_store::understands),
-    ("envelope", envelope::understands),
-    ("events", events::understands),
-    ("gateway_configuration", gateway_configuration::understands),
-    ("peer_messages", peer_messages::understands),
-    ("raft_files", raft_files::understands),
-    ("raft_log", raft_log::understands),
-    ("requests", requests::understands),
-    ("rows", rows::understands),
-    ("snapshot", snapshot::understands),
+    ("agent_files", agent_files::accepts),
+    ("control_frames", control_frames::accepts),
+    ("derived_store", derived_store::accepts),
+    ("envelope", envelope::accepts),
+    ("events", events::accepts),
+    ("gateway_configuration", gateway_configuration::accepts),
+    ("peer_messages", peer_messages::accepts),
+    ("raft_files", raft_files::accepts),
+    ("raft_log", raft_log::accepts),
+    ("requests", requests::accepts),
+    ("rows", rows::accepts),
+    ("snapshot", snapshot::accepts),
 ];

@@ -1,5 +1,5 @@
-//! What agents say to each other: the first byte chooses the message, the others are its bytes, in
-//! an envelope or the body of one.
+//! Messages between agents. The first byte selects the message, the others are an envelope or the
+//! body of one.
 
 use meridian_ports::Proposal;
 use meridian_proto::v1::{ProposeRequest, ProposeResponse, RaftMessage};
@@ -15,10 +15,10 @@ use openraft::raft::{
 use prost::Message as _;
 use tokio::time::Instant;
 
-use super::sealed::{mend, seal};
+use super::envelopes::{fix_envelope, seal};
 
-/// Whether the bytes are a message of the chosen kind.
-pub fn understands(data: &[u8]) -> bool {
+/// Returns true if the bytes are a message of the selected kind.
+pub fn accepts(data: &[u8]) -> bool {
     let Some((kind, bytes)) = data.split_first() else { return false };
     match kind % 10 {
         0 => raft::<AppendEntriesRequest<TypeConfig>>(bytes),
@@ -30,52 +30,52 @@ pub fn understands(data: &[u8]) -> bool {
         6 => raft::<SnapshotResponse<TypeConfig>>(bytes),
         7 => raft::<SnapshotPlace>(bytes),
         8 => proposal(bytes),
-        _ => answer(bytes),
+        _ => response(bytes),
     }
 }
 
 fn raft<M: Message>(bytes: &[u8]) -> bool {
-    let mut understood = false;
+    let mut accepted = false;
     for body in [bytes.to_vec(), seal::<M::Wire>(bytes)] {
         let Ok(message) = unwrap::<M>(&RaftMessage { body: body.into() }) else { continue };
         let sent = wrap(message);
-        let again = unwrap::<M>(&sent).expect("what was sent can be read");
-        assert_eq!(wrap(again), sent, "{} does not come back as it went", M::Wire::NAME);
-        understood = true;
+        let again = unwrap::<M>(&sent).expect("a sent message is readable");
+        assert_eq!(wrap(again), sent, "{} does not survive a round trip", M::Wire::NAME);
+        accepted = true;
     }
-    understood
+    accepted
 }
 
 fn proposal(bytes: &[u8]) -> bool {
     let Ok(mut request) = ProposeRequest::decode(bytes) else { return false };
-    let mut understood = false;
+    let mut accepted = false;
     for _ in 0..2 {
         if let Ok((command, requester)) = proposed(request.clone()) {
             let deadline = Instant::now();
             let sent = propose_request(&Proposal { command, requester, deadline });
-            let (command, requester) = proposed(sent.clone()).expect("what was sent can be read");
+            let (command, requester) = proposed(sent.clone()).expect("a sent proposal is readable");
             assert_eq!(propose_request(&Proposal { command, requester, deadline }), sent);
-            understood = true;
+            accepted = true;
         }
-        request.command = mended(&request.command);
+        request.command = fixed(&request.command);
     }
-    understood
+    accepted
 }
 
-fn answer(bytes: &[u8]) -> bool {
-    use meridian_proto::v1::propose_response::Result as Answer;
+fn response(bytes: &[u8]) -> bool {
+    use meridian_proto::v1::propose_response::Result as Content;
     let Ok(mut response) = ProposeResponse::decode(bytes) else { return false };
-    let is_answer =
+    let is_definite =
         |response: &ProposeResponse| !matches!(attempt_of(response.clone()), Attempt::Unknown(_));
-    let as_it_is = is_answer(&response);
-    if let Some(Answer::Receipt(bytes) | Answer::Error(bytes)) = &mut response.result {
-        *bytes = mended(bytes);
+    let unchanged = is_definite(&response);
+    if let Some(Content::Receipt(bytes) | Content::Error(bytes)) = &mut response.result {
+        *bytes = fixed(bytes);
     }
-    is_answer(&response) || as_it_is
+    is_definite(&response) || unchanged
 }
 
-fn mended(bytes: &[u8]) -> bytes::Bytes {
+fn fixed(bytes: &[u8]) -> bytes::Bytes {
     let mut bytes = bytes.to_vec();
-    mend(&mut bytes);
+    fix_envelope(&mut bytes);
     bytes.into()
 }

@@ -1,9 +1,9 @@
-//! The files of a data directory that the Raft log is opened from. The first byte chooses the file,
-//! the second what happens to it:
+//! The files from which the Raft log is opened. The first byte selects the file, the second the
+//! change:
 //!
-//! - single bytes change: offset (two bytes, little-endian) and what is XORed, again and again;
-//! - it is replaced by what follows;
-//! - the log goes on with what follows, before its checksum; the others hold what follows, in their
+//! - single bytes are changed: pairs of an offset (two bytes, little-endian) and a mask for XOR;
+//! - the file is replaced by the remaining bytes;
+//! - the remaining bytes are appended to the log, with a checksum; other files contain them in an
 //!   envelope.
 
 use std::fs;
@@ -20,51 +20,51 @@ use meridian_storage::disk::wal::{ChunkLimits, Wal};
 use meridian_storage::fuse::Fuse;
 use uuid::Uuid;
 
-use super::sealed::seal;
-use super::world::directory;
+use super::envelopes::seal;
+use super::environment::directory;
 
-/// Entries in the log.
+/// Number of entries in the log.
 const ENTRIES: u64 = 12;
-/// Small, so that the log has several chunks.
+/// Small limits, so that the log has several chunks.
 const LIMITS: ChunkLimits = ChunkLimits { bytes: 600, records: 5 };
 
-/// A whole data directory: the names of its files and what is in them. The last is the open chunk.
-static WHOLE: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(whole);
+/// An intact data directory: names and contents of its files. The last one is the open chunk.
+static INTACT: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(intact);
 
-/// What the log of it holds.
+/// The contents of the log.
 #[derive(Debug, PartialEq)]
-struct Held {
+struct Contents {
     vote: Option<StoredVote>,
     entries: Vec<StoredEntry>,
 }
 
-/// Whether a node opens its log with such files.
-pub fn understands(data: &[u8]) -> bool {
-    let [file, how, what @ ..] = data else { return false };
-    let chosen = usize::from(*file) % WHOLE.len();
+/// Returns true if a node opens its log with the changed file.
+pub fn accepts(data: &[u8]) -> bool {
+    let [file, how, data @ ..] = data else { return false };
+    let chosen = usize::from(*file) % INTACT.len();
     let directory = directory();
-    fs::create_dir(directory.path().join("raft-log")).expect("is new");
-    for (index, (name, bytes)) in WHOLE.iter().enumerate() {
+    fs::create_dir(directory.path().join("raft-log")).expect("the directory is created");
+    for (index, (name, bytes)) in INTACT.iter().enumerate() {
         let mut bytes = bytes.clone();
         if index == chosen {
-            change(name, &mut bytes, *how, what);
+            change(name, &mut bytes, *how, data);
         }
-        fs::write(directory.path().join(name), bytes).expect("can be written");
+        fs::write(directory.path().join(name), bytes).expect("the file is written");
     }
-    let Some(held) = held(directory.path()) else { return false };
+    let Some(contents) = open_log(directory.path()) else { return false };
     if how % 3 == 0 {
-        assert_eq!(held, *HELD, "a changed file was believed");
+        assert_eq!(contents, *CONTENTS, "a change of a file was not detected");
     }
     true
 }
 
-static HELD: LazyLock<Held> =
-    LazyLock::new(|| Held { vote: Some(vote()), entries: (0..ENTRIES).map(entry).collect() });
+static CONTENTS: LazyLock<Contents> =
+    LazyLock::new(|| Contents { vote: Some(vote()), entries: (0..ENTRIES).map(entry).collect() });
 
-fn change(name: &str, bytes: &mut Vec<u8>, how: u8, what: &[u8]) {
+fn change(name: &str, bytes: &mut Vec<u8>, how: u8, data: &[u8]) {
     match (how % 3, name) {
         (0, _) => {
-            let (edits, _) = what.as_chunks::<3>();
+            let (edits, _) = data.as_chunks::<3>();
             for [low, high, bits] in edits {
                 let at = usize::from(u16::from_le_bytes([*low, *high]));
                 if let Some(byte) = bytes.get_mut(at) {
@@ -72,17 +72,17 @@ fn change(name: &str, bytes: &mut Vec<u8>, how: u8, what: &[u8]) {
                 }
             }
         }
-        (1, _) => *bytes = what.to_vec(),
-        (_, "identity") => *bytes = seal::<StoredIdentity>(what),
+        (1, _) => *bytes = data.to_vec(),
+        (_, "identity") => *bytes = seal::<StoredIdentity>(data),
         (_, "mark") => {
-            let envelope = seal::<StoredMark>(what);
+            let envelope = seal::<StoredMark>(data);
             *bytes = u32::try_from(envelope.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
             bytes.extend(envelope);
             bytes.resize(bytes.len().max(8192), 0);
         }
         _ => {
-            bytes.extend(what);
-            bytes.extend(u64::from(crc32fast::hash(what)).to_be_bytes());
+            bytes.extend(data);
+            bytes.extend(u64::from(crc32fast::hash(data)).to_be_bytes());
         }
     }
 }
@@ -101,33 +101,35 @@ fn entry(index: u64) -> StoredEntry {
     StoredEntry { position, body: StoredBody::Normal(payload) }
 }
 
-fn whole() -> Vec<(String, Vec<u8>)> {
-    let place = directory();
-    let mut data = DataDirectory::open(place.path()).expect("is new");
-    data.establish(identity()).expect("is new");
-    let mut wal = Wal::open(&data, identity(), LIMITS, Fuse::default()).expect("is new");
-    wal.save_vote(vote()).expect("can be written");
+fn intact() -> Vec<(String, Vec<u8>)> {
+    let root = directory();
+    let mut data = DataDirectory::open(root.path()).expect("the directory opens");
+    data.establish(identity()).expect("the identity is written");
+    let mut wal = Wal::open(&data, identity(), LIMITS, Fuse::default()).expect("the log opens");
+    wal.save_vote(vote()).expect("the vote is written");
     for index in 0..ENTRIES {
-        wal.append(vec![entry(index)]).expect("can be written");
+        wal.append(vec![entry(index)]).expect("the entry is written");
     }
-    wal.close().expect("can be written");
+    wal.close().expect("the log is closed");
     drop(wal);
-    let chunks = fs::read_dir(data.log_path()).expect("is there");
-    let chunks = chunks.map(|chunk| chunk.expect("is there").file_name().into_string());
-    let chunks = chunks.map(|name| name.expect("is text")).filter(|name| name.ends_with(".wal"));
+    let chunks = fs::read_dir(data.log_path()).expect("the directory is readable");
+    let chunks =
+        chunks.map(|chunk| chunk.expect("the entry is readable").file_name().into_string());
+    let chunks =
+        chunks.map(|name| name.expect("a UTF-8 name")).filter(|name| name.ends_with(".wal"));
     let mut names: Vec<String> = chunks.map(|name| format!("raft-log/{name}")).collect();
     names.sort();
     names.splice(0..0, ["identity".to_owned(), "mark".to_owned()]);
     let read = |name: String| {
-        let bytes = fs::read(place.path().join(&name)).expect("is there");
+        let bytes = fs::read(root.path().join(&name)).expect("the file is readable");
         (name, bytes)
     };
     names.into_iter().map(read).collect()
 }
 
-/// What the log in `place` holds; nothing where it is refused.
-fn held(place: &Path) -> Option<Held> {
-    let data = DataDirectory::open(place).ok()?;
+/// Returns the contents of the log, or `None` if it is rejected.
+fn open_log(path: &Path) -> Option<Contents> {
+    let data = DataDirectory::open(path).ok()?;
     let identity = data.identity()?;
     let mut wal = Wal::open(&data, identity, LIMITS, Fuse::default()).ok()?;
     let bounds = wal.bounds();
@@ -135,5 +137,5 @@ fn held(place: &Path) -> Option<Held> {
     let first = bounds.purged.map_or(0, |purged| purged.index.saturating_add(1));
     let entries = wal.read(first..end, usize::MAX).ok();
     wal.close().ok()?;
-    Some(Held { vote: bounds.vote, entries: entries? })
+    Some(Contents { vote: bounds.vote, entries: entries? })
 }

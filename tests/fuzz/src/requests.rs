@@ -1,5 +1,5 @@
-//! Requests of operators and agents: the first byte chooses the request, the others are its
-//! protobuf.
+//! Requests of operators and agents. The first byte selects the request, the others are its
+//! protobuf message.
 
 use meridian_proto::convert::agent::Registration;
 use meridian_proto::convert::{Asked, ChangeRequest, Checks, api};
@@ -7,8 +7,8 @@ use meridian_proto::v1;
 use meridian_storage::codec;
 use prost::Message;
 
-/// Whether the bytes are a well-formed request.
-pub fn understands(data: &[u8]) -> bool {
+/// Returns true if the bytes are a valid request.
+pub fn accepts(data: &[u8]) -> bool {
     let Some((kind, bytes)) = data.split_first() else { return false };
     match kind % 11 {
         0 => change::<v1::CreateServiceRequest>(bytes),
@@ -29,14 +29,14 @@ fn change<M: Message + Default + ChangeRequest>(bytes: &[u8]) -> bool {
     let Ok(request) = M::decode(bytes) else { return false };
     match request.asked() {
         Ok(Asked { command, .. }) => {
-            // What is asked for must fit into the log.
+            // A valid command must be storable in the log.
             let written = codec::encode(&command);
             assert_eq!(codec::decode(&written).as_ref(), Ok(&command));
             true
         }
         Err(violations) => {
-            assert!(violations.iter().count() > 0, "a refusal names what is wrong");
-            assert!(violations.to_string().len() < 64 << 10, "a refusal is short");
+            assert!(violations.iter().count() > 0, "a rejection has no violations");
+            assert!(violations.to_string().len() < 64 << 10, "a rejection is too long");
             false
         }
     }
@@ -51,13 +51,13 @@ fn registration(bytes: &[u8]) -> bool {
 }
 
 fn published(bytes: &[u8]) -> bool {
-    let understood = |given: &v1::Api| {
+    let parse = |message: &v1::Api| {
         let mut checks = Checks::default();
-        let api = api::api(&mut checks, "api", given);
+        let api = api::api(&mut checks, "api", message);
         checks.finish(api)
     };
-    let Ok(given) = v1::Api::decode(bytes) else { return false };
-    let Ok(api) = understood(&given) else { return false };
-    assert_eq!(understood(&v1::Api::from(&api)).as_ref(), Ok(&api));
+    let Ok(message) = v1::Api::decode(bytes) else { return false };
+    let Ok(api) = parse(&message) else { return false };
+    assert_eq!(parse(&v1::Api::from(&api)).as_ref(), Ok(&api));
     true
 }

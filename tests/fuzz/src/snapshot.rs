@@ -1,4 +1,4 @@
-//! A snapshot on its way in: the parts of the stream, each behind its length as a varint.
+//! A received snapshot: the parts of the stream, each prefixed with its length as a varint.
 
 use std::sync::LazyLock;
 
@@ -7,15 +7,15 @@ use meridian_replication::peer::snapshot::{read_head, state_rows};
 use meridian_storage::disk::memory_database::MemoryDatabase;
 use prost::Message;
 
-use super::sealed::mend;
-use super::world::{Node, RUNTIME};
+use super::envelopes::fix_envelope;
+use super::environment::{Node, RUNTIME};
 
-/// A node that has nothing. Nothing of what it receives is ever installed, so it stays that.
+/// A node without data. Received snapshots are never installed, so it stays empty.
 static NODE: LazyLock<Node> =
     LazyLock::new(|| Node::open(&MemoryDatabase::new()).expect("an empty store opens"));
 
-/// Whether the bytes are a whole snapshot.
-pub fn understands(data: &[u8]) -> bool {
+/// Returns true if the bytes are a complete snapshot.
+pub fn accepts(data: &[u8]) -> bool {
     let mut parts = Vec::new();
     let mut rest = data;
     while !rest.is_empty()
@@ -24,11 +24,11 @@ pub fn understands(data: &[u8]) -> bool {
     {
         parts.push(part);
     }
-    let mended = parts.iter().cloned().map(mended).collect();
-    RUNTIME.block_on(async { received(parts).await.is_some() | received(mended).await.is_some() })
+    let fixed = parts.iter().cloned().map(fix_part).collect();
+    RUNTIME.block_on(async { receive(parts).await.is_some() | receive(fixed).await.is_some() })
 }
 
-async fn received(parts: Vec<Part>) -> Option<()> {
+async fn receive(parts: Vec<Part>) -> Option<()> {
     let mut parts = parts.into_iter();
     let Some(Part::Head(head)) = parts.next() else { return None };
     let (_, head) = read_head(head).ok()?;
@@ -41,23 +41,23 @@ async fn received(parts: Vec<Part>) -> Option<()> {
         }
     }
     let snapshot = staging.finish().ok()?;
-    assert_eq!(snapshot.head(head.first_event), head, "it is not what its head says");
-    // It is sent on as it came.
+    assert_eq!(snapshot.head(head.first_event), head, "the snapshot differs from its head");
+    // A snapshot can be sent again.
     snapshot.rows().for_each(drop);
     Some(())
 }
 
-/// The part with right checksums: in its envelopes, that is, not in the hashes over all events.
-fn mended(mut part: Part) -> Part {
-    let mend = |bytes: &mut bytes::Bytes| {
+/// Corrects the checksums of the envelopes in a part, but not the hashes over all events.
+fn fix_part(mut part: Part) -> Part {
+    let fix = |bytes: &mut bytes::Bytes| {
         let mut envelope = bytes.to_vec();
-        mend(&mut envelope);
+        fix_envelope(&mut envelope);
         *bytes = envelope.into();
     };
     match &mut part {
-        Part::Head(head) => mend(&mut head.place),
-        Part::Rows(rows) => rows.rows.iter_mut().for_each(|row| mend(&mut row.value)),
-        Part::Events(events) => events.events.iter_mut().for_each(mend),
+        Part::Head(head) => fix(&mut head.place),
+        Part::Rows(rows) => rows.rows.iter_mut().for_each(|row| fix(&mut row.value)),
+        Part::Events(events) => events.events.iter_mut().for_each(fix),
     }
     part
 }

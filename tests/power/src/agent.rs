@@ -1,6 +1,6 @@
-//! What an agent does on its disk: its generation, the set of units that it is to have, and the intents
-//! of those that it starts. Each life is one of the real reconciler and the real driver, on the real
-//! stores of a cluster of one; its units are processes of this program.
+//! An agent's files under power cuts: its generation, its desired units, and the intents of the
+//! units that it starts. Each process run uses the real reconciler and driver on the real stores of
+//! a single-node cluster; units are processes of this program.
 
 mod check;
 mod driver;
@@ -24,112 +24,113 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::{self, Chunks, Node};
-use crate::said::Said;
+use crate::progress::Progress;
 use crate::workload::NODE;
 
 pub use check::check;
-use driver::Telling;
+use driver::ReportingDriver;
 use log::Log;
 
-/// The run directory, in the data directory as agents have it.
+/// Run directory within the data directory, as in agents.
 const RUN: &str = "run";
-/// A unit that has not come or gone by then never will.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout for a unit to start or stop.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How a life of an agent begins: with what it finds, and a number of its own.
+/// A process run of an agent.
 struct Agent {
     log: Arc<Log>,
-    driver: Arc<Telling>,
+    driver: Arc<ReportingDriver>,
     shutdown: CancellationToken,
-    reconciling: tokio::task::JoinHandle<Result<()>>,
+    reconciler: tokio::task::JoinHandle<Result<()>>,
 }
 
-/// The first life: a service is created, grows, shrinks, and grows again.
+/// The first process run: creates a service, and scales it up, down and up again.
 ///
 /// # Errors
-/// If anything fails; nothing is said after that.
-pub async fn first_life(path: &Path) -> Result<()> {
+/// If any step fails; no further progress is reported.
+pub async fn first_run(path: &Path) -> Result<()> {
     let agent = Agent::start(path).await?;
     let cluster = node::identity().cluster;
-    let founders = vec![description()];
-    agent.log.happens(Command::BootstrapCluster { cluster, agents: founders }).await?;
+    let agents = vec![description()];
+    agent.log.apply(Command::BootstrapCluster { cluster, agents }).await?;
     let primary = region();
     let (service, tier) = (service(), Tier::Premium);
     let create = Command::CreateService { service, tier, primary, port: None };
-    agent.log.happens(create).await?;
-    agent.settle(1).await?;
+    agent.log.apply(create).await?;
+    agent.wait_for_units(1).await?;
     agent.scale(3).await?;
-    Said::Releasing.say()?;
+    Progress::Releasing.report()?;
     agent.scale(1).await?;
     agent.scale(2).await?;
-    agent.end().await
+    agent.shut_down().await
 }
 
-/// A later life: it has the units that it finds wanted, more of them, and none in the end.
+/// A later process run: starts the desired units that it finds, scales them up, and deletes the
+/// service.
 ///
 /// # Errors
-/// If anything fails; nothing is said after that.
-pub async fn later_life(path: &Path) -> Result<()> {
+/// If any step fails; no further progress is reported.
+pub async fn later_run(path: &Path) -> Result<()> {
     let agent = Agent::start(path).await?;
-    let wanted = agent.log.units();
-    agent.settle(wanted).await?;
-    if wanted > 0 {
+    let desired = agent.log.units();
+    agent.wait_for_units(desired).await?;
+    if desired > 0 {
         agent.scale(4).await?;
-        Said::Releasing.say()?;
-        agent.log.happens(Command::DeleteService { service: service(), expected: None }).await?;
-        agent.settle(0).await?;
+        Progress::Releasing.report()?;
+        agent.log.apply(Command::DeleteService { service: service(), expected: None }).await?;
+        agent.wait_for_units(0).await?;
     }
-    agent.end().await
+    agent.shut_down().await
 }
 
 impl Agent {
     async fn start(path: &Path) -> Result<Self> {
         let directory = node::establish(path)?;
-        Said::Established.say()?;
+        Progress::Established.report()?;
         let generation = generation::raise(path)?;
-        Said::Raised { generation: generation.0 }.say()?;
-        let log = Arc::new(Log::find(Node::open(directory, Chunks::Small)?).await?);
-        Said::Opened.say()?;
+        Progress::GenerationRaised { generation: generation.0 }.report()?;
+        let log = Arc::new(Log::open(Node::open(directory, Chunks::Small)?).await?);
+        Progress::Opened.report()?;
         let builtin = Builtin::open(machine(path, generation)).await?;
-        let driver = Arc::new(Telling::new(builtin));
+        let driver = Arc::new(ReportingDriver::new(builtin));
         let config = config(path, generation);
         let reconciler =
             Reconciler::build(config, log.clone(), log.clone(), driver.clone() as Arc<dyn Driver>)?;
         let shutdown = CancellationToken::new();
         let running = reconciler.run(shutdown.clone());
-        let reconciling = tokio::spawn(async move { Ok(running.await.map(drop)?) });
-        Ok(Self { log, driver, shutdown, reconciling })
+        let reconciler = tokio::spawn(async move { Ok(running.await.map(drop)?) });
+        Ok(Self { log, driver, shutdown, reconciler })
     }
 
     async fn scale(&self, units: u16) -> Result<()> {
         let edits = vec![Edit::Set { region: region(), units }];
         let change = Command::ChangeService { service: service(), expected: None, edits };
-        self.log.happens(change).await?;
-        self.settle(usize::from(units)).await
+        self.log.apply(change).await?;
+        self.wait_for_units(usize::from(units)).await
     }
 
-    /// Waits until the driver has so many units, all of them ready.
-    async fn settle(&self, units: usize) -> Result<()> {
-        let settled = tokio::time::timeout(PATIENCE, self.driver.settled(units)).await;
-        settled.with_context(|| format!("waiting for {units} units"))?
+    /// Waits until the driver has exactly `units` units, all ready.
+    async fn wait_for_units(&self, units: usize) -> Result<()> {
+        let ready = tokio::time::timeout(TIMEOUT, self.driver.wait_for_units(units)).await;
+        ready.with_context(|| format!("timed out waiting for {units} units"))?
     }
 
-    async fn end(self) -> Result<()> {
+    async fn shut_down(self) -> Result<()> {
         self.shutdown.cancel();
-        self.reconciling.await??;
+        self.reconciler.await??;
         self.log.close().await?;
-        Ok(Said::Closed.say()?)
+        Ok(Progress::Closed.report()?)
     }
 }
 
-/// What the reconciler is told, here and where a directory is checked.
+/// Returns the reconciler's configuration, also used by the check.
 fn config(path: &Path, generation: Generation) -> ReconcilerConfig {
     let loads = watch::Sender::new(UnitLoads::default());
     ReconcilerConfig { agent: name(), directory: path.to_owned(), generation, loads }
 }
 
 fn machine(path: &Path, generation: Generation) -> BuiltinConfig {
-    let program = std::env::current_exe().expect("a program has a path").into();
+    let program = std::env::current_exe().expect("the path of this program").into();
     BuiltinConfig {
         cluster: node::identity().cluster,
         agent: name(),
@@ -137,7 +138,7 @@ fn machine(path: &Path, generation: Generation) -> BuiltinConfig {
         directory: path.join(RUN),
         gateway: IpAddr::V4(own_address()),
         program: Program {
-            // Units are not watched: what they do on the disk ends with them.
+            // Units are not recorded: their files do not outlive them.
             path: "/usr/bin/env".into(),
             arguments: vec!["-u".into(), "LD_PRELOAD".into(), program, "unit".into()],
         },
@@ -146,26 +147,26 @@ fn machine(path: &Path, generation: Generation) -> BuiltinConfig {
     }
 }
 
-/// An address of the loopback network that no other process of this program has.
+/// Returns a loopback address that depends on the process id, so that processes do not share it.
 fn own_address() -> Ipv4Addr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 | high, middle, low)
 }
 
 fn name() -> AgentName {
-    AgentName::new("we-1").expect("is a name")
+    AgentName::new("we-1").expect("a valid name")
 }
 
 fn region() -> RegionName {
-    RegionName::new("westeurope").expect("is in the catalogue")
+    RegionName::new("westeurope").expect("a valid name")
 }
 
 fn service() -> ServiceName {
-    ServiceName::new("contoso").expect("is a name")
+    ServiceName::new("contoso").expect("a valid name")
 }
 
 fn description() -> AgentDescription {
-    let address = || Address::new("127.0.0.1:1").expect("is a host and a port");
+    let address = || Address::new("127.0.0.1:1").expect("a valid address");
     AgentDescription {
         name: name(),
         node: NODE,

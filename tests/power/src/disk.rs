@@ -1,7 +1,8 @@
-//! A disk that gets what a journal says, and what is on it when its power is cut.
+//! A model of a disk that receives the operations of a journal, and of its contents after a power
+//! cut.
 //!
-//! Adversarial within POSIX: content is durable once its file was synced, a name once its directory
-//! was, and whatever else was done may have reached the disk or not, in any order.
+//! Adversarial within POSIX: file contents are durable after a sync of the file, names after a sync
+//! of their directory. Anything else may have reached the disk or not, in any order.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -14,25 +15,26 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::record::Record;
 use crate::tree::{Node, Tree};
 
-/// Bytes that a disk writes as a whole or not at all.
+/// Size of the unit that a disk writes atomically.
 const SECTOR_BYTES: usize = 512;
 
-/// What becomes of that which was not synced.
+/// The effect of a power cut on unsynced operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Manner {
-    /// All of it is gone.
+pub enum CutMode {
+    /// None of them reached the disk.
     Lost,
-    /// All of it is there.
+    /// All of them reached the disk.
     Kept,
-    /// What was done first is there, the last write as far as the power lasted; the file may have
-    /// its new length already, and zeros up to there.
+    /// They reached the disk in order, the last write only partially. The file may already have its
+    /// new length, filled with zeros.
     Torn,
-    /// Each sector and each name is there or not.
+    /// Each sector and each name reached the disk independently at random.
     Scattered,
 }
 
-impl Manner {
-    /// That of a seed. The first seeds are one of each, so that few seeds see all of them.
+impl CutMode {
+    /// Returns the mode of a seed. The first seeds select each mode once, so that few seeds cover
+    /// all.
     #[must_use]
     pub fn of(seed: u64) -> Self {
         match seed % 5 {
@@ -44,7 +46,7 @@ impl Manner {
     }
 }
 
-/// What a name leads to.
+/// The target of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
     Directory(usize),
@@ -53,15 +55,15 @@ enum Entry {
 
 type Names = BTreeMap<OsString, Entry>;
 
-/// What some names lead to from now on.
+/// Names with their new targets.
 type NameChange = Vec<(OsString, Option<Entry>)>;
 
 #[derive(Debug, Clone, Default)]
 struct Directory {
-    /// As a process sees it.
+    /// Visible to processes.
     live: Names,
     durable: Names,
-    /// What was not synced, with the moment at which it was done.
+    /// Unsynced changes, with the time of each.
     pending: Vec<(u64, NameChange)>,
 }
 
@@ -73,23 +75,23 @@ enum Change {
 
 #[derive(Debug, Clone, Default)]
 struct File {
-    /// As a process sees it.
+    /// Visible to processes.
     live: Vec<u8>,
     durable: Vec<u8>,
-    /// What was not synced, with the moment at which it was done.
+    /// Unsynced changes, with the time of each.
     pending: Vec<(u64, Change)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Sync {
-    begun: u64,
-    of: Entry,
+    started: u64,
+    entry: Entry,
 }
 
-/// The number of the directory that is watched.
+/// Index of the watched directory.
 const TOP: usize = 0;
 
-/// A disk, the page cache of the machine before it, and its syncs under way.
+/// A disk, the page cache in front of it, and the syncs in progress.
 #[derive(Debug)]
 pub struct Disk {
     root: PathBuf,
@@ -99,8 +101,8 @@ pub struct Disk {
     syncs: BTreeMap<u64, Sync>,
 }
 
-/// The directory at `root` as a disk may have it whose power was cut when `records` were done; it had
-/// `base` before them. The same seed gives the same.
+/// Returns the directory at `root` after `base` was on disk, `records` were executed, and the power
+/// was cut. The result is determined by the seed.
 #[must_use]
 pub fn after_power_cut(root: &Path, base: &Tree, records: &[Record], seed: u64) -> Tree {
     let mut disk = Disk::new(root, base);
@@ -109,10 +111,10 @@ pub fn after_power_cut(root: &Path, base: &Tree, records: &[Record], seed: u64) 
 }
 
 impl Disk {
-    /// A disk that has `base`, durably, in the directory that the journal calls `root`.
+    /// Creates a disk on which `base` is durable, in the directory that the journal calls `root`.
     ///
     /// # Panics
-    /// If something in `base` is in no directory.
+    /// If the parent directory of a path in `base` is missing.
     #[must_use]
     pub fn new(root: &Path, base: &Tree) -> Self {
         let mut disk = Self {
@@ -136,10 +138,10 @@ impl Disk {
         disk
     }
 
-    /// Does what a record says.
+    /// Executes a record.
     ///
     /// # Panics
-    /// If the record names what was never created: the journal has lost something.
+    /// If the record refers to a path that was never created: the journal is incomplete.
     pub fn apply(&mut self, record: &Record) {
         self.now += 1;
         match record {
@@ -165,40 +167,42 @@ impl Disk {
                 let length = usize::try_from(*length).expect("files are small");
                 self.change(path, Change::Resize { length });
             }
-            Record::SyncBegun { sync, path } => {
-                let of = self.find(as_path(path));
-                self.syncs.insert(*sync, Sync { begun: self.now, of });
+            Record::SyncStarted { sync, path } => {
+                let entry = self.find(as_path(path));
+                self.syncs.insert(*sync, Sync { started: self.now, entry });
             }
             Record::SyncDone { sync } => self.end_sync(*sync, true),
             Record::SyncFailed { sync } => self.end_sync(*sync, false),
-            Record::WriteFailed { .. } | Record::Said { .. } => {}
+            Record::WriteFailed { .. } | Record::Output { .. } => {}
         }
     }
 
-    /// What processes see.
+    /// Returns the contents visible to processes.
     #[must_use]
     pub fn live(&self) -> Tree {
         let names: Vec<_> = self.directories.iter().map(|directory| &directory.live).collect();
         tree(&names, |file| self.files[file].live.clone())
     }
 
-    /// What the disk has when its power is cut now. The same seed gives the same.
+    /// Returns the contents of the disk after a power cut now. The result is determined by the
+    /// seed.
     #[must_use]
     pub fn after_power_cut(&self, seed: u64) -> Tree {
         let mut random = StdRng::seed_from_u64(seed);
-        let manner = Manner::of(seed);
-        // The moment up to which things reached the disk, where they did so in their order.
+        let mode = CutMode::of(seed);
+        // The time up to which operations reached the disk, for modes that keep their order.
         let (oldest, newest) = self.pending_moments();
-        // Often the newest: what is written all the time is also synced, and torn only there.
+        // The newest time is preferred: frequently written files are also synced often, and only
+        // torn there.
         let until = if random.random() { newest } else { random.random_range(oldest..=newest) };
-        let after_cut = |directory: &Directory| directory.after_cut(manner, until, &mut random);
+        let after_cut = |directory: &Directory| directory.after_cut(mode, until, &mut random);
         let names: Vec<Names> = self.directories.iter().map(after_cut).collect();
-        let after_cut = |file: &File| file.after_cut(manner, until, &mut random);
+        let after_cut = |file: &File| file.after_cut(mode, until, &mut random);
         let contents: Vec<Vec<u8>> = self.files.iter().map(after_cut).collect();
         tree(&names.iter().collect::<Vec<_>>(), |file| contents[file].clone())
     }
 
-    /// The first and the last moment at which something was done that was not synced.
+    /// Returns the times of the first and the last unsynced operation.
     fn pending_moments(&self) -> (u64, u64) {
         let contents = self.files.iter().flat_map(|file| &file.pending).map(|(at, _)| *at);
         let names = self.directories.iter().flat_map(|names| &names.pending).map(|(at, _)| *at);
@@ -217,15 +221,18 @@ impl Disk {
         Entry::Directory(self.directories.len() - 1)
     }
 
-    /// Changes what names in one directory lead to, all at once.
+    /// Atomically changes the targets of names in one directory.
     fn rename(&mut self, names: &[(&Path, Option<Entry>)]) {
         let parent = |path: &Path| path.parent().map(|parent| self.find(parent));
         let parents: Vec<_> = names.iter().filter_map(|(path, _)| parent(path)).collect();
         let [Entry::Directory(directory), ..] = parents[..] else {
-            panic!("{names:?} are in no directory");
+            panic!("{names:?} have no parent directory");
         };
-        assert!(parents.iter().all(|parent| *parent == parents[0]), "{names:?} are in two");
-        let name = |path: &Path| path.file_name().expect("it is not the top").to_os_string();
+        assert!(
+            parents.iter().all(|parent| *parent == parents[0]),
+            "{names:?} are in different directories"
+        );
+        let name = |path: &Path| path.file_name().expect("the path has a name").to_os_string();
         let change: NameChange = names.iter().map(|(path, entry)| (name(path), *entry)).collect();
         let directory = &mut self.directories[directory];
         set(&mut directory.live, &change);
@@ -234,38 +241,38 @@ impl Disk {
 
     fn change(&mut self, path: &[u8], change: Change) {
         let Entry::File(file) = self.find(as_path(path)) else {
-            panic!("{} is no file", as_path(path).display());
+            panic!("{} is not a file", as_path(path).display());
         };
         let file = &mut self.files[file];
         change.make(&mut file.live);
         file.pending.push((self.now, change));
     }
 
-    /// Makes durable what a sync covered; where it failed, that is never tried again.
+    /// Makes the covered changes durable; after a failed sync they are dropped and never retried.
     fn end_sync(&mut self, sync: u64, done: bool) {
-        let Sync { begun, of } = self.syncs.remove(&sync).expect("it was begun");
-        match of {
+        let Sync { started, entry } = self.syncs.remove(&sync).expect("the sync was started");
+        match entry {
             Entry::File(file) => {
                 let File { durable, pending, .. } = &mut self.files[file];
-                for change in covered(pending, begun).iter().filter(|_| done) {
+                for change in covered(pending, started).iter().filter(|_| done) {
                     change.make(durable);
                 }
             }
             Entry::Directory(directory) => {
                 let Directory { durable, pending, .. } = &mut self.directories[directory];
-                for change in covered(pending, begun).iter().filter(|_| done) {
+                for change in covered(pending, started).iter().filter(|_| done) {
                     set(durable, change);
                 }
             }
         }
     }
 
-    /// What a path leads to at present.
+    /// Returns the current target of a path.
     fn find(&self, path: &Path) -> Entry {
-        let below = path.strip_prefix(&self.root).expect("only the directory is watched");
+        let below = path.strip_prefix(&self.root).expect("the path is in the watched directory");
         below.iter().fold(Entry::Directory(TOP), |at, name| {
             let Entry::Directory(directory) = at else {
-                panic!("{} goes through a file", path.display());
+                panic!("a parent of {} is a file", path.display());
             };
             let found = self.directories[directory].live.get(name);
             *found.unwrap_or_else(|| panic!("{} was never created", path.display()))
@@ -273,24 +280,24 @@ impl Disk {
     }
 }
 
-/// Takes out what was done before a sync began.
-fn covered<T>(pending: &mut Vec<(u64, T)>, begun: u64) -> Vec<T> {
-    let first_after = pending.partition_point(|(at, _)| *at < begun);
+/// Removes and returns the changes made before a sync started.
+fn covered<T>(pending: &mut Vec<(u64, T)>, started: u64) -> Vec<T> {
+    let first_after = pending.partition_point(|(at, _)| *at < started);
     pending.drain(..first_after).map(|(_, change)| change).collect()
 }
 
-/// All that can be reached from the top.
+/// Returns the tree of everything reachable from the top directory.
 fn tree(directories: &[&Names], content: impl Fn(usize) -> Vec<u8>) -> Tree {
     let mut tree = Tree::default();
-    let mut left = vec![(PathBuf::new(), TOP)];
-    while let Some((path, directory)) = left.pop() {
+    let mut remaining = vec![(PathBuf::new(), TOP)];
+    while let Some((path, directory)) = remaining.pop() {
         for (name, entry) in directories[directory] {
             let path = path.join(name);
             match *entry {
                 Entry::File(file) => tree.insert(path, Node::File(content(file))),
                 Entry::Directory(directory) => {
                     tree.insert(path.clone(), Node::Directory);
-                    left.push((path, directory));
+                    remaining.push((path, directory));
                 }
             }
         }
@@ -303,14 +310,14 @@ fn as_path(path: &[u8]) -> &Path {
 }
 
 impl Directory {
-    fn after_cut(&self, manner: Manner, until: u64, random: &mut StdRng) -> Names {
+    fn after_cut(&self, mode: CutMode, until: u64, random: &mut StdRng) -> Names {
         let mut names = self.durable.clone();
         for (at, change) in &self.pending {
-            let kept = match manner {
-                Manner::Lost => false,
-                Manner::Kept => true,
-                Manner::Torn => *at <= until,
-                Manner::Scattered => random.random(),
+            let kept = match mode {
+                CutMode::Lost => false,
+                CutMode::Kept => true,
+                CutMode::Torn => *at <= until,
+                CutMode::Scattered => random.random(),
             };
             if kept {
                 set(&mut names, change);
@@ -321,21 +328,21 @@ impl Directory {
 }
 
 impl File {
-    fn after_cut(&self, manner: Manner, until: u64, random: &mut StdRng) -> Vec<u8> {
+    fn after_cut(&self, mode: CutMode, until: u64, random: &mut StdRng) -> Vec<u8> {
         let mut bytes = self.durable.clone();
         let length_kept: bool = random.random();
         for (at, change) in &self.pending {
-            match (manner, change) {
-                (Manner::Lost, _) => {}
-                (Manner::Kept, _) => change.make(&mut bytes),
-                (Manner::Torn, _) if *at < until => change.make(&mut bytes),
-                (Manner::Torn, Change::Write { offset, data }) if *at == until => {
+            match (mode, change) {
+                (CutMode::Lost, _) => {}
+                (CutMode::Kept, _) => change.make(&mut bytes),
+                (CutMode::Torn, _) if *at < until => change.make(&mut bytes),
+                (CutMode::Torn, Change::Write { offset, data }) if *at == until => {
                     let sectors: Vec<_> = sectors(*offset, data).collect();
                     let kept = random.random_range(0..=sectors.len());
                     sectors[..kept].iter().for_each(|(at, data)| write(&mut bytes, *at, data));
                 }
-                (Manner::Torn, _) => {}
-                (Manner::Scattered, Change::Write { offset, data }) => {
+                (CutMode::Torn, _) => {}
+                (CutMode::Scattered, Change::Write { offset, data }) => {
                     if length_kept && bytes.len() < offset + data.len() {
                         bytes.resize(offset + data.len(), 0);
                     }
@@ -343,14 +350,14 @@ impl File {
                         write(&mut bytes, at, data);
                     }
                 }
-                (Manner::Scattered, Change::Resize { .. }) => {
+                (CutMode::Scattered, Change::Resize { .. }) => {
                     if random.random() {
                         change.make(&mut bytes);
                     }
                 }
             }
         }
-        if manner == Manner::Torn && length_kept && bytes.len() < self.live.len() {
+        if mode == CutMode::Torn && length_kept && bytes.len() < self.live.len() {
             bytes.resize(self.live.len(), 0);
         }
         bytes
@@ -366,7 +373,7 @@ impl Change {
     }
 }
 
-/// The parts of a write that are in one sector each, with their offsets.
+/// Splits a write into its sectors, with their offsets.
 fn sectors(offset: usize, data: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = offset;
     let mut rest = data;
@@ -375,9 +382,9 @@ fn sectors(offset: usize, data: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
             return None;
         }
         let length = (SECTOR_BYTES - at % SECTOR_BYTES).min(rest.len());
-        let (part, behind) = rest.split_at(length);
+        let (part, remaining) = rest.split_at(length);
         let part = (at, part);
-        (at, rest) = (at + length, behind);
+        (at, rest) = (at + length, remaining);
         Some(part)
     })
 }

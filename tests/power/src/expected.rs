@@ -1,76 +1,78 @@
-//! What must be in a directory after all that was said of it.
+//! The acknowledged state of a directory, derived from the reported progress.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::said::Said;
+use crate::progress::Progress;
 use crate::workload::LOST_TERM;
 
-/// What must be there. More may be: a step that was under way may have been done.
+/// State that must be present. A step in progress may have been completed in addition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Expected {
-    /// The directory belongs to its node.
+    /// Set if the directory has its identity.
     pub established: bool,
-    /// The term of the last vote.
+    /// Term of the last vote.
     pub term: u64,
-    /// The term of each entry, by index.
+    /// Terms of the entries by index.
     pub entries: BTreeMap<u64, u64>,
-    /// The index up to which the derived store has entries itself.
+    /// Index up to which the derived store is durable by itself.
     pub applied: Option<u64>,
-    /// The last life of the agent.
+    /// Generation of the agent's last process run.
     pub generation: u64,
-    /// Units that the agent is to have.
+    /// Incarnations of the desired units.
     pub wanted: Vec<u64>,
-    /// Units that the agent has started in this life.
+    /// Incarnations of the units started by the current process run of the agent.
     pub started: Vec<u64>,
-    /// Units that the agent was told to stop.
+    /// Incarnations of the units that the agent was requested to stop.
     pub released: Vec<u64>,
 }
 
 impl Expected {
-    /// What must be there after this was said.
+    /// Returns the expected state after the given progress.
     #[must_use]
-    pub fn after<'a>(said: impl IntoIterator<Item = &'a Said>) -> Self {
+    pub fn after<'a>(progress: impl IntoIterator<Item = &'a Progress>) -> Self {
         let mut expected = Self::default();
-        said.into_iter().for_each(|said| expected.note(said));
+        progress.into_iter().for_each(|step| expected.add(step));
         expected
     }
 
-    /// Takes note of one more step.
-    pub fn note(&mut self, said: &Said) {
-        match said {
-            Said::Established => self.established = true,
-            Said::Voted { term } => self.term = *term,
-            Said::Appended { term, index } => {
+    /// Adds one more step.
+    pub fn add(&mut self, progress: &Progress) {
+        match progress {
+            Progress::Established => self.established = true,
+            Progress::Voted { term } => self.term = *term,
+            Progress::Appended { term, index } => {
                 self.entries.insert(*index, *term);
             }
-            Said::Truncating { after } => self.entries.retain(|index, _| index <= after),
-            Said::Built { index } | Said::Installed { index } => self.applied = Some(*index),
-            Said::Raised { generation } => {
+            Progress::Truncating { after } => self.entries.retain(|index, _| index <= after),
+            Progress::Built { index } | Progress::Installed { index } => {
+                self.applied = Some(*index)
+            }
+            Progress::GenerationRaised { generation } => {
                 self.generation = *generation;
-                // A unit of an earlier life may be found dead from here on.
+                // From here on, units of earlier process runs may be found dead.
                 self.started.clear();
             }
-            Said::Wanted { incarnation } if !self.wanted.contains(incarnation) => {
+            Progress::Wanted { incarnation } if !self.wanted.contains(incarnation) => {
                 self.wanted.push(*incarnation);
             }
-            Said::Started { incarnation } => self.started.push(*incarnation),
-            Said::Releasing => {
+            Progress::Started { incarnation } => self.started.push(*incarnation),
+            Progress::Releasing => {
                 self.wanted.clear();
                 self.started.clear();
             }
-            Said::Released { incarnation } => self.released.push(*incarnation),
-            Said::Opened
-            | Said::Truncated { .. }
-            | Said::Purged { .. }
-            | Said::Closed
-            | Said::Wanted { .. }
-            | Said::Stopped { .. } => {}
+            Progress::Released { incarnation } => self.released.push(*incarnation),
+            Progress::Opened
+            | Progress::Truncated { .. }
+            | Progress::Purged { .. }
+            | Progress::Closed
+            | Progress::Wanted { .. }
+            | Progress::Stopped { .. } => {}
         }
     }
 
-    /// The last index that is certainly committed.
+    /// Returns the last index that is certainly committed.
     #[must_use]
     pub fn committed(&self) -> Option<u64> {
         let entry = self.entries.iter().rev().find(|(_, term)| **term != LOST_TERM);

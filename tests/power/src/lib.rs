@@ -1,36 +1,37 @@
-//! What is on disk after a loss of power, on a disk that lies or is full, and where files are missing.
+//! Power loss, lying and full disks, and missing files: verifies what is left on disk.
 //!
 //! ```text
-//! power run DIR     the real stores, step by step; says each step once it is acknowledged
+//! power run DIR     runs the real stores; reports each step once it is acknowledged
 //!     | LD_PRELOAD=shim
 //!     v
-//! journal           every write, name, sync and word, in order            (record)
+//! journal           every write, name, sync and output, in order            (record)
 //!     |
-//!     v  cut anywhere, any seed
-//! disk              what a disk may have of it                            (disk, tree)
+//!     v  cut at any record, with any seed
+//! disk              possible contents of the disk                            (disk, tree)
 //!     |
 //!     v
-//! power check DIR   opens it in a fresh process: all that was said, or a refusal   (expected, check)
+//! power check DIR   opens it in a new process: everything acknowledged is there, or an error (expected, check)
 //! ```
 //!
-//! One run gives thousands of places at which the power may be cut, for a journal cut at any place is
-//! what a process would have done that was killed there.
+//! One run covers thousands of power cuts: a prefix of the journal is the journal of a process that
+//! was killed at that point.
 //!
-//! Must not know how the stores work: [`steps`] calls them as openraft does, and [`check`] looks at
-//! what they answer. Start with `tests/`.
+//! This package must not know how the stores work: [`steps`] calls them as openraft does, and
+//! [`check`] uses their public interface. Start reading with `tests/`.
 
 pub mod agent;
 pub mod check;
 pub mod disk;
 pub mod expected;
-pub mod lives;
 pub mod node;
-pub mod said;
+pub mod process_run;
+pub mod progress;
 pub mod steps;
 pub mod tree;
 
 pub mod workload;
 
-/// The journal's form: the shim's own source, for neither may be linked into the other.
+/// The journal format, included from the shim's source, because neither may be linked into the
+/// other.
 #[path = "../shim/src/record.rs"]
 pub mod record;

@@ -1,5 +1,5 @@
-//! The stores of one node, opened as `meridian_storage::open` does, or with a log whose files
-//! are small enough that purging removes some.
+//! The stores of one node, opened as by `meridian_storage::open`, or with log files so small
+//! that a purge removes some.
 
 use std::path::Path;
 
@@ -19,50 +19,50 @@ use uuid::Uuid;
 
 use crate::workload::NODE;
 
-/// A few entries fill a file.
+/// A file is full after a few entries.
 const SMALL: ChunkLimits = ChunkLimits { bytes: 1 << 20, records: 8 };
 
-/// How large the files of the log are.
+/// Size of the log files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chunks {
-    /// As agents have them.
-    Roomy,
-    /// Some entries.
+    /// The default of agents.
+    Default,
+    /// A few entries per file.
     Small,
 }
 
-/// A node's open stores.
+/// The open stores of a node.
 pub struct Node {
     /// The stores.
     pub stores: Stores,
-    /// What blows when one of them fails.
+    /// Blows when a store fails.
     pub fuse: Fuse,
-    // Behind the stores: the lock goes last.
+    // After the stores: the directory lock is released last.
     _directory: DataDirectory,
 }
 
-/// Why a directory was not opened.
+/// Reasons why a directory was not opened.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// The directory is refused.
+pub enum NodeOpenError {
+    /// The directory was rejected.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// What is in it is refused.
+    /// The contents of the directory were rejected.
     #[error(transparent)]
     Stores(#[from] OpenError),
 }
 
-/// Whose directory it is.
+/// Returns the identity of the directory.
 #[must_use]
 pub fn identity() -> Identity {
     Identity { cluster: ClusterId(Uuid::from_u128(1)), node: NODE }
 }
 
-/// Takes a data directory, and gives it its identity if it has none.
+/// Locks a data directory, and writes its identity if it has none.
 ///
 /// # Errors
-/// If it is refused.
-pub fn establish(path: &Path) -> Result<DataDirectory, Refusal> {
+/// If the directory is rejected.
+pub fn establish(path: &Path) -> Result<DataDirectory, NodeOpenError> {
     let mut directory = DataDirectory::open(path)?;
     directory.establish(identity())?;
     Ok(directory)
@@ -72,21 +72,21 @@ impl Node {
     /// Opens the stores.
     ///
     /// # Errors
-    /// If they are refused.
-    pub fn open(directory: DataDirectory, chunks: Chunks) -> Result<Self, Refusal> {
+    /// If they reject the directory.
+    pub fn open(directory: DataDirectory, chunks: Chunks) -> Result<Self, NodeOpenError> {
         let fuse = Fuse::default();
         let stores = match chunks {
-            Chunks::Roomy => open::open(&directory, identity(), &fuse)?,
+            Chunks::Default => open::open(&directory, identity(), &fuse)?,
             Chunks::Small => open::open_with(&directory, identity(), SMALL, &fuse)?,
         };
         Ok(Self { stores, fuse, _directory: directory })
     }
 
-    /// Applies what the log has behind what is applied, up to `last`, as openraft does after a
-    /// start and whenever entries are committed.
+    /// Applies the entries behind the last applied one, up to `last`, as openraft does at startup
+    /// and on every commit.
     ///
     /// # Errors
-    /// If the log has them not, or they cannot be applied.
+    /// If entries are missing or cannot be applied.
     pub async fn apply_through(&mut self, last: u64) -> Result<()> {
         let (applied, _) = self.stores.state_machine.applied_state().await?;
         let first = applied.map_or(0, |applied| applied.index + 1);
@@ -95,17 +95,17 @@ impl Node {
         }
         let entries = self.stores.log.try_get_log_entries(first..=last).await?;
         let ends_at = entries.last().map(|entry| entry.log_id.index);
-        anyhow::ensure!(ends_at == Some(last), "the log has no entries from {first} to {last}");
+        anyhow::ensure!(ends_at == Some(last), "the log lacks entries from {first} to {last}");
         let entries = entries.into_iter().map(|entry: EntryOf<TypeConfig>| Ok((entry, None)));
         let applied = self.stores.state_machine.apply(stream::iter(entries)).await;
         applied.with_context(|| format!("cannot apply entries from {first} to {last}"))
     }
 
-    /// Closes both stores, the log first. All is durable then; that they are dropped later changes
-    /// nothing.
+    /// Closes both stores, the log first. Everything is durable afterwards; dropping them later has
+    /// no effect.
     ///
     /// # Errors
-    /// If the end of either may not be durable.
+    /// If the last writes of a store may not be durable.
     pub async fn close(&self) -> Result<()> {
         self.stores.log.close()?;
         Ok(self.stores.store.close().await?)

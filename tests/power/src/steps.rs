@@ -1,5 +1,5 @@
-//! What a node does to its stores, in the order in which openraft has it done: each step is said
-//! once the store has acknowledged it.
+//! Operations of a node on its stores, in the order in which openraft performs them. Each step is
+//! reported after the store acknowledged it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use openraft::storage::{RaftLogStorage as _, RaftLogStorageExt as _, RaftStateMa
 use tokio::sync::watch;
 
 use crate::node::{self, Chunks, Node};
-use crate::said::Said;
+use crate::progress::Progress;
 use crate::workload::{LOST_TERM, log_id, raft_entry, vote};
 
-/// Longer than the mark of the log may be behind it.
+/// Longer than the mark of the log may lag behind.
 const MARK_PERIOD: Duration = Duration::from_millis(1_100);
 
-/// Entries that one call appends at most.
-pub const MOST_TOGETHER: usize = 5;
+/// Maximum number of entries per append.
+pub const MAX_BATCH: usize = 5;
 
-/// How a life goes.
+/// Options of a process run.
 #[derive(Debug, Clone, Copy)]
-pub struct Life {
-    /// How large the files of the log are.
+pub struct RunOptions {
+    /// Size of the log files.
     pub chunks: Chunks,
-    /// Waits in between until the mark of the log was moved by itself.
-    pub patient: bool,
+    /// Waits once until the mark of the log is updated in the background.
+    pub wait_for_mark: bool,
     /// Closes the stores at the end.
     pub close: bool,
 }
@@ -41,31 +41,31 @@ pub struct Life {
 struct Steps {
     node: Node,
     term: u64,
-    /// The next index of the log.
+    /// Next index of the log.
     next: u64,
 }
 
-/// The first life of a node: from no directory at all to a log that was cut, purged and replaced by
-/// a snapshot.
+/// The first process run of a node: starts without a directory, and ends with a log that was
+/// truncated, purged and replaced by a snapshot.
 ///
 /// # Errors
-/// If a store fails; nothing is said after that.
-pub async fn first_life(path: &Path, life: Life) -> Result<()> {
+/// If a store fails; no further progress is reported.
+pub async fn first_run(path: &Path, run: RunOptions) -> Result<()> {
     let directory = node::establish(path)?;
-    Said::Established.say()?;
-    let node = Node::open(directory, life.chunks)?;
-    Said::Opened.say()?;
+    Progress::Established.report()?;
+    let node = Node::open(directory, run.chunks)?;
+    Progress::Opened.report()?;
     let mut steps = Steps { node, term: 1, next: 0 };
     steps.vote(1).await?;
     steps.append(6).await?;
-    steps.append_together(MOST_TOGETHER as u64).await?;
+    steps.append_batch(MAX_BATCH as u64).await?;
     steps.build_snapshot().await?;
     steps.purge(8).await?;
     steps.vote(LOST_TERM).await?;
-    steps.lose(3).await?;
+    steps.append_and_truncate(3).await?;
     steps.vote(3).await?;
     steps.append(4).await?;
-    if life.patient {
+    if run.wait_for_mark {
         tokio::time::sleep(MARK_PERIOD).await;
     }
     steps.append(3).await?;
@@ -75,34 +75,34 @@ pub async fn first_life(path: &Path, life: Life) -> Result<()> {
     steps.install(50).await?;
     steps.append(5).await?;
     steps.build_snapshot().await?;
-    steps.append_together(4).await?;
-    steps.end(life).await
+    steps.append_batch(4).await?;
+    steps.finish(run).await
 }
 
-/// A later life: what a node does that finds a directory.
+/// A later process run, on an existing directory.
 ///
 /// # Errors
-/// If a store fails; nothing is said after that.
-pub async fn later_life(path: &Path, life: Life) -> Result<()> {
-    let mut steps = Steps::find(path, life).await?;
+/// If a store fails; no further progress is reported.
+pub async fn later_run(path: &Path, run: RunOptions) -> Result<()> {
+    let mut steps = Steps::open(path, run).await?;
     let term = steps.term.max(LOST_TERM) + 1;
     steps.vote(term).await?;
     steps.append(4).await?;
     steps.build_snapshot().await?;
-    steps.append_together(3).await?;
-    steps.end(life).await
+    steps.append_batch(3).await?;
+    steps.finish(run).await
 }
 
-/// Works until something fails.
+/// Runs until a store fails.
 ///
 /// # Errors
-/// What failed; nothing is said after that.
-pub async fn work_until_it_fails(path: &Path, life: Life) -> Result<()> {
-    let mut steps = Steps::find(path, life).await?;
+/// The first failure; no further progress is reported.
+pub async fn run_until_failure(path: &Path, run: RunOptions) -> Result<()> {
+    let mut steps = Steps::open(path, run).await?;
     let term = steps.term.max(LOST_TERM) + 1;
     steps.vote(term).await?;
     loop {
-        steps.append_together(3).await?;
+        steps.append_batch(3).await?;
         steps.append(5).await?;
         steps.build_snapshot().await?;
         let kept = steps.next.saturating_sub(20);
@@ -113,13 +113,13 @@ pub async fn work_until_it_fails(path: &Path, life: Life) -> Result<()> {
 }
 
 impl Steps {
-    /// Opens what is there, and applies all of it: only what was committed is left at the end of
-    /// each life that another one follows.
-    async fn find(path: &Path, life: Life) -> Result<Self> {
+    /// Opens the stores and applies the whole log: process runs that are followed by another one
+    /// leave only committed entries at its end.
+    async fn open(path: &Path, run: RunOptions) -> Result<Self> {
         let directory = node::establish(path)?;
-        Said::Established.say()?;
-        let mut node = Node::open(directory, life.chunks)?;
-        Said::Opened.say()?;
+        Progress::Established.report()?;
+        let mut node = Node::open(directory, run.chunks)?;
+        Progress::Opened.report()?;
         let log = node.stores.log.get_log_state().await?;
         let last = log.last_log_id.map(|last| last.index);
         if let Some(last) = last {
@@ -133,9 +133,9 @@ impl Steps {
         };
         let mut steps = Self { node, term, next: last.map_or(0, |last| last.max(applied) + 1) };
         if last.is_none_or(|last| last < applied) && applied > 0 {
-            // A snapshot that was installed and not yet followed by the purge of the log.
+            // A snapshot was installed, but the log was not purged yet.
             let (position, _) = steps.node.stores.state_machine.applied_state().await?;
-            steps.node.stores.log.purge(position.context("something is applied")?).await?;
+            steps.node.stores.log.purge(position.context("no entry is applied")?).await?;
             steps.next = applied + 1;
         }
         Ok(steps)
@@ -144,31 +144,31 @@ impl Steps {
     async fn vote(&mut self, term: u64) -> Result<()> {
         self.node.stores.log.save_vote(&vote(term)).await?;
         self.term = term;
-        Said::Voted { term }.say()?;
+        Progress::Voted { term }.report()?;
         Ok(())
     }
 
-    /// Appends entries one after another, and applies each.
+    /// Appends entries one by one, and applies each.
     async fn append(&mut self, count: u64) -> Result<()> {
         for index in self.next..self.next + count {
             let committed = index.checked_sub(1).map(|index| log_id(self.term, index));
             self.node.stores.log.save_committed(committed).await?;
             self.node.stores.log.blocking_append([raft_entry(self.term, index)]).await?;
-            Said::Appended { term: self.term, index }.say()?;
+            Progress::Appended { term: self.term, index }.report()?;
             self.node.apply_through(index).await?;
             self.next = index + 1;
         }
         Ok(())
     }
 
-    /// Appends entries at once, and applies them before they are durable here, as openraft does
-    /// where a majority has them.
-    async fn append_together(&mut self, count: u64) -> Result<()> {
+    /// Appends entries in one batch, and applies them before they are durable here, as openraft
+    /// does when a majority has them.
+    async fn append_batch(&mut self, count: u64) -> Result<()> {
         let range = self.next..self.next + count;
         let entries: Vec<_> = range.clone().map(|index| raft_entry(self.term, index)).collect();
         let mut log = self.node.stores.log.clone();
         let appending = tokio::spawn(async move { log.blocking_append(entries).await });
-        let there = async |node: &mut Node| -> Result<()> {
+        let apply_early = async |node: &mut Node| -> Result<()> {
             let last = range.end - 1;
             while node.stores.log.get_log_state().await?.last_log_id < Some(log_id(self.term, last))
             {
@@ -176,50 +176,50 @@ impl Steps {
             }
             node.apply_through(last).await
         };
-        let applied = there(&mut self.node).await;
+        let applied = apply_early(&mut self.node).await;
         appending.await??;
         applied?;
         for index in range {
-            Said::Appended { term: self.term, index }.say()?;
+            Progress::Appended { term: self.term, index }.report()?;
             self.next = index + 1;
         }
         Ok(())
     }
 
-    /// Appends entries that are never committed, and has them replaced by another leader's.
-    async fn lose(&mut self, count: u64) -> Result<()> {
+    /// Appends entries that are never committed, and truncates them as a new leader would.
+    async fn append_and_truncate(&mut self, count: u64) -> Result<()> {
         let after = self.next - 1;
         for index in self.next..self.next + count {
             self.node.stores.log.blocking_append([raft_entry(self.term, index)]).await?;
-            Said::Appended { term: self.term, index }.say()?;
+            Progress::Appended { term: self.term, index }.report()?;
         }
-        Said::Truncating { after }.say()?;
+        Progress::Truncating { after }.report()?;
         self.node.stores.log.truncate_after(Some(log_id(1, after))).await?;
-        Said::Truncated { after }.say()?;
+        Progress::Truncated { after }.report()?;
         Ok(())
     }
 
     async fn build_snapshot(&mut self) -> Result<()> {
         let snapshot = self.node.stores.state_machine.get_current_snapshot().await?;
         let last = snapshot.and_then(|snapshot| snapshot.meta.last_log_id);
-        let index = last.context("something is applied")?.index;
-        ensure!(index + 1 == self.next, "all of the log is applied");
-        Said::Built { index }.say()?;
+        let index = last.context("no entry is applied")?.index;
+        ensure!(index + 1 == self.next, "the log is not fully applied");
+        Progress::Built { index }.report()?;
         Ok(())
     }
 
     async fn purge(&mut self, index: u64) -> Result<()> {
         let log = &mut self.node.stores.log;
         use openraft::RaftLogReader as _;
-        let there = log.try_get_log_entries(index..=index).await?;
-        if let Some(entry) = there.first() {
+        let entries = log.try_get_log_entries(index..=index).await?;
+        if let Some(entry) = entries.first() {
             log.purge(entry.log_id).await?;
-            Said::Purged { index }.say()?;
+            Progress::Purged { index }.report()?;
         }
         Ok(())
     }
 
-    /// Installs the snapshot of a leader that is far ahead, and has the log begin behind it.
+    /// Installs the snapshot of a leader that is far ahead, and purges the log.
     async fn install(&mut self, index: u64) -> Result<()> {
         let (leader, snapshot) = leader_at(self.term, index).await?;
         let SnapshotOf::<TypeConfig, Snapshot> { meta, snapshot } = snapshot;
@@ -235,23 +235,23 @@ impl Steps {
             staging.events(events).await?;
         }
         self.node.stores.state_machine.install_snapshot(&meta, staging.finish()?).await?;
-        Said::Installed { index }.say()?;
+        Progress::Installed { index }.report()?;
         self.node.stores.log.purge(log_id(self.term, index)).await?;
-        Said::Purged { index }.say()?;
+        Progress::Purged { index }.report()?;
         self.next = index + 1;
         Ok(())
     }
 
-    async fn end(self, life: Life) -> Result<()> {
-        if life.close {
+    async fn finish(self, run: RunOptions) -> Result<()> {
+        if run.close {
             self.node.close().await?;
-            Said::Closed.say()?;
+            Progress::Closed.report()?;
         }
         Ok(())
     }
 }
 
-/// A leader's store, in memory, and a snapshot of it.
+/// Returns an in-memory store of a leader, and its snapshot.
 async fn leader_at(term: u64, index: u64) -> Result<(Store, SnapshotOf<TypeConfig, Snapshot>)> {
     let flushed = watch::Sender::new(Some(u64::MAX));
     let database = Arc::new(MemoryDatabase::new());
@@ -259,6 +259,6 @@ async fn leader_at(term: u64, index: u64) -> Result<(Store, SnapshotOf<TypeConfi
         Store::open(database, flushed.subscribe(), Arc::default(), Fuse::default())?;
     let entries = (0..=index).map(|index| Ok((raft_entry(term, index), None)));
     machine.apply(stream::iter(entries)).await?;
-    let snapshot = machine.get_current_snapshot().await?.context("something is applied")?;
+    let snapshot = machine.get_current_snapshot().await?.context("no entry is applied")?;
     Ok((store, snapshot))
 }

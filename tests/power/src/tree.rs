@@ -1,4 +1,4 @@
-//! The content of a directory, as a value.
+//! The contents of a directory as a value.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,21 +6,21 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What has a name in a directory.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Node {
-    /// A directory; what is in it has names of its own.
+    /// A directory; its contents are separate entries.
     Directory,
-    /// A file with its bytes.
+    /// A file with its contents.
     File(Vec<u8>),
 }
 
-/// All that is in a directory, by path from there.
+/// All files and directories below a directory, by relative path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Tree(BTreeMap<PathBuf, Node>);
 
 impl Tree {
-    /// What is in the directory at `path`. Sockets and the like are left out.
+    /// Reads the directory at `path`. Sockets and other special files are skipped.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -45,7 +45,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes the directory at `path`, which must be empty, have this.
+    /// Writes the tree to the directory at `path`, which must be empty.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -60,28 +60,28 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds or replaces a name.
+    /// Adds or replaces an entry.
     pub fn insert(&mut self, path: PathBuf, node: Node) {
         self.0.insert(path, node);
     }
 
-    /// Takes a name away, with what is below it.
+    /// Removes an entry and everything below it.
     pub fn remove(&mut self, path: &Path) {
         self.0.retain(|name, _| !name.starts_with(path));
     }
 
-    /// What has that name.
+    /// Returns the entry at a path.
     #[must_use]
     pub fn get(&self, path: &Path) -> Option<&Node> {
         self.0.get(path)
     }
 
-    /// All names, a directory before what is in it.
+    /// Iterates over all entries; a directory comes before its contents.
     pub fn iter(&self) -> impl Iterator<Item = (&PathBuf, &Node)> {
         self.0.iter()
     }
 
-    /// All files with their bytes.
+    /// Iterates over all files with their contents.
     pub fn files(&self) -> impl Iterator<Item = (&PathBuf, &Vec<u8>)> {
         self.0.iter().filter_map(|(path, node)| match node {
             Node::Directory => None,
@@ -89,7 +89,7 @@ impl Tree {
         })
     }
 
-    /// A number by which equal trees are found.
+    /// Returns a hash for detecting equal trees.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();

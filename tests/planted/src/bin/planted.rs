@@ -1,5 +1,5 @@
-//! One check of what a planted bug would break, with what follows from one seed. Exits with 1 where
-//! something is wrong, and says what.
+//! Checks for planted bugs that need no cluster, each determined by a seed. Exits with 1 and prints
+//! the violation if a check fails.
 
 #[path = "planted/adoption.rs"]
 mod adoption;
@@ -21,25 +21,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Check {
-    /// A state machine that is given entries decided against another state.
+    /// A state machine that receives entries decided in another state.
     Log {
-        /// What everything is drawn from.
+        /// Seed of the check.
         #[arg(long)]
         seed: u64,
     },
-    /// A reconciler whose reads no majority confirms.
+    /// A reconciler whose reads are never confirmed by a quorum.
     Units {
-        /// What everything is drawn from.
+        /// Seed of the check.
         #[arg(long)]
         seed: u64,
     },
-    /// A driver whose unit dies while no agent runs.
+    /// A driver whose unit exits while no agent is running.
     Adoption {
-        /// What everything is drawn from.
+        /// Seed of the check.
         #[arg(long)]
         seed: u64,
     },
-    /// A unit, which the driver starts.
+    /// Runs a unit; used by the driver.
     #[command(hide = true, disable_help_flag = true)]
     Unit {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -48,16 +48,16 @@ enum Check {
 }
 
 fn main() -> ExitCode {
-    let found = match Arguments::parse().check {
+    let result = match Arguments::parse().check {
         Check::Log { seed } => log::check(seed),
         Check::Units { seed } => units::check(seed),
         Check::Adoption { seed } => adoption::check(seed),
         Check::Unit { arguments } => adoption::unit(arguments),
     };
-    match found {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(wrong) => {
-            println!("{wrong:#}");
+        Err(violation) => {
+            println!("{violation:#}");
             ExitCode::FAILURE
         }
     }

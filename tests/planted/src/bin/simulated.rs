@@ -1,5 +1,5 @@
-//! A whole cluster in the simulation, with those faults that a planted bug needs to show. Exits with 1
-//! where something is wrong, and says what.
+//! A simulated cluster, with the faults that reveal a planted bug. Exits with 1 and prints the
+//! violation if a check fails.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use meridian_simulation::plan::{Fault, Plan};
 use meridian_simulation::simulate_plan;
 use meridian_simulation::trace::Print;
 
-/// Three agents, busy operators and frequent faults.
+/// Simulates three agents with busy operators and frequent faults
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What everything is drawn from that is not given.
+    /// Seed of the simulation.
     #[arg(long)]
     seed: u64,
-    /// What goes wrong.
+    /// Kinds of faults to inject.
     #[arg(long, value_delimiter = ',')]
     faults: Vec<String>,
-    /// How long a sync of a disk takes at most, in milliseconds.
+    /// Maximum latency of a sync in milliseconds.
     #[arg(long)]
     sync: Option<u64>,
-    /// Log entries after which a snapshot is built; no others are kept then.
+    /// Number of log entries between two snapshots; no entries are kept behind one.
     #[arg(long)]
     snapshot_after: Option<u64>,
-    /// Prints what happens.
+    /// Prints the events of the simulation.
     #[arg(long)]
     trace: bool,
 }
@@ -37,9 +37,9 @@ fn main() -> anyhow::Result<()> {
     let outcome = simulate_plan(plan, print);
     match &outcome.failure {
         Some(failure) => println!("{failure}"),
-        None => println!("nothing: {}", outcome.figures),
+        None => println!("no violation: {}", outcome.figures),
     }
-    // Nothing is to run any more, whatever the thread of the simulation has left.
+    // Exit at once, without waiting for what the simulation thread left behind.
     std::io::stdout().flush()?;
     std::process::exit(i32::from(outcome.failure.is_some()))
 }
@@ -48,14 +48,14 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
     let mut plan = Plan::of(arguments.seed);
     plan.faults = arguments.faults.iter().map(|name| fault(name)).collect::<Result<_, _>>()?;
     plan.agents.truncate(3);
-    plan.founders = 3;
+    plan.initial_agents = 3;
     plan.operators = 6;
-    plan.pause = Duration::from_millis(200);
-    plan.trouble = Duration::from_secs(20);
+    plan.think_time = Duration::from_millis(200);
+    plan.fault_phase = Duration::from_secs(20);
     plan.fault_gap = Duration::from_secs(2);
     plan.fault_length = Duration::from_secs(3);
-    if let Some(most) = arguments.sync {
-        plan.sync = (Duration::ZERO, Duration::from_millis(most));
+    if let Some(max_ms) = arguments.sync {
+        plan.sync = (Duration::ZERO, Duration::from_millis(max_ms));
     }
     if let Some(entries) = arguments.snapshot_after {
         (plan.snapshot_after, plan.keep_entries) = (entries, 0);
@@ -65,5 +65,5 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
 
 fn fault(name: &str) -> anyhow::Result<Fault> {
     let named = |fault: &Fault| format!("{fault:?}") == name;
-    Fault::ALL.into_iter().find(named).with_context(|| format!("{name} is no fault"))
+    Fault::ALL.into_iter().find(named).with_context(|| format!("unknown fault {name}"))
 }

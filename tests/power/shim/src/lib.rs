@@ -1,18 +1,19 @@
-//! Preloaded under a process (`LD_PRELOAD`), notes what it does to the files of one directory.
+//! A library preloaded under a process (`LD_PRELOAD`) that records its changes to the files of one
+//! directory.
 //!
-//! The calls really happen, but for syncs of watched files, which only are said to have happened:
-//! what is in the journal is enough to make the directory as a disk would have it after a loss of
-//! power at any moment, so nothing has to reach a real one.
+//! All system calls are really made, except for syncs of watched files, which only succeed: the
+//! journal is sufficient to reconstruct the directory on a disk that lost power at any moment, so
+//! nothing needs to reach a real disk.
 //!
-//! Every call on a watched file is made and noted under one lock. The journal therefore is the order
-//! in which things happened, and each of its prefixes is what a process killed there has done.
+//! Each system call on a watched file is made and recorded under one lock. The journal is therefore
+//! in execution order, and each prefix of it is the result of a process killed at that point.
 //!
-//! What the shim does not know ends the process: shared writable mappings, syncs of ranges that would
-//! be relied on, links, files that another call fills. A process that makes system calls past the C
-//! library is not seen; that the model of the journal's end equals the real directory is tested.
+//! Unsupported operations end the process: writable shared mappings, links, and system calls that
+//! modify a file in other ways. System calls that bypass the C library are not seen; the tests
+//! therefore verify that the final state of the model equals the real directory.
 //!
-//! `sync_file_range` is left alone: it promises nothing (sync_file_range(2), "Warning"), and nothing is
-//! what the model gives for it.
+//! `sync_file_range` is not interposed: it guarantees nothing (sync_file_range(2), "Warning"), and
+//! the model does not count it as a sync.
 
 pub mod record;
 pub mod system;

@@ -1,48 +1,48 @@
-//! The journal: what a process did to the files of one directory, in the order in which it did it.
+//! The journal: changes of a process to the files of one directory, in execution order.
 //!
 //! ```text
-//! record:  4  bytes that follow, little-endian
+//! record:  4  length of the rest, little-endian
 //!          1  kind
-//!          n  fields: numbers of 8 bytes, little-endian; a path or data with its length before it
+//!          n  fields: numbers of 8 bytes, little-endian; paths and data prefixed with their length
 //! ```
 //!
-//! Shared as a source file by the shim, which writes it, and the package of the tests, which reads
-//! it: neither may be linked into the other.
+//! Shared as a source file between the shim, which writes it, and the test package, which reads it,
+//! because neither may be linked into the other.
 
-/// One thing that a process did, and that the system had done when it was noted.
+/// A change by the process, recorded after the system performed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// A file got its name, and was empty.
+    /// An empty file was created.
     Created {
-        /// Its path.
+        /// Path of the file.
         path: Vec<u8>,
     },
     /// Bytes were written.
     Written {
-        /// The file.
+        /// Path of the file.
         path: Vec<u8>,
-        /// Where they begin in it.
+        /// Offset in the file.
         offset: u64,
-        /// The bytes.
+        /// The written bytes.
         data: Vec<u8>,
     },
-    /// A file got another length.
+    /// The length of a file was changed.
     Resized {
-        /// The file.
+        /// Path of the file.
         path: Vec<u8>,
-        /// Bytes that it has now.
+        /// New length in bytes.
         length: u64,
     },
-    /// A file got another name, and the one that had it before is gone.
+    /// A file was renamed, replacing any file at the new path.
     Renamed {
-        /// The old path.
+        /// Old path.
         from: Vec<u8>,
-        /// The new path.
+        /// New path.
         to: Vec<u8>,
     },
-    /// A file or a directory has lost its name.
+    /// A file or directory was removed.
     Unlinked {
-        /// The path.
+        /// Its path.
         path: Vec<u8>,
     },
     /// A directory was created.
@@ -50,41 +50,41 @@ pub enum Record {
         /// Its path.
         path: Vec<u8>,
     },
-    /// A sync began: it covers what was noted before.
-    SyncBegun {
-        /// Its number.
+    /// A sync started: it covers all earlier records.
+    SyncStarted {
+        /// Number of the sync.
         sync: u64,
-        /// The file or directory.
+        /// Path of the file or directory.
         path: Vec<u8>,
     },
-    /// A sync was done, and the process is told so next.
+    /// A sync completed; the process is notified next.
     SyncDone {
-        /// Its number.
+        /// Number of the sync.
         sync: u64,
     },
-    /// A sync failed, and what it covered is never written by a later one: Linux marks pages clean
-    /// that could not be written (fsync(2), "fsyncgate").
+    /// A sync failed. A later sync does not write what it covered: Linux marks pages clean whose
+    /// writeback failed (fsync(2), "fsyncgate").
     SyncFailed {
-        /// Its number.
+        /// Number of the sync.
         sync: u64,
     },
-    /// Nothing was written, and the process is told so next.
+    /// A write failed without writing anything; the process is notified next.
     WriteFailed {
-        /// The file.
+        /// Path of the file.
         path: Vec<u8>,
     },
-    /// The process said something on its standard output.
-    Said {
-        /// The bytes.
+    /// The process wrote to its standard output.
+    Output {
+        /// The written bytes.
         data: Vec<u8>,
     },
 }
 
-/// Bytes before each record.
+/// Size of the length prefix of a record.
 pub const LENGTH_BYTES: usize = 4;
 
 impl Record {
-    /// The stored form, its length included.
+    /// Encodes the record with its length prefix.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; LENGTH_BYTES];
@@ -95,18 +95,20 @@ impl Record {
             Self::Renamed { from, to } => put(&mut bytes, 4, &[], &[from, to]),
             Self::Unlinked { path } => put(&mut bytes, 5, &[], &[path]),
             Self::DirectoryCreated { path } => put(&mut bytes, 6, &[], &[path]),
-            Self::SyncBegun { sync, path } => put(&mut bytes, 7, &[*sync], &[path]),
+            Self::SyncStarted { sync, path } => put(&mut bytes, 7, &[*sync], &[path]),
             Self::SyncDone { sync } => put(&mut bytes, 8, &[*sync], &[]),
             Self::SyncFailed { sync } => put(&mut bytes, 9, &[*sync], &[]),
-            Self::Said { data } => put(&mut bytes, 10, &[], &[data]),
+            Self::Output { data } => put(&mut bytes, 10, &[], &[data]),
             Self::WriteFailed { path } => put(&mut bytes, 11, &[], &[path]),
         }
-        let length = u32::try_from(bytes.len() - LENGTH_BYTES).expect("no call writes 4 GiB");
+        let length =
+            u32::try_from(bytes.len() - LENGTH_BYTES).expect("a record is shorter than 4 GiB");
         bytes[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
         bytes
     }
 
-    /// The first record in `bytes`, and what follows it; none where they are no whole record.
+    /// Decodes the first record, and returns it with the remaining bytes; `None` if it is
+    /// incomplete or invalid.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
@@ -129,11 +131,11 @@ impl Record {
             6 => Self::DirectoryCreated { path: fields.bytes()? },
             7 => {
                 let sync = fields.number()?;
-                Self::SyncBegun { sync, path: fields.bytes()? }
+                Self::SyncStarted { sync, path: fields.bytes()? }
             }
             8 => Self::SyncDone { sync: fields.number()? },
             9 => Self::SyncFailed { sync: fields.number()? },
-            10 => Self::Said { data: fields.bytes()? },
+            10 => Self::Output { data: fields.bytes()? },
             11 => Self::WriteFailed { path: fields.bytes()? },
             _ => return None,
         };

@@ -1,4 +1,4 @@
-//! Which files are watched, what goes wrong with them, and the one lock under which all is noted.
+//! The watched files, their injected fault, and the lock under which records are written.
 
 use std::ffi::{CString, c_int};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -6,24 +6,25 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::record::Record;
 use crate::system;
 
-/// The directory whose files are watched, an absolute path without links.
+/// The watched directory, an absolute path without links.
 const DIRECTORY: &str = "MERIDIAN_POWER_DIRECTORY";
-/// The journal, which is outside of it. It is added to where it is there.
+/// The journal, outside of the watched directory. Appended to if it exists.
 const JOURNAL: &str = "MERIDIAN_POWER_JOURNAL";
-/// One fault: `<sync|write> <part of a path> <how many are left alone> <errno> <how many fail>`.
+/// One fault: `<sync|write> <substring of the path> <operations to skip> <errno> <operations to
+/// fail>`.
 const FAULT: &str = "MERIDIAN_POWER_FAULT";
-/// The number of writes to the standard output after which the process ends.
-const SAYINGS: &str = "MERIDIAN_POWER_END_AFTER";
+/// Number of writes to the standard output after which the process exits.
+const END_AFTER: &str = "MERIDIAN_POWER_END_AFTER";
 
-/// The code with which a process ends at the shim's will.
+/// Exit code of a process ended on request.
 const ENDED: c_int = 99;
-/// The code with which a process ends that did something that the shim cannot follow: silence about
-/// it would make the tests prove too much.
-const NOT_FOLLOWED: c_int = 98;
+/// Exit code of a process ended for an unsupported operation. Ignoring it would make the tests
+/// unsound.
+const UNSUPPORTED: c_int = 98;
 
-/// What kind of call a fault is for.
+/// The kind of operation that a fault applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
+pub enum Operation {
     /// A sync of a file or a directory.
     Sync,
     /// A write to a file.
@@ -32,25 +33,25 @@ pub enum Call {
 
 #[derive(Debug)]
 struct Fault {
-    call: Call,
-    part: Vec<u8>,
-    left_alone: u64,
+    operation: Operation,
+    path_part: Vec<u8>,
+    skip: u64,
     errno: c_int,
-    failing: u64,
+    remaining: u64,
 }
 
-/// What is watched.
+/// The watched directory and its journal.
 #[derive(Debug)]
 pub struct Watch {
     directory: Vec<u8>,
     journal: c_int,
     fault: Option<Fault>,
-    sayings_left: Option<u64>,
+    outputs_left: Option<u64>,
     next_sync: u64,
 }
 
-/// The watch, locked: what is done while it is held is noted in the order in which it is done. None
-/// in a process that is not watched.
+/// Returns the locked watch, or `None` in a process that is not watched. Operations performed under
+/// the lock are recorded in execution order.
 #[must_use]
 pub fn watch() -> Option<MutexGuard<'static, Watch>> {
     static WATCH: OnceLock<Option<Mutex<Watch>>> = OnceLock::new();
@@ -58,9 +59,9 @@ pub fn watch() -> Option<MutexGuard<'static, Watch>> {
     Some(watch.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Takes the lock for good: threads that still run when the process ends would otherwise be ended
-/// between a call and its note.
-extern "C" fn stand_still() {
+/// Takes the lock forever. Otherwise threads that still run when the process exits could be ended
+/// between an operation and its record.
+extern "C" fn hold_lock() {
     std::mem::forget(watch());
 }
 
@@ -72,100 +73,102 @@ impl Watch {
         // SAFETY: the path is a C string that outlives the call.
         let journal = unsafe { system::open(journal.as_ptr(), flags, 0o600) };
         if journal < 0 {
-            not_followed("its journal cannot be opened");
+            unsupported("cannot open the journal");
         }
-        system::at_end(stand_still);
+        system::at_exit(hold_lock);
         let fault = std::env::var(FAULT).ok().map(|text| match Fault::parse(&text) {
             Some(fault) => fault,
-            None => not_followed("its fault cannot be read"),
+            None => unsupported("invalid fault"),
         });
-        let sayings_left = std::env::var(SAYINGS).ok().and_then(|count| count.parse().ok());
-        // Numbers of one life must not meet those of another in the same journal.
+        let outputs_left = std::env::var(END_AFTER).ok().and_then(|count| count.parse().ok());
+        // Process runs that share a journal must not share numbers.
         let next_sync = u64::from(std::process::id()) << 32;
-        Some(Self { directory, journal, fault, sayings_left, next_sync })
+        Some(Self { directory, journal, fault, outputs_left, next_sync })
     }
 
-    /// Whether the file at `path` is watched.
+    /// Returns true if `path` is in the watched directory.
     #[must_use]
     pub fn covers(&self, path: &[u8]) -> bool {
         let rest = path.strip_prefix(self.directory.as_slice());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }
 
-    /// The path of an open file that is watched and still has one.
+    /// Returns the path of an open file if it is watched and not deleted.
     #[must_use]
     pub fn path_of(&self, fd: c_int) -> Option<Vec<u8>> {
         let path = system::path_of(fd).filter(|path| self.covers(path))?;
         (!path.ends_with(b" (deleted)")).then_some(path)
     }
 
-    /// Adds a record to the journal.
-    pub fn note(&self, record: &Record) {
+    /// Appends a record to the journal.
+    pub fn record(&self, record: &Record) {
         let bytes = record.encode();
-        // SAFETY: the bytes are there until after the call.
+        // SAFETY: the buffer outlives the call.
         let written = unsafe { system::write(self.journal, bytes.as_ptr().cast(), bytes.len()) };
         if usize::try_from(written) != Ok(bytes.len()) {
-            not_followed("its journal cannot be written");
+            unsupported("cannot write the journal");
         }
     }
 
-    /// Notes that a sync begins, and returns its number.
-    pub fn begin_sync(&mut self, path: Vec<u8>) -> u64 {
+    /// Records the start of a sync, and returns its number.
+    pub fn start_sync(&mut self, path: Vec<u8>) -> u64 {
         let sync = self.next_sync;
         self.next_sync += 1;
-        self.note(&Record::SyncBegun { sync, path });
+        self.record(&Record::SyncStarted { sync, path });
         sync
     }
 
-    /// Notes what the process said; ends it where that was its last word.
-    pub fn said(&mut self, data: &[u8]) {
-        self.note(&Record::Said { data: data.to_vec() });
-        if let Some(left) = &mut self.sayings_left {
+    /// Records output of the process, and ends the process if the limit is reached.
+    pub fn output(&mut self, data: &[u8]) {
+        self.record(&Record::Output { data: data.to_vec() });
+        if let Some(left) = &mut self.outputs_left {
             *left = left.saturating_sub(1);
             if *left == 0 {
-                system::end(ENDED);
+                system::exit_now(ENDED);
             }
         }
     }
 
-    /// The error with which a call is to fail, if it is.
-    pub fn fault(&mut self, call: Call, path: &[u8]) -> Option<c_int> {
-        let fault = self.fault.as_mut().filter(|fault| fault.call == call)?;
-        if !path.windows(fault.part.len()).any(|part| part == fault.part) || fault.failing == 0 {
+    /// Returns the `errno` with which an operation must fail, if any.
+    pub fn fault(&mut self, operation: Operation, path: &[u8]) -> Option<c_int> {
+        let fault = self.fault.as_mut().filter(|fault| fault.operation == operation)?;
+        if !path.windows(fault.path_part.len()).any(|part| part == fault.path_part)
+            || fault.remaining == 0
+        {
             return None;
         }
-        if fault.left_alone > 0 {
-            fault.left_alone -= 1;
+        if fault.skip > 0 {
+            fault.skip -= 1;
             return None;
         }
-        fault.failing -= 1;
+        fault.remaining -= 1;
         Some(fault.errno)
     }
 }
 
 impl Fault {
     fn parse(text: &str) -> Option<Self> {
-        let [call, part, left_alone, errno, failing] =
+        let [operation, path_part, skip, errno, remaining] =
             text.split(' ').collect::<Vec<_>>().try_into().ok()?;
-        let call = match call {
-            "sync" => Call::Sync,
-            "write" => Call::Write,
+        let operation = match operation {
+            "sync" => Operation::Sync,
+            "write" => Operation::Write,
             _ => return None,
         };
         Some(Self {
-            call,
-            part: part.as_bytes().to_vec(),
-            left_alone: left_alone.parse().ok()?,
+            operation,
+            path_part: path_part.as_bytes().to_vec(),
+            skip: skip.parse().ok()?,
             errno: errno.parse().ok()?,
-            failing: failing.parse().ok()?,
+            remaining: remaining.parse().ok()?,
         })
     }
 }
 
-/// Ends a process that cannot be followed.
-pub fn not_followed(what: &str) -> ! {
-    let text = format!("the power shim cannot follow this process: {what}\n");
-    // SAFETY: the bytes are there until after the call. There is nobody to tell if it fails.
+/// Ends the process because of an unsupported operation.
+pub fn unsupported(what: &str) -> ! {
+    let text = format!("power shim: unsupported operation: {what}\n");
+    // SAFETY: the buffer outlives the call. A failure cannot be reported.
     let _ = unsafe { system::write(2, text.as_ptr().cast(), text.len()) };
-    system::end(NOT_FOLLOWED);
+    system::exit_now(UNSUPPORTED);
 }

@@ -1,4 +1,5 @@
-//! Opens what an agent left as its next life does, and compares it with what was said of it.
+//! Opens the directory of an agent as its next process run does, and compares it with the reported
+//! progress.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,52 +24,55 @@ use super::RUN;
 use super::log::Log;
 use crate::check::{Verdict, with_causes};
 use crate::expected::Expected;
-use crate::node::{self, Chunks, Node, Refusal};
+use crate::node::{self, Chunks, Node, NodeOpenError};
 
-/// Rounds of the reconciler after which it is at rest: it has nothing more to tell the driver.
+/// Number of reconciler rounds after which it has no further actions for the driver.
 const ROUNDS: u64 = 3;
-/// A unit that is not started by then never will be.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout for a unit to start.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Opens the data directory `path`, and looks for all that was said.
+/// Opens the data directory `path`, and verifies that it has everything that was acknowledged.
 pub async fn check(path: &Path, expected: &Expected) -> Verdict {
     let node = match node::establish(path).and_then(|found| Node::open(found, Chunks::Small)) {
         Ok(node) => node,
-        Err(refusal) => return refused(&refusal),
+        Err(error) => return rejected(&error),
     };
     match compare(path, node, expected).await {
-        Ok(last) => Verdict::Whole { last },
+        Ok(last) => Verdict::Intact { last },
         Err(error) => Verdict::Lost { what: format!("{error:#}") },
     }
 }
 
-fn refused(refusal: &Refusal) -> Verdict {
-    Verdict::Refused { error: with_causes(refusal) }
+fn rejected(error: &NodeOpenError) -> Verdict {
+    Verdict::Rejected { error: with_causes(error) }
 }
 
 async fn compare(path: &Path, mut node: Node, expected: &Expected) -> Result<Option<u64>> {
     let last = node.stores.log.get_log_state().await?.last_log_id.map(|last| last.index);
     let acknowledged = expected.committed();
-    ensure!(last >= acknowledged, "the log ends at {last:?}, and {acknowledged:?} was said");
+    ensure!(
+        last >= acknowledged,
+        "the log ends at {last:?}, but {acknowledged:?} was acknowledged"
+    );
     let known = intents(&path.join(RUN))?;
     for incarnation in &expected.started {
-        ensure!(known.contains(incarnation), "why unit {incarnation} runs; known are {known:?}");
+        ensure!(known.contains(incarnation), "no intent of unit {incarnation}, only of {known:?}");
     }
     let generation = generation::raise(path)?;
     let before = expected.generation;
-    ensure!(generation.0 > before, "generation {before}: the next life is {generation}");
-    // The power took the units with it: nothing is found running, and what they left is gone.
+    ensure!(generation.0 > before, "the generation went from {before} to {generation}");
+    // The power cut ended the units: none is found, and their files are removed.
     let run = path.join(RUN);
     let builtin = Builtin::open(super::machine(path, generation)).await?;
-    ensure!(builtin.list().await?.is_empty(), "no unit outlives a loss of power");
-    ensure!(intents(&run)?.is_empty(), "what dead units left is still there");
+    ensure!(builtin.list().await?.is_empty(), "a unit survived the power cut");
+    ensure!(intents(&run)?.is_empty(), "files of dead units were not removed");
     compare_desired(path, generation, expected).await?;
-    // An agent that can read its log goes on with it.
-    Log::find(node).await.context("the log cannot be applied")?;
+    // An agent with a readable log continues with it.
+    Log::open(node).await.context("cannot apply the log")?;
     Ok(last)
 }
 
-/// The incarnations whose intents are there; each intent is whole.
+/// Returns the incarnations of all intents; each intent must be intact.
 fn intents(run: &Path) -> Result<BTreeSet<u64>> {
     let entries = match fs::read_dir(run) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
@@ -83,75 +87,82 @@ fn intents(run: &Path) -> Result<BTreeSet<u64>> {
         let intent = || -> Option<u64> {
             let text = fs::read_to_string(&path).ok()?;
             let (sum, json) = text.trim_end().split_once(' ')?;
-            let whole = u32::from_str_radix(sum, 16) == Ok(crc32fast::hash(json.as_bytes()));
-            let intent: serde_json::Value = serde_json::from_str(json).ok().filter(|_| whole)?;
+            let intact = u32::from_str_radix(sum, 16) == Ok(crc32fast::hash(json.as_bytes()));
+            let intent: serde_json::Value = serde_json::from_str(json).ok().filter(|_| intact)?;
             intent.get("incarnation")?.as_u64()
         };
-        known.insert(intent().with_context(|| format!("{} is not whole", path.display()))?);
+        known.insert(intent().with_context(|| format!("{} is damaged", path.display()))?);
     }
     Ok(known)
 }
 
-/// Whether an agent that reaches nobody starts what it was to have, and nothing that it was told to
+/// Verifies that an isolated agent starts its desired units, and none that it was requested to
 /// stop.
 async fn compare_desired(path: &Path, generation: Generation, expected: &Expected) -> Result<()> {
     let config = super::config(path, generation);
-    let alone = Arc::new(Alone::default());
-    let reconciler =
-        Reconciler::build(config, alone.clone(), alone.clone(), alone.clone() as Arc<dyn Driver>)?;
+    let isolated = Arc::new(Isolated::default());
+    let reconciler = Reconciler::build(
+        config,
+        isolated.clone(),
+        isolated.clone(),
+        isolated.clone() as Arc<dyn Driver>,
+    )?;
     tokio::select! {
-        ended = reconciler.run(tokio_util::sync::CancellationToken::new()) => {
-            ended?;
+        stopped = reconciler.run(tokio_util::sync::CancellationToken::new()) => {
+            stopped?;
         }
-        () = alone.rest(&expected.wanted) => {}
-        () = tokio::time::sleep(PATIENCE) => {}
+        () = isolated.wait_for_units(&expected.wanted) => {}
+        () = tokio::time::sleep(TIMEOUT) => {}
     }
-    let started = alone.started.lock().expect("nothing panics while it holds this").clone();
+    let started = isolated.started.lock().expect("no thread panics while holding the lock").clone();
     for incarnation in &expected.wanted {
-        ensure!(started.contains(incarnation), "unit {incarnation}; wanted are {started:?}");
+        ensure!(
+            started.contains(incarnation),
+            "unit {incarnation} was not started, only {started:?}"
+        );
     }
     for incarnation in &expected.released {
-        let again = started.contains(incarnation);
-        ensure!(!again, "unit {incarnation} was told to stop; wanted are {started:?}");
+        let restarted = started.contains(incarnation);
+        ensure!(!restarted, "stopped unit {incarnation} was started again: {started:?}");
     }
     Ok(())
 }
 
-/// A machine whose agent reaches nobody, and what it is told to start.
+/// The ports and the driver of an isolated agent, which record the started units.
 #[derive(Debug, Default)]
-struct Alone {
+struct Isolated {
     started: Mutex<BTreeSet<u64>>,
-    looks: watch::Sender<u64>,
+    rounds: watch::Sender<u64>,
 }
 
-impl Alone {
-    /// Returns once its reconciler has looked at it often enough, and has started these units.
-    async fn rest(&self, wanted: &[u64]) {
-        let started = || self.started.lock().expect("nothing panics while it holds this");
+impl Isolated {
+    /// Waits until the reconciler has run enough rounds and has started these units.
+    async fn wait_for_units(&self, wanted: &[u64]) {
+        let started = || self.started.lock().expect("no thread panics while holding the lock");
         let has_all = || wanted.iter().all(|incarnation| started().contains(incarnation));
-        let mut looks = self.looks.subscribe();
-        // The sender is here.
-        let _ = looks.wait_for(|looks| *looks > ROUNDS && has_all()).await;
+        let mut rounds = self.rounds.subscribe();
+        // Fails only if the sender is dropped, and `self` owns it.
+        let _ = rounds.wait_for(|rounds| *rounds > ROUNDS && has_all()).await;
     }
 }
 
-static NOTHING: LazyLock<RwLock<State>> = LazyLock::new(RwLock::default);
+static EMPTY_STATE: LazyLock<RwLock<State>> = LazyLock::new(RwLock::default);
 
 #[async_trait]
-impl Propose for Alone {
+impl Propose for Isolated {
     async fn propose(&self, _: Proposal) -> Result<Receipt, ProposeError> {
         std::future::pending().await
     }
 }
 
 #[async_trait]
-impl Read for Alone {
+impl Read for Isolated {
     async fn read(&self, _: Consistency, _: Instant) -> Result<ReadPoint, ReadError> {
         std::future::pending().await
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
-        NOTHING.read().expect("nothing panics while it holds the state")
+        EMPTY_STATE.read().expect("no thread panics while holding the lock")
     }
 
     fn durable(&self) -> watch::Receiver<Revision> {
@@ -160,15 +171,15 @@ impl Read for Alone {
 }
 
 #[async_trait]
-impl Driver for Alone {
+impl Driver for Isolated {
     async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
-        // Each look is the occasion for another one.
-        self.looks.send_modify(|looks| *looks += 1);
+        // Each listing notifies of a change, which triggers the next round.
+        self.rounds.send_modify(|rounds| *rounds += 1);
         Ok(Vec::new())
     }
 
     async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
-        let mut started = self.started.lock().expect("nothing panics while it holds this");
+        let mut started = self.started.lock().expect("no thread panics while holding the lock");
         started.insert(spec.incarnation.0);
         Ok(())
     }
@@ -182,6 +193,6 @@ impl Driver for Alone {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.looks.subscribe()
+        self.rounds.subscribe()
     }
 }

@@ -1,4 +1,4 @@
-//! The real driver, and a word on the standard output for all that it is told.
+//! The real driver, with every request reported on the standard output.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use meridian_agent::driver::{
 use meridian_domain::{Configuration, Incarnation};
 use tokio::sync::watch;
 
-use crate::said::Said;
+use crate::progress::Progress;
 
-/// Says what the driver was told, and that it has done it.
+/// Reports requests to the driver, and their completion.
 #[derive(Debug)]
-pub(super) struct Telling {
+pub(super) struct ReportingDriver {
     driver: Builtin,
 }
 
-impl Telling {
+impl ReportingDriver {
     pub(super) fn new(driver: Builtin) -> Self {
         Self { driver }
     }
 
-    /// Returns once there are so many units, and all are ready.
-    pub(super) async fn settled(&self, units: usize) -> Result<()> {
+    /// Waits until there are exactly `units` units, all ready.
+    pub(super) async fn wait_for_units(&self, units: usize) -> Result<()> {
         let mut changes = self.driver.changes();
         loop {
             changes.mark_unchanged();
@@ -37,26 +37,26 @@ impl Telling {
     }
 }
 
-fn say(said: &Said) {
-    said.say().expect("somebody listens");
+fn report(progress: &Progress) {
+    progress.report().expect("the standard output is open");
 }
 
 #[async_trait]
-impl Driver for Telling {
+impl Driver for ReportingDriver {
     async fn list(&self) -> Result<Vec<RunningUnit>, Unreachable> {
         self.driver.list().await
     }
 
     async fn start(&self, spec: UnitSpec) -> Result<(), StartError> {
         let incarnation = spec.incarnation.0;
-        say(&Said::Wanted { incarnation });
+        report(&Progress::Wanted { incarnation });
         self.driver.start(spec).await?;
-        say(&Said::Started { incarnation });
+        report(&Progress::Started { incarnation });
         Ok(())
     }
 
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        say(&Said::Released { incarnation: incarnation.0 });
+        report(&Progress::Released { incarnation: incarnation.0 });
         self.driver.stop(incarnation).await
     }
 

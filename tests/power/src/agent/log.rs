@@ -1,4 +1,4 @@
-//! The log of a cluster of one: what its only member has durably is committed.
+//! The log of a single-node cluster: an entry is committed once it is durable.
 
 use std::sync::RwLockReadGuard;
 
@@ -22,22 +22,22 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::node::Node;
-use crate::said::Said;
+use crate::progress::Progress;
 use crate::workload::log_id;
 
-/// The only term there is: nobody else could lead.
+/// The only term: there is no other candidate.
 const TERM: u64 = 1;
 
 /// The log of the only member.
 pub(super) struct Log {
     store: Store,
-    /// Its stores, for whoever writes next.
+    /// The stores, locked by the current writer.
     node: Mutex<Node>,
 }
 
 impl Log {
-    /// What a node's stores hold, all of it applied.
-    pub(super) async fn find(mut node: Node) -> Result<Self> {
+    /// Opens the log, and applies all of it.
+    pub(super) async fn open(mut node: Node) -> Result<Self> {
         let last = node.stores.log.get_log_state().await?.last_log_id;
         if let Some(last) = last {
             node.apply_through(last.index).await?;
@@ -45,17 +45,17 @@ impl Log {
         Ok(Self { store: node.stores.store.clone(), node: Mutex::new(node) })
     }
 
-    /// Has a command happen.
+    /// Appends and applies a command.
     ///
     /// # Errors
-    /// If the domain refuses it, or a store fails.
-    pub(super) async fn happens(&self, command: Command) -> Result<()> {
+    /// If the domain rejects it or a store fails.
+    pub(super) async fn apply(&self, command: Command) -> Result<()> {
         let verdict = self.append(&command).await?.verdict;
         ensure!(verdict == Verdict::Accepted, "{command:?}: {verdict:?}");
         Ok(())
     }
 
-    /// Units that are wanted.
+    /// Returns the number of desired units.
     pub(super) fn units(&self) -> usize {
         let state = self.store.state();
         state.units_on(&super::name()).filter(|unit| unit.is_wanted()).count()
@@ -64,30 +64,30 @@ impl Log {
     /// Closes the stores.
     ///
     /// # Errors
-    /// If the end of either may not be durable.
+    /// If the last writes of a store may not be durable.
     pub(super) async fn close(&self) -> Result<()> {
         self.node.lock().await.close().await
     }
 
     async fn append(&self, command: &Command) -> Result<Receipt> {
         let mut node = self.node.lock().await;
-        let entry = decided(&self.store.state(), command);
+        let entry = decide_entry(&self.store.state(), command);
         let (base, verdict) = (entry.base, entry.changes[0].verdict.clone());
         let last = node.stores.log.get_log_state().await?.last_log_id;
         let index = last.map_or(0, |last| last.index + 1);
         let payload = EntryPayload::Normal(Payload(Bytes::from(codec::encode(&entry))));
         let entry = EntryOf::<TypeConfig> { log_id: log_id(TERM, index), payload };
-        node.stores.log.blocking_append([entry]).await.context("nothing can be appended")?;
-        Said::Appended { term: TERM, index }.say()?;
+        node.stores.log.blocking_append([entry]).await.context("cannot append to the log")?;
+        Progress::Appended { term: TERM, index }.report()?;
         node.apply_through(index).await?;
         Ok(Receipt { verdict, base, revision: self.store.state().header.revision })
     }
 }
 
-fn decided(state: &State, command: &Command) -> Entry {
+fn decide_entry(state: &State, command: &Command) -> Entry {
     let (events, verdict) = match decide(state, command) {
         Ok(events) => (events, Verdict::Accepted),
-        Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+        Err(rejections) => (Vec::new(), Verdict::Rejected(rejections)),
     };
     let origin = match command {
         Command::Report(Report { agent, generation, sequence, .. }) => {
@@ -103,7 +103,7 @@ fn decided(state: &State, command: &Command) -> Entry {
 impl Propose for Log {
     async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError> {
         let appended = self.append(&proposal.command).await;
-        // A store that failed answers nobody any more.
+        // After a store failure, requests are never answered.
         match appended {
             Ok(receipt) => Ok(receipt),
             Err(_) => std::future::pending().await,

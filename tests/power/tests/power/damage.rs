@@ -1,95 +1,100 @@
-//! Directories that are not what was written: damaged, incomplete, mixed, or old.
+//! Directories that differ from what was written: damaged, incomplete, mixed or outdated.
 
 use std::path::{Path, PathBuf};
 
 use meridian_power::check::Verdict;
 use meridian_power::expected::Expected;
-use meridian_power::said::Said;
+use meridian_power::progress::Progress;
 use meridian_power::tree::{Node, Tree};
 
 use crate::support::{home, programs};
 
-/// What a life leaves that was closed in order, without a shim.
-struct Left {
+/// The result of a process run that closed its stores, without the shim.
+struct Closed {
     tree: Tree,
     expected: Expected,
 }
 
-fn left_by(before: Option<&Left>, life: &str) -> Left {
+fn run(before: Option<&Closed>, task: &str) -> Closed {
     let home = home();
     if let Some(before) = before {
-        before.tree.write(home.path()).expect("it can be written");
+        before.tree.write(home.path()).expect("the directory is written");
     }
     let data = home.path().join("data");
-    let mut command = programs().power(&[life]);
-    let output = command.arg(&data).args(["small", "close"]).output().expect("it is there");
+    let mut command = programs().power(&[task]);
+    let output =
+        command.arg(&data).args(["small", "close"]).output().expect("the program can be run");
     assert!(output.status.success(), "{output:?}");
     let mut expected = before.map(|before| before.expected.clone()).unwrap_or_default();
-    Said::parse(&output.stdout).iter().for_each(|said| expected.note(said));
-    Left { tree: Tree::read(home.path()).expect("it can be read"), expected }
+    Progress::parse(&output.stdout).iter().for_each(|step| expected.add(step));
+    Closed { tree: Tree::read(home.path()).expect("the directory is readable"), expected }
 }
 
-/// What comes of a directory, in a fresh process. A refusal names a file of it, or the folder.
+/// Checks a directory in a new process. A rejection must name a file in it, or the directory.
 fn verdict(tree: &Tree, expected: &Expected) -> Verdict {
     let home = home();
-    tree.write(home.path()).expect("it can be written");
+    tree.write(home.path()).expect("the directory is written");
     let data = home.path().join("data");
     let verdict = programs().check("check", &data, expected, &["small"]);
     match verdict {
-        Verdict::Refused { error } => {
+        Verdict::Rejected { error } => {
             let data = data.to_string_lossy().into_owned();
-            assert!(error.contains(&data), "a refusal names what is at fault: {error}");
-            assert!(error.contains("as a new node"), "a refusal says what to do: {error}");
-            Verdict::Refused { error: error.replace(&data, "DATA") }
+            assert!(error.contains(&data), "the error does not name the damaged path: {error}");
+            assert!(
+                error.contains("as a new node"),
+                "the error does not give the next step: {error}"
+            );
+            Verdict::Rejected { error: error.replace(&data, "DATA") }
         }
         other => other,
     }
 }
 
-/// Fails where something acknowledged was lost in silence.
-fn never_silent(what: &str, verdict: &Verdict) {
+/// Fails if acknowledged data were lost silently.
+fn assert_not_lost(what: &str, verdict: &Verdict) {
     assert!(!matches!(verdict, Verdict::Lost { .. }), "{what}: {verdict:?}");
     println!("{what}: {verdict:?}");
 }
 
-/// Bytes of a file in which a bit is flipped: the middle and the end of what is in it, and others.
-fn places(bytes: &[u8]) -> Vec<usize> {
+/// Returns offsets of the bytes in which a bit is flipped, between the first and the last non-zero
+/// byte.
+fn offsets(bytes: &[u8]) -> Vec<usize> {
     let last = bytes.iter().rposition(|byte| *byte != 0);
     let Some(last) = last else { return vec![] };
-    let mut places = vec![0, last / 5, last / 2, last * 3 / 4, last];
-    places.dedup();
-    places
+    let mut offsets = vec![0, last / 5, last / 2, last * 3 / 4, last];
+    offsets.dedup();
+    offsets
 }
 
 #[test]
-fn a_flipped_bit_in_any_file_is_named_or_harmless() {
-    let left = left_by(None, "first");
-    for (path, bytes) in left.tree.files() {
-        for place in places(bytes) {
-            let mut tree = left.tree.clone();
+fn a_flipped_bit_in_any_file_is_detected_or_harmless() {
+    let closed = run(None, "first");
+    for (path, bytes) in closed.tree.files() {
+        for offset in offsets(bytes) {
+            let mut tree = closed.tree.clone();
             let mut bytes = bytes.clone();
-            bytes[place] ^= 0x10;
+            bytes[offset] ^= 0x10;
             tree.insert(path.clone(), Node::File(bytes));
-            let what = format!("a bit of byte {place} of {} flipped", path.display());
-            never_silent(&what, &verdict(&tree, &left.expected));
+            let what = format!("bit flipped in byte {offset} of {}", path.display());
+            assert_not_lost(&what, &verdict(&tree, &closed.expected));
         }
     }
 }
 
 #[test]
-fn a_missing_file_or_folder_is_named_or_harmless() {
-    let left = left_by(None, "first");
-    let names: Vec<PathBuf> = left.tree.iter().map(|(path, _)| path.clone()).collect();
+fn a_missing_file_or_directory_is_detected_or_harmless() {
+    let closed = run(None, "first");
+    let names: Vec<PathBuf> = closed.tree.iter().map(|(path, _)| path.clone()).collect();
     for name in names.iter().filter(|name| *name != Path::new("data")) {
-        let mut tree = left.tree.clone();
+        let mut tree = closed.tree.clone();
         tree.remove(name);
-        let verdict = verdict(&tree, &left.expected);
+        let verdict = verdict(&tree, &closed.expected);
         let what = format!("{} missing", name.display());
-        never_silent(&what, &verdict);
+        assert_not_lost(&what, &verdict);
     }
 }
 
-/// The tree with what is at these paths as it was in another one.
+/// Returns the tree with the given paths replaced by those of an older tree.
 fn with_older(tree: &Tree, older: &Tree, paths: &[&Path]) -> Tree {
     let mut mixed = tree.clone();
     paths.iter().for_each(|path| mixed.remove(path));
@@ -102,31 +107,31 @@ fn with_older(tree: &Tree, older: &Tree, paths: &[&Path]) -> Tree {
 }
 
 #[test]
-fn a_part_of_an_older_copy_is_named_or_harmless() {
-    let yesterday = left_by(None, "first");
-    let today = left_by(Some(&yesterday), "later");
-    let names = yesterday.tree.iter().map(|(path, _)| path.as_path());
+fn a_part_of_an_older_copy_is_detected_or_harmless() {
+    let old = run(None, "first");
+    let new = run(Some(&old), "later");
+    let names = old.tree.iter().map(|(path, _)| path.as_path());
     let mut parts: Vec<Vec<&Path>> =
         names.filter(|name| *name != Path::new("data")).map(|name| vec![name]).collect();
     let [log, mark, database] = ["data/raft-log", "data/mark", "data/database"].map(Path::new);
     parts.extend([vec![log, mark], vec![log, database], vec![mark, database]]);
-    // Rows may be older: they are derived, and the log has the entries that they come from.
-    let expected = Expected { applied: None, ..today.expected.clone() };
+    // Rows may be outdated: they are derived from entries that are in the log.
+    let expected = Expected { applied: None, ..new.expected.clone() };
     for part in parts {
-        let tree = with_older(&today.tree, &yesterday.tree, &part);
-        never_silent(&format!("{part:?} of yesterday"), &verdict(&tree, &expected));
+        let tree = with_older(&new.tree, &old.tree, &part);
+        assert_not_lost(&format!("outdated {part:?}"), &verdict(&tree, &expected));
     }
 }
 
-/// This is what a node alone cannot notice: the documentation of the storage says so, and tells
-/// operators never to restore a data directory. Where it is noticed one day, this fails, and the
-/// documentation is to be changed with it.
+/// A node alone cannot detect an outdated copy: the documentation of the storage says so, and
+/// forbids operators to restore a data directory. If this becomes detectable, this test fails and
+/// the documentation must be changed.
 #[test]
-fn an_older_copy_of_all_is_whole_in_itself() {
-    let yesterday = left_by(None, "first");
-    let today = left_by(Some(&yesterday), "later");
-    let then = verdict(&yesterday.tree, &yesterday.expected);
-    assert!(matches!(then, Verdict::Whole { .. }), "{then:?}");
-    let now = verdict(&yesterday.tree, &today.expected);
-    assert!(matches!(now, Verdict::Lost { .. }), "{now:?}");
+fn a_complete_older_copy_is_accepted() {
+    let old = run(None, "first");
+    let new = run(Some(&old), "later");
+    let by_old = verdict(&old.tree, &old.expected);
+    assert!(matches!(by_old, Verdict::Intact { .. }), "{by_old:?}");
+    let by_new = verdict(&old.tree, &new.expected);
+    assert!(matches!(by_new, Verdict::Lost { .. }), "{by_new:?}");
 }

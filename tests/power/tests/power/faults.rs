@@ -1,10 +1,10 @@
-//! A disk that fails once and then says that all is well: the node stops, and acknowledges nothing
-//! that it cannot keep.
+//! A disk that fails once and then works again: the node stops, and acknowledges nothing that is
+//! not durable.
 
-use meridian_power::lives::{Ending, STOPPED, Watched, said};
+use meridian_power::process_run::{RunFaults, STOPPED, Watched, progress};
+use meridian_power::progress::Progress;
 use meridian_power::record::Record;
-use meridian_power::said::Said;
-use meridian_power::steps::MOST_TOGETHER;
+use meridian_power::steps::MAX_BATCH;
 use meridian_power::tree::Tree;
 
 use crate::support::{Image, check_all, home, images, programs};
@@ -12,27 +12,27 @@ use crate::support::{Image, check_all, home, images, programs};
 const EIO: u32 = 5;
 const ENOSPC: u32 = 28;
 
-/// How often a call of that kind is made in a whole life, by what the journal has of it.
-fn calls(counted: fn(&Record) -> bool) -> usize {
+/// Returns the number of matching records in the journal of a complete process run.
+fn count_operations(counted: fn(&Record) -> bool) -> usize {
     let home = home();
     let watched = Watched::new(&programs(), home.path(), Tree::default());
-    watched.live("first", &["small", "close"], &Ending::default());
+    watched.run("first", &["small", "close"], &RunFaults::default());
     watched.records().iter().filter(|record| counted(record)).count()
 }
 
-/// A life in which the call after so many others fails once; the images of a power cut right after
-/// it, and what failed. None where the life was over before.
-fn life_with(call: &str, left_alone: usize, errno: u32) -> Option<(String, Vec<Image>)> {
+/// Runs a process in which one operation fails after `skip` successful ones. Returns the failed
+/// operation and the images of power cuts right after it, or `None` if the process finished before.
+fn run_with_fault(operation: &str, skip: usize, errno: u32) -> Option<(String, Vec<Image>)> {
     let home = home();
     let watched = Watched::new(&programs(), home.path(), Tree::default());
-    let fault = Some(format!("{call} /data {left_alone} {errno} 1"));
-    let status = watched.live("first", &["small", "close"], &Ending { after: None, fault });
+    let fault = Some(format!("{operation} /data {skip} {errno} 1"));
+    let status = watched.run("first", &["small", "close"], &RunFaults { kill_after: None, fault });
     let records = watched.records();
     let failed =
         |record: &Record| matches!(record, Record::SyncFailed { .. } | Record::WriteFailed { .. });
     let at = records.iter().position(failed)?;
-    if said(&records[..at]).contains(&Said::Closed) {
-        // Stores that are dropped sync once more what was durable when they were closed.
+    if progress(&records[..at]).contains(&Progress::Closed) {
+        // When dropped, the stores sync once more what was already durable after closing.
         return None;
     }
     let what = describe(&records, at);
@@ -42,9 +42,9 @@ fn life_with(call: &str, left_alone: usize, errno: u32) -> Option<(String, Vec<I
         "after {what} failed: {:?}",
         &records[at.saturating_sub(6)..]
     );
-    acknowledges_nothing_more(&records, at, &what);
-    let places = [at + 1, records.len()];
-    let seeds = |place| if places.contains(&place) { vec![0, 1, 2, 3] } else { vec![] };
+    assert_no_acknowledgement(&records, at, &what);
+    let cuts = [at + 1, records.len()];
+    let seeds = |at| if cuts.contains(&at) { vec![0, 1, 2, 3] } else { vec![] };
     Some((what, images(&watched, &records, seeds)))
 }
 
@@ -52,58 +52,78 @@ fn describe(records: &[Record], at: usize) -> String {
     let path = match &records[at] {
         Record::WriteFailed { path } => Some(path),
         Record::SyncFailed { sync: failed } => records.iter().find_map(|record| match record {
-            Record::SyncBegun { sync, path } if sync == failed => Some(path),
+            Record::SyncStarted { sync, path } if sync == failed => Some(path),
             _ => None,
         }),
         _ => None,
     };
     let path = path.map(|path| String::from_utf8_lossy(path).into_owned()).unwrap_or_default();
     let name = path.split_once("/watched/").map_or("", |(_, name)| name);
-    format!("record {at}, of {name},")
+    format!("record {at} ({name})")
 }
 
-/// After the failure at most one call of the store that failed is still acknowledged: the one that
-/// was done before another thread met the failure. The other stores go on until the node has
-/// noticed; what they acknowledge is durable like all else, which the images show.
-fn acknowledges_nothing_more(records: &[Record], at: usize, what: &str) {
-    let said = said(&records[at..]);
-    assert!(matches!(said.last(), Some(Said::Stopped { .. })), "{what} failed: {said:?}");
-    let rests_on_it = |said: &&Said| match said {
-        Said::Closed => true,
-        Said::Built { .. } | Said::Installed { .. } => what.contains("/database"),
-        Said::Voted { .. } | Said::Appended { .. } | Said::Truncated { .. } => {
+/// Verifies the progress after a failure. The failed store may acknowledge at most one more
+/// operation, which completed before another thread noticed the failure. The other stores continue
+/// until the node notices; their acknowledgements are durable, which the images verify.
+fn assert_no_acknowledgement(records: &[Record], at: usize, what: &str) {
+    let progress = progress(&records[at..]);
+    assert!(
+        matches!(progress.last(), Some(Progress::Stopped { .. })),
+        "{what} failed: {progress:?}"
+    );
+    let of_failed_store = |step: &&Progress| match step {
+        Progress::Closed => true,
+        Progress::Built { .. } | Progress::Installed { .. } => what.contains("/database"),
+        Progress::Voted { .. } | Progress::Appended { .. } | Progress::Truncated { .. } => {
             what.contains("/raft-log")
         }
         _ => false,
     };
-    let late: Vec<_> = said.iter().filter(rests_on_it).collect();
-    let entries = late.iter().all(|said| matches!(said, Said::Appended { .. }));
-    let most = if entries { MOST_TOGETHER } else { 1 };
-    assert!(late.len() <= most, "acknowledged after {what} failed: {late:?}");
+    let late: Vec<_> = progress.iter().filter(of_failed_store).collect();
+    let entries = late.iter().all(|step| matches!(step, Progress::Appended { .. }));
+    let limit = if entries { MAX_BATCH } else { 1 };
+    assert!(late.len() <= limit, "acknowledged after {what} failed: {late:?}");
 }
 
-fn every_call_fails_once(call: &str, errno: u32, counted: fn(&Record) -> bool, lives: usize) {
-    let calls = calls(counted);
-    let step = calls.div_ceil(lives).max(1);
+fn each_operation_fails_once(
+    operation: &str,
+    errno: u32,
+    counted: fn(&Record) -> bool,
+    runs: usize,
+) {
+    let count = count_operations(counted);
+    let step = count.div_ceil(runs).max(1);
     let mut all = Vec::new();
     let mut failed = 0;
-    for left_alone in (0..calls).step_by(step) {
-        if let Some((_, images)) = life_with(call, left_alone, errno) {
+    for skip in (0..count).step_by(step) {
+        if let Some((_, images)) = run_with_fault(operation, skip, errno) {
             failed += 1;
             all.extend(images);
         }
     }
-    assert!(failed * 2 > lives, "{failed} of {lives} lives saw their fault");
+    assert!(failed * 2 > runs, "only {failed} of {runs} runs reached their fault");
     let tally = check_all("check", &all, &["small"]);
-    tally.conclude(&format!("{failed} lives in which one of {calls} calls of {call} failed once"));
+    tally.assert_nothing_lost(&format!(
+        "{failed} runs with one failure among {count} operations ({operation})"
+    ));
 }
 
 #[test]
 fn a_sync_that_fails_once_stops_the_node() {
-    every_call_fails_once("sync", EIO, |record| matches!(record, Record::SyncBegun { .. }), 24);
+    each_operation_fails_once(
+        "sync",
+        EIO,
+        |record| matches!(record, Record::SyncStarted { .. }),
+        24,
+    );
 }
 
 #[test]
-fn a_write_for_which_there_is_no_room_once_stops_the_node() {
-    every_call_fails_once("write", ENOSPC, |record| matches!(record, Record::Written { .. }), 16);
+fn a_write_that_fails_once_for_lack_of_space_stops_the_node() {
+    each_operation_fails_once(
+        "write",
+        ENOSPC,
+        |record| matches!(record, Record::Written { .. }),
+        16,
+    );
 }

@@ -1,31 +1,32 @@
-//! The power is cut for real: a file system in an image is shut down in mid-write, so that all that it
-//! had not on its disk is gone, and mounted again.
+//! Real power cuts: a file system in an image is shut down while it is written, so that everything
+//! that is not on its disk is lost, and then mounted again.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use meridian_power::check::Verdict;
 use meridian_power::expected::Expected;
-use meridian_power::lives::Overheard;
-use meridian_power::said::Said;
+use meridian_power::process_run::ProcessRun;
+use meridian_power::progress::Progress;
 
 use crate::mounted::{Mounted, run};
 use crate::support::programs;
 
-/// A step for which a cut waits has been taken by then.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout for the moment of a power cut.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// When the power is cut.
+/// The moment of a power cut.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
-    /// As soon as this is in the directory of the node.
+    /// As soon as this path exists in the node's directory.
     Created(&'static str),
-    /// When so many entries were acknowledged.
+    /// When this number of entries was acknowledged.
     Appended(usize),
 }
 
-/// A first life in which the cut is during the creation of something, and later ones.
-const LIVES: [&[Moment]; 4] = [
+/// Power cuts of successive process runs; in most cases the first one happens during the creation
+/// of a file.
+const CUTS: [&[Moment]; 4] = [
     &[Moment::Created(""), Moment::Appended(30)],
     &[Moment::Created("raft-log"), Moment::Appended(45), Moment::Appended(20)],
     &[Moment::Created("database"), Moment::Appended(11), Moment::Appended(70)],
@@ -33,78 +34,83 @@ const LIVES: [&[Moment]; 4] = [
 ];
 
 impl Moment {
-    fn has_come(self, data: &Path, said: &[Said]) -> bool {
+    fn is_reached(self, data: &Path, progress: &[Progress]) -> bool {
         match self {
             Self::Created(name) => data.join(name).exists(),
             Self::Appended(count) => {
-                let appended = said.iter().filter(|said| matches!(said, Said::Appended { .. }));
+                let appended =
+                    progress.iter().filter(|step| matches!(step, Progress::Appended { .. }));
                 appended.count() >= count
             }
         }
     }
 }
 
-/// One life that ends with the power; what was acknowledged before is noted. What is said while the
-/// file system goes down is not: a machine without power says nothing either, and ext4 was seen to let
-/// a sync succeed just then whose data was gone afterwards.
+/// Runs a process until the power cut, and adds the progress acknowledged before it. Progress
+/// reported during the shutdown of the file system is ignored: a machine without power reports
+/// nothing either, and ext4 was observed to let a sync succeed at that moment whose data were lost.
 fn cut(mounted: &mut Mounted, data: &Path, moment: Moment, expected: &mut Expected) {
-    let mut life = Overheard::begin(&programs(), "work", data, &["small"]);
+    let mut process = ProcessRun::start(&programs(), "work", data, &["small"]);
     let began = Instant::now();
-    while !moment.has_come(data, &life.said()) {
-        assert!(!life.is_over(), "a life ended before {moment:?}: {:?}", life.end());
-        assert!(began.elapsed() < PATIENCE, "{moment:?} has not come");
+    while !moment.is_reached(data, &process.progress()) {
+        assert!(!process.has_exited(), "exited before {moment:?}: {:?}", process.wait());
+        assert!(began.elapsed() < TIMEOUT, "timed out waiting for {moment:?}");
         std::thread::yield_now();
     }
     let path = mounted.path().to_string_lossy().into_owned();
-    life.said().iter().for_each(|said| expected.note(said));
-    run("xfs_io", &["-x", "-c", "shutdown", &path]).expect("it could be shut down before");
-    let (status, said) = life.end();
-    assert!(matches!(said.last(), Some(Said::Stopped { .. })), "{status:?}: {:?}", said.last());
-    mounted.restart().expect("it can be mounted again");
+    process.progress().iter().for_each(|step| expected.add(step));
+    run("xfs_io", &["-x", "-c", "shutdown", &path]).expect("the file system can be shut down");
+    let (status, progress) = process.wait();
+    assert!(
+        matches!(progress.last(), Some(Progress::Stopped { .. })),
+        "{status:?}: {:?}",
+        progress.last()
+    );
+    mounted.restart().expect("the file system can be mounted again");
 }
 
-/// Whether this machine can do it; why not is said out loud.
-fn is_possible(kind: &str) -> bool {
+/// Returns true if this machine supports the test; the reason is printed otherwise.
+fn is_supported(kind: &str) -> bool {
     let tried = Mounted::image(kind).and_then(|mounted| {
         let path = mounted.path().to_string_lossy().into_owned();
         run("xfs_io", &["-x", "-c", "shutdown", &path])
     });
     if let Err(error) = &tried {
         eprintln!(
-            "SKIPPED: no power was cut under {kind}, which takes root, loop devices and the \
-             package xfsprogs: {error}"
+            "SKIPPED: power cuts under {kind} require root, loop devices and the package \
+             xfsprogs: {error}"
         );
     }
     tried.is_ok()
 }
 
-fn loses_nothing(kind: &str) {
-    if !is_possible(kind) {
+fn assert_nothing_lost(kind: &str) {
+    if !is_supported(kind) {
         return;
     }
     let (mut cuts, mut acknowledged) = (0, 0);
-    for moments in LIVES {
-        let mut mounted = Mounted::image(kind).expect("it could be had before");
+    for moments in CUTS {
+        let mut mounted = Mounted::image(kind).expect("the file system can be created");
         let data = mounted.path().join("data");
         let mut expected = Expected::default();
         for moment in moments {
             cut(&mut mounted, &data, *moment, &mut expected);
             cuts += 1;
             let verdict = programs().check("check", &data, &expected, &["small"]);
-            // In an orderly file system nothing is damaged, so nothing may be refused either.
-            assert!(matches!(verdict, Verdict::Whole { .. }), "{kind}, {moment:?}: {verdict:?}");
+            // An ordered file system damages nothing, so nothing may be rejected.
+            assert!(matches!(verdict, Verdict::Intact { .. }), "{kind}, {moment:?}: {verdict:?}");
         }
         acknowledged += expected.entries.len();
     }
-    println!("{kind}: {cuts} cuts, all of {acknowledged} acknowledged entries there");
+    println!("{kind}: {cuts} power cuts, all {acknowledged} acknowledged entries present");
 }
 
 #[test]
-fn a_cut_under_ext4_loses_nothing_acknowledged() {
-    loses_nothing("ext4");
+fn a_power_cut_under_ext4_loses_nothing_acknowledged() {
+    assert_nothing_lost("ext4");
 }
 
 #[test]
-fn a_cut_under_xfs_loses_nothing_acknowledged() {
-    loses_nothing("xfs");
+fn a_power_cut_under_xfs_loses_nothing_acknowledged() {
+    assert_nothing_lost("xfs");
 }

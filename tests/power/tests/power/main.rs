@@ -1,13 +1,13 @@
-//! Power cuts at every step, disks that lie, and directories that are not whole: in each case all
-//! that was acknowledged is there, or the stores refuse by name.
+//! Power cuts at every step, lying disks, and incomplete directories: in each case all acknowledged
+//! data are present, or the stores reject the directory with an error that names the path.
 //!
-//! `MERIDIAN_POWER_SEEDS` is the number of images at each place of a journal (default 1).
+//! `MERIDIAN_POWER_SEEDS` is the number of images per record of a journal (default 1).
 
 mod agents;
 mod cuts;
 mod damage;
 mod faults;
 mod filesystems;
+mod full_disk;
 mod mounted;
-mod room;
 mod support;

@@ -1,5 +1,5 @@
-//! A node that is given entries of a log in which some were decided against a state that never came
-//! to be, as those of a leader that lost its office would be.
+//! A node that applies a log in which some entries were decided in another state, as those of a
+//! deposed leader would be.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use meridian_storage::store::Store;
 use anyhow::ensure;
 use futures::stream;
 use meridian_domain::{
-    Actor, Change, ClusterId, Command, Digest, Entry, Origin, RequestId, State, Timestamp,
-    Verdict, decide, evolve, limits,
+    Actor, Change, ClusterId, Command, Digest, Entry, Origin, RequestId, State, Timestamp, Verdict,
+    decide, evolve, limits,
 };
 use openraft::alias::EntryOf;
 use openraft::impls::leader_id_adv::LeaderId;
@@ -26,25 +26,25 @@ use uuid::Uuid;
 
 use crate::runtime;
 
-/// Entries of a log.
+/// Number of entries in the log.
 const ENTRIES: u128 = 40;
 
-/// The state after the log must be the one that the model makes of it.
+/// Checks that the state after the log equals that of the model.
 pub fn check(seed: u64) -> anyhow::Result<()> {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut state = State::default();
     let mut before = State::default();
     let mut log = Vec::new();
     for number in 0..ENTRIES {
-        // Now and then somebody has missed what was decided last.
+        // Sometimes the decision misses the last entry.
         let known = if rng.random_bool(0.1) { &before } else { &state };
-        let entry = decided(known, number, &command(&mut rng, known));
+        let entry = decide_entry(known, number, &command(&mut rng, known));
         before = state.clone();
-        // The model applies it, or refuses it for its base: as every node must.
+        // Like every node, the model applies the entry, or rejects it because of its base.
         drop(evolve::apply(&mut state, &entry));
         log.push(entry);
     }
-    let applied = runtime()?.block_on(applied(&log))?;
+    let applied = runtime()?.block_on(apply(&log))?;
     ensure!(
         applied.header.revision == state.header.revision,
         "S4: a node is at revision {} after a log that ends at {}",
@@ -66,26 +66,26 @@ fn command(rng: &mut SmallRng, state: &State) -> Command {
     Command::SetLimits { limits: limits::Limits { premium_units, ..limits::Limits::default() } }
 }
 
-fn decided(state: &State, number: u128, command: &Command) -> Entry {
+fn decide_entry(state: &State, number: u128, command: &Command) -> Entry {
     let (events, verdict) = match decide(state, command) {
         Ok(events) => (events, Verdict::Accepted),
-        Err(faults) => (Vec::new(), Verdict::Rejected(faults)),
+        Err(rejections) => (Vec::new(), Verdict::Rejected(rejections)),
     };
     let version_and_variant = 0x7000_8000_0000_0000_0000_u128;
     let request = Uuid::from_u128((number + 1) << 80 | version_and_variant);
     let origin = Origin::Operator {
-        request: RequestId::try_from(request).expect("is version 7"),
+        request: RequestId::try_from(request).expect("a UUID of version 7"),
         digest: Digest::default(),
-        actor: Actor::new("test").expect("is an actor"),
+        actor: Actor::new("test").expect("a valid actor"),
         reason: None,
     };
     let change = Change { origin, events, verdict };
-    let time = Timestamp(1_000 + u64::try_from(number).expect("is small"));
+    let time = Timestamp(1_000 + u64::try_from(number).expect("a small number"));
     Entry { base: state.header.revision, time, changes: vec![change] }
 }
 
-/// The state of a real node that was given the log.
-async fn applied(log: &[Entry]) -> anyhow::Result<State> {
+/// Returns the state of a real node that applied the log.
+async fn apply(log: &[Entry]) -> anyhow::Result<State> {
     let flushed = watch::Sender::new(Some(u64::MAX));
     let database = Arc::new(MemoryDatabase::new());
     let (store, mut machine) =

@@ -1,5 +1,5 @@
-//! A reconciler that hears of no majority. Its machine runs units that the state which it has on its
-//! disk does not want: that state may be an old one, so none of them may be stopped.
+//! A reconciler without a quorum. Its machine runs units that are not desired in the state on its
+//! disk. That state may be outdated, so none of them may be stopped.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -25,21 +25,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::runtime;
 
-/// How long the reconciler has to do something wrong: many rounds.
+/// Time for which the reconciler is watched: many rounds.
 const WATCHED: Duration = Duration::from_millis(300);
 
-/// No unit may be stopped before a read was confirmed.
+/// Checks that no unit is stopped before a read was confirmed.
 pub fn check(seed: u64) -> anyhow::Result<()> {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut state = State::default();
     state.header.revision = Revision(rng.random_range(1..50));
-    // Some are newer than the state: those are safe in any case.
+    // Some units may be newer than the state; these are never stopped.
     let count = rng.random_range(1..5);
     let incarnations = (0..count).map(|_| Incarnation(rng.random_range(1..60))).collect();
     let stopped = runtime()?.block_on(stopped(state, incarnations))?;
     ensure!(
         stopped.is_empty(),
-        "S9: units {stopped:?} were stopped before any read was confirmed by a majority"
+        "S9: units {stopped:?} were stopped before a read was confirmed by a quorum"
     );
     Ok(())
 }
@@ -65,13 +65,13 @@ async fn stopped(state: State, running: Vec<Incarnation>) -> anyhow::Result<Vec<
     sleep(WATCHED).await;
     shutdown.cancel();
     running.await??;
-    let stopped = machine.stopped.lock().expect("nothing panics there").clone();
+    let stopped = machine.stopped.lock().expect("no thread panics while holding the lock").clone();
     Ok(stopped)
 }
 
 fn unit(incarnation: Incarnation) -> RunningUnit {
-    let service = ServiceName::new("contoso").expect("is a name");
-    let region = RegionName::new("westeurope").expect("is a name");
+    let service = ServiceName::new("contoso").expect("a valid name");
+    let region = RegionName::new("westeurope").expect("a valid name");
     RunningUnit {
         unit: UnitId { service, region, slot: 1 },
         incarnation,
@@ -84,7 +84,7 @@ fn unit(incarnation: Incarnation) -> RunningUnit {
     }
 }
 
-/// A log without a majority: what is there can be read, and nothing is ever confirmed.
+/// A log without a quorum: its state can be read, but reads are never confirmed.
 struct Log {
     state: RwLock<State>,
     revision: watch::Sender<Revision>,
@@ -104,7 +104,7 @@ impl Read for Log {
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().expect("nothing panics while it holds the state")
+        self.state.read().expect("no thread panics while holding the lock")
     }
 
     fn durable(&self) -> watch::Receiver<Revision> {
@@ -112,7 +112,7 @@ impl Read for Log {
     }
 }
 
-/// A machine whose units run for ever.
+/// A machine whose units never exit.
 #[derive(Debug)]
 struct Machine {
     running: BTreeMap<Incarnation, RunningUnit>,
@@ -131,7 +131,7 @@ impl Driver for Machine {
     }
 
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        self.stopped.lock().expect("nothing panics there").push(incarnation);
+        self.stopped.lock().expect("no thread panics while holding the lock").push(incarnation);
         Ok(())
     }
 

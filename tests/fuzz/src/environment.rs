@@ -1,4 +1,4 @@
-//! What decoders need around them.
+//! The environment of decoders.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -10,28 +10,28 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// Drives what is asynchronous.
+/// Runtime of asynchronous code.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(1).enable_all().build().expect("a thread can be started")
+    builder.worker_threads(1).enable_all().build().expect("the runtime is built")
 });
 
-/// A new directory, in memory where the system has such: nothing here is to survive anything.
+/// Creates a temporary directory, in memory if possible.
 pub fn directory() -> TempDir {
     let memory = PathBuf::from("/dev/shm");
-    let place = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    tempfile::tempdir_in(place).expect("a directory can be made")
+    let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    tempfile::tempdir_in(parent).expect("a temporary directory")
 }
 
-/// A node's derived store.
+/// The derived store of a node.
 pub struct Node {
     pub store: Store,
-    /// What says that the Raft log holds everything.
+    /// Reports that all entries of the Raft log are durable.
     _flushed: watch::Sender<Option<u64>>,
 }
 
 impl Node {
-    /// The store on `database`, beside a Raft log that holds everything.
+    /// Opens the store on `database`, with a Raft log that is completely durable.
     pub fn open(database: &MemoryDatabase) -> Result<Self, OpenError> {
         let _context = RUNTIME.enter();
         let flushed = watch::Sender::new(Some(u64::MAX));

@@ -1,16 +1,16 @@
-//! Envelopes whose checksum is right, whatever is in them.
+//! Envelopes with valid checksums and arbitrary contents.
 
 use meridian_storage::codec::{self, Stored};
 
-/// Bytes before the body of an envelope.
+/// Size of an envelope header.
 pub const HEADER_BYTES: usize = 16;
 
-/// `body` in an envelope of the type `T`.
+/// Returns an envelope of type `T` with the given body.
 pub fn seal<T: Stored>(body: &[u8]) -> Vec<u8> {
     seal_as(T::TYPE, T::VERSION, body)
 }
 
-/// `body` in an envelope of the type with that number and version.
+/// Returns an envelope with the given type number, version and body.
 pub fn seal_as(number: u16, version: u16, body: &[u8]) -> Vec<u8> {
     let mut bytes = b"MRDN".to_vec();
     bytes.extend(version.to_le_bytes());
@@ -18,12 +18,12 @@ pub fn seal_as(number: u16, version: u16, body: &[u8]) -> Vec<u8> {
     bytes.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     bytes.extend([0; 4]);
     bytes.extend(body);
-    mend(&mut bytes);
+    fix_envelope(&mut bytes);
     bytes
 }
 
-/// Puts the right length and checksum into what may be an envelope.
-pub fn mend(envelope: &mut [u8]) {
+/// Corrects the length and the checksum of bytes that may be an envelope.
+pub fn fix_envelope(envelope: &mut [u8]) {
     let Some(body) = envelope.len().checked_sub(HEADER_BYTES) else { return };
     let length = u32::try_from(body).unwrap_or(u32::MAX);
     envelope[8..12].copy_from_slice(&length.to_le_bytes());
@@ -33,17 +33,17 @@ pub fn mend(envelope: &mut [u8]) {
     envelope[12..16].copy_from_slice(&hasher.finalize().to_le_bytes());
 }
 
-/// Decodes `bytes` as an envelope, then as the body of one. What either gives must be written and
-/// read again as the same; `also` looks at it further.
+/// Decodes `bytes` as an envelope, and then as the body of one. Decoded values must survive
+/// encoding and decoding, and are passed to `also` for further checks.
 pub fn check<T: Stored>(bytes: &[u8], also: impl Fn(T)) -> bool {
-    let mut understood = false;
+    let mut accepted = false;
     for envelope in [bytes.to_vec(), seal::<T>(bytes)] {
         let Ok(value) = codec::decode::<T>(&envelope) else { continue };
         let written = codec::encode(&value);
-        let again = codec::decode::<T>(&written).expect("what was written can be read");
-        assert_eq!(codec::encode(&again), written, "{} does not come back as it went", T::NAME);
+        let again = codec::decode::<T>(&written).expect("an encoded value is readable");
+        assert_eq!(codec::encode(&again), written, "{} does not survive a round trip", T::NAME);
         also(value);
-        understood = true;
+        accepted = true;
     }
-    understood
+    accepted
 }
