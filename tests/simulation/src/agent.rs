@@ -1,5 +1,5 @@
-//! An agent as it is put together in the simulation: the real node and the real reconciler, on a
-//! simulated network, disk and machine.
+//! An agent of the simulation: the real node and the real reconciler, on a simulated network, disk
+//! and machine.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -27,51 +27,50 @@ use crate::network::{self, Listener, PORT};
 use crate::plan::{Fault, Plan};
 use crate::trace;
 
-/// The time of day at which simulations begin: some day in 2026.
+/// Wall clock time at the start of a simulation: a day in 2026.
 pub const EPOCH_MS: u64 = 1_790_000_000_000;
 
-/// An agent, whether it runs or not.
+/// An agent, running or not.
 pub struct Agent {
-    /// Its host.
+    /// Host name.
     pub host: String,
-    /// What it says of itself.
+    /// Description for registration.
     pub description: AgentDescription,
-    /// What outlives it.
+    /// State that survives the process.
     pub disk: Disk,
-    /// Its machine.
+    /// The machine that runs its units.
     pub machine: Machine,
     plan: Arc<Plan>,
-    /// The peer addresses of the founders, if it is the one that founds.
-    founders: Option<Vec<Address>>,
-    /// By how much its time of day is wrong, in milliseconds.
+    /// The peer addresses of the initial agents, for the one that bootstraps the cluster.
+    initial_peers: Option<Vec<Address>>,
+    /// Offset of its wall clock in milliseconds.
     skew_ms: Arc<Mutex<i64>>,
-    life: Mutex<Option<Life>>,
+    process: Mutex<Option<ProcessRun>>,
 }
 
-/// An agent that runs.
+/// A running process of an agent.
 #[derive(Clone)]
-pub struct Life {
-    /// Which life of the agent this is.
+pub struct ProcessRun {
+    /// Number of the process run: its generation.
     pub number: u64,
-    /// What it offers.
+    /// Ports of the node.
     pub ports: Ports,
-    /// Where it runs.
+    /// Runtime of the host.
     pub runtime: Handle,
-    /// Whether it is to be believed.
+    /// Blows when a store fails; the state is not valid afterwards.
     pub fuse: Fuse,
 }
 
 impl Agent {
-    /// The agents of a plan, none of which runs.
+    /// Creates the agents of a plan; none is running.
     #[must_use]
     pub fn all(plan: &Arc<Plan>) -> Vec<Arc<Self>> {
-        let address = |index: usize| {
-            Address::new(format!("agent-{index}:{PORT}")).expect("is a host name and a port")
-        };
+        let address =
+            |index: usize| Address::new(format!("agent-{index}:{PORT}")).expect("a valid address");
         let agent = |(index, region)| {
             let host = format!("agent-{index}");
             let description = AgentDescription {
-                name: AgentName::new(&*host).expect("is a name"),
+                name: AgentName::new(&*host).expect("a valid name"),
                 node: NodeId(plan.seed.wrapping_mul(1_000_003) ^ (index as u64 + 1) << 32),
                 region: Clone::clone(region),
                 zone: None,
@@ -88,44 +87,45 @@ impl Agent {
                 host,
                 description,
                 plan: plan.clone(),
-                founders: (index == 0).then(|| (0..plan.founders).map(address).collect()),
+                initial_peers: (index == 0)
+                    .then(|| (0..plan.initial_agents).map(address).collect()),
                 skew_ms: Arc::default(),
-                life: Mutex::default(),
+                process: Mutex::default(),
             })
         };
         plan.agents.iter().enumerate().map(agent).collect()
     }
 
-    /// The running agent, if its node has started.
+    /// Returns the running process, once its node has started.
     #[must_use]
-    pub fn life(&self) -> Option<Life> {
-        self.present().clone()
+    pub fn process(&self) -> Option<ProcessRun> {
+        self.lock_process().clone()
     }
 
-    /// It does not run any more.
-    pub fn ended(&self) {
-        *self.present() = None;
+    /// Marks the agent as stopped.
+    pub fn mark_stopped(&self) {
+        *self.lock_process() = None;
     }
 
-    /// Sets by how much its time of day is wrong, in milliseconds.
+    /// Sets the offset of the wall clock in milliseconds.
     pub fn set_skew(&self, skew_ms: i64) {
-        *self.skew_ms.lock().expect("nothing panics while it holds this") = skew_ms;
+        *self.skew_ms.lock().expect("no thread panics while holding the lock") = skew_ms;
     }
 
-    /// One life of it, in its host's runtime.
+    /// Runs the agent's process in the runtime of its host.
     ///
     /// # Errors
-    /// None: a node that stops by itself is noted, and started again by its supervisor.
+    /// Never: a node that stops is traced, and its supervisor restarts it.
     pub async fn run(self: Arc<Self>) -> turmoil::Result {
-        match self.clone().live().await {
-            Ok(()) => trace::note(format_args!("{}: ended", self.host)),
+        match self.clone().run_process().await {
+            Ok(()) => trace::note(format_args!("{}: exited", self.host)),
             Err(error) => trace::note(format_args!("{}: stopped: {error:#}", self.host)),
         }
-        self.ended();
+        self.mark_stopped();
         Ok(())
     }
 
-    async fn live(self: Arc<Self>) -> anyhow::Result<()> {
+    async fn run_process(self: Arc<Self>) -> anyhow::Result<()> {
         let listener = Listener::bind(&self.host).await?;
         let dialer = network::dialer(&self.host, self.plan.silent);
         let disk = self.disk.clone();
@@ -134,10 +134,10 @@ impl Agent {
             Ok(())
         });
         let lobby = Lobby::new(self.description.clone(), self.disk.cluster(), remember);
-        let met = CancellationToken::new();
-        serve(listener.clone(), &lobby, None, met.clone());
-        let (cluster, founders) = self.meet(&lobby, &dialer).await?;
-        met.cancel();
+        let admitted = CancellationToken::new();
+        serve(listener.clone(), &lobby, None, admitted.clone());
+        let (cluster, founders) = self.join_cluster(&lobby, &dialer).await?;
+        admitted.cancel();
 
         let fuse = Fuse::default();
         let (journal, database) = (self.disk.journal(), self.disk.database());
@@ -146,17 +146,17 @@ impl Agent {
         let node = node.await?;
         let shutdown = CancellationToken::new();
         serve(listener, &lobby, Some(&node), shutdown.clone());
-        self.found(&node, &lobby, &dialer, founders).await?;
+        self.bootstrap(&node, &lobby, &dialer, founders).await?;
         let ports = node.ports();
         let generation = self.disk.raise_generation();
-        self.reconcile(&ports, generation, shutdown.clone())?;
-        trace::note(format_args!("{}: runs", self.host));
-        *self.present() =
-            Some(Life { number: generation.0, ports, runtime: Handle::current(), fuse });
+        self.start_reconciler(&ports, generation, shutdown.clone())?;
+        trace::note(format_args!("{}: started", self.host));
+        *self.lock_process() =
+            Some(ProcessRun { number: generation.0, ports, runtime: Handle::current(), fuse });
         Ok(node.run(shutdown).await?)
     }
 
-    async fn meet(
+    async fn join_cluster(
         &self,
         lobby: &Lobby,
         dialer: &Dialer,
@@ -164,21 +164,21 @@ impl Agent {
         if let Some(cluster) = lobby.cluster() {
             return Ok((cluster, None));
         }
-        let Some(addresses) = &self.founders else {
+        let Some(addresses) = &self.initial_peers else {
             return Ok((lobby.admitted().await.cluster, None));
         };
         let founders = Founders::gather(lobby, dialer, self.description.node, addresses).await?;
         Ok((founders.cluster(), Some(founders)))
     }
 
-    async fn found(
+    async fn bootstrap(
         &self,
         node: &Node,
         lobby: &Lobby,
         dialer: &Dialer,
         founders: Option<Founders>,
     ) -> anyhow::Result<()> {
-        let Some(addresses) = &self.founders else { return Ok(()) };
+        let Some(addresses) = &self.initial_peers else { return Ok(()) };
         if node.is_founded().await? {
             return Ok(());
         }
@@ -194,7 +194,7 @@ impl Agent {
         let clock = Clock::new(move || {
             let elapsed = turmoil::sim_elapsed().unwrap_or_default();
             let now = EPOCH_MS + u64::try_from(elapsed.as_millis()).unwrap_or(0);
-            let skew = *skew.lock().expect("nothing panics while it holds this");
+            let skew = *skew.lock().expect("no thread panics while holding the lock");
             Timestamp(now.saturating_add_signed(skew))
         });
         NodeConfig {
@@ -209,7 +209,7 @@ impl Agent {
         }
     }
 
-    fn reconcile(
+    fn start_reconciler(
         &self,
         ports: &Ports,
         generation: Generation,
@@ -223,25 +223,25 @@ impl Agent {
         };
         let (propose, read) = (ports.propose.clone(), ports.read.clone());
         let driver = Arc::new(self.machine.clone());
-        let kept = Arc::new(self.disk.kept());
-        let reconciler = Reconciler::build_with_store(kept, config, propose, read, driver);
-        let reconciler = reconciler.context("the reconciler")?;
+        let desired_store = Arc::new(self.disk.desired_store());
+        let reconciler = Reconciler::build_with_store(desired_store, config, propose, read, driver);
+        let reconciler = reconciler.context("cannot start the reconciler")?;
         let host = self.host.clone();
         tokio::spawn(async move {
-            let ended = reconciler.run(shutdown.clone()).await;
-            trace::note(format_args!("{host}: the reconciler ended: {ended:?}"));
+            let result = reconciler.run(shutdown.clone()).await;
+            trace::note(format_args!("{host}: the reconciler stopped: {result:?}"));
             shutdown.cancel();
         });
         Ok(())
     }
 
-    fn present(&self) -> MutexGuard<'_, Option<Life>> {
-        self.life.lock().expect("nothing panics while it holds this")
+    fn lock_process(&self) -> MutexGuard<'_, Option<ProcessRun>> {
+        self.process.lock().expect("no thread panics while holding the lock")
     }
 
-    /// Whether the plan has this fault.
+    /// Returns true if the plan includes this fault.
     #[must_use]
-    pub fn suffers(&self, fault: Fault) -> bool {
+    pub fn has_fault(&self, fault: Fault) -> bool {
         self.plan.faults.contains(&fault)
     }
 }
@@ -254,7 +254,7 @@ fn serve(listener: Listener, lobby: &Lobby, node: Option<&Node>, shutdown: Cance
         router.serve_with_incoming_shutdown(listener.incoming(), shutdown.cancelled_owned());
     tokio::spawn(async move {
         if let Err(error) = serving.await {
-            trace::note(format_args!("the peer port is served no more: {error}"));
+            trace::note(format_args!("the peer server failed: {error}"));
         }
     });
 }

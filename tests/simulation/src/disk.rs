@@ -1,9 +1,9 @@
-//! The disk of an agent: what outlives its crash. Everything is durable only once synced; a loss of
-//! power keeps a part of the rest, in the order in which it was written.
+//! The disk of an agent, which survives crashes. Data are durable only once synced; a power loss
+//! keeps a prefix of the unsynced writes.
 
 mod database;
+mod desired_store;
 mod journal;
-mod kept;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 pub use database::SimDatabase;
+pub use desired_store::SimDesiredStore;
 pub use journal::SimJournal;
-pub use kept::SimKept;
 
-/// A disk. Every clone is the same one.
+/// A disk. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Disk {
     inner: Arc<Mutex<Inner>>,
@@ -26,31 +26,31 @@ pub struct Disk {
 #[derive(Debug)]
 struct Inner {
     rng: SmallRng,
-    /// The shortest and the longest time that a sync takes.
+    /// Minimum and maximum latency of a sync.
     sync: (Duration, Duration),
-    /// How much longer each takes while the disk is slow.
+    /// Additional latency while the disk is slow.
     slower: Duration,
-    /// Syncs fail from here on, until the agent is started again.
+    /// Set while syncs fail, until the agent is restarted.
     broken: bool,
-    /// Which start of the agent may use it.
-    life: u64,
+    /// Number of the process run that may use the disk.
+    process_run: u64,
     cluster: Option<ClusterId>,
     generation: Generation,
-    kept: Option<Vec<u8>>,
+    desired: Option<Vec<u8>>,
     journal: journal::Stored,
 }
 
-/// What becomes of that which was not synced.
+/// The effect of a crash on unsynced writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsynced {
-    /// It is all there: only the process ended.
-    Stays,
-    /// Some first part of it is there.
-    IsTorn,
+    /// All of them are kept: only the process ended.
+    Kept,
+    /// A random prefix of them is kept.
+    Torn,
 }
 
 impl Disk {
-    /// An empty disk, whose syncs take between the two durations.
+    /// Creates an empty disk with the given minimum and maximum sync latency.
     #[must_use]
     pub fn new(seed: u64, sync: (Duration, Duration)) -> Self {
         let inner = Inner {
@@ -58,27 +58,27 @@ impl Disk {
             sync,
             slower: Duration::ZERO,
             broken: false,
-            life: 0,
+            process_run: 0,
             cluster: None,
             generation: Generation(0),
-            kept: None,
+            desired: None,
             journal: journal::Stored::default(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), database: SimDatabase::default() }
     }
 
-    /// The cluster that the agent belongs to.
+    /// Returns the cluster of the agent.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.inner().cluster
     }
 
-    /// Makes it part of a cluster.
+    /// Sets the cluster of the agent.
     pub fn set_cluster(&self, cluster: ClusterId) {
         self.inner().cluster = Some(cluster);
     }
 
-    /// The number of the next life of the agent.
+    /// Increments and returns the generation of the agent.
     pub fn raise_generation(&self) -> Generation {
         let mut inner = self.inner();
         inner.generation = inner.generation.next();
@@ -91,40 +91,40 @@ impl Disk {
         SimJournal::open(self.clone())
     }
 
-    /// The derived database.
+    /// Returns the derived database.
     #[must_use]
     pub fn database(&self) -> SimDatabase {
         self.database.clone()
     }
 
-    /// Where the desired set is kept.
+    /// Returns the store of the desired units.
     #[must_use]
-    pub fn kept(&self) -> SimKept {
-        SimKept::new(self.clone())
+    pub fn desired_store(&self) -> SimDesiredStore {
+        SimDesiredStore::new(self.clone())
     }
 
-    /// From now on syncs fail, and what was written since the last one never gets to the disk.
-    pub fn breaks(&self) {
+    /// Makes syncs fail from now on; unsynced writes never become durable.
+    pub fn fail_syncs(&self) {
         self.inner().broken = true;
     }
 
-    /// From now on each sync takes that much longer.
+    /// Sets the additional latency of each sync.
     pub fn set_slower(&self, slower: Duration) {
         self.inner().slower = slower;
     }
 
-    /// Whether syncs fail.
+    /// Returns true if syncs fail.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.inner().broken
     }
 
-    /// Ends the present life of the agent: nothing that it does any more gets to the disk.
+    /// Ends the current process run of the agent: none of its later writes reach the disk.
     pub fn crash(&self, unsynced: Unsynced) {
         let mut inner = self.inner();
-        let Inner { journal, rng, broken, life, .. } = &mut *inner;
-        *life += 1;
-        let torn = unsynced == Unsynced::IsTorn || *broken;
+        let Inner { journal, rng, broken, process_run, .. } = &mut *inner;
+        *process_run += 1;
+        let torn = unsynced == Unsynced::Torn || *broken;
         *broken = false;
         let keep = if torn { rng.random_range(0..=journal.unsynced()) } else { usize::MAX };
         journal.crash(keep);
@@ -134,7 +134,7 @@ impl Disk {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("nothing panics while it holds the disk")
+        self.inner.lock().expect("no thread panics while holding the lock")
     }
 }
 

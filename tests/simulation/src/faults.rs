@@ -1,4 +1,4 @@
-//! What goes wrong, when, and how it ends.
+//! Injection of faults, and their end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,48 +16,48 @@ use crate::disk::Unsynced;
 use crate::plan::{Fault, Plan};
 use crate::trace;
 
-/// Something that is wrong now.
+/// An active fault.
 #[derive(Debug, Clone)]
-enum Wrong {
+enum ActiveFault {
     /// An agent is down.
     Down(usize),
     /// A disk is slow.
-    Sluggish(usize),
+    SlowDisk(usize),
     /// Messages between the pairs are lost.
-    Parted(Vec<(usize, usize)>),
-    /// Messages between the pairs wait.
+    Partitioned(Vec<(usize, usize)>),
+    /// Messages between the pairs are delayed until the fault ends.
     Held(Vec<(usize, usize)>),
-    /// Messages from the first to the second are lost.
-    Deaf(usize, usize),
-    /// The link is slow.
-    Slow(usize, usize),
+    /// Messages from the first to the second agent are lost.
+    OneWay(usize, usize),
+    /// The link has a high latency.
+    SlowLink(usize, usize),
     /// The link loses messages.
-    Lossy(usize, usize),
-    /// The time of day is wrong.
-    Skewed(usize),
-    /// Starts of units fail.
-    Refusing(usize),
+    LossyLink(usize, usize),
+    /// The wall clock is wrong.
+    SkewedClock(usize),
+    /// Starting units fails.
+    FailingStarts(usize),
 }
 
-/// Everything that goes wrong.
+/// The fault injector.
 pub struct Faults {
     plan: Arc<Plan>,
     rng: SmallRng,
     next: Duration,
-    wrong: Vec<(Duration, Wrong)>,
-    /// How often each fault happened.
+    active: Vec<(Duration, ActiveFault)>,
+    /// Number of injected faults by kind.
     pub counts: BTreeMap<Fault, u64>,
 }
 
 impl Faults {
-    /// Nothing is wrong yet.
+    /// Creates an injector without active faults.
     #[must_use]
     pub fn new(plan: &Arc<Plan>) -> Self {
         let (plan, rng) = (plan.clone(), plan.rng(2));
-        Self { plan, rng, next: Duration::ZERO, wrong: Vec::new(), counts: BTreeMap::new() }
+        Self { plan, rng, next: Duration::ZERO, active: Vec::new(), counts: BTreeMap::new() }
     }
 
-    /// Has something go wrong, if it is time for it.
+    /// Injects a fault if it is time for one.
     pub fn step(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>]) {
         if self.next > trace::now() {
             return;
@@ -66,51 +66,58 @@ impl Faults {
         self.next = trace::now() + gap;
         let kinds = self.plan.faults.clone();
         if let Some(fault) = kinds.into_iter().choose(&mut self.rng)
-            && let Some(wrong) = self.begin(fault, sim, agents)
+            && let Some(active) = self.inject(fault, sim, agents)
         {
             let length = self.plan.fault_length.mul_f64(self.rng.random_range(0.05..1.0));
-            trace::note(format_args!("fault: {wrong:?} for {length:?}"));
+            trace::note(format_args!("fault: {active:?} for {length:?}"));
             *self.counts.entry(fault).or_default() += 1;
-            self.wrong.push((trace::now() + length, wrong));
+            self.active.push((trace::now() + length, active));
         }
     }
 
-    /// Ends everything that is wrong.
+    /// Ends all active faults.
     pub fn heal(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>]) {
-        trace::note(format_args!("healed"));
-        self.end(sim, agents, Duration::MAX);
+        trace::note(format_args!("all faults removed"));
+        self.end_expired(sim, agents, Duration::MAX);
     }
 
-    /// Ends what is over, and has agents that have stopped by themselves start again.
+    /// Ends expired faults, and restarts agents that have stopped on their own.
     pub fn supervise(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>]) {
-        self.end(sim, agents, trace::now());
+        self.end_expired(sim, agents, trace::now());
         for (index, agent) in agents.iter().enumerate() {
-            let down =
-                self.wrong.iter().any(|(_, wrong)| matches!(wrong, Wrong::Down(i) if *i == index));
+            let down = self
+                .active
+                .iter()
+                .any(|(_, fault)| matches!(fault, ActiveFault::Down(i) if *i == index));
             if !down && !sim.is_host_running(&*agent.host) {
-                stop(sim, agent, Unsynced::Stays);
+                stop(sim, agent, Unsynced::Kept);
                 let until = trace::now() + Duration::from_millis(self.rng.random_range(50..2_000));
-                self.wrong.push((until, Wrong::Down(index)));
+                self.active.push((until, ActiveFault::Down(index)));
             }
         }
     }
 
-    fn begin(&mut self, fault: Fault, sim: &mut Sim<'_>, agents: &[Arc<Agent>]) -> Option<Wrong> {
+    fn inject(
+        &mut self,
+        fault: Fault,
+        sim: &mut Sim<'_>,
+        agents: &[Arc<Agent>],
+    ) -> Option<ActiveFault> {
         let one = self.rng.random_range(0..agents.len());
         let agent = &agents[one];
         match fault {
-            Fault::Crash => self.go_down(one, Unsynced::Stays, sim, agents),
-            Fault::PowerLoss => self.go_down(one, Unsynced::IsTorn, sim, agents),
+            Fault::Crash => self.take_down(one, Unsynced::Kept, sim, agents),
+            Fault::PowerLoss => self.take_down(one, Unsynced::Torn, sim, agents),
             Fault::BrokenDisk => {
-                agent.disk.breaks();
-                trace::note(format_args!("fault: the disk of {} breaks", agent.host));
+                agent.disk.fail_syncs();
+                trace::note(format_args!("fault: the disk of {} fails", agent.host));
                 *self.counts.entry(fault).or_default() += 1;
                 None
             }
             Fault::SlowDisk => {
                 let slower = Duration::from_millis(self.rng.random_range(20..2_000));
                 agent.disk.set_slower(slower);
-                Some(Wrong::Sluggish(one))
+                Some(ActiveFault::SlowDisk(one))
             }
             Fault::Partition | Fault::Hold => {
                 let pairs = self.two_groups(agents.len());
@@ -118,146 +125,156 @@ impl Faults {
                     let (a, b) = (&*agents[*a].host, &*agents[*b].host);
                     if fault == Fault::Hold { sim.hold(a, b) } else { sim.partition(a, b) }
                 }
-                Some(if fault == Fault::Hold { Wrong::Held(pairs) } else { Wrong::Parted(pairs) })
+                Some(if fault == Fault::Hold {
+                    ActiveFault::Held(pairs)
+                } else {
+                    ActiveFault::Partitioned(pairs)
+                })
             }
             Fault::OneWay => {
-                let other = self.another(one, agents.len());
+                let other = self.other_agent(one, agents.len());
                 sim.partition_oneway(&*agent.host, &*agents[other].host);
-                Some(Wrong::Deaf(one, other))
+                Some(ActiveFault::OneWay(one, other))
             }
             Fault::Delay => {
-                let other = self.another(one, agents.len());
-                let most = match self.plan.profile {
+                let other = self.other_agent(one, agents.len());
+                let max_ms = match self.plan.profile {
                     Profile::Lan => 400,
                     Profile::Wan => 3_000,
                 };
-                let latency = Duration::from_millis(self.rng.random_range(20..most));
+                let latency = Duration::from_millis(self.rng.random_range(20..max_ms));
                 sim.set_link_max_message_latency(&*agent.host, &*agents[other].host, latency);
-                Some(Wrong::Slow(one, other))
+                Some(ActiveFault::SlowLink(one, other))
             }
             Fault::Loss => {
-                let other = self.another(one, agents.len());
+                let other = self.other_agent(one, agents.len());
                 let rate = self.rng.random_range(0.005..0.1);
                 sim.set_link_fail_rate(&*agent.host, &*agents[other].host, rate);
-                Some(Wrong::Lossy(one, other))
+                Some(ActiveFault::LossyLink(one, other))
             }
             Fault::Skew => {
                 agent.set_skew(self.rng.random_range(-86_400_000..86_400_000));
-                Some(Wrong::Skewed(one))
+                Some(ActiveFault::SkewedClock(one))
             }
             Fault::UnitDeath => {
-                if agent.machine.kill_one(&mut self.rng) {
+                if agent.machine.kill_random(&mut self.rng) {
                     *self.counts.entry(fault).or_default() += 1;
                 }
                 None
             }
             Fault::StartFailure => {
-                agent.machine.set_refuses(true);
-                Some(Wrong::Refusing(one))
+                agent.machine.set_failing_starts(true);
+                Some(ActiveFault::FailingStarts(one))
             }
             Fault::Transfer | Fault::Snapshot => {
-                self.ask(fault, agent);
+                self.run_operation(fault, agent);
                 None
             }
         }
     }
 
-    /// Ends an agent; with the power, also what it had not synced, and nobody hears it go.
-    fn go_down(
+    /// Stops an agent. On a power loss, unsynced writes are torn and its peers see no end of the
+    /// connections.
+    fn take_down(
         &self,
         one: usize,
         unsynced: Unsynced,
         sim: &mut Sim<'_>,
         agents: &[Arc<Agent>],
-    ) -> Option<Wrong> {
+    ) -> Option<ActiveFault> {
         let agent = &agents[one];
         if !sim.is_host_running(&*agent.host) {
             return None;
         }
-        let power = matches!(unsynced, Unsynced::IsTorn);
-        if power {
+        let power_loss = matches!(unsynced, Unsynced::Torn);
+        if power_loss {
             for other in agents.iter().filter(|other| other.host != agent.host) {
                 sim.partition(&*agent.host, &*other.host);
             }
         }
         stop(sim, agent, unsynced);
-        if power {
-            self.part_again(sim, agents);
+        if power_loss {
+            self.restore_links(sim, agents);
         }
-        Some(Wrong::Down(one))
+        Some(ActiveFault::Down(one))
     }
 
-    /// Has an agent do what operators may ask of it at any time.
-    fn ask(&mut self, fault: Fault, agent: &Agent) {
-        let Some(life) = agent.life() else { return };
-        let (cluster, runtime) = (life.ports.cluster, life.runtime);
-        trace::note(format_args!("fault: {fault:?} at {}", agent.host));
+    /// Runs an operation that operators may request at any time.
+    fn run_operation(&mut self, fault: Fault, agent: &Agent) {
+        let Some(process) = agent.process() else { return };
+        let (cluster, runtime) = (process.ports.cluster, process.runtime);
+        trace::note(format_args!("fault: {fault:?} on {}", agent.host));
         *self.counts.entry(fault).or_default() += 1;
         runtime.spawn(async move {
             let deadline = Instant::now() + Duration::from_secs(5);
             if fault == Fault::Transfer {
-                let moved = cluster.transfer_leader(None, deadline).await;
-                trace::note(format_args!("leadership was handed over: {moved:?}"));
+                let result = cluster.transfer_leader(None, deadline).await;
+                trace::note(format_args!("leadership transfer: {result:?}"));
             } else {
-                let built = cluster.snapshot(deadline).await;
-                trace::note(format_args!("a snapshot was built: {built:?}"));
+                let result = cluster.snapshot(deadline).await;
+                trace::note(format_args!("snapshot: {result:?}"));
             }
         });
     }
 
-    fn end(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>], now: Duration) {
-        let (over, wrong): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.wrong).into_iter().partition(|(until, _)| *until <= now);
-        self.wrong = wrong;
-        if over.is_empty() {
+    fn end_expired(&mut self, sim: &mut Sim<'_>, agents: &[Arc<Agent>], now: Duration) {
+        let (expired, active): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.active).into_iter().partition(|(until, _)| *until <= now);
+        self.active = active;
+        if expired.is_empty() {
             return;
         }
-        for (_, wrong) in over {
-            trace::note(format_args!("over: {wrong:?}"));
+        for (_, fault) in expired {
+            trace::note(format_args!("fault ended: {fault:?}"));
             let host = |index: usize| &*agents[index].host;
-            match wrong {
-                Wrong::Down(index) => sim.bounce(host(index)),
-                Wrong::Sluggish(index) => agents[index].disk.set_slower(Duration::ZERO),
-                Wrong::Parted(pairs) => {
+            match fault {
+                ActiveFault::Down(index) => sim.bounce(host(index)),
+                ActiveFault::SlowDisk(index) => agents[index].disk.set_slower(Duration::ZERO),
+                ActiveFault::Partitioned(pairs) => {
                     pairs.iter().for_each(|(a, b)| sim.repair(host(*a), host(*b)));
                 }
-                Wrong::Held(pairs) => {
+                ActiveFault::Held(pairs) => {
                     pairs.iter().for_each(|(a, b)| sim.release(host(*a), host(*b)));
                 }
-                Wrong::Deaf(from, to) => sim.repair_oneway(host(from), host(to)),
-                Wrong::Slow(a, b) => {
+                ActiveFault::OneWay(from, to) => sim.repair_oneway(host(from), host(to)),
+                ActiveFault::SlowLink(a, b) => {
                     sim.set_link_max_message_latency(host(a), host(b), self.plan.latency.1);
                 }
-                Wrong::Lossy(a, b) => {
+                ActiveFault::LossyLink(a, b) => {
                     sim.set_link_fail_rate(host(a), host(b), 0.0);
                     sim.repair(host(a), host(b));
                 }
-                Wrong::Skewed(index) => agents[index].set_skew(0),
-                Wrong::Refusing(index) => agents[index].machine.set_refuses(false),
+                ActiveFault::SkewedClock(index) => agents[index].set_skew(0),
+                ActiveFault::FailingStarts(index) => {
+                    agents[index].machine.set_failing_starts(false)
+                }
             }
         }
-        self.part_again(sim, agents);
+        self.restore_links(sim, agents);
     }
 
-    /// What was repaired may be parted for another reason too.
-    fn part_again(&self, sim: &Sim<'_>, agents: &[Arc<Agent>]) {
+    /// Sets the state of all links again: a link that was repaired may be affected by another
+    /// fault, too.
+    fn restore_links(&self, sim: &Sim<'_>, agents: &[Arc<Agent>]) {
         let pairs = |index: usize, other: usize| (&*agents[index].host, &*agents[other].host);
-        let parted = |a: usize, b: usize| {
-            self.wrong.iter().any(|(_, wrong)| match wrong {
-                Wrong::Parted(pairs) => pairs.contains(&(a, b)) || pairs.contains(&(b, a)),
+        let partitioned = |a: usize, b: usize| {
+            self.active.iter().any(|(_, fault)| match fault {
+                ActiveFault::Partitioned(pairs) => {
+                    pairs.contains(&(a, b)) || pairs.contains(&(b, a))
+                }
                 _ => false,
             })
         };
         let held = |a: usize, b: usize| {
-            self.wrong.iter().any(|(_, wrong)| match wrong {
-                Wrong::Held(pairs) => pairs.contains(&(a, b)) || pairs.contains(&(b, a)),
+            self.active.iter().any(|(_, fault)| match fault {
+                ActiveFault::Held(pairs) => pairs.contains(&(a, b)) || pairs.contains(&(b, a)),
                 _ => false,
             })
         };
         for a in 0..agents.len() {
             for b in 0..a {
                 let (host, other) = pairs(a, b);
-                if parted(a, b) {
+                if partitioned(a, b) {
                     sim.partition(host, other);
                 } else if held(a, b) {
                     sim.hold(host, other);
@@ -266,8 +283,8 @@ impl Faults {
                 }
             }
         }
-        for (_, wrong) in &self.wrong {
-            if let Wrong::Deaf(from, to) = wrong {
+        for (_, fault) in &self.active {
+            if let ActiveFault::OneWay(from, to) = fault {
                 let (from, to) = pairs(*from, *to);
                 sim.partition_oneway(from, to);
             }
@@ -281,15 +298,15 @@ impl Faults {
         some.iter().flat_map(|a| others.iter().map(move |b| (*a, *b))).collect()
     }
 
-    fn another(&mut self, one: usize, agents: usize) -> usize {
+    fn other_agent(&mut self, one: usize, agents: usize) -> usize {
         (one + self.rng.random_range(1..agents)) % agents
     }
 }
 
-/// Ends an agent, and everything that it does.
+/// Stops an agent and all its tasks.
 fn stop(sim: &mut Sim<'_>, agent: &Agent, unsynced: Unsynced) {
     agent.disk.crash(unsynced);
-    agent.ended();
+    agent.mark_stopped();
     sim.crash(&*agent.host);
-    agent.machine.forget_the_dead();
+    agent.machine.forget_exited();
 }

@@ -1,5 +1,5 @@
-//! A machine and its driver: units that start, serve, die and drain by simulated time. It outlives the
-//! agent.
+//! A machine and its driver: units start, serve, exit and drain in simulated time. It survives
+//! crashes of the agent.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,16 +18,16 @@ use tokio::sync::watch;
 
 use crate::trace;
 
-/// What was asked of a driver.
+/// A request to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// To start that unit; it was not running.
+pub enum DriverRequest {
+    /// Start a unit that was not running.
     Start(Incarnation),
-    /// To stop that unit; it was running.
+    /// Stop a unit that was running.
     Stop(Incarnation),
 }
 
-/// A machine. Every clone is the same.
+/// A machine. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Machine(Arc<Inner>);
 
@@ -42,15 +42,15 @@ struct Inner {
 struct Table {
     rng: SmallRng,
     units: BTreeMap<Incarnation, Slot>,
-    refuses: bool,
-    asked: Vec<Asked>,
+    failing_starts: bool,
+    requests: Vec<DriverRequest>,
 }
 
 #[derive(Debug)]
 struct Slot {
     unit: RunningUnit,
-    told: Arc<Configuration>,
-    /// When its phase changes by itself.
+    configuration: Arc<Configuration>,
+    /// Time of the next phase change.
     until: Duration,
 }
 
@@ -61,20 +61,20 @@ impl Slot {
 }
 
 impl Machine {
-    /// A machine on which nothing runs.
+    /// Creates a machine without units.
     #[must_use]
     pub fn new(name: &str, seed: u64) -> Self {
         let table = Table {
             rng: SmallRng::seed_from_u64(seed),
             units: BTreeMap::new(),
-            refuses: false,
-            asked: Vec::new(),
+            failing_starts: false,
+            requests: Vec::new(),
         };
         let (table, changes) = (Mutex::new(table), watch::Sender::new(0));
         Self(Arc::new(Inner { name: name.to_owned(), table, changes }))
     }
 
-    /// Lets units go on to where they are by now.
+    /// Advances the phases of the units to the current time.
     pub fn advance(&self) {
         let now = trace::now();
         let mut changed = false;
@@ -86,44 +86,44 @@ impl Machine {
                 true
             }
             Phase::Draining if slot.until <= now => {
-                trace::note(format_args!("{}: unit {incarnation} has ended", self.0.name));
+                trace::note(format_args!("{}: unit {incarnation} has exited", self.0.name));
                 changed = true;
                 false
             }
             _ => true,
         });
         if changed {
-            self.tell();
+            self.notify();
         }
     }
 
-    /// Kills one of the running units, if there is one.
-    pub fn kill_one(&self, rng: &mut SmallRng) -> bool {
+    /// Kills a random serving unit. Returns false if there is none.
+    pub fn kill_random(&self, rng: &mut SmallRng) -> bool {
         let mut table = self.table();
         let alive = table.units.iter().filter(|(_, slot)| slot.unit.phase == Phase::Ready);
         let alive: Vec<_> = alive.map(|(incarnation, _)| *incarnation).collect();
         let Some(incarnation) = alive.choose(rng) else { return false };
         if let Some(slot) = table.units.get_mut(incarnation) {
-            trace::note(format_args!("{}: unit {incarnation} dies", self.0.name));
+            trace::note(format_args!("{}: unit {incarnation} is killed", self.0.name));
             slot.unit.phase =
                 Phase::Exited(Exit { status: ExitStatus::Signal(9), output_tail: None });
         }
         drop(table);
-        self.tell();
+        self.notify();
         true
     }
 
-    /// From now on, starts fail, or do so no more.
-    pub fn set_refuses(&self, refuses: bool) {
-        self.table().refuses = refuses;
+    /// Sets whether starting units fails.
+    pub fn set_failing_starts(&self, failing_starts: bool) {
+        self.table().failing_starts = failing_starts;
     }
 
-    /// The agent is gone: its driver's memory of dead units goes with it.
-    pub fn forget_the_dead(&self) {
+    /// Forgets exited units, as a driver does that stops with its agent.
+    pub fn forget_exited(&self) {
         self.table().units.retain(|_, slot| slot.is_alive());
     }
 
-    /// The units that serve.
+    /// Returns the serving units.
     #[must_use]
     pub fn ready(&self) -> Vec<Incarnation> {
         let table = self.table();
@@ -131,23 +131,23 @@ impl Machine {
         ready.map(|(incarnation, _)| *incarnation).collect()
     }
 
-    /// How many units there are, in whatever phase.
+    /// Returns the number of units in any phase.
     #[must_use]
     pub fn count(&self) -> usize {
         self.table().units.len()
     }
 
-    /// What was asked since the last call.
+    /// Returns and clears the recorded requests.
     #[must_use]
-    pub fn take_asked(&self) -> Vec<Asked> {
-        std::mem::take(&mut self.table().asked)
+    pub fn take_requests(&self) -> Vec<DriverRequest> {
+        std::mem::take(&mut self.table().requests)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.table.lock().expect("nothing panics while it holds the units")
+        self.0.table.lock().expect("no thread panics while holding the lock")
     }
 
-    fn tell(&self) {
+    fn notify(&self) {
         self.0.changes.send_modify(|count| *count += 1);
     }
 }
@@ -166,8 +166,8 @@ impl Driver for Machine {
             return Ok(());
         }
         trace::note(format_args!("{}: starts unit {incarnation}", self.0.name));
-        table.asked.push(Asked::Start(incarnation));
-        if table.refuses {
+        table.requests.push(DriverRequest::Start(incarnation));
+        if table.failing_starts {
             return Err(StartError::PortHeld { address, holder: None });
         }
         let until = trace::now() + Duration::from_millis(table.rng.random_range(1..200));
@@ -181,9 +181,9 @@ impl Driver for Machine {
             configuration: configuration.revision,
             load: UnitLoad::default(),
         };
-        table.units.insert(incarnation, Slot { unit, told: configuration, until });
+        table.units.insert(incarnation, Slot { unit, configuration, until });
         drop(table);
-        self.tell();
+        self.notify();
         Ok(())
     }
 
@@ -195,14 +195,14 @@ impl Driver for Machine {
             Phase::Exited(_) => drop(table.units.remove(&incarnation)),
             Phase::Draining => {}
             Phase::Starting | Phase::Ready | Phase::Unresponsive => {
-                trace::note(format_args!("{}: stops unit {incarnation}", self.0.name));
+                trace::note(format_args!("{}: drains unit {incarnation}", self.0.name));
                 slot.unit.phase = Phase::Draining;
                 slot.until = trace::now() + drain;
-                table.asked.push(Asked::Stop(incarnation));
+                table.requests.push(DriverRequest::Stop(incarnation));
             }
         }
         drop(table);
-        self.tell();
+        self.notify();
         Ok(())
     }
 
@@ -213,13 +213,13 @@ impl Driver for Machine {
     ) -> Result<(), Unreachable> {
         let mut table = self.table();
         let Some(slot) = table.units.get_mut(&incarnation) else { return Ok(()) };
-        if slot.told == configuration {
+        if slot.configuration == configuration {
             return Ok(());
         }
         slot.unit.configuration = configuration.revision;
-        slot.told = configuration;
+        slot.configuration = configuration;
         drop(table);
-        self.tell();
+        self.notify();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The simulated network as an agent sees it: connections to others, and those that come in.
+//! The simulated network of an agent: outgoing and incoming connections.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -15,17 +15,17 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use crate::trace;
 
-/// The peer port of every agent.
+/// Peer port of every agent.
 pub const PORT: u16 = 7401;
 
-/// A connection whose arriving bytes are noted in the trace.
-pub struct Wire {
+/// A connection that adds received bytes to the trace.
+pub struct TracedStream {
     stream: TcpStream,
     from: String,
     to: String,
 }
 
-impl Wire {
+impl TracedStream {
     fn new(stream: TcpStream, to: &str) -> Self {
         let from = match stream.peer_addr() {
             Ok(address) => turmoil::reverse_lookup(address.ip()).unwrap_or_default(),
@@ -35,15 +35,17 @@ impl Wire {
     }
 }
 
-/// What opens connections from `host`. Where nobody answers, a `silent` network says nothing, and
-/// another one that the connection was refused.
+/// Returns the dialer of `host`. A connection to an unreachable host hangs if the network is
+/// `silent`, and is refused otherwise.
 pub fn dialer(host: &str, silent: bool) -> Dialer {
     let host: Arc<str> = host.into();
     Dialer::new(move |address| {
         let host = host.clone();
         Box::pin(async move {
             match TcpStream::connect(address).await {
-                Ok(stream) => Ok(Box::new(Wire::new(stream, &host)) as Box<dyn dialer::Stream>),
+                Ok(stream) => {
+                    Ok(Box::new(TracedStream::new(stream, &host)) as Box<dyn dialer::Stream>)
+                }
                 Err(_) if silent => pending().await,
                 Err(error) => Err(error),
             }
@@ -51,7 +53,7 @@ pub fn dialer(host: &str, silent: bool) -> Dialer {
     })
 }
 
-/// The port of an agent.
+/// The peer port of an agent.
 #[derive(Clone)]
 pub struct Listener {
     listener: Arc<TcpListener>,
@@ -59,31 +61,31 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens the peer port on `host`, the one that this is called on.
+    /// Opens the peer port on `host`, which must be the current host.
     ///
     /// # Errors
-    /// If it is open.
+    /// If the port is in use.
     pub async fn bind(host: &str) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
         Ok(Self { listener: Arc::new(listener), host: host.into() })
     }
 
-    /// The connections that come in.
-    pub fn incoming(self) -> impl Stream<Item = io::Result<Wire>> {
+    /// Returns the incoming connections.
+    pub fn incoming(self) -> impl Stream<Item = io::Result<TracedStream>> {
         futures::stream::unfold(self, |this| async move {
             let accepted = this.listener.accept().await;
-            Some((accepted.map(|(stream, _)| Wire::new(stream, &this.host)), this))
+            Some((accepted.map(|(stream, _)| TracedStream::new(stream, &this.host)), this))
         })
     }
 }
 
-impl Connected for Wire {
+impl Connected for TracedStream {
     type ConnectInfo = ();
 
     fn connect_info(&self) {}
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for TracedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -96,7 +98,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for TracedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

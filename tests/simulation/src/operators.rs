@@ -1,6 +1,6 @@
-//! Operators: what they ask for, and what they were answered.
+//! Simulated operators: their requests, and the responses.
 
-mod invent;
+mod generate;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,97 +16,97 @@ use rand::rngs::SmallRng;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::agent::{Agent, EPOCH_MS, Life};
+use crate::agent::{Agent, EPOCH_MS, ProcessRun};
 use crate::plan::Plan;
 use crate::trace;
 
-/// A request for a change, through all its repetitions.
+/// A change request with all its retries.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Its id.
+    /// Request id.
     pub id: RequestId,
-    /// What it asks for.
+    /// The command.
     pub command: Command,
-    /// The newest revision that anybody was told of before it was sent first.
+    /// The newest revision that any operator had observed before the request was first sent.
     pub floor: Revision,
-    /// The first answer.
-    pub answer: Option<Receipt>,
+    /// The first receipt.
+    pub receipt: Option<Receipt>,
 }
 
-/// A linearizable read that was answered.
+/// A successful linearizable read.
 #[derive(Debug, Clone, Copy)]
-pub struct Sighting {
-    /// What it had to see at least.
+pub struct ReadObservation {
+    /// Minimum revision that it had to return.
     pub floor: Revision,
-    /// What it saw.
-    pub saw: Revision,
+    /// Revision that it returned.
+    pub observed: Revision,
 }
 
-/// How often what came out.
+/// Numbers of operations by result.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Calls that were answered with a receipt.
-    pub answered: u64,
-    /// Calls that were refused for sure.
-    pub refused: u64,
-    /// Calls whose outcome is unknown, to whoever called.
+    /// Changes with a receipt.
+    pub decided: u64,
+    /// Operations with a definite error.
+    pub failed: u64,
+    /// Changes with an unknown outcome.
     pub unknown: u64,
-    /// Linearizable reads that were answered.
+    /// Successful linearizable reads.
     pub reads: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum What {
+enum OperationKind {
     Change { request: usize },
     Read { floor: Revision },
 }
 
-/// A call that was not answered yet.
+/// An operation in flight.
 #[derive(Debug, Clone, Copy)]
-struct Call {
-    what: What,
+struct Operation {
+    kind: OperationKind,
     agent: usize,
-    life: u64,
+    process_run: u64,
     operator: Option<usize>,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Operator {
-    /// Rests until then.
-    until: Duration,
-    /// Waits for an answer.
-    waits: bool,
-    /// A request to ask again.
-    again: Option<usize>,
+    /// Time at which it becomes active again.
+    idle_until: Duration,
+    /// Set while an operation is in flight.
+    busy: bool,
+    /// Request to retry.
+    retry: Option<usize>,
 }
 
-/// What came of a call.
+/// Response to an operation.
 #[derive(Debug)]
-enum Heard {
+enum Response {
     Receipt(Result<Receipt, ProposeError>),
     Point(Result<ReadPoint, ReadError>),
 }
 
-type Inbox = Arc<Mutex<Vec<(u64, Heard)>>>;
+type Responses = Arc<Mutex<Vec<(u64, Response)>>>;
 
 /// All operators.
 pub struct Operators {
     rng: SmallRng,
-    pause: Duration,
+    think_time: Duration,
     regions: Vec<RegionName>,
     operators: Vec<Operator>,
-    calls: BTreeMap<u64, Call>,
-    last_call: u64,
-    inbox: Inbox,
+    operations: BTreeMap<u64, Operation>,
+    last_operation: u64,
+    responses: Responses,
     requests: Vec<Request>,
-    told: Revision,
-    sightings: Vec<Sighting>,
+    newest_observed: Revision,
+    reads: Vec<ReadObservation>,
     contradictions: Vec<String>,
     counts: Counts,
 }
 
 impl Operators {
-    /// The operators of a plan.
+    /// Creates the operators of a plan.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
         let mut regions = plan.agents.clone();
@@ -114,194 +114,231 @@ impl Operators {
         regions.dedup();
         Self {
             rng: plan.rng(1),
-            pause: plan.pause,
+            think_time: plan.think_time,
             regions,
             operators: vec![Operator::default(); plan.operators],
-            calls: BTreeMap::new(),
-            last_call: 0,
-            inbox: Inbox::default(),
+            operations: BTreeMap::new(),
+            last_operation: 0,
+            responses: Responses::default(),
             requests: Vec::new(),
-            told: Revision(0),
-            sightings: Vec::new(),
+            newest_observed: Revision(0),
+            reads: Vec::new(),
             contradictions: Vec::new(),
             counts: Counts::default(),
         }
     }
 
-    /// Every request, in the order of their births.
+    /// Returns all requests in order of creation.
     #[must_use]
     pub fn requests(&self) -> &[Request] {
         &self.requests
     }
 
-    /// How often what came out.
+    /// Returns the numbers of operations by result.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Checks that no call waits for its answer.
+    /// Checks that no operation is in flight.
     ///
     /// # Errors
-    /// How many do.
-    pub fn are_answered(&self) -> anyhow::Result<()> {
-        ensure!(self.calls.is_empty(), "{} calls wait for their answers", self.calls.len());
+    /// If there are operations in flight.
+    pub fn check_idle(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.operations.is_empty(),
+            "{} operations are still in flight",
+            self.operations.len()
+        );
         Ok(())
     }
 
-    /// The reads that were answered since the last call.
-    pub fn take_sightings(&mut self) -> Vec<Sighting> {
-        std::mem::take(&mut self.sightings)
+    /// Returns and clears the recorded reads.
+    pub fn take_reads(&mut self) -> Vec<ReadObservation> {
+        std::mem::take(&mut self.reads)
     }
 
-    /// Answers that contradict an earlier one to the same request, since the last call.
+    /// Returns and clears the recorded pairs of contradictory receipts for the same request.
     pub fn take_contradictions(&mut self) -> Vec<String> {
         std::mem::take(&mut self.contradictions)
     }
 
-    /// Takes the answers that have come, and gives up on those that cannot come any more.
-    pub fn listen(&mut self, agents: &[Arc<Agent>]) {
-        let heard = std::mem::take(&mut *self.inbox.lock().expect("nobody panics there"));
-        for (number, heard) in heard {
-            trace::note(format_args!("call {number}: {heard:?}"));
-            if let Some(call) = self.calls.remove(&number) {
-                self.hear(call, heard);
+    /// Processes received responses, and fails operations whose agent has stopped.
+    pub fn receive(&mut self, agents: &[Arc<Agent>]) {
+        let responses = std::mem::take(
+            &mut *self.responses.lock().expect("no thread panics while holding the lock"),
+        );
+        for (number, response) in responses {
+            trace::note(format_args!("operation {number}: {response:?}"));
+            if let Some(operation) = self.operations.remove(&number) {
+                self.complete(operation, response);
             }
         }
-        let broken =
-            |call: &Call| agents[call.agent].life().is_none_or(|life| life.number != call.life);
+        let lost = |operation: &Operation| {
+            let process = agents[operation.agent].process();
+            process.is_none_or(|process| process.number != operation.process_run)
+        };
+        let lost: Vec<_> = self
+            .operations
+            .iter()
+            .filter(|(_, operation)| lost(operation))
+            .map(|(number, _)| *number)
+            .collect();
         let lost: Vec<_> =
-            self.calls.iter().filter(|(_, call)| broken(call)).map(|(number, _)| *number).collect();
-        for call in lost.iter().filter_map(|number| self.calls.remove(number)).collect::<Vec<_>>() {
-            self.unanswered(call);
+            lost.iter().filter_map(|number| self.operations.remove(number)).collect();
+        for operation in lost {
+            self.complete_unknown(operation);
         }
     }
 
-    /// Lets idle operators do something, given the state as somebody sees it.
+    /// Starts operations of idle operators. Commands are generated for the given state.
     pub fn work(&mut self, agents: &[Arc<Agent>], state: &State) {
         for index in 0..self.operators.len() {
             let operator = &mut self.operators[index];
-            if operator.waits || operator.until > trace::now() {
+            if operator.busy || operator.idle_until > trace::now() {
                 continue;
             }
             let agent = self.rng.random_range(0..agents.len());
-            let Some(life) = agents[agent].life() else {
-                self.rest(index);
+            let Some(process) = agents[agent].process() else {
+                self.idle(index);
                 continue;
             };
-            if let Some(request) = operator.again.take() {
-                self.send(request, agent, &life, Some(index));
+            if let Some(request) = operator.retry.take() {
+                self.send(request, agent, &process, Some(index));
             } else if self.rng.random_bool(0.3) {
-                self.read(agent, &life, Some(index));
+                self.read(agent, &process, Some(index));
             } else if self.rng.random_bool(0.05) && !self.requests.is_empty() {
                 let request = self.rng.random_range(0..self.requests.len());
-                self.send(request, agent, &life, Some(index));
+                self.send(request, agent, &process, Some(index));
             } else {
-                let command = invent::command(&mut self.rng, &self.regions, agents, state);
-                let request = self.born(command);
-                self.send(request, agent, &life, Some(index));
+                let command = generate::command(&mut self.rng, &self.regions, agents, state);
+                let request = self.new_request(command);
+                self.send(request, agent, &process, Some(index));
             }
         }
     }
 
-    /// Asks `agent` for a change, and returns the number of the request; none if it does not run.
-    pub fn ask(&mut self, agents: &[Arc<Agent>], agent: usize, command: Command) -> Option<usize> {
-        let life = agents[agent].life()?;
-        let request = self.born(command);
-        self.send(request, agent, &life, None);
+    /// Submits a change to `agent`, and returns the index of the request, or `None` if the agent is
+    /// not running.
+    pub fn submit(
+        &mut self,
+        agents: &[Arc<Agent>],
+        agent: usize,
+        command: Command,
+    ) -> Option<usize> {
+        let process = agents[agent].process()?;
+        let request = self.new_request(command);
+        self.send(request, agent, &process, None);
         Some(request)
     }
 
-    fn born(&mut self, command: Command) -> usize {
+    fn new_request(&mut self, command: Command) -> usize {
         let now = EPOCH_MS + u64::try_from(trace::now().as_millis()).unwrap_or(0);
         let id = uuid::Builder::from_unix_timestamp_millis(now, &self.rng.random()).into_uuid();
-        let id = Uuid::try_into(id).expect("it is of version 7");
-        self.requests.push(Request { id, command, floor: self.told, answer: None });
+        let id = Uuid::try_into(id).expect("a UUID of version 7");
+        self.requests.push(Request { id, command, floor: self.newest_observed, receipt: None });
         self.requests.len() - 1
     }
 
-    fn begin(&mut self, what: What, agent: usize, life: &Life, operator: Option<usize>) -> u64 {
-        self.last_call += 1;
-        let call = Call { what, agent, life: life.number, operator };
-        self.calls.insert(self.last_call, call);
+    fn start(
+        &mut self,
+        kind: OperationKind,
+        agent: usize,
+        process: &ProcessRun,
+        operator: Option<usize>,
+    ) -> u64 {
+        self.last_operation += 1;
+        let operation = Operation { kind, agent, process_run: process.number, operator };
+        self.operations.insert(self.last_operation, operation);
         if let Some(operator) = operator {
-            self.operators[operator].waits = true;
+            self.operators[operator].busy = true;
         }
-        self.last_call
+        self.last_operation
     }
 
-    fn read(&mut self, agent: usize, life: &Life, operator: Option<usize>) {
-        let call = self.begin(What::Read { floor: self.told }, agent, life, operator);
-        trace::note(format_args!("call {call}: read at agent-{agent}, {} or newer", self.told));
-        let (inbox, read) = (self.inbox.clone(), life.ports.read.clone());
-        let patience = Duration::from_millis(self.rng.random_range(200..5_000));
-        life.runtime.spawn(async move {
-            let point = read.read(Consistency::Linearizable, Instant::now() + patience).await;
-            inbox.lock().expect("nobody panics there").push((call, Heard::Point(point)));
+    fn read(&mut self, agent: usize, process: &ProcessRun, operator: Option<usize>) {
+        let floor = self.newest_observed;
+        let number = self.start(OperationKind::Read { floor }, agent, process, operator);
+        trace::note(format_args!("operation {number}: read from agent-{agent}, {floor} or newer"));
+        let (responses, read) = (self.responses.clone(), process.ports.read.clone());
+        let timeout = Duration::from_millis(self.rng.random_range(200..5_000));
+        process.runtime.spawn(async move {
+            let point = read.read(Consistency::Linearizable, Instant::now() + timeout).await;
+            let mut responses = responses.lock().expect("no thread panics while holding the lock");
+            responses.push((number, Response::Point(point)));
         });
     }
 
-    fn send(&mut self, request: usize, agent: usize, life: &Life, operator: Option<usize>) {
-        let call = self.begin(What::Change { request }, agent, life, operator);
+    fn send(
+        &mut self,
+        request: usize,
+        agent: usize,
+        process: &ProcessRun,
+        operator: Option<usize>,
+    ) {
+        let number = self.start(OperationKind::Change { request }, agent, process, operator);
         let Request { id, command, .. } = self.requests[request].clone();
-        trace::note(format_args!("call {call}: {id} at agent-{agent}: {command:?}"));
-        let (inbox, propose) = (self.inbox.clone(), life.ports.propose.clone());
-        let patience = Duration::from_millis(self.rng.random_range(200..5_000));
-        life.runtime.spawn(async move {
-            let actor = Actor::new("operator").expect("is an actor");
+        trace::note(format_args!("operation {number}: {id} to agent-{agent}: {command:?}"));
+        let (responses, propose) = (self.responses.clone(), process.ports.propose.clone());
+        let timeout = Duration::from_millis(self.rng.random_range(200..5_000));
+        process.runtime.spawn(async move {
+            let actor = Actor::new("operator").expect("a valid actor");
             let requester = Requester::Operator { request: id, actor, reason: None };
-            let deadline = Instant::now() + patience;
+            let deadline = Instant::now() + timeout;
             let receipt = propose.propose(Proposal { command, requester, deadline }).await;
-            inbox.lock().expect("nobody panics there").push((call, Heard::Receipt(receipt)));
+            let mut responses = responses.lock().expect("no thread panics while holding the lock");
+            responses.push((number, Response::Receipt(receipt)));
         });
     }
 
-    fn hear(&mut self, call: Call, heard: Heard) {
-        match (call.what, heard) {
-            (What::Change { request }, Heard::Receipt(Ok(receipt))) => {
-                self.counts.answered += 1;
-                self.told = self.told.max(receipt.revision);
+    fn complete(&mut self, operation: Operation, response: Response) {
+        match (operation.kind, response) {
+            (OperationKind::Change { request }, Response::Receipt(Ok(receipt))) => {
+                self.counts.decided += 1;
+                self.newest_observed = self.newest_observed.max(receipt.revision);
                 let request = &mut self.requests[request];
-                match &request.answer {
+                match &request.receipt {
                     Some(first) if *first != receipt => self.contradictions.push(format!(
-                        "S5: request {} was answered {first:?}, then {receipt:?}",
+                        "S5: request {} has receipts {first:?} and {receipt:?}",
                         request.id
                     )),
                     Some(_) => {}
-                    None => request.answer = Some(receipt),
+                    None => request.receipt = Some(receipt),
                 }
             }
-            (What::Read { floor }, Heard::Point(Ok(point))) => {
+            (OperationKind::Read { floor }, Response::Point(Ok(point))) => {
                 self.counts.reads += 1;
-                self.sightings.push(Sighting { floor, saw: point.revision });
-                self.told = self.told.max(point.revision);
+                self.reads.push(ReadObservation { floor, observed: point.revision });
+                self.newest_observed = self.newest_observed.max(point.revision);
             }
-            (What::Change { .. }, Heard::Receipt(Err(error))) if !error.is_definite() => {
-                return self.unanswered(call);
+            (OperationKind::Change { .. }, Response::Receipt(Err(error)))
+                if !error.is_definite() =>
+            {
+                return self.complete_unknown(operation);
             }
-            _ => self.counts.refused += 1,
+            _ => self.counts.failed += 1,
         }
-        if let Some(operator) = call.operator {
-            self.rest(operator);
+        if let Some(operator) = operation.operator {
+            self.idle(operator);
         }
     }
 
-    /// The outcome of a call is unknown: some ask again, others never do.
-    fn unanswered(&mut self, call: Call) {
+    /// Completes an operation with an unknown outcome: some operators retry, others do not.
+    fn complete_unknown(&mut self, operation: Operation) {
         self.counts.unknown += 1;
-        let Some(operator) = call.operator else { return };
-        if let What::Change { request } = call.what
+        let Some(operator) = operation.operator else { return };
+        if let OperationKind::Change { request } = operation.kind
             && self.rng.random_bool(0.6)
         {
-            self.operators[operator].again = Some(request);
+            self.operators[operator].retry = Some(request);
         }
-        self.rest(operator);
+        self.idle(operator);
     }
 
-    fn rest(&mut self, operator: usize) {
-        let pause = self.pause.mul_f64(self.rng.random_range(0.0..1.0));
+    fn idle(&mut self, operator: usize) {
+        let think_time = self.think_time.mul_f64(self.rng.random_range(0.0..1.0));
         let operator = &mut self.operators[operator];
-        operator.until = trace::now() + pause;
-        operator.waits = false;
+        operator.idle_until = trace::now() + think_time;
+        operator.busy = false;
     }
 }

@@ -1,20 +1,20 @@
-//! Panics anywhere in the process: a runtime would swallow those of its tasks.
+//! Detection of panics in the process, because runtimes catch those of their tasks.
 
 use std::sync::OnceLock;
 
 static FIRST: OnceLock<String> = OnceLock::new();
 
-/// Notes the first panic from here on.
+/// Records the first panic from now on.
 pub fn watch() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        // Only the first one counts: others follow from it.
+        // Only the first panic is kept; later ones are consequences.
         let _ = FIRST.set(panic.to_string());
         before(panic);
     }));
 }
 
-/// The first panic, if there was one.
+/// Returns the first panic, if any.
 #[must_use]
 pub fn first() -> Option<&'static str> {
     FIRST.get().map(String::as_str)

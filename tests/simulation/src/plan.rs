@@ -1,4 +1,4 @@
-//! What a seed means: everything that is drawn before the simulation begins.
+//! The plan of a seed: all parameters that are drawn before the simulation starts.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,41 +10,41 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-/// Something that may go wrong.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// An agent is killed and started again; its disk has everything.
+    /// An agent process is killed and restarted; its disk keeps all writes.
     Crash,
-    /// A machine loses power: what was not synced is torn, and nobody is told that connections end.
+    /// A machine loses power: unsynced writes are torn, and peers see no end of the connections.
     PowerLoss,
-    /// The syncs of an agent's disk fail.
+    /// Syncs of an agent's disk fail.
     BrokenDisk,
-    /// The syncs of an agent's disk take long.
+    /// Syncs of an agent's disk are slow.
     SlowDisk,
-    /// Some agents do not hear the others, either way. Messages are lost.
+    /// Agents are partitioned into two groups. Messages are lost.
     Partition,
-    /// The same, but messages arrive once that is over.
+    /// Agents are partitioned into two groups. Messages are delivered after the partition.
     Hold,
-    /// One agent does not hear another, which hears it.
+    /// Messages from one agent to another are lost, but not in the other direction.
     OneWay,
-    /// Messages between two agents take long, each another time.
+    /// Messages between two agents have a high, random latency.
     Delay,
     /// Messages between two agents are lost in bursts.
     Loss,
-    /// The time of day of an agent is wrong.
+    /// The wall clock of an agent is wrong.
     Skew,
-    /// Units die.
+    /// A unit exits.
     UnitDeath,
-    /// Units cannot be started for a while.
+    /// Starting units fails for a while.
     StartFailure,
-    /// Leadership is handed over.
+    /// Leadership is transferred.
     Transfer,
     /// A snapshot is built and the log is purged.
     Snapshot,
 }
 
 impl Fault {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::PowerLoss,
@@ -63,7 +63,7 @@ impl Fault {
     ];
 }
 
-/// Where the agents are, one after another.
+/// Regions of the agents, assigned in turn.
 const REGIONS: [&str; 5] = ["westeurope", "eastus", "japaneast", "brazilsouth", "centralindia"];
 
 /// The plan of a seed.
@@ -71,40 +71,40 @@ const REGIONS: [&str; 5] = ["westeurope", "eastus", "japaneast", "brazilsouth", 
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// The regions of the agents, 3 to 7.
+    /// Regions of the agents, 3 to 7.
     pub agents: Vec<RegionName>,
-    /// How many of them found the cluster; the others join.
-    pub founders: usize,
-    /// What goes wrong.
+    /// Number of agents in the initial cluster; the others join later.
+    pub initial_agents: usize,
+    /// Kinds of faults.
     pub faults: BTreeSet<Fault>,
-    /// How long things go wrong.
-    pub trouble: Duration,
-    /// Between two faults, at most.
+    /// Duration of the fault phase.
+    pub fault_phase: Duration,
+    /// Maximum time between two faults.
     pub fault_gap: Duration,
-    /// How long a fault lasts, at most.
+    /// Maximum duration of a fault.
     pub fault_length: Duration,
-    /// Raft's time-outs.
+    /// Raft timing profile.
     pub profile: Profile,
-    /// The shortest and the longest way of a message.
+    /// Minimum and maximum latency of a message.
     pub latency: (Duration, Duration),
-    /// The shortest and the longest sync of a disk.
+    /// Minimum and maximum latency of a sync.
     pub sync: (Duration, Duration),
-    /// Simulated time goes on in steps of this.
+    /// Step of the simulated time.
     pub tick: Duration,
-    /// Whether connections to those that are gone hang instead of being refused.
+    /// True if connections to stopped hosts hang instead of being refused.
     pub silent: bool,
-    /// Operators that ask for changes, one request at a time each.
+    /// Number of operators; each has at most one operation in flight.
     pub operators: usize,
-    /// What an operator waits between two requests, at most.
-    pub pause: Duration,
-    /// Log entries after which a snapshot is built.
+    /// Maximum think time of an operator.
+    pub think_time: Duration,
+    /// Number of log entries between two snapshots.
     pub snapshot_after: u64,
-    /// Log entries that are kept behind it.
+    /// Number of log entries kept behind a snapshot.
     pub keep_entries: u64,
 }
 
 impl Plan {
-    /// The plan of `seed`.
+    /// Draws the plan of `seed`. The order of the draws must not change.
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
@@ -124,9 +124,9 @@ impl Plan {
         Self {
             seed,
             agents,
-            founders: rng.random_range(3..=count.min(5)),
+            initial_agents: rng.random_range(3..=count.min(5)),
             faults,
-            trouble: ms(&mut rng, 10_000, 40_000),
+            fault_phase: ms(&mut rng, 10_000, 40_000),
             fault_gap: ms(&mut rng, 300, 6_000),
             fault_length: ms(&mut rng, 500, 10_000),
             profile,
@@ -135,13 +135,13 @@ impl Plan {
             tick: Duration::from_millis(tick),
             silent: rng.random_bool(0.5),
             operators: rng.random_range(1..=6),
-            pause: ms(&mut rng, 10, 1_000),
+            think_time: ms(&mut rng, 10, 1_000),
             snapshot_after: rng.random_range(10..=400),
             keep_entries: rng.random_range(0..=50),
         }
     }
 
-    /// Randomness for a part of the simulation, its own for each `purpose`.
+    /// Returns a random number generator for a part of the simulation; each `purpose` has its own.
     #[must_use]
     pub fn rng(&self, purpose: u64) -> SmallRng {
         SmallRng::seed_from_u64(self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(purpose))
@@ -152,23 +152,23 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "seed {}: {} agents ({} founders, {:?}), {} operators, {:.0} s of {:?}",
+            "seed {}: {} agents ({} initial, {:?}), {} operators, {:.0} s of {:?}",
             self.seed,
             self.agents.len(),
-            self.founders,
+            self.initial_agents,
             self.profile,
             self.operators,
-            self.trouble.as_secs_f64(),
+            self.fault_phase.as_secs_f64(),
             self.faults
         )
     }
 }
 
-/// A region of that name.
+/// Returns the region with this name.
 ///
 /// # Panics
-/// If it cannot be one.
+/// If the name is invalid.
 #[must_use]
 pub fn region(name: &str) -> RegionName {
-    RegionName::new(name).expect("the names above are names of regions")
+    RegionName::new(name).expect("a valid region name")
 }

@@ -1,5 +1,4 @@
-//! The one log that all nodes must agree on, as it was first seen on any of them, and what follows
-//! from it.
+//! The reference log, as first observed on any node, and the state derived from it.
 
 use std::collections::BTreeMap;
 
@@ -12,50 +11,50 @@ use meridian_domain::{
 use meridian_ports::History;
 use meridian_storage::rows;
 
-use crate::machine::Asked;
+use crate::machine::DriverRequest;
 use crate::trace;
 
-/// Events that are read at once.
+/// Number of events per read.
 const PAGE: usize = 256;
 
-/// Everything that was ever applied anywhere. Applied is committed: it must never change.
+/// All events that were applied on any node. Applied events are committed and must never change.
 #[derive(Debug, Default)]
 pub struct Reference {
     records: Vec<EventRecord>,
-    /// The hash over all events up to a revision, where a node was seen at it.
+    /// Hash over all events up to a revision, for revisions at which a node was observed.
     chains: BTreeMap<Revision, Digest>,
-    /// The fold of the events alone: without outcomes, times and the numbers of reports.
+    /// The fold of the events only: without outcomes, times and report sequences.
     state: State,
-    /// The digest of that fold after each revision.
+    /// Digest of the fold after each revision.
     folds: Vec<Digest>,
-    /// Who runs which unit.
+    /// The agent of each incarnation.
     assigned: BTreeMap<Incarnation, AgentName>,
 }
 
 impl Reference {
-    /// All events.
+    /// Returns all events.
     #[must_use]
     pub fn records(&self) -> &[EventRecord] {
         &self.records
     }
 
-    /// The newest revision.
+    /// Returns the newest revision.
     #[must_use]
     pub fn revision(&self) -> Revision {
         Revision(self.records.len() as u64)
     }
 
-    /// The fold of all events.
+    /// Returns the fold of all events.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Compares what `history` has behind `from` with what is known, and learns what is new. Returns
-    /// the last revision that was compared.
+    /// Compares the events of `history` after `from` with the reference, and appends new ones.
+    /// Returns the last compared revision.
     ///
     /// # Errors
-    /// What differs.
+    /// If they differ.
     pub fn compare(&mut self, history: &dyn History, from: Revision) -> anyhow::Result<Revision> {
         let mut at = from;
         loop {
@@ -68,30 +67,34 @@ impl Reference {
                     record.revision
                 );
                 at = record.revision;
-                self.take(record)?;
+                self.add(record)?;
             }
             at = last;
         }
         let (revision, chain) = history.chain();
         let known = *self.chains.entry(revision).or_insert(chain);
-        ensure!(known == chain, "S2: at revision {revision} two nodes have different logs");
+        ensure!(known == chain, "S2: two nodes have different logs at revision {revision}");
         Ok(at)
     }
 
-    fn take(&mut self, record: EventRecord) -> anyhow::Result<()> {
-        let known = usize::try_from(record.revision.0).expect("fits into memory") - 1;
+    fn add(&mut self, record: EventRecord) -> anyhow::Result<()> {
+        let known = usize::try_from(record.revision.0).expect("a revision fits into usize") - 1;
         if let Some(known) = self.records.get(known) {
             ensure!(
                 *known == record,
-                "S3: revision {} was {known:?}, and is {record:?}",
+                "S3: revision {} changed from {known:?} to {record:?}",
                 record.revision
             );
             return Ok(());
         }
-        ensure!(known == self.records.len(), "S3: revision {} has none before it", record.revision);
+        ensure!(known == self.records.len(), "S3: revision {} leaves a gap", record.revision);
         trace::note(format_args!("event {}: {:?}", record.revision, record.event));
         if let Some(before) = self.records.last() {
-            ensure!(before.time <= record.time, "time goes back at revision {}", record.revision);
+            ensure!(
+                before.time <= record.time,
+                "the time decreases at revision {}",
+                record.revision
+            );
         }
         evolve(&mut self.state, record.revision, &record.event);
         if let Event::UnitAssigned { incarnation, agent, .. } = &record.event {
@@ -103,18 +106,19 @@ impl Reference {
         Ok(())
     }
 
-    /// Compares a node's state with the fold of the events that it has applied.
+    /// Compares a node's state with the fold of its applied events.
     ///
     /// # Errors
     /// If they differ.
     pub fn compare_state(&self, state: &State) -> anyhow::Result<()> {
         let revision = state.header.revision;
-        let Some(number) = usize::try_from(revision.0).expect("fits into memory").checked_sub(1)
+        let Some(number) =
+            usize::try_from(revision.0).expect("a revision fits into usize").checked_sub(1)
         else {
             return Ok(());
         };
         let Some(fold) = self.folds.get(number) else {
-            bail!("S3: a node is at revision {revision}, and has not shown its events");
+            bail!("S3: a node is at revision {revision}, but its events are unknown");
         };
         let mut bare = state.clone();
         bare.outcomes = Outcomes::default();
@@ -122,26 +126,26 @@ impl Reference {
         bare.agents.values_mut().for_each(|agent| agent.last_report = Default::default());
         ensure!(
             rows::digest(&bare) == *fold,
-            "S4: at revision {revision} a node's state is not the fold of its events"
+            "S4: a node's state is not the fold of its events at revision {revision}"
         );
         Ok(())
     }
 
-    /// Checks what an agent asked of its driver against the log.
+    /// Checks a request of an agent to its driver against the log.
     ///
     /// # Errors
-    /// If the log never wanted that.
-    pub fn check_asked(&self, agent: &AgentName, asked: Asked) -> anyhow::Result<()> {
-        match asked {
-            Asked::Start(incarnation) => {
+    /// If the log does not justify the request.
+    pub fn check_request(&self, agent: &AgentName, request: DriverRequest) -> anyhow::Result<()> {
+        match request {
+            DriverRequest::Start(incarnation) => {
                 let owner = self.assigned.get(&incarnation);
                 ensure!(owner == Some(agent), "S8: {agent} starts unit {incarnation} of {owner:?}");
             }
-            Asked::Stop(incarnation) => {
+            DriverRequest::Stop(incarnation) => {
                 let unit = self.state.units.values().find(|unit| unit.incarnation == incarnation);
                 ensure!(
                     !unit.is_some_and(meridian_domain::Unit::is_wanted),
-                    "S9: {agent} stops unit {incarnation}, which the log wants"
+                    "S9: {agent} stops unit {incarnation}, which is desired"
                 );
             }
         }

@@ -1,5 +1,5 @@
-//! What happened, as one hash over everything that was delivered or decided, in order: two runs of a
-//! seed are the same if their hashes are. On demand also as text.
+//! The trace of a simulation: a hash over everything that was delivered or decided, in order. Two
+//! runs of a seed are equal if their hashes are. The trace can also be printed.
 
 use std::cell::RefCell;
 use std::fmt::Arguments;
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-/// How much of it is printed.
+/// The printed part of the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Print {
     /// Nothing.
     #[default]
     Nothing,
-    /// Everything but bytes on the network.
+    /// Everything except network messages.
     Events,
-    /// Those too: a line each.
+    /// Network messages too, one line each.
     Messages,
 }
 
@@ -31,23 +31,23 @@ thread_local! {
     static TRACE: RefCell<Trace> = RefCell::default();
 }
 
-/// Begins a new trace on this thread, on which the whole simulation runs.
+/// Starts a new trace on this thread, which must be the thread of the simulation.
 pub fn begin(print: Print) {
     TRACE.with_borrow_mut(|trace| *trace = Trace { print, ..Trace::default() });
 }
 
-/// Says how much simulated time has passed.
+/// Sets the simulated time.
 pub fn set_now(now: Duration) {
     TRACE.with_borrow_mut(|trace| trace.now = now);
 }
 
-/// Simulated time since the beginning, to the tick.
+/// Returns the simulated time since the start, rounded to a tick.
 #[must_use]
 pub fn now() -> Duration {
     TRACE.with_borrow(|trace| trace.now)
 }
 
-/// Notes something that happened.
+/// Adds an event to the trace.
 pub fn note(text: Arguments<'_>) {
     TRACE.with_borrow_mut(|trace| {
         let text = text.to_string();
@@ -58,7 +58,7 @@ pub fn note(text: Arguments<'_>) {
     });
 }
 
-/// Notes bytes that came from one host to another.
+/// Adds bytes received by a host to the trace.
 pub fn delivered(from: &str, to: &str, bytes: &[u8]) {
     TRACE.with_borrow_mut(|trace| {
         trace.add(from.as_bytes());
@@ -72,7 +72,7 @@ pub fn delivered(from: &str, to: &str, bytes: &[u8]) {
     });
 }
 
-/// The hash of everything noted so far, in hexadecimal digits, and how much that was.
+/// Returns the hash of the trace in hexadecimal, and the number of notes.
 #[must_use]
 pub fn hash() -> (String, u64) {
     TRACE.with_borrow(|trace| {

@@ -1,4 +1,4 @@
-//! One simulation from its beginning to its end.
+//! A complete simulation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,31 +14,31 @@ use crate::faults::Faults;
 use crate::operators::{Counts, Operators};
 use crate::plan::Plan;
 use crate::reference::Reference;
-use crate::{settled, trace, verify};
+use crate::{convergence, trace, verify};
 
-/// For a cluster to be founded, and for agents to join it, without faults.
-const FOUNDING: Duration = Duration::from_secs(60);
-/// For a healed cluster to converge.
-const CONVERGENCE: Duration = Duration::from_secs(180);
-/// After which nothing happens any more.
-const CALM: Duration = Duration::from_secs(30);
-/// Between two comparisons of states.
-const COMPARE: Duration = Duration::from_millis(250);
+/// Timeout for the bootstrap and for joining agents, without faults.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout for convergence after the last fault.
+const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(180);
+/// Duration of the quiescent phase, in which nothing may happen.
+const QUIESCENT: Duration = Duration::from_secs(30);
+/// Interval between comparisons of states.
+const COMPARE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What a simulation counted, so that nobody believes one in which nothing happened.
+/// Counters of a simulation, which show that it was meaningful.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
-    /// Events of the log.
+    /// Number of events in the log.
     pub events: u64,
-    /// Calls of operators.
+    /// Operations of operators.
     pub counts: Counts,
-    /// Faults.
+    /// Number of injected faults.
     pub faults: u64,
-    /// Times that another agent led.
+    /// Number of leader changes.
     pub leaders: u64,
-    /// How long converging took, simulated.
+    /// Simulated time until convergence.
     pub converged: Duration,
-    /// How long all of it took, simulated.
+    /// Total simulated time.
     pub simulated: Duration,
 }
 
@@ -50,16 +50,16 @@ pub struct World {
     operators: Operators,
     faults: Faults,
     reference: Reference,
-    /// What was compared of each agent, and of which of its lives.
+    /// Per agent: the current process run, and the last compared revision of it.
     cursors: Vec<(u64, Revision)>,
     compared: Duration,
     leader: Option<meridian_domain::NodeId>,
-    /// What it counted.
+    /// Counters.
     pub figures: Figures,
 }
 
 impl World {
-    /// The world of a plan, at its beginning.
+    /// Creates the world of a plan.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let plan = Arc::new(plan);
@@ -93,14 +93,14 @@ impl World {
         }
     }
 
-    /// Runs it.
+    /// Runs the simulation.
     ///
     /// # Errors
-    /// What must not be, and was.
+    /// The first violation.
     pub fn run(&mut self) -> anyhow::Result<()> {
-        self.found()?;
-        let trouble = trace::now() + self.plan.trouble;
-        while trace::now() < trouble {
+        self.bootstrap()?;
+        let faults_end = trace::now() + self.plan.fault_phase;
+        while trace::now() < faults_end {
             self.faults.step(&mut self.sim, &self.agents);
             self.operators.work(&self.agents, self.reference.state());
             self.step()?;
@@ -109,110 +109,111 @@ impl World {
         let healed = trace::now();
         self.converge()?;
         self.figures.converged = trace::now() - healed;
-        self.stay_calm()?;
+        self.check_quiescent()?;
         verify::requests(&self.reference, self.operators.requests(), &self.agents)?;
         Ok(())
     }
 
-    fn found(&mut self) -> anyhow::Result<()> {
-        let founders = self.plan.founders;
-        self.until(FOUNDING, "the cluster is founded", |world| {
-            world.agents[..founders].iter().all(|agent| agent.life().is_some())
-                && world.reference.state().agents.len() == founders
+    fn bootstrap(&mut self) -> anyhow::Result<()> {
+        let initial = self.plan.initial_agents;
+        self.until(SETUP_TIMEOUT, "the cluster to bootstrap", |world| {
+            world.agents[..initial].iter().all(|agent| agent.process().is_some())
+                && world.reference.state().agents.len() == initial
         })?;
-        for index in founders..self.agents.len() {
+        for index in initial..self.agents.len() {
             let description = self.agents[index].description.clone();
             self.change(Command::RegisterAgent(description))?;
             let peer = self.agents[index].description.peer_address.clone();
-            let Some(life) = self.agents[0].life() else { bail!("agent-0 does not run") };
-            let cluster = life.ports.cluster;
-            life.runtime.spawn(async move {
+            let Some(process) = self.agents[0].process() else { bail!("agent-0 is not running") };
+            let cluster = process.ports.cluster;
+            process.runtime.spawn(async move {
                 let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-                let invited = cluster.invite(&peer, deadline).await;
-                trace::note(format_args!("invited: {invited:?}"));
+                let result = cluster.invite(&peer, deadline).await;
+                trace::note(format_args!("invitation: {result:?}"));
             });
-            self.until(FOUNDING, "the agent has joined", |world| {
-                world.agents[index].life().is_some()
+            self.until(SETUP_TIMEOUT, "the agent to join", |world| {
+                world.agents[index].process().is_some()
             })?;
         }
         Ok(())
     }
 
-    /// Has a change happen that nothing stands in the way of.
+    /// Submits a change until it is decided; there must be no faults.
     fn change(&mut self, command: Command) -> anyhow::Result<Receipt> {
-        let deadline = trace::now() + FOUNDING;
+        let deadline = trace::now() + SETUP_TIMEOUT;
         while trace::now() < deadline {
-            let request = self.operators.ask(&self.agents, 0, command.clone());
-            let give_up = trace::now() + Duration::from_secs(6);
-            while trace::now() < give_up {
+            let request = self.operators.submit(&self.agents, 0, command.clone());
+            let retry_at = trace::now() + Duration::from_secs(6);
+            while trace::now() < retry_at {
                 self.step()?;
                 if let Some(receipt) =
-                    request.and_then(|number| self.operators.requests()[number].answer.clone())
+                    request.and_then(|number| self.operators.requests()[number].receipt.clone())
                 {
                     return Ok(receipt);
                 }
             }
         }
-        bail!("L1: nobody answers {command:?} within {FOUNDING:?}")
+        bail!("L1: no receipt for {command:?} within {SETUP_TIMEOUT:?}")
     }
 
     fn converge(&mut self) -> anyhow::Result<()> {
-        let deadline = trace::now() + CONVERGENCE;
-        let service = "witness".parse().expect("is a name");
+        let deadline = trace::now() + CONVERGENCE_TIMEOUT;
+        let service = "witness".parse().expect("a valid name");
         let primary = self.plan.agents[0].clone();
         self.change(Command::CreateService { service, tier: Tier::Premium, primary, port: None })?;
         loop {
             for _ in 0..100 {
                 self.step()?;
             }
-            // A call that was made in the last moments of the trouble may still have an effect.
-            let settled = self.operators.are_answered().and_then(|()| settled::check(&self.agents));
-            let Err(missing) = settled else { return Ok(()) };
+            // Operations started at the end of the fault phase may still have an effect.
+            let converged =
+                self.operators.check_idle().and_then(|()| convergence::check(&self.agents));
+            let Err(missing) = converged else { return Ok(()) };
             ensure!(
                 trace::now() < deadline,
-                "L2: not converged {CONVERGENCE:?} after everything was healed: {missing:#}"
+                "L2: not converged {CONVERGENCE_TIMEOUT:?} after the last fault: {missing:#}"
             );
         }
     }
 
-    fn stay_calm(&mut self) -> anyhow::Result<()> {
+    fn check_quiescent(&mut self) -> anyhow::Result<()> {
         let before = self.reference.revision();
-        let deadline = trace::now() + CALM;
+        let deadline = trace::now() + QUIESCENT;
         while trace::now() < deadline {
             self.step()?;
         }
         let new = &self.reference.records()[usize::try_from(before.0)?..];
-        ensure!(new.is_empty(), "L4: in a settled cluster, this still happened: {new:?}");
-        settled::check(&self.agents)
+        ensure!(new.is_empty(), "L4: events in the quiescent phase: {new:?}");
+        convergence::check(&self.agents)
     }
 
     fn until(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         what: &str,
         condition: impl Fn(&Self) -> bool,
     ) -> anyhow::Result<()> {
-        let deadline = trace::now() + patience;
+        let deadline = trace::now() + timeout;
         while !condition(self) {
-            ensure!(trace::now() < deadline, "L1: {what}: not within {patience:?}");
+            ensure!(trace::now() < deadline, "L1: timed out after {timeout:?} waiting for {what}");
             self.step()?;
         }
         Ok(())
     }
 
-    /// Lets one tick of simulated time pass, and checks what it led to.
+    /// Advances the simulated time by one tick, and runs the checks.
     fn step(&mut self) -> anyhow::Result<()> {
         trace::set_now(self.sim.elapsed());
         self.agents.iter().for_each(|agent| agent.machine.advance());
         if let Err(error) = self.sim.step() {
-            bail!("the simulation itself failed: {error}");
+            bail!("the simulation failed: {error}");
         }
         if let Some(panic) = crate::panics::first() {
-            bail!("a panic: {panic}");
+            bail!("panic: {panic}");
         }
         self.faults.supervise(&mut self.sim, &self.agents);
         self.compare()?;
-        self.operators.listen(&self.agents);
+        self.operators.receive(&self.agents);
         self.figures.simulated = trace::now();
         self.figures.events = self.reference.revision().0;
         self.figures.counts = self.operators.counts();
@@ -220,25 +221,25 @@ impl World {
         self.check()
     }
 
-    /// Compares what the agents have applied.
+    /// Compares the applied events and states of the agents.
     fn compare(&mut self) -> anyhow::Result<()> {
-        let states = trace::now() >= self.compared + COMPARE;
+        let states = trace::now() >= self.compared + COMPARE_INTERVAL;
         for (agent, cursor) in self.agents.iter().zip(&mut self.cursors) {
-            let Some(life) = agent.life() else { continue };
-            if cursor.0 != life.number {
-                *cursor = (life.number, Revision(0));
+            let Some(process) = agent.process() else { continue };
+            if cursor.0 != process.number {
+                *cursor = (process.number, Revision(0));
             }
-            let latest = life.ports.history.chain().0;
-            if latest != cursor.1 && life.fuse.cause().is_none() {
-                cursor.1 = self.reference.compare(&*life.ports.history, cursor.1)?;
+            let latest = process.ports.history.chain().0;
+            if latest != cursor.1 && process.fuse.cause().is_none() {
+                cursor.1 = self.reference.compare(&*process.ports.history, cursor.1)?;
             }
             if states {
-                self.reference.compare_state(&life.ports.read.state())?;
-                let leader = life.ports.cluster.leader();
+                self.reference.compare_state(&process.ports.read.state())?;
+                let leader = process.ports.cluster.leader();
                 if leader == Some(agent.description.node) && leader != self.leader {
                     self.leader = leader;
                     self.figures.leaders += 1;
-                    trace::note(format_args!("{} leads", agent.host));
+                    trace::note(format_args!("{} is the leader", agent.host));
                 }
             }
         }
@@ -250,16 +251,16 @@ impl World {
 
     fn check(&mut self) -> anyhow::Result<()> {
         for agent in &self.agents {
-            for asked in agent.machine.take_asked() {
-                self.reference.check_asked(&agent.description.name, asked)?;
+            for request in agent.machine.take_requests() {
+                self.reference.check_request(&agent.description.name, request)?;
             }
         }
-        for sighting in self.operators.take_sightings() {
+        for read in self.operators.take_reads() {
             ensure!(
-                sighting.saw >= sighting.floor,
-                "S6: a linearizable read saw revision {}, and {} was known before it began",
-                sighting.saw,
-                sighting.floor
+                read.observed >= read.floor,
+                "S6: a linearizable read returned revision {} after {} was observed",
+                read.observed,
+                read.floor
             );
         }
         if let Some(contradiction) = self.operators.take_contradictions().pop() {
@@ -271,10 +272,10 @@ impl World {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { answered, refused, unknown, reads } = self.counts;
+        let Counts { decided, failed, unknown, reads } = self.counts;
         write!(
             f,
-            "{} events, {answered} answers, {refused} refusals, {unknown} unknown, {reads} reads, \
+            "{} events, {decided} decided, {failed} failed, {unknown} unknown, {reads} reads, \
              {} faults, {} leaders, converged in {:.1} s of {:.0} s",
             self.events,
             self.faults,

@@ -37,7 +37,10 @@ impl World {
     /// The agent `we-1` in `westeurope`, and the service `contoso` with this many units there.
     pub fn contoso(units: u16) -> Self {
         let log = Log::new(State::default());
-        log.commit(Command::BootstrapCluster { cluster: ClusterId(uuid::Uuid::nil()), agents: vec![] });
+        log.commit(Command::BootstrapCluster {
+            cluster: ClusterId(uuid::Uuid::nil()),
+            agents: vec![],
+        });
         log.commit(Command::RegisterAgent(agent()));
         log.commit(create("contoso"));
         let world = Self {

@@ -1,4 +1,4 @@
-//! `simulate`: simulates seeds, and says which fail.
+//! `simulate`: simulates seeds, and prints those that fail.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,35 +12,35 @@ use meridian_simulation::plan::Plan;
 use meridian_simulation::trace::Print;
 use meridian_simulation::{Outcome, simulate};
 
-/// Pairs of simulations in which a difference is looked for that was seen once.
+/// Number of pairs of simulations that are searched for a difference that occurred once.
 const ATTEMPTS: u32 = 5;
 
-/// Simulates clusters; each seed is one.
+/// Simulates clusters, one per seed
 ///
-/// Prints one line for each seed that fails, and how many there were in a second. Exits with 1 if one
-/// fails.
+/// Prints one line for each failing seed, and the number of seeds per second. Exits with 1 if any
+/// seed fails.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Seeds to simulate, each in a process of its own: FROM..TO, TO excluded.
+    /// Seeds to simulate, each in its own process: FROM..TO, excluding TO.
     #[arg(long, value_parser = seeds, default_value = "0..200", conflicts_with = "seed")]
     seeds: std::ops::Range<u64>,
-    /// Processes at the same time; as many as there are processors by default.
+    /// Number of concurrent processes. Default: the number of CPUs.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Simulates each seed twice, and compares what happened: a seed gives everything, so one that
-    /// went two ways fails, with the first thing that differed.
+    /// Simulates each seed twice and compares the traces. A seed determines the simulation, so a
+    /// seed with different traces fails; the first difference is printed.
     #[arg(long, conflicts_with = "seed")]
     twice: bool,
-    /// One line for each seed, not for those alone that fail.
+    /// Prints one line for each seed, not only for failing ones.
     #[arg(long)]
     verbose: bool,
-    /// Simulates this seed alone, in this process.
+    /// Simulates only this seed, in this process.
     #[arg(long)]
     seed: Option<u64>,
-    /// With --seed: prints what happens; twice, messages on the network too.
+    /// With --seed: prints events; given twice, also network messages.
     #[arg(long, action = clap::ArgAction::Count)]
     trace: u8,
-    /// With --seed: prints what the agents log at this level or above (as RUST_LOG says it).
+    /// With --seed: prints the log of the agents, filtered like RUST_LOG.
     #[arg(long)]
     log: Option<String>,
 }
@@ -50,18 +50,18 @@ fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
         let (from, to) = (from.parse().ok()?, to.parse().ok()?);
         (from < to).then_some(from..to)
     });
-    parsed.ok_or_else(|| format!("{text:?} is no range of seeds: write FROM..TO, such as 0..200"))
+    parsed.ok_or_else(|| format!("invalid range of seeds {text:?}; use FROM..TO, such as 0..200"))
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     match arguments.seed {
-        Some(seed) => Ok(one(seed, &arguments)),
-        None => all(&arguments),
+        Some(seed) => Ok(run_one(seed, &arguments)),
+        None => run_all(&arguments),
     }
 }
 
-fn one(seed: u64, arguments: &Arguments) -> ExitCode {
+fn run_one(seed: u64, arguments: &Arguments) -> ExitCode {
     let print = match arguments.trace {
         0 => Print::Nothing,
         1 => Print::Events,
@@ -76,12 +76,12 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
         None => println!("ok      {plan}; {figures}; trace {hash} of {notes}"),
         Some(failure) => println!("FAILED  {plan}; {figures}; trace {hash} of {notes}; {failure}"),
     }
-    // Nothing is to run any more, whatever the thread of the simulation has left.
+    // Exit at once, without waiting for what the simulation thread left behind.
     let _ = std::io::stdout().flush();
     std::process::exit(i32::from(failure.is_some()))
 }
 
-fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+fn run_all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe()?;
     let jobs = arguments.jobs.unwrap_or(std::thread::available_parallelism()?.get());
     let (next, failed) = (AtomicU64::new(arguments.seeds.start), AtomicU64::new(0));
@@ -95,19 +95,22 @@ fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                     if seed >= arguments.seeds.end {
                         return;
                     }
-                    let ran = match arguments.twice {
+                    let result = match arguments.twice {
                         false => run(&program, seed),
                         true => run_twice(&program, seed),
                     };
-                    match ran {
+                    match result {
                         Ok((true, line)) if arguments.verbose => println!("{line}"),
                         Ok((true, _)) => {}
                         Ok((false, line)) => {
                             failed.fetch_add(1, Ordering::Relaxed);
-                            println!("{line}; again: simulate --seed {seed} --trace");
+                            println!("{line}; replay: simulate --seed {seed} --trace");
                         }
                         Err(error) => {
-                            errors.lock().expect("nobody panics there").push(error);
+                            errors
+                                .lock()
+                                .expect("no thread panics while holding the lock")
+                                .push(error);
                             return;
                         }
                     }
@@ -115,7 +118,8 @@ fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             });
         }
     });
-    if let Some(error) = errors.into_inner().expect("nobody panics there").pop() {
+    if let Some(error) = errors.into_inner().expect("no thread panics while holding the lock").pop()
+    {
         return Err(error);
     }
     let (count, failed) = (arguments.seeds.clone().count(), failed.into_inner());
@@ -125,39 +129,42 @@ fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Simulates a seed in a process of its own: whether that went well, and its line.
+/// Simulates a seed in a new process; returns whether it succeeded, and its output line.
 fn run(program: &Path, seed: u64) -> anyhow::Result<(bool, String)> {
     let output = Command::new(program).args(["--seed", &seed.to_string()]).output();
-    let output = output.context("a simulation could not be started")?;
+    let output = output.context("cannot start a simulation")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().last().map_or_else(
-        || format!("FAILED  seed {seed}: it ended without a word: {}", output.status),
+        || format!("FAILED  seed {seed}: exited without output: {}", output.status),
         str::to_owned,
     );
     Ok((output.status.success(), line))
 }
 
-/// Simulates a seed in two processes, one after the other: as [`run`], but a seed that went two ways
-/// did not go well.
+/// Simulates a seed in two processes, one after the other, like [`run`]. Different output is a
+/// failure.
 fn run_twice(program: &Path, seed: u64) -> anyhow::Result<(bool, String)> {
-    let (went_well, line) = run(program, seed)?;
-    let (_, again) = run(program, seed)?;
-    if line == again {
-        return Ok((went_well, line));
+    let (success, line) = run(program, seed)?;
+    let (_, second) = run(program, seed)?;
+    if line == second {
+        return Ok((success, line));
     }
     let difference = (0..ATTEMPTS).find_map(|_| first_difference(program, seed).transpose());
-    let difference = difference.transpose()?.unwrap_or_else(|| {
-        format!("it went one way only in {ATTEMPTS} further pairs: what differed is not known")
-    });
-    Ok((false, format!("FAILED  seed {seed} went two ways: {line} | {again}; {difference}")))
+    let difference = difference
+        .transpose()?
+        .unwrap_or_else(|| format!("no difference in {ATTEMPTS} further pairs of runs"));
+    Ok((
+        false,
+        format!("FAILED  seed {seed} is not deterministic: {line} | {second}; {difference}"),
+    ))
 }
 
-/// Where two simulations of a seed differ first, if they do.
+/// Returns the first difference between the traces of two simulations of a seed, if any.
 fn first_difference(program: &Path, seed: u64) -> anyhow::Result<Option<String>> {
     let trace = || -> anyhow::Result<String> {
         let mut command = Command::new(program);
         command.args(["--seed", &seed.to_string(), "--trace", "--trace"]);
-        let output = command.output().context("a simulation could not be started")?;
+        let output = command.output().context("cannot start a simulation")?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (one, other) = (trace()?, trace()?);
@@ -167,17 +174,19 @@ fn first_difference(program: &Path, seed: u64) -> anyhow::Result<Option<String>>
             (None, None) => break,
             (a, b) if a == b => {}
             (a, b) => {
-                let [a, b] = [a, b].map(|line| line.unwrap_or("the end"));
-                return Ok(Some(format!("line {number} of the trace: {a} | {b}")));
+                let [a, b] = [a, b].map(|line| line.unwrap_or("(end)"));
+                return Ok(Some(format!(
+                    "first difference in line {number} of the trace: {a} | {b}"
+                )));
             }
         }
     }
     Ok(None)
 }
 
-/// Seconds since the machine was started. The clocks of this process are simulated ones.
+/// Returns the uptime of the machine in seconds. The clocks of this process are simulated.
 fn uptime() -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string("/proc/uptime").context("/proc/uptime cannot be read")?;
+    let text = std::fs::read_to_string("/proc/uptime").context("cannot read /proc/uptime")?;
     let seconds = text.split(' ').next().context("/proc/uptime is empty")?;
     Ok(seconds.parse()?)
 }

@@ -1,16 +1,16 @@
-//! The derived database: in memory, and never waited for.
+//! The derived database: in memory, without blocking.
 
 use std::io;
 
 use meridian_storage::disk::database::{Batch, Database};
 use meridian_storage::disk::memory_database::MemoryDatabase;
 
-/// A database whose power can be cut, and whose writer needs no thread.
+/// A database that can lose unsynced batches, and whose writer needs no thread.
 #[derive(Debug, Clone, Default)]
 pub struct SimDatabase(MemoryDatabase);
 
 impl SimDatabase {
-    /// Keeps the first of the batches that were not synced.
+    /// Keeps the first `batches` unsynced batches.
     pub(super) fn crash(&self, batches: usize) {
         self.0.crash_keeping(batches);
     }

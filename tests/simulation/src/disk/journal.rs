@@ -1,17 +1,17 @@
-//! The Raft log, in memory: visible at once, durable in the order of the writes, some time after a
-//! sync was begun.
+//! The Raft log, in memory: writes are visible at once, and durable in their order some time after
+//! a sync was started.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
 
 use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
-use meridian_storage::disk::journal::{Bounds, SyncCallback, Journal};
+use meridian_storage::disk::journal::{Bounds, Journal, SyncCallback};
 use tokio::time::sleep;
 
 use super::Disk;
 
-/// One step of writing. A torn one is as good as none: records have checksums.
+/// A log operation. A torn one has no effect, because records have checksums.
 #[derive(Debug, Clone)]
 enum Record {
     Vote(StoredVote),
@@ -21,19 +21,19 @@ enum Record {
     Purge(Position),
 }
 
-/// What all the steps add up to.
+/// The result of all operations.
 #[derive(Debug, Clone, Default)]
 struct Log {
     bounds: Bounds,
     entries: BTreeMap<u64, StoredEntry>,
 }
 
-/// What the disk has of it.
+/// The log as stored on the disk.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     durable: Log,
     unsynced: VecDeque<Record>,
-    /// Records that became durable, ever.
+    /// Number of records that ever became durable.
     synced: u64,
 }
 
@@ -42,7 +42,7 @@ impl Stored {
         self.unsynced.len()
     }
 
-    /// Keeps the first of the records that were not synced.
+    /// Keeps the first `records` unsynced records.
     pub(super) fn crash(&mut self, records: usize) {
         let kept: Vec<_> = std::mem::take(&mut self.unsynced).into_iter().take(records).collect();
         self.synced += kept.len() as u64;
@@ -82,27 +82,27 @@ impl Log {
     }
 }
 
-/// The log of one life of an agent.
+/// The log of one process run of an agent.
 #[derive(Debug)]
 pub struct SimJournal {
     disk: Disk,
-    life: u64,
+    process_run: u64,
     log: Log,
 }
 
 impl SimJournal {
     pub(super) fn open(disk: Disk) -> Self {
-        let (life, log) = {
+        let (process_run, log) = {
             let inner = disk.inner();
-            (inner.life, inner.journal.durable.clone())
+            (inner.process_run, inner.journal.durable.clone())
         };
-        Self { disk, life, log }
+        Self { disk, process_run, log }
     }
 
     fn write(&mut self, record: Record) -> io::Result<()> {
         let mut disk = self.disk.inner();
-        if disk.life != self.life {
-            return Err(io::Error::other("the power was cut"));
+        if disk.process_run != self.process_run {
+            return Err(io::Error::other("the process run has ended"));
         }
         disk.journal.unsynced.push_back(record.clone());
         drop(disk);
@@ -116,7 +116,7 @@ impl Journal for SimJournal {
         self.log.bounds
     }
 
-    fn read(&self, range: Range<u64>, most_bytes: usize) -> io::Result<Vec<StoredEntry>> {
+    fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<StoredEntry>> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         if range.is_empty() {
@@ -124,7 +124,7 @@ impl Journal for SimJournal {
         }
         for entry in self.log.entries.range(range).map(|(_, entry)| entry) {
             bytes += entry.payload_bytes();
-            if bytes > most_bytes && !entries.is_empty() {
+            if bytes > max_bytes && !entries.is_empty() {
                 break;
             }
             entries.push(entry.clone());
@@ -134,7 +134,7 @@ impl Journal for SimJournal {
 
     fn save_vote(&mut self, vote: StoredVote) -> io::Result<()> {
         if self.log.bounds.vote > Some(vote) {
-            return Err(io::Error::other(format!("{vote} is less than the last one")));
+            return Err(io::Error::other(format!("{vote} is lower than the saved vote")));
         }
         self.write(Record::Vote(vote))
     }
@@ -144,7 +144,7 @@ impl Journal for SimJournal {
             let next = self.log.bounds.last.map_or(0, |last| last.index + 1);
             if entry.position.index != next {
                 let at = entry.position;
-                return Err(io::Error::other(format!("{at} leaves a gap behind {next}")));
+                return Err(io::Error::other(format!("{at} leaves a gap after {next}")));
             }
             self.write(Record::Append(entry))?;
         }
@@ -165,7 +165,7 @@ impl Journal for SimJournal {
             return Ok(());
         }
         if committed.map(|position| position.index) > last.map(|position| position.index) {
-            return Err(io::Error::other("a committed entry was to be removed"));
+            return Err(io::Error::other("refusing to truncate a committed entry"));
         }
         self.write(Record::Truncate(last))
     }
@@ -175,7 +175,7 @@ impl Journal for SimJournal {
     }
 
     fn sync(&mut self, done: SyncCallback) -> io::Result<()> {
-        let (disk, life) = (self.disk.clone(), self.life);
+        let (disk, process_run) = (self.disk.clone(), self.process_run);
         let (latency, through) = {
             let mut inner = disk.inner();
             let through = inner.journal.synced + inner.journal.unsynced() as u64;
@@ -185,8 +185,8 @@ impl Journal for SimJournal {
             sleep(latency).await;
             let result = {
                 let mut inner = disk.inner();
-                if inner.broken || inner.life != life {
-                    Err(io::Error::other("the simulated disk is broken"))
+                if inner.broken || inner.process_run != process_run {
+                    Err(io::Error::other("simulated disk failure"))
                 } else {
                     inner.journal.sync_through(through);
                     Ok(())
@@ -199,8 +199,8 @@ impl Journal for SimJournal {
 
     fn close(&mut self) -> io::Result<()> {
         let mut disk = self.disk.inner();
-        if disk.broken || disk.life != self.life {
-            return Err(io::Error::other("the simulated disk is broken"));
+        if disk.broken || disk.process_run != self.process_run {
+            return Err(io::Error::other("simulated disk failure"));
         }
         disk.journal.sync_through(u64::MAX);
         Ok(())

@@ -41,7 +41,8 @@ impl Run {
             quiescent_seconds: 1,
         }));
         let nodes = NODES.iter().zip(1..).map(|(name, node)| agent(name, node)).collect();
-        let bootstrap = Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: nodes };
+        let bootstrap =
+            Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: nodes };
         let events = decide(&run.state, &bootstrap).expect("the cluster can be bootstrapped");
         run.log(None, events);
         run.mark(mark::LOAD);

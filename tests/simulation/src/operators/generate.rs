@@ -1,4 +1,4 @@
-//! Commands that an operator may think of.
+//! Random commands of operators.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 
 use crate::agent::Agent;
 
-/// Services that operators work on.
+/// Number of services that operators change.
 const SERVICES: u32 = 6;
 
-/// A command that makes sense in `state`, most of the time.
+/// Returns a random command that is usually valid in `state`.
 pub(super) fn command(
     rng: &mut SmallRng,
     regions: &[RegionName],
@@ -23,7 +23,7 @@ pub(super) fn command(
     state: &State,
 ) -> Command {
     let service = service(rng);
-    let region = regions.choose(rng).expect("there are agents, so there are regions").clone();
+    let region = regions.choose(rng).expect("there is at least one region").clone();
     let Some(known) = state.services.get(&service) else {
         return Command::CreateService {
             service,
@@ -48,16 +48,16 @@ pub(super) fn command(
 
 fn service(rng: &mut SmallRng) -> ServiceName {
     let name = format!("service-{}", rng.random_range(0..SERVICES));
-    ServiceName::new(name).expect("is a name")
+    ServiceName::new(name).expect("a valid name")
 }
 
 fn agent(rng: &mut SmallRng, agents: &[Arc<Agent>]) -> meridian_domain::AgentName {
-    let agent = agents.iter().choose(rng).expect("there are agents");
+    let agent = agents.iter().choose(rng).expect("there is at least one agent");
     agent.description.name.clone()
 }
 
 fn edit(rng: &mut SmallRng, regions: &[RegionName]) -> Edit {
-    let region = regions.choose(rng).expect("there are agents, so there are regions").clone();
+    let region = regions.choose(rng).expect("there is at least one region").clone();
     match rng.random_range(0..10) {
         0..5 => Edit::Set { region, units: rng.random_range(1..=4) },
         5 => Edit::Remove { region },
@@ -65,10 +65,10 @@ fn edit(rng: &mut SmallRng, regions: &[RegionName]) -> Edit {
         7 => Edit::Disable { region },
         8 => Edit::Enable { region },
         _ => Edit::PublishApi(Api {
-            name: ApiName::new("orders").expect("is a name"),
-            path: ApiPath::new("/orders").expect("is a path"),
+            name: ApiName::new("orders").expect("a valid name"),
+            path: ApiPath::new("/orders").expect("a valid path"),
             backend: BackendUrl::new(&format!("http://backend-{}", rng.random_range(0..9)))
-                .expect("is a URL"),
+                .expect("a valid URL"),
             regional: Default::default(),
             timeouts: Timeouts::default(),
         }),

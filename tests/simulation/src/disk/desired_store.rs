@@ -1,4 +1,4 @@
-//! The desired set of the reconciler.
+//! The store of the reconciler's desired units.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,38 +9,38 @@ use tokio::time::sleep;
 
 use super::Disk;
 
-/// Bytes that are replaced as a whole, some time after that was asked for.
+/// Bytes that are replaced atomically, after the latency of a sync.
 #[derive(Debug)]
-pub struct SimKept {
+pub struct SimDesiredStore {
     disk: Disk,
-    life: u64,
+    process_run: u64,
 }
 
-impl SimKept {
+impl SimDesiredStore {
     pub(super) fn new(disk: Disk) -> Self {
-        let life = disk.inner().life;
-        Self { disk, life }
+        let process_run = disk.inner().process_run;
+        Self { disk, process_run }
     }
 }
 
 #[async_trait]
-impl DesiredStore for SimKept {
+impl DesiredStore for SimDesiredStore {
     fn path(&self) -> PathBuf {
         "simulated/desired".into()
     }
 
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.disk.inner().kept.clone())
+        Ok(self.disk.inner().desired.clone())
     }
 
     async fn replace(&self, bytes: Vec<u8>) -> io::Result<()> {
         let latency = self.disk.inner().latency();
         sleep(latency).await;
         let mut disk = self.disk.inner();
-        if disk.broken || disk.life != self.life {
-            return Err(io::Error::other("the simulated disk is broken"));
+        if disk.broken || disk.process_run != self.process_run {
+            return Err(io::Error::other("simulated disk failure"));
         }
-        disk.kept = Some(bytes);
+        disk.desired = Some(bytes);
         Ok(())
     }
 }
