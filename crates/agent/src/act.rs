@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use error_reporter::Report;
 use meridian_domain::Incarnation;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 
 use crate::driver::{Driver, UnitSpec};
-use crate::error_chain::with_causes;
 
 /// Maximum number of concurrent starts. More would compete for the processor and delay the first
 /// ready unit.
@@ -60,7 +60,7 @@ impl Actions {
         self.tasks.spawn(async move {
             match driver.start(spec).await {
                 Ok(()) => Completed::Started(incarnation),
-                Err(error) => Completed::NotStarted(incarnation, with_causes(&error)),
+                Err(error) => Completed::NotStarted(incarnation, Report::new(&error).to_string()),
             }
         });
     }
@@ -71,7 +71,7 @@ impl Actions {
         self.stopping.insert(incarnation);
         self.tasks.spawn(async move {
             if let Err(error) = driver.stop(incarnation).await {
-                let cause = with_causes(&error);
+                let cause = Report::new(&error).to_string();
                 tracing::warn!(%incarnation, %cause, "cannot stop the unit; retrying");
                 sleep(RETRY_DELAY).await;
             }

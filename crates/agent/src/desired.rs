@@ -1,6 +1,6 @@
 //! The units that this agent should run, as of a revision.
 //!
-//! Stored in the file `desired` in the data directory, in the format of the module `durable`:
+//! Stored in the file `desired` in the data directory, in the format of the module `checked_file`:
 //!
 //! ```text
 //! {"version":1,"revision":R,"removed":false,"units":[
@@ -28,9 +28,9 @@ use meridian_domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::checked_file::{self, ReadError, Version};
 use crate::desired_store::DesiredStore;
 use crate::driver::UnitSpec;
-use crate::durable::{self, ReadError, Version};
 
 /// Name of the file.
 pub(crate) const NAME: &str = "desired";
@@ -118,7 +118,7 @@ struct Stored {
 /// Loads the stored set; an empty set of revision 0 if none is stored.
 pub(crate) fn load(store: &dyn DesiredStore) -> Result<Desired, ReadError> {
     let Some(bytes) = store.read()? else { return Ok(Desired::default()) };
-    let stored: Stored = durable::decode(&bytes)?;
+    let stored: Stored = checked_file::decode(&bytes)?;
     let units = stored.units.into_iter().map(|unit| (unit.incarnation, unit)).collect();
     let Stored { revision, removed, configurations, .. } = stored;
     Ok(Desired { revision, removed, units, configurations })
@@ -133,7 +133,7 @@ pub(crate) async fn save(store: &dyn DesiredStore, desired: &Desired) -> io::Res
         units: desired.units.values().cloned().collect(),
         configurations: desired.configurations.clone(),
     };
-    store.replace(durable::encode(&stored)?).await
+    store.replace(checked_file::encode(&stored)?).await
 }
 
 #[cfg(test)]

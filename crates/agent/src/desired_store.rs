@@ -6,8 +6,6 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use crate::durable;
-
 /// Stores one value of a few kilobytes as a whole.
 #[async_trait]
 pub trait DesiredStore: Send + Sync {
@@ -56,8 +54,9 @@ impl DesiredStore for FileStore {
 
     async fn replace(&self, bytes: Vec<u8>) -> io::Result<()> {
         let (directory, name) = (self.directory.clone(), self.name);
-        let replace = move || durable::replace_bytes(&directory, name, &bytes);
+        let replace = move || meridian_durable::replace_file(&directory.join(name), &bytes);
         let replaced = tokio::task::spawn_blocking(replace).await;
-        replaced.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        let replaced = replaced.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        Ok(replaced?)
     }
 }

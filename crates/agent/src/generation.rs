@@ -1,7 +1,7 @@
 //! The generation: a number that an agent raises at each start, so that units and the log can
 //! ignore what an earlier process run of it sends.
 //!
-//! Stored in the file `generation` in the data directory, in the format of the module `durable`:
+//! Stored in the file `generation` in the data directory, in the format of the module `checked_file`:
 //! `{"version":1,"generation":N}`. A later, incompatible format raises `version`; this software
 //! then refuses to start.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use meridian_domain::Generation;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, ReadError, Version};
+use crate::checked_file::{self, ReadError, Version};
 
 const NAME: &str = "generation";
 
@@ -52,7 +52,7 @@ struct Stored {
 /// If the stored generation cannot be read, or the new one cannot be written.
 pub fn raise(directory: &Path) -> Result<Generation, RaiseError> {
     let path = directory.join(NAME);
-    let last = match durable::read::<Stored>(&path) {
+    let last = match checked_file::read::<Stored>(&path) {
         Ok(stored) => stored.generation,
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Generation(0),
         Err(error) => return Err(RaiseError::Unreadable { path, source: error.into() }),
@@ -62,7 +62,7 @@ pub fn raise(directory: &Path) -> Result<Generation, RaiseError> {
         return Err(RaiseError::Unreadable { path, source });
     }
     let generation = last.next();
-    match durable::replace(directory, NAME, &Stored { version: Version, generation }) {
+    match checked_file::replace(directory, NAME, &Stored { version: Version, generation }) {
         Ok(()) => Ok(generation),
         Err(source) => Err(RaiseError::Unwritable { path, source }),
     }

@@ -20,10 +20,9 @@ pub mod reconcile;
 
 mod act;
 mod backoff;
+mod checked_file;
 mod desired;
 mod diff;
-mod durable;
-mod error_chain;
 mod jitter;
 mod metrics;
 mod observe;

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use error_reporter::Report;
 use meridian_domain::report::UnitStatus;
 use meridian_domain::{AgentName, Generation, Incarnation};
 use meridian_ports::{Propose, Read, UnitLoads};
@@ -27,7 +28,6 @@ use crate::desired::{self, Desired};
 use crate::desired_store::{DesiredStore, FileStore};
 use crate::diff::{Action, Inputs, Plan, diff};
 use crate::driver::{Driver, stop_all};
-use crate::error_chain::with_causes;
 use crate::jitter::jittered;
 use crate::metrics;
 use crate::observe::{Observed, Observer};
@@ -185,7 +185,7 @@ impl Reconciler {
         let observed = match self.observer.units().await {
             Ok(observed) => observed,
             Err(error) => {
-                let cause = with_causes(&error);
+                let cause = Report::new(&error).to_string();
                 tracing::warn!(%cause, "cannot list the units; skipping this round");
                 return Ok(());
             }
@@ -272,7 +272,7 @@ impl Reconciler {
             let Some(configuration) = self.desired.configuration(*incarnation) else { continue };
             let result = self.driver.configure(*incarnation, Arc::clone(configuration)).await;
             if let Err(error) = result {
-                let cause = with_causes(&error);
+                let cause = Report::new(&error).to_string();
                 tracing::warn!(%incarnation, %cause, "cannot configure the unit");
             }
         }
@@ -329,7 +329,7 @@ impl Reconciler {
         // A start in progress could otherwise complete after the last listing.
         self.actions.wait_all().await;
         while let Err(error) = stop_all(&*self.driver).await {
-            tracing::warn!(cause = %with_causes(&error), "cannot stop the units; retrying");
+            tracing::warn!(cause = %Report::new(&error), "cannot stop the units; retrying");
             sleep(RETRY_DELAY).await;
         }
     }

@@ -53,7 +53,6 @@
 
 pub mod database;
 pub mod directory;
-pub mod durable;
 pub mod entry;
 pub mod journal;
 pub mod mark;

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicU64;
 
 use crate::disk::database::Database;
 use crate::disk::directory::{DataDirectory, Identity};
-use crate::disk::durable::is_remediable;
 use crate::disk::journal::Journal;
 use crate::disk::sled_database::{self, SledDatabase};
 use crate::disk::wal::{ChunkLimits, Wal, WalError};
@@ -14,6 +13,7 @@ use crate::fuse::Fuse;
 use crate::log_store::LogStore;
 use crate::state_machine::StateMachine;
 use crate::store::{self, LogGap, Store};
+use meridian_durable::is_remediable;
 
 /// Stores of a node, opened and verified.
 pub struct Stores {

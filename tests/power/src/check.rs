@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use error_reporter::Report;
 use meridian_domain::Revision;
 use meridian_storage::disk::directory::DataDirectory;
 use openraft::storage::{RaftLogStorage as _, RaftLogStorageExt as _, RaftStateMachine as _};
@@ -39,7 +40,7 @@ pub async fn check(path: &Path, expected: &Expected, chunks: Chunks) -> Verdict 
     let mut node = match open(path, expected, chunks) {
         Ok(Some(node)) => node,
         Ok(None) => return Verdict::Lost { what: "the identity of the directory".to_owned() },
-        Err(error) => return Verdict::Rejected { error: with_causes(&error) },
+        Err(error) => return Verdict::Rejected { error: Report::new(&error).to_string() },
     };
     let compared = compare(&mut node, expected).await;
     // Damage found while reading also stops a node with an error.
@@ -57,18 +58,6 @@ fn open(path: &Path, expected: &Expected, chunks: Chunks) -> Result<Option<Node>
     }
     drop(directory);
     Node::open(node::establish(path)?, chunks).map(Some)
-}
-
-/// Formats an error with its causes in one line.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 async fn compare(node: &mut Node, expected: &Expected) -> Result<Option<u64>> {

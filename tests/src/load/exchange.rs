@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use error_reporter::Report;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -142,7 +143,7 @@ async fn read(response: Response<Incoming>, plan: &Plan) -> Result<Success, Exch
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             let whole = content_length.map_or_else(String::new, |bytes| format!(" of {bytes}"));
-            let detail = format!("{} after {length}{whole} bytes", error_chain(&error));
+            let detail = format!("{} after {length}{whole} bytes", Report::new(&error));
             ExchangeError::Failed(Failure { kind: FailureKind::TruncatedBody, detail })
         })?;
         let Some(data) = frame.data_ref() else { continue };
@@ -198,7 +199,7 @@ fn connect_failure(error: io::Error) -> Failure {
 fn request_failure(error: hyper::Error) -> Failure {
     let invalid = error.is_parse() || error.is_parse_status() || error.is_parse_too_large();
     let kind = if invalid { FailureKind::InvalidResponse } else { FailureKind::Reset };
-    Failure { kind, detail: error_chain(&error) }
+    Failure { kind, detail: Report::new(&error).to_string() }
 }
 
 /// Returns true for a GOAWAY without an error for a request that the server did not process.
@@ -209,16 +210,4 @@ fn is_unprocessed(error: &hyper::Error) -> bool {
     cause.is_some_and(|cause| {
         cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
     })
-}
-
-/// Formats an error with its causes.
-fn error_chain(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

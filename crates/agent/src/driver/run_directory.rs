@@ -10,7 +10,7 @@
 //! | `u7.d/` | Docker driver: the container's only mount: its sockets, a hard link to `u7.json` |
 //!
 //! This is the state of one machine, not of the cluster: it is never copied, and losing it costs
-//! only the running units. Intents have the format of the module `durable`, with `"version":1`. An
+//! only the running units. Intents have the format of the module `checked_file`, with `"version":1`. An
 //! intent that cannot be read (newer version, corruption) matters only for a unit
 //! that does not respond: a unit that responds is adopted with the identity that it reports.
 //!
@@ -34,7 +34,7 @@ use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::output_tail;
-use crate::durable::{self, ReadError};
+use crate::checked_file::{self, ReadError};
 use crate::planted::{Bug, planted};
 
 /// Number of bytes at the end of a log that are searched for its last line.
@@ -134,11 +134,11 @@ impl RunDirectory {
 
     /// Makes an intent durable.
     pub(super) fn record(&self, intent: &Intent) -> io::Result<()> {
-        durable::replace(&self.path, &name(intent.incarnation, "json"), intent)
+        checked_file::replace(&self.path, &name(intent.incarnation, "json"), intent)
     }
 
     pub(super) fn intent(&self, incarnation: Incarnation) -> Result<Intent, ReadError> {
-        durable::read(&self.file(incarnation, "json"))
+        checked_file::read(&self.file(incarnation, "json"))
     }
 
     /// Deletes the files of units that have exited. Returns the units that run.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::codec::{self, DecodeError};
-use crate::disk::durable::{self, FileError, naming};
 use crate::stored;
+use meridian_durable::{self as durable, FileError, naming};
 
 stored! {
     StoredIdentity = 23, version 1, "identity";

@@ -29,9 +29,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::disk::directory::{Identity, StoredIdentity};
-use crate::disk::durable::{self, FileError, naming};
 use crate::disk::entry::{Position, StoredVote};
 use crate::stored;
+use meridian_durable::{self as durable, FileError, naming};
 
 stored! {
     StoredMark = 22, version 1, "mark";

@@ -42,8 +42,8 @@ use std::sync::Mutex;
 use error_reporter::Report;
 
 use crate::disk::database::{Batch, Database};
-use crate::disk::durable::{self, FileError, naming};
 use crate::fuse::Fuse;
+use meridian_durable::{self as durable, FileError, naming};
 
 /// Maximum size of a value in bytes. sled moves a page above a quarter of a segment to a file of
 /// its own, and a page holds several values. Callers split larger values.

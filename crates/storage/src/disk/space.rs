@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::disk::durable::naming;
+use meridian_durable::naming;
 
 /// Returns the number of bytes that this process may still write to the file system of `path`.
 /// Space reserved for the superuser is not counted.

@@ -65,13 +65,13 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use raft_log::{Config, RaftLog, chunked_wal};
 
 use crate::disk::directory::{DataDirectory, Identity};
-use crate::disk::durable::{self, naming};
 use crate::disk::entry::{Position, StoredEntry, StoredVote};
 use crate::disk::journal::{Bounds, Journal, SyncCallback};
 use crate::disk::mark::Mark;
 use crate::disk::wal::mark_writer::{Coverage, MarkWriter};
 use crate::disk::wal::record::Records;
 use crate::fuse::Fuse;
+use meridian_durable::{self as durable, naming};
 
 pub use error::WalError;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
+use error_reporter::Report;
 use meridian_agent::driver::{Builtin, Driver, RunningUnit, StartError, UnitSpec, Unreachable};
 use meridian_agent::{Reconciler, generation};
 use meridian_domain::{Configuration, Generation, Incarnation, Revision, State};
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 
 use super::RUN;
 use super::log::Log;
-use crate::check::{Verdict, with_causes};
+use crate::check::Verdict;
 use crate::expected::Expected;
 use crate::node::{self, Chunks, Node, NodeOpenError};
 
@@ -44,7 +45,7 @@ pub async fn check(path: &Path, expected: &Expected) -> Verdict {
 }
 
 fn rejected(error: &NodeOpenError) -> Verdict {
-    Verdict::Rejected { error: with_causes(error) }
+    Verdict::Rejected { error: Report::new(error).to_string() }
 }
 
 async fn compare(path: &Path, mut node: Node, expected: &Expected) -> Result<Option<u64>> {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `configuration` | the configuration file that the program reads |
 //! | `configuration.new` | a staged configuration that has not been checked yet |
-//! | `served` | the revision that the program serves, in the format of the module `durable` |
+//! | `served` | the revision that the program serves, in the format of the module `checked_file` |
 //! | `stopping` | empty; created before the stop signal is sent |
 //! | others | files of the program |
 //!
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use meridian_domain::Revision;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, Version};
+use crate::checked_file::{self, Version};
 
 const SERVED: &str = "served";
 const STOPPING: &str = "stopping";
@@ -73,12 +73,12 @@ impl UnitFiles {
 
     /// Records the revision that the program serves.
     pub(super) fn record_served(&self, revision: Revision) -> io::Result<()> {
-        durable::replace(&self.0, SERVED, &Served { version: Version, revision })
+        checked_file::replace(&self.0, SERVED, &Served { version: Version, revision })
     }
 
     /// Returns the revision that the program serves, if known.
     pub(super) fn served(&self) -> Option<Revision> {
-        durable::read::<Served>(&self.0.join(SERVED)).ok().map(|served| served.revision)
+        checked_file::read::<Served>(&self.0.join(SERVED)).ok().map(|served| served.revision)
     }
 
     /// Records that the program is being stopped.

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::disk::durable::FileError;
 use crate::disk::mark::MarkError;
+use meridian_durable::FileError;
 
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use raft_log::chunked_wal;
 use raft_log::codeq::Decode;
 
-use crate::disk::durable::naming;
 use crate::disk::wal::WalError;
 use crate::disk::wal::record::{POSITION_BYTES, Record};
+use meridian_durable::naming;
 
 /// Record type of an entry in raft-log.
 const ENTRY_RECORD: [u8; 4] = [0, 0, 0, 1];

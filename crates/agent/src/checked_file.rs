@@ -1,10 +1,5 @@
-//! Durable replacement of small files.
-//!
-//! [`replace`] writes the new content to `NAME.new`, syncs it, renames it over `NAME` and syncs the
-//! directory. A crash at any point leaves the old or the new content, never a mix; once [`replace`]
-//! has returned, the new content survives a power failure. A leftover `NAME.new` is never read and
-//! is overwritten by the next replacement. Two writers must not replace the same file at the same
-//! time; between processes, the lock of the data directory ensures that.
+//! Small checksummed files of the agent, replaced durably ([`meridian_durable::replace_file`]). The
+//! lock of the data directory ensures that no other process replaces them at the same time.
 //!
 //! Layout of a file written with [`replace`] or [`encode`]: one line that holds the CRC-32 of the
 //! JSON as eight hexadecimal digits, a space, and the JSON. The JSON has a field `version`; the
@@ -12,8 +7,8 @@
 //!
 //! The functions that access the disk block the calling thread.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -69,21 +64,7 @@ pub(crate) fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
 /// If the file cannot be written or synced. The old content is then still in place, or the new
 /// content is in place and may not survive a power failure.
 pub(crate) fn replace(directory: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
-    replace_bytes(directory, name, &encode(value)?)
-}
-
-/// Replaces the file `name` in `directory` with `bytes` as they are, without a checksum, and
-/// returns once that is durable.
-///
-/// # Errors
-/// As for [`replace`].
-pub(crate) fn replace_bytes(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let staged = directory.join(format!("{name}.new"));
-    let mut file = File::create(&staged)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&staged, directory.join(name))?;
-    File::open(directory)?.sync_all()
+    Ok(meridian_durable::replace_file(&directory.join(name), &encode(value)?)?)
 }
 
 /// Reads the value in the file `path`.

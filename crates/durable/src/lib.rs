@@ -1,4 +1,5 @@
-//! Durable file operations: files and directories that survive a crash and a power loss.
+//! Durable file operations: files and directories that survive a crash and a power loss. Used for every
+//! file outside of the Raft log and the database; knows nothing of what files contain.
 //!
 //! A file is durable only when two things have reached the disk: its content (`fsync` of the file)
 //! and its name (`fsync` of the directory that contains it). Each function returns only after the
@@ -43,7 +44,7 @@ impl From<FileError> for io::Error {
 }
 
 /// Returns a closure for `map_err` that adds the action and the path to an I/O error.
-pub(crate) fn naming<'a>(
+pub fn naming<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> FileError + 'a {
@@ -53,7 +54,8 @@ pub(crate) fn naming<'a>(
 /// Returns true if the environment caused the error, not the data: the operation can succeed once
 /// there is disk space, quota, memory, permission, a writable file system or a free file
 /// descriptor.
-pub(crate) fn is_remediable(error: &io::Error) -> bool {
+#[must_use]
+pub fn is_remediable(error: &io::Error) -> bool {
     use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem, WouldBlock};
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     let exhausted = matches!(error.kind(), StorageFull | QuotaExceeded | OutOfMemory | WouldBlock);
@@ -109,18 +111,49 @@ pub fn create_directory(path: &Path) -> Result<(), FileError> {
 /// Replaces the content of the file at `path` with `bytes`, atomically and durably. Creates the
 /// file if it is missing.
 ///
-/// The bytes are written and synced to a temporary file, named like `path` with the extension
-/// `new`, which is then renamed to `path`. After a crash, `path` has either the old content or the
-/// new one; a temporary file may remain and is overwritten by the next call.
+/// The bytes are written and synced to a temporary file, named `path` with `.new` appended, which is
+/// then renamed to `path`. After a crash, `path` has either the old content or the new one; a
+/// temporary file may remain and is overwritten by the next call. Two writers must not replace the
+/// same file at the same time.
 ///
 /// # Errors
 /// If the file cannot be written, renamed or synced. The content of `path` is then either the old
 /// one or the new one.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let fresh = path.with_extension("new");
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
     File::create(&fresh)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(naming("write", &fresh))?;
     fs::rename(&fresh, path).map_err(naming("rename to", path))?;
     sync_parent(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_its_temporary_file_is_gone() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("dev.toml");
+        replace_file(&path, b"old").expect("is written");
+        fs::write(directory.path().join("dev.toml.new"), "left by a crash").expect("is written");
+        replace_file(&path, b"new").expect("is replaced");
+        assert_eq!(fs::read(&path).expect("is readable"), b"new");
+        let names = fs::read_dir(directory.path()).expect("is readable").flatten();
+        let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+        assert_eq!(names, ["dev.toml"]);
+    }
+
+    #[test]
+    fn an_error_states_the_action_and_the_path() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("missing/file");
+        let error = replace_file(&path, b"").expect_err("has no directory");
+        assert!(error.to_string().starts_with("cannot write "), "{error}");
+        assert!(error.to_string().ends_with("missing/file.new"), "{error}");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
+    }
 }
