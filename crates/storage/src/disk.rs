@@ -8,7 +8,7 @@
 //! mark        last durable position and vote of the Raft log                (mark)
 //! raft-log/   votes and entries that this node acknowledged                 (wal)
 //! database/   event log, state, outcomes: derived from the entries          (sled_database)
-//! *.new       temporary, while the file or directory of that name is created   (durable,
+//! *.new       temporary, while the file or directory is created             (durable,
 //!                                                                           sled_database)
 //! ```
 //!
@@ -29,7 +29,8 @@
 //! - Events of earlier segments are damaged. This is detected when they are read.
 //!
 //! The first two need a disk that drops acknowledged writes, or an operator who moves files.
-//! Recovery is the same as after a refusal: wipe the directory and let the node join as a new one.
+//! Recovery is the same as after a rejection: wipe the directory and let the node join as a new
+//! one.
 //!
 //! Until then, the consequence is this: an acknowledged change is on a majority of nodes, and a
 //! node that lost it no longer counts towards that majority. A leader that knows what the node had
@@ -43,8 +44,8 @@
 //!
 //! Each stored value carries the schema version of its type ([`crate::codec`]): newer software
 //! reads the formats of older software and writes its own format from then on. Older software
-//! rejects a version that it does not know, with an error that says so. There is no version of the
-//! directory as a whole; a file that is added must be optional, or be given a new name.
+//! rejects a version that it does not know, with an error that names it. The directory as a whole
+//! has no version; a file that is added must be optional, or be given a new name.
 //!
 //! # Test doubles
 //!

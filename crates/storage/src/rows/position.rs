@@ -38,8 +38,8 @@ pub struct Position {
     pub history: u64,
     /// Last log entry that the rows contain.
     pub applied: Option<LogPosition>,
-    /// Last log entry of the last installed snapshot. Entries up to here may never have been in the
-    /// log of this node.
+    /// Last log entry of the last installed snapshot. This node has acknowledged entries up to here
+    /// that may never have been in its own log.
     pub installed: Option<u64>,
     /// Last event that the rows contain.
     pub revision: Revision,
