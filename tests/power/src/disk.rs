@@ -1,5 +1,4 @@
-//! A model of a disk that receives the operations of a journal, and of its contents after a power
-//! cut.
+//! A model of a disk that executes a journal, and of its contents after a power cut.
 //!
 //! Adversarial within POSIX: file contents are durable after a sync of the file, names after a sync
 //! of their directory. Anything else may have reached the disk or not, in any order.
@@ -33,8 +32,7 @@ pub enum CutMode {
 }
 
 impl CutMode {
-    /// Returns the mode of a seed. The first seeds select each mode once, so that few seeds cover
-    /// all.
+    /// Returns the mode of a seed. The first seeds cover all modes.
     #[must_use]
     pub fn of(seed: u64) -> Self {
         match seed % 5 {
@@ -54,7 +52,6 @@ enum Entry {
 }
 
 type Names = BTreeMap<OsString, Entry>;
-
 /// Names with their new targets.
 type NameChange = Vec<(OsString, Option<Entry>)>;
 
@@ -101,8 +98,8 @@ pub struct Disk {
     syncs: BTreeMap<u64, Sync>,
 }
 
-/// Returns the directory at `root` after `base` was on disk, `records` were executed, and the power
-/// was cut. The result is determined by the seed.
+/// Returns the directory at `root` after `records` were executed on `base` and the power was cut.
+/// The result is determined by the seed.
 #[must_use]
 pub fn after_power_cut(root: &Path, base: &Tree, records: &[Record], seed: u64) -> Tree {
     let mut disk = Disk::new(root, base);
@@ -184,16 +181,14 @@ impl Disk {
         tree(&names, |file| self.files[file].live.clone())
     }
 
-    /// Returns the contents of the disk after a power cut now. The result is determined by the
-    /// seed.
+    /// Returns the contents of the disk after a power cut now, as determined by the seed.
     #[must_use]
     pub fn after_power_cut(&self, seed: u64) -> Tree {
         let mut random = StdRng::seed_from_u64(seed);
         let mode = CutMode::of(seed);
         // The time up to which operations reached the disk, for modes that keep their order.
         let (oldest, newest) = self.pending_moments();
-        // The newest time is preferred: frequently written files are also synced often, and only
-        // torn there.
+        // Prefer the newest time: frequently synced files are only torn there.
         let until = if random.random() { newest } else { random.random_range(oldest..=newest) };
         let after_cut = |directory: &Directory| directory.after_cut(mode, until, &mut random);
         let names: Vec<Names> = self.directories.iter().map(after_cut).collect();
@@ -228,10 +223,8 @@ impl Disk {
         let [Entry::Directory(directory), ..] = parents[..] else {
             panic!("{names:?} have no parent directory");
         };
-        assert!(
-            parents.iter().all(|parent| *parent == parents[0]),
-            "{names:?} are in different directories"
-        );
+        let same = parents.iter().all(|parent| *parent == parents[0]);
+        assert!(same, "{names:?} are in different directories");
         let name = |path: &Path| path.file_name().expect("the path has a name").to_os_string();
         let change: NameChange = names.iter().map(|(path, entry)| (name(path), *entry)).collect();
         let directory = &mut self.directories[directory];

@@ -119,18 +119,7 @@ impl Faults {
                 agent.disk.set_slower(slower);
                 Some(ActiveFault::SlowDisk(one))
             }
-            Fault::Partition | Fault::Hold => {
-                let pairs = self.two_groups(agents.len());
-                for (a, b) in &pairs {
-                    let (a, b) = (&*agents[*a].host, &*agents[*b].host);
-                    if fault == Fault::Hold { sim.hold(a, b) } else { sim.partition(a, b) }
-                }
-                Some(if fault == Fault::Hold {
-                    ActiveFault::Held(pairs)
-                } else {
-                    ActiveFault::Partitioned(pairs)
-                })
-            }
+            Fault::Partition | Fault::Hold => Some(self.split(fault, sim, agents)),
             Fault::OneWay => {
                 let other = self.other_agent(one, agents.len());
                 sim.partition_oneway(&*agent.host, &*agents[other].host);
@@ -171,6 +160,17 @@ impl Faults {
                 None
             }
         }
+    }
+
+    /// Separates the agents into two groups.
+    fn split(&mut self, fault: Fault, sim: &Sim<'_>, agents: &[Arc<Agent>]) -> ActiveFault {
+        let pairs = self.two_groups(agents.len());
+        let hold = fault == Fault::Hold;
+        for (a, b) in &pairs {
+            let (a, b) = (&*agents[*a].host, &*agents[*b].host);
+            if hold { sim.hold(a, b) } else { sim.partition(a, b) }
+        }
+        if hold { ActiveFault::Held(pairs) } else { ActiveFault::Partitioned(pairs) }
     }
 
     /// Stops an agent. On a power loss, unsynced writes are torn and its peers see no end of the

@@ -163,7 +163,7 @@ impl Operators {
         std::mem::take(&mut self.contradictions)
     }
 
-    /// Processes received responses, and fails operations whose agent has stopped.
+    /// Processes received responses. Operations whose agent has stopped have an unknown outcome.
     pub fn receive(&mut self, agents: &[Arc<Agent>]) {
         let responses = std::mem::take(
             &mut *self.responses.lock().expect("no thread panics while holding the lock"),

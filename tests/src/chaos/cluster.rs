@@ -94,7 +94,7 @@ impl Cluster {
         disk.context("a full disk needs a dedicated file system; run as root")
     }
 
-    /// Returns the reason reason faults of a kind cannot be injected, if any.
+    /// Returns the reason why faults of a kind cannot be injected, if any.
     pub fn unsupported(&self, kind: Kind) -> Option<String> {
         let error = match kind {
             Kind::DiskFull => self.disk(self.members.len() - 1).err(),

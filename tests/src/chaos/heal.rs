@@ -58,7 +58,7 @@ pub async fn converge(
             sleep(POLL_INTERVAL).await;
         }
     }
-    if !is_stable(cluster, recorder, deadline).await? {
+    if !wait_until_stable(cluster, recorder, deadline).await? {
         return Ok(());
     }
     recorder.mark(mark::QUIESCENT);
@@ -71,7 +71,7 @@ pub async fn converge(
 
 /// Waits until all agents have the same state and the desired units are running, for [`STABLE`]
 /// without a change. Returns false on a timeout.
-async fn is_stable(
+async fn wait_until_stable(
     cluster: &Cluster,
     recorder: &Recorder,
     deadline: Instant,
@@ -93,7 +93,7 @@ async fn is_stable(
     Ok(false)
 }
 
-/// Returns the revision if the cluster is in the desired state, or the reason reason it is not.
+/// Returns the revision if the cluster is in the desired state, or the reason why it is not.
 async fn desired_state(
     cluster: &Cluster,
     recorder: &Recorder,

@@ -9,12 +9,12 @@ use super::facts::Facts;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let asked = facts.accepted();
-    let mut acknowledged = asked.clone();
+    let sent = facts.accepted();
+    let mut acknowledged = sent.clone();
     acknowledged.sort_by_key(|change| change.returned);
     let mut before = acknowledged.iter().peekable();
     let mut newest = None;
-    for change in &asked {
+    for change in &sent {
         while let Some(earlier) = before.next_if(|it| it.returned < change.invoked) {
             newest = newest.max(Some((earlier.revision, earlier.request)));
         }

@@ -362,15 +362,6 @@ fn l4_an_event_occurs_in_the_quiescent_phase() {
 }
 
 #[test]
-fn v1_a_fault_had_no_effect() {
-    let mut history = valid();
-    history.retain(|record| {
-        !matches!(record, Record::Fault(Fault { step: Step::Effective { .. }, .. }))
-    });
-    assert_only("V1", &history);
-}
-
-#[test]
 fn v1_too_few_changes_were_acknowledged() {
     let mut history = valid();
     if let Some(Record::Header(header)) = history.first_mut() {

@@ -1,9 +1,9 @@
 //! A library preloaded under a process (`LD_PRELOAD`) that records its changes to the files of one
 //! directory.
 //!
-//! All system calls are really made, except for syncs of watched files, which only succeed: the
-//! journal is sufficient to reconstruct the directory on a disk that lost power at any moment, so
-//! nothing needs to reach a real disk.
+//! All system calls are really made, except for syncs of watched files, which only report success:
+//! the journal is sufficient to reconstruct the directory on a disk that lost power at any moment,
+//! so nothing needs to reach a real disk.
 //!
 //! Each system call on a watched file is made and recorded under one lock. The journal is therefore
 //! in execution order, and each prefix of it is the result of a process killed at that point.

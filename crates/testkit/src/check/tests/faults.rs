@@ -93,3 +93,12 @@ fn an_outage_counts_for_the_fault_that_it_overlaps() {
     assert!(impact.longest_outage_ms < 100, "{impact:?}");
     assert!((3_000..3_100).contains(&slower.longest_outage_ms), "{slower:?}");
 }
+
+#[test]
+fn v1_a_fault_had_no_effect() {
+    let mut history = valid();
+    history.retain(|record| {
+        !matches!(record, Record::Fault(Fault { step: Step::Effective { .. }, .. }))
+    });
+    assert_only("V1", &history);
+}

@@ -55,13 +55,13 @@ const QUEUE: usize = 256;
 #[derive(Debug)]
 pub struct Proxies {
     agents: u8,
-    wires: Arc<Wires>,
-    _end: DropGuard,
+    links: Arc<Links>,
+    _shutdown: DropGuard,
 }
 
 /// State shared by all connections.
 #[derive(Debug)]
-struct Wires {
+struct Links {
     rules: watch::Sender<BTreeMap<(u8, u8), Rule>>,
     counters: Mutex<Counters>,
     random: Mutex<StdRng>,
@@ -79,7 +79,7 @@ impl Proxies {
             (1..=PROXY_OFFSET).contains(&agents),
             "a network has 1 to {PROXY_OFFSET} agents, not {agents}"
         );
-        let wires = Arc::new(Wires::new(sandbox.path(), seed));
+        let links = Arc::new(Links::new(sandbox.path(), seed));
         let end = CancellationToken::new();
         for agent in 1..=agents {
             let address = proxy(sandbox, agent);
@@ -87,17 +87,17 @@ impl Proxies {
             let listener =
                 listener.with_context(|| format!("cannot listen on proxy address {address}"))?;
             let target = SocketAddr::from((sandbox.address(agent), port::PEER));
-            let accepting = accept(wires.clone(), listener, agent, target, end.clone());
+            let accepting = accept(links.clone(), listener, agent, target, end.clone());
             tokio::spawn(end.clone().run_until_cancelled_owned(accepting));
         }
-        Ok(Self { agents, wires, _end: end.drop_guard() })
+        Ok(Self { agents, links, _shutdown: end.drop_guard() })
     }
 }
 
 impl Network for Proxies {
     fn agent(&self, sandbox: &Sandbox, number: u8, name: &str) -> Agent {
         let agent = sandbox.agent(number, name).behind_proxy(proxy(sandbox, number));
-        lock(&self.wires.owners).add(number, &agent);
+        lock(&self.links.owners).add(number, &agent);
         agent
     }
 
@@ -107,16 +107,16 @@ impl Network for Proxies {
         }
         let hidden = rule.duplication > 0.0 || rule.reordering > 0.0;
         ensure!(!hidden, "duplication and reordering are not supported by proxies; run as root");
-        self.wires.set(from, to, rule);
+        self.links.set(from, to, rule);
         Ok(())
     }
 
     fn heal(&self) {
-        self.wires.heal();
+        self.links.heal();
     }
 
     fn counters(&self) -> Counters {
-        *lock(&self.wires.counters)
+        *lock(&self.links.counters)
     }
 
     fn has_packets(&self) -> bool {
@@ -129,7 +129,7 @@ fn proxy(sandbox: &Sandbox, agent: u8) -> Ipv4Addr {
 }
 
 async fn accept(
-    wires: Arc<Wires>,
+    links: Arc<Links>,
     listener: TcpListener,
     to: u8,
     target: SocketAddr,
@@ -138,31 +138,31 @@ async fn accept(
     loop {
         // A failed accept concerns only that connection.
         let Ok((connection, opener)) = listener.accept().await else { continue };
-        let connected = connect(wires.clone(), connection, opener, to, target);
+        let connected = connect(links.clone(), connection, opener, to, target);
         tokio::spawn(end.clone().run_until_cancelled_owned(connected));
     }
 }
 
 /// Relays a connection to its target, once its owner is known.
 async fn connect(
-    wires: Arc<Wires>,
+    links: Arc<Links>,
     connection: TcpStream,
     opener: SocketAddr,
     to: u8,
     target: SocketAddr,
 ) {
     let Ok(proxy) = connection.local_addr() else { return };
-    let finder = wires.clone();
+    let finder = links.clone();
     let seen = Instant::now().into_std();
     let found = move || lock(&finder.owners).find(opener, proxy, seen);
     let found = tokio::task::spawn_blocking(found);
     // The connection is closed if its owner is gone.
     if let Ok(Some(from)) = found.await {
-        wires.relay(connection, from, to, target).await;
+        links.relay(connection, from, to, target).await;
     }
 }
 
-impl Wires {
+impl Links {
     fn new(sandbox: &Path, seed: u64) -> Self {
         Self {
             rules: watch::Sender::default(),
@@ -260,14 +260,14 @@ mod tests {
     use super::*;
 
     /// Returns both ends of a proxied connection from agent 1 to agent 2.
-    async fn connection(wires: &Arc<Wires>) -> (TcpStream, TcpStream) {
+    async fn connection(links: &Arc<Links>) -> (TcpStream, TcpStream) {
         let proxy = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
         let agent = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
         let address = |listener: &TcpListener| listener.local_addr().expect("has an address");
         let opened = TcpStream::connect(address(&proxy)).await.expect("the proxy listens");
         let (accepted, _) = proxy.accept().await.expect("a connection arrives");
-        let (wires, target) = (wires.clone(), address(&agent));
-        tokio::spawn(async move { wires.relay(accepted, 1, 2, target).await });
+        let (links, target) = (links.clone(), address(&agent));
+        tokio::spawn(async move { links.relay(accepted, 1, 2, target).await });
         let (arrived, _) = agent.accept().await.expect("a connection arrives");
         (opened, arrived)
     }
@@ -282,34 +282,34 @@ mod tests {
         data
     }
 
-    fn wires() -> Arc<Wires> {
-        Arc::new(Wires::new(Path::new("/nonexistent"), 1))
+    fn links() -> Arc<Links> {
+        Arc::new(Links::new(Path::new("/nonexistent"), 1))
     }
 
     #[tokio::test]
     async fn a_cut_delays_one_direction_until_it_is_healed() {
-        let wires = wires();
-        let (mut one, mut two) = connection(&wires).await;
+        let links = links();
+        let (mut one, mut two) = connection(&links).await;
         for rule in [Rule::CUT, Rule { loss: 1.0, ..Rule::default() }] {
             write(&mut one, b"before").await;
             assert_eq!(read(&mut two, 6).await, b"before");
-            wires.set(1, 2, rule);
+            links.set(1, 2, rule);
             write(&mut one, b"after").await;
             write(&mut two, b"back").await;
             assert_eq!(read(&mut one, 4).await, b"back");
-            while lock(&wires.counters).lost == 0 {
+            while lock(&links.counters).lost == 0 {
                 tokio::task::yield_now().await;
             }
             assert!(two.try_read(&mut [0; 8]).is_err(), "no data passes a cut");
-            wires.heal();
+            links.heal();
             assert_eq!(read(&mut two, 5).await, b"after");
         }
     }
 
     #[tokio::test]
     async fn delayed_and_lost_chunks_arrive_late_and_in_order() {
-        let wires = wires();
-        let (mut one, mut two) = connection(&wires).await;
+        let links = links();
+        let (mut one, mut two) = connection(&links).await;
         let delay = Duration::from_millis(100);
         for rule in [
             Rule { delay, ..Rule::default() },
@@ -317,7 +317,7 @@ mod tests {
             // Practically certain loss, but not a cut.
             Rule { loss: 0.999_999, ..Rule::default() },
         ] {
-            wires.set(1, 2, rule);
+            links.set(1, 2, rule);
             let sent = Instant::now();
             for number in 0..10 {
                 write(&mut one, &[number]).await;
@@ -325,9 +325,9 @@ mod tests {
             assert_eq!(read(&mut two, 10).await, (0..10).collect::<Vec<_>>());
             let expected = if rule.loss > 0.0 { RETRANSMIT } else { delay };
             assert!(sent.elapsed() >= expected, "{rule:?}: {:?}", sent.elapsed());
-            let counters = *lock(&wires.counters);
+            let counters = *lock(&links.counters);
             assert!(counters.lost > 0 || counters.delayed > 0, "{rule:?}: {counters:?}");
-            wires.heal();
+            links.heal();
         }
     }
 }
