@@ -1,8 +1,8 @@
 //! The history of a cluster under fault injection: JSON lines that [`check`](crate::check)
 //! verifies, during the run or later.
 //!
-//! All times are microseconds of one monotonic clock that starts with the recording. The order of
-//! operations on different agents, of faults and of observations in /proc is therefore comparable.
+//! All times are microseconds of one monotonic clock that starts with the recording, so operations
+//! on different agents, faults and observations in /proc can be ordered by time.
 
 mod faults;
 mod recorder;
@@ -114,7 +114,7 @@ pub struct Operation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum OperationKind {
-    /// A change. Each retry is an operation of its own, with the same request id.
+    /// A change. Each retry is a separate operation with the same request id.
     Change {
         /// Request id.
         request: RequestId,

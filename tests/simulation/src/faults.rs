@@ -1,4 +1,4 @@
-//! Injection of faults, and their end.
+//! Injection and removal of faults.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -138,7 +138,7 @@ impl World {
         Ok(())
     }
 
-    /// Submits a change until it is decided; there must be no faults.
+    /// Submits a change, and retries it until it is decided. No fault may be active.
     fn change(&mut self, command: Command) -> anyhow::Result<Receipt> {
         let deadline = trace::now() + SETUP_TIMEOUT;
         while trace::now() < deadline {

@@ -168,9 +168,9 @@ impl Results {
     }
 }
 
-/// Waits for the process to become idle, and returns its usage: until it has no more descriptors
-/// than `before`, or, without `before`, until their number stops falling; at most for the drain
-/// timeout.
+/// Waits for the process to become idle, but at most for [`DRAIN_TIMEOUT`], and returns its usage.
+/// An idle process has no more descriptors than `before`. Without `before`, it is idle when the
+/// number of descriptors has stopped falling.
 async fn idle_usage(process: &Process, before: Option<Usage>) -> anyhow::Result<Usage> {
     let deadline = Instant::now() + DRAIN_TIMEOUT;
     let mut lowest = process.descriptors()?;

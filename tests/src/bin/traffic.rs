@@ -23,9 +23,7 @@
 //! | --- | --- |
 //! | requests, failed | requests that ended in the phase, and those without the expected response |
 //! | excused | failed requests that were in flight on the killed unit |
-//! | silent | connections that the server closed between two requests without `Connection: close`:
-//! the next request on such a connection may be lost. There should be none unless a unit was killed
-//! |
+//! | unannounced | connections that the server closed between two requests without `Connection: close`: the next request on such a connection may be lost. There should be none unless a unit was killed |
 //! | units | units that responded, by the name in the response of their status path |
 
 use std::process::ExitCode;

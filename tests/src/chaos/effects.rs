@@ -37,7 +37,7 @@ pub async fn member_with_unit(cluster: &Cluster, first: usize) -> anyhow::Result
     found.context("no agent runs a unit")
 }
 
-/// Checks that the process is stopped, by proc(5).
+/// Checks that the process is stopped, according to proc(5).
 pub fn stopped(pid: u32) -> anyhow::Result<Option<String>> {
     let stat =
         fs::read_to_string(format!("/proc/{pid}/stat")).context("the agent is not running")?;

@@ -86,7 +86,7 @@ impl fmt::Display for Line {
 /// The table of phases, followed by the table of workloads.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = "requests  failed excused  silent       p50       p99       max   units";
+        let columns = "requests  failed excused unannounced       p50       p99       max   units";
         writeln!(f, "{:<16} {:>7}  {columns}", "phase", "")?;
         for line in &self.phases {
             writeln!(f, "{line}")?;
@@ -111,7 +111,7 @@ fn row(counts: &Counts, excused: u64) -> String {
     let times = [counts.percentile(50.0), counts.percentile(99.0), counts.max()];
     let [p50, p99, max] = times.map(|time| format!("{:.1} ms", time.as_secs_f64() * 1_000.0));
     format!(
-        "{:>8} {:>7} {excused:>7} {:>7} {p50:>9} {p99:>9} {max:>9} {:>7}",
+        "{:>8} {:>7} {excused:>7} {:>11} {p50:>9} {p99:>9} {max:>9} {:>7}",
         counts.requests(),
         counts.failed(),
         counts.unannounced_closes,
