@@ -4,13 +4,13 @@
 //! power run DIR     runs the real stores; reports each step once it is acknowledged
 //!     | LD_PRELOAD=shim
 //!     v
-//! journal           every write, name, sync and output, in order            (record)
+//! journal           every write, name, sync and output, in order             (record)
 //!     |
 //!     v  cut at any record, with any seed
 //! disk              possible contents of the disk                            (disk, tree)
 //!     |
 //!     v
-//! power check DIR   opens it in a new process: everything acknowledged is there, or an error (expected, check)
+//! power check DIR   acknowledged data are present, or the stores fail        (expected, check)
 //! ```
 //!
 //! One run covers thousands of power cuts: a prefix of the journal is the journal of a process that

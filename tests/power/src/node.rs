@@ -82,7 +82,7 @@ impl Node {
         Ok(Self { stores, fuse, _directory: directory })
     }
 
-    /// Applies the entries behind the last applied one, up to `last`, as openraft does at startup
+    /// Applies the entries after the last applied one, up to `last`, as openraft does at startup
     /// and on every commit.
     ///
     /// # Errors

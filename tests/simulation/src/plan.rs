@@ -99,7 +99,7 @@ pub struct Plan {
     pub think_time: Duration,
     /// Number of log entries between two snapshots.
     pub snapshot_after: u64,
-    /// Number of log entries kept behind a snapshot.
+    /// Number of log entries retained after a snapshot.
     pub keep_entries: u64,
 }
 

@@ -33,7 +33,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(60);
 /// Log message of an agent that receives a snapshot.
 const SNAPSHOT_MESSAGE: &str = "receiving a snapshot";
 
-/// Watches a member from the first event on; a new watch continues behind the last received event.
+/// Watches a member from the first event on; a new watch continues after the last received event.
 pub async fn watch(
     cluster: Arc<Cluster>,
     recorder: Recorder,

@@ -51,7 +51,7 @@ pub fn of(inputs: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn apply(bytes: &mut Vec<u8>, mutation: Mutation) {
-    // Includes the position behind the last byte.
+    // Includes the position after the last byte.
     let position = |at: Index, bytes: &[u8]| at.index(bytes.len() + 1);
     match mutation {
         Mutation::Flip(at, bits) => {

@@ -170,7 +170,7 @@ fn s3_a_revision_is_missing_on_every_agent() {
     let last = end(&mut history);
     let mut seen = events(&mut history).last().expect("has events").clone();
     history.retain(|record| !matches!(record, Record::Event(seen) if seen.event.revision == last));
-    // Watches that continue behind the gap.
+    // Watches that continue after the gap.
     seen.event.revision = last + 1;
     for (node, stream) in NODES.iter().zip(4..) {
         let watch = Watch { at: seen.at, stream, node: (*node).to_owned(), from: last + 1 };

@@ -5,7 +5,7 @@
 pub struct Options {
     /// Number of log entries between two snapshots.
     pub snapshot_after: u64,
-    /// Number of log entries kept behind a snapshot.
+    /// Number of log entries retained after a snapshot.
     pub keep_entries: u64,
     /// Minimum free disk space in bytes; 0 disables the check.
     pub disk_floor: u64,

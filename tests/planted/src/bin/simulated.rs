@@ -22,7 +22,7 @@ struct Arguments {
     /// Maximum latency of a sync in milliseconds.
     #[arg(long)]
     sync: Option<u64>,
-    /// Number of log entries between two snapshots; no entries are kept behind one.
+    /// Number of log entries between two snapshots; no entries are retained after one.
     #[arg(long)]
     snapshot_after: Option<u64>,
     /// Prints the events of the simulation.

@@ -44,7 +44,7 @@ fn record_write(
     }
     let written = real();
     if let Ok(count) = usize::try_from(written) {
-        // In append mode, too, the position is behind the last written byte.
+        // In append mode, too, the position is after the last written byte.
         let Some(offset) = system::position(fd).and_then(|end| end.checked_sub(count as u64))
         else {
             unsupported("write to a file without a position");

@@ -22,7 +22,7 @@ pub fn seeds() -> Vec<Seed> {
         seed("agent_files", "desired", 1, desired),
         seed("agent_files", "intent", 2, *b"00000000 {\"generation\":3}\n"),
         seed("agent_files", "finding-last-generation", 0, LAST_GENERATION),
-        // No change in the first file: the offset is far behind its end.
+        // No change in the first file: the offset is far beyond its end.
         seed("raft_files", "whole", 0, [0]),
         // An empty first chunk, and a mark with the maximum sequence number.
         seed("raft_files", "finding-empty-chunk", 2, [1]),

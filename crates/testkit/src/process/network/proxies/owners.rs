@@ -81,8 +81,8 @@ fn socket(sockets: &str, local: SocketAddr, remote: SocketAddr) -> Option<PathBu
     // The table has thousands of recently closed connections: search the line before parsing it.
     let (_, socket) = sockets.split_once(&format!(": {local} {remote} "))?;
     let mut words = socket.lines().next()?.split_whitespace();
-    // A closed connection has inode 0. It is not looked up: the connections behind it would wait
-    // and time out in turn.
+    // A closed connection has inode 0. It is not looked up: the connections queued after it would
+    // wait and time out in turn.
     let number = words.nth(6).filter(|number| *number != "0")?;
     Some(format!("socket:[{number}]").into())
 }
