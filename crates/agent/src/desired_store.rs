@@ -56,7 +56,8 @@ impl DesiredStore for FileStore {
         let (directory, name) = (self.directory.clone(), self.name);
         let replace = move || meridian_durable::replace_file(&directory.join(name), &bytes);
         let replaced = tokio::task::spawn_blocking(replace).await;
-        let replaced = replaced.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let replaced =
+            replaced.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         Ok(replaced?)
     }
 }

@@ -26,7 +26,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use agent::{AgentArgs, AgentCommand, AgentInvocation, CONFIG_VARIABLE};
 pub use api::{ApiCommand, Backend, PublishArgs};
 pub use cluster::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
-pub use dev::{DevArgs, LayoutArgs};
+pub use dev::{AttachArgs, DevArgs, DevCommand, LayoutArgs};
 pub use edit::RegionEdit;
 pub use events::EventsArgs;
 pub use global::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, Format, GlobalArgs};

@@ -1,12 +1,12 @@
 //! Meridian: one binary that is the agent, the gateway unit and the command line.
 //!
-//! Start with [`cli`] for what can be typed, [`client`] for what the client commands do, [`agent`]
-//! for the daemon, and [`dev`] for a cluster on one machine.
+//! Start with [`cli`] for what can be typed, [`client`] for what the client commands do, [`daemon`]
+//! for the agent, and [`dev`] for a cluster on one machine.
 
-mod agent;
 mod cli;
 mod client;
 mod config;
+mod daemon;
 mod dev;
 mod exit;
 mod telemetry;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     match command {
         Command::Client(command) => client::run(global, command),
         Command::Agent(invocation) => match invocation.command {
-            None => agent::run(invocation.daemon),
+            None => daemon::run(invocation.daemon),
             Some(AgentCommand::Drain(args)) => {
                 client::run(global, client::Command::AgentDrain(args))
             }

@@ -1,4 +1,4 @@
-//! What an agent tells about itself: logs to standard error, metrics and health over HTTP.
+//! Telemetry of an agent: logs on standard error, metrics and health over HTTP.
 
 pub mod health;
 pub mod http;

@@ -1,5 +1,6 @@
-//! `meridian unit --cluster ...`: the process of one gateway unit, as an agent starts it. Nobody types
-//! this, so it is read before the command line is, whose flags mean other things.
+//! `meridian unit --cluster ...`: the process of one gateway unit, started by an agent. This is not a
+//! user-facing command, so its arguments are parsed before the command line, which has a `unit` command
+//! of its own.
 
 use std::process::ExitCode;
 
@@ -8,24 +9,24 @@ use meridian_gateway::{ArgumentError, UnitConfig};
 use crate::exit;
 use crate::telemetry::logs::{self, LogFormat};
 
-/// What a unit logs. Its agent keeps the file.
+/// Log level of a unit. Its agent manages the log file.
 const LOG_LEVEL: &str = "info";
 
-/// The unit that the arguments of this process ask for, if they do.
+/// Returns the configuration of the unit if this process was started as one.
 #[must_use]
 pub fn requested() -> Option<Result<UnitConfig, ArgumentError>> {
     let mut arguments = std::env::args().skip(1).peekable();
     let is_unit = arguments.next().is_some_and(|command| command == "unit");
-    let begins = arguments.peek().is_some_and(|first| first == "--cluster");
-    (is_unit && begins).then(|| UnitConfig::from_arguments(arguments))
+    let has_cluster = arguments.peek().is_some_and(|first| first == "--cluster");
+    (is_unit && has_cluster).then(|| UnitConfig::from_arguments(arguments))
 }
 
-/// Runs the unit to its end, and returns the code to exit with.
+/// Runs the unit until it stops, and returns the exit code.
 pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
     match config.map_err(|error| error.to_string()).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
-            exit::report(&cause, "units are started by their agent");
+            exit::report(&cause, "do not start units by hand; their agent starts them");
             ExitCode::FAILURE
         }
     }
@@ -33,7 +34,7 @@ pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
 
 fn serve(config: UnitConfig) -> Result<(), String> {
     logs::start(LogFormat::Auto, LOG_LEVEL).map_err(|error| error.to_string())?;
-    // The first of the unit's threads: it starts one for each further core itself.
+    // Runtime of the unit's first thread; the unit starts one thread for each further core itself.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(meridian_gateway::run(config)).map_err(|error| error.to_string())

@@ -158,7 +158,7 @@ fn config(index: usize, client: SocketAddr, http: SocketAddr, peers: &[SocketAdd
     format!(
         "name = \"{}\"\nregion = \"{}\"\ndata_dir = \"data\"\nnetwork = \"lan\"\n\
          client_listen = \"{client}\"\npeer_listen = \"{}\"\nhttp_listen = \"{http}\"\n\
-         gateway_listen = \"127.0.77.{}\"\nfounders = [{}]\ninit = {}\n",
+         gateway_listen = \"127.0.77.{}\"\nbootstrap_peers = [{}]\nbootstrap = {}\n",
         name(index),
         REGIONS[index],
         peers[index],

@@ -73,7 +73,7 @@ impl Cluster {
         let peers = peers.collect::<Vec<_>>().join(", ");
         for (index, member) in cluster.members.iter().enumerate() {
             let init = index == 0;
-            let settings = format!("founders = [{peers}]\ninit = {init}\n{SETTINGS}");
+            let settings = format!("bootstrap_peers = [{peers}]\nbootstrap = {init}\n{SETTINGS}");
             member.agent.configure(member.region, &settings)?;
             cluster.start_member(index)?;
         }

@@ -82,7 +82,7 @@ async fn a_data_directory_of_another_cluster_is_rejected_by_both() {
     assert_eq!(rejected.code, Some(1), "{rejected:?}");
     assert!(rejected.stderr.contains("the data directory belongs to cluster"), "{rejected:?}");
 
-    other.configure("eastus", "init = true").expect("the configuration is written");
+    other.configure("eastus", "bootstrap = true").expect("the configuration is written");
     other.start().expect("the agent starts");
     until_ok("the second cluster to recover", async || other.json(&["region", "catalogue"]).await)
         .await;
@@ -98,7 +98,7 @@ async fn a_data_directory_of_another_cluster_is_rejected_by_both() {
 /// Bootstraps a cluster of one agent.
 async fn bootstrap(sandbox: &Sandbox, number: u8, name: &str) -> Agent {
     let agent = sandbox.agent(number, name);
-    agent.configure("eastus", "init = true").expect("the configuration is written");
+    agent.configure("eastus", "bootstrap = true").expect("the configuration is written");
     agent.start().expect("the agent starts");
     until_ok("the cluster to bootstrap", async || {
         ensure!(log_of(&agent).await?.contains("AgentRegistered"));

@@ -1,8 +1,9 @@
 //! Tests of `meridian dev`.
 
 use anyhow::ensure;
-use meridian_testkit::process::{Dev, Sandbox};
-use meridian_testkit::wait::{until, until_ok};
+use meridian_testkit::process::{Dev, Sandbox, binary};
+use meridian_testkit::wait::{TIMEOUT, until, until_ok};
+use tokio::process::Command;
 
 use crate::support::{REGIONS, Three, done, location, log_of, wait_until_converged};
 
@@ -23,7 +24,7 @@ async fn stopping_dev_ends_all_processes_and_a_restart_continues() {
         2,
         "nothing restarts the agent"
     );
-    until("the events to be printed", async || dev.stdout().contains("UnitReady").then_some(()))
+    until("the events to be printed", async || dev.stdout().contains("contoso/").then_some(()))
         .await;
     let log = log_of(&agents[0]).await.expect("the agent responds");
 
@@ -58,7 +59,7 @@ async fn a_single_region_works() {
     let rejected =
         Dev::run_to_exit(&sandbox, &["--regions", "eastus"]).await.expect("the command runs");
     assert_eq!(rejected.code, Some(2), "{rejected:?}");
-    assert!(rejected.stderr.contains("holds a cluster with --regions japaneast"), "{rejected:?}");
+    assert!(rejected.stderr.contains("has a cluster with --regions japaneast"), "{rejected:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,4 +86,60 @@ async fn with_two_regions_a_witness_keeps_the_quorum_when_one_is_lost() {
         Ok(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_the_data_directory_under_dev_ends_every_process() {
+    let Three { dev, agents, sandbox } = Three::start().await;
+    done(&agents[0], "region set westeurope=2 eastus=2").await;
+    wait_until_converged(&agents).await;
+    // An agent may just have created a file in a directory that is being removed.
+    until_ok("the directory to be removed", async || Ok(std::fs::remove_dir_all(sandbox.data())?))
+        .await;
+    let (status, messages) = dev.exited().await.expect("dev exits by itself");
+    assert_eq!(status.code(), Some(1), "{messages}");
+    assert!(
+        messages.contains("was removed or moved; all agents and units were stopped"),
+        "{messages}"
+    );
+    assert!(!messages.contains("panicked"), "{messages}");
+    let left = sandbox.processes().expect("/proc is readable");
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!sandbox.data().exists(), "nothing is created again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_standard_output_ends_every_process_without_a_panic() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
+    for redirection in ["2>{}/err", "2>&1"] {
+        let redirection = redirection.replace("{}", &sandbox.path().to_string_lossy());
+        let (data, base) = (sandbox.data(), sandbox.base());
+        let binary = binary().expect("the binary is built").display();
+        let line = format!(
+            "{binary} dev --regions eastus --address-base {base} --data-dir {} {redirection} \
+             | head -n 1; exit ${{PIPESTATUS[0]}}",
+            data.display()
+        );
+        let mut shell = Command::new("bash");
+        let run = shell.args(["-c", &line]).kill_on_drop(true).output();
+        let run = tokio::time::timeout(TIMEOUT, run).await.expect("dev ends by itself");
+        let run = run.expect("there is a shell");
+        assert_eq!(run.status.code(), Some(0), "{run:?}");
+        let messages = std::fs::read_to_string(sandbox.path().join("err")).unwrap_or_default();
+        assert!(messages.contains("standard output was closed"), "{messages}");
+        assert!(!messages.contains("panicked"), "{messages}");
+        let left = sandbox.processes().expect("/proc is readable");
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_logs_no_error() {
+    let Three { dev, agents, sandbox } = Three::start().await;
+    dev.stop(&sandbox).await.expect("stops");
+    for agent in &agents {
+        let log = std::fs::read_to_string(agent.home().join("agent.log")).expect("readable");
+        let errors: Vec<_> = log.lines().filter(|line| line.contains("\"ERROR\"")).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", agent.name);
+    }
 }

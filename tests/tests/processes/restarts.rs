@@ -36,7 +36,7 @@ async fn an_agent_stopped_during_the_bootstrap_completes_it_after_a_restart() {
     let sandbox = Sandbox::new().await.expect("a sandbox");
     for number in 1..=5 {
         let agent = sandbox.agent(number, "alone");
-        agent.configure("eastus", "init = true").expect("the configuration is written");
+        agent.configure("eastus", "bootstrap = true").expect("the configuration is written");
         agent.start().expect("the agent starts");
         // It responds as soon as it has elected itself, shortly before the first event.
         until_ok("the agent to respond", async || agent.json(&["service", "list"]).await).await;

@@ -1,21 +1,31 @@
 //! `meridian dev`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use meridian_domain::AgentName;
+use meridian_domain::agent::Address;
 
 /// What `meridian dev` is told.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   meridian dev                                three agents in three regions
   meridian dev --regions eastus,japaneast     two, and a witness as the third vote
   meridian dev --data-dir /tmp/two --address-base 127.0.2.0    a second cluster beside the first
 
 Ctrl-C stops all agents and all units of the data directory. Started again, the cluster carries on.
-To begin anew, remove the data directory.")]
+To begin anew, remove the data directory."
+)]
 pub struct DevArgs {
+    /// Command for agents that something else started.
+    #[command(subcommand)]
+    pub command: Option<DevCommand>,
+
     /// What holds the agents' configurations, logs and data
     #[arg(long, value_name = "DIRECTORY", default_value = ".meridian")]
     pub data_dir: PathBuf,
@@ -53,4 +63,56 @@ pub struct LayoutArgs {
     /// [default: 7490]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub echo_port: Option<u16>,
+}
+
+/// Commands for agents that something else started.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DevCommand {
+    /// Serve the echo backend, and create the first service of a new cluster (for docker-compose.yml)
+    Attach(AttachArgs),
+}
+
+/// Arguments of `meridian dev attach`.
+#[derive(Debug, Clone, Args)]
+pub struct AttachArgs {
+    /// Agents of the cluster with their client addresses
+    #[arg(
+        long = "agent",
+        value_name = "NAME=HOST:PORT,...",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub agents: Vec<AgentEndpoint>,
+
+    /// Primary region of the first service
+    #[arg(long, value_name = "REGION")]
+    pub primary: String,
+
+    /// Listening address of the echo backend
+    #[arg(long, value_name = "IP:PORT")]
+    pub echo_listen: SocketAddr,
+
+    /// URL under which gateways reach the echo backend
+    #[arg(long, value_name = "URL")]
+    pub echo_url: String,
+}
+
+/// An agent with its client address.
+#[derive(Debug, Clone)]
+pub struct AgentEndpoint {
+    /// Name of the agent.
+    pub name: AgentName,
+    /// Client address of the agent.
+    pub address: Address,
+}
+
+impl FromStr for AgentEndpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, address) = text.split_once('=').ok_or("use NAME=HOST:PORT")?;
+        let name = AgentName::new(name).map_err(|error| error.to_string())?;
+        let address = Address::new(address).map_err(|error| error.to_string())?;
+        Ok(Self { name, address })
+    }
 }

@@ -1,4 +1,4 @@
-//! Which driver runs the units, and what it has to know.
+//! Configuration of the unit driver.
 
 #[cfg(feature = "docker")]
 use std::{num::NonZeroU64, path::PathBuf};
@@ -7,35 +7,36 @@ use meridian_agent::driver::CommandTemplates;
 #[cfg(feature = "docker")]
 use meridian_agent::driver::docker::{ImageName, NetworkName};
 
-use super::{ConfigError, Resolver};
+use super::ConfigError;
+use super::resolver::Resolver;
 
 #[cfg(not(feature = "docker"))]
-const LEFT_OUT: &str = "this program was built without it: build it with `cargo build --release \
-                        --features docker`";
+const NOT_BUILT_IN: &str = "this binary was built without the driver: build it with `cargo build \
+                            --release --features docker`";
 
-/// What runs the units of a machine.
+/// Driver of the units of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnitDriver {
-    /// This program itself.
+    /// The built-in gateway.
     Builtin,
-    /// The programs of these templates.
+    /// Programs from these templates.
     Command(CommandTemplates),
     /// Containers.
     #[cfg(feature = "docker")]
     Docker(Containers),
 }
 
-/// What containers of units are made of.
+/// Configuration of the Docker driver.
 #[cfg(feature = "docker")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Containers {
-    /// The engine. Default: `/var/run/docker.sock`.
+    /// Socket of the engine. Default: `/var/run/docker.sock`.
     pub socket: PathBuf,
-    /// What they are of.
+    /// Image of the containers.
     pub image: ImageName,
-    /// From where they call backends. Default: `host`.
+    /// Network from which units connect to backends. Default: `host`.
     pub network: NetworkName,
-    /// Bytes that one may have. Default: no limit.
+    /// Memory limit of a container, in bytes. Default: no limit.
     pub memory: Option<NonZeroU64>,
 }
 
@@ -48,19 +49,19 @@ impl Resolver<'_> {
             #[cfg(feature = "docker")]
             "docker" => self.docker(),
             #[cfg(not(feature = "docker"))]
-            "docker" => Err(self.wrong("driver", &LEFT_OUT)),
-            _ => Err(self.wrong("driver", &"write builtin, command or docker")),
+            "docker" => Err(self.invalid("driver", &NOT_BUILT_IN)),
+            _ => Err(self.invalid("driver", &"use builtin, command or docker")),
         }
     }
 
     #[cfg(feature = "docker")]
     fn docker(&self) -> Result<UnitDriver, ConfigError> {
-        /// What an engine takes at least.
-        const LEAST_MEMORY: u64 = 6 << 20;
+        /// Minimum that a Docker engine accepts.
+        const MINIMUM_MEMORY: u64 = 6 << 20;
         let memory = self.required_by("docker_memory_bytes", |text| match text.parse() {
-            Ok(bytes @ (0 | LEAST_MEMORY..)) => Ok(NonZeroU64::new(bytes)),
-            Ok(_) => Err(format!("it is 0 or at least {LEAST_MEMORY}")),
-            Err(_) => Err("it is a whole number from 0".to_owned()),
+            Ok(bytes @ (0 | MINIMUM_MEMORY..)) => Ok(NonZeroU64::new(bytes)),
+            Ok(_) => Err(format!("use 0 or at least {MINIMUM_MEMORY}")),
+            Err(_) => Err("use an integer of at least 0".to_owned()),
         })?;
         Ok(UnitDriver::Docker(Containers {
             socket: self.required("docker_socket")?,

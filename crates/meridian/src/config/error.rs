@@ -1,4 +1,4 @@
-//! Why a configuration is refused: a line of cause and a line of next step.
+//! Configuration errors, each with its next step.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use super::key::find;
 use super::values::Origin;
 
-/// Why a configuration is refused.
+/// Reason why a configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("the configuration file {} cannot be read: {source}", path.display())]
+    #[error("cannot read the configuration file {}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The file is not TOML.
@@ -22,90 +22,91 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong.
+        /// The syntax error.
         cause: String,
     },
-    /// There is no such key.
-    #[error("{origin}: there is no key {key:?}{}", suggestion(nearest.as_deref()))]
+    /// The key is unknown.
+    #[error("{origin}: unknown key {key:?}{}", suggestion(nearest.as_deref()))]
     UnknownKey {
-        /// Where it stands.
+        /// Location of the key.
         origin: Origin,
         /// The key.
         key: String,
-        /// The known one that is most like it.
+        /// The most similar known key.
         nearest: Option<String>,
     },
-    /// The value in the file is of the wrong kind.
-    #[error("{origin}: {key} has to be {wanted}")]
+    /// The value in the file has the wrong type.
+    #[error("{origin}: {key} must be {expected}")]
     WrongKind {
-        /// Where it stands.
+        /// Location of the key.
         origin: Origin,
         /// The key.
         key: &'static str,
-        /// What is expected.
-        wanted: &'static str,
+        /// The expected type.
+        expected: &'static str,
     },
-    /// The value makes no sense.
-    #[error("{origin}: {key} cannot be {value:?}: {cause}")]
+    /// The value is invalid.
+    #[error("{origin}: invalid {key} {value:?}: {cause}")]
     Invalid {
-        /// Where it was given.
+        /// Origin of the value.
         origin: Origin,
         /// The key.
         key: &'static str,
         /// The value.
         value: String,
-        /// Which rule it breaks.
+        /// The broken rule.
         cause: String,
     },
-    /// A key that has to be given is not.
-    #[error("{key} is not given")]
+    /// A required key is not set.
+    #[error("{key} is not set")]
     Missing {
         /// The key.
         key: &'static str,
     },
-    /// Others cannot dial the address on which the agent listens.
-    #[error("{origin}: others cannot dial {value}, so {key} has to be given")]
+    /// The listening address cannot be dialed by others.
+    #[error("{origin}: others cannot dial {value}, so {key} must be set")]
     Undialable {
-        /// Where the address to listen on was given.
+        /// Origin of the listening address.
         origin: Origin,
-        /// The address to listen on.
+        /// The listening address.
         value: String,
-        /// The key of the address to dial.
+        /// Key of the address to dial.
         key: &'static str,
     },
-    /// The agent would listen where others could reach it, unprotected.
+    /// The agent would listen on an address that other machines can reach, without protection.
     #[error(
-        "{origin}: {key} is {value}, which is not a loopback address, and there is neither \
-         encryption nor authentication yet"
+        "{origin}: {key} is {value}, which is not a loopback address, and connections are neither \
+         encrypted nor authenticated yet"
     )]
     Exposed {
-        /// Where it was given.
+        /// Origin of the value.
         origin: Origin,
         /// The key.
         key: &'static str,
         /// The address.
         value: String,
     },
-    /// Two of the ports are one.
+    /// Two ports have the same address.
     #[error("{first} and {second} are both {value}")]
     SameAddress {
-        /// A key.
+        /// Key of the first port.
         first: &'static str,
-        /// Another one.
+        /// Key of the second port.
         second: &'static str,
-        /// Their value.
+        /// The address.
         value: String,
     },
-    /// Both a founder and a joining agent.
+    /// Both `bootstrap` and `join` are set.
     #[error(
-        "{init} says init, and {join} says join: an agent either founds a cluster or joins one"
+        "{bootstrap} sets bootstrap and {join} sets join: an agent either bootstraps a cluster or \
+         joins one"
     )]
-    InitAndJoin {
-        /// Where `init` was given.
-        init: Origin,
-        /// Where `join` was given.
+    BootstrapAndJoin {
+        /// Origin of `bootstrap`.
+        bootstrap: Origin,
+        /// Origin of `join`.
         join: Origin,
     },
 }
@@ -115,30 +116,32 @@ fn suggestion(nearest: Option<&str>) -> String {
 }
 
 impl ConfigError {
-    /// What to do about it, in a line.
+    /// Returns the next step for the operator, in one line.
     #[must_use]
     pub fn next_step(&self) -> String {
         match self {
-            Self::Unreadable { .. } => "give an existing file to --config".to_owned(),
+            Self::Unreadable { .. } => "pass an existing, readable file to --config".to_owned(),
             Self::Syntax { .. } => {
-                "mend that line; deploy/agent.example.toml shows every key".to_owned()
+                "fix that line; deploy/agent.example.toml shows every key".to_owned()
             }
-            Self::UnknownKey { nearest: Some(name), .. } => format!("write {name}, or remove it"),
+            Self::UnknownKey { nearest: Some(name), .. } => {
+                format!("use {name}, or remove the key")
+            }
             Self::UnknownKey { nearest: None, .. } => {
-                "remove it; deploy/agent.example.toml shows every key".to_owned()
+                "remove the key; deploy/agent.example.toml shows every key".to_owned()
             }
             Self::WrongKind { key, .. } | Self::Invalid { key, .. } => explain(key),
             Self::Missing { key } | Self::Undialable { key, .. } => {
                 let known = find(key);
                 let flag = known.map(|key| key.flag()).unwrap_or_default();
                 let variable = known.map(|key| key.variable()).unwrap_or_default();
-                format!("give it as {key} in the file, as {variable} or by {flag}")
+                format!("set {key} in the file, {variable}, or {flag}")
             }
-            Self::Exposed { .. } => "listen on 127.0.0.1 or ::1, or, in a network where everybody \
-                                     may command the cluster, add --insecure"
+            Self::Exposed { .. } => "listen on 127.0.0.1 or ::1; in a network where every machine \
+                                     may control the cluster, add --insecure"
                 .to_owned(),
-            Self::SameAddress { second, .. } => format!("give {second} another port"),
-            Self::InitAndJoin { .. } => "remove one of them".to_owned(),
+            Self::SameAddress { second, .. } => format!("set another port for {second}"),
+            Self::BootstrapAndJoin { .. } => "remove one of the two".to_owned(),
         }
     }
 }

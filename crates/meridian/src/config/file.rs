@@ -1,4 +1,4 @@
-//! Reading a configuration file: TOML, one key a line, no sections.
+//! The configuration file: TOML, one key per line, no sections.
 
 use std::path::Path;
 
@@ -10,21 +10,20 @@ use super::error::ConfigError;
 use super::key::{KEYS, Key, Kind, find};
 use super::values::{Origin, Values};
 
-/// Reads the file at `path`.
+/// Reads the file at `path`. The values themselves are validated after all sources are merged.
 ///
 /// # Errors
-/// If it cannot be read, is not TOML, or has an unknown key or a value of the wrong kind. Whether
-/// the value makes sense is found out once all layers are known.
+/// If the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type.
 pub fn read(path: &Path) -> Result<Values, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
     parse(path, &text)
 }
 
-/// Understands the text of the file at `path`.
+/// Parses the text of the file at `path`.
 ///
 /// # Errors
-/// Like [`read`].
+/// As [`read`].
 pub fn parse(path: &Path, text: &str) -> Result<Values, ConfigError> {
     let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
@@ -41,7 +40,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Values, ConfigError> {
         let texts = texts(key, value).ok_or_else(|| ConfigError::WrongKind {
             origin: origin.clone(),
             key: key.name,
-            wanted: wanted(key.kind),
+            expected: expected(key.kind),
         })?;
         values.set(key, relative_to(path, key, texts), origin);
     }
@@ -54,7 +53,7 @@ fn unknown(name: &str, origin: &Origin) -> ConfigError {
     ConfigError::UnknownKey { origin: origin.clone(), key: name.to_owned(), nearest }
 }
 
-/// The value as a flag would give it, if it is of the key's kind.
+/// Returns the value as texts, as a flag would give it; `None` if it has the wrong type.
 fn texts(key: &Key, value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
     match (key.kind, value.get_ref()) {
         (Kind::Text, DeValue::String(text)) => Some(vec![text.to_string()]),
@@ -67,21 +66,22 @@ fn texts(key: &Key, value: &Spanned<DeValue<'_>>) -> Option<Vec<String>> {
     }
 }
 
-fn wanted(kind: Kind) -> &'static str {
+fn expected(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text => "a text in quotes",
-        Kind::Number(_) => "a whole number without quotes",
+        Kind::Text => "a string in quotes",
+        Kind::Number(_) => "an integer without quotes",
         Kind::Switch => "true or false, without quotes",
-        Kind::List => "a list of texts, such as [\"10.1.0.4:7400\"]",
+        Kind::List => "a list of strings, such as [\"10.1.0.4:7400\"]",
     }
 }
 
-/// A path in a file is meant from where the file is, wherever the agent is started.
+/// Makes paths absolute: a relative path in a file is relative to the file's directory, not to the
+/// working directory of the agent.
 fn relative_to(file: &Path, key: &Key, texts: Vec<String>) -> Vec<String> {
     let is_path = matches!(key.name, "data_dir" | "driver_template" | "docker_socket");
     let (true, Some(directory)) = (is_path, file.parent()) else {
         return texts;
     };
-    let from_there = |text: String| directory.join(text).to_string_lossy().into_owned();
-    texts.into_iter().map(from_there).collect()
+    let absolute = |text: String| directory.join(text).to_string_lossy().into_owned();
+    texts.into_iter().map(absolute).collect()
 }

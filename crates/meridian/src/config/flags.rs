@@ -1,4 +1,4 @@
-//! The flags and environment variables of the keys, for the command line.
+//! Command line flags and environment variables of the keys.
 
 use clap::error::Error;
 use clap::parser::ValueSource;
@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::key::{KEYS, Key, Kind};
 use super::values::{Origin, Values};
 
-/// What was given by flags and in the environment.
+/// Values set by flags and environment variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags(pub Values);
 
@@ -60,7 +60,7 @@ impl FromArgMatches for Flags {
             };
             let texts = matches.get_many::<String>(key.name).into_iter().flatten();
             let texts: Vec<_> = texts.map(|text| text.trim().to_owned()).collect();
-            // An empty variable is how scripts and service managers say that there is none.
+            // Scripts and service managers set an empty variable to mean an unset one.
             let unset = texts.iter().all(String::is_empty);
             if !(unset && matches!(origin, Origin::Environment(_))) {
                 self.0.set(key, texts, origin);

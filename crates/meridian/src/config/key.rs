@@ -1,49 +1,49 @@
-//! Every key of an agent's configuration: the one table behind the flags, the environment, the file
-//! and the example.
+//! Keys of an agent's configuration: the one table behind the flags, the environment variables, the
+//! file and the example.
 
-/// A key.
+/// A configuration key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// Its name in the file. The flag has hyphens for underscores; the environment variable is in
-    /// capitals, behind `MERIDIAN_`.
+    /// Name in the file. The flag has hyphens instead of underscores; the environment variable is in
+    /// upper case with the prefix `MERIDIAN_`.
     pub name: &'static str,
-    /// What kind of value it has.
+    /// Type of the value.
     pub kind: Kind,
-    /// The default, as it is written; none where the key has to be given or may be absent.
+    /// Default, as text; `None` for a required or optional key without one.
     pub default: Option<&'static str>,
-    /// A value to show where there is no default.
+    /// Example value, shown where there is no default.
     pub example: &'static str,
-    /// What it means, with its unit, its minimum and, where it is not a plain value, its default.
+    /// Meaning, with the unit, the minimum and, if it is not a plain value, the default.
     pub help: &'static str,
 }
 
-/// What kind of value a key has.
+/// Type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A text.
+    /// A string.
     Text,
-    /// A whole number, at least this.
+    /// An integer with this minimum.
     Number(u64),
-    /// `true` or `false`; a flag alone means `true`.
+    /// `true` or `false`; a flag without a value means `true`.
     Switch,
-    /// Any number of texts, separated by commas in a flag or variable.
+    /// Any number of strings, separated by commas in a flag or variable.
     List,
 }
 
 impl Key {
-    /// The flag, with its hyphens.
+    /// Returns the flag, with its leading hyphens.
     #[must_use]
     pub fn flag(&self) -> String {
         format!("--{}", self.name.replace('_', "-"))
     }
 
-    /// The environment variable.
+    /// Returns the name of the environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
         format!("MERIDIAN_{}", self.name.to_ascii_uppercase())
     }
 
-    /// The placeholder for its value in help.
+    /// Returns the placeholder of the value in help.
     #[must_use]
     pub fn placeholder(&self) -> &'static str {
         match self.kind {
@@ -55,7 +55,7 @@ impl Key {
     }
 }
 
-/// The key of that name.
+/// Finds a key by name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
@@ -69,8 +69,13 @@ const fn defaulting(name: &'static str, default: &'static str, help: &'static st
     Key { name, kind: Kind::Text, default: Some(default), example: default, help }
 }
 
-const fn number(name: &'static str, least: u64, default: &'static str, help: &'static str) -> Key {
-    Key { name, kind: Kind::Number(least), default: Some(default), example: default, help }
+const fn number(
+    name: &'static str,
+    minimum: u64,
+    default: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { name, kind: Kind::Number(minimum), default: Some(default), example: default, help }
 }
 
 const fn switch(name: &'static str, help: &'static str) -> Key {
@@ -81,225 +86,222 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
     Key { name, kind: Kind::List, default: None, example, help }
 }
 
-/// Every key, in the order in which people read about them.
+/// All keys, in the order of the help and the example file.
 pub const KEYS: [Key; 35] = [
     text(
         "name",
         "westeurope-1",
-        "The agent's name, unique in its cluster: 1 to 63 lower-case letters, digits and hyphens. \
-         Has to be given.",
+        "Name of the agent, unique in its cluster: 1 to 63 lower-case letters, digits and \
+         hyphens. Required.",
     ),
     text(
         "region",
         "westeurope",
-        "The region that the agent runs in, from `meridian region catalogue`. Fixed for the agent's \
-         life. Has to be given.",
+        "Region of the agent, from `meridian region catalogue`. Cannot be changed after the \
+         agent's first start. Required.",
     ),
     Key {
         name: "zone",
         kind: Kind::Number(1),
         default: None,
         example: "1",
-        help: "The availability zone that the agent runs in, 1 to 9. Fixed for the agent's life. \
+        help: "Availability zone of the agent, 1 to 9. Cannot be changed after the agent's first start. \
                Default: none.",
     },
     switch(
         "witness",
-        "Whether the agent only votes, and never runs units: so two regions still have a third \
-         vote. Fixed for the agent's life.",
+        "Set for an agent that votes but never runs units, such as the third voter of a cluster \
+         with two regions. Cannot be changed after the agent's first start.",
     ),
     defaulting(
         "data_dir",
         "meridian-data",
-        "The directory that holds the agent's log and state, and nothing else. In a file, a relative \
-         path begins at the file's directory.",
+        "Directory of the agent's log and state. The agent must be its only user. In a file, a \
+         relative path is relative to the file's directory.",
     ),
     defaulting(
         "network",
         "wan",
-        "What lies between the agents: `lan` for round trips of a few milliseconds, `wan` for up to \
-         300 ms. All agents of a cluster have the same.",
+        "Network profile between the agents: `lan` for round trip times of a few milliseconds, \
+         `wan` for up to 300 ms. Must be the same on all agents of a cluster.",
     ),
-    defaulting(
-        "client_listen",
-        "127.0.0.1:7400",
-        "Where the agent serves clients by gRPC: IP:PORT.",
-    ),
+    defaulting("client_listen", "127.0.0.1:7400", "Listening address for clients (gRPC): IP:PORT."),
     text(
         "client_advertise",
         "eu-1.example.net:7400",
-        "Where clients reach that: HOST:PORT. Default: client_listen, where that is an address and \
-         not a wildcard.",
+        "Address under which clients reach client_listen: HOST:PORT. Default: client_listen, \
+         unless that is a wildcard address.",
     ),
     defaulting(
         "peer_listen",
         "127.0.0.1:7401",
-        "Where the agent serves the other agents by gRPC: IP:PORT.",
+        "Listening address for other agents (gRPC): IP:PORT.",
     ),
     text(
         "peer_advertise",
         "eu-1.example.net:7401",
-        "Where other agents reach that: HOST:PORT, looked up anew for each connection. Default: \
-         peer_listen, where that is an address and not a wildcard.",
+        "Address under which other agents reach peer_listen: HOST:PORT, resolved again for each \
+         connection. Default: peer_listen, unless that is a wildcard address.",
     ),
     defaulting(
         "http_listen",
         "127.0.0.1:7480",
-        "Where the agent serves /healthz, /readyz and /metrics: IP:PORT.",
+        "Listening address of /healthz, /readyz and /metrics: IP:PORT.",
     ),
     defaulting(
         "gateway_listen",
         "127.0.0.1",
-        "Where the gateways on this machine listen: an IP address; each service adds its port.",
+        "IP address that the gateways of this machine listen on; each service has its own port.",
     ),
     text(
         "gateway_advertise",
         "eu-1.example.net",
-        "Under which host callers reach these gateways. Default: gateway_listen, where that is an \
-         address and not a wildcard.",
+        "Host under which clients reach these gateways. Default: gateway_listen, unless that is \
+         a wildcard address.",
     ),
     switch(
         "drain_on_stop",
-        "Whether the units of this machine end with the agent, once they have finished their calls, \
-         when it is told to stop. Meant for containers, which end whole; elsewhere units go on \
-         without their agent, and its next start finds them.",
+        "Drain the units of this machine when the agent shuts down. Meant for containers, whose \
+         processes all end together; elsewhere, units keep running without their agent, and its \
+         next start adopts them.",
     ),
     defaulting(
         "driver",
         "builtin",
-        "What runs the units of this machine: `builtin`, this program itself; `command`, any program \
-         that driver_template describes; or `docker`, a container for each unit, where this program \
-         was built with `--features docker`. While units run, they have to be stopped \
-         (drain_on_stop) before it is changed.",
+        "Driver of the units: `builtin`, the built-in gateway; `command`, any program from \
+         driver_template; or `docker`, one container per unit, if this binary was built with \
+         `--features docker`. Before a change, drain the running units (drain_on_stop).",
     ),
     text(
         "driver_template",
         "units.toml",
-        "The file that says which programs the driver `command` runs, and how; \
-         deploy/units.nginx.toml is one for nginx. Without meaning for other drivers. In a file, a \
-         relative path begins at the file's directory.",
+        "File with the templates of the `command` driver; deploy/units.nginx.toml is one for \
+         nginx. Ignored by other drivers. In a file, a relative path is relative to the file's \
+         directory.",
     ),
     text(
         "docker_image",
         "meridian:0.1.0",
-        "The image whose containers are the units of the driver `docker`: its entry point is this \
-         program, as deploy/Dockerfile builds it, and for backends by https it has the system's \
-         roots. It has to be on the engine already. Has to be given for that driver; without meaning \
-         for others.",
+        "Image of the `docker` driver's containers. Its entry point is this binary, as built by \
+         deploy/Dockerfile; for https backends, it has the system's root certificates. The \
+         engine must already have the image. Required for that driver; ignored by others.",
     ),
     defaulting(
         "docker_socket",
         "/var/run/docker.sock",
-        "The Unix socket of the Docker engine, which runs on this machine and sees data_dir at the \
-         same path. Without meaning for other drivers.",
+        "Unix socket of the Docker engine, which runs on this machine and sees data_dir under \
+         the same path. Ignored by other drivers.",
     ),
     defaulting(
         "docker_network",
         "host",
-        "The network of the engine from which units in containers call backends: `host`, from where \
-         they reach what this machine does; `bridge`; or one that was made for it. Callers come by \
-         the agent's listening socket, whatever this is. Without meaning for other drivers.",
+        "Docker network from which units in containers connect to backends: `host`, which \
+         reaches what this machine reaches; `bridge`; or a user-defined network. Clients connect \
+         through the agent's listening socket in any case. Ignored by other drivers.",
     ),
     number(
         "docker_memory_bytes",
         0,
         "0",
-        "Bytes of memory that one unit in a container may have; one that needs more is killed, and \
-         started again. At least 0, which means no limit; a Docker engine takes no less than \
-         6291456. Without meaning for other drivers.",
+        "Memory limit of a unit's container, in bytes; a unit above it is killed and restarted. \
+         0 means no limit; otherwise Docker requires at least 6291456. Ignored by other drivers.",
     ),
     number(
         "unit_concurrent_requests",
         0,
         "1024",
-        "Calls that one unit of this machine takes at a time; one more is answered with 503. At \
-         least 0, which means no limit.",
+        "Maximum number of concurrent requests per unit; above it, a unit returns 503. 0 means \
+         no limit.",
     ),
     number(
         "unit_requests_per_second",
         0,
         "0",
-        "Calls that one unit takes in a second, with bursts of as many; one more is answered with \
-         429. At least 0, which means no limit.",
+        "Maximum request rate per unit, in requests per second, with bursts of the same size; \
+         above it, a unit returns 429. 0 means no limit.",
     ),
     number(
         "unit_header_bytes",
         0,
         "32768",
-        "Bytes in the head of a call; more is answered with 431. At least 0, which means no limit \
-         of its own.",
+        "Maximum size of a request head, in bytes; above it, a unit returns 431. 0 means no \
+         limit of its own.",
     ),
     number(
         "unit_body_bytes",
         0,
         "67108864",
-        "Bytes in the body of a call; more is answered with 413. At least 0, which means no limit.",
+        "Maximum size of a request body, in bytes; above it, a unit returns 413. 0 means no \
+         limit.",
     ),
     number(
         "unit_header_timeout_ms",
         0,
         "30000",
-        "Milliseconds for the head of a call to arrive. At least 0, which means no limit.",
+        "Timeout for reading a request head, in milliseconds. 0 means no timeout.",
     ),
     defaulting(
         "access_log",
         "off",
-        "Whether units write a line of JSON for each call into their logs in data_dir/run: `off`, \
-         `path`, or `query`: with the query, which may hold secrets.",
+        "Access log of the units, one JSON line per request in data_dir/run: `off`, `path`, or \
+         `query`, which includes the query string and may log secrets.",
     ),
     list(
-        "founders",
+        "bootstrap_peers",
         "10.1.0.4:7401, 10.2.0.4:7401, 10.3.0.4:7401",
-        "The peer addresses of all agents that found the cluster, this one included. The same for \
-         all of them; without meaning once there is a cluster. Default: this agent alone.",
+        "Peer addresses of all first members of a new cluster, this agent included. Must be the \
+         same on all of them. Ignored once the data directory belongs to a cluster. Default: \
+         this agent alone.",
     ),
     switch(
-        "init",
-        "Whether this agent founds the cluster once all founders answer: exactly one of them. \
-         Without meaning once the data directory belongs to a cluster.",
+        "bootstrap",
+        "Bootstrap the cluster once all bootstrap_peers are reachable. Set it on exactly one of \
+         them. Ignored once the data directory belongs to a cluster.",
     ),
     list(
         "join",
         "10.1.0.4:7400, 10.2.0.4:7400",
-        "Client addresses of agents through which this one joins their cluster. Once the data \
-         directory belongs to a cluster, it has to be theirs. Default: none; the agent waits to be \
-         invited.",
+        "Client addresses of agents whose cluster this agent joins. Once the data directory \
+         belongs to a cluster, the addresses must be of that cluster. Default: none; the agent \
+         waits for an invitation (`meridian cluster join`).",
     ),
     number(
         "snapshot_after_entries",
         1,
         "20000",
-        "Log entries after which a snapshot is built and older entries may be purged. At least 1.",
+        "Number of log entries after which a snapshot is built and older entries may be purged. \
+         At least 1.",
     ),
     number(
         "keep_entries",
         0,
         "5000",
-        "Log entries kept behind a snapshot, so that an agent that was away briefly needs none. At \
-         least 0.",
+        "Number of log entries kept behind a snapshot, so that an agent that was down briefly \
+         catches up without a snapshot.",
     ),
     number(
         "disk_floor_bytes",
         0,
         "268435456",
-        "Bytes that must stay free on the disk of data_dir: below, changes are refused. At least 0, \
-         which means no floor.",
+        "Minimum free space on the disk of data_dir, in bytes; below it, changes are refused. 0 \
+         means no minimum.",
     ),
     switch(
         "insecure",
-        "Whether the agent may listen on addresses other than loopback, although there is neither \
-         encryption nor authentication yet: whoever reaches such an address commands the cluster.",
+        "Allow listening on addresses other than loopback. There is neither encryption nor \
+         authentication yet: every client that reaches such an address controls the cluster.",
     ),
     defaulting(
         "log_format",
         "auto",
-        "How the log is written to standard error: `text`, `json` (an object a line), or `auto`: \
-         text on a terminal and JSON elsewhere.",
+        "Format of the log on standard error: `text`, `json` (one object per line), or `auto`: \
+         text on a terminal, JSON elsewhere.",
     ),
     defaulting(
         "log_level",
         "info",
-        "What is logged: `error`, `warn`, `info`, `debug` or `trace`, and behind commas exceptions \
-         such as `openraft=debug` (libraries are quieter unless they are named).",
+        "Log level: `error`, `warn`, `info`, `debug`, `trace` or `off`, optionally followed by \
+         comma-separated overrides such as `openraft=debug`. Libraries log less unless an \
+         override names them.",
     ),
 ];

@@ -1,13 +1,13 @@
-//! Writing configuration: the commented file, with every key, and the list of what is in effect.
+//! Rendering of configuration: the commented file with every key, and the list of effective values.
 
 use super::key::{KEYS, Key, Kind};
 use super::values::Values;
 
-/// Columns that a comment takes at most.
+/// Maximum width of a comment line, in columns.
 const WIDTH: usize = 100;
 
-/// A commented file with every key: those of `values` with their values, the others as comments that
-/// show their default or an example. `head` is a comment for the beginning.
+/// Renders a commented file with every key: keys in `values` with their values, the others commented
+/// out with their default or an example. `head` is the leading comment.
 #[must_use]
 pub fn file(head: &str, values: &Values) -> String {
     let mut text = comment(head);
@@ -15,27 +15,27 @@ pub fn file(head: &str, values: &Values) -> String {
         text.push('\n');
         text.push_str(&comment(key.help));
         text.push_str(&match values.get(key.name) {
-            Some(given) => format!("{} = {}\n", key.name, value(key, &given.texts)),
-            None => format!("#{} = {}\n", key.name, value(key, &shown(key))),
+            Some(setting) => format!("{} = {}\n", key.name, value(key, &setting.texts)),
+            None => format!("#{} = {}\n", key.name, value(key, &placeholder(key))),
         });
     }
     text
 }
 
-/// One line for each key that has a value, with where it comes from.
+/// Renders one line per key that has a value, with the origin of the value.
 #[must_use]
 pub fn in_effect(values: &Values) -> String {
     let mut text = String::new();
     for key in &KEYS {
-        if let Some(given) = values.get(key.name) {
-            let line = format!("{} = {}", key.name, value(key, &given.texts));
-            text.push_str(&format!("{line:<48} # {}\n", given.origin));
+        if let Some(setting) = values.get(key.name) {
+            let line = format!("{} = {}", key.name, value(key, &setting.texts));
+            text.push_str(&format!("{line:<48} # {}\n", setting.origin));
         }
     }
     text
 }
 
-fn shown(key: &Key) -> Vec<String> {
+fn placeholder(key: &Key) -> Vec<String> {
     let text = key.default.unwrap_or(key.example);
     match key.kind {
         Kind::List => text.split(", ").map(str::to_owned).collect(),
@@ -55,7 +55,7 @@ fn value(key: &Key, texts: &[String]) -> String {
     }
 }
 
-/// The text as comment lines, wrapped between words.
+/// Formats the text as comment lines, wrapped between words.
 fn comment(text: &str) -> String {
     let mut lines = String::new();
     for paragraph in text.split('\n') {

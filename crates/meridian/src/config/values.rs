@@ -1,4 +1,4 @@
-//! What was given for which key, and where: the layers of configuration, put on top of each other.
+//! Configuration values with their origins, and merging by precedence.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,27 +6,27 @@ use std::path::PathBuf;
 
 use super::key::{KEYS, Key};
 
-/// Where a value was given. The order is that of precedence: the later one wins.
+/// Origin of a value. Variants are in order of precedence: the later one wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Nowhere: it is the default.
+    /// The default.
     Default,
-    /// In the file, on this line, counted from 1.
+    /// A line of the configuration file.
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line.
+        /// Line number, from 1.
         line: usize,
     },
-    /// In the environment variable of this name.
+    /// The environment variable of this name.
     Environment(String),
-    /// By this flag.
+    /// This flag.
     Flag(String),
 }
 
 impl Origin {
-    /// Which layer it belongs to: the higher one wins.
-    fn layer(&self) -> u8 {
+    /// Returns the precedence; the higher one wins.
+    fn precedence(&self) -> u8 {
         match self {
             Self::Default => 0,
             Self::File { .. } => 1,
@@ -35,16 +35,16 @@ impl Origin {
         }
     }
 
-    /// Whether a value from here takes precedence over one from `other`.
-    pub fn beats(&self, other: &Self) -> bool {
-        self.layer() > other.layer()
+    /// Returns true if a value of this origin takes precedence over one of `other`.
+    pub fn overrides(&self, other: &Self) -> bool {
+        self.precedence() > other.precedence()
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default => f.write_str("the default"),
+            Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{} line {line}", path.display()),
             Self::Environment(variable) => f.write_str(variable),
             Self::Flag(flag) => f.write_str(flag),
@@ -52,33 +52,34 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value as it was written, and where.
+/// A value as text, and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
-    /// One text; none or several for a list.
+pub struct Setting {
+    /// The text; any number of them for a list.
     pub texts: Vec<String>,
-    /// Where it was written.
+    /// The origin.
     pub origin: Origin,
 }
 
-/// The values of one layer, or of several on top of each other.
+/// The values of one source, or of several merged ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Values(BTreeMap<&'static str, Given>);
+pub struct Values(BTreeMap<&'static str, Setting>);
 
 impl Values {
-    /// The default of every key that has one.
+    /// Returns the default of every key that has one.
     #[must_use]
     pub fn defaults() -> Self {
-        let given = |text: &str| Given { texts: vec![text.to_owned()], origin: Origin::Default };
-        Self(KEYS.iter().filter_map(|key| Some((key.name, given(key.default?)))).collect())
+        let setting =
+            |text: &str| Setting { texts: vec![text.to_owned()], origin: Origin::Default };
+        Self(KEYS.iter().filter_map(|key| Some((key.name, setting(key.default?)))).collect())
     }
 
     /// Sets the value of a key.
     pub fn set(&mut self, key: &'static Key, texts: Vec<String>, origin: Origin) {
-        self.0.insert(key.name, Given { texts, origin });
+        self.0.insert(key.name, Setting { texts, origin });
     }
 
-    /// These values, and where they are silent those of `below`.
+    /// Merges these values with those of `below`, which have lower precedence.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
         let mut merged = below.0;
@@ -86,13 +87,13 @@ impl Values {
         Self(merged)
     }
 
-    /// What was given for a key.
+    /// Returns the setting of a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Given> {
+    pub fn get(&self, key: &str) -> Option<&Setting> {
         self.0.get(key)
     }
 
-    /// What was given for a key that has one value.
+    /// Returns the text of a key that has a single value.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
         self.get(key)?.texts.first().map(String::as_str)

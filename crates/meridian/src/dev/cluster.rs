@@ -1,4 +1,4 @@
-//! The agents of a development cluster while they run, and their end.
+//! Agents of a development cluster: start, supervision, shutdown.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,10 +11,10 @@ use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::home::{data_path, log_path};
+use super::directory::{data_path, log_path};
 use super::layout::Plan;
-use super::process::{Handle, Program, describe, last_words, was_removed};
-use super::units;
+use super::process::{Handle, Program, describe, last_lines, was_removed};
+use super::{screen, units};
 use crate::client::quote;
 
 /// The agents that this process started.
@@ -23,115 +23,117 @@ pub struct Cluster {
     plans: Vec<Plan>,
     pids: Vec<Option<u32>>,
     handles: Vec<Option<Handle>>,
-    ends: JoinSet<(usize, io::Result<ExitStatus>)>,
+    exits: JoinSet<(usize, io::Result<ExitStatus>)>,
     client_port: u16,
-    ended: Ended,
+    exited: Exited,
 }
 
-/// The agents that have ended, shared with whoever waits for them.
+/// Names of the agents that have exited. Cheap to clone; all clones share the set.
 #[derive(Debug, Clone, Default)]
-pub struct Ended(Arc<Mutex<BTreeSet<AgentName>>>);
+pub struct Exited(Arc<Mutex<BTreeSet<AgentName>>>);
 
-impl Ended {
-    fn note(&self, agent: &AgentName) {
+impl Exited {
+    fn insert(&self, agent: &AgentName) {
         self.0.lock().expect("no holder of this lock panics").insert(agent.clone());
     }
 
-    /// Whether this one has.
+    /// Returns true if this agent has exited.
     #[must_use]
-    pub fn has(&self, agent: &AgentName) -> bool {
+    pub fn contains(&self, agent: &AgentName) -> bool {
         self.0.lock().expect("no holder of this lock panics").contains(agent)
     }
 }
 
 impl Cluster {
-    /// One without running agents, each of which is to serve clients at this port.
+    /// Creates a cluster without running agents, whose client port is `client_port`.
     #[must_use]
     pub fn new(program: Program, plans: Vec<Plan>, client_port: u16) -> Self {
         let pids = plans.iter().map(|_| None).collect();
         let handles = plans.iter().map(|_| None).collect();
-        let (ends, ended) = (JoinSet::new(), Ended::default());
-        Self { program, plans, pids, handles, ends, client_port, ended }
+        let (exits, exited) = (JoinSet::new(), Exited::default());
+        Self { program, plans, pids, handles, exits, client_port, exited }
     }
 
-    /// Those of the agents that have ended, now and later.
+    /// Returns the set of exited agents, which [`Cluster::supervise`] updates.
     #[must_use]
-    pub fn ended(&self) -> Ended {
-        self.ended.clone()
+    pub fn exited(&self) -> Exited {
+        self.exited.clone()
     }
 
     /// Starts every agent.
     ///
     /// # Errors
-    /// If one cannot be started; those before it run.
+    /// If an agent cannot be spawned; the agents before it keep running.
     pub fn start(&mut self) -> io::Result<()> {
         for (index, plan) in self.plans.iter().enumerate() {
             let child = self.program.start_agent(plan)?;
             self.pids[index] = child.id();
-            // A process that is not waited for yet keeps its number.
+            // The pid cannot be reused before the process is waited for.
             self.handles[index] = child.id().map(Handle::open).transpose()?;
-            self.ends.spawn(end_of(index, child));
+            self.exits.spawn(exit_of(index, child));
         }
         Ok(())
     }
 
-    /// The agents, each with its process.
-    pub fn agents(&self) -> impl Iterator<Item = (&Plan, Option<u32>)> {
-        self.plans.iter().zip(self.pids.iter().copied())
+    /// Returns the pid of each running agent, in the order of the plans.
+    #[must_use]
+    pub fn pids(&self) -> &[Option<u32>] {
+        &self.pids
     }
 
-    /// Says of each agent that ends how it ended, and how to start it again. Returns when the last
-    /// has ended. Cancel-safe.
-    pub async fn watch(&mut self) {
-        while let Some(ended) = self.ends.join_next().await {
-            let Ok((index, status)) = ended else { continue };
+    /// Reports each agent that exits, with its cause and the command that restarts it, and calls
+    /// `on_exit` with the remaining pids. Returns when the last agent has exited. Cancel-safe.
+    pub async fn supervise(&mut self, on_exit: impl Fn(&[Option<u32>])) {
+        while let Some(exit) = self.exits.join_next().await {
+            let Ok((index, status)) = exit else { continue };
             let plan = &self.plans[index];
             let pid = self.pids[index].take().unwrap_or_default();
             self.handles[index] = None;
-            anstream::eprintln!(
-                "\nagent {} (process {pid}) ended: {}",
+            on_exit(&self.pids);
+            screen::note(&format!(
+                "\nagent {} (process {pid}) exited: {}",
                 plan.name,
                 describe(&status)
-            );
-            // What a killed one last said is not why it ended.
+            ));
+            // The last log lines of a killed agent do not explain its end.
             if status.is_ok_and(|status| status.code().is_some_and(|code| code != 0)) {
-                for line in last_words(&log_path(plan)) {
-                    anstream::eprintln!("    {line}");
+                for line in last_lines(&log_path(plan)) {
+                    screen::note(&format!("    {line}"));
                 }
             }
-            anstream::eprintln!("its log: {}", log_path(plan).display());
-            anstream::eprintln!("{}", self.way_back(plan));
-            self.ended.note(&plan.name);
+            screen::note(&format!("its log: {}", log_path(plan).display()));
+            screen::note(&self.restart_hint(plan));
+            self.exited.insert(&plan.name);
         }
     }
 
-    /// How an agent that has ended is started again. One that its cluster removed would end again: it
-    /// comes back as a new one.
-    fn way_back(&self, plan: &Plan) -> String {
+    /// Returns the command that restarts an agent. One that its cluster removed would exit again; it
+    /// comes back as a new node.
+    fn restart_hint(&self, plan: &Plan) -> String {
         let line = self.program.agent_line(plan);
         let others = self.plans.iter().filter(|other| other.name != plan.name);
         match others.map(|other| other.address).next() {
             Some(other) if was_removed(&log_path(plan)) => format!(
-                "it was removed from its cluster; to have it again as a new agent:\n    \
+                "it was removed from its cluster; to add it again as a new node:\n    \
                  rm -r {} && {line} --join {other}:{}\n",
                 quote(&data_path(plan).to_string_lossy()),
                 self.client_port
             ),
-            _ => format!("to start it again:\n    {line}\n"),
+            _ => format!("to restart it:\n    {line}\n"),
         }
     }
 
-    /// Stops every agent, then its units: of all agents, those that were started by hand and those
-    /// that died included. `impatient` shortens the wait for agents. Says what could not be stopped.
-    pub async fn stop(self, impatient: &CancellationToken) -> Vec<String> {
-        let Self { plans, handles, mut ends, .. } = self;
+    /// Stops every agent, then its units, including the units of agents that were started by hand or
+    /// have crashed. `forced` kills agents that are still shutting down. Returns the failures.
+    pub async fn stop(self, forced: &CancellationToken) -> Vec<String> {
+        let Self { plans, handles, mut exits, .. } = self;
         // Reaps the processes meanwhile.
-        let reaper = tokio::spawn(async move { while ends.join_next().await.is_some() {} });
+        let reaper = tokio::spawn(async move { while exits.join_next().await.is_some() {} });
         let stopping = plans.iter().zip(handles).map(|(plan, handle)| async move {
             if let Some(handle) = handle {
-                handle.stop(impatient).await;
+                handle.stop(forced).await;
             }
-            units::stop_rest(plan, impatient).await
+            units::stop_all(plan, forced).await
         });
         let failures = join_all(stopping).await.into_iter().filter_map(Result::err).collect();
         reaper.abort();
@@ -139,6 +141,6 @@ impl Cluster {
     }
 }
 
-async fn end_of(index: usize, mut child: Child) -> (usize, io::Result<ExitStatus>) {
+async fn exit_of(index: usize, mut child: Child) -> (usize, io::Result<ExitStatus>) {
     (index, child.wait().await)
 }

@@ -1,4 +1,5 @@
-//! The backend of a new cluster's first API: it answers what it was asked, and through which gateway.
+//! Echo backend of a new cluster's first API: returns the request that it received, and the gateway
+//! unit that forwarded it.
 
 use std::io;
 
@@ -9,15 +10,15 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
-/// The name of the API.
+/// Name of the API.
 pub const API: &str = "echo";
-/// Its path.
+/// Path of the API.
 pub const PATH: &str = "/echo";
 
-/// Answers on `listener`, for ever.
+/// Serves requests on `listener` until aborted.
 ///
 /// # Errors
-/// If the listener fails for good.
+/// If the listener fails permanently.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
     axum::serve(listener, Router::new().fallback(echo)).await
 }
@@ -30,7 +31,7 @@ async fn echo(method: Method, uri: Uri, headers: HeaderMap) -> impl IntoResponse
         .iter()
         .map(|(name, value)| (name.to_string(), text(value.as_bytes()).into()))
         .collect();
-    let answer = json!({
+    let body = json!({
         "region": region,
         "unit": unit,
         "method": method.as_str(),
@@ -38,10 +39,10 @@ async fn echo(method: Method, uri: Uri, headers: HeaderMap) -> impl IntoResponse
         "query": uri.query(),
         "headers": fields,
     });
-    ([(CONTENT_TYPE, "application/json")], format!("{answer:#}\n"))
+    ([(CONTENT_TYPE, "application/json")], format!("{body:#}\n"))
 }
 
-/// The unit that passed the call on, as its `Via` says: `1.1 contoso.westeurope.1`.
+/// Returns the unit that forwarded the request, from its `Via` header: `1.1 contoso.westeurope.1`.
 fn unit(headers: &HeaderMap) -> Option<String> {
     let via = headers.get_all(VIA).iter().next_back()?.to_str().ok()?;
     let last = via.rsplit(',').next()?.trim();
@@ -54,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_gateway_is_the_one_that_called() {
+    fn the_last_via_entry_names_the_unit() {
         let mut headers = HeaderMap::new();
         assert_eq!(unit(&headers), None);
-        headers.insert(VIA, "1.1 proxy, 2 contoso.westeurope.12".parse().expect("is a value"));
+        headers.insert(VIA, "1.1 proxy, 2 contoso.westeurope.12".parse().expect("valid header"));
         assert_eq!(unit(&headers).as_deref(), Some("contoso/westeurope/12"));
-        headers.insert(VIA, "1.1 proxy.example".parse().expect("is a value"));
+        headers.insert(VIA, "1.1 proxy.example".parse().expect("valid header"));
         assert_eq!(unit(&headers), None);
     }
 }

@@ -1,131 +1,125 @@
-//! Which agents a development cluster has, and where: decided once, and kept in `dev.toml`.
+//! Layout of a development cluster: its regions, addresses and ports. Chosen by the first run and
+//! stored in `dev.toml`.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-use meridian_domain::nearest::nearest;
-use meridian_domain::{AgentName, NameError, RegionName, catalog};
+use meridian_domain::{AgentName, NameError, RegionName};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::LayoutArgs;
+use crate::config::region::{self, RegionError};
 
-/// The regions of a cluster of which nothing else was said.
+/// Regions of a cluster without `--regions`.
 const DEFAULT_REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
-/// Regions at most: an agent takes an address each, and a person can follow no more.
-const MOST_REGIONS: usize = 9;
-/// The name of the agent that only votes.
+/// Maximum number of regions: more agents on one machine would be hard to follow.
+const MAX_REGIONS: usize = 9;
+/// Name of the agent that votes and runs no units.
 const WITNESS: &str = "witness";
 
-/// A development cluster.
+/// Layout of a development cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// Its regions, the primary one of the first service first.
+    /// Regions; the first is the primary region of the first service.
     pub regions: Vec<RegionName>,
     /// Agent N listens on the Nth address after this one.
     pub address_base: Ipv4Addr,
-    /// The port for clients.
+    /// Port for clients.
     pub client_port: u16,
-    /// The port between agents.
+    /// Port between agents.
     pub peer_port: u16,
-    /// The port for health and metrics.
+    /// Port for health and metrics.
     pub http_port: u16,
-    /// The port of the echo backend, on the first address.
+    /// Port of the echo backend, on the first address.
     pub echo_port: u16,
 }
 
-/// One agent of it.
+/// Plan of one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Its name, which is that of its region.
+    /// Name: the name of the region, or `witness`.
     pub name: AgentName,
-    /// Its region.
+    /// Region.
     pub region: RegionName,
-    /// Whether it only votes.
+    /// True if it votes and runs no units.
     pub witness: bool,
-    /// Where it listens.
+    /// Listening address.
     pub address: Ipv4Addr,
-    /// What is its own under the data directory.
+    /// Directory of this agent within the data directory.
     pub directory: PathBuf,
 }
 
-/// Why there can be no such cluster.
+/// Reason why a layout is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// There are too few regions, or too many.
-    #[error("{given} regions were given; 1 to {MOST_REGIONS} are possible")]
+    /// The number of regions is out of range.
+    #[error("{given} regions given; use 1 to {MAX_REGIONS}")]
     Count {
-        /// How many were given.
+        /// Number of regions given.
         given: usize,
     },
-    /// A region has no name.
+    /// The name of a default region is invalid.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A region is not in the catalogue.
-    #[error("there is no region {given:?}{}", suggestions(nearest))]
-    Unknown {
-        /// What was given.
+    /// A region is invalid or unknown.
+    #[error("invalid region {given:?}: {cause}")]
+    Region {
+        /// The text given.
         given: String,
-        /// The known ones that are most like it.
-        nearest: Vec<String>,
+        /// The broken rule.
+        cause: RegionError,
     },
-    /// A region was given twice.
-    #[error("region {region} was given twice")]
-    Twice {
+    /// A region is given twice.
+    #[error("region {region} is given twice")]
+    Duplicate {
         /// The region.
         region: RegionName,
     },
-    /// The addresses are not all loopback addresses.
+    /// Some addresses are not loopback addresses.
     #[error("the {agents} addresses after {base} are not all loopback addresses (127.0.0.0/8)")]
     NotLoopback {
-        /// What was given.
+        /// The address base.
         base: Ipv4Addr,
-        /// How many there are to be.
+        /// Number of agents.
         agents: u32,
     },
-    /// Two of the ports are one.
-    #[error("port {port} was given for two purposes")]
+    /// Two ports are equal.
+    #[error("port {port} is used twice; every port must be different")]
     SamePort {
         /// The port.
         port: u16,
     },
-    /// The data directory holds another cluster.
-    #[error("the data directory holds a cluster with {flag} {present}, and {asked} was asked for")]
+    /// The data directory has a cluster with another layout.
+    #[error("the data directory has a cluster with {flag} {stored}, not {requested}")]
     Differs {
         /// The flag.
         flag: &'static str,
-        /// What the directory says.
-        present: String,
-        /// What was asked for.
-        asked: String,
+        /// Value of the stored layout.
+        stored: String,
+        /// Value of the flag.
+        requested: String,
     },
 }
 
-fn suggestions(nearest: &[String]) -> String {
-    if nearest.is_empty() {
-        return "; `meridian region catalogue` lists them".to_owned();
-    }
-    format!("; the nearest are {}", nearest.join(", "))
-}
-
 impl Layout {
-    /// The cluster that the data directory holds, if it holds one, or else the one asked for.
+    /// Returns the stored layout if there is one, or else the requested one.
     ///
     /// # Errors
-    /// If what was asked for makes no sense, or is not what the directory holds.
-    pub fn settle(present: Option<Self>, asked: &LayoutArgs) -> Result<Self, LayoutError> {
-        let regions = asked.regions.as_deref().map(regions).transpose()?;
-        if let Some(present) = present {
-            present.check_same(regions.as_deref(), asked)?;
-            return Ok(present);
+    /// If the requested layout is invalid, or differs from the stored one.
+    pub fn resolve(stored: Option<Self>, requested: &LayoutArgs) -> Result<Self, LayoutError> {
+        let regions = requested.regions.as_deref().map(regions).transpose()?;
+        if let Some(stored) = stored {
+            stored.check_same(regions.as_deref(), requested)?;
+            return Ok(stored);
         }
         let default = || DEFAULT_REGIONS.into_iter().map(RegionName::new).collect();
         let layout = Self {
             regions: regions.map_or_else(default, Ok)?,
-            address_base: asked.address_base.unwrap_or(Ipv4Addr::new(127, 0, 1, 0)),
-            client_port: asked.client_port.unwrap_or(7400),
-            peer_port: asked.peer_port.unwrap_or(7401),
-            http_port: asked.http_port.unwrap_or(7480),
-            echo_port: asked.echo_port.unwrap_or(7490),
+            address_base: requested.address_base.unwrap_or(Ipv4Addr::new(127, 0, 1, 0)),
+            client_port: requested.client_port.unwrap_or(7400),
+            peer_port: requested.peer_port.unwrap_or(7401),
+            http_port: requested.http_port.unwrap_or(7480),
+            echo_port: requested.echo_port.unwrap_or(7490),
         };
         layout.check()?;
         Ok(layout)
@@ -146,39 +140,40 @@ impl Layout {
     fn check_same(
         &self,
         regions: Option<&[RegionName]>,
-        asked: &LayoutArgs,
+        requested: &LayoutArgs,
     ) -> Result<(), LayoutError> {
         let listed = |regions: &[RegionName]| {
             regions.iter().map(RegionName::as_str).collect::<Vec<_>>().join(",")
         };
         let text = |number: Option<u16>| number.map(|number| number.to_string());
-        for (flag, present, asked) in [
+        for (flag, stored, requested) in [
             ("--regions", listed(&self.regions), regions.map(listed)),
             (
                 "--address-base",
                 self.address_base.to_string(),
-                asked.address_base.map(|base| base.to_string()),
+                requested.address_base.map(|base| base.to_string()),
             ),
-            ("--client-port", self.client_port.to_string(), text(asked.client_port)),
-            ("--peer-port", self.peer_port.to_string(), text(asked.peer_port)),
-            ("--http-port", self.http_port.to_string(), text(asked.http_port)),
-            ("--echo-port", self.echo_port.to_string(), text(asked.echo_port)),
+            ("--client-port", self.client_port.to_string(), text(requested.client_port)),
+            ("--peer-port", self.peer_port.to_string(), text(requested.peer_port)),
+            ("--http-port", self.http_port.to_string(), text(requested.http_port)),
+            ("--echo-port", self.echo_port.to_string(), text(requested.echo_port)),
         ] {
-            if let Some(asked) = asked.filter(|asked| *asked != present) {
-                return Err(LayoutError::Differs { flag, present, asked });
+            if let Some(requested) = requested.filter(|requested| *requested != stored) {
+                return Err(LayoutError::Differs { flag, stored, requested });
             }
         }
         Ok(())
     }
 
-    /// Where the echo backend listens.
+    /// Returns the listening address of the echo backend.
     #[must_use]
     pub fn echo_address(&self) -> SocketAddrV4 {
         let first = Ipv4Addr::from(u32::from(self.address_base).saturating_add(1));
         SocketAddrV4::new(first, self.echo_port)
     }
 
-    /// Two regions have a third vote in a third one, so that losing either stops nothing.
+    /// Returns the region of the witness. Two regions need a third voter in a third region, so that
+    /// the loss of either keeps a quorum.
     fn witness_region(&self) -> Option<RegionName> {
         let taken = |name: &str| self.regions.iter().any(|region| region.as_str() == name);
         let elsewhere = DEFAULT_REGIONS.into_iter().find(|name| !taken(name))?;
@@ -190,10 +185,10 @@ impl Layout {
         regions + u32::from(self.witness_region().is_some())
     }
 
-    /// The agents, in order: the first one founds the cluster.
+    /// Returns the agents in order; the first is the bootstrap agent.
     ///
     /// # Errors
-    /// If a region's name cannot be an agent's, which no region of the catalogue has.
+    /// If the name of a region is not a valid agent name, which holds for no region of the catalogue.
     pub fn plans(&self, data_dir: &Path) -> Result<Vec<Plan>, NameError> {
         let regions = self.regions.iter().map(|region| (region.as_str(), region.clone(), false));
         let witness = self.witness_region().map(|region| (WITNESS, region, true));
@@ -210,18 +205,14 @@ impl Layout {
 fn regions(given: &[String]) -> Result<Vec<RegionName>, LayoutError> {
     let mut regions = Vec::new();
     for text in given {
-        let region = RegionName::parse(text)?;
-        if catalog::region(&region).is_none() {
-            let known = catalog::regions().iter().map(|region| region.name.as_str());
-            let nearest = nearest(region.as_str(), known);
-            return Err(LayoutError::Unknown { given: text.clone(), nearest });
-        }
+        let region = region::parse(text)
+            .map_err(|cause| LayoutError::Region { given: text.clone(), cause })?;
         if regions.contains(&region) {
-            return Err(LayoutError::Twice { region });
+            return Err(LayoutError::Duplicate { region });
         }
         regions.push(region);
     }
-    if !(1..=MOST_REGIONS).contains(&regions.len()) {
+    if !(1..=MAX_REGIONS).contains(&regions.len()) {
         return Err(LayoutError::Count { given: regions.len() });
     }
     Ok(regions)
@@ -233,21 +224,22 @@ mod tests {
 
     use super::*;
 
-    fn asked(line: &str) -> LayoutArgs {
+    fn arguments(line: &str) -> LayoutArgs {
         let words = std::iter::once("dev").chain(line.split_whitespace());
         let matches = LayoutArgs::augment_args(Command::new("dev")).get_matches_from(words);
-        LayoutArgs::from_arg_matches(&matches).expect("has no rules of its own")
+        LayoutArgs::from_arg_matches(&matches).expect("flags have no further rules")
     }
 
-    fn settle(line: &str) -> Result<Layout, LayoutError> {
-        Layout::settle(None, &asked(line))
+    fn resolve(line: &str) -> Result<Layout, LayoutError> {
+        Layout::resolve(None, &arguments(line))
     }
 
     fn agents(line: &str) -> Vec<(String, String, String)> {
-        let plans = settle(line).expect("is possible").plans(Path::new("d")).expect("has names");
-        let shown =
+        let plans =
+            resolve(line).expect("valid layout").plans(Path::new("d")).expect("valid names");
+        let row =
             |plan: Plan| (plan.name.to_string(), plan.region.to_string(), plan.address.to_string());
-        plans.into_iter().map(shown).collect()
+        plans.into_iter().map(row).collect()
     }
 
     fn agent(name: &str, region: &str, address: &str) -> (String, String, String) {
@@ -267,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn two_regions_have_a_witness_in_a_third_one() {
+    fn two_regions_have_a_witness_in_a_third_region() {
         assert_eq!(
             agents("--regions eastus,japaneast --address-base 127.0.57.0"),
             [
@@ -280,21 +272,21 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_before_anything_is_started() {
+    fn an_invalid_layout_is_refused_with_the_reason() {
         for (line, message) in [
             (
                 "--regions westeurop",
-                "there is no region \"westeurop\"; the nearest are westeurope, westus, westus2",
+                "invalid region \"westeurop\": unknown region; the nearest are westeurope, westus, westus2",
             ),
             (
                 "--regions zzyzx",
-                "there is no region \"zzyzx\"; `meridian region catalogue` lists them",
+                "invalid region \"zzyzx\": unknown region; `meridian region catalogue` lists all regions",
             ),
-            ("--regions=", "region name must not be empty"),
-            ("--regions eastus,EastUS", "region eastus was given twice"),
+            ("--regions=", "invalid region \"\": a region name must not be empty"),
+            ("--regions eastus,EastUS", "region eastus is given twice"),
             (
                 "--regions eastus,eastus2,westus,westus2,westus3,centralus,japaneast,japanwest,uksouth,ukwest",
-                "10 regions were given; 1 to 9 are possible",
+                "10 regions given; use 1 to 9",
             ),
             (
                 "--address-base 10.0.0.0",
@@ -304,33 +296,33 @@ mod tests {
                 "--address-base 127.255.255.254",
                 "the 3 addresses after 127.255.255.254 are not all loopback addresses (127.0.0.0/8)",
             ),
-            ("--client-port 7401", "port 7401 was given for two purposes"),
+            ("--client-port 7401", "port 7401 is used twice; every port must be different"),
         ] {
-            let refused = settle(line).map_err(|error| error.to_string());
+            let refused = resolve(line).map_err(|error| error.to_string());
             assert_eq!(refused, Err(message.to_owned()), "{line}");
         }
     }
 
     #[test]
-    fn what_the_data_directory_holds_counts_and_nothing_else_may_be_asked_for() {
-        let present = settle("--regions eastus,westus --client-port 9400").expect("is possible");
-        let again = |line: &str| Layout::settle(Some(present.clone()), &asked(line));
-        assert_eq!(again(""), Ok(present.clone()));
-        assert_eq!(again("--regions eastus,westus"), Ok(present.clone()));
+    fn a_stored_layout_is_kept_and_another_one_is_refused() {
+        let stored = resolve("--regions eastus,westus --client-port 9400").expect("valid layout");
+        let again = |line: &str| Layout::resolve(Some(stored.clone()), &arguments(line));
+        assert_eq!(again(""), Ok(stored.clone()));
+        assert_eq!(again("--regions eastus,westus"), Ok(stored.clone()));
         assert_eq!(
-            again("--regions eastus").expect_err("differs").to_string(),
-            "the data directory holds a cluster with --regions eastus,westus, and eastus was asked for"
+            again("--regions eastus").expect_err("another layout").to_string(),
+            "the data directory has a cluster with --regions eastus,westus, not eastus"
         );
         assert_eq!(
-            again("--client-port 7400").expect_err("differs").to_string(),
-            "the data directory holds a cluster with --client-port 9400, and 7400 was asked for"
+            again("--client-port 7400").expect_err("another layout").to_string(),
+            "the data directory has a cluster with --client-port 9400, not 7400"
         );
     }
 
     #[test]
-    fn a_layout_is_kept_as_it_is() {
-        let layout = settle("").expect("is possible");
-        let text = toml::to_string(&layout).expect("can be written");
-        assert_eq!(toml::from_str::<Layout>(&text).expect("can be read"), layout);
+    fn a_layout_survives_serialization() {
+        let layout = resolve("").expect("valid layout");
+        let text = toml::to_string(&layout).expect("serializable");
+        assert_eq!(toml::from_str::<Layout>(&text).expect("deserializable"), layout);
     }
 }

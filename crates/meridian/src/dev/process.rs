@@ -1,4 +1,4 @@
-//! One agent as a process of the operating system.
+//! Processes of the agents.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,51 +12,77 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use super::home::{config_path, log_path};
+use super::directory::{config_path, log_path};
 use super::layout::Plan;
-use crate::agent::REMOVED;
 use crate::cli::CONFIG_VARIABLE;
 use crate::client::quote;
 use crate::config::key::KEYS;
+use crate::daemon::REMOVED;
 
-/// How long an agent may take to stop by itself: a little more than it gives itself.
-const PATIENCE: Duration = Duration::from_secs(12);
-/// How often a process is looked at that was told to stop.
-const LOOK: Duration = Duration::from_millis(20);
-/// Bytes at the end of a log in which the last lines are looked for.
+/// Maximum time for an agent to shut down before it is killed.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(12);
+/// Interval of checks for the end of a process.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Number of bytes at the end of a log that are read for its last lines.
 const TAIL_BYTES: u64 = 4096;
 
-/// The program that runs the agents: this one.
+/// The binary of the agents, which is this one.
 #[derive(Debug, Clone)]
 pub struct Program(PathBuf);
 
 impl Program {
-    /// The program that runs now.
+    /// Returns the binary of this process.
     ///
     /// # Errors
-    /// If the operating system does not say.
+    /// If the operating system does not report its path.
     pub fn of_this_process() -> io::Result<Self> {
         std::env::current_exe().map(Self)
     }
 
-    /// Its path, quoted for a shell.
+    /// Uses the binary at this path.
+    #[cfg(test)]
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Returns the command that puts the binary on the PATH as `meridian`; `None` if it is there.
+    #[must_use]
+    pub fn on_path(&self) -> Option<String> {
+        let found = std::env::var_os("PATH").and_then(|path| {
+            std::env::split_paths(&path)
+                .map(|folder| folder.join("meridian"))
+                .find(|it| it.is_file())
+        });
+        if found.and_then(|found| found.canonicalize().ok()).is_some_and(|found| found == self.0) {
+            return None;
+        }
+        let folder = self.0.parent().unwrap_or(Path::new("/"));
+        let within = std::env::current_dir().ok();
+        let within = within.and_then(|directory| folder.strip_prefix(directory).ok());
+        Some(match within {
+            Some(relative) => format!("export PATH=\"$PWD/{}:$PATH\"", relative.display()),
+            None => format!("export PATH=\"{}:$PATH\"", folder.display()),
+        })
+    }
+
+    /// Returns the path, quoted for a shell.
     #[must_use]
     pub fn quoted(&self) -> String {
         quote(&self.0.to_string_lossy())
     }
 
-    /// The command line that starts an agent, quoted for a shell.
+    /// Returns the command that starts an agent, quoted for a shell.
     #[must_use]
     pub fn agent_line(&self, plan: &Plan) -> String {
         let config = config_path(plan);
         format!("{} agent --config {}", self.quoted(), quote(&config.to_string_lossy()))
     }
 
-    /// Starts an agent, in a process group of its own: Ctrl-C is for this process, which then stops
-    /// the agents in order.
+    /// Starts an agent in a process group of its own, so that Ctrl-C signals only this process, which
+    /// then stops the agents gracefully.
     ///
     /// # Errors
-    /// If the operating system refuses.
+    /// If the process cannot be spawned.
     pub fn start_agent(&self, plan: &Plan) -> io::Result<Child> {
         let log = File::options().create(true).append(true).open(log_path(plan))?;
         let mut command = Command::new(&self.0);
@@ -67,7 +93,7 @@ impl Program {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        // They would count for every agent alike, and more than the files.
+        // Variables would override the configuration files, and would be the same for every agent.
         for variable in KEYS.iter().map(|key| key.variable()) {
             command.env_remove(variable);
         }
@@ -75,29 +101,29 @@ impl Program {
     }
 }
 
-/// A process that can be told to stop without ever meeting another one with its number.
+/// A handle to a process that never signals another process that reuses its pid.
 #[derive(Debug)]
 pub struct Handle(OwnedFd);
 
 impl Handle {
-    /// A handle to the process with this number, if it runs.
+    /// Opens a handle to the running process with this pid.
     ///
     /// # Errors
-    /// If it does not, or the operating system refuses.
+    /// If there is no such process, or it cannot be opened.
     pub fn open(pid: u32) -> io::Result<Self> {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
-    /// Has the process stop, and returns when it has ended: by itself, or killed once it was given
-    /// long enough or `impatient` is cancelled.
-    pub async fn stop(&self, impatient: &CancellationToken) {
+    /// Sends SIGTERM, and returns once the process has ended. Kills it after a timeout, or when
+    /// `forced` is cancelled.
+    pub async fn stop(&self, forced: &CancellationToken) {
         self.signal(Signal::TERM);
         tokio::select! {
             () = self.ended() => return,
-            () = tokio::time::sleep(PATIENCE) => {}
-            () = impatient.cancelled() => {}
+            () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {}
+            () = forced.cancelled() => {}
         }
         self.signal(Signal::KILL);
         self.ended().await;
@@ -105,43 +131,43 @@ impl Handle {
 
     async fn ended(&self) {
         while !self.has_ended() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     fn has_ended(&self) -> bool {
-        // The descriptor is readable from the end of the process on (pidfd_open(2)). One that cannot
-        // be polled is as good as none.
+        // The descriptor becomes readable when the process ends (pidfd_open(2)). An error of poll counts
+        // as the end, so that `stop` cannot hang.
         let mut descriptors = [PollFd::new(&self.0, PollFlags::IN)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut descriptors, Some(&at_once)) != Ok(0)
+        let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut descriptors, Some(&no_wait)) != Ok(0)
     }
 
     fn signal(&self, signal: Signal) {
-        // It fails only for a process that has ended already.
+        // Fails only if the process has already ended.
         let _ = pidfd_send_signal(&self.0, signal);
     }
 }
 
-/// How a process ended, for people.
+/// Describes how a process ended.
 #[must_use]
 pub fn describe(status: &io::Result<ExitStatus>) -> String {
-    // The standard library says `exit status: 1` and `signal: 9 (SIGKILL)`.
+    // The standard library prints `exit status: 1` and `signal: 9 (SIGKILL)`.
     match status {
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     }
 }
 
-/// Whether the agent of this log ended because its cluster had removed it.
+/// Returns true if the agent with this log ended because its cluster removed it.
 #[must_use]
 pub fn was_removed(log: &Path) -> bool {
-    last_words(log).iter().any(|line| line.contains(REMOVED))
+    last_lines(log).iter().any(|line| line.contains(REMOVED))
 }
 
-/// The last lines of a log, two at most.
+/// Returns the last two non-empty lines of a log.
 #[must_use]
-pub fn last_words(log: &Path) -> Vec<String> {
+pub fn last_lines(log: &Path) -> Vec<String> {
     let read = || -> io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();

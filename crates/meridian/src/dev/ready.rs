@@ -1,196 +1,117 @@
-//! Waiting for the agents of a new or restarted cluster, and giving it its first service.
+//! Readiness of the agents of a new or restarted cluster.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use meridian_domain::AgentName;
 use meridian_domain::agent::Address;
-use meridian_domain::{AgentName, RegionName};
+use meridian_proto::v1::ListServicesRequest;
 use meridian_proto::v1::services_client::ServicesClient;
-use meridian_proto::v1::{
-    Api, ChangeContext, ChangeServiceRequest, CreateServiceRequest, Edit, ListServicesRequest, edit,
-};
-use meridian_transport::{ConnectError, Dialer, settings};
+use meridian_transport::{Dialer, settings};
 use tokio::time::{Instant, sleep, timeout};
+use tonic::Request;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use uuid::Uuid;
 
-use super::cluster::Ended;
-use super::echo;
-use crate::client::actor;
+use super::cluster::Exited;
 
-/// The first service of a new cluster.
-const SERVICE: &str = "contoso";
-/// Its tier: the one that may have several regions.
-const TIER: &str = "premium";
-/// For one question to one agent.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two rounds.
-const PAUSE: Duration = Duration::from_millis(100);
-/// For the first agent to be ready: elections and the replay of a long log are in it.
-const FIRST: Duration = Duration::from_secs(60);
-/// For the others, once one is: whoever is not ready by then has a problem of its own.
-const OTHERS: Duration = Duration::from_secs(15);
+/// Timeout of one request to one agent.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval between rounds.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Timeout for the first agent, which includes elections and the replay of a long log.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout for the other agents once one is ready.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a cluster holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Contents of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Its newest revision.
+    /// Newest revision.
     pub revision: u64,
-    /// How many services it has.
+    /// Number of services.
     pub services: usize,
+    /// Regions of all services.
+    pub regions: BTreeSet<String>,
 }
 
-/// A cluster that can be used.
+/// A cluster that is ready for clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// What it held when it became ready.
+    /// Contents at the time when it became ready.
     pub contents: Contents,
-    /// The agents that are not ready yet.
+    /// Agents that are not ready yet.
     pub missing: Vec<AgentName>,
 }
 
-/// Returns once all agents answer with what is acknowledged, or as many as will; nobody waits for one
-/// that has ended. Cancel-safe.
+/// Waits until all agents complete a linearizable read. Does not wait for agents that have exited, and
+/// only a limited time for the others once one is ready. Cancel-safe.
 ///
 /// # Errors
-/// What each said last, if none does in time.
+/// The last error of each agent, if none is ready in time.
 pub async fn wait(
     agents: &[(AgentName, Address)],
-    ended: &Ended,
+    exited: &Exited,
 ) -> Result<Ready, Vec<(AgentName, String)>> {
-    let mut deadline = Instant::now() + FIRST;
+    let mut deadline = Instant::now() + FIRST_TIMEOUT;
     let mut waiting: BTreeSet<_> = agents.iter().map(|(name, _)| name.clone()).collect();
     let mut first = None;
     loop {
-        let mut words = Vec::new();
-        for (name, address) in agents.iter().filter(|(name, _)| waiting.contains(name)) {
-            words.push(match ask(address).await {
-                Ok(contents) => (name.clone(), Ok(contents)),
-                Err(word) => (name.clone(), Err(word)),
-            });
-        }
-        let mut complaints = Vec::new();
-        for (name, word) in words {
-            match word {
+        let mut errors = Vec::new();
+        for (name, address) in agents {
+            if !waiting.contains(name) {
+                continue;
+            }
+            match read(address).await {
                 Ok(contents) => {
-                    waiting.remove(&name);
+                    waiting.remove(name);
                     if first.is_none() {
                         first = Some(contents);
-                        deadline = Instant::now() + OTHERS;
+                        deadline = Instant::now() + OTHERS_TIMEOUT;
                     }
                 }
-                Err(word) => complaints.push((name, word)),
+                Err(error) => errors.push((name.clone(), error)),
             }
         }
-        match first {
+        match &first {
             Some(contents)
-                if waiting.iter().all(|name| ended.has(name)) || Instant::now() >= deadline =>
+                if waiting.iter().all(|name| exited.contains(name))
+                    || Instant::now() >= deadline =>
             {
+                let contents = contents.clone();
                 return Ok(Ready { contents, missing: waiting.into_iter().collect() });
             }
-            None if Instant::now() >= deadline => return Err(complaints),
-            Some(_) | None => sleep(PAUSE).await,
+            None if Instant::now() >= deadline => return Err(errors),
+            Some(_) | None => sleep(POLL_INTERVAL).await,
         }
     }
 }
 
-/// What an agent answers to a question that needs a majority.
-async fn ask(address: &Address) -> Result<Contents, String> {
-    let asked = async {
-        let mut client = connect(address).await.map_err(|error| error.to_string())?;
+/// Reads the contents through one agent; needs a quorum.
+async fn read(address: &Address) -> Result<Contents, String> {
+    let reading = async {
+        let mut client = connect(address).await?;
         let mut request = Request::new(ListServicesRequest::default());
-        request.set_timeout(PATIENCE);
-        let answer = client.list_services(request).await;
-        let answer = answer.map_err(|status| status.message().to_owned())?.into_inner();
-        match answer.read_point.map_or(0, |point| point.revision) {
-            0 => Err("its cluster is not founded yet".to_owned()),
-            revision => Ok(Contents { revision, services: answer.services.len() }),
-        }
-    };
-    timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
-}
-
-/// Creates the first service and publishes its first API, like any client: at one agent after another,
-/// each under one request id.
-///
-/// # Errors
-/// What the last agent said.
-pub async fn begin(
-    agents: &[(AgentName, Address)],
-    primary: &RegionName,
-    backend: &str,
-) -> Result<(), String> {
-    let create = CreateServiceRequest {
-        context: Some(context()),
-        service: SERVICE.to_owned(),
-        tier: TIER.to_owned(),
-        primary: primary.to_string(),
-        port: None,
-    };
-    first_answer(agents, async |mut client: ServicesClient<Channel>| {
-        client.create_service(within_patience(create.clone())).await.map(|_| ())
-    })
-    .await?;
-    let echo = Api {
-        name: echo::API.to_owned(),
-        path: echo::PATH.to_owned(),
-        backend: backend.to_owned(),
-        ..Api::default()
-    };
-    let publish = ChangeServiceRequest {
-        context: Some(context()),
-        service: SERVICE.to_owned(),
-        expected_revision: None,
-        edits: vec![Edit { edit: Some(edit::Edit::PublishApi(echo)) }],
-    };
-    first_answer(agents, async |mut client: ServicesClient<Channel>| {
-        client.change_service(within_patience(publish.clone())).await.map(|_| ())
-    })
-    .await
-}
-
-fn context() -> ChangeContext {
-    ChangeContext {
-        request_id: Uuid::now_v7().to_string(),
-        actor: actor(),
-        reason: String::new(),
-        dry_run: false,
-    }
-}
-
-fn within_patience<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(PATIENCE);
-    request
-}
-
-/// Asks one agent after another until one does it.
-async fn first_answer(
-    agents: &[(AgentName, Address)],
-    ask: impl AsyncFn(ServicesClient<Channel>) -> Result<(), Status>,
-) -> Result<(), String> {
-    let mut said = String::new();
-    for (name, address) in agents {
-        let asked = async {
-            let client = connect(address).await.map_err(|error| error.to_string())?;
-            match ask(client).await {
-                Err(status) if status.code() != Code::AlreadyExists => {
-                    Err(status.message().to_owned())
-                }
-                Ok(()) | Err(_) => Ok(()),
+        request.set_timeout(REQUEST_TIMEOUT);
+        let response = client.list_services(request).await;
+        let response = response.map_err(|status| status.message().to_owned())?.into_inner();
+        match response.read_point.map_or(0, |point| point.revision) {
+            0 => Err("the cluster is not bootstrapped yet".to_owned()),
+            revision => {
+                let services = response.services;
+                let regions = services.iter().flat_map(|service| service.regions.clone()).collect();
+                Ok(Contents { revision, services: services.len(), regions })
             }
-        };
-        match asked.await {
-            Ok(()) => return Ok(()),
-            Err(word) => said = format!("{name}: {word}"),
         }
-    }
-    Err(said)
+    };
+    timeout(REQUEST_TIMEOUT, reading)
+        .await
+        .unwrap_or_else(|_| Err(format!("no response within {REQUEST_TIMEOUT:?}")))
 }
 
-async fn connect(address: &Address) -> Result<ServicesClient<Channel>, ConnectError> {
-    meridian_transport::connect(&Dialer::default(), address, &settings::CLIENT, PATIENCE)
+/// Connects to one agent.
+pub async fn connect(address: &Address) -> Result<ServicesClient<Channel>, String> {
+    meridian_transport::connect(&Dialer::default(), address, &settings::CLIENT, REQUEST_TIMEOUT)
         .await
         .map(ServicesClient::new)
+        .map_err(|error| error.to_string())
 }

@@ -5,29 +5,32 @@ use std::time::Duration;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Upper bounds of histograms of durations, in seconds: from a write into memory to the time-out of a
-/// call.
+/// Bucket bounds of duration histograms, in seconds: from a write to memory up to the timeout of a
+/// request.
 const SECONDS: [f64; 16] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
-/// Upper bounds of histograms of counts.
+/// Bucket bounds of count histograms.
 const COUNTS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
-/// Between two rounds of putting samples into histograms: without them, samples pile up in memory
-/// while nobody asks.
+/// Interval of histogram upkeep: without it, samples accumulate in memory while no client scrapes
+/// `/metrics`.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Starts collecting the metrics of this process, and says what each means. To be called once, before
-/// anything is measured.
+/// Installs the metrics recorder of this process and describes all metrics. Must be called once,
+/// before anything is measured.
 ///
 /// # Errors
-/// If something collects them already.
+/// If a recorder is already installed.
 pub fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets(&COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
-    describe_gauge!("meridian_build_info", "Always 1; the label `version` is the software's.");
+    describe_gauge!(
+        "meridian_build_info",
+        "Always 1; the label `version` has the version of the binary."
+    );
     gauge!("meridian_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     meridian_replication::gauges::describe();
     meridian_storage::log_store::describe_metrics();
@@ -38,7 +41,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Keeps memory bounded until aborted.
+/// Runs histogram upkeep until aborted, which keeps memory bounded.
 pub async fn upkeep(handle: PrometheusHandle) {
     loop {
         tokio::time::sleep(UPKEEP).await;

@@ -15,7 +15,7 @@ use super::sandbox::Sandbox;
 use crate::wait::{TIMEOUT, until};
 
 /// Text before the command that restarts an agent.
-const RESTART_COMMAND: &str = "to start it again:";
+const RESTART_COMMAND: &str = "to restart it:";
 /// Text printed when the cluster is ready.
 const READY: &str = "To try in another terminal:";
 
@@ -106,6 +106,15 @@ impl Dev {
         command.args(["-c", line]).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().context("cannot run sh")
+    }
+
+    /// Waits until `meridian dev` exits by itself, and returns its exit status and its standard error.
+    ///
+    /// # Errors
+    /// If it does not exit in time.
+    pub async fn exited(mut self) -> anyhow::Result<(ExitStatus, String)> {
+        let status = timeout(TIMEOUT, self.child.wait()).await;
+        Ok((status.context("`meridian dev` did not exit")??, self.stderr()))
     }
 
     /// Stops `meridian dev` with SIGTERM, and returns its exit status.

@@ -1,4 +1,4 @@
-//! The units of this machine: their driver, and the reconciler that keeps them as the log says.
+//! The units of this machine: their driver, and the reconciler that converges them to the log.
 
 use std::sync::Arc;
 
@@ -17,40 +17,40 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Containers;
 use crate::config::{AgentConfig, UnitDriver};
 
-/// The folder of a data directory in which the units leave their files.
+/// Name of the subdirectory of a data directory that holds the files of units.
 pub const RUN_DIRECTORY: &str = "run";
 
-/// What an agent logs last, once its cluster has removed it.
-pub const REMOVED: &str = "this agent was removed from its cluster, and its units have ended; to have \
-                           it again, empty its data directory and start it with --join";
+/// Last log message of an agent that its cluster has removed.
+pub const REMOVED: &str = "this agent was removed from its cluster and its units have stopped; to add it \
+                           again, empty its data directory and start it with --join";
 
-/// Why the units of this machine are kept no more. They go on as they are.
+/// Reason why the units of this machine are no longer reconciled. They keep running as they are.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitsError {
-    /// This life of the agent has no number.
+    /// The generation cannot be raised.
     #[error(transparent)]
     Generation(#[from] RaiseError),
-    /// The units of earlier lives cannot be found.
+    /// The driver cannot be opened, so units of earlier process runs cannot be adopted.
     #[error(transparent)]
     Driver(#[from] driver::OpenError),
-    /// What is wanted cannot be read.
+    /// The stored desired set cannot be read.
     #[error(transparent)]
     Build(#[from] reconcile::BuildError),
-    /// What is wanted cannot be written down.
+    /// The desired set cannot be stored.
     #[error(transparent)]
     Run(#[from] reconcile::RunError),
-    /// Units may be left.
+    /// Units may still be running.
     #[error("the units could not be drained")]
     Drain(#[from] driver::Unreachable),
 }
 
-/// Takes the units of the agent's earlier lives over, and keeps them as the log says until
-/// `shutdown`, or until the cluster has removed the agent. Drains them then, if they are to end with
-/// the agent.
+/// Adopts the units of the agent's earlier process runs and reconciles them with the log, until
+/// `shutdown` is cancelled or the cluster has removed the agent. Then drains the units if
+/// `drain_on_stop` is set.
 ///
 /// # Errors
-/// If something on the disk cannot be used.
-pub async fn keep(
+/// If the driver or the stored state fails.
+pub async fn run(
     config: &AgentConfig,
     cluster: ClusterId,
     ports: Ports,
@@ -60,22 +60,22 @@ pub async fn keep(
     let driver = open(config, cluster, generation).await?;
     let directory = config.data_dir.clone();
     let agent = config.name.clone();
-    let told = ReconcilerConfig { agent, directory, generation, loads: ports.loads };
-    let reconciler = Reconciler::build(told, ports.propose, ports.read, driver.clone())?;
+    let settings = ReconcilerConfig { agent, directory, generation, loads: ports.loads };
+    let reconciler = Reconciler::build(settings, ports.propose, ports.read, driver.clone())?;
     match reconciler.run(shutdown).await? {
         Ended::Removed => {
             tracing::warn!(data_dir = %config.data_dir.display(), "{REMOVED}");
         }
         Ended::Shutdown if config.drain_on_stop => {
-            tracing::info!("the agent stops, and drains its units first");
+            tracing::info!("agent stopping; draining its units");
             driver::stop_all(driver.as_ref()).await?;
         }
-        Ended::Shutdown => tracing::info!("the agent stops; units go on without it"),
+        Ended::Shutdown => tracing::info!("agent stopping; its units keep running"),
     }
     Ok(())
 }
 
-/// Opens the driver that the configuration names.
+/// Opens the configured driver.
 async fn open(
     config: &AgentConfig,
     cluster: ClusterId,

@@ -2,13 +2,17 @@
 //!
 //! ```text
 //! configuration -> log, metrics -> data directory locked, all ports open      Agent::build
-//!   -> HTTP and peer port served -> part of a cluster -> node -> client port  Agent::run
+//!   -> HTTP and peer port served -> member of a cluster                       Agent::run
+//!   -> node -> client port, units                                             Member::run
 //! ```
 //!
-//! This is where the rooms are put together; each is documented in its own crate.
+//! This module wires the layers together; each layer is documented in its own crate. The reconciler
+//! and the unit drivers are in `crates/agent`.
 
 mod admission;
 mod compose;
+mod error;
+mod member;
 mod peer_port;
 mod readiness;
 mod registration;
@@ -19,6 +23,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
+use error_reporter::Report;
 use tokio::runtime::Runtime;
 
 use crate::cli::AgentArgs;
@@ -26,11 +31,12 @@ use crate::config::values::Values;
 use crate::config::{self, AgentConfig, ConfigError, render};
 use crate::exit;
 use crate::telemetry::{logs, metrics};
-use compose::{Agent, AgentError};
+use compose::Agent;
+use error::AgentError;
 
 pub use units::{REMOVED, RUN_DIRECTORY};
 
-/// Runs the agent until it is told to stop, and returns the code to exit with.
+/// Runs the agent until it is signaled to stop, and returns the exit code.
 pub fn run(args: AgentArgs) -> ExitCode {
     let (values, config) = match configure(&args) {
         Ok(configured) => configured,
@@ -46,7 +52,7 @@ pub fn run(args: AgentArgs) -> ExitCode {
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            exit::report(&with_causes(&error), error.next_step());
+            exit::report(&Report::new(&error).to_string(), error.next_step());
             ExitCode::FAILURE
         }
     }
@@ -62,32 +68,21 @@ fn serve(config: AgentConfig) -> Result<(), AgentError> {
     logs::start(config.log_format, &config.log_level)?;
     let metrics = metrics::start()?;
     let runtime = runtime().map_err(AgentError::Runtime)?;
-    let served = runtime.block_on(async {
-        let told = shutdown::listen().map_err(AgentError::Runtime)?;
-        told.exit_when_told_twice();
-        Agent::build(config, metrics).await?.run(told.once).await
+    let result = runtime.block_on(async {
+        let shutdown = shutdown::listen().map_err(AgentError::Runtime)?;
+        shutdown.exit_on_second_signal();
+        Agent::build(config, metrics).await?.run(shutdown.graceful).await
     });
-    // A name that is still being looked up must not keep the process.
+    // A pending DNS lookup must not keep the process alive.
     runtime.shutdown_background();
-    served
+    result
 }
 
-/// A change is a chain of short steps that wait for each other: each that goes to another thread costs
-/// more than it does. So half of the processors, and the rest for what writes to the disk.
+/// Builds the runtime of an agent. A change is a chain of short steps that wait for each other, and
+/// handing a step to another thread costs more than the step. So the runtime uses half of the
+/// processors and leaves the rest to the threads that write to disk.
 fn runtime() -> io::Result<Runtime> {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(processors.div_ceil(2)).enable_all().build()
-}
-
-/// The error with its causes, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }

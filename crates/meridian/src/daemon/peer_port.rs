@@ -1,5 +1,5 @@
-//! The port between agents. It is served from the beginning, because agents meet there before they
-//! have a cluster; calls between members are answered once there is a node.
+//! The port between agents. It is served from the start, because agents meet there before they are
+//! members of a cluster; RPCs between members are served once the node exists.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -19,7 +19,7 @@ use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::server::NamedService;
 use tower::Service;
 
-/// A service that exists later than its port. Cheap to clone; every clone is the same.
+/// A service that is set after its port is served. Cheap to clone; all clones share the service.
 #[derive(Clone)]
 pub struct Late<S>(Arc<OnceLock<S>>);
 
@@ -30,9 +30,9 @@ impl<S> Default for Late<S> {
 }
 
 impl<S> Late<S> {
-    /// From now on, calls are answered. Only the first service counts.
+    /// Sets the service. Later calls have no effect.
     pub fn fill(&self, service: S) {
-        // A second one would be the same node's: an agent has one.
+        // An agent has one node, so a second service would be the same node's.
         let _ = self.0.set(service);
     }
 }
@@ -60,8 +60,8 @@ where
         match self.0.get() {
             // The services that tonic generates are always ready.
             Some(service) => {
-                let answer = service.clone().call(request);
-                Box::pin(async { Ok(answer.await?.map(Body::new)) })
+                let response = service.clone().call(request);
+                Box::pin(async { Ok(response.await?.map(Body::new)) })
             }
             None => {
                 let status = Status::unavailable("this agent is not a member of a cluster yet");
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// Serves the port until aborted: the streams between members end with their nodes, not before.
+/// Serves the port until aborted. Streams between members end with their nodes, not before.
 pub async fn serve(listener: TcpListener, lobby: Lobby, peer: Late<CheckedPeerService>) {
     let served = settings::PEER
         .server()
@@ -79,6 +79,6 @@ pub async fn serve(listener: TcpListener, lobby: Lobby, peer: Late<CheckedPeerSe
         .add_service(peer)
         .serve_with_incoming(incoming(listener, Limits::default()));
     if let Err(error) = served.await {
-        tracing::error!(%error, "the port between agents is not served any more");
+        tracing::error!(%error, "peer port failed");
     }
 }

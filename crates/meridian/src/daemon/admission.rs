@@ -1,14 +1,14 @@
-//! How an agent comes to belong to a cluster, once in its life.
+//! Admission: how an agent becomes a member of a cluster, once per data directory.
 //!
-//! | the data directory | told to | so |
+//! | data directory | configured to | behavior |
 //! | --- | --- | --- |
-//! | belongs to a cluster | anything | nothing is asked any more, once it has heard of its log |
-//! | is new | found | gathers the founders, and makes them part of a new cluster |
-//! | is new | join | asks which cluster it is, and joins it |
-//! | is new | nothing | waits until a founder or an operator's invitation makes it part of one |
+//! | belongs to a cluster | anything | starts as a member |
+//! | new | bootstrap | contacts all bootstrap peers and admits them to a new cluster |
+//! | new | join | looks up the cluster's id, and joins it |
+//! | new | neither | waits until the bootstrap agent or an invitation admits it |
 //!
-//! An agent that stops between its admission and its registration knows its cluster and nobody in it,
-//! unless it was told to join: it waits to be invited once more.
+//! An agent that stops between its admission and its registration knows the id of its cluster but no
+//! other agent, unless it is configured to join: it waits for another invitation.
 
 use std::time::Duration;
 
@@ -22,43 +22,43 @@ use uuid::Uuid;
 use super::registration::{JoinError, find_cluster};
 use crate::config::Start;
 
-/// Between two looks at whether there was another invitation.
-const LOOK: Duration = Duration::from_millis(200);
+/// Interval of checks for another invitation.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What an agent is part of.
+/// Membership of this agent in a cluster.
 pub struct Membership {
     /// The cluster.
     pub cluster: ClusterId,
-    /// The founders, where this agent founds it.
+    /// The first members, if this agent bootstraps the cluster.
     pub founders: Option<Founders>,
-    /// The agents that it was told to join, or that it was invited to register itself with.
+    /// Client addresses of the agents through which this agent registers itself.
     pub endpoints: Vec<Address>,
 }
 
-/// Why an agent does not come to belong to a cluster.
+/// Reason why an agent cannot become a member of a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
-    /// It cannot be founded.
+    /// The cluster cannot be bootstrapped.
     #[error(transparent)]
     Founding(#[from] FoundingError),
-    /// It cannot be joined.
+    /// The cluster cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// This agent cannot be one of the founders.
+    /// The rules of a new cluster reject this agent.
     #[error("{rejections}")]
-    Founder {
-        /// What a new cluster would say.
+    Rejected {
+        /// The broken rules, separated by semicolons.
         rejections: String,
     },
-    /// This agent cannot be made part of it.
+    /// The admission cannot be stored.
     #[error(transparent)]
     Admit(#[from] AdmitError),
 }
 
-/// Returns once the agent belongs to a cluster, durably. Cancel-safe.
+/// Returns once the agent is a member of a cluster, durably. Cancel-safe.
 ///
 /// # Errors
-/// If it cannot be done and will not be possible later.
+/// If the agent cannot become a member, and a retry would not help.
 pub async fn become_member(
     lobby: &Lobby,
     description: &AgentDescription,
@@ -67,14 +67,14 @@ pub async fn become_member(
     if let Some(cluster) = lobby.cluster() {
         let endpoints = match start {
             Start::Join(endpoints) => endpoints.clone(),
-            Start::Found(_) | Start::Wait(_) => Vec::new(),
+            Start::Bootstrap(_) | Start::Wait(_) => Vec::new(),
         };
         return Ok(Membership { cluster, founders: None, endpoints });
     }
     match start {
-        Start::Found(addresses) => {
-            check_founder(description)?;
-            let founders = gather(lobby, description, addresses).await?;
+        Start::Bootstrap(peers) => {
+            check_rules(description)?;
+            let founders = gather(lobby, description, peers).await?;
             let cluster = founders.cluster();
             Ok(Membership { cluster, founders: Some(founders), endpoints: Vec::new() })
         }
@@ -84,47 +84,49 @@ pub async fn become_member(
             lobby.admit(Admission { cluster, endpoints: Vec::new() })?;
             Ok(Membership { cluster, founders: None, endpoints: endpoints.clone() })
         }
-        Start::Wait(founders) => {
-            if !founders.is_empty() {
-                check_founder(description)?;
+        Start::Wait(peers) => {
+            if !peers.is_empty() {
+                check_rules(description)?;
             }
-            announce_waiting(description, founders);
+            log_waiting(description, peers);
             let Admission { cluster, endpoints } = lobby.admitted().await;
-            Ok(Membership { cluster, founders: None, endpoints: addresses(&endpoints) })
+            Ok(Membership { cluster, founders: None, endpoints: parse_addresses(&endpoints) })
         }
     }
 }
 
-/// Whether a new cluster would take this agent as a founder. Each looks at itself, before it belongs to
-/// one: a refusal inside the new cluster would reach nobody.
-fn check_founder(description: &AgentDescription) -> Result<(), AdmissionError> {
+/// Checks this agent against the rules of a new cluster. Each bootstrap peer checks itself before it
+/// is admitted, because a rejection inside the new cluster would not be reported anywhere.
+fn check_rules(description: &AgentDescription) -> Result<(), AdmissionError> {
     let (cluster, founders) = (ClusterId(Uuid::nil()), vec![description.clone()]);
     match decide(&State::default(), &Command::BootstrapCluster { cluster, agents: founders }) {
         Ok(_) => Ok(()),
         Err(rejections) => {
             let rejections: Vec<_> = rejections.iter().map(ToString::to_string).collect();
-            Err(AdmissionError::Founder { rejections: rejections.join("; ") })
+            Err(AdmissionError::Rejected { rejections: rejections.join("; ") })
         }
     }
 }
 
-/// Waits for all founders, this agent among them.
+/// Waits until all bootstrap peers are reachable, this agent among them, and admits them to a new
+/// cluster. Without `peers`, this agent is the only one.
 ///
 /// # Errors
-/// If the cluster cannot be founded with them.
+/// If the cluster cannot be bootstrapped with these peers.
 pub async fn gather(
     lobby: &Lobby,
     description: &AgentDescription,
-    addresses: &[Address],
+    peers: &[Address],
 ) -> Result<Founders, FoundingError> {
-    let alone = [description.peer_address.clone()];
-    let addresses = if addresses.is_empty() { &alone } else { addresses };
-    tracing::info!(founders = ?addresses, "founding a cluster");
-    Founders::gather(lobby, &Dialer::default(), description.node, addresses).await
+    let own = [description.peer_address.clone()];
+    let peers = if peers.is_empty() { &own } else { peers };
+    tracing::info!(?peers, "bootstrapping a cluster");
+    Founders::gather(lobby, &Dialer::default(), description.node, peers).await
 }
 
-/// Does `register` through the agents at `endpoints` and those of the newest invitation. Begins anew
-/// with each further one: the agents of the earlier ones may be gone. Waits while there are none.
+/// Runs `register` with `endpoints` and those of the newest invitation. A newer invitation cancels the
+/// attempt and starts another one, because the agents of earlier invitations may be gone. Waits while
+/// no endpoint is known.
 pub async fn with_newest_invitation<T>(
     lobby: &Lobby,
     endpoints: &[Address],
@@ -132,34 +134,34 @@ pub async fn with_newest_invitation<T>(
 ) -> T {
     loop {
         let invitation = lobby.admitted().await;
-        let mut known = addresses(&invitation.endpoints);
+        let mut known = parse_addresses(&invitation.endpoints);
         known
             .extend(endpoints.iter().filter(|it| !known.contains(it)).cloned().collect::<Vec<_>>());
-        let another = async {
+        let newer = async {
             while lobby.admitted().await == invitation {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         tokio::select! {
-            done = register(&known), if !known.is_empty() => return done,
-            () = another => tracing::info!("invited once more"),
+            result = register(&known), if !known.is_empty() => return result,
+            () = newer => tracing::info!("received another invitation"),
         }
     }
 }
 
-fn addresses(endpoints: &[String]) -> Vec<Address> {
+fn parse_addresses(endpoints: &[String]) -> Vec<Address> {
     endpoints.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-fn announce_waiting(description: &AgentDescription, founders: &[Address]) {
+fn log_waiting(description: &AgentDescription, peers: &[Address]) {
     let address = &description.peer_address;
-    if founders.is_empty() {
+    if peers.is_empty() {
         tracing::info!(
-            "this agent belongs to no cluster; invite it from any agent of one: \
+            "this agent is not a member of a cluster; to invite it, run on any member: \
              meridian cluster join {address}"
         );
     } else {
-        tracing::info!(?founders, "waiting for the founder that was told to found");
+        tracing::info!(?peers, "waiting for the bootstrap agent");
     }
 }
 
@@ -170,14 +172,14 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Address {
-        Address::new(text).expect("is an address")
+        Address::new(text).expect("valid address")
     }
 
     fn description() -> AgentDescription {
         AgentDescription {
-            name: AgentName::new("eastus-1").expect("is a name"),
+            name: AgentName::new("eastus-1").expect("valid name"),
             node: NodeId(7),
-            region: RegionName::new("eastus").expect("is a name"),
+            region: RegionName::new("eastus").expect("valid name"),
             zone: None,
             witness: false,
             client_address: address("127.0.0.1:7400"),
@@ -188,15 +190,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_agent_that_stopped_before_it_was_registered_listens_to_further_invitations() {
+    async fn an_agent_stopped_before_registration_accepts_another_invitation() {
         let cluster = ClusterId(Uuid::from_u128(1));
         let lobby = Lobby::new(description(), Some(cluster), Box::new(|_| Ok(())));
         let invite = |endpoint: &str| {
             let admission = Admission { cluster, endpoints: vec![endpoint.to_owned()] };
-            lobby.admit(admission).expect("it is the same cluster");
+            lobby.admit(admission).expect("same cluster");
         };
         let start = Start::Wait(Vec::new());
-        let member = become_member(&lobby, &description(), &start).await.expect("is a member");
+        let member = become_member(&lobby, &description(), &start).await.expect("becomes a member");
         assert_eq!((member.cluster, &*member.endpoints), (cluster, &[][..]));
 
         let register = async |endpoints: &[Address]| {
@@ -209,18 +211,18 @@ mod tests {
         let registered = with_newest_invitation(&lobby, &member.endpoints, register);
         let invited = async { invite("gone:7400") };
         let both = async { tokio::join!(registered, invited).0 };
-        let through = tokio::time::timeout(Duration::from_secs(20), both).await;
-        assert_eq!(through.expect("is registered"), [address("alive:7400")]);
+        let endpoints = tokio::time::timeout(Duration::from_secs(20), both).await;
+        assert_eq!(endpoints.expect("registers within the timeout"), [address("alive:7400")]);
     }
 
     #[tokio::test]
-    async fn no_cluster_is_founded_in_a_region_that_there_is_not() {
-        let region = RegionName::new("westeurop").expect("is a name");
+    async fn no_cluster_is_bootstrapped_in_an_unknown_region() {
+        let region = RegionName::new("westeurop").expect("valid name");
         let description = AgentDescription { region, ..description() };
-        for start in [Start::Found(Vec::new()), Start::Wait(vec![address("127.0.0.1:7401")])] {
+        for start in [Start::Bootstrap(Vec::new()), Start::Wait(vec![address("127.0.0.1:7401")])] {
             let lobby = Lobby::new(description.clone(), None, Box::new(|_| Ok(())));
-            let founded = become_member(&lobby, &description, &start).await;
-            let error = founded.err().expect("is refused").to_string();
+            let result = become_member(&lobby, &description, &start).await;
+            let error = result.err().expect("rejected").to_string();
             assert!(error.contains("no region westeurop; did you mean westeurope"), "{error}");
             assert!(lobby.cluster().is_none());
         }

@@ -1,6 +1,6 @@
-//! Whether an agent is ready: it is registered in a founded cluster, and has read the state once as
-//! of after its start, so that it knows all that was acknowledged before; from then on, as long as it
-//! follows a leader.
+//! Readiness of an agent. An agent becomes ready once it is registered in a bootstrapped cluster and
+//! has completed one linearizable read, so that its state includes every change acknowledged before
+//! it started. From then on it is ready as long as it knows a leader.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,40 +13,43 @@ use tokio::time::{Instant, sleep};
 use crate::telemetry::health::Health;
 
 /// Timeout of one read.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(100);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval between reads.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Keeps the health of the agent that describes itself so up to date until aborted.
+/// Keeps the health of the agent with this description up to date until aborted.
 pub async fn follow(
     health: Health,
     description: AgentDescription,
     read: Arc<dyn Read>,
     mut leadership: watch::Receiver<Leadership>,
 ) {
-    while let Err(obstacle) = catch_up(&description, &*read).await {
-        health.set_obstacle(Some(obstacle));
-        sleep(PAUSE).await;
+    while let Err(reason) = catch_up(&description, &*read).await {
+        health.set_not_ready(Some(reason));
+        sleep(POLL_INTERVAL).await;
     }
-    tracing::info!(revision = %read.state().header.revision, "ready");
+    tracing::info!(revision = %read.state().header.revision, "agent ready");
     loop {
         let leaderless = leadership.borrow_and_update().leader().is_none();
-        health.set_obstacle(leaderless.then(|| "no leader known".to_owned()));
+        health.set_not_ready(leaderless.then(|| "no leader is known".to_owned()));
         if leadership.changed().await.is_err() {
-            // The node has stopped; the agent is about to.
+            // The node has stopped, and the agent is about to.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Reads once; says what keeps the agent from being ready.
+/// Reads once.
+///
+/// # Errors
+/// The reason why the agent is not ready.
 async fn catch_up(description: &AgentDescription, read: &dyn Read) -> Result<(), String> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + READ_TIMEOUT;
     let fresh = read.read(Consistency::Linearizable, deadline).await;
     fresh.map_err(|error| error.to_string())?;
     let state = read.state();
     if state.header.cluster.is_none() {
-        return Err("the cluster is not founded yet".to_owned());
+        return Err("the cluster is not bootstrapped yet".to_owned());
     }
     let registered = state.agents.get(&description.name);
     match registered.filter(|agent| agent.description.node == description.node) {

@@ -1,0 +1,142 @@
+//! Construction of one agent, up to its membership in a cluster.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meridian_domain::{AgentDescription, DataVersion, NodeId};
+use meridian_replication::peer::meeting::Lobby;
+use meridian_storage::disk::directory::{DataDirectory, Identity};
+use meridian_storage::fuse::Fuse;
+use meridian_storage::open;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::become_member;
+use super::error::AgentError;
+use super::member::Member;
+use super::peer_port::{self, Late};
+use crate::config::AgentConfig;
+use crate::telemetry::health::Health;
+use crate::telemetry::{http, metrics};
+use meridian_transport::listen;
+
+/// An agent that holds its data directory and its ports.
+pub struct Agent {
+    config: AgentConfig,
+    description: AgentDescription,
+    directory: Arc<Mutex<DataDirectory>>,
+    lobby: Lobby,
+    client: TcpListener,
+    peer: TcpListener,
+    http: TcpListener,
+    fuse: Fuse,
+    health: Health,
+    metrics: PrometheusHandle,
+}
+
+impl Agent {
+    /// Locks the data directory and opens all ports. Changes nothing else.
+    ///
+    /// # Errors
+    /// If the directory or a port is in use, or cannot be used.
+    pub async fn build(config: AgentConfig, metrics: PrometheusHandle) -> Result<Self, AgentError> {
+        let directory = DataDirectory::open(&config.data_dir)?;
+        let client = listen::bind("client_listen", config.client.listen).await?;
+        let peer = listen::bind("peer_listen", config.peer.listen).await?;
+        let http = listen::bind("http_listen", config.http).await?;
+        let identity = directory.identity();
+        // Stored only once the agent is a member of a cluster; until then the number is provisional.
+        let node = identity.map_or_else(|| NodeId(rand::random()), |identity| identity.node);
+        let description = describe(&config, node);
+        tracing::info!(
+            agent = %config.name, region = %config.region, %node,
+            cluster = identity.map(|identity| identity.cluster.to_string()),
+            client = %config.client.listen, peer = %config.peer.listen, http = %config.http,
+            data = %config.data_dir.display(), version = env!("CARGO_PKG_VERSION"),
+            "agent starting"
+        );
+        let directory = Arc::new(Mutex::new(directory));
+        let lobby = lobby(&description, &directory, identity);
+        let fuse = Fuse::default();
+        let health = Health::new(fuse.clone());
+        Ok(Self {
+            config,
+            description,
+            directory,
+            lobby,
+            client,
+            peer,
+            http,
+            fuse,
+            health,
+            metrics,
+        })
+    }
+
+    /// Runs until `shutdown` is cancelled or a fatal error occurs. Units keep running afterwards,
+    /// unless `drain_on_stop` is set.
+    ///
+    /// # Errors
+    /// The fatal error.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), AgentError> {
+        let peer_service = Late::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(http::serve(self.http, self.health.clone(), self.metrics.clone()));
+        tasks.spawn(metrics::upkeep(self.metrics));
+        tasks.spawn(peer_port::serve(self.peer, self.lobby.clone(), peer_service.clone()));
+        self.health.set_not_ready(Some("this agent is not a member of a cluster yet".to_owned()));
+        let membership = tokio::select! {
+            membership = become_member(&self.lobby, &self.description, &self.config.start) => {
+                membership?
+            }
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let identity = Identity { cluster: membership.cluster, node: self.description.node };
+        let stores = tokio::task::block_in_place(|| {
+            open::open(&lock(&self.directory), identity, &self.fuse)
+        })?;
+        let member = Member {
+            config: self.config,
+            description: self.description,
+            lobby: self.lobby,
+            health: self.health,
+            membership,
+        };
+        member.run(stores, self.fuse, self.client, peer_service, shutdown).await
+    }
+}
+
+fn describe(config: &AgentConfig, node: NodeId) -> AgentDescription {
+    AgentDescription {
+        name: config.name.clone(),
+        node,
+        region: config.region.clone(),
+        zone: config.zone,
+        witness: config.witness,
+        client_address: config.client.advertise.clone(),
+        peer_address: config.peer.advertise.clone(),
+        gateway_host: config.gateway_advertise.clone(),
+        supports: DataVersion::SUPPORTED,
+    }
+}
+
+/// Returns a lobby that stores the agent's identity in the data directory.
+fn lobby(
+    description: &AgentDescription,
+    directory: &Arc<Mutex<DataDirectory>>,
+    identity: Option<Identity>,
+) -> Lobby {
+    let (directory, node) = (Arc::clone(directory), description.node);
+    let remember = move |cluster| {
+        let established = lock(&directory).establish(Identity { cluster, node });
+        established.map_err(io::Error::other)
+    };
+    let cluster = identity.map(|identity| identity.cluster);
+    Lobby::new(description.clone(), cluster, Box::new(remember))
+}
+
+fn lock(directory: &Mutex<DataDirectory>) -> MutexGuard<'_, DataDirectory> {
+    directory.lock().unwrap_or_else(PoisonError::into_inner)
+}

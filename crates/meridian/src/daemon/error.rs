@@ -1,0 +1,98 @@
+//! Errors that end an agent, and their next steps.
+
+use std::io;
+use std::time::Duration;
+
+use meridian_replication::founding::FoundingError;
+use meridian_replication::node::NodeError;
+use meridian_storage::disk::directory::DirectoryError;
+use meridian_storage::open::OpenError;
+
+use super::admission::AdmissionError;
+use super::registration::JoinError;
+use super::units::UnitsError;
+use crate::telemetry::logs::InvalidLevel;
+use meridian_transport::listen::ListenError;
+
+/// Maximum time for an agent to shut down: longer than the longest drain of its units.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Reason why an agent did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The log level is invalid.
+    #[error("invalid log level")]
+    Log(#[from] InvalidLevel),
+    /// The metrics recorder cannot be installed.
+    #[error("the metrics recorder cannot be installed")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The async runtime or the signal handlers cannot be set up.
+    #[error("the process cannot be set up")]
+    Runtime(#[source] io::Error),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A port cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The agent cannot become a member of a cluster.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The cluster refused the agent.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The cluster cannot be bootstrapped.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
+    /// The stored data cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The node stopped.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The units of this machine are no longer reconciled.
+    #[error(transparent)]
+    Units(#[from] UnitsError),
+    /// The client server cannot be built.
+    #[error(transparent)]
+    Api(#[from] meridian_api::BuildError),
+    /// The client server failed.
+    #[error(transparent)]
+    Serve(#[from] meridian_api::ServeError),
+    /// Shutdown took too long.
+    #[error("the agent did not shut down within {SHUTDOWN_TIMEOUT:?} and was aborted")]
+    ShutdownTimeout,
+}
+
+impl AgentError {
+    /// Returns the next step for the operator, in one line.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            Self::Log(_) | Self::Metrics(_) | Self::Runtime(_) => {
+                "check the limits of this process, such as its maximum number of open files"
+            }
+            Self::Directory(DirectoryError::InUse { .. }) => {
+                "stop the other process, or set another data_dir for this agent"
+            }
+            Self::Listen(_) => "stop the other process, or configure another address",
+            Self::Admission(_) | Self::Join(_) | Self::Founding(_) => {
+                "fix the configuration and restart the agent"
+            }
+            Self::Directory(DirectoryError::File(_)) => {
+                "check that path and its permissions, or set another data_dir for this agent"
+            }
+            // The data is intact: for example, units of another driver are still running.
+            Self::Units(UnitsError::Driver(_)) => {
+                "fix the cause, then restart the agent; its units keep running meanwhile"
+            }
+            Self::Directory(_) | Self::Open(_) | Self::Units(_) => {
+                "check the disk; if the data cannot be repaired, wipe the data directory and join \
+                 as a new node"
+            }
+            Self::Node(_) => {
+                "fix the cause, then restart the agent; its units keep running meanwhile"
+            }
+            Self::Api(_) | Self::Serve(_) | Self::ShutdownTimeout => "restart the agent",
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! An agent as a member of a cluster: its node, its client port, its units.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use meridian_api::Server;
+use meridian_domain::AgentDescription;
+use meridian_domain::agent::Address;
+use meridian_ports::Read;
+use meridian_replication::environment::Environment;
+use meridian_replication::node::{Node, NodeConfig};
+use meridian_replication::peer::meeting::Lobby;
+use meridian_replication::peer::server::CheckedPeerService;
+use meridian_storage::fuse::Fuse;
+use meridian_storage::open::Stores;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::{Membership, gather, with_newest_invitation};
+use super::error::{AgentError, SHUTDOWN_TIMEOUT};
+use super::peer_port::Late;
+use super::readiness;
+use super::registration::{JoinError, check_cluster, register};
+use super::units;
+use crate::config::{AgentConfig, Start};
+use crate::telemetry::health::Health;
+
+/// An agent that is a member of a cluster.
+pub struct Member {
+    pub config: AgentConfig,
+    pub description: AgentDescription,
+    pub lobby: Lobby,
+    pub health: Health,
+    pub membership: Membership,
+}
+
+impl Member {
+    /// Runs the node, the client port and the units until `shutdown` is cancelled or one of them
+    /// fails.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn run(
+        mut self,
+        stores: Stores,
+        fuse: Fuse,
+        client: TcpListener,
+        peer_service: Late<CheckedPeerService>,
+        shutdown: CancellationToken,
+    ) -> Result<(), AgentError> {
+        let node = Node::build(self.node_config(), stores, fuse).await?;
+        peer_service.fill(node.peer_service());
+        tokio::select! {
+            bootstrapped = self.bootstrap(&node) => bootstrapped?,
+            () = shutdown.cancelled() => {}
+        }
+        let ports = node.ports();
+        let ready = self.health.subscribe();
+        let server = Server::build(meridian_api::Config::default(), ports.clone(), ready)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(readiness::follow(
+            self.health.clone(),
+            self.description.clone(),
+            ports.read.clone(),
+            ports.leadership.clone(),
+        ));
+        // The node stops last, because it completes the requests that clients already sent.
+        let (stop, stop_node) = (shutdown.child_token(), CancellationToken::new());
+        let (cluster, read) = (self.membership.cluster, ports.read.clone());
+        let serving = cancelling(&stop, server.run(client, stop.clone().cancelled_owned()));
+        let reconciling = cancelling(&stop, units::run(&self.config, cluster, ports, stop.clone()));
+        let front = cancelling(&stop_node, async { tokio::join!(serving, reconciling) });
+        let behind = cancelling(&stop, node.run(stop_node.clone()));
+        let mut running = pin!(async { tokio::join!(behind, front) });
+        let (node_result, (serve_result, units_result)) = tokio::select! {
+            all = running.as_mut() => all,
+            Err(refused) = self.register(read) => {
+                stop.cancel();
+                // The refusal is the cause, however the shutdown ends.
+                let _ = within_timeout(running).await;
+                return Err(refused.into());
+            }
+            () = stop.cancelled() => {
+                within_timeout(running).await?
+            }
+        };
+        node_result?;
+        serve_result?;
+        units_result?;
+        tracing::info!("agent stopped");
+        Ok(())
+    }
+
+    fn node_config(&self) -> NodeConfig {
+        NodeConfig {
+            cluster: self.membership.cluster,
+            description: self.description.clone(),
+            timing: self.config.network.timing(),
+            snapshot_after: self.config.snapshot_after_entries,
+            keep_entries: self.config.keep_entries,
+            disk_floor: self.config.disk_floor_bytes,
+            data_directory: self.config.data_dir.clone(),
+            environment: Environment::default(),
+        }
+    }
+
+    /// Initializes the cluster with its first members if this is the bootstrap agent. Also resumes a
+    /// bootstrap that an earlier process run started and did not finish.
+    async fn bootstrap(&mut self, node: &Node) -> Result<(), AgentError> {
+        let Start::Bootstrap(peers) = &self.config.start else {
+            return Ok(());
+        };
+        if node.is_founded().await? {
+            return Ok(());
+        }
+        let founders = match self.membership.founders.take() {
+            Some(founders) => founders,
+            None => gather(&self.lobby, &self.description, peers).await?,
+        };
+        Ok(node.found(founders).await?)
+    }
+
+    /// Registers this agent if it never was. A node that has read its cluster's state from the log is
+    /// registered already; it only verifies that its cluster is the one that it is configured to
+    /// join. Returns only if the agent is refused.
+    async fn register(&self, read: Arc<dyn Read>) -> Result<(), JoinError> {
+        let Membership { cluster, ref endpoints, .. } = self.membership;
+        let is_registered = || read.state().header.cluster.is_some();
+        if is_registered() {
+            check_cluster(endpoints, cluster).await?;
+        } else {
+            let attempt =
+                async |endpoints: &[Address]| register(endpoints, &self.description, cluster).await;
+            let mut durable = read.durable();
+            tokio::select! {
+                result = with_newest_invitation(&self.lobby, endpoints, attempt) => result?,
+                _ = durable.wait_for(|_| is_registered()) => {}
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// Runs `task`, and cancels `others` when it ends for any reason.
+async fn cancelling<T>(others: &CancellationToken, task: impl Future<Output = T>) -> T {
+    let result = task.await;
+    others.cancel();
+    result
+}
+
+async fn within_timeout<T>(task: impl Future<Output = T>) -> Result<T, AgentError> {
+    tokio::time::timeout(SHUTDOWN_TIMEOUT, task).await.map_err(|_| AgentError::ShutdownTimeout)
+}
