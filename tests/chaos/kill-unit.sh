@@ -1,33 +1,33 @@
 #!/bin/sh
-# Kills a unit that runs on this machine, and measures how long its agent takes to replace it.
+# Kills a unit on this machine, and measures how long its agent takes to replace it.
 #
 #   tests/chaos/kill-unit.sh --endpoint HOST:PORT[,HOST:PORT...] [--unit SERVICE/REGION/SLOT]
 #
-# Without --unit, takes the first unit that is ready and runs here.
+# Without --unit, kills the first ready unit of this machine.
 #
-# Needs meridian and awk, on the unit's machine; root only where the unit is another user's.
+# Needs meridian on the unit's machine, and root if the unit runs as another user.
 set -eu
+. "$(dirname "$0")/lib.sh"
 
-say() { printf '%s\n' "kill-unit.sh: $*"; }
-fail() { say "FAILED: $*"; exit 1; }
-now() { date +%s%3N; }
 endpoint='' wanted=''
 while [ $# -gt 1 ]; do
     case $1 in
         --endpoint) endpoint=$2 ;;
         --unit) wanted=$2 ;;
-        *) fail "$1 is not an option" ;;
+        *) fail "unknown option $1" ;;
     esac
     shift 2
 done
 [ -n "$endpoint" ] || fail "usage: $0 --endpoint HOST:PORT [--unit SERVICE/REGION/SLOT]"
-command -v meridian >/dev/null ||
-    fail 'meridian is not on the PATH: export PATH="$PWD/target/release:$PATH"'
-meridian() { command meridian --endpoint "$endpoint" "$@"; }
+require_meridian
 
-# The unit, its assignment and its process, for each unit that is ready.
-ready() { meridian unit list | awk '$4 == "ready" { print $1, $2, $5 }'; }
-# Whether the process is that very assignment: a number may be another process by now.
+# Prints the unit, the incarnation and the pid of each ready unit.
+ready() {
+    rows unit list | grep '"state":"ready"' | while read -r row; do
+        echo "$(echo "$row" | field unit) $(echo "$row" | field incarnation) $(echo "$row" | field pid)"
+    done
+}
+# Succeeds if the process is this incarnation: the pid may have been reused, or be another machine's.
 runs() { tr '\0' ' ' 2>/dev/null <"/proc/$2/cmdline" | grep -q -- "--incarnation $1 "; }
 
 found=''
@@ -37,13 +37,13 @@ while read -r unit incarnation pid; do
 done <<END
 $(ready)
 END
-[ -n "$found" ] || fail "no such unit is ready and runs on this machine: $(meridian unit list)"
+[ -n "$found" ] || fail "no ready unit of this machine matches: $(meridian unit list)"
 
-say "kills $unit, process $pid"
+say "killing $unit, process $pid"
 killed=$(now)
 kill -9 "$pid"
-until ready | awk -v unit="$unit" -v pid="$pid" '$1 == unit && $3 != pid { found = 1 } END { exit !found }'; do
-    [ $(($(now) - killed)) -lt 30000 ] || fail "it is not replaced within 30 s: $(meridian unit list)"
+until ready | grep "^$unit " | grep -qv " $pid\$"; do
+    [ $(($(now) - killed)) -lt 30000 ] || fail "not replaced within 30 s: $(meridian unit list)"
     sleep 0.1
 done
 say "passed: $unit is ready again after $(($(now) - killed)) ms"

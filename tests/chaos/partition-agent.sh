@@ -1,38 +1,29 @@
 #!/bin/sh
-# Cuts the agents of this machine off all others for a while. Clients still reach them.
+# Partitions the agents of this machine from all others. Clients still reach them.
 #
 #   tests/chaos/partition-agent.sh --endpoint HOST:PORT [--seconds N] [--peer-port PORT]
 #
-# The endpoint is an agent of this machine. While it is cut off, for N seconds, 10 by default, it has to
-# answer what it knows and to refuse what needs a majority. Then the script waits until all agents agree.
-# The rules go however the script ends; where it is killed, `iptables -S | grep meridian-chaos` shows
-# what is left.
+# The endpoint is an agent of this machine. While it is partitioned, for N seconds (default 10), it must
+# serve stale reads and refuse linearizable ones. Then the script waits until all agents agree. It removes
+# its rules however it ends; after a kill -9, find them with `iptables -S | grep meridian-chaos`.
 #
-# Needs root, iptables and meridian. The peer port is that of all agents, 7401 by default.
+# Needs root, iptables and meridian. All agents must use the same peer port (default 7401).
 set -eu
+. "$(dirname "$0")/lib.sh"
 
-say() { printf '%s\n' "partition-agent.sh: $*"; }
-fail() { say "FAILED: $*"; exit 1; }
 endpoint='' seconds=10 port=7401
 while [ $# -gt 1 ]; do
     case $1 in
         --endpoint) endpoint=$2 ;;
         --seconds) seconds=$2 ;;
         --peer-port) port=$2 ;;
-        *) fail "$1 is not an option" ;;
+        *) fail "unknown option $1" ;;
     esac
     shift 2
 done
 [ -n "$endpoint" ] || fail "usage: $0 --endpoint HOST:PORT [--seconds N] [--peer-port PORT]"
-[ "$(id -u)" = 0 ] || fail "cutting the network takes root"
-command -v meridian >/dev/null ||
-    fail 'meridian is not on the PATH: export PATH="$PWD/target/release:$PATH"'
-meridian() { command meridian --endpoint "$endpoint" "$@"; }
-agree() {
-    status=$(meridian status --output json 2>/dev/null | tr -d ' \n')
-    ! echo "$status" | grep -q '"reachable":false' &&
-        [ "$(echo "$status" | grep -o '"stateHash":"[0-9a-f]*"' | sort -u | wc -l)" = 1 ]
-}
+[ "$(id -u)" = 0 ] || fail "this needs root"
+require_meridian
 rules() {
     for chain in INPUT OUTPUT; do
         for side in --dport --sport; do
@@ -42,24 +33,19 @@ rules() {
     done
 }
 
-agree || fail "the agents do not agree before the cut, or $endpoint does not answer"
-say "cuts port $port off for $seconds s"
+agree || fail "the agents do not agree before the partition, or $endpoint is unreachable"
+say "blocking port $port for $seconds s"
 trap 'rules -D || true' EXIT
 trap 'exit 130' INT TERM
-rules -I || fail "iptables takes no rule"
+rules -I || fail "iptables refuses a rule"
 sleep "$seconds"
-meridian service list --stale >/dev/null || fail "the agent does not answer what it knows"
+meridian service list --stale >/dev/null || fail "the agent refuses a stale read"
 if meridian service list --timeout 2s >/dev/null 2>&1; then
-    fail "the agent answers as if it knew what the others do: is it cut off? is the port $port?"
+    fail "the agent serves a linearizable read: is it partitioned? is the peer port $port?"
 fi
 rules -D
 trap - EXIT
-say "connects it again"
+say "unblocked"
 
-left=60
-until agree; do
-    left=$((left - 1))
-    [ "$left" -gt 0 ] || fail "the agents do not agree within a minute: $(meridian status)"
-    sleep 1
-done
-say "passed: no fresh answer while cut off, and one state after it"
+wait_until_agreed
+say "passed: no linearizable read during the partition, and the same state on all agents"

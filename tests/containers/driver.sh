@@ -1,23 +1,22 @@
 #!/bin/sh
-# The tests of the Docker driver, with real containers of a static binary.
+# Runs the tests of the Docker driver with real containers.
 #
 #   tests/containers/driver.sh [TEST...]
 #
-# Builds the images without pulling anything, runs the tests whose names have one of the words given
-# (all of the driver's by default), and removes the images and whatever containers are left. Needs a
-# Docker engine and a Rust toolchain. Without an engine it says so and succeeds: there is nothing to be
-# tested.
+# Builds the images without pulling any, runs the tests whose names contain one of the arguments (by
+# default all tests of the driver), and removes the images and remaining containers. Needs a Docker
+# engine and a Rust toolchain. Without an engine, it prints that it skips the tests, and succeeds.
 set -eu
 cd "$(dirname "$0")/../.."
 
 say() { printf '%s\n' "driver.sh: $*"; }
 
-docker info >/dev/null 2>&1 || { say "skipped: no Docker engine answers here"; exit 0; }
+docker info >/dev/null 2>&1 || { say "skipped: no Docker engine is reachable"; exit 0; }
 
-# Of this run alone: others may run on the same engine.
+# Unique to this run, because several runs may share the engine.
 MERIDIAN_TEST_IMAGE=meridian-test-$$
 export MERIDIAN_TEST_IMAGE
-# What containers have from their image.
+# Containers inherit this label from their image.
 label=test.meridian=$MERIDIAN_TEST_IMAGE
 
 finish() {
@@ -40,5 +39,6 @@ for tag in failing greedy; do
             --change "ENTRYPOINT [\"/unlucky\", \"$tag\"]" - "$MERIDIAN_TEST_IMAGE:$tag"
 done
 
-# The whole workspace is named for its features alone: with others, all of it would be built again.
+# --workspace only selects the same features as other builds of the workspace, so that nothing is built
+# again.
 cargo test --locked --workspace --features meridian/docker --test driver -- "${@:-docker::}"

@@ -1,13 +1,13 @@
-//! What a container of the driver's tests runs that is not to serve: it fails as its first argument
-//! says.
+//! Program of a container that must fail, for the tests of the Docker driver. The first argument selects
+//! the failure.
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("greedy") => {
-            let mut taken = Vec::new();
+            let mut memory = Vec::new();
             loop {
-                // Written to, because memory that was only asked for is not taken yet.
-                taken.push(vec![1_u8; 1 << 20]);
+                // Writes to the memory, because untouched pages are not allocated.
+                memory.push(vec![1_u8; 1 << 20]);
             }
         }
         _ => {
