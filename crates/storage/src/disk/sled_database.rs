@@ -21,8 +21,7 @@
 //! - A sync is sled's flush followed by `fdatasync` of `db` through a separate file handle.
 //! - sled never syncs `blobs/`, where it moves pages with large values. So values are limited to
 //!   [`MAX_VALUE_BYTES`], and segments are large.
-//! - All writes go to one tree, because a batch is atomic only within a tree. Writes and syncs are
-//!   serialized.
+//! - All writes go to one tree: a batch is atomic only within one. Writes and syncs are serialized.
 //! - sled panics on some kinds of damage: a panic becomes an error that names the directory. It
 //!   also panics when it is dropped while the disk fails: after the first error it is not dropped.
 //! - Opening allocates a segment of 8 MiB at once, even if little is stored. The minimum free disk
@@ -139,8 +138,7 @@ impl SledDatabase {
         }
         let database = self.database.as_ref().expect("is present until it is dropped");
         without_panic(|| action(database)).map_err(|cause| {
-            let path = self.path.display();
-            let error = format!("cannot {name} the database in {path}: {cause}");
+            let error = format!("cannot {name} the database in {}: {cause}", self.path.display());
             self.fail(io::Error::new(cause.kind(), error))
         })
     }
@@ -216,17 +214,14 @@ impl Drop for SledDatabase {
     fn drop(&mut self) {
         let Some(database) = self.database.take() else { return };
         if self.fuse.cause().is_some() {
-            // Nothing may be written any more. The process is about to exit, which releases sled's
-            // lock.
+            // Nothing may be written any more. The exit of the process releases sled's lock.
             std::mem::forget(database);
         } else if let Err(cause) = without_panic(|| {
             drop(database);
             Ok(())
         }) {
-            self.fail(io::Error::other(format!(
-                "cannot close the database in {}: {cause}",
-                self.path.display()
-            )));
+            let path = self.path.display();
+            self.fail(io::Error::other(format!("cannot close the database in {path}: {cause}")));
         }
     }
 }
@@ -308,10 +303,9 @@ mod tests {
         batch
     }
 
-    /// Opens a database again. Under load, sled's threads release its lock only some time after the
-    /// drop.
+    /// Opens a database again. Under load, sled's threads release its lock some time after a drop.
     fn reopen(path: &Path) -> SledDatabase {
-        for _ in 0..1_000 {
+        loop {
             match SledDatabase::open(path, Fuse::default()) {
                 Err(OpenError::Sled { cause, .. }) if cause.contains("acquire lock") => {
                     std::thread::sleep(std::time::Duration::from_millis(10));
@@ -319,7 +313,6 @@ mod tests {
                 opened => return opened.expect("is intact"),
             }
         }
-        panic!("{} stays locked", path.display());
     }
 
     fn keys(database: &SledDatabase, from: &str, to: &str, limit: usize) -> Vec<String> {
@@ -329,8 +322,8 @@ mod tests {
 
     #[test]
     fn synced_writes_survive_a_reopen() {
-        let directory = tempfile::tempdir().expect("can create a directory");
-        let path = directory.path().join("database");
+        let parent = tempfile::tempdir().expect("can create a directory");
+        let path = parent.path().join("database");
         let database = SledDatabase::open(&path, Fuse::default()).expect("is new");
         let rows: [(&str, Option<&[u8]>); 3] = [("a", Some(b"1")), ("b", Some(b"2")), ("c", None)];
         database.write(batch(&rows)).expect("can be written");
@@ -349,9 +342,9 @@ mod tests {
 
     #[test]
     fn an_oversized_value_stops_the_node() {
-        let directory = tempfile::tempdir().expect("can create a directory");
+        let parent = tempfile::tempdir().expect("can create a directory");
         let fuse = Fuse::default();
-        let database = SledDatabase::open(directory.path(), fuse.clone()).expect("is new");
+        let database = SledDatabase::open(parent.path(), fuse.clone()).expect("is new");
         let largest = vec![0; MAX_VALUE_BYTES];
         database.write(batch(&[("a", Some(&largest))])).expect("is not too large");
         let oversized = vec![0; MAX_VALUE_BYTES + 1];
@@ -362,8 +355,8 @@ mod tests {
 
     #[test]
     fn an_interrupted_creation_starts_over() {
-        let directory = tempfile::tempdir().expect("can create a directory");
-        let path = directory.path().join("database");
+        let parent = tempfile::tempdir().expect("can create a directory");
+        let path = parent.path().join("database");
         let creation = path.with_extension("new");
         std::fs::write(&creation, b"").expect("can be written");
         std::fs::create_dir(&path).expect("is new");
@@ -379,27 +372,27 @@ mod tests {
 
     #[test]
     fn a_partial_index_is_removed_without_loss() {
-        let directory = tempfile::tempdir().expect("can create a directory");
-        let database = SledDatabase::open(directory.path(), Fuse::default()).expect("is new");
+        let parent = tempfile::tempdir().expect("can create a directory");
+        let database = SledDatabase::open(parent.path(), Fuse::default()).expect("is new");
         database.write(batch(&[("a", Some(b"1"))])).expect("can be written");
         database.sync().expect("can be synced");
         drop(database);
-        let partial = directory.path().join("snap.00000000FFFFFFFF.generating");
+        let partial = parent.path().join("snap.00000000FFFFFFFF.generating");
         std::fs::write(&partial, b"partial").expect("can be written");
-        let database = reopen(directory.path());
+        let database = reopen(parent.path());
         assert_eq!(database.get(b"a").expect("can be read"), Some(b"1".to_vec()));
         assert!(!partial.exists());
     }
 
     #[test]
     fn the_error_names_a_directory_that_sled_cannot_open() {
-        let directory = tempfile::tempdir().expect("can create a directory");
-        std::fs::write(directory.path().join("conf"), b"no configuration").expect("can be written");
-        let Err(error) = SledDatabase::open(directory.path(), Fuse::default()) else {
+        let parent = tempfile::tempdir().expect("can create a directory");
+        std::fs::write(parent.path().join("conf"), b"no configuration").expect("can be written");
+        let Err(error) = SledDatabase::open(parent.path(), Fuse::default()) else {
             panic!("a damaged database was opened");
         };
         let error = error.to_string();
-        assert!(error.contains(&directory.path().display().to_string()), "{error}");
+        assert!(error.contains(&parent.path().display().to_string()), "{error}");
         assert!(error.contains("join as a new node"), "{error}");
     }
 }
