@@ -223,7 +223,7 @@ mod tests {
             let lobby = Lobby::new(description.clone(), None, Box::new(|_| Ok(())));
             let result = become_member(&lobby, &description, &start).await;
             let error = result.err().expect("rejected").to_string();
-            assert!(error.contains("no region westeurop; did you mean westeurope"), "{error}");
+            assert!(error.contains("westeurop not found; did you mean westeurope"), "{error}");
             assert!(lobby.cluster().is_none());
         }
     }
