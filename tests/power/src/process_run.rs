@@ -36,7 +36,7 @@ impl Programs {
     /// # Panics
     /// If the shim is missing.
     #[must_use]
-    pub fn beside_this_test(power: &str) -> Self {
+    pub fn next_to_test(power: &str) -> Self {
         let test = std::env::current_exe().expect("the path of the test program");
         let shim = test.with_file_name("libmeridian_power_shim.so");
         assert!(shim.exists(), "{} is missing", shim.display());

@@ -134,8 +134,8 @@ impl Cluster for Agents {
         leader.context("the cluster has no leader")
     }
 
-    fn processor_time(&self) -> anyhow::Result<Duration> {
-        self.agents.iter().map(|member| member.process.processor_time()).sum()
+    fn cpu_time(&self) -> anyhow::Result<Duration> {
+        self.agents.iter().map(|member| member.process.cpu_time()).sum()
     }
 
     async fn kill(&mut self, member: usize) -> anyhow::Result<()> {

@@ -93,8 +93,8 @@ impl Cluster for Etcd {
         anyhow::bail!("the cluster has no leader")
     }
 
-    fn processor_time(&self) -> anyhow::Result<Duration> {
-        self.members.iter().map(|member| member.process.processor_time()).sum()
+    fn cpu_time(&self) -> anyhow::Result<Duration> {
+        self.members.iter().map(|member| member.process.cpu_time()).sum()
     }
 
     async fn kill(&mut self, member: usize) -> anyhow::Result<()> {

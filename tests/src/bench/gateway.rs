@@ -100,9 +100,9 @@ impl Proxies {
             let process = if is_nginx { self.nginx.process() } else { self.unit.process() };
             let url = format!("http://{address}{API}/bytes/{bytes}");
             wrk::run(&url, workers, cores, WARM_UP).await?;
-            let before = process.family_processor_time()?;
+            let before = process.total_cpu_time()?;
             let sample = wrk::run(&url, workers, cores, time(options)).await?;
-            let used = process.family_processor_time()? - before;
+            let used = process.total_cpu_time()? - before;
             let name = if is_nginx { "nginx" } else { "meridian" };
             let used = used.as_secs_f64() * 1e6 / sample.requests as f64;
             eprintln!("round {round}, {label}: {name} {sample}, {used:.1} us CPU per request");

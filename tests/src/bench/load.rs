@@ -60,9 +60,9 @@ impl Load {
             writing.spawn(write(client, begin, end));
         }
         tokio::time::sleep_until(begin).await;
-        let before = cluster.processor_time()?;
+        let before = cluster.cpu_time()?;
         tokio::time::sleep_until(end).await;
-        let cpu = cluster.processor_time()? - before;
+        let cpu = cluster.cpu_time()? - before;
         let mut latencies = Vec::new();
         while let Some(written) = writing.join_next().await {
             latencies.extend(written?.with_context(|| format!("a write to {} failed", C::NAME))?);

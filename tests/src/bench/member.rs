@@ -37,7 +37,7 @@ pub trait Cluster {
     ///
     /// # Errors
     /// If a member is not running.
-    fn processor_time(&self) -> anyhow::Result<Duration>;
+    fn cpu_time(&self) -> anyhow::Result<Duration>;
 
     /// Kills a member with SIGKILL.
     ///

@@ -77,18 +77,18 @@ impl Process {
     ///
     /// # Errors
     /// If /proc cannot be read.
-    pub fn processor_time(&self) -> anyhow::Result<Duration> {
-        processor_time(self.pid()?)
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        cpu_time(self.pid()?)
     }
 
     /// Returns the CPU time of the process and its running children.
     ///
     /// # Errors
     /// If /proc cannot be read.
-    pub fn family_processor_time(&self) -> anyhow::Result<Duration> {
+    pub fn total_cpu_time(&self) -> anyhow::Result<Duration> {
         let children = self.proc_file(&format!("task/{}/children", self.pid()?))?;
-        let children = children.split_whitespace().map(|pid| processor_time(pid.parse()?));
-        children.chain([self.processor_time()]).sum()
+        let children = children.split_whitespace().map(|pid| cpu_time(pid.parse()?));
+        children.chain([self.cpu_time()]).sum()
     }
 
     /// Returns the number of open descriptors.
@@ -127,7 +127,7 @@ impl Process {
     }
 }
 
-fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field is the name in parentheses, which may contain any character.
     let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;

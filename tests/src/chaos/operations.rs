@@ -128,7 +128,7 @@ impl Client {
             }
             Err(status) => (Outcome::ReadFailed { reason: describe(&status) }, None),
         };
-        self.note(member, invoked, &session, OperationKind::Read { linearizable }, outcome);
+        self.record(member, invoked, &session, OperationKind::Read { linearizable }, outcome);
         Ok(services)
     }
 
@@ -145,7 +145,7 @@ impl Client {
             Err(status) => classify(&status),
         };
         let kind = OperationKind::Change { request, command };
-        self.note(member, invoked, &session, kind, outcome.clone());
+        self.record(member, invoked, &session, kind, outcome.clone());
         Ok(outcome)
     }
 
@@ -169,7 +169,7 @@ impl Client {
         Ok(outcome)
     }
 
-    fn note(
+    fn record(
         &mut self,
         member: usize,
         invoked: Micros,

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use meridian_testkit::process::{Agent, Dev, Output, Sandbox, port, run};
 use meridian_testkit::wait::until_ok;
 
-use crate::support::{done, log_of, same_state, wait_until_converged};
+use crate::support::{execute, log_of, same_state, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_key_is_rejected_with_the_nearest_known_one() {
@@ -91,7 +91,7 @@ async fn a_data_directory_of_another_cluster_is_rejected_by_both() {
         log_of(&other).await.expect("the agent responds"),
     ];
     assert_eq!(after, before);
-    let members = done(&one, "cluster members").await;
+    let members = execute(&one, "cluster members").await;
     assert_eq!(members.as_array().map(Vec::len), Some(1), "{members}");
 }
 

@@ -5,12 +5,12 @@ use meridian_testkit::process::{Dev, Sandbox, binary};
 use meridian_testkit::wait::{TIMEOUT, until, until_ok};
 use tokio::process::Command;
 
-use crate::support::{REGIONS, Three, done, location, log_of, wait_until_converged};
+use crate::support::{REGIONS, Three, execute, location, log_of, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_dev_ends_all_processes_and_a_restart_continues() {
     let Three { dev, agents, sandbox } = Three::start().await;
-    done(&agents[0], "region set westeurope=2 eastus=2").await;
+    execute(&agents[0], "region set westeurope=2 eastus=2").await;
     wait_until_converged(&agents).await;
     for agent in &agents {
         assert!(dev.stdout().contains(&agent.endpoint()), "{}", dev.stdout());
@@ -51,9 +51,9 @@ async fn a_single_region_works() {
     let dev = Dev::start(&sandbox, &["--regions", "japaneast"]).await.expect("dev starts");
     let agents = [sandbox.agent(1, "japaneast")];
     wait_until_converged(&agents).await;
-    done(&agents[0], "region scale japaneast --units 2").await;
+    execute(&agents[0], "region scale japaneast --units 2").await;
     wait_until_converged(&agents).await;
-    let status = done(&agents[0], "status").await;
+    let status = execute(&agents[0], "status").await;
     assert!(status["warnings"].to_string().contains("fewer than 3"), "{status}");
     dev.stop(&sandbox).await.expect("dev stops");
     let rejected =
@@ -69,9 +69,9 @@ async fn with_two_regions_a_witness_keeps_the_quorum_when_one_is_lost() {
     let agents = [sandbox.agent(1, "eastus"), sandbox.agent(2, "japaneast")];
     let witness = sandbox.agent(3, "witness");
     let all = [agents[0].clone(), agents[1].clone(), witness.clone()];
-    done(&agents[0], "region set japaneast=2 westeurope=1").await;
+    execute(&agents[0], "region set japaneast=2 westeurope=1").await;
     wait_until_converged(&all).await;
-    let members = done(&agents[0], "cluster members").await;
+    let members = execute(&agents[0], "cluster members").await;
     let members = members.as_array().expect("a list of members");
     assert!(members.iter().all(|member| member["voter"] == true), "{members:?}");
     let witnesses = members.iter().filter(|member| member["witness"] == true);
@@ -80,7 +80,7 @@ async fn with_two_regions_a_witness_keeps_the_quorum_when_one_is_lost() {
     assert_eq!(witness.units().expect("/proc is readable"), []);
 
     agents[0].kill().expect("the agent is killed");
-    done(&agents[1], "region scale japaneast --units 3").await;
+    execute(&agents[1], "region scale japaneast --units 3").await;
     until_ok("the survivor to converge", async || {
         ensure!(agents[1].units()?.len() == 3);
         Ok(())

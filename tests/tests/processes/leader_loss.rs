@@ -7,7 +7,7 @@ use meridian_testkit::process::Dev;
 use meridian_testkit::wait::{until, until_ok};
 
 use crate::support::{
-    Three, done, events, location, same_log, same_state, serving_unit, wait_until_converged,
+    Three, events, execute, location, same_log, same_state, serving_unit, wait_until_converged,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,14 +15,14 @@ async fn changes_continue_without_the_leader_and_its_units_serve_until_it_adopts
     let three = Three::start().await;
     let primary = three.agents[0].clone();
     let survivors = three.others(&primary);
-    done(&primary, "region set westeurope=3 eastus=1").await;
+    execute(&primary, "region set westeurope=3 eastus=1").await;
     wait_until_converged(&three.agents).await;
     three.make_leader(&primary).await;
     let units = primary.units().expect("/proc is readable");
 
     let killed = Instant::now();
     primary.kill().expect("the agent is killed");
-    done(&survivors[0], "region scale eastus --units 2").await;
+    execute(&survivors[0], "region scale eastus --units 2").await;
     let accepted = killed.elapsed();
     println!("the next change was accepted {accepted:?} after the leader was killed");
     assert!(accepted < Duration::from_secs(5), "{accepted:?}");
@@ -56,7 +56,7 @@ async fn an_agent_killed_while_it_starts_and_stops_units_has_no_surplus_units_af
     let contacted = &three.agents[0];
     for (round, units) in [3, 1, 5, 2, 6, 1, 4, 3].into_iter().enumerate() {
         let before = agent.units().expect("/proc is readable");
-        done(contacted, &format!("region set eastus={units}")).await;
+        execute(contacted, &format!("region set eastus={units}")).await;
         if round % 4 < 3 {
             // Kill the agent when a unit was started or has ended but this is not recorded yet.
             // There is no such moment if the agent was killed before it had more units than are

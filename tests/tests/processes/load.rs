@@ -11,7 +11,7 @@ use meridian_testkit::wait::{TIMEOUT, until};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
-use crate::support::{Three, client, done, events, request_id, same_log, same_state, scaling};
+use crate::support::{Three, client, events, execute, request_id, same_log, same_state, scaling};
 
 const CHANGES: usize = 1_000;
 /// Numbers of acknowledged changes after which the leader is killed.
@@ -51,7 +51,7 @@ async fn a_thousand_changes_by_sixteen_clients_are_each_applied_once_while_the_l
  {
     let three = Three::start().await;
     let setup = REGIONS.map(|region| format!("{region}=12")).join(" ");
-    let base = done(&three.agents[0], &format!("region set {setup}")).await["revision"].as_u64();
+    let base = execute(&three.agents[0], &format!("region set {setup}")).await["revision"].as_u64();
     let base = base.expect("the output has a revision");
 
     let began = Instant::now();

@@ -5,7 +5,7 @@ use meridian_testkit::process::Agent;
 use meridian_testkit::wait::{TIMEOUT, until, until_ok};
 use serde_json::Value;
 
-use crate::support::{Three, done, same_log, wait_until_converged};
+use crate::support::{Three, execute, same_log, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_join_in_both_ways_run_units_and_leave_without_any() {
@@ -23,20 +23,20 @@ async fn agents_join_in_both_ways_run_units_and_leave_without_any() {
     .await;
     let mut agents = three.agents.clone();
     agents.extend([fourth.clone(), fifth.clone()]);
-    let row = done(contacted, &format!("cluster join {} --wait", fifth.peer_endpoint())).await;
+    let row = execute(contacted, &format!("cluster join {} --wait", fifth.peer_endpoint())).await;
     assert_eq!(row["voter"], true, "{row}");
     until("five voters", async || (voters(contacted).await == 5).then_some(())).await;
 
-    done(contacted, "region set japaneast=2 eastus=4").await;
+    execute(contacted, "region set japaneast=2 eastus=4").await;
     wait_until_converged(&agents).await;
     assert_eq!(fourth.units().expect("/proc is readable").len(), 2);
     assert_eq!(fifth.units().expect("/proc is readable").len(), 2);
 
-    done(contacted, "agent drain eastus-2 --yes --wait").await;
+    execute(contacted, "agent drain eastus-2 --yes --wait").await;
     wait_until_converged(&agents).await;
     assert_eq!(fifth.units().expect("/proc is readable"), []);
     assert_eq!(three.agents[1].units().expect("/proc is readable").len(), 4);
-    done(contacted, "cluster remove eastus-2 --yes --wait").await;
+    execute(contacted, "cluster remove eastus-2 --yes --wait").await;
     agents.pop();
     wait_until_converged(&agents).await;
     assert_eq!(member(contacted, "eastus-2").await, None);
@@ -51,7 +51,7 @@ async fn a_wiped_agent_rejoins_as_a_new_node_after_it_was_removed() {
     join(&fourth, "japaneast", &three.agents).await;
     let mut agents = three.agents.clone();
     agents.push(fourth.clone());
-    done(contacted, "region set japaneast=1").await;
+    execute(contacted, "region set japaneast=1").await;
     wait_until_converged(&agents).await;
     let id = member(contacted, "japaneast").await.expect("the agent is a member")["id"].clone();
 
@@ -70,7 +70,7 @@ async fn a_wiped_agent_rejoins_as_a_new_node_after_it_was_removed() {
     assert!(fourth.log().contains("the cluster refuses this agent"), "{}", fourth.log());
     std::fs::remove_dir_all(&data).expect("the data directory is removed");
 
-    done(contacted, "cluster remove japaneast --yes --wait").await;
+    execute(contacted, "cluster remove japaneast --yes --wait").await;
     join(&fourth, "japaneast", &three.agents).await;
     wait_until_converged(&agents).await;
     let new = member(contacted, "japaneast").await.expect("the agent is a member")["id"].clone();
@@ -91,7 +91,7 @@ async fn a_drained_agent_needed_for_the_quorum_keeps_its_vote_and_the_reason_is_
     })
     .await;
 
-    let drained = done(contacted, &format!("agent drain {} --yes", needed.name)).await;
+    let drained = execute(contacted, &format!("agent drain {} --yes", needed.name)).await;
     let keeps = format!("{} is to lose its vote and keeps it for now", needed.name);
     assert!(
         drained["waits"][0]["cause"].as_str().expect("the drain waits").starts_with(&keeps),
@@ -100,7 +100,7 @@ async fn a_drained_agent_needed_for_the_quorum_keeps_its_vote_and_the_reason_is_
     let start = format!("start {}", dead.name);
     let next = drained["waits"][0]["nextStep"].as_str().expect("there is a next step");
     assert!(next.starts_with(&start), "{drained}");
-    let status = done(contacted, "status").await;
+    let status = execute(contacted, "status").await;
     assert!(status["warnings"].to_string().contains(&keeps), "{status}");
     let row = member(contacted, &needed.name).await.expect("the agent is a member");
     assert_eq!((&row["next"], &row["voter"]), (&"loseVote".into(), &true.into()), "{row}");
@@ -110,11 +110,11 @@ async fn a_drained_agent_needed_for_the_quorum_keeps_its_vote_and_the_reason_is_
     assert!(late.stderr.contains(&keeps) && late.stderr.contains(&start), "{late:?}");
 
     dead.start().expect("the agent starts");
-    done(contacted, &format!("agent drain {} --yes --wait", needed.name)).await;
+    execute(contacted, &format!("agent drain {} --yes --wait", needed.name)).await;
     let row = member(contacted, &needed.name).await.expect("the agent is a member");
     assert_eq!((&row["next"], &row["voter"]), (&"stay".into(), &false.into()), "{row}");
-    done(contacted, &format!("cluster remove {} --yes --wait", needed.name)).await;
-    let members = done(contacted, "cluster members").await;
+    execute(contacted, &format!("cluster remove {} --yes --wait", needed.name)).await;
+    let members = execute(contacted, "cluster members").await;
     let ids = members.as_array().into_iter().flatten().map(|member| &member["id"]);
     assert!(!ids.clone().any(|id| *id == row["id"]), "{members}");
     assert_eq!(ids.count(), 2, "{members}");
@@ -135,11 +135,11 @@ async fn join(agent: &Agent, region: &str, through: &[Agent]) {
 }
 
 async fn member(contacted: &Agent, name: &str) -> Option<Value> {
-    let members = done(contacted, "cluster members").await;
+    let members = execute(contacted, "cluster members").await;
     members.as_array().into_iter().flatten().find(|member| member["agent"] == name).cloned()
 }
 
 async fn voters(contacted: &Agent) -> usize {
-    let members = done(contacted, "cluster members").await;
+    let members = execute(contacted, "cluster members").await;
     members.as_array().into_iter().flatten().filter(|member| member["voter"] == true).count()
 }

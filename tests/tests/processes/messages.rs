@@ -13,7 +13,7 @@ use tonic::codegen::http::{HeaderMap, Request};
 use tonic::transport::Endpoint;
 use tower::ServiceExt;
 
-use crate::support::{done, request_id, same_state, scaling, wait_until_converged};
+use crate::support::{execute, request_id, same_state, scaling, wait_until_converged};
 
 /// Maximum message size of the server: 1 MiB.
 const MAX_MESSAGE: usize = 1 << 20;
@@ -49,7 +49,7 @@ async fn truncated_and_oversized_messages_are_rejected_without_effect() {
     assert_eq!(health.status, 200, "{health:?}");
     let complete = send(agent, framed(&valid, 0)).await;
     assert_eq!(complete.0, Code::Ok, "the complete message: {complete:?}");
-    done(agent, "region scale westeurope --units 1").await;
+    execute(agent, "region scale westeurope --units 1").await;
 }
 
 /// Frames a message for gRPC, with a length that exceeds the message by `missing` bytes.

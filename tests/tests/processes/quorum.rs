@@ -6,7 +6,7 @@ use meridian_testkit::process::run;
 use meridian_testkit::wait::until_ok;
 
 use crate::support::{
-    Three, done, events, log_of, request_id, same_log, serving_unit, wait_until_converged,
+    Three, events, execute, log_of, request_id, same_log, serving_unit, wait_until_converged,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,7 +14,7 @@ async fn without_a_quorum_changes_fail_in_time_and_the_gateway_serves_through_a_
     let three = Three::start().await;
     let last = three.agents[0].clone();
     let others = three.others(&last);
-    done(&last, "region set westeurope=2 eastus=1").await;
+    execute(&last, "region set westeurope=2 eastus=1").await;
     wait_until_converged(&three.agents).await;
     let units = last.units().expect("/proc is readable");
     // The remaining agent is the leader, and may have proposed the change before it notices the

@@ -3,24 +3,24 @@
 use meridian_testkit::process::Process;
 use meridian_testkit::wait::until_ok;
 
-use crate::support::{Three, done, location, serving_unit, wait_until_converged};
+use crate::support::{Three, execute, location, serving_unit, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_agent_accepts_every_change_and_all_regions_converge() {
     let three = Three::start().await;
     for contacted in &three.agents {
-        done(contacted, "region add eastus --units 2").await;
+        execute(contacted, "region add eastus --units 2").await;
         wait_until_converged(&three.agents).await;
-        done(contacted, "region scale eastus --units 3").await;
+        execute(contacted, "region scale eastus --units 3").await;
         wait_until_converged(&three.agents).await;
-        done(contacted, "region set westeurope=2 eastus=1 southeastasia=2").await;
-        done(contacted, "region promote eastus").await;
+        execute(contacted, "region set westeurope=2 eastus=1 southeastasia=2").await;
+        execute(contacted, "region promote eastus").await;
         wait_until_converged(&three.agents).await;
         let promoted = location(contacted, "eastus").await.expect("the location exists");
         assert_eq!(promoted["primary"], true, "{promoted}");
-        done(contacted, "region promote westeurope").await;
-        done(contacted, "region set westeurope=1 -southeastasia --yes").await;
-        done(contacted, "region remove eastus --yes").await;
+        execute(contacted, "region promote westeurope").await;
+        execute(contacted, "region set westeurope=1 -southeastasia --yes").await;
+        execute(contacted, "region remove eastus --yes").await;
         wait_until_converged(&three.agents).await;
         assert_eq!(location(contacted, "eastus").await, None);
     }
@@ -30,7 +30,7 @@ async fn every_agent_accepts_every_change_and_all_regions_converge() {
 async fn a_killed_unit_is_replaced_and_the_gateway_keeps_serving() {
     let three = Three::start().await;
     let agent = &three.agents[0];
-    done(agent, "region scale westeurope --units 2 --wait").await;
+    execute(agent, "region scale westeurope --units 2 --wait").await;
     let before = agent.units().expect("/proc is readable");
     let killed = before[0].pid;
     let processes = Process::all_within(agent.home()).expect("/proc is readable").into_iter();

@@ -4,7 +4,7 @@ use anyhow::Context;
 use meridian_testkit::process::Agent;
 use meridian_testkit::wait::until_ok;
 
-use crate::support::{Three, done, same_state, wait_until_converged};
+use crate::support::{Three, execute, same_state, wait_until_converged};
 
 const LONG: &str = "a-name-that-is-longer-than-fifty-characters-can-ever-be";
 
@@ -12,8 +12,8 @@ const LONG: &str = "a-name-that-is-longer-than-fifty-characters-can-ever-be";
 async fn a_change_that_violates_a_rule_is_rejected_without_effect() {
     let three = Three::start().await;
     let contacted = &three.agents[0];
-    done(contacted, "region set eastus=1").await;
-    done(contacted, "service create small --primary westeurope --tier standard").await;
+    execute(contacted, "region set eastus=1").await;
+    execute(contacted, "service create small --primary westeurope --tier standard").await;
     wait_until_services_converged(&three).await;
     let stale = revision_of(contacted, "contoso").await - 1;
     let expecting =
@@ -42,7 +42,7 @@ async fn a_change_that_violates_a_rule_is_rejected_without_effect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_command_is_rejected_before_anything_is_proposed() {
     let three = Three::start().await;
-    done(&three.agents[0], "region set eastus=1").await;
+    execute(&three.agents[0], "region set eastus=1").await;
     wait_until_converged(&three.agents).await;
     let before =
         until_ok("one state", async || same_state(&three.agents[0], &three.agents).await).await;
@@ -84,15 +84,16 @@ async fn a_dry_run_has_no_effect_and_an_outdated_expected_revision_is_rejected()
     let three = Three::start().await;
     let contacted = &three.agents[1];
     let before = state(&three).await;
-    let preview = done(contacted, "region add eastus --units 2 --dry-run").await;
+    let preview = execute(contacted, "region add eastus --units 2 --dry-run").await;
     assert_eq!(preview["events"][0]["type"], "RegionAdded", "{preview}");
     assert_eq!(state(&three).await, before);
     let revision = revision_of(contacted, "contoso").await;
-    done(contacted, &format!("region add eastus --expect-revision {revision}")).await;
+    execute(contacted, &format!("region add eastus --expect-revision {revision}")).await;
     wait_until_converged(&three.agents).await;
     // Events of units do not conflict with the changes of operators.
     let revision = revision_of(contacted, "contoso").await;
-    done(contacted, &format!("region scale eastus --units 2 --expect-revision {revision}")).await;
+    execute(contacted, &format!("region scale eastus --units 2 --expect-revision {revision}"))
+        .await;
     let outdated = format!("region scale eastus --units 1 --expect-revision {revision}");
     let outdated: Vec<_> = outdated.split_whitespace().collect();
     let rejected = contacted.run(&outdated).await.expect("the command runs");
@@ -108,8 +109,8 @@ async fn state(three: &Three) -> (u64, String) {
     let contacted = &three.agents[0];
     let (revision, _) =
         until_ok("one state", async || same_state(contacted, &three.agents).await).await;
-    let services = done(contacted, "service list").await;
-    let regions = done(contacted, "region list --service contoso").await;
+    let services = execute(contacted, "service list").await;
+    let regions = execute(contacted, "region list --service contoso").await;
     (revision, format!("{services}{regions}"))
 }
 
@@ -127,6 +128,6 @@ async fn wait_until_services_converged(three: &Three) {
 }
 
 async fn revision_of(contacted: &Agent, service: &str) -> u64 {
-    let shown = done(contacted, &format!("service show {service}")).await;
+    let shown = execute(contacted, &format!("service show {service}")).await;
     shown["revision"].as_u64().expect("the service has a revision")
 }

@@ -71,7 +71,7 @@ pub async fn leader(contacted: &Agent) -> String {
 }
 
 /// Runs a command that must succeed, and returns its output.
-pub async fn done(contacted: &Agent, command: &str) -> Value {
+pub async fn execute(contacted: &Agent, command: &str) -> Value {
     let words: Vec<_> = command.split_whitespace().collect();
     contacted
         .json(&words)
@@ -81,7 +81,7 @@ pub async fn done(contacted: &Agent, command: &str) -> Value {
 
 /// Returns the region's row of `region list`.
 pub async fn location(contacted: &Agent, region: &str) -> Option<Value> {
-    let rows = done(contacted, "region list").await;
+    let rows = execute(contacted, "region list").await;
     rows.as_array().into_iter().flatten().find(|row| row["region"] == region).cloned()
 }
 

@@ -23,7 +23,7 @@ fn a_power_cut_anywhere_in_an_agents_first_run_keeps_what_it_acted_on() {
     let tally = check_all("check-agent", &images, &[]);
     tally.assert_nothing_lost("first run of an agent");
     tally.assert_ordered_disks_accepted();
-    tally.covers(&STEPS);
+    tally.assert_covers(&STEPS);
 }
 
 /// The next process run finds data that a killed agent never synced, and must not rely on them

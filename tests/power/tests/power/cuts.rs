@@ -41,7 +41,7 @@ fn a_power_cut_anywhere_in_a_first_run_loses_nothing_acknowledged() {
     let tally = check_all("check", &images, &["small"]);
     tally.assert_nothing_lost("first run");
     tally.assert_ordered_disks_accepted();
-    tally.covers(&STEPS);
+    tally.assert_covers(&STEPS);
 }
 
 #[test]

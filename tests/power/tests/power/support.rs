@@ -15,7 +15,7 @@ use meridian_power::tree::Tree;
 use tempfile::TempDir;
 
 pub fn programs() -> Programs {
-    Programs::beside_this_test(env!("CARGO_BIN_EXE_power"))
+    Programs::next_to_test(env!("CARGO_BIN_EXE_power"))
 }
 
 /// Creates a directory for images, in memory if possible: the check syncs them.
@@ -46,7 +46,7 @@ pub struct Image {
     pub during: &'static str,
 }
 
-/// Returns the images of power cuts after each record, with the seeds given by `wanted`.
+/// Returns the images of power cuts after each record, with the given seeds.
 pub fn images(
     watched: &Watched,
     records: &[Record],
@@ -160,7 +160,7 @@ impl Tally {
     }
 
     /// Fails if the power was never cut during one of these steps.
-    pub fn covers(&self, steps: &[&str]) {
+    pub fn assert_covers(&self, steps: &[&str]) {
         for step in steps {
             assert!(self.intact.contains_key(step), "the power was never cut during {step}");
         }
