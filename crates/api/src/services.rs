@@ -137,7 +137,8 @@ impl Services for ServicesApi {
 }
 
 impl ServicesApi {
-    /// Answers a change that wants units in `regions`, with what they wait for once it has happened.
+    /// Responds to a change of the units in `regions`, with what those units wait for. A dry run has the
+    /// same waits.
     async fn change_regions<R: ChangeRequest>(
         &self,
         request: Request<R>,
@@ -146,10 +147,11 @@ impl ServicesApi {
     ) -> Result<Response<v1::ChangeResponse>, Status> {
         let is_dry = request.get_ref().asked().is_ok_and(|asked| matches!(asked.aim, Aim::DryRun));
         let mut answer = change::answer(&self.0, request).await?;
-        if is_dry {
-            return Ok(answer);
-        }
-        answer.get_mut().waits = locations::homeless(&self.0.read.state(), &service, &regions);
+        let state = self.0.read.state();
+        answer.get_mut().waits = match is_dry {
+            true => locations::would_be_homeless(&state, &regions),
+            false => locations::homeless(&state, &service, &regions),
+        };
         Ok(answer)
     }
 }

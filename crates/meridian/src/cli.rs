@@ -1,6 +1,6 @@
-//! What can be typed: the commands and their flags, as `clap` definitions.
+//! Commands and options of the binary, as `clap` definitions.
 //!
-//! Nothing here talks to a cluster; [`crate::client`] does what the commands say.
+//! Nothing here connects to a cluster; [`crate::client`] runs the commands.
 
 mod agent;
 mod api;
@@ -11,54 +11,62 @@ mod dev;
 mod duration;
 mod edit;
 mod events;
-mod global;
+pub mod generate;
+mod options;
+#[cfg(test)]
+mod parse;
 mod region;
-pub mod scope;
 mod service;
+mod status;
+mod suggest;
+#[cfg(test)]
+mod tests;
 mod unit;
 mod usage;
+mod variants;
 
 use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 
 pub use agent::{AgentArgs, AgentCommand, AgentInvocation, CONFIG_VARIABLE};
 pub use api::{ApiCommand, Backend, PublishArgs};
-pub use cluster::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
+pub use cluster::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand};
+pub use count::UnitCount;
 pub use dev::{AttachArgs, DevArgs, DevCommand, LayoutArgs};
 pub use edit::RegionEdit;
 pub use events::EventsArgs;
-pub use global::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, Format, GlobalArgs};
-pub use region::{AddArgs, DefineArgs, RegionCommand, ScaleArgs};
+pub use options::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, Format, Options};
+pub use region::{AddArgs, DefineArgs, RegionCommand};
 pub use service::{CreateArgs, ServiceCommand, UpdateArgs};
+pub use status::StatusArgs;
 pub use unit::{RollArgs, UnitCommand};
+pub use variants::variants;
+
+use crate::exit;
+use arguments::Arranged;
 
 const EXAMPLES: &str = "\
 Examples:
-  meridian dev                                         start a cluster on this machine
-  meridian region add eastus --units 2 --wait          serve from one more region
-  meridian region set westeurope=3 eastus=2 -southeastasia   several edits, one save
+  meridian dev                                  start a cluster on this machine
+  meridian region add eastus --units 2 --wait   serve from one more region
+  meridian region set westeurope=3 eastus=+1 -southeastasia
   meridian api publish orders --path /orders --backend http://127.0.0.1:9000
-  meridian region list                                 what is wanted, and what is there
-  meridian events --follow                             what happens, as it happens
+  meridian region list                          desired and ready units
+  meridian events --follow                      events as they happen
 
-Exit codes:
-  0  done
-  1  refused by a rule
-  2  wrong usage
-  3  conflict with an expected revision
-  4  nobody reachable or no majority, and certainly nothing proposed
-  5  outcome unknown: the message has the command that asks again";
+Client commands connect to the agents of `meridian dev`, unless --endpoint or
+MERIDIAN_ENDPOINTS names others.";
 
 /// Keeps API gateways at the declared capacity in many regions.
 #[derive(Debug, Parser)]
-#[command(name = "meridian", version, after_help = EXAMPLES)]
+#[command(name = "meridian", version, after_help = after_help())]
 pub struct Cli {
-    /// Flags that stand before or after the command.
-    #[command(flatten)]
-    pub global: GlobalArgs,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -66,77 +74,123 @@ pub struct Cli {
 /// Every command of the binary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// What people and scripts ask of a cluster.
+    /// Client commands.
     #[command(flatten)]
     Client(ClientCommand),
-    /// Run the agent of this machine, or drain one
+    /// Run the agent of this machine, or drain an agent
     #[command(args_conflicts_with_subcommands = true)]
     Agent(AgentInvocation),
-    /// Run a whole cluster on this machine, to try things out
+    /// Run a cluster on this machine, for development and evaluation
     Dev(DevArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  source <(meridian completion bash)
+  meridian completion zsh > ~/.zfunc/_meridian
+  meridian completion fish > ~/.config/fish/completions/meridian.fish")]
+    Completion {
+        /// Shell
+        shell: Shell,
+    },
+    /// Write man pages to a directory
+    #[command(hide = true)]
+    Man {
+        /// Directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+    /// Print the version
+    Version,
 }
 
-/// What people and scripts ask of a cluster, through any of its agents.
+/// Commands that connect to a cluster, through any of its agents.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ClientCommand {
-    /// Services: create, list, show, update, delete
-    #[command(subcommand)]
+    /// Create, list, show, update and delete services
+    #[command(subcommand, aliases = ["services", "svc"])]
     Service(ServiceCommand),
-    /// Regions: the catalogue, and the regions of a service
-    #[command(subcommand)]
+    /// Add, scale, promote and remove the regions of a service
+    #[command(subcommand, alias = "regions")]
     Region(RegionCommand),
-    /// APIs: publish, list, show, remove
-    #[command(subcommand)]
+    /// Publish, list, show and remove the APIs of a service
+    #[command(subcommand, alias = "apis")]
     Api(ApiCommand),
-    /// Units: list, roll
-    #[command(subcommand)]
+    /// List and roll the units of a service
+    #[command(subcommand, alias = "units")]
     Unit(UnitCommand),
-    /// Show what happened, and with --follow what happens
+    /// Show past events, and with --follow new ones as they happen
+    #[command(alias = "event")]
     Events(EventsArgs),
-    /// Show how far every agent is, and what an operator should know
-    Status,
-    /// The cluster: members, leadership, snapshots, limits, history
+    /// Show the health of the cluster and of each agent
+    Status(StatusArgs),
+    /// Manage members, leadership, snapshots, limits and history
     #[command(subcommand)]
     Cluster(ClusterCommand),
-    /// `meridian agent drain`; the word `agent` is shared with the daemon, so the root of the
-    /// command line names it.
+    /// `meridian agent drain`, which [`Command::Agent`] parses.
     #[command(skip)]
     AgentDrain(DrainArgs),
 }
 
-impl Cli {
-    /// Reads the arguments of the process, the program's name first.
-    ///
-    /// # Errors
-    /// The code to exit with, once help, the version or a fault of usage was printed.
-    pub fn from_arguments(raw: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
-        let marked = arguments::mark_removals(&Self::command(), raw);
-        let named = arguments::named_command(&Self::command(), &marked);
-        Self::try_parse_from(marked).map_err(|error| usage::report(&error, &named))
+impl ClientCommand {
+    /// Options in effect for the command.
+    pub fn options(&self) -> Options {
+        match self {
+            Self::Service(command) => command.options(),
+            Self::Region(command) => command.options(),
+            Self::Api(command) => command.options(),
+            Self::Unit(command) => command.options(),
+            Self::Events(args) => args.options(),
+            Self::Status(args) => args.options(),
+            Self::Cluster(command) => command.options(),
+            Self::AgentDrain(args) => args.options(),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definitions_hold_together() {
-        Cli::command().debug_assert();
+impl Cli {
+    /// Parses the arguments of the process, starting with the program's name.
+    ///
+    /// # Errors
+    /// The exit code, after help, the version or a usage error was printed.
+    pub fn from_arguments(raw: impl Iterator<Item = OsString>) -> Result<Self, ExitCode> {
+        let definition = Self::definition();
+        let Arranged { arguments, command } = arguments::arrange(&definition, raw);
+        Self::from_arranged(arguments).map_err(|error| usage::report(&definition, &error, &command))
     }
 
-    #[test]
-    fn every_flag_and_command_has_help() {
-        fn visit(command: &clap::Command) {
-            for argument in command.get_arguments() {
-                let id = argument.get_id();
-                assert!(argument.get_help().is_some(), "{}: {id}", command.get_name());
-            }
-            for inner in command.get_subcommands() {
-                assert!(inner.get_about().is_some(), "{}", inner.get_name());
-                visit(inner);
-            }
-        }
-        visit(&Cli::command());
+    fn from_arranged(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::definition().try_get_matches_from(arguments)?;
+        Self::from_arg_matches(&matches)
     }
+
+    /// The definition of all commands.
+    ///
+    /// Scripts may pass `--yes` to every client command, so those that never ask accept it too;
+    /// their help does not list it.
+    pub fn definition() -> clap::Command {
+        accept_yes(Self::command())
+    }
+}
+
+/// Adds a hidden `--yes` to the client commands that do not define it.
+fn accept_yes(command: clap::Command) -> clap::Command {
+    let has = |id: &str| command.get_arguments().any(|argument| argument.get_id() == id);
+    let is_client_command = has("endpoints") && !has("yes");
+    let command = command.mut_subcommands(accept_yes);
+    if is_client_command {
+        command
+            .arg(Arg::new("yes").long("yes").action(ArgAction::SetTrue).hide(true).help("Ignored"))
+    } else {
+        command
+    }
+}
+
+/// Examples and exit codes.
+fn after_help() -> String {
+    let mut text = format!("{EXAMPLES}\n\nExit codes:");
+    for (code, meaning) in exit::CODES {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {code:>3}  {meaning}");
+    }
+    text
 }

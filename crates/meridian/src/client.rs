@@ -1,32 +1,40 @@
-//! What the client commands do: ask any agent of a cluster, print data to standard output and
-//! everything else to standard error, and say by the exit code what became of it.
+//! Client commands: they send requests to any agent of a cluster, print data to standard output and
+//! everything else to standard error, and report the outcome by the exit code.
 //!
 //! ```text
-//! cli -> Session -> Caller -> any agent        a change: the same request id at every agent
-//!                -> view   -> output           what is printed, as tables or JSON
-//!                -> Failure                    a line of cause, a line of next step, an exit code
+//! cli -> Session -> FailoverClient -> any agent
+//!                -> view   -> output         data, as text or JSON
+//!                -> Failure                  cause, next step and exit code
 //! ```
 //!
-//! Nothing here may know how an agent works; it knows the contract in `proto/meridian/v1` only.
-//! Start with [`call`] for how endpoints are gone through, then [`failure`] for what can go wrong.
+//! Nothing here depends on how an agent works, only on the contract in `proto/meridian/v1`. Start
+//! with [`failover`] for how endpoints are tried, then [`failure`] for what can go wrong.
 
 mod actor;
 mod api;
-mod call;
 mod change;
 mod cluster;
 mod command_line;
 mod confirm;
 mod conflict;
 mod contract;
-mod departure;
+mod diff;
+mod effect;
+mod elapsed;
 mod endpoint;
 mod explain;
+mod failover;
 mod failure;
+mod grpc_status;
+mod hint;
+mod impact;
 mod lookup;
 mod output;
-mod refusal;
+mod progress;
 mod region;
+mod rule;
+mod scaling;
+mod sentence;
 mod service;
 mod session;
 mod status;
@@ -40,21 +48,20 @@ use std::process::ExitCode;
 pub use actor::actor;
 pub use command_line::quote;
 pub use failure::Failure;
-pub use refusal::words;
+pub use grpc_status::message;
 
 pub use crate::cli::ClientCommand as Command;
-use crate::cli::GlobalArgs;
 use session::Session;
 
-/// Runs one client command to its end and returns the code to exit with.
-pub fn run(global: GlobalArgs, command: Command) -> ExitCode {
+/// Runs one client command and returns the exit code.
+pub fn run(command: Command) -> ExitCode {
     let result = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::Runtime)
         .and_then(|runtime| {
-            let result = runtime.block_on(dispatch(global, command));
-            // A name that is still being resolved must not keep the process.
+            let result = runtime.block_on(dispatch(command));
+            // A pending name resolution must not delay the exit.
             runtime.shutdown_background();
             result
         });
@@ -64,21 +71,24 @@ pub fn run(global: GlobalArgs, command: Command) -> ExitCode {
     }
 }
 
-/// Does what one client command says.
+/// Runs one client command.
 ///
 /// # Errors
-/// Why it was not done; whoever gets it prints it, by [`Failure::into_exit_code`].
-pub async fn dispatch(global: GlobalArgs, command: Command) -> Result<(), Failure> {
-    global.check_scope(&command)?;
-    let session = Session::new(global)?;
-    match command {
+/// The failure; [`Failure::into_exit_code`] prints it.
+pub async fn dispatch(command: Command) -> Result<(), Failure> {
+    let mut session = Session::new(command.options())?;
+    let result = match command {
         Command::Service(command) => service::run(&session, command).await,
-        Command::Region(command) => region::run(&session, command).await,
+        Command::Region(command) => region::run(&mut session, command).await,
         Command::Api(command) => api::run(&session, command).await,
         Command::Unit(command) => unit::run(&session, command).await,
         Command::Events(args) => watch::events(&session, &args).await,
-        Command::Status => status::show(&session).await,
+        Command::Status(_) => status::show(&session).await,
         Command::Cluster(command) => cluster::run(&session, command).await,
         Command::AgentDrain(args) => cluster::drain(&session, args).await,
+    };
+    if let Err(Failure::Conflict { conflict: Some(conflict), .. }) = &result {
+        conflict::print(&session, conflict)?;
     }
+    result
 }

@@ -171,7 +171,7 @@ impl Development {
         }
         let from = ready.contents.revision + 1;
         match guide::follow(&self.layout, &self.plans, from).await {
-            Err(Failure::ReaderGone) => return,
+            Err(Failure::PipeClosed) => return,
             Err(failure) => drop(failure.into_exit_code()),
             Ok(()) => {}
         }

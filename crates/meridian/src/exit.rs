@@ -1,48 +1,83 @@
-//! How every command of the binary ends that did not do what was asked: one line of cause, one line of
-//! next step, and an exit code. The codes are an interface; they never change their meaning.
+//! Exit codes, and messages on standard error. Every command that fails prints a line of cause and
+//! a line of next step.
 //!
-//! | code | meaning |
-//! | --- | --- |
-//! | 0 | done |
-//! | 1 | refused by a rule, or by the person who was asked |
-//! | 2 | wrong usage; also a field that the server finds malformed |
-//! | 3 | conflict with an expected revision |
-//! | 4 | nobody reachable or no majority, and certainly nothing proposed |
-//! | 5 | outcome unknown, or done and not converged while `--wait` waited |
-//! | 130 | interrupted while following events |
+//! The exit codes are an interface: their meanings do not change. [`CODES`] documents them.
 
-/// What was asked for is done.
+use std::fmt::Arguments;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// The command succeeded. A change that was acknowledged succeeded even if its result could not be
+/// printed.
 pub const DONE: u8 = 0;
-/// A rule refuses, or the person who was asked, or the machine.
+/// A rule, the user, or the machine refused; nothing was changed.
 pub const REFUSED: u8 = 1;
-/// Arguments, configuration or fields that cannot be meant.
+/// The arguments, the configuration or a field of the request are invalid.
 pub const USAGE: u8 = 2;
-/// The service was changed since the expected revision.
+/// The service is not at the expected revision; nothing was changed.
 pub const CONFLICT: u8 = 3;
-/// Nobody could take it; certainly nothing was proposed.
+/// No agent is reachable, or there is no quorum; the change was not submitted.
 pub const UNAVAILABLE: u8 = 4;
-/// It may have happened, or its effect was not seen in time.
+/// The change may have happened: no response arrived.
 pub const UNKNOWN: u8 = 5;
-/// The person at the keyboard has seen enough: 128 and the number of SIGINT.
+/// The change was accepted, and its effect was not observed within `--wait-timeout`.
+pub const NOT_CONVERGED: u8 = 6;
+/// `status --check`: the cluster is degraded.
+pub const DEGRADED: u8 = 10;
+/// `status --check`: the cluster cannot accept changes.
+pub const READ_ONLY: u8 = 11;
+/// Interrupted by Ctrl-C: 128 plus the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
-/// Prints a line of cause and a line of next step to standard error.
+/// Exit codes with their meanings, as `meridian --help` lists them.
+pub const CODES: [(u8, &str); 10] = [
+    (DONE, "done"),
+    (REFUSED, "refused; nothing was changed"),
+    (USAGE, "invalid usage"),
+    (CONFLICT, "conflict with the expected revision; nothing was changed"),
+    (UNAVAILABLE, "no agent reachable or no quorum; the change was not submitted"),
+    (UNKNOWN, "outcome unknown; the error message has the command that retries"),
+    (NOT_CONVERGED, "accepted, but not converged within --wait-timeout"),
+    (DEGRADED, "status --check: degraded"),
+    (READ_ONLY, "status --check: changes are refused"),
+    (INTERRUPTED, "interrupted with Ctrl-C"),
+];
+
+/// Prints an error and the next step.
 pub fn report(cause: &str, next: &str) {
-    anstream::eprintln!("{ERROR}error:{ERROR:#} {}", one_line(cause));
-    anstream::eprintln!("{NEXT}next:{NEXT:#} {}", one_line(next));
+    message(format_args!("{ERROR}error:{ERROR:#} {}", one_line(cause)));
+    message(format_args!("{NEXT}next:{NEXT:#} {}", one_line(next)));
 }
 
-/// Prints a line of what is still to come and a line of next step to standard error.
+/// Prints a note and the next step.
 pub fn note(cause: &str, next: &str) {
-    anstream::eprintln!("{NOTE}note:{NOTE:#} {}", one_line(cause));
-    anstream::eprintln!("{NEXT}next:{NEXT:#} {}", one_line(next));
+    message(format_args!("{NOTE}note:{NOTE:#} {}", one_line(cause)));
+    message(format_args!("{NEXT}next:{NEXT:#} {}", one_line(next)));
+}
+
+/// Prints a line to standard error. A standard error that cannot be written changes no outcome.
+pub fn message(line: Arguments<'_>) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Prints data to standard output and returns the exit code. A closed pipe is no failure.
+pub fn print(data: &[u8]) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(data).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let cause = format!("cannot write to standard output: {error}");
+            report(&cause, "check where standard output goes");
+            ExitCode::from(REFUSED)
+        }
+        Ok(()) | Err(_) => ExitCode::from(DONE),
+    }
 }
 
 const NOTE: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().bold();
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 const NEXT: anstyle::Style = anstyle::AnsiColor::Cyan.on_default().bold();
 
-/// What other programs say may have line breaks and control characters; here it has one line.
+/// Replaces line breaks and control characters: messages may contain text from other programs.
 fn one_line(text: &str) -> String {
     let visible: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     visible.trim().to_owned()
@@ -53,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_say_fits_on_one_line_and_moves_no_cursor() {
+    fn a_message_is_one_line_without_control_characters() {
         assert_eq!(one_line("two\nlines\u{1b}[2J"), "two lines [2J");
     }
 }

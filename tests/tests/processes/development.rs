@@ -91,7 +91,7 @@ async fn with_two_regions_a_witness_keeps_the_quorum_when_one_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn removing_the_data_directory_under_dev_ends_every_process() {
     let Three { dev, agents, sandbox } = Three::start().await;
-    done(&agents[0], "region set westeurope=2 eastus=2").await;
+    execute(&agents[0], "region set westeurope=2 eastus=2").await;
     wait_until_converged(&agents).await;
     // An agent may just have created a file in a directory that is being removed.
     until_ok("the directory to be removed", async || Ok(std::fs::remove_dir_all(sandbox.data())?))

@@ -106,7 +106,7 @@ async fn a_drained_agent_needed_for_the_quorum_keeps_its_vote_and_the_reason_is_
     assert_eq!((&row["next"], &row["voter"]), (&"loseVote".into(), &true.into()), "{row}");
     let line = ["agent", "drain", &needed.name, "--yes", "--wait", "--wait-timeout", "1s"];
     let late = contacted.run(&line).await.expect("the command runs");
-    assert_eq!(late.code, Some(5), "{late:?}");
+    assert_eq!(late.code, Some(6), "{late:?}");
     assert!(late.stderr.contains(&keeps) && late.stderr.contains(&start), "{late:?}");
 
     dead.start().expect("the agent starts");

@@ -53,7 +53,10 @@ async fn without_a_quorum_changes_fail_in_time_and_the_gateway_serves_through_a_
     })
     .await;
     if codes.iter().all(|code| *code == Some(4)) {
-        assert!(!since.contains(&id), "exit code 4 means that nothing was proposed: {since}");
+        assert!(
+            !since.contains(&id),
+            "exit code 4 means that the change was not submitted: {since}"
+        );
     }
     let first =
         until_ok("the repeated request to be accepted", async || last.json(&change).await).await;
@@ -89,7 +92,7 @@ async fn a_change_that_the_leader_cannot_commit_is_unknown_and_applied_once_when
     assert!(unknown.stderr.contains(&message), "{unknown:?}");
     let (_, again) = unknown
         .stderr
-        .split_once("ask again, it happens once: ")
+        .split_once("the change happens at most once: ")
         .expect("the retry command is printed");
     let words: Vec<_> = again.split_whitespace().skip(1).collect();
     assert!(words.contains(&id.as_str()), "{again}");

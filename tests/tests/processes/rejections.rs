@@ -48,19 +48,19 @@ async fn an_invalid_command_is_rejected_before_anything_is_proposed() {
         until_ok("one state", async || same_state(&three.agents[0], &three.agents).await).await;
     for (line, code, words) in [
         (&*format!("service create {LONG} --primary eastus"), 2, "at most 50 characters"),
-        ("region add eastus --units 0", 2, "use a whole number from 1 up"),
+        ("region add eastus --units 0", 2, "use a whole number of 1 or more"),
         ("region scale eastus", 2, "--units"),
         ("region scale eastus --units many", 2, "many"),
         ("region lst", 2, "list"),
         ("region add eastus --request-id 1", 2, "--request-id"),
-        ("region list --expect-revision 4", 2, "--expect-revision has no meaning"),
-        ("region remove eastus", 2, "there is no terminal to ask on"),
-        ("region set -eastus", 2, "there is no terminal to ask on"),
+        ("region list --expect-revision 4", 2, "has no option --expect-revision"),
+        ("region remove eastus", 2, "there is no terminal to confirm it"),
+        ("region set -eastus", 2, "there is no terminal to confirm it"),
         ("region remove westeurope", 1, "is the primary region of contoso"),
         ("region remove mars", 1, "region mars not found"),
-        ("service delete contoso", 2, "there is no terminal to ask on"),
-        ("cluster remove eastus", 2, "there is no terminal to ask on"),
-        ("agent drain eastus", 2, "there is no terminal to ask on"),
+        ("service delete contoso", 2, "there is no terminal to confirm it"),
+        ("cluster remove eastus", 2, "there is no terminal to confirm it"),
+        ("agent drain eastus", 2, "there is no terminal to confirm it"),
     ] {
         assert_rejected(&three, line, code, words).await;
     }
@@ -99,7 +99,7 @@ async fn a_dry_run_has_no_effect_and_an_outdated_expected_revision_is_rejected()
     let rejected = contacted.run(&outdated).await.expect("the command runs");
     assert_eq!(rejected.code, Some(3), "{rejected:?}");
     assert!(
-        rejected.stdout.contains("UnitsScaled"),
+        rejected.stdout.contains("scaled contoso in eastus"),
         "the events since the expected revision: {rejected:?}"
     );
 }

@@ -180,13 +180,28 @@ fn failure(unit: &Unit) -> Option<String> {
 /// What the units of a service wait for in those of `regions` that have no agent for them.
 pub(super) fn homeless(state: &State, service: &str, regions: &[String]) -> Vec<v1::Wait> {
     let service = ServiceName::new(service).ok().and_then(|name| state.services.get(&name));
+    let is_located =
+        |region: &RegionName| service.is_some_and(|service| service.locations.contains_key(region));
+    waits_for_agents(state, regions, is_located)
+}
+
+/// As [`homeless`], for a change that was not made: all of the regions would be locations of the
+/// service.
+pub(super) fn would_be_homeless(state: &State, regions: &[String]) -> Vec<v1::Wait> {
+    waits_for_agents(state, regions, |_| true)
+}
+
+fn waits_for_agents(
+    state: &State,
+    regions: &[String],
+    is_located: impl Fn(&RegionName) -> bool,
+) -> Vec<v1::Wait> {
     let regions: BTreeSet<_> = regions.iter().flat_map(|text| RegionName::parse(text)).collect();
     let has_agent = |region: &RegionName| {
         let mut agents = state.agents.values();
         agents.any(|agent| agent.description.region == *region && agent.takes_units())
     };
-    let located = service.into_iter().flat_map(|service| service.locations.keys());
-    let homeless = located.filter(|region| regions.contains(*region) && !has_agent(region));
+    let homeless = regions.iter().filter(|region| is_located(region) && !has_agent(region));
     let wait = |region: &RegionName| v1::Wait {
         cause: format!("no agent in {region} takes units: they start once one does"),
         next_step: format!("join an agent in {region}, or add the units in another region"),

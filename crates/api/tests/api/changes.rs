@@ -49,7 +49,13 @@ async fn what_is_so_already_changes_nothing() {
 async fn units_in_a_region_without_an_agent_are_known_to_wait_for_one() {
     let mut world = World::with_contoso().await;
     let edits = vec![add("Japan East", 1), scale("eastus", 3)];
+    let mut dry = change(edits.clone());
+    let context = dry.context.as_mut().expect("has one");
+    context.dry_run = true;
+    context.request_id.clear();
+    let forecast = world.change(dry).await.expect("is answered").waits;
     let waits = world.edit(edits).await.expect("is changed").waits;
+    assert_eq!(forecast, waits, "a dry run has the same warnings");
     let [wait] = &waits[..] else { panic!("{waits:?}") };
     assert_eq!(wait.cause, "no agent in japaneast takes units: they start once one does");
     assert!(wait.next_step.contains("join an agent in japaneast"), "{wait:?}");

@@ -2,45 +2,44 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 use super::cluster::DrainArgs;
 use crate::config::flags::Flags;
 
-/// The environment variable that names the configuration file.
+/// Environment variable with the path of the configuration file.
 pub const CONFIG_VARIABLE: &str = "MERIDIAN_CONFIG";
 
-/// `meridian agent`: the daemon, unless a subcommand says otherwise.
+/// `meridian agent`: runs the daemon unless a subcommand is given.
 #[derive(Debug, Clone, Args)]
 pub struct AgentInvocation {
-    /// What to do with an agent of the cluster.
+    /// Client command about an agent.
     #[command(subcommand)]
     pub command: Option<AgentCommand>,
-    /// What the daemon is told.
+    /// Arguments of the daemon.
     #[command(flatten)]
     pub daemon: AgentArgs,
 }
 
-/// What can be done with agents.
+/// Client commands under `meridian agent`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AgentCommand {
-    /// Move an agent's units to others in its region, give it no new ones, and take its vote; or end
-    /// that
+    /// Move the units of an agent to others in its region and take its vote, or undo that
     Drain(DrainArgs),
 }
 
-/// What `meridian agent` is told.
+/// Arguments of the daemon.
 #[derive(Debug, Clone, Args)]
 pub struct AgentArgs {
-    /// The configuration file; deploy/agent.example.toml shows every key [default: none]
-    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE)]
+    /// Configuration file; deploy/agent.example.toml lists every key [default: none]
+    #[arg(long, value_name = "FILE", env = CONFIG_VARIABLE, hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
-    /// Check the configuration, print what is in effect and where it comes from, and exit
+    /// Check the configuration, print the effective values with their sources, and exit
     #[arg(long)]
     pub check_config: bool,
 
-    /// A flag for each key of the configuration.
+    /// One flag per configuration key.
     #[command(flatten)]
     pub flags: Flags,
 }

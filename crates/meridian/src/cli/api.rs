@@ -7,73 +7,112 @@ use meridian_domain::api::BackendError;
 use meridian_domain::{ApiPath, BackendUrl, limits};
 
 use super::duration::{self, NotADuration};
+use super::options::{ConfirmOption, Options, ServiceChangeOptions, ServiceReadOptions};
 
-/// What can be done with APIs.
+/// Subcommands of `meridian api`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ApiCommand {
-    /// Publish an API of a service, or replace the one of that name as a whole
+    /// Publish an API of a service, or replace the one with the same name
     #[command(after_help = "\
 Examples:
-  meridian api publish orders --path /orders --backend http://orders.internal:8080
-  meridian api publish orders --path /orders --backend https://orders.example.com \\
-      --backend eastus=https://orders-us.example.com --response-timeout 2s --wait
-  meridian api publish greeter --path /hello.Greeter --backend h2c://greeter.internal:50051/hello.Greeter")]
+  meridian api publish orders --path /orders --backend http://10.0.0.7:8080
+  meridian api publish orders --path /orders --response-timeout 2s --wait \\
+      --backend https://orders.example.com \\
+      --backend eastus=https://us.example.com
+  meridian api publish greeter --path /hello.Greeter \\
+      --backend h2c://greeter.internal:50051/hello.Greeter")]
     Publish(PublishArgs),
     /// List the APIs of a service
-    List,
-    /// Show one API of a service
-    Show {
-        /// The API
-        name: String,
-    },
-    /// Remove an API from a service; its callers get what the other APIs say of its path
-    Remove {
-        /// The API
-        name: String,
-    },
+    #[command(visible_alias = "ls")]
+    List(ServiceReadOptions),
+    /// Show an API of a service
+    Show(ShowApiArgs),
+    /// Remove an API from a service
+    #[command(visible_alias = "rm", alias = "delete")]
+    Remove(RemoveApiArgs),
+}
+
+impl ApiCommand {
+    pub(super) fn options(&self) -> Options {
+        match self {
+            Self::Publish(args) => Options::from(&args.options),
+            Self::List(options) => options.into(),
+            Self::Show(args) => Options::from(&args.options),
+            Self::Remove(args) => Options::from(&args.options).with_confirm(&args.confirm),
+        }
+    }
+}
+
+/// `meridian api show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowApiArgs {
+    /// API
+    pub name: String,
+    /// Options of a read.
+    #[command(flatten)]
+    pub options: ServiceReadOptions,
+}
+
+/// `meridian api remove`.
+#[derive(Debug, Clone, Args)]
+pub struct RemoveApiArgs {
+    /// API
+    pub name: String,
+    /// Confirmation.
+    #[command(flatten)]
+    pub confirm: ConfirmOption,
+    /// Options of a change to a service.
+    #[command(flatten)]
+    pub options: ServiceChangeOptions,
 }
 
 /// `meridian api publish`.
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = "\
+meridian api publish [OPTIONS] --path <PATH>
+           --backend <[REGION=]URL>... <NAME>")]
 pub struct PublishArgs {
-    /// Its name: 1 to 50 lower-case letters, digits and hyphens
+    /// Name: 1 to 50 lower-case letters, digits and hyphens
     pub name: String,
-    /// The prefix of the calls that it gets: /orders gets /orders and /orders/5, not /ordersx. The
-    /// longest that fits a call wins
+    /// Path prefix of its requests: /orders matches /orders and /orders/5, not /ordersx. The
+    /// longest matching prefix wins
     #[arg(long, value_name = "PATH")]
     pub path: ApiPath,
-    /// Where calls go, without a password; with REGION= only in that region. Given once without a
-    /// region, and once for each region that differs. http is HTTP/1.1, https also HTTP/2 where the
-    /// backend offers it, h2c is HTTP/2 without TLS
+    /// Backend, without credentials. Give one without a region, and one with REGION= for each
+    /// region with a backend of its own. http is HTTP/1.1, https is HTTP/2 if the backend offers
+    /// it, h2c is HTTP/2 without TLS
     #[arg(long = "backend", value_name = "[REGION=]URL", required = true)]
     pub backends: Vec<Backend>,
-    /// How long a connection to the backend may take, 1ms to 10m [default: 5s]
+    /// Timeout for connecting to the backend, 1ms to 10m [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     pub connect_timeout: Option<u32>,
-    /// How long the head of the backend's answer may take, 1ms to 10m [default: 30s]
+    /// Timeout for the response head, 1ms to 10m [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     pub response_timeout: Option<u32>,
-    /// How long each further part of a body may take, 1ms to 10m [default: 60s]
+    /// Timeout between two parts of a body, 1ms to 10m [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     pub idle_timeout: Option<u32>,
+    /// Options of a change to a service.
+    #[command(flatten)]
+    pub options: ServiceChangeOptions,
 }
 
-/// A backend as it was typed: `URL`, or `REGION=URL`.
+/// Backend as given: `URL` or `REGION=URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
-    /// The only region whose calls go there, as it was typed; none for the default backend.
+    /// Region that uses the backend, as given; none for the default backend.
     pub region: Option<String>,
-    /// Where the calls go.
+    /// URL of the backend.
     pub url: BackendUrl,
 }
 
 /// The text is not a backend.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotABackend {
-    /// Nothing stands before the equals sign.
-    #[error("use URL, or REGION=URL for the calls of one region")]
+    /// The region before the equals sign is empty.
+    #[error("use URL, or REGION=URL for the backend of one region")]
     Region,
-    /// The URL is not one.
+    /// The URL is invalid.
     #[error(transparent)]
     Url(#[from] BackendError),
 }
@@ -82,7 +121,7 @@ impl FromStr for Backend {
     type Err = NotABackend;
 
     fn from_str(text: &str) -> Result<Self, NotABackend> {
-        // An equals sign behind the scheme belongs to the URL.
+        // An equals sign after the scheme belongs to the URL.
         let scheme_end = text.find("://").unwrap_or(text.len());
         let (region, url) = match text.split_at(scheme_end).0.split_once('=') {
             Some((region, _)) => (Some(region), &text[region.len() + 1..]),
@@ -95,16 +134,16 @@ impl FromStr for Backend {
     }
 }
 
-/// The text is not a time-out.
+/// The text is not a timeout.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum NotATimeout {
     #[error(transparent)]
     Duration(#[from] NotADuration),
-    #[error("a time-out has whole milliseconds, from 1ms to {}m", limits::MAX_TIMEOUT_MS / 60_000)]
+    #[error("use whole milliseconds, from 1ms to {}m", limits::MAX_TIMEOUT_MS / 60_000)]
     Range,
 }
 
-/// Reads a time-out, in milliseconds.
+/// Parses a timeout, in milliseconds.
 fn parse_timeout(text: &str) -> Result<u32, NotATimeout> {
     let timeout = duration::parse(text)?;
     let is_whole = timeout.subsec_nanos() % 1_000_000 == 0;
@@ -125,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_has_a_region_only_if_one_stands_before_the_scheme() {
+    fn a_backend_has_a_region_if_an_equals_sign_precedes_the_scheme() {
         for (text, expected) in [
             ("http://a", backend(None, "http://a")),
             ("http://a/x=1", backend(None, "http://a/x=1")),
@@ -138,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_backend_is_refused_by_its_rule() {
+    fn an_invalid_backend_is_refused_with_its_reason() {
         let refused = |text: &str| text.parse::<Backend>().expect_err(text);
         assert_eq!(refused("=http://a"), NotABackend::Region);
         assert_eq!(refused(" =http://a"), NotABackend::Region);
@@ -149,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_is_read_in_milliseconds() {
+    fn a_timeout_is_parsed_in_milliseconds() {
         for (text, millis) in [("5s", 5_000), ("0.25", 250), ("7ms", 7), ("10m", 600_000)] {
             assert_eq!(parse_timeout(text), Ok(millis), "{text}");
         }
@@ -160,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_api_cannot_do_without_has_to_be_given() {
+    fn an_api_requires_a_name_a_path_and_a_backend() {
         let parses = |line: &str| {
             let words = ["meridian", "api", "publish"].into_iter().chain(line.split(' '));
             Cli::try_parse_from(words).is_ok()

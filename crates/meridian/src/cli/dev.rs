@@ -4,63 +4,62 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 use meridian_domain::AgentName;
 use meridian_domain::agent::Address;
 
-/// What `meridian dev` is told.
+/// `meridian dev`.
 #[derive(Debug, Clone, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
 Examples:
-  meridian dev                                three agents in three regions
-  meridian dev --regions eastus,japaneast     two, and a witness as the third vote
-  meridian dev --data-dir /tmp/two --address-base 127.0.2.0    a second cluster beside the first
+  meridian dev                              three agents in three regions
+  meridian dev --regions eastus,japaneast   two, and a witness for a third vote
+  meridian dev --data-dir /tmp/two --address-base 127.0.2.0   a second cluster
 
-Ctrl-C stops all agents and all units of the data directory. Started again, the cluster carries on.
-To begin anew, remove the data directory."
+Ctrl-C stops all agents and units of the data directory. The next `meridian dev`
+continues with the same cluster; remove the data directory to start over."
 )]
 pub struct DevArgs {
     /// Command for agents that something else started.
     #[command(subcommand)]
     pub command: Option<DevCommand>,
 
-    /// What holds the agents' configurations, logs and data
-    #[arg(long, value_name = "DIRECTORY", default_value = ".meridian")]
+    /// Directory for the configuration, logs and data of the agents
+    #[arg(long, value_name = "DIRECTORY", default_value = ".meridian", value_hint = ValueHint::DirPath)]
     pub data_dir: PathBuf,
 
-    /// Which agents there are, and where.
+    /// Regions and addresses of the agents.
     #[command(flatten)]
     pub layout: LayoutArgs,
 }
 
-/// What can be said about the cluster when it is first started.
+/// Layout of a new development cluster.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LayoutArgs {
-    /// The regions, 1 to 9, the first of them the primary one of the first service [default:
+    /// Regions, 1 to 9; the first is the primary region of the first service [default:
     /// westeurope,eastus,southeastasia]
     #[arg(long, value_name = "REGION,...", value_delimiter = ',')]
     pub regions: Option<Vec<String>>,
 
-    /// The agents listen on the loopback addresses after this one [default: 127.0.1.0]
+    /// Loopback address before those of the agents [default: 127.0.1.0]
     #[arg(long, value_name = "IP")]
     pub address_base: Option<Ipv4Addr>,
 
-    /// The port for clients, the same on every address, at least 1 [default: 7400]
+    /// Port for clients, on every agent's address [default: 7400]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub client_port: Option<u16>,
 
-    /// The port between agents, the same on every address, at least 1 [default: 7401]
+    /// Port for other agents, on every agent's address [default: 7401]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub peer_port: Option<u16>,
 
-    /// The port for health and metrics, the same on every address, at least 1 [default: 7480]
+    /// Port for health and metrics, on every agent's address [default: 7480]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub http_port: Option<u16>,
 
-    /// The port of the backend that a new cluster's first API has, on the first address, at least 1
-    /// [default: 7490]
+    /// Port of the echo backend, on the first agent's address [default: 7490]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub echo_port: Option<u16>,
 }

@@ -1,31 +1,37 @@
-//! The edits of `region set`: `westeurope=3` adds or scales a region, `-southeastasia` removes one.
+//! The edits of `region set`: `westeurope=3` adds or scales a region, `eastus=+1` scales it
+//! relative to its current units, `-southeastasia` removes it.
 
 use std::str::FromStr;
 
-/// What stands in for the hyphen of a removal while `clap` reads the arguments: the typographic
-/// minus sign, which reads the same in its messages. See [`super::arguments`].
+use super::count::UnitCount;
+
+/// Placeholder for the hyphen of a removal while `clap` parses the arguments: the typographic minus
+/// sign, which looks the same in its messages. See [`super::arguments`].
 pub(super) const MINUS: char = '\u{2212}';
 
 /// One edit of `region set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegionEdit {
-    /// Add the region with this many units, or scale it to them.
+    /// Adds the region with this many units, or scales it.
     Set {
-        /// The region, as it was typed.
+        /// Region, as given.
         region: String,
-        /// The units wanted there.
-        units: u32,
+        /// Number of units, absolute or relative.
+        units: UnitCount,
     },
-    /// Remove the region.
+    /// Removes the region.
     Remove {
-        /// The region, as it was typed.
+        /// Region, as given.
         region: String,
     },
 }
 
 /// The text is not an edit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("use REGION=UNITS to add or scale a region and -REGION to remove one")]
+#[error(
+    "use REGION=UNITS to add or scale a region, REGION=+N or REGION=-N to scale it by N units, and \
+     -REGION to remove it"
+)]
 pub struct NotAnEdit;
 
 impl FromStr for RegionEdit {
@@ -55,16 +61,18 @@ mod tests {
         let set = |region: &str, units| RegionEdit::Set { region: region.to_owned(), units };
         let remove = |region: &str| RegionEdit::Remove { region: region.to_owned() };
         for (text, edit) in [
-            ("westeurope=3", set("westeurope", 3)),
-            ("West Europe=3", set("West Europe", 3)),
-            ("eastus=0", set("eastus", 0)),
+            ("westeurope=3", set("westeurope", UnitCount::Exact(3))),
+            ("West Europe=3", set("West Europe", UnitCount::Exact(3))),
+            ("eastus=0", set("eastus", UnitCount::Exact(0))),
+            ("eastus=+1", set("eastus", UnitCount::Relative(1))),
+            ("eastus=-1", set("eastus", UnitCount::Relative(-1))),
             ("-southeastasia", remove("southeastasia")),
             ("\u{2212}southeastasia", remove("southeastasia")),
             ("-South East Asia", remove("South East Asia")),
         ] {
             assert_eq!(text.parse(), Ok(edit), "{text}");
         }
-        for bad in ["", "-", "=", "eastus", "eastus=", "=3", "eastus=x", "eastus=-1", "-eastus=3"] {
+        for bad in ["", "-", "=", "eastus", "eastus=", "=3", "eastus=x", "eastus=+0", "-eastus=3"] {
             assert_eq!(bad.parse::<RegionEdit>(), Err(NotAnEdit), "{bad}");
         }
     }

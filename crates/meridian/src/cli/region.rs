@@ -2,102 +2,164 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::count;
+use super::count::{self, UnitCount};
 use super::edit::RegionEdit;
+use super::options::{
+    ChangeOptions, ConfirmOption, Options, ReadOptions, ServiceChangeOptions, ServiceReadOptions,
+};
 
-/// What can be done with regions.
+/// Subcommands of `meridian region`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum RegionCommand {
-    /// List the regions that a service can be deployed to
-    Catalogue {
-        /// Only regions with this in their name; capitals and blanks do not count [default: all]
-        filter: Option<String>,
-    },
-    /// List the regions of a service: what is wanted there, and what is ready
-    List,
+    /// List all regions that a service can use
+    #[command(alias = "catalog")]
+    Catalogue(CatalogueArgs),
+    /// List the regions of a service with their desired and ready units
+    #[command(visible_alias = "ls")]
+    List(ServiceReadOptions),
     /// Add a region to a service
     #[command(after_help = "\
 Examples:
   meridian region add eastus --units 2
   meridian region add \"West Europe\" --units 3 --zones 1,2,3 --wait")]
     Add(AddArgs),
-    /// Change the units or the zones of a service's region
+    /// Change the units or zones of a region of a service
     #[command(after_help = "\
 Examples:
   meridian region scale eastus --units 4
+  meridian region scale eastus --units +1
   meridian region scale eastus --units 4 --zones none")]
     Scale(ScaleArgs),
     /// Remove a region from a service; its units drain and stop
-    Remove {
-        /// The region, as `westeurope` or "West Europe"
-        region: String,
-    },
-    /// Make a region the primary one
-    Promote {
-        /// The region, as `westeurope` or "West Europe"
-        region: String,
-    },
-    /// Serve callers in a region
-    Enable {
-        /// The region, as `westeurope` or "West Europe"
-        region: String,
-    },
-    /// Serve no callers in a region, and keep its units
-    Disable {
-        /// The region, as `westeurope` or "West Europe"
-        region: String,
-    },
-    /// Make several edits in one save: all of them happen, or none
+    #[command(visible_alias = "rm", alias = "delete")]
+    Remove(ConfirmedRegionArgs),
+    /// Make a region the primary region of a service
+    Promote(RegionArgs),
+    /// Enable the gateway in a region
+    Enable(RegionArgs),
+    /// Disable the gateway in a region; its units keep running
+    Disable(ConfirmedRegionArgs),
+    /// Edit several regions in one change, all or nothing
     #[command(after_help = "\
 Examples:
-  meridian region set westeurope=3 eastus=2 -southeastasia
+  meridian region set westeurope=3 eastus=+1 -southeastasia
   meridian region set \"West Europe=3\" --expect-revision 17 --dry-run")]
-    Set {
-        /// REGION=UNITS adds or scales a region, -REGION removes one
-        #[arg(required = true, value_name = "REGION=UNITS|-REGION")]
-        edits: Vec<RegionEdit>,
-    },
-    /// Add a region of your own to the catalogue, or move one
+    Set(SetArgs),
+    /// Add a custom region to the catalogue, or update one
     Define(DefineArgs),
+}
+
+impl RegionCommand {
+    pub(super) fn options(&self) -> Options {
+        match self {
+            Self::Catalogue(args) => Options::from(&args.read),
+            Self::List(options) => options.into(),
+            Self::Add(args) => Options::from(&args.options),
+            Self::Scale(args) => Options::from(&args.options),
+            Self::Promote(args) | Self::Enable(args) => Options::from(&args.options),
+            Self::Remove(args) | Self::Disable(args) => {
+                Options::from(&args.options).with_confirm(&args.confirm)
+            }
+            Self::Set(args) => Options::from(&args.options).with_confirm(&args.confirm),
+            Self::Define(args) => Options::from(&args.change),
+        }
+    }
+}
+
+/// `meridian region catalogue`.
+#[derive(Debug, Clone, Args)]
+pub struct CatalogueArgs {
+    /// Part of a name; case and spaces are ignored [default: all regions]
+    pub filter: Option<String>,
+    /// Options of a read.
+    #[command(flatten)]
+    pub read: ReadOptions,
+}
+
+/// A command about one region of a service.
+#[derive(Debug, Clone, Args)]
+pub struct RegionArgs {
+    /// Region, such as westeurope or "West Europe"
+    pub region: String,
+    /// Options of a change to a service.
+    #[command(flatten)]
+    pub options: ServiceChangeOptions,
+}
+
+/// A command about one region of a service that asks for confirmation.
+#[derive(Debug, Clone, Args)]
+pub struct ConfirmedRegionArgs {
+    /// Region, such as westeurope or "West Europe"
+    pub region: String,
+    /// Confirmation.
+    #[command(flatten)]
+    pub confirm: ConfirmOption,
+    /// Options of a change to a service.
+    #[command(flatten)]
+    pub options: ServiceChangeOptions,
 }
 
 /// `meridian region add`.
 #[derive(Debug, Clone, Args)]
 pub struct AddArgs {
-    /// The region, as `westeurope` or "West Europe"
+    /// Region, such as westeurope or "West Europe"
     pub region: String,
-    /// The units wanted there
+    /// Number of units
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count::parse, allow_negative_numbers = true)]
     pub units: u32,
-    /// The zones to spread them over, each 1 to 9, such as 1,2,3 [default: none]
+    /// Zones to spread the units over, each 1 to 9, such as 1,2,3 [default: none]
     #[arg(long, value_name = "ZONES", value_parser = parse_zones)]
     pub zones: Option<ZoneList>,
+    /// Options of a change to a service.
+    #[command(flatten)]
+    pub options: ServiceChangeOptions,
 }
 
 /// `meridian region scale`.
 #[derive(Debug, Clone, Args)]
-#[command(group(ArgGroup::new("what changes").required(true).multiple(true).args(["units", "zones"])))]
+#[command(group(ArgGroup::new("changes").required(true).multiple(true).args(["units", "zones"])))]
 pub struct ScaleArgs {
-    /// The region, as `westeurope` or "West Europe"
+    /// Region, such as westeurope or "West Europe"
     pub region: String,
-    /// The units wanted there [default: as they are]
-    #[arg(long, value_name = "N", value_parser = count::parse, allow_negative_numbers = true)]
-    pub units: Option<u32>,
-    /// The zones to spread them over, such as 1,2,3, or none [default: as they are]
+    /// Number of units, or +N or -N relative to the current number [default: unchanged]
+    #[arg(long, value_name = "N", value_parser = count::parse_units, allow_negative_numbers = true)]
+    pub units: Option<UnitCount>,
+    /// Zones to spread the units over, such as 1,2,3, or none [default: unchanged]
     #[arg(long, value_name = "ZONES", value_parser = parse_zones)]
     pub zones: Option<ZoneList>,
+    /// Options of a change to a service.
+    #[command(flatten)]
+    pub options: ServiceChangeOptions,
 }
 
-/// Zones as they were typed. An alias would make `clap` read one value per number.
+/// `meridian region set`.
+#[derive(Debug, Clone, Args)]
+pub struct SetArgs {
+    /// REGION=UNITS adds or scales a region, REGION=+N or REGION=-N scales it relative to its
+    /// current units, -REGION removes it
+    #[arg(required = true, value_name = "EDIT")]
+    pub edits: Vec<RegionEdit>,
+    /// Confirmation.
+    #[command(flatten)]
+    pub confirm: ConfirmOption,
+    /// Options of a change to a service.
+    #[command(flatten)]
+    pub options: ServiceChangeOptions,
+}
+
+/// List of zones. A type of its own: `clap` would parse a bare `Vec` as one value per zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneList(pub Vec<u32>);
 
 /// `meridian region define`.
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = "\
+meridian region define [OPTIONS] --display-name <TEXT>
+           --latitude <DEGREES> --longitude <DEGREES> <NAME>")]
 pub struct DefineArgs {
-    /// Its short name: lower-case letters, digits and hyphens
+    /// Short name: lower-case letters, digits and hyphens
     pub name: String,
-    /// The name that people read
+    /// Display name
     #[arg(long, value_name = "TEXT")]
     pub display_name: String,
     /// Degrees north of the equator
@@ -106,11 +168,14 @@ pub struct DefineArgs {
     /// Degrees east of Greenwich
     #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
     pub longitude: f64,
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
 }
 
 /// The text is not a list of zones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("use numbers separated by commas, such as 1,2,3, or none")]
+#[error("use zone numbers separated by commas, such as 1,2,3, or none")]
 struct NotZones;
 
 fn parse_zones(text: &str) -> Result<ZoneList, NotZones> {
@@ -123,48 +188,45 @@ fn parse_zones(text: &str) -> Result<ZoneList, NotZones> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use super::*;
-    use crate::cli::{Cli, ClientCommand, Command, GlobalArgs};
+    use crate::cli::{ClientCommand, Format, parse};
 
-    fn region(line: &[&str]) -> (GlobalArgs, RegionCommand) {
-        let words = ["meridian"].iter().chain(line).map(OsString::from);
-        let cli = Cli::from_arguments(words).unwrap_or_else(|_| panic!("{line:?}"));
-        match cli.command {
-            Command::Client(ClientCommand::Region(command)) => (cli.global, command),
+    fn region(line: &[&str]) -> (Options, RegionCommand) {
+        match parse::words(line) {
+            ClientCommand::Region(command) => (command.options(), command),
             other => panic!("{line:?} is {other:?}"),
         }
     }
 
     #[test]
-    fn region_set_takes_removals_and_the_flags_around_them() {
+    fn region_set_accepts_removals_and_options_in_any_order() {
         for line in [
             &["region", "set", "a=1", "-b", "--yes", "-o", "json"][..],
             &["region", "set", "--yes", "a=1", "-ojson", "-b"],
             &["--yes", "-o", "json", "region", "set", "a=1", "-b"],
             &["region", "--yes", "set", "-o=json", "a=1", "--", "-b"],
+            &["regions", "set", "a=1", "-b", "--yes", "-o", "json"],
         ] {
-            let (global, command) = region(line);
-            let RegionCommand::Set { edits } = command else { panic!("{line:?}: {command:?}") };
+            let (options, command) = region(line);
+            let RegionCommand::Set(args) = command else { panic!("{line:?}: {command:?}") };
             assert_eq!(
-                edits,
+                args.edits,
                 [
-                    RegionEdit::Set { region: "a".to_owned(), units: 1 },
+                    RegionEdit::Set { region: "a".to_owned(), units: UnitCount::Exact(1) },
                     RegionEdit::Remove { region: "b".to_owned() }
                 ],
                 "{line:?}"
             );
-            assert!(global.yes, "{line:?}");
-            assert_eq!(global.output, crate::cli::Format::Json, "{line:?}");
+            assert!(options.yes, "{line:?}");
+            assert_eq!(options.output, Format::Json, "{line:?}");
         }
     }
 
     #[test]
-    fn regions_may_be_written_as_people_write_them() {
+    fn a_region_may_be_given_by_its_display_name() {
         let (_, command) = region(&["region", "set", "West Europe=3", "-East US"]);
-        let RegionCommand::Set { edits } = command else { panic!("{command:?}") };
-        assert_eq!(edits[1], RegionEdit::Remove { region: "East US".to_owned() });
+        let RegionCommand::Set(args) = command else { panic!("{command:?}") };
+        assert_eq!(args.edits[1], RegionEdit::Remove { region: "East US".to_owned() });
     }
 
     #[test]
@@ -178,16 +240,29 @@ mod tests {
     }
 
     #[test]
-    fn scaling_needs_something_to_change() {
-        let words = ["meridian", "region", "scale", "eastus"].map(OsString::from);
-        assert!(Cli::from_arguments(words.into_iter()).is_err());
+    fn scaling_requires_units_or_zones() {
+        parse::fails("region scale eastus");
         let (_, command) = region(&["region", "scale", "eastus", "--zones", "none"]);
         let RegionCommand::Scale(args) = command else { panic!("{command:?}") };
         assert_eq!((args.units, args.zones), (None, Some(ZoneList(vec![]))));
     }
 
     #[test]
-    fn a_region_may_lie_south_and_west() {
+    fn a_signed_number_of_units_is_relative() {
+        for (line, delta) in [
+            (&["region", "scale", "eastus", "--units", "+1"][..], 1),
+            (&["region", "scale", "eastus", "--units=+1"], 1),
+            (&["region", "scale", "eastus", "--units", "-1"], -1),
+            (&["region", "scale", "--units", "-2", "eastus"], -2),
+        ] {
+            let (_, command) = region(line);
+            let RegionCommand::Scale(args) = command else { panic!("{line:?}: {command:?}") };
+            assert_eq!(args.units, Some(UnitCount::Relative(delta)), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn coordinates_may_be_negative() {
         let line = ["region", "define", "x", "--display-name", "X", "--latitude", "-33.5"];
         let (_, command) = region(&[&line[..], &["--longitude", "-70.25"]].concat());
         let RegionCommand::Define(args) = command else { panic!("{command:?}") };

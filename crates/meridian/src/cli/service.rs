@@ -4,7 +4,12 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args, Subcommand};
 use meridian_domain::Tier;
 
-/// What can be done with services.
+use super::options::{
+    ChangeOptions, ConfirmOption, ExpectOption, Options, ReadOptions, ServiceReadOptions,
+    WaitOptions,
+};
+
+/// Subcommands of `meridian service`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ServiceCommand {
     /// Create a service with one unit in its primary region
@@ -14,52 +19,111 @@ Examples:
   meridian service create trial --primary \"East US\" --tier developer --port 9000")]
     Create(CreateArgs),
     /// List the services
-    List,
-    /// Show a service, its regions and its APIs
-    Show {
-        /// The service [default: the only one there is]
-        name: Option<String>,
-    },
-    /// Change a service's tier, port or primary region, all in one save
+    #[command(visible_alias = "ls")]
+    List(ReadOptions),
+    /// Show a service with its regions and APIs
+    Show(ShowArgs),
+    /// Change the tier, port or primary region of a service
     Update(UpdateArgs),
     /// Delete a service; its units drain and stop
-    Delete {
-        /// The service
-        name: String,
-    },
+    #[command(visible_alias = "rm", alias = "remove")]
+    Delete(DeleteArgs),
+}
+
+impl ServiceCommand {
+    pub(super) fn options(&self) -> Options {
+        match self {
+            Self::Create(args) => Options::from(&args.change).with_wait(&args.wait),
+            Self::List(read) => read.into(),
+            Self::Show(args) => Options::from(&args.options),
+            Self::Update(args) => {
+                Options::from(&args.change).with_wait(&args.wait).with_expect(&args.expect)
+            }
+            Self::Delete(args) => Options::from(&args.change)
+                .with_wait(&args.wait)
+                .with_expect(&args.expect)
+                .with_confirm(&args.confirm),
+        }
+    }
+}
+
+/// `meridian service show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// Service [default: the only one]
+    #[arg(id = "shown", value_name = "SERVICE")]
+    pub name: Option<String>,
+    /// Options of a read.
+    #[command(flatten)]
+    pub options: ServiceReadOptions,
 }
 
 /// `meridian service create`.
 #[derive(Debug, Clone, Args)]
 pub struct CreateArgs {
-    /// Its name: 1 to 50 lower-case letters, digits and hyphens
+    /// Name: 1 to 50 lower-case letters, digits and hyphens
     pub name: String,
-    /// The first region, as `westeurope` or "West Europe"
+    /// Primary region, such as westeurope or "West Europe"
     #[arg(long, value_name = "REGION")]
     pub primary: String,
-    /// How large it may grow
+    /// Tier: limits the number of units and regions
     #[arg(long, default_value = "premium", value_parser = tiers())]
     pub tier: String,
-    /// The TCP port of its gateways in every region [default: the lowest free one from 8080]
-    #[arg(long, value_name = "N")]
+    /// Gateway TCP port in every region [default: the lowest free port from 8080]
+    #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitOptions,
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
 }
 
 /// `meridian service update`.
 #[derive(Debug, Clone, Args)]
-#[command(group(ArgGroup::new("what changes").required(true).multiple(true).args(["tier", "port", "primary"])))]
+#[command(override_usage = "meridian service update [OPTIONS] <NAME>")]
+#[command(group(ArgGroup::new("changes").required(true).multiple(true).args(["tier", "port", "primary"])))]
 pub struct UpdateArgs {
-    /// The service
+    /// Service
     pub name: String,
-    /// The new tier [default: as it is]
+    /// New tier [default: unchanged]
     #[arg(long, value_parser = tiers())]
     pub tier: Option<String>,
-    /// The new port of its gateways; its units are replaced [default: as it is]
-    #[arg(long, value_name = "N")]
+    /// New gateway port; the units are replaced [default: unchanged]
+    #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// The region to promote to primary [default: as it is]
+    /// Region to promote to primary [default: unchanged]
     #[arg(long, value_name = "REGION")]
     pub primary: Option<String>,
+    /// Expected revision.
+    #[command(flatten)]
+    pub expect: ExpectOption,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitOptions,
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+/// `meridian service delete`.
+#[derive(Debug, Clone, Args)]
+pub struct DeleteArgs {
+    /// Service
+    pub name: String,
+    /// Confirmation.
+    #[command(flatten)]
+    pub confirm: ConfirmOption,
+    /// Expected revision.
+    #[command(flatten)]
+    pub expect: ExpectOption,
+    /// Waiting.
+    #[command(flatten)]
+    pub wait: WaitOptions,
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
 }
 
 fn tiers() -> PossibleValuesParser {

@@ -1,10 +1,11 @@
-//! Who asks, as far as the environment says: `user@host`.
+//! The user of the client, as the environment names it: `user@host`.
 
 use std::env;
 
 use meridian_domain::limits::ACTOR_CHARS;
 
-/// The person or script at the keyboard. It is a hint for readers of the event log, not proof.
+/// The user who runs the client. A hint for readers of the event log, not an authenticated
+/// identity.
 pub fn actor() -> String {
     let user = ["USER", "LOGNAME"]
         .into_iter()

@@ -20,25 +20,20 @@ pub async fn run(session: &Session, command: ApiCommand) -> Result<(), Failure> 
     match command {
         ApiCommand::Publish(args) => {
             let api = api(args)?;
-            let service = service::about(session).await?;
+            let service = service::selected(session).await?;
             service::edit(session, service, vec![EditKind::PublishApi(api)]).await
         }
-        ApiCommand::List => {
-            let service = service::about(session).await?;
+        ApiCommand::List(_) => {
+            let service = service::selected(session).await?;
             session.output.list(&lookup::apis(session, &service).await?)
         }
-        ApiCommand::Show { name } => show(session, &name).await,
-        ApiCommand::Remove { name } => {
-            let service = service::about(session).await?;
-            let removal = format!("remove the API {name} from {service}");
-            let edits = vec![EditKind::RemoveApi(name)];
-            service::edit_if_agreed(session, service, edits, &removal).await
-        }
+        ApiCommand::Show(args) => show(session, &args.name).await,
+        ApiCommand::Remove(args) => remove(session, args.name).await,
     }
 }
 
 async fn show(session: &Session, name: &str) -> Result<(), Failure> {
-    let service = service::about(session).await?;
+    let service = service::selected(session).await?;
     let apis = lookup::apis(session, &service).await?;
     match apis.iter().find(|api| api.name == name) {
         Some(api) => session.output.one(api, |api| table(std::slice::from_ref(api))),
@@ -56,17 +51,25 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     }
 }
 
-/// The API that was typed.
+async fn remove(session: &Session, name: String) -> Result<(), Failure> {
+    let service = service::selected(session).await?;
+    let consequence = format!("remove API {name} from {service}");
+    let edits = vec![EditKind::RemoveApi(name)];
+    service::confirm_edits(session, &service, &edits, &consequence).await?;
+    service::edit(session, service, edits).await
+}
+
+/// The API that the arguments describe.
 fn api(args: PublishArgs) -> Result<v1::Api, Failure> {
     let (regional, default): (Vec<Backend>, Vec<Backend>) =
         args.backends.into_iter().partition(|backend| backend.region.is_some());
     let [default] = default.as_slice() else {
         return Err(Failure::Usage {
             cause: match default.as_slice() {
-                [] => "every --backend has a region, and none is for all others".to_owned(),
-                several => format!("{} backends are given without a region", several.len()),
+                [] => "no default backend: every --backend names a region".to_owned(),
+                several => format!("{} default backends: only one is possible", several.len()),
             },
-            next: "give --backend URL once, and --backend REGION=URL for each region that differs"
+            next: "use --backend URL once, and --backend REGION=URL for each region that differs"
                 .to_owned(),
         });
     };

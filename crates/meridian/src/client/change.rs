@@ -1,96 +1,151 @@
-//! Asking for a change, and seeing it through.
+//! Sends a change, prints its result, and waits for its effect.
 
 use meridian_proto::v1;
+use meridian_proto::v1::edit::Edit as EditKind;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::call::{CallError, Kind};
-use super::conflict;
-use super::explain::{self, Asked, explain};
+use super::diff;
+use super::effect::Effect;
+use super::explain::{self, RequestInfo, explain};
+use super::failover::{RequestError, RequestKind};
 use super::failure::Failure;
-use super::output::{self, table};
+use super::hint;
+use super::output;
 use super::session::Session;
 use super::view::{ChangeView, EventView, WaitView};
 use super::wait::{self, Goal};
 use crate::exit;
 
-/// Asks for the change that `message` makes of its context, prints what became of it, and waits for
-/// `goal` where `--wait` was given.
+/// Purpose of a change, for waiting and for hints.
+#[derive(Debug, Default)]
+pub struct Intent {
+    /// Goal of `--wait`.
+    pub goal: Option<Goal>,
+    /// The service and its edits, if the change edits one.
+    pub edits: Option<(String, Vec<EditKind>)>,
+}
+
+impl Intent {
+    /// A change with a goal and no edits of a service.
+    pub fn with_goal(goal: Goal) -> Self {
+        Self { goal: Some(goal), edits: None }
+    }
+}
+
+/// Sends the change that `message` makes of its context, prints the result, and waits for the goal
+/// if `--wait` was given.
+///
+/// Once the change is acknowledged, a standard output that cannot be written is no failure.
 ///
 /// # Errors
-/// The refusal, that nobody took it, that the outcome is unknown, or that the goal was not reached.
+/// The rejection, that no agent accepted it, that the outcome is unknown, or that the goal was not
+/// reached in time.
 pub async fn change<M: Clone>(
     session: &Session,
-    goal: Option<Goal>,
+    intent: Intent,
     message: impl FnOnce(v1::ChangeContext) -> M,
     rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<v1::ChangeResponse>, Status>,
 ) -> Result<(), Failure> {
     let context = session.context();
-    let kind = if context.dry_run { Kind::Read } else { Kind::Change };
+    let kind = if context.dry_run { RequestKind::Read } else { RequestKind::Change };
     let id = (!context.dry_run).then_some(context.request_id.as_str());
-    let asked = Asked { kind, request_id: id, command_line: &session.command_line };
+    let request = session.request_info(kind, id);
 
-    let calling = session.caller.call(kind, message(context.clone()), rpc);
-    let answer = tokio::select! {
-        answer = calling => answer,
-        _ = tokio::signal::ctrl_c() => return Err(interrupted(&asked)),
+    let sending = session.client.send(kind, message(context.clone()), rpc);
+    let response = tokio::select! {
+        response = sending => response,
+        _ = tokio::signal::ctrl_c() => return Err(interrupted(&request)),
     };
-    match answer {
-        Ok(answer) => show(session, ChangeView::new(answer, context.clone()))?,
-        Err(error) => {
-            show_conflict(session, &error)?;
-            return Err(explain(error, &asked));
-        }
+    let view = match response {
+        Ok(response) => ChangeView::new(response, context.clone()),
+        Err(error) => return Err(failed(session, &intent, error, &request).await),
+    };
+    if context.dry_run {
+        return print_dry_run(session, &view).await;
     }
-    match goal {
-        Some(goal) if session.global.wait && !context.dry_run => {
-            wait::until(session, &goal, id).await
-        }
+    acknowledged(print(session, &view));
+    match intent.goal {
+        Some(goal) if session.options.wait => wait::until(session, &goal, id, &view.waits).await,
         _ => Ok(()),
     }
 }
 
-/// Asks for the change that `message` makes of its context as a dry run, for the sake of its refusal.
+/// Sends the change as a dry run, to find out whether it would be rejected.
 ///
 /// # Errors
-/// The refusal, or that nobody answered.
+/// The rejection, or that no agent responded.
 pub async fn rehearse<M: Clone>(
     session: &Session,
+    intent: &Intent,
     message: impl FnOnce(v1::ChangeContext) -> M,
     rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<v1::ChangeResponse>, Status>,
 ) -> Result<(), Failure> {
     let dry = v1::ChangeContext { request_id: String::new(), dry_run: true, ..session.context() };
-    match session.caller.call(Kind::Read, message(dry), rpc).await {
+    match session.client.send(RequestKind::Read, message(dry), rpc).await {
         Ok(_) => Ok(()),
         Err(error) => {
-            show_conflict(session, &error)?;
-            let command_line = &session.command_line;
-            Err(explain(error, &Asked { kind: Kind::Change, request_id: None, command_line }))
+            let request = session.request_info(RequestKind::Change, None);
+            Err(failed(session, intent, error, &request).await)
         }
     }
 }
 
-fn interrupted(asked: &Asked<'_>) -> Failure {
-    match asked.kind {
-        Kind::Read => Failure::Interrupted,
-        Kind::Change | Kind::Once => explain::unknown("interrupted before the answer came", asked),
+/// The failure of a change, with advice for the edits of a service.
+async fn failed(
+    session: &Session,
+    intent: &Intent,
+    error: RequestError,
+    request: &RequestInfo<'_>,
+) -> Failure {
+    let advice = match (&error, &intent.edits) {
+        (RequestError::Rejected(status), Some((service, edits))) => {
+            hint::for_edits(session, service, edits, status).await
+        }
+        _ => None,
+    };
+    explain(error, request).with_advice(advice)
+}
+
+fn interrupted(request: &RequestInfo<'_>) -> Failure {
+    match request.kind {
+        RequestKind::Read => Failure::Interrupted,
+        RequestKind::Change | RequestKind::Once => {
+            explain::unknown("interrupted before the response", request)
+        }
     }
 }
 
-fn show(session: &Session, view: ChangeView) -> Result<(), Failure> {
-    if !session.output.is_json() {
-        anstream::eprintln!("{}", summary(&view));
-        if view.events.is_empty() {
-            note(session, &view.waits);
-            return Ok(());
-        }
+/// Reports that the result of an acknowledged operation could not be printed. The operation
+/// succeeded, so its exit code does not change.
+pub fn acknowledged(printed: Result<(), Failure>) {
+    if let Err(failure @ Failure::Output(_)) = printed {
+        exit::note(
+            &format!("the change was accepted, but its result was not printed: {failure}"),
+            "check where standard output goes; do not repeat the change",
+        );
     }
-    session.output.one(&view, |view| table(&view.events))?;
+}
+
+fn print(session: &Session, view: &ChangeView) -> Result<(), Failure> {
     note(session, &view.waits);
-    Ok(())
+    if session.output.is_json() {
+        return session.output.one(view, |_| String::new());
+    }
+    exit::message(format_args!("{}", summary(view)));
+    output::write(&view.events.iter().map(EventView::short_line).collect::<String>())
 }
 
-/// Says what is still to come; programs read that in the data.
+async fn print_dry_run(session: &Session, view: &ChangeView) -> Result<(), Failure> {
+    note(session, &view.waits);
+    if session.output.is_json() {
+        return session.output.one(view, |_| String::new());
+    }
+    exit::message(format_args!("{}", summary(view)));
+    output::write(&diff::lines(session, &view.events).await)
+}
+
+/// Prints what is missing for a full effect. JSON output contains it.
 pub fn note<'a>(session: &Session, waits: impl IntoIterator<Item = &'a WaitView>) {
     if !session.output.is_json() {
         for wait in waits {
@@ -99,46 +154,18 @@ pub fn note<'a>(session: &Session, waits: impl IntoIterator<Item = &'a WaitView>
     }
 }
 
-/// What a person wants to know beside the events.
+/// The result of a change in one line.
 fn summary(view: &ChangeView) -> String {
-    match (view.dry_run, view.request_id.as_deref()) {
-        _ if view.revision == view.base => {
-            format!("everything was so already, at revision {}", view.base)
-        }
-        (true, _) => {
-            format!("this would happen after revision {}; nothing was changed:", view.base)
-        }
-        (false, id) => {
-            let id = id.unwrap_or("?");
-            // A roll goes on long after it was accepted.
-            let word = match view.events.iter().any(|event| event.kind == "RollStarted") {
-                true => "begun",
-                false => "done",
-            };
-            format!("{word} at revision {}, request {id}", view.revision)
-        }
+    let base = view.base;
+    if view.revision == base {
+        return format!("no change: already in that state (revision {base})");
     }
-}
-
-/// Prints what happened since the expected revision: data, so it goes where data goes.
-fn show_conflict(session: &Session, error: &CallError) -> Result<(), Failure> {
-    let CallError::Refused(status) = error else {
-        return Ok(());
+    let Some(id) = view.request_id.as_deref() else {
+        return format!("dry run at revision {base}, no changes made:");
     };
-    let Some(conflict) = conflict::attached(status).filter(|_| status.code() == Code::Aborted)
-    else {
-        return Ok(());
-    };
-    if conflict.more {
-        anstream::eprintln!(
-            "there were earlier changes, too: `meridian events --from {}`",
-            conflict.expected_revision.saturating_add(1)
-        );
-    }
-    let events: Vec<EventView> = conflict.events.into_iter().map(EventView::from).collect();
-    match session.output.is_json() {
-        true => session.output.list(&events),
-        false if events.is_empty() => Ok(()),
-        false => output::write(&table(&events)),
+    let effects = view.events.iter().filter_map(|event| event.event.as_ref()).map(Effect::of);
+    match effects.into_iter().any(|effect| effect == Effect::StartsRollout) {
+        true => format!("rollout started at revision {} (request {id})", view.revision),
+        false => format!("done at revision {} (request {id})", view.revision),
     }
 }

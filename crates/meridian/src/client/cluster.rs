@@ -2,13 +2,13 @@
 
 use meridian_proto::v1;
 
-use crate::cli::{ClusterCommand, DrainArgs, LimitsCommand, LimitsSetArgs};
+use crate::cli::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand};
 
-use super::change::{change, note};
+use super::change::{Intent, acknowledged, change, note};
 use super::confirm::confirm;
 use super::contract;
-use super::departure;
 use super::failure::Failure;
+use super::impact;
 use super::lookup;
 use super::output::table;
 use super::session::Session;
@@ -25,17 +25,17 @@ const ID_DIGITS: usize = 16;
 /// As its parts.
 pub async fn run(session: &Session, command: ClusterCommand) -> Result<(), Failure> {
     match command {
-        ClusterCommand::Members => members(session).await,
-        ClusterCommand::Join { peer_address } => join(session, peer_address).await,
-        ClusterCommand::Remove { name } => remove(session, name).await,
-        ClusterCommand::TransferLeader { name } => transfer_leader(session, name).await,
-        ClusterCommand::Snapshot => snapshot(session).await,
-        ClusterCommand::Limits(LimitsCommand::Show) => {
-            let limits = LimitsView::from(limits(session).await?);
+        ClusterCommand::Members(_) => members(session).await,
+        ClusterCommand::Join(args) => join(session, args.peer_address).await,
+        ClusterCommand::Remove(args) => remove(session, args.name).await,
+        ClusterCommand::TransferLeader(args) => transfer_leader(session, args.name).await,
+        ClusterCommand::Snapshot(_) => snapshot(session).await,
+        ClusterCommand::Limits(LimitsCommand::Show(_)) => {
+            let limits = LimitsView::from(lookup::limits(session).await?);
             session.output.one(&limits, |limits| table(std::slice::from_ref(limits)))
         }
-        ClusterCommand::Limits(LimitsCommand::Set(args)) => set_limits(session, args).await,
-        ClusterCommand::TrimHistory { through } => trim_history(session, through).await,
+        ClusterCommand::Limits(LimitsCommand::Set(args)) => set_limits(session, &args.limits).await,
+        ClusterCommand::TrimHistory(args) => trim_history(session, args.through).await,
     }
 }
 
@@ -52,17 +52,17 @@ async fn members(session: &Session) -> Result<(), Failure> {
 /// As [`change`].
 pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
     if !args.undo {
-        let what = format!("take the units and the vote from the agent {}", args.name);
-        departure::confirm(session, &args.name, &what).await?;
+        let what = format!("take the units and the vote from agent {}", args.name);
+        impact::confirm(session, &args.name, &what).await?;
     }
     let goal = if args.undo { Goal::AgentSettled } else { Goal::AgentDrained };
-    let goal = goal(args.name.clone());
+    let intent = Intent::with_goal(goal(args.name.clone()));
     let message = |context| v1::DrainAgentRequest {
         context: Some(context),
         agent: args.name,
         undo: args.undo,
     };
-    change(session, Some(goal), message, async |channel, request| {
+    change(session, intent, message, async |channel, request| {
         contract::cluster(channel).drain_agent(request).await
     })
     .await
@@ -76,36 +76,36 @@ async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
     });
     let agent = invited.await?.agent;
     if before.iter().any(|member| member.agent.as_ref() == Some(&agent)) {
-        exit::note(&format!("{agent} is a member already"), "there is nothing to do");
+        exit::message(format_args!("no change: {agent} is already a member"));
     }
-    wait::until(session, &Goal::AgentJoined(agent.clone()), None).await?;
-    if session.global.wait {
-        wait::until(session, &Goal::AgentSettled(agent.clone()), None).await?;
+    wait::until(session, &Goal::AgentJoined(agent.clone()), None, &[]).await?;
+    if session.options.wait {
+        wait::until(session, &Goal::AgentSettled(agent.clone()), None, &[]).await?;
     }
     let joined = lookup::member(session, &agent).await?;
-    let joined = joined.ok_or(Failure::Garbled { what: "member that was there a moment ago" })?;
-    session.output.one(&joined, |member| table(std::slice::from_ref(member)))?;
+    let joined = joined.ok_or(Failure::InvalidResponse { what: "the member that just joined" })?;
+    acknowledged(session.output.one(&joined, |member| table(std::slice::from_ref(member))));
     note(session, &joined.waits_for);
     Ok(())
 }
 
 async fn remove(session: &Session, name: String) -> Result<(), Failure> {
     let agent = agent_of(session, name).await?;
-    departure::confirm(session, &agent, &format!("forget the agent {agent} for good")).await?;
-    let member = match session.global.wait {
+    impact::confirm(session, &agent, &format!("remove agent {agent} permanently")).await?;
+    let member = match session.options.wait {
         true => lookup::member(session, &agent).await?,
         false => None,
     };
     let goal = Goal::AgentGone { agent: agent.clone(), id: member.map(|member| member.id) };
     let message = |context| v1::RemoveAgentRequest { context: Some(context), agent };
-    change(session, Some(goal), message, async |channel, request| {
+    change(session, Intent::with_goal(goal), message, async |channel, request| {
         contract::cluster(channel).remove_agent(request).await
     })
     .await
 }
 
-/// The agent that has this name, or the agent whose member id this is. A name may look like an id,
-/// so names are looked at first.
+/// The agent with this name, or the agent of the member with this id. A name may look like an id,
+/// so names come first.
 async fn agent_of(session: &Session, name: String) -> Result<String, Failure> {
     if name.len() != ID_DIGITS || !name.chars().all(|c| c.is_ascii_hexdigit()) {
         return Ok(name);
@@ -116,59 +116,53 @@ async fn agent_of(session: &Session, name: String) -> Result<String, Failure> {
     }
     let member = members.into_iter().find(|member| member.id.eq_ignore_ascii_case(&name));
     member.and_then(|member| member.agent).ok_or_else(|| Failure::Refused {
-        cause: format!("no agent is registered with the member id {name}"),
+        cause: format!("no agent has the member id {name}"),
         next: "`meridian cluster members` lists the members and their agents".to_owned(),
     })
 }
 
 async fn transfer_leader(session: &Session, name: Option<String>) -> Result<(), Failure> {
     let request = v1::TransferLeaderRequest { agent: name.unwrap_or_default() };
-    let answer = session.once(request, async |channel, request| {
+    let response = session.once(request, async |channel, request| {
         contract::cluster(channel).transfer_leader(request).await
     });
-    let view = LeaderView { leader: answer.await?.agent };
-    session.output.one(&view, |view| format!("{} leads\n", view.leader))
+    let view = LeaderView { leader: response.await?.agent };
+    acknowledged(session.output.one(&view, |view| format!("the leader is {}\n", view.leader)));
+    Ok(())
 }
 
 async fn snapshot(session: &Session) -> Result<(), Failure> {
-    let answer = session.once(v1::TakeSnapshotRequest {}, async |channel, request| {
+    let response = session.once(v1::TakeSnapshotRequest {}, async |channel, request| {
         contract::cluster(channel).take_snapshot(request).await
     });
-    let revision = answer.await?.revision;
-    let view = SnapshotView { revision, endpoint: session.caller.answering().to_string() };
-    session
-        .output
-        .one(&view, |view| format!("snapshot at revision {} on {}\n", view.revision, view.endpoint))
+    let revision = response.await?.revision;
+    let view = SnapshotView { revision, endpoint: session.client.last_endpoint().to_string() };
+    acknowledged(session.output.one(&view, |view| {
+        format!("snapshot at revision {} on {}\n", view.revision, view.endpoint)
+    }));
+    Ok(())
 }
 
-async fn limits(session: &Session) -> Result<v1::Limits, Failure> {
-    let request = v1::GetLimitsRequest { consistency: session.consistency().into() };
-    let answer = session.read(request, async |channel, request| {
-        contract::cluster(channel).get_limits(request).await
-    });
-    answer.await?.limits.ok_or(Failure::Garbled { what: "limits" })
-}
-
-async fn set_limits(session: &Session, args: LimitsSetArgs) -> Result<(), Failure> {
-    let now = limits(session).await?;
+async fn set_limits(session: &Session, args: &LimitArgs) -> Result<(), Failure> {
+    let current = lookup::limits(session).await?;
     let wanted = v1::Limits {
-        developer_units: args.developer_units.unwrap_or(now.developer_units),
-        basic_units: args.basic_units.unwrap_or(now.basic_units),
-        standard_units: args.standard_units.unwrap_or(now.standard_units),
-        premium_units: args.premium_units.unwrap_or(now.premium_units),
-        voters: args.voters.unwrap_or(now.voters),
+        developer_units: args.developer_units.unwrap_or(current.developer_units),
+        basic_units: args.basic_units.unwrap_or(current.basic_units),
+        standard_units: args.standard_units.unwrap_or(current.standard_units),
+        premium_units: args.premium_units.unwrap_or(current.premium_units),
+        voters: args.voters.unwrap_or(current.voters),
     };
     let message = |context| v1::SetLimitsRequest { context: Some(context), limits: Some(wanted) };
-    change(session, None, message, async |channel, request| {
+    change(session, Intent::default(), message, async |channel, request| {
         contract::cluster(channel).set_limits(request).await
     })
     .await
 }
 
 async fn trim_history(session: &Session, through: u64) -> Result<(), Failure> {
-    confirm(session, &format!("forget the events up to revision {through} for good"))?;
+    confirm(session, &format!("delete the events up to revision {through} permanently"))?;
     let message = |context| v1::TrimHistoryRequest { context: Some(context), through };
-    change(session, None, message, async |channel, request| {
+    change(session, Intent::default(), message, async |channel, request| {
         contract::cluster(channel).trim_history(request).await
     })
     .await

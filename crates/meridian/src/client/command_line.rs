@@ -1,6 +1,8 @@
-//! The command as it was typed, so that it can be printed once more.
+//! The command as it was typed, so that a message can contain the command that retries it.
 
 use std::env;
+
+use crate::cli::UnitCount;
 
 /// The program and its arguments.
 #[derive(Debug, Clone)]
@@ -10,7 +12,7 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// What this process was started with.
+    /// The command line of this process.
     pub fn of_this_process() -> Self {
         Self::new(env::args_os().map(|argument| argument.to_string_lossy().into_owned()))
     }
@@ -26,8 +28,8 @@ impl CommandLine {
         join(std::iter::once(&self.program).chain(&self.arguments))
     }
 
-    /// The same command for the same request, quoted for a shell. The id stands first, because a
-    /// lone `--` among the arguments would make it an operand behind them.
+    /// The same command for the same request, quoted for a shell. The id comes first, because after
+    /// a lone `--` it would be an operand.
     pub fn with_request_id(&self, id: &str) -> String {
         let (flag, id) = ("--request-id".to_owned(), id.to_owned());
         let mut kept = Vec::new();
@@ -41,13 +43,39 @@ impl CommandLine {
         }
         join([&self.program, &flag, &id].into_iter().chain(kept))
     }
+
+    /// Replaces relative numbers of units by the absolute ones that `units` returns for a region as
+    /// it was typed, and adds the expected revision: a retry has to send the same request.
+    pub fn make_absolute(&mut self, units: impl Fn(&str) -> Option<u32>, expected: Option<u64>) {
+        let is_relative =
+            |text: &str| matches!(text.parse::<UnitCount>(), Ok(UnitCount::Relative(_)));
+        // `region scale` has one region, and any name stands for it.
+        let of_option = || units("--units");
+        let mut follows_option = false;
+        for argument in &mut self.arguments {
+            let absolute = match argument.rsplit_once('=') {
+                _ if follows_option && is_relative(argument) => of_option().map(|n| n.to_string()),
+                Some((name, count)) if is_relative(count) => {
+                    units(name).map(|n| format!("{name}={n}"))
+                }
+                _ => None,
+            };
+            follows_option = argument == "--units";
+            if let Some(absolute) = absolute {
+                *argument = absolute;
+            }
+        }
+        if let Some(revision) = expected {
+            self.arguments.splice(0..0, ["--expect-revision".to_owned(), revision.to_string()]);
+        }
+    }
 }
 
 fn join<'a>(words: impl Iterator<Item = &'a String>) -> String {
     words.map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// Quotes a word for a POSIX shell, where it needs that.
+/// Quotes a word for a POSIX shell if necessary.
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -63,9 +91,13 @@ mod tests {
 
     const ID: &str = "01932f5e-8b1a-7c3d-9e4f-0123456789ab";
 
+    fn typed(words: &[&str]) -> CommandLine {
+        CommandLine::new(words.iter().map(|word| (*word).to_owned()))
+    }
+
     #[test]
-    fn the_command_that_asks_again_is_the_same_with_the_request_id() {
-        for (typed, again) in [
+    fn the_command_that_retries_is_the_same_with_the_request_id() {
+        for (words, retry) in [
             (
                 &["meridian", "region", "add", "eastus"][..],
                 "meridian --request-id ID region add eastus",
@@ -80,8 +112,29 @@ mod tests {
             ),
             (&["m", "region", "add", "a", "--request-id=x"], "m --request-id ID region add a"),
         ] {
-            let line = CommandLine::new(typed.iter().map(|word| (*word).to_owned()));
-            assert_eq!(line.with_request_id(ID), again.replace("ID", ID));
+            assert_eq!(typed(words).with_request_id(ID), retry.replace("ID", ID));
+        }
+    }
+
+    #[test]
+    fn relative_numbers_become_absolute() {
+        for (words, absolute) in [
+            (
+                &["m", "region", "scale", "a", "--units", "+1"][..],
+                "m --expect-revision 9 region scale a --units 3",
+            ),
+            (
+                &["m", "region", "scale", "--units=-01", "a"],
+                "m --expect-revision 9 region scale --units=3 a",
+            ),
+            (
+                &["m", "region", "set", "West Europe=+1", "b=2", "-c"],
+                "m --expect-revision 9 region set 'West Europe=3' b=2 -c",
+            ),
+        ] {
+            let mut line = typed(words);
+            line.make_absolute(|_| Some(3), Some(9));
+            assert_eq!(line.again(), absolute);
         }
     }
 }

@@ -1,45 +1,44 @@
-//! Asking before something is taken away.
+//! Confirmation of destructive commands.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::failure::Failure;
 use super::session::Session;
 
-/// Asks a person whether to go on, where there is one.
+/// Asks the user to confirm `what`.
 ///
-/// `--yes` and `--dry-run` answer for them. Without a terminal nobody can answer, so the command is
-/// refused rather than guessed.
+/// `--yes` and `--dry-run` skip the question. Without a terminal, the command is refused.
 ///
 /// # Errors
-/// If there is nobody to ask, or if they do not agree.
+/// If there is no terminal, or the user does not confirm.
 pub fn confirm(session: &Session, what: &str) -> Result<(), Failure> {
-    if session.global.yes || session.global.dry_run {
+    if session.options.yes || session.options.dry_run {
         return Ok(());
     }
-    if !is_asked(session) {
+    if !can_ask(session) {
         return Err(Failure::Usage {
-            cause: format!("this would {what}, and there is no terminal to ask on"),
-            next: "add --yes to do it without being asked, or --dry-run to see what would happen"
+            cause: format!("this would {what}, and there is no terminal to confirm it"),
+            next: "add --yes to skip confirmation, or --dry-run to see what would happen"
                 .to_owned(),
         });
     }
     let mut answer = String::new();
-    let asked = write!(io::stderr(), "This would {what}. Go on? [y/N] ")
+    let asked = write!(io::stderr(), "This will {what}. Continue? [y/N] ")
         .and_then(|()| io::stdin().lock().read_line(&mut answer));
-    let agreed = asked.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-    session.caller.restart_clock();
-    if agreed {
+    let confirmed = asked.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
+    session.client.restart_timeout();
+    if confirmed {
         Ok(())
     } else {
         Err(Failure::Refused {
-            cause: "not confirmed, so nothing was changed".to_owned(),
-            next: "run it again and answer y, or add --yes".to_owned(),
+            cause: "not confirmed; nothing was changed".to_owned(),
+            next: "run the command again and answer y, or add --yes".to_owned(),
         })
     }
 }
 
-/// Whether there is a person who is asked.
-pub fn is_asked(session: &Session) -> bool {
-    let answered = session.global.yes || session.global.dry_run;
-    !answered && io::stdin().is_terminal() && io::stderr().is_terminal()
+/// True if the user has to be asked, and there is a terminal for it.
+pub fn can_ask(session: &Session) -> bool {
+    let skipped = session.options.yes || session.options.dry_run;
+    !skipped && io::stdin().is_terminal() && io::stderr().is_terminal()
 }

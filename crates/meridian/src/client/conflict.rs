@@ -1,16 +1,40 @@
-//! What an agent attaches to the refusal of an expected revision.
+//! Conflicts: the details that an agent attaches when a service is not at the expected revision.
 
 use meridian_proto::v1;
 use prost::Message;
 use tonic::Status;
 
+use super::failure::Failure;
+use super::output;
+use super::session::Session;
+use super::view::EventView;
+use crate::exit;
+
 const TYPE: &str = "type.googleapis.com/meridian.v1.Conflict";
 
-/// The conflict among the details of `status`, if there is one.
+/// The conflict in the details of `status`, if there is one.
 pub fn attached(status: &Status) -> Option<v1::Conflict> {
     let details = tonic_types::pb::Status::decode(status.details()).ok()?.details;
     let conflict = details.into_iter().find(|detail| detail.type_url == TYPE)?;
     v1::Conflict::decode(conflict.value.as_slice()).ok()
+}
+
+/// Prints the events since the expected revision. They are data, so they go to standard output.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn print(session: &Session, conflict: &v1::Conflict) -> Result<(), Failure> {
+    if conflict.more {
+        exit::message(format_args!(
+            "the newest of the changes since then follow; `meridian events --from {}` shows all",
+            conflict.expected_revision.saturating_add(1)
+        ));
+    }
+    let events: Vec<EventView> = conflict.events.iter().cloned().map(EventView::from).collect();
+    match session.output.is_json() {
+        true => session.output.list(&events),
+        false => output::write(&events.iter().map(EventView::line).collect::<String>()),
+    }
 }
 
 #[cfg(test)]
@@ -20,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conflict_is_found_among_the_details() {
+    fn a_conflict_is_found_in_the_details() {
         let conflict = v1::Conflict {
             service: "contoso".to_owned(),
             current_revision: 9,

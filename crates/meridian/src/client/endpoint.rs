@@ -1,11 +1,11 @@
-//! The address of an agent that serves clients.
+//! Client address of an agent.
 
 use std::fmt;
 use std::str::FromStr;
 
 use tonic::codegen::http::Uri;
 
-/// Where an agent serves clients: `host:port`.
+/// Client address of an agent: `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     authority: String,
@@ -14,16 +14,16 @@ pub struct Endpoint {
 /// The text is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnEndpoint {
-    /// It is not a host and a port.
-    #[error("{given:?} is not an endpoint: use HOST:PORT, such as 127.0.1.1:7400")]
+    /// Not a host and a port.
+    #[error("invalid endpoint {given:?}: use HOST:PORT, such as 127.0.1.1:7400")]
     Malformed {
-        /// The text given.
+        /// The given text.
         given: String,
     },
-    /// It asks for encryption, which agents do not speak.
-    #[error("{given:?} asks for TLS, which agents do not serve yet: use http:// or no scheme")]
+    /// Requests TLS, which agents do not support.
+    #[error("invalid endpoint {given:?}: agents do not support TLS yet; use http:// or no scheme")]
     Tls {
-        /// The text given.
+        /// The given text.
         given: String,
     },
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_a_host_and_a_port_with_or_without_a_scheme() {
+    fn an_endpoint_is_a_host_and_a_port_with_an_optional_scheme() {
         for (text, shown) in [
             ("127.0.1.1:7400", "127.0.1.1:7400"),
             ("http://127.0.1.1:7400", "127.0.1.1:7400"),

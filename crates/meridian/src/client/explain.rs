@@ -1,94 +1,111 @@
-//! Turns what a call ended with into a cause, a next step and an exit code.
+//! Turns the error of a request into a cause, a next step and an exit code.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::call::{CallError, Kind, Tried};
 use super::command_line::CommandLine;
 use super::conflict;
+use super::failover::{Attempts, RequestError, RequestKind};
 use super::failure::Failure;
-use super::refusal;
+use super::grpc_status;
+use super::rule::{FIX_AND_RETRY, Rule};
 
-/// What was asked for, as far as an explanation needs it.
+/// A request, as far as an explanation needs it.
 #[derive(Debug)]
-pub struct Asked<'a> {
-    /// What may be done about a lost answer.
-    pub kind: Kind,
-    /// The id of the request, where it has one.
+pub struct RequestInfo<'a> {
+    /// Its kind, which determines how it may be retried.
+    pub kind: RequestKind,
+    /// Its id, if it has one.
     pub request_id: Option<&'a str>,
-    /// What was typed.
+    /// The command as it was typed.
     pub command_line: &'a CommandLine,
+    /// True if it was sent to the default endpoints.
+    pub default_endpoints: bool,
 }
 
-/// The failure that a call ended with.
-pub fn explain(error: CallError, asked: &Asked<'_>) -> Failure {
+/// The failure of a request.
+pub fn explain(error: RequestError, request: &RequestInfo<'_>) -> Failure {
     match error {
-        CallError::Refused(status) if is_forgotten(&status) => {
+        RequestError::Rejected(status) if is_forgotten(&status) => {
             Failure::Unknown { cause: rejections(&status), next: next_step(&status) }
         }
-        CallError::Refused(status) => explain_refusal(&status),
-        CallError::Unavailable { tried } => unavailable(&tried, asked.kind),
-        CallError::Unknown { tried } => unknown(&tried.to_string(), asked),
+        RequestError::Rejected(status) => explain_rejection(&status),
+        RequestError::Unavailable { attempts } => unavailable(&attempts, request),
+        RequestError::Unknown { attempts } => unknown(&attempts.to_string(), request),
     }
 }
 
-/// The failure of a call of which nobody can tell whether it happened.
-pub fn unknown(cause: &str, asked: &Asked<'_>) -> Failure {
-    match asked.request_id {
+/// The failure of a request with an unknown outcome.
+pub fn unknown(cause: &str, request: &RequestInfo<'_>) -> Failure {
+    match request.request_id {
         Some(id) => Failure::Unknown {
             cause: format!("the outcome of request {id} is unknown: {cause}"),
-            next: format!("ask again, it happens once: {}", asked.command_line.with_request_id(id)),
+            next: format!(
+                "retry, the change happens at most once: {}",
+                request.command_line.with_request_id(id)
+            ),
         },
         None => Failure::Unknown {
             cause: format!("the outcome is unknown: {cause}"),
             next: format!(
-                "look at `meridian cluster members`, then ask again if it is still wanted: {}",
-                asked.command_line.again()
+                "check `meridian cluster members`, then retry if still necessary: {}",
+                request.command_line.again()
             ),
         },
     }
 }
 
-/// The failure of a call that nobody took.
-pub fn unavailable(tried: &Tried, kind: Kind) -> Failure {
-    let (cause, nothing) = match kind {
-        Kind::Read => ("no agent can answer", ""),
-        Kind::Change | Kind::Once => ("no agent can take the change", "nothing was proposed; "),
+/// The failure of a request that no agent accepted.
+pub fn unavailable(attempts: &Attempts, request: &RequestInfo<'_>) -> Failure {
+    let (cause, outcome) = match (attempts.agent_reached, request.kind) {
+        (false, _) if attempts.timed_out() => ("request timed out", ""),
+        (false, _) => ("no agent reachable", ""),
+        (true, RequestKind::Read) => ("no agent can serve a linearizable read", ""),
+        (true, RequestKind::Change | RequestKind::Once) => ("no agent can accept the change", ""),
     };
-    let next = match (tried.somebody_there, kind) {
-        (true, Kind::Read) => {
-            "see `meridian status` and start the agents that are missing; with --stale, a read shows \
-             what the asked agent has"
+    let outcome = match request.kind {
+        RequestKind::Read => outcome,
+        RequestKind::Change | RequestKind::Once => "; the change was not submitted",
+    };
+    let next = match (attempts.agent_reached, request.kind) {
+        (true, RequestKind::Read) => {
+            "check `meridian status` and start the missing agents; --stale reads from one agent alone"
         }
-        (true, Kind::Change | Kind::Once) => {
-            "see `meridian status`, start the agents that are missing, and run the command again"
+        (true, RequestKind::Change | RequestKind::Once) => {
+            "check `meridian status`, start the missing agents, and retry"
         }
-        (false, _) if tried.lacked_time() => "give it longer with --timeout, and run it again",
+        (false, _) if attempts.timed_out() => "retry with a longer --timeout",
+        (false, _) if request.default_endpoints => {
+            "start a cluster on this machine with `meridian dev`, or name an agent with --endpoint \
+             HOST:PORT or MERIDIAN_ENDPOINTS"
+        }
         (false, _) => {
-            "check that an agent runs there, or name others with --endpoint or MERIDIAN_ENDPOINTS"
+            "check that an agent runs there, or name another one with --endpoint or \
+             MERIDIAN_ENDPOINTS"
         }
     };
-    Failure::Unavailable { cause: format!("{cause}: {tried}"), next: format!("{nothing}{next}") }
+    Failure::Unavailable { cause: format!("{cause}: {attempts}{outcome}"), next: next.to_owned() }
 }
 
-/// The failure that an agent's refusal is.
-pub fn explain_refusal(status: &Status) -> Failure {
+/// The failure of a request that an agent rejected.
+pub fn explain_rejection(status: &Status) -> Failure {
     let cause = rejections(status);
     match status.code() {
-        Code::InvalidArgument => Failure::Usage { cause, next: MEND.to_owned() },
+        Code::InvalidArgument => Failure::Usage { cause, next: FIX_AND_RETRY.to_owned() },
         Code::Aborted => {
-            let current = conflict::attached(status).map(|conflict| conflict.current_revision);
+            let conflict = conflict::attached(status);
+            let current = conflict.as_ref().map(|conflict| conflict.current_revision);
             let revision = current.map_or_else(|| "N".to_owned(), |current| current.to_string());
             let next = format!(
-                "look at what changed since, and if the change is still right, run it again with \
+                "review the changes since then; if yours is still right, retry with \
                  --expect-revision {revision}"
             );
-            Failure::Conflict { cause, next }
+            Failure::Conflict { cause, next, conflict: conflict.map(Box::new) }
         }
         Code::OutOfRange => {
-            let next = match refusal::metadata(status, "oldest") {
-                Some(oldest) => format!("begin with --from {oldest}"),
-                None => MEND.to_owned(),
+            let next = match grpc_status::metadata(status, "oldest") {
+                Some(oldest) => format!("start with --from {oldest}"),
+                None => FIX_AND_RETRY.to_owned(),
             };
             Failure::Refused { cause, next }
         }
@@ -96,14 +113,12 @@ pub fn explain_refusal(status: &Status) -> Failure {
     }
 }
 
-/// Whether an agent says that it no longer knows what became of the request: it may have happened.
+/// True if the agent no longer remembers the request: the change may have happened.
 fn is_forgotten(status: &Status) -> bool {
-    refusal::reason(status).is_some_and(|reason| reason == "REQUEST_EXPIRED")
+    Rule::of(status) == Some(Rule::RequestExpired)
 }
 
-const MEND: &str = "mend the command and run it again; nothing was changed";
-
-/// Every rejection that an agent found; its message where it lists none.
+/// All rejections in a status; its message if it lists none.
 fn rejections(status: &Status) -> String {
     let fields = status.get_details_bad_request().map(|details| details.field_violations);
     let fields = fields.into_iter().flatten().map(|v| match field_name(&v.field) {
@@ -115,55 +130,21 @@ fn rejections(status: &Status) -> String {
     let listed: Vec<String> = fields.chain(rules).filter(|text| !text.is_empty()).collect();
     match (listed.is_empty(), status.message()) {
         (false, _) => listed.join("; "),
-        (true, "") => format!("refused: {}", status.code().description()),
+        (true, "") => format!("rejected: {}", status.code().description()),
         (true, message) => message.to_owned(),
     }
 }
 
-/// What people call the field of a path such as `edits[0].add.units`: `units`.
+/// Name of a field for people: `units` for the path `edits[0].add.units`.
 fn field_name(path: &str) -> String {
     let last = path.rsplit('.').next().unwrap_or_default();
     let name = last.split('[').next().unwrap_or_default();
     name.replace('_', " ")
 }
 
-/// What to do about the first rule that refuses.
+/// Next step for the first rule that a status names.
 fn next_step(status: &Status) -> String {
-    let violations = status.get_details_precondition_failure().map(|details| details.violations);
-    let rule = violations.into_iter().flatten().map(|violation| violation.r#type).next();
-    let rule = rule.or_else(|| refusal::reason(status)).unwrap_or_default();
-    let next = match rule.as_str() {
-        "REGION_UNKNOWN" => "`meridian region catalogue` lists the regions",
-        "REGION_EXISTS" => "use `meridian region scale` to change its units",
-        "REGION_ABSENT" => "`meridian region list` shows the service's regions",
-        "PRIMARY_REMOVED" => "use `meridian region promote` on another region first",
-        "SEVERAL_REGIONS" => "use `meridian service update NAME --tier premium` first",
-        "TOO_MANY_UNITS" => "ask for fewer units; `meridian cluster limits show` has the limits",
-        "SERVICE_UNKNOWN" => "`meridian service list` lists the services",
-        "SERVICE_EXISTS" => "choose another name, or use `meridian service update`",
-        "API_UNKNOWN" => "`meridian api list` lists the service's APIs",
-        "PATH_TAKEN" => "choose another --path, or publish under the name of the API that has it",
-        "BACKEND_IS_GATEWAY" => "name what is to answer the calls with --backend",
-        "TOO_MANY_APIS" => "use `meridian api remove` on APIs that are not used any more",
-        "AGENT_FULL" => "join more agents in that region, or ask for fewer units",
-        "ZONE_WITHOUT_AGENT" => {
-            "name zones that have agents, leave --zones out, or join agents with `zone` set first"
-        }
-        "AGENT_UNKNOWN" => "`meridian status` lists the agents",
-        "NO_HEIR" | "NOT_A_VOTER" | "PEER_REFUSED" => {
-            "`meridian cluster members` says who votes and answers"
-        }
-        "NOT_INVITED" => {
-            "check the address (port 7401 by default), and that a new agent runs there and waits"
-        }
-        "PORT_TAKEN" | "PORT_RESERVED" => "choose another --port, or leave it out",
-        "REQUEST_REUSED" => "leave --request-id out to make a new change",
-        "REQUEST_EXPIRED" => {
-            "look for its effect in `meridian events`; leave --request-id out to make a new change"
-        }
-        _ => MEND,
-    };
-    next.to_owned()
+    Rule::of(status).map_or(FIX_AND_RETRY, Rule::next_step).to_owned()
 }
 
 #[cfg(test)]
@@ -174,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    fn refused(violations: &[(&str, &str)]) -> Failure {
+    fn rejected(violations: &[(&str, &str)]) -> Failure {
         let mut details = ErrorDetails::with_error_info("REFUSED", "meridian", HashMap::new());
         let listed = violations.iter();
         details.set_precondition_failure(
@@ -182,7 +163,7 @@ mod tests {
                 .map(|(rule, text)| PreconditionViolation::new(*rule, "", *text))
                 .collect::<Vec<_>>(),
         );
-        explain_refusal(&Status::with_error_details(
+        explain_rejection(&Status::with_error_details(
             Code::FailedPrecondition,
             "2 rejections",
             details,
@@ -190,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_every_fault_and_helps_with_the_first() {
-        let Failure::Refused { cause, next } = refused(&[
-            ("REGION_UNKNOWN", "region wsteurope not found; did you mean westeurope?"),
-            ("TOO_MANY_UNITS", "region eastus: 13 units exceed the premium tier's limit of 12"),
+    fn a_rejection_lists_every_violation_and_the_next_step_for_the_first() {
+        let Failure::Refused { cause, next } = rejected(&[
+            ("REGION_UNKNOWN", "there is no region wsteurope; did you mean westeurope?"),
+            ("TOO_MANY_UNITS", "eastus: 13 units are more than the 12 of the premium tier"),
         ]) else {
-            panic!("is not a refusal");
+            panic!("is not a rejection");
         };
         assert_eq!(
             cause,
@@ -206,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_have_their_exit_codes() {
+    fn status_codes_map_to_exit_codes() {
         for (code, exit) in [
             (Code::InvalidArgument, 2),
             (Code::FailedPrecondition, 1),
@@ -215,32 +196,32 @@ mod tests {
             (Code::Aborted, 3),
             (Code::OutOfRange, 1),
         ] {
-            assert_eq!(explain_refusal(&Status::new(code, "no")).code(), exit, "{code:?}");
+            assert_eq!(explain_rejection(&Status::new(code, "no")).code(), exit, "{code:?}");
         }
     }
 
     #[test]
-    fn a_malformed_field_is_named_as_people_name_it() {
+    fn an_invalid_field_is_named_without_its_path() {
         for (path, name) in [
             ("service", "service"),
             ("edits[0].add.units", "units"),
             ("edits[1].add.zones[2]", "zones"),
             ("limits.premium_units", "premium units"),
         ] {
-            let details = ErrorDetails::with_bad_request_violation(path, "must not be so");
+            let details = ErrorDetails::with_bad_request_violation(path, "is too long");
             let status = Status::with_error_details(Code::InvalidArgument, "1 field", details);
-            assert_eq!(explain_refusal(&status).to_string(), format!("{name}: must not be so"));
+            assert_eq!(explain_rejection(&status).to_string(), format!("{name}: is too long"));
         }
     }
 
     #[test]
-    fn trimmed_events_come_with_the_revision_to_begin_with() {
+    fn trimmed_events_are_reported_with_the_oldest_revision() {
         let metadata = HashMap::from([("oldest".to_owned(), "4097".to_owned())]);
         let details = ErrorDetails::with_error_info("TRIMMED", "meridian", metadata);
         let status = Status::with_error_details(Code::OutOfRange, "trimmed", details);
-        let Failure::Refused { next, .. } = explain_refusal(&status) else {
-            panic!("is not a refusal");
+        let Failure::Refused { next, .. } = explain_rejection(&status) else {
+            panic!("is not a rejection");
         };
-        assert_eq!(next, "begin with --from 4097");
+        assert_eq!(next, "start with --from 4097");
     }
 }

@@ -1,101 +1,106 @@
-//! Why a client command did not do what was asked, and how it ends for that: see [`exit`].
+//! Failures of client commands, and their exit codes: see [`exit`].
 
 use std::io;
 use std::process::ExitCode;
 
-use crate::cli::scope::FlagWithoutMeaning;
+use meridian_proto::v1;
+
 use crate::exit;
 
 use super::endpoint::NotAnEndpoint;
 
-/// Why a command did not do what was asked.
+/// Failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The command cannot be meant as it was typed.
+    /// The command is invalid as it was typed.
     #[error("{cause}")]
     Usage {
-        /// What is wrong.
+        /// The invalid part.
         cause: String,
-        /// How to mend it.
+        /// Next step.
         next: String,
     },
-    /// A rule of the cluster refuses it; nothing was changed.
+    /// The cluster or the user refused; nothing was changed.
     #[error("{cause}")]
     Refused {
-        /// The rules, each with its names and numbers.
+        /// The reasons, each with its names and numbers.
         cause: String,
-        /// How to mend it.
+        /// Next step.
         next: String,
     },
-    /// The service was changed since the expected revision; nothing was changed.
+    /// The service is not at the expected revision; nothing was changed.
     #[error("{cause}")]
     Conflict {
-        /// Which service, and where it is now.
+        /// The service, and its current revision.
         cause: String,
-        /// How to go on from there.
+        /// Next step.
         next: String,
+        /// The changes since the expected revision, if the agent attached them.
+        conflict: Option<Box<v1::Conflict>>,
     },
-    /// Nobody could take it; certainly nothing was proposed.
+    /// No agent accepted the request; it certainly changed nothing.
     #[error("{cause}")]
     Unavailable {
-        /// What each endpoint said.
+        /// Error of each endpoint.
         cause: String,
-        /// Where to look.
+        /// Next step.
         next: String,
     },
-    /// It may have happened, or may yet.
+    /// The change may have happened, or may still happen.
     #[error("{cause}")]
     Unknown {
-        /// What kept the answer away.
+        /// Error that lost the response.
         cause: String,
-        /// The command that asks again.
+        /// The command that retries.
         next: String,
     },
-    /// It was done, and its effect was not seen in time.
+    /// The change was accepted, and its effect was not observed in time.
     #[error("{cause}")]
     NotConverged {
-        /// What is still missing.
+        /// The missing part of the effect.
         cause: String,
-        /// The command that waits on.
+        /// The command that continues to wait.
         next: String,
     },
-    /// The answer breaks the contract.
-    #[error("the answer cannot be understood: it has no {what}")]
-    Garbled {
-        /// What is missing.
+    /// The response violates the contract.
+    #[error("invalid response: {what} is missing")]
+    InvalidResponse {
+        /// The missing part.
         what: &'static str,
     },
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
-    /// The process cannot run anything.
+    /// The process cannot start its runtime.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
-    /// The reader of standard output has seen enough.
-    #[error("the reader went away")]
-    ReaderGone,
-    /// The person at the keyboard has seen enough.
+    /// The reader of standard output closed the pipe.
+    #[error("standard output is closed")]
+    PipeClosed,
+    /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl Failure {
-    /// The code to exit with.
+    /// Exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::ReaderGone => exit::DONE,
-            Self::Refused { .. } | Self::Garbled { .. } | Self::Output(_) | Self::Runtime(_) => {
-                exit::REFUSED
-            }
+            Self::PipeClosed => exit::DONE,
+            Self::Refused { .. }
+            | Self::InvalidResponse { .. }
+            | Self::Output(_)
+            | Self::Runtime(_) => exit::REFUSED,
             Self::Usage { .. } => exit::USAGE,
             Self::Conflict { .. } => exit::CONFLICT,
             Self::Unavailable { .. } => exit::UNAVAILABLE,
-            Self::Unknown { .. } | Self::NotConverged { .. } => exit::UNKNOWN,
+            Self::Unknown { .. } => exit::UNKNOWN,
+            Self::NotConverged { .. } => exit::NOT_CONVERGED,
             Self::Interrupted => exit::INTERRUPTED,
         }
     }
 
-    /// What to do about it; none where there is nothing to say.
+    /// Next step; none if the failure needs no message.
     fn next(&self) -> Option<&str> {
         match self {
             Self::Usage { next, .. }
@@ -104,14 +109,22 @@ impl Failure {
             | Self::Unavailable { next, .. }
             | Self::Unknown { next, .. }
             | Self::NotConverged { next, .. } => Some(next),
-            Self::Garbled { .. } => Some("use the same version on both sides"),
-            Self::Output(_) => Some("see to the place that the output goes to"),
-            Self::Runtime(_) => Some("see to the limits of this process"),
-            Self::ReaderGone | Self::Interrupted => None,
+            Self::InvalidResponse { .. } => Some("use the same version of client and agents"),
+            Self::Output(_) => Some("check where standard output goes"),
+            Self::Runtime(_) => Some("check the resource limits of this process"),
+            Self::PipeClosed | Self::Interrupted => None,
         }
     }
 
-    /// Tells the person, where there is something to tell, and returns the code to exit with.
+    /// Replaces the next step of a refusal, if there is better advice.
+    pub fn with_advice(self, advice: Option<String>) -> Self {
+        match (self, advice) {
+            (Self::Refused { cause, .. }, Some(next)) => Self::Refused { cause, next },
+            (failure, _) => failure,
+        }
+    }
+
+    /// Prints the failure if it needs a message, and returns the exit code.
     pub fn into_exit_code(self) -> ExitCode {
         if let Some(next) = self.next() {
             exit::report(&self.to_string(), next);
@@ -120,17 +133,11 @@ impl Failure {
     }
 }
 
-impl From<FlagWithoutMeaning> for Failure {
-    fn from(error: FlagWithoutMeaning) -> Self {
-        Self::Usage { cause: error.to_string(), next: "leave it out".to_owned() }
-    }
-}
-
 impl From<NotAnEndpoint> for Failure {
     fn from(error: NotAnEndpoint) -> Self {
         Self::Usage {
             cause: error.to_string(),
-            next: "mend --endpoint or MERIDIAN_ENDPOINTS".to_owned(),
+            next: "fix --endpoint or MERIDIAN_ENDPOINTS".to_owned(),
         }
     }
 }
@@ -140,16 +147,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_failure_keeps_its_exit_code() {
+    fn every_failure_keeps_its_exit_code() {
         let (cause, next) = (String::new, String::new);
         for (failure, code) in [
             (Failure::Refused { cause: cause(), next: next() }, 1),
             (Failure::Usage { cause: cause(), next: next() }, 2),
-            (Failure::Conflict { cause: cause(), next: next() }, 3),
+            (Failure::Conflict { cause: cause(), next: next(), conflict: None }, 3),
             (Failure::Unavailable { cause: cause(), next: next() }, 4),
             (Failure::Unknown { cause: cause(), next: next() }, 5),
-            (Failure::NotConverged { cause: cause(), next: next() }, 5),
-            (Failure::ReaderGone, 0),
+            (Failure::NotConverged { cause: cause(), next: next() }, 6),
+            (Failure::PipeClosed, 0),
             (Failure::Interrupted, 130),
         ] {
             assert_eq!(failure.code(), code, "{failure:?}");

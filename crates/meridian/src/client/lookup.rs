@@ -1,4 +1,4 @@
-//! What several commands have to read before they can do, or show, what they are about.
+//! Reads that several commands need.
 
 use meridian_proto::v1;
 
@@ -7,49 +7,62 @@ use super::failure::Failure;
 use super::session::Session;
 use super::view::{ApiView, LocationView, MemberView, ServiceView, UnitView};
 
-/// The services.
+/// Lists the services.
 ///
 /// # Errors
 /// As [`Session::read`].
 pub async fn services(session: &Session) -> Result<Vec<ServiceView>, Failure> {
     let request = v1::ListServicesRequest { consistency: session.consistency().into() };
-    let answer = session.read(request, async |channel, request| {
+    let response = session.read(request, async |channel, request| {
         contract::services(channel).list_services(request).await
     });
-    Ok(answer.await?.services.into_iter().map(ServiceView::from).collect())
+    Ok(response.await?.services.into_iter().map(ServiceView::from).collect())
 }
 
-/// The regions of a service.
+/// Lists the regions of a service.
 ///
 /// # Errors
-/// If there is no such service, or nobody answered.
+/// If there is no such service, or no agent responded.
 pub async fn locations(session: &Session, service: &str) -> Result<Vec<LocationView>, Failure> {
+    Ok(locations_at(session, service).await?.1)
+}
+
+/// Lists the regions of a service, with the revision of the service in the same read.
+///
+/// # Errors
+/// As [`locations`].
+pub async fn locations_at(
+    session: &Session,
+    service: &str,
+) -> Result<(u64, Vec<LocationView>), Failure> {
     let request = v1::ListLocationsRequest {
         consistency: session.consistency().into(),
         service: service.to_owned(),
     };
-    let answer = session.read(request, async |channel, request| {
+    let response = session.read(request, async |channel, request| {
         contract::services(channel).list_locations(request).await
     });
-    Ok(answer.await?.locations.into_iter().map(LocationView::from).collect())
+    let response = response.await?;
+    let locations = response.locations.into_iter().map(LocationView::from).collect();
+    Ok((response.service_revision, locations))
 }
 
-/// The APIs of a service.
+/// Lists the APIs of a service.
 ///
 /// # Errors
-/// If there is no such service, or nobody answered.
+/// If there is no such service, or no agent responded.
 pub async fn apis(session: &Session, service: &str) -> Result<Vec<ApiView>, Failure> {
     let request = v1::ListApisRequest {
         consistency: session.consistency().into(),
         service: service.to_owned(),
     };
-    let answer = session.read(request, async |channel, request| {
+    let response = session.read(request, async |channel, request| {
         contract::services(channel).list_apis(request).await
     });
-    Ok(answer.await?.apis.into_iter().map(ApiView::from).collect())
+    Ok(response.await?.apis.into_iter().map(ApiView::from).collect())
 }
 
-/// The units of a service, or of all.
+/// Lists the units of a service, or of all services if `service` is empty.
 ///
 /// # Errors
 /// As [`Session::read`].
@@ -58,28 +71,55 @@ pub async fn units(session: &Session, service: &str) -> Result<Vec<UnitView>, Fa
         consistency: session.consistency().into(),
         service: service.to_owned(),
     };
-    let answer = session.read(request, async |channel, request| {
+    let response = session.read(request, async |channel, request| {
         contract::services(channel).list_units(request).await
     });
-    Ok(answer.await?.units.into_iter().map(UnitView::from).collect())
+    Ok(response.await?.units.into_iter().map(UnitView::from).collect())
 }
 
-/// The members of the Raft group.
+/// Lists the members of the Raft group.
 ///
 /// # Errors
 /// As [`Session::read`].
 pub async fn members(session: &Session) -> Result<Vec<MemberView>, Failure> {
-    let answer = session.read(v1::ListMembersRequest {}, async |channel, request| {
+    let response = session.read(v1::ListMembersRequest {}, async |channel, request| {
         contract::cluster(channel).list_members(request).await
     });
-    Ok(answer.await?.members.into_iter().map(MemberView::from).collect())
+    Ok(response.await?.members.into_iter().map(MemberView::from).collect())
 }
 
-/// The member that is this agent, if there is one.
+/// Reads the limits.
+///
+/// # Errors
+/// As [`Session::read`].
+pub async fn limits(session: &Session) -> Result<v1::Limits, Failure> {
+    let request = v1::GetLimitsRequest { consistency: session.consistency().into() };
+    let response = session.read(request, async |channel, request| {
+        contract::cluster(channel).get_limits(request).await
+    });
+    response.await?.limits.ok_or(Failure::InvalidResponse { what: "the limits" })
+}
+
+/// The member of an agent, if it has one.
 ///
 /// # Errors
 /// As [`Session::read`].
 pub async fn member(session: &Session, agent: &str) -> Result<Option<MemberView>, Failure> {
     let mut members = members(session).await?.into_iter();
     Ok(members.find(|member| member.agent.as_deref() == Some(agent)))
+}
+
+/// True if two texts name the same region: case and spaces are ignored.
+pub fn same_region(first: &str, second: &str) -> bool {
+    fold(first) == fold(second)
+}
+
+/// A region name in lower case, without spaces.
+pub fn fold(name: &str) -> String {
+    name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+}
+
+/// True if `name`, as a user typed it, is the location's region.
+pub fn is_in(location: &LocationView, name: &str) -> bool {
+    same_region(&location.region, name) || same_region(&location.display_name, name)
 }

@@ -1,4 +1,4 @@
-//! Standard output: aligned columns for people, JSON for programs. Only data goes there.
+//! Standard output: text for people, JSON for programs. Only data goes there.
 
 use std::io::{self, Write};
 
@@ -9,28 +9,28 @@ use crate::cli::Format;
 
 use super::failure::Failure;
 
-/// Something that is a row of a table for people, and an object of a list for programs.
+/// A row of a table for people, and an object of a list for programs.
 pub trait Row: Serialize {
-    /// The heads of its columns.
+    /// Column headers.
     const HEADS: &'static [&'static str];
 
-    /// Its cells, one for each head.
+    /// Cells, one per column.
     fn cells(&self) -> Vec<String>;
 }
 
-/// The way to standard output.
+/// Writer for standard output, in one format.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     format: Format,
 }
 
 impl Output {
-    /// Writes in this format.
+    /// Creates a writer.
     pub fn new(format: Format) -> Self {
         Self { format }
     }
 
-    /// Whether programs read it.
+    /// True if the output is JSON.
     pub fn is_json(self) -> bool {
         self.format == Format::Json
     }
@@ -38,7 +38,7 @@ impl Output {
     /// Writes a list: a table, or a JSON array.
     ///
     /// # Errors
-    /// If standard output cannot be written, or its reader went away.
+    /// If standard output cannot be written, or its pipe was closed.
     pub fn list<T: Row>(self, rows: &[T]) -> Result<(), Failure> {
         match self.format {
             Format::Table => write(&table(rows)),
@@ -46,7 +46,7 @@ impl Output {
         }
     }
 
-    /// Writes one thing: the given text, or a JSON object.
+    /// Writes one object: as text, or as a JSON object.
     ///
     /// # Errors
     /// As [`Output::list`].
@@ -62,10 +62,10 @@ impl Output {
     }
 }
 
-/// One object on one line.
+/// One object as a line of JSON.
 ///
 /// # Errors
-/// If it cannot be JSON.
+/// If it cannot be serialized.
 pub fn json_line<T: Serialize>(object: &T) -> Result<String, Failure> {
     let line = serde_json::to_string(object).map_err(|error| Failure::Output(error.into()))?;
     Ok(line + "\n")
@@ -77,19 +77,19 @@ fn json<T: Serialize>(object: &T) -> Result<(), Failure> {
     write(&format!("{text}\n"))
 }
 
-/// Writes text as it is.
+/// Writes text.
 ///
 /// # Errors
 /// As [`Output::list`].
 pub fn write(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        io::ErrorKind::BrokenPipe => Failure::PipeClosed,
         _ => Failure::Output(error),
     })
 }
 
-/// A table without borders, a line a row.
+/// A table without borders, one line per row.
 pub fn table<T: Row>(rows: &[T]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -101,15 +101,15 @@ pub fn table<T: Row>(rows: &[T]) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// What stands in a cell for nothing.
+/// Text of an empty cell.
 pub const NONE: &str = "-";
 
-/// A cell for what may be missing.
+/// Text of a cell with an optional value.
 pub fn cell<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| NONE.to_owned(), ToString::to_string)
 }
 
-/// A cell for several things.
+/// Text of a cell with several values.
 pub fn cells_of<T: ToString>(values: &[T]) -> String {
     if values.is_empty() {
         return NONE.to_owned();
@@ -117,7 +117,7 @@ pub fn cells_of<T: ToString>(values: &[T]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// A cell for a truth.
+/// Text of a cell with a boolean.
 pub fn yes_no(truth: bool) -> String {
     if truth { "yes".to_owned() } else { "no".to_owned() }
 }
@@ -138,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_aligned_and_lines_end_with_their_last_cell() {
+    fn columns_are_aligned_and_lines_have_no_trailing_spaces() {
         let text = table(&[Fruit("fig", 3), Fruit("tangerine", 12)]);
         assert_eq!(text, "NAME       COUNT\nfig        3\ntangerine  12\n");
     }
 
     #[test]
-    fn an_empty_table_has_its_heads() {
+    fn an_empty_table_has_its_headers() {
         assert_eq!(table::<Fruit>(&[]), "NAME  COUNT\n");
     }
 }

@@ -3,80 +3,126 @@
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
 
-use crate::cli::{AddArgs, DefineArgs, RegionCommand, RegionEdit, ScaleArgs};
+use crate::cli::{AddArgs, DefineArgs, RegionCommand, RegionEdit, UnitCount};
 
-use super::change::change;
+use super::change::{Intent, change};
 use super::contract;
 use super::failure::Failure;
-use super::lookup;
+use super::lookup::{self, fold};
+use super::scaling::{self, Planned};
 use super::service;
 use super::session::Session;
 use super::view::RegionView;
+
+/// Maximum number of attempts of a relative change that conflicts with others.
+const MAX_ATTEMPTS: u32 = 5;
 
 /// Runs a `meridian region` command.
 ///
 /// # Errors
 /// As its parts.
-pub async fn run(session: &Session, command: RegionCommand) -> Result<(), Failure> {
-    let edits = match command {
-        RegionCommand::Catalogue { filter } => return catalogue(session, filter.as_deref()).await,
-        RegionCommand::List => return list(session).await,
+pub async fn run(session: &mut Session, command: RegionCommand) -> Result<(), Failure> {
+    let planned = match command {
+        RegionCommand::Catalogue(args) => {
+            return catalogue(session, args.filter.as_deref()).await;
+        }
+        RegionCommand::List(_) => return list(session).await,
         RegionCommand::Define(args) => return define(session, args).await,
         RegionCommand::Add(args) => vec![add(args)],
-        RegionCommand::Scale(args) => vec![scale(args)],
-        RegionCommand::Remove { region } => vec![EditKind::Remove(region)],
-        RegionCommand::Promote { region } => vec![EditKind::Promote(region)],
-        RegionCommand::Enable { region } => vec![EditKind::Enable(region)],
-        RegionCommand::Disable { region } => vec![EditKind::Disable(region)],
-        RegionCommand::Set { edits } => edits.into_iter().map(set).collect(),
+        RegionCommand::Scale(args) => {
+            let zones = args.zones.map(|zones| v1::Zones { zones: zones.0 });
+            vec![scale(args.region, args.units, zones)]
+        }
+        RegionCommand::Remove(args) => vec![Planned::Edit(EditKind::Remove(args.region))],
+        RegionCommand::Promote(args) => vec![Planned::Edit(EditKind::Promote(args.region))],
+        RegionCommand::Enable(args) => vec![Planned::Edit(EditKind::Enable(args.region))],
+        RegionCommand::Disable(args) => vec![Planned::Edit(EditKind::Disable(args.region))],
+        RegionCommand::Set(args) => args.edits.into_iter().map(set).collect(),
     };
-    let service = service::about(session).await?;
-    match removal(&service, &edits) {
-        Some(removal) => service::edit_if_agreed(session, service, edits, &removal).await,
-        None => service::edit(session, service, edits).await,
-    }
+    edit(session, planned).await
 }
 
-fn add(args: AddArgs) -> EditKind {
+fn add(args: AddArgs) -> Planned {
     let zones = args.zones.map_or_else(Vec::new, |zones| zones.0);
-    EditKind::Add(v1::AddRegion { region: args.region, units: args.units, zones })
+    Planned::Edit(EditKind::Add(v1::AddRegion { region: args.region, units: args.units, zones }))
 }
 
-fn scale(args: ScaleArgs) -> EditKind {
-    EditKind::Scale(v1::ScaleRegion {
-        region: args.region,
-        units: args.units,
-        zones: args.zones.map(|zones| v1::Zones { zones: zones.0 }),
-    })
-}
-
-fn set(edit: RegionEdit) -> EditKind {
-    match edit {
-        RegionEdit::Set { region, units } => EditKind::Set(v1::SetRegion { region, units }),
-        RegionEdit::Remove { region } => EditKind::Remove(region),
+fn scale(region: String, units: Option<UnitCount>, zones: Option<v1::Zones>) -> Planned {
+    match units {
+        Some(count) => Planned::Units { region, count, zones, or_add: false },
+        None => Planned::Edit(EditKind::Scale(v1::ScaleRegion { region, units: None, zones })),
     }
 }
 
-/// What the edits would take away; none if nothing.
-fn removal(service: &str, edits: &[EditKind]) -> Option<String> {
-    let removed: Vec<&str> = edits
-        .iter()
-        .filter_map(|edit| match edit {
-            EditKind::Remove(region) => Some(region.as_str()),
-            _ => None,
-        })
-        .collect();
-    let regions = removed.join(", ");
-    (!removed.is_empty())
-        .then(|| format!("remove {regions} from {service} and stop its units there"))
+fn set(edit: RegionEdit) -> Planned {
+    match edit {
+        RegionEdit::Set { region, units: count } => {
+            Planned::Units { region, count, zones: None, or_add: true }
+        }
+        RegionEdit::Remove { region } => Planned::Edit(EditKind::Remove(region)),
+    }
+}
+
+/// Sends the edits, after confirmation if they are destructive. A relative number of units is
+/// resolved again if another change came in between, unless the user expects a revision.
+async fn edit(session: &mut Session, planned: Vec<Planned>) -> Result<(), Failure> {
+    scaling::check_request_id(session, &planned)?;
+    let service = service::selected(session).await?;
+    let (command_line, expected) = (session.command_line.clone(), session.options.expect_revision);
+    let may_retry = scaling::is_relative(&planned) && expected.is_none();
+    let mut is_confirmed = false;
+    let mut attempts_left = if may_retry { MAX_ATTEMPTS } else { 1 };
+    loop {
+        session.command_line.clone_from(&command_line);
+        session.options.expect_revision = expected;
+        let edits = scaling::resolve(session, &service, planned.clone()).await?;
+        if let Some(consequence) = consequence(&service, &edits).filter(|_| !is_confirmed) {
+            service::confirm_edits(session, &service, &edits, &consequence).await?;
+            is_confirmed = true;
+        }
+        attempts_left -= 1;
+        match service::edit(session, service.clone(), edits).await {
+            Err(Failure::Conflict { .. }) if attempts_left > 0 => {}
+            result => return result,
+        }
+    }
+}
+
+/// Consequence of destructive edits, for confirmation; none if no edit is destructive.
+fn consequence(service: &str, edits: &[EditKind]) -> Option<String> {
+    let (mut removed, mut disabled) = (Vec::new(), Vec::new());
+    for edit in edits {
+        match edit {
+            EditKind::Remove(region) => removed.push(region.as_str()),
+            EditKind::Disable(region) => disabled.push(region.as_str()),
+            EditKind::Add(_)
+            | EditKind::Scale(_)
+            | EditKind::Set(_)
+            | EditKind::Promote(_)
+            | EditKind::Enable(_)
+            | EditKind::Tier(_)
+            | EditKind::Port(_)
+            | EditKind::PublishApi(_)
+            | EditKind::RemoveApi(_) => {}
+        }
+    }
+    let removed = (!removed.is_empty())
+        .then(|| format!("remove {} from {service} and stop its units there", removed.join(", ")));
+    let disabled = (!disabled.is_empty()).then(|| {
+        format!(
+            "disable the gateway of {service} in {}: it serves no clients there",
+            disabled.join(", ")
+        )
+    });
+    removed.or(disabled)
 }
 
 async fn catalogue(session: &Session, filter: Option<&str>) -> Result<(), Failure> {
-    let answer = session.read(v1::ListCatalogueRequest {}, async |channel, request| {
+    let response = session.read(v1::ListCatalogueRequest {}, async |channel, request| {
         contract::services(channel).list_catalogue(request).await
     });
     let filter = fold(filter.unwrap_or_default());
-    let regions = answer.await?.regions.into_iter();
+    let regions = response.await?.regions.into_iter();
     let matching: Vec<RegionView> = regions
         .filter(|region| {
             [&region.name, &region.display_name].iter().any(|n| fold(n).contains(&filter))
@@ -86,13 +132,8 @@ async fn catalogue(session: &Session, filter: Option<&str>) -> Result<(), Failur
     session.output.list(&matching)
 }
 
-/// A name without what does not count in it.
-fn fold(name: &str) -> String {
-    name.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
-}
-
 async fn list(session: &Session) -> Result<(), Failure> {
-    let service = service::about(session).await?;
+    let service = service::selected(session).await?;
     session.output.list(&lookup::locations(session, &service).await?)
 }
 
@@ -104,7 +145,7 @@ async fn define(session: &Session, args: DefineArgs) -> Result<(), Failure> {
         latitude: args.latitude,
         longitude: args.longitude,
     };
-    change(session, None, message, async |channel, request| {
+    change(session, Intent::default(), message, async |channel, request| {
         contract::cluster(channel).define_region(request).await
     })
     .await
@@ -115,13 +156,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_removals_are_asked_about() {
+    fn only_removals_and_disabled_gateways_need_confirmation() {
         let set = EditKind::Set(v1::SetRegion { region: "eastus".to_owned(), units: 2 });
-        assert_eq!(removal("contoso", std::slice::from_ref(&set)), None);
+        assert_eq!(consequence("contoso", std::slice::from_ref(&set)), None);
         let edits = [set, EditKind::Remove("westus".to_owned()), EditKind::Remove("a".to_owned())];
         assert_eq!(
-            removal("contoso", &edits).as_deref(),
+            consequence("contoso", &edits).as_deref(),
             Some("remove westus, a from contoso and stop its units there")
+        );
+        assert_eq!(
+            consequence("contoso", &[EditKind::Disable("eastus".to_owned())]).as_deref(),
+            Some("disable the gateway of contoso in eastus: it serves no clients there")
         );
     }
 }

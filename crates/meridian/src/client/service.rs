@@ -1,11 +1,11 @@
-//! `meridian service`, and which service a command is about.
+//! `meridian service`, and the selection of the service of a command.
 
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
 
 use crate::cli::{CreateArgs, ServiceCommand, UpdateArgs};
 
-use super::change::{change, rehearse};
+use super::change::{Intent, change, rehearse};
 use super::confirm::confirm;
 use super::contract;
 use super::failure::Failure;
@@ -13,7 +13,7 @@ use super::lookup;
 use super::output::table;
 use super::session::Session;
 use super::view::ServiceDetailView;
-use super::wait::Goal;
+use super::wait::{Goal, Regions};
 
 /// Runs a `meridian service` command.
 ///
@@ -22,15 +22,16 @@ use super::wait::Goal;
 pub async fn run(session: &Session, command: ServiceCommand) -> Result<(), Failure> {
     match command {
         ServiceCommand::Create(args) => create(session, args).await,
-        ServiceCommand::List => session.output.list(&lookup::services(session).await?),
-        ServiceCommand::Show { name } => show(session, &named(session, name).await?).await,
+        ServiceCommand::List(_) => session.output.list(&lookup::services(session).await?),
+        ServiceCommand::Show(args) => show(session, &named(session, args.name).await?).await,
         ServiceCommand::Update(args) => update(session, args).await,
-        ServiceCommand::Delete { name } => delete(session, name).await,
+        ServiceCommand::Delete(args) => delete(session, args.name).await,
     }
 }
 
 async fn create(session: &Session, args: CreateArgs) -> Result<(), Failure> {
-    let goal = Goal::ServiceConverged(args.name.clone());
+    let regions = Regions::Named([args.primary.clone()].into());
+    let goal = Goal::Converged { service: args.name.clone(), regions };
     let message = |context| v1::CreateServiceRequest {
         context: Some(context),
         service: args.name,
@@ -38,7 +39,7 @@ async fn create(session: &Session, args: CreateArgs) -> Result<(), Failure> {
         primary: args.primary,
         port: args.port.map(u32::from),
     };
-    change(session, Some(goal), message, async |channel, request| {
+    change(session, Intent::with_goal(goal), message, async |channel, request| {
         contract::services(channel).create_service(request).await
     })
     .await
@@ -49,9 +50,9 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     let apis = lookup::apis(session, name).await?;
     let services = lookup::services(session).await?;
     let service = services.into_iter().find(|service| service.name == name);
-    // It answered with its regions a moment ago.
+    // Its regions were read a moment ago.
     let service = service.ok_or_else(|| Failure::Refused {
-        cause: format!("the service {name} was deleted just now"),
+        cause: format!("service {name} was just deleted"),
         next: "`meridian service list` lists the services".to_owned(),
     })?;
     let detail = ServiceDetailView { service, locations, apis };
@@ -69,100 +70,106 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Failure> {
     edit(session, args.name, edits).await
 }
 
-/// Asks for several edits of a service in one save.
+/// Sends the edits of a service as one change.
 ///
 /// # Errors
 /// As [`change`].
 pub async fn edit(session: &Session, service: String, edits: Vec<EditKind>) -> Result<(), Failure> {
-    let goal = Goal::ServiceConverged(service.clone());
-    let message = |context| edits_request(session, context, service, edits);
-    change(session, Some(goal), message, async |channel, request| {
+    let message = |context| edits_request(session, context, &service, &edits);
+    change(session, intent(&service, &edits), message, async |channel, request| {
         contract::services(channel).change_service(request).await
     })
     .await
 }
 
-/// As [`edit`], once a person agreed to `what`. They are not asked about what would be refused; what is
-/// asked for again may have happened, and would be refused as a new change.
+/// Asks the user to confirm `consequence`. Edits that would be rejected are rejected first, except
+/// with a request id: a change that already happened would be rejected as a new one.
 ///
 /// # Errors
-/// As [`confirm`] and [`edit`].
-pub async fn edit_if_agreed(
+/// The rejection, or as [`confirm`].
+pub async fn confirm_edits(
     session: &Session,
-    service: String,
-    edits: Vec<EditKind>,
-    what: &str,
+    service: &str,
+    edits: &[EditKind],
+    consequence: &str,
 ) -> Result<(), Failure> {
-    let global = &session.global;
-    if !global.yes && !global.dry_run && global.request_id.is_none() {
-        let message = |context| edits_request(session, context, service.clone(), edits.clone());
-        rehearse(session, message, async |channel, request| {
+    let options = &session.options;
+    if !options.yes && !options.dry_run && options.request_id.is_none() {
+        let message = |context| edits_request(session, context, service, edits);
+        rehearse(session, &intent(service, edits), message, async |channel, request| {
             contract::services(channel).change_service(request).await
         })
         .await?;
     }
-    confirm(session, what)?;
-    edit(session, service, edits).await
+    confirm(session, consequence)
+}
+
+fn intent(service: &str, edits: &[EditKind]) -> Intent {
+    let regions = Regions::touched(edits);
+    Intent {
+        goal: Some(Goal::Converged { service: service.to_owned(), regions }),
+        edits: Some((service.to_owned(), edits.to_vec())),
+    }
 }
 
 fn edits_request(
     session: &Session,
     context: v1::ChangeContext,
-    service: String,
-    edits: Vec<EditKind>,
+    service: &str,
+    edits: &[EditKind],
 ) -> v1::ChangeServiceRequest {
     v1::ChangeServiceRequest {
         context: Some(context),
-        service,
-        expected_revision: session.global.expect_revision,
-        edits: edits.into_iter().map(|edit| v1::Edit { edit: Some(edit) }).collect(),
+        service: service.to_owned(),
+        expected_revision: session.options.expect_revision,
+        edits: edits.iter().map(|edit| v1::Edit { edit: Some(edit.clone()) }).collect(),
     }
 }
 
 async fn delete(session: &Session, name: String) -> Result<(), Failure> {
-    confirm(session, &format!("delete the service {name} and stop all of its units"))?;
+    confirm(session, &format!("delete service {name} and stop all of its units"))?;
     let goal = Goal::ServiceGone(name.clone());
     let message = |context| v1::DeleteServiceRequest {
         context: Some(context),
         service: name,
-        expected_revision: session.global.expect_revision,
+        expected_revision: session.options.expect_revision,
     };
-    change(session, Some(goal), message, async |channel, request| {
+    change(session, Intent::with_goal(goal), message, async |channel, request| {
         contract::services(channel).delete_service(request).await
     })
     .await
 }
 
-/// The service that is named as an operand, or else as in [`about`].
+/// The service that is named as an operand, or else as in [`selected`].
 ///
 /// # Errors
-/// If another one is named by the flag; otherwise as [`about`].
+/// If `--service` names another one; otherwise as [`selected`].
 pub async fn named(session: &Session, operand: Option<String>) -> Result<String, Failure> {
-    match (operand, &session.global.service) {
-        (Some(named), Some(flag)) if named != *flag => Err(Failure::Usage {
-            cause: format!("two services are named: {named}, and {flag} with --service"),
-            next: "name one, and the other in a command of its own".to_owned(),
+    match (operand, &session.options.service) {
+        (Some(named), Some(option)) if named != *option => Err(Failure::Usage {
+            cause: format!("two services are named: {named}, and {option} with --service"),
+            next: "name one service".to_owned(),
         }),
         (Some(named), _) => Ok(named),
-        (None, _) => about(session).await,
+        (None, _) => selected(session).await,
     }
 }
 
-/// The service that the command is about: the one that was named, or the only one that there is.
+/// The service that `--service` names, or the only one.
 ///
 /// # Errors
-/// If none was named and there is not exactly one.
-pub async fn about(session: &Session) -> Result<String, Failure> {
-    if let Some(name) = &session.global.service {
+/// If none is named, and there is not exactly one.
+pub async fn selected(session: &Session) -> Result<String, Failure> {
+    if let Some(name) = &session.options.service {
         return Ok(name.clone());
     }
     let mut names: Vec<String> =
         lookup::services(session).await?.into_iter().map(|service| service.name).collect();
     match names.len() {
         1 => Ok(names.remove(0)),
-        0 => Err(Failure::Usage {
+        0 => Err(Failure::Refused {
             cause: "there is no service yet".to_owned(),
-            next: "create one: meridian service create NAME --primary REGION".to_owned(),
+            next: "create one: `meridian service create NAME --primary REGION`".to_owned(),
         }),
         count => Err(Failure::Usage {
             cause: format!("there are {count} services: {}", names.join(", ")),

@@ -1,63 +1,63 @@
-//! What every client command needs: the flags, the endpoints, and where output goes.
+//! State of one client command: options, agents and output.
 
 use meridian_proto::v1;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::cli::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, GlobalArgs};
+use crate::cli::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, Options};
 
 use super::actor::actor;
-use super::call::{Caller, Kind};
 use super::command_line::CommandLine;
-use super::explain::{Asked, explain};
+use super::explain::{RequestInfo, explain};
+use super::failover::{FailoverClient, RequestKind};
 use super::failure::Failure;
 use super::output::Output;
 
 /// One run of one client command.
 #[derive(Debug)]
 pub struct Session {
-    /// The flags around the command.
-    pub global: GlobalArgs,
-    /// The way to the agents.
-    pub caller: Caller,
-    /// The way to standard output.
+    /// Options of the command.
+    pub options: Options,
+    /// Client for the agents.
+    pub client: FailoverClient,
+    /// Standard output.
     pub output: Output,
-    /// What was typed.
+    /// The command as it was typed.
     pub command_line: CommandLine,
 }
 
 impl Session {
-    /// Prepares a command; asks nobody yet.
+    /// Prepares a command; sends nothing yet.
     ///
     /// # Errors
-    /// If an endpoint is malformed.
-    pub fn new(global: GlobalArgs) -> Result<Self, Failure> {
+    /// If an endpoint is invalid, or none is given.
+    pub fn new(options: Options) -> Result<Self, Failure> {
         let variable = std::env::var(ENDPOINTS_VARIABLE).ok();
-        let given = given_endpoints(&global.endpoints, variable.as_deref());
+        let given = given_endpoints(&options.endpoints, variable.as_deref());
         let endpoints = given.map(str::parse).collect::<Result<Vec<_>, _>>()?;
         if endpoints.is_empty() {
             return Err(Failure::Usage {
                 cause: "no endpoint is given".to_owned(),
-                next: "name one with --endpoint HOST:PORT or in MERIDIAN_ENDPOINTS".to_owned(),
+                next: "name an agent with --endpoint HOST:PORT or MERIDIAN_ENDPOINTS".to_owned(),
             });
         }
         Ok(Self {
-            caller: Caller::new(endpoints, global.timeout),
-            output: Output::new(global.output),
+            client: FailoverClient::new(endpoints, options.timeout),
+            output: Output::new(options.output),
             command_line: CommandLine::of_this_process(),
-            global,
+            options,
         })
     }
 
-    /// How fresh reads have to be.
+    /// Consistency of the reads of this command.
     pub fn consistency(&self) -> v1::Consistency {
-        if self.global.stale { v1::Consistency::Stale } else { v1::Consistency::Linearizable }
+        if self.options.stale { v1::Consistency::Stale } else { v1::Consistency::Linearizable }
     }
 
-    /// What a change carries, with a new request id unless one was given. A dry run has none.
+    /// Context of a change, with a new request id unless one was given. A dry run has none.
     pub fn context(&self) -> v1::ChangeContext {
-        let request_id = match (self.global.dry_run, self.global.request_id) {
+        let request_id = match (self.options.dry_run, self.options.request_id) {
             (true, _) => String::new(),
             (false, Some(id)) => id.to_string(),
             (false, None) => Uuid::now_v7().to_string(),
@@ -65,42 +65,62 @@ impl Session {
         v1::ChangeContext {
             request_id,
             actor: actor(),
-            reason: self.global.reason.clone().unwrap_or_default(),
-            dry_run: self.global.dry_run,
+            reason: self.options.reason.clone().unwrap_or_default(),
+            dry_run: self.options.dry_run,
         }
     }
 
-    /// Asks for something that changes nothing.
+    /// Sends a request that changes nothing.
     ///
     /// # Errors
-    /// The agent's refusal, or that nobody answered.
+    /// The rejection, or that no agent responded.
     pub async fn read<M: Clone, R>(
         &self,
         message: M,
         rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        let asked = Asked { kind: Kind::Read, request_id: None, command_line: &self.command_line };
-        let answer = self.caller.call(Kind::Read, message, rpc).await;
-        answer.map_err(|error| explain(error, &asked))
+        self.send(RequestKind::Read, message, rpc).await
     }
 
-    /// Asks for something that has no request id, once.
+    /// Sends a request without a request id, once.
     ///
     /// # Errors
-    /// The agent's refusal, that nobody answered, or that the outcome is unknown.
+    /// The rejection, that no agent responded, or that the outcome is unknown.
     pub async fn once<M: Clone, R>(
         &self,
         message: M,
         rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        let asked = Asked { kind: Kind::Once, request_id: None, command_line: &self.command_line };
-        let answer = self.caller.call(Kind::Once, message, rpc).await;
-        answer.map_err(|error| explain(error, &asked))
+        self.send(RequestKind::Once, message, rpc).await
+    }
+
+    async fn send<M: Clone, R>(
+        &self,
+        kind: RequestKind,
+        message: M,
+        rpc: impl AsyncFn(Channel, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        let response = self.client.send(kind, message, rpc).await;
+        response.map_err(|error| explain(error, &self.request_info(kind, None)))
+    }
+
+    /// Describes a request for messages about its failure.
+    pub fn request_info<'a>(
+        &'a self,
+        kind: RequestKind,
+        request_id: Option<&'a str>,
+    ) -> RequestInfo<'a> {
+        RequestInfo {
+            kind,
+            request_id,
+            command_line: &self.command_line,
+            default_endpoints: self.client.has_endpoints(&DEFAULT_ENDPOINTS),
+        }
     }
 }
 
-/// The endpoints that were given, or the default ones where the environment variable is set to nothing:
-/// that is how it is unset for one command. A flag without a value is a mistake.
+/// The given endpoints, or the default ones if the environment variable is empty: that is how a
+/// user unsets it for one command. An option with an empty value is an error.
 fn given_endpoints<'a>(
     given: &'a [String],
     variable: Option<&str>,

@@ -18,6 +18,8 @@
 mod api;
 mod cluster;
 mod event;
+#[cfg(test)]
+pub mod samples;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -1,128 +1,226 @@
-//! Waiting until the effect of a change can be seen.
+//! Waiting for the effect of a change.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use meridian_proto::v1::edit::Edit as EditKind;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::elapsed::elapsed;
 use super::failure::Failure;
 use super::lookup;
+use super::progress::Progress;
 use super::session::Session;
 use super::view::{LocationView, MemberView, StatusWord, UnitView, WaitView};
+use crate::exit;
 
-/// The first pause between two looks; each further one is half as long again.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause between two looks: what a person does not notice.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Delay between the first two checks; it grows by half with each check.
+const INITIAL_DELAY: Duration = Duration::from_millis(50);
+/// Maximum delay between two checks: short enough that a user does not notice.
+const MAX_DELAY: Duration = Duration::from_millis(500);
 
-/// What is waited for.
+/// State of a unit that serves requests, as the contract names it.
+const READY: &str = "ready";
+
+/// Goal of a wait.
 #[derive(Debug)]
 pub enum Goal {
-    /// As many units of this service answer as are wanted, everywhere, and serve what it says now.
-    ServiceConverged(String),
-    /// No unit of this service is left.
+    /// The units of a service are ready and serve its current configuration.
+    Converged {
+        /// The service.
+        service: String,
+        /// The regions of the service to wait for.
+        regions: Regions,
+    },
+    /// A service has no units left.
     ServiceGone(String),
-    /// No unit is left on this agent, and it does not vote.
+    /// An agent has no units left, and no vote.
     AgentDrained(String),
-    /// This agent is no member.
+    /// An agent is not a member.
     AgentGone {
         /// Its name.
         agent: String,
-        /// Its member id; where it had gone before it could be asked, no removed agent is to be a
-        /// member any more.
+        /// Its member id. If it was removed before its id could be read, no member may be without
+        /// an agent.
         id: Option<String>,
     },
-    /// This agent is a member.
+    /// An agent is a member.
     AgentJoined(String),
-    /// This agent is a member, the leader has nothing to change about it (it votes, if it is to), and
-    /// its units answer.
+    /// An agent is a member, the leader has no pending change for it (it has its vote, if it is to
+    /// have one), and its units are ready.
     AgentSettled(String),
 }
 
-/// What a goal lacks.
-#[derive(Debug)]
-struct Lack {
+/// Regions of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Regions {
+    /// All of them.
+    All,
+    /// Those with these names, as they were typed.
+    Named(BTreeSet<String>),
+}
+
+impl Regions {
+    /// The regions that edits touch. Edits of the service as a whole touch all of them, and a new
+    /// tier touches none.
+    pub fn touched(edits: &[EditKind]) -> Self {
+        let mut named = BTreeSet::new();
+        for edit in edits {
+            match edit {
+                EditKind::Add(add) => named.insert(add.region.clone()),
+                EditKind::Scale(scale) => named.insert(scale.region.clone()),
+                EditKind::Set(set) => named.insert(set.region.clone()),
+                EditKind::Remove(region)
+                | EditKind::Promote(region)
+                | EditKind::Enable(region)
+                | EditKind::Disable(region) => named.insert(region.clone()),
+                EditKind::Tier(_) => false,
+                EditKind::Port(_) | EditKind::PublishApi(_) | EditKind::RemoveApi(_) => {
+                    return Self::All;
+                }
+            };
+        }
+        Self::Named(named)
+    }
+
+    fn contain(&self, location: &LocationView) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|name| lookup::is_in(location, name)),
+        }
+    }
+}
+
+/// The missing part of a goal.
+#[derive(Debug, Default)]
+struct Missing {
+    /// For the progress line: `eastus 1/2 ready`.
+    progress: String,
+    /// For the final error.
     cause: String,
-    /// What can be done about it, where there is more to do than to wait.
+    /// Next step, if waiting alone may not help.
     next: Option<String>,
 }
 
-impl From<String> for Lack {
+/// Result of one check of a goal.
+#[derive(Debug, Default)]
+struct Progressed {
+    /// The missing part; none if the goal is reached.
+    missing: Option<Missing>,
+    /// Cause and next step for each part that cannot converge by itself.
+    blocked: Vec<(String, String)>,
+}
+
+impl From<Option<Missing>> for Progressed {
+    fn from(missing: Option<Missing>) -> Self {
+        Self { missing, blocked: Vec::new() }
+    }
+}
+
+impl From<String> for Missing {
     fn from(cause: String) -> Self {
-        Self { cause, next: None }
+        Self { progress: cause.clone(), cause, ..Self::default() }
     }
 }
 
-impl From<WaitView> for Lack {
+impl From<WaitView> for Missing {
     fn from(wait: WaitView) -> Self {
-        Self { cause: wait.cause, next: Some(wait.next_step) }
+        Self { next: Some(wait.next_step), ..Self::from(wait.cause) }
     }
 }
 
-/// Returns once the goal is reached. An agent that cannot answer for a while does not end the wait.
+/// Waits for a goal, with progress on a terminal. Agents that do not respond for a while do not end
+/// the wait. What cannot converge by itself is reported at once, except if `known` contains
+/// anything: then it was reported with the change.
 ///
 /// # Errors
-/// If it is not reached within `--wait-timeout`, or cannot be any more.
+/// If the goal is not reached within `--wait-timeout`, or cannot be reached any more.
 pub async fn until(
     session: &Session,
     goal: &Goal,
     request_id: Option<&str>,
+    known: &[WaitView],
 ) -> Result<(), Failure> {
-    let limit = session.global.wait_timeout;
-    let mut missing = Lack::from(String::from("nobody has answered yet"));
-    let looking = look(session, goal, &mut missing);
+    let limit = session.options.wait_timeout;
+    let mut progress = Progress::start();
+    let mut missing = Missing::from(String::from("no agent has responded yet"));
+    let polling = poll(session, goal, &mut missing, &mut progress, known.is_empty());
     let cause = tokio::select! {
-        looked = timeout_at(Instant::now() + limit, looking) => match looked {
-            Ok(reached) => return reached,
-            Err(_) => format!("not there yet after {limit:.1?}"),
+        polled = timeout_at(Instant::now() + limit, polling) => match polled {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(format!("its effect cannot be observed: {failure}")),
+            Err(_) => Some(format!("not converged after {}: {}", elapsed(limit), missing.cause)),
         },
-        _ = tokio::signal::ctrl_c() => "interrupted while waiting".to_owned(),
+        _ = tokio::signal::ctrl_c() => Some(format!("interrupted while waiting: {}", missing.cause)),
+    };
+    progress.clear();
+    let Some(cause) = cause else {
+        if !session.output.is_json() {
+            exit::message(format_args!("converged in {}", progress.elapsed()));
+        }
+        return Ok(());
     };
     let again = match request_id {
         Some(id) => session.command_line.with_request_id(id),
         None => session.command_line.again(),
     };
     Err(Failure::NotConverged {
-        cause: format!("the change is done, but {cause}: {}", missing.cause),
+        cause: format!("the change was accepted; {cause}"),
         next: match missing.next {
-            Some(next) => format!("{next}; wait on with: {again}"),
-            None => format!("wait on with: {again}"),
+            Some(next) => format!("{next}; continue to wait: {again}"),
+            None => format!("continue to wait: {again}"),
         },
     })
 }
 
-async fn look(session: &Session, goal: &Goal, missing: &mut Lack) -> Result<(), Failure> {
-    let mut pause = FIRST_PAUSE;
+/// Checks the goal until it is reached.
+async fn poll(
+    session: &Session,
+    goal: &Goal,
+    missing: &mut Missing,
+    progress: &mut Progress,
+    report_blocked: bool,
+) -> Result<(), Failure> {
+    let mut delay = INITIAL_DELAY;
+    let mut reported = BTreeSet::new();
     loop {
-        session.caller.restart_clock();
-        match lacks(session, goal).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(lack)) => *missing = lack,
-            Err(Failure::Unavailable { cause, .. }) => *missing = cause.into(),
-            Err(failure) => return Err(failure),
+        session.client.restart_timeout();
+        let checked = match check(session, goal).await {
+            Err(Failure::Unavailable { cause, .. }) => Progressed::from(Some(cause.into())),
+            result => result?,
+        };
+        for (cause, next) in checked.blocked.iter().filter(|_| report_blocked) {
+            if reported.insert(cause.clone()) {
+                progress.note(cause, next);
+            }
         }
-        sleep(pause).await;
-        pause = (pause + pause / 2).min(LONGEST_PAUSE);
+        match checked.missing {
+            None => return Ok(()),
+            Some(found) => *missing = found,
+        }
+        progress.draw(&missing.progress);
+        sleep(delay).await;
+        delay = (delay + delay / 2).min(MAX_DELAY);
     }
 }
 
-/// What the goal still lacks; none if it is reached.
-async fn lacks(session: &Session, goal: &Goal) -> Result<Option<Lack>, Failure> {
-    let lack = match goal {
-        Goal::ServiceConverged(service) => {
+/// Checks the goal once.
+async fn check(session: &Session, goal: &Goal) -> Result<Progressed, Failure> {
+    let missing = match goal {
+        Goal::Converged { service, regions } => {
             let locations = lookup::locations(session, service).await?;
-            let cause = list(locations.iter().filter_map(location_lacks));
-            let next = format!("see `meridian unit list --service {service}` for what units lack");
-            return Ok(cause.map(|cause| Lack { cause, next: Some(next) }));
+            return Ok(unconverged(service, regions, &locations));
         }
         Goal::ServiceGone(service) => units_left(session, service, |_| true).await?,
         Goal::AgentDrained(agent) => {
             let units = units_left(session, "", |unit| unit.agent == *agent).await?;
             let member = lookup::member(session, agent).await?;
-            return Ok(units.map(Lack::from).or(member.and_then(vote_left)));
+            return Ok(units.map(Missing::from).or(member.and_then(vote_left)).into());
         }
         Goal::AgentGone { agent, id } => {
             let members = lookup::members(session).await?;
-            return Ok(members.into_iter().find_map(|member| membership_left(member, agent, id)));
+            let mut members = members.into_iter();
+            return Ok(members.find_map(|member| membership_left(member, agent, id)).into());
         }
         Goal::AgentJoined(agent) => {
             let member = lookup::member(session, agent).await?;
@@ -130,70 +228,133 @@ async fn lacks(session: &Session, goal: &Goal) -> Result<Option<Lack>, Failure> 
         }
         Goal::AgentSettled(agent) => {
             let member = lookup::member(session, agent).await?;
-            let starts = |unit: &UnitView| unit.agent == *agent && unit.state != "ready";
-            let units = units_left(session, "", starts).await?;
-            return Ok(unsettled(agent, member).or(units.map(Lack::from)));
+            let starting = |unit: &UnitView| unit.agent == *agent && unit.state != READY;
+            let units = units_left(session, "", starting).await?;
+            return Ok(unsettled(agent, member).or(units.map(Missing::from)).into());
         }
     };
-    Ok(lack.map(Lack::from))
+    Ok(missing.map(Missing::from).into())
 }
 
-/// The vote of a drained agent, while it has one.
-fn vote_left(member: MemberView) -> Option<Lack> {
+/// Checks the regions of a service. A change of the service as a whole does not wait for regions
+/// without an agent, unless all are: they have no units that the change could reach.
+fn unconverged(service: &str, regions: &Regions, locations: &[LocationView]) -> Progressed {
+    let touched = locations.iter().filter(|location| regions.contain(location));
+    let open: Vec<&LocationView> = touched.filter(|location| !is_converged(location)).collect();
+    let blocked = open.iter().filter_map(|location| blocked(location)).collect();
+    let has_agent = |location: &LocationView| location.status != StatusWord::NoAgent;
+    let skips = *regions == Regions::All && locations.iter().any(has_agent);
+    let open: Vec<_> = open.into_iter().filter(|open| !skips || has_agent(open)).collect();
+    let texts = |text: fn(&LocationView) -> String, separator: &str| {
+        open.iter().map(|location| text(location)).collect::<Vec<_>>().join(separator)
+    };
+    let missing = (!open.is_empty()).then(|| Missing {
+        progress: texts(progress_of, ", "),
+        cause: texts(cause_of, "; "),
+        next: Some(format!("check `meridian unit list --service {service}`")),
+    });
+    Progressed { missing, blocked }
+}
+
+fn is_converged(location: &LocationView) -> bool {
+    match location.status {
+        StatusWord::Ready => true,
+        // A disabled region has this status whether its units have converged or not.
+        StatusWord::Disabled => location.converged,
+        StatusWord::Converging
+        | StatusWord::NoAgent
+        | StatusWord::AgentUnreachable
+        | StatusWord::Removing
+        | StatusWord::Unknown => false,
+    }
+}
+
+/// `eastus 1/2 ready`.
+fn progress_of(location: &LocationView) -> String {
+    let (region, ready, units) = (&location.region, location.ready_units, location.units);
+    match location.status {
+        StatusWord::Removing => format!("{region} draining"),
+        StatusWord::NoAgent => format!("{region} no agent"),
+        StatusWord::AgentUnreachable => format!("{region} agent unreachable"),
+        StatusWord::Ready | StatusWord::Converging | StatusWord::Disabled | StatusWord::Unknown => {
+            format!("{region} {ready}/{units} ready")
+        }
+    }
+}
+
+/// `eastus: 1 of 2 units ready`, with what keeps it from converging.
+fn cause_of(location: &LocationView) -> String {
+    let (region, ready, units) = (&location.region, location.ready_units, location.units);
+    let ready = format!("{ready} of {units} units ready");
+    let cause = match location.status {
+        StatusWord::Removing => format!("{region}: units are draining"),
+        StatusWord::NoAgent => format!("{region}: no agent, {ready}"),
+        StatusWord::AgentUnreachable => format!("{region}: agent unreachable, {ready}"),
+        StatusWord::Ready | StatusWord::Converging | StatusWord::Disabled | StatusWord::Unknown
+            if location.ready_units >= location.units =>
+        {
+            format!("{region}: units are being replaced or reconfigured")
+        }
+        StatusWord::Ready | StatusWord::Converging | StatusWord::Disabled | StatusWord::Unknown => {
+            format!("{region}: {ready}")
+        }
+    };
+    match &location.blocked_reason {
+        Some(reason) => format!("{cause} ({reason})"),
+        None => cause,
+    }
+}
+
+/// Cause and next step for a location that cannot converge by itself.
+fn blocked(location: &LocationView) -> Option<(String, String)> {
+    let region = &location.region;
+    match location.status {
+        StatusWord::NoAgent => Some((
+            format!("{region} cannot converge: no agent in the region can run units"),
+            format!("join an agent in {region}, or use another region"),
+        )),
+        StatusWord::AgentUnreachable => Some((
+            format!("{region} cannot converge: its agent is unreachable"),
+            "check `meridian status`, and start the agent".to_owned(),
+        )),
+        StatusWord::Ready
+        | StatusWord::Converging
+        | StatusWord::Disabled
+        | StatusWord::Removing
+        | StatusWord::Unknown => None,
+    }
+}
+
+/// The vote that a drained agent still has.
+fn vote_left(member: MemberView) -> Option<Missing> {
     let cause = || format!("{} still votes", member.agent.as_deref().unwrap_or(&member.id));
-    member.voter.then(|| member.waits_for.map_or_else(|| cause().into(), Lack::from))
+    member.voter.then(|| member.waits_for.map_or_else(|| cause().into(), Missing::from))
 }
 
-/// The member that a removed agent still is.
-fn membership_left(member: MemberView, agent: &str, id: &Option<String>) -> Option<Lack> {
+/// The membership that a removed agent still has.
+fn membership_left(member: MemberView, agent: &str, id: &Option<String>) -> Option<Missing> {
     let is_it = match (id, &member.agent) {
         (Some(id), _) => member.id == *id,
         (None, Some(name)) => name == agent,
         (None, None) => true,
     };
     let cause = || format!("{agent} is still a {}", member.role);
-    is_it.then(|| member.waits_for.map_or_else(|| cause().into(), Lack::from))
+    is_it.then(|| member.waits_for.map_or_else(|| cause().into(), Missing::from))
 }
 
-fn unsettled(agent: &str, member: Option<MemberView>) -> Option<Lack> {
+/// The pending membership change of an agent.
+fn unsettled(agent: &str, member: Option<MemberView>) -> Option<Missing> {
     let Some(member) = member else {
         return Some(format!("{agent} is not a member").into());
     };
     let cause = || match &member.next {
-        Some(next) => format!("{agent} is a {}, and the next step is {next}", member.role),
-        None => format!("{agent} is a {}, and no leader says whether it stays one", member.role),
+        Some(next) => format!("{agent} is a {}, next step {next}", member.role),
+        None => format!("{agent} is a {}, and no leader responds", member.role),
     };
-    (!member.stays()).then(|| member.waits_for.map_or_else(|| cause().into(), Lack::from))
+    (!member.stays()).then(|| member.waits_for.map_or_else(|| cause().into(), Missing::from))
 }
 
-fn location_lacks(location: &LocationView) -> Option<String> {
-    let (ready, wanted) = (location.ready_units, location.units);
-    let lack = match location.status {
-        StatusWord::Ready => return None,
-        // The status of a disabled region says no more than that it is disabled.
-        StatusWord::Disabled if location.converged => return None,
-        StatusWord::Converging | StatusWord::Disabled if ready >= wanted => format!(
-            "{} is {}: its units are being replaced, or take over a configuration",
-            location.region,
-            location.status.as_str()
-        ),
-        StatusWord::Disabled
-        | StatusWord::Converging
-        | StatusWord::NoAgent
-        | StatusWord::AgentUnreachable
-        | StatusWord::Removing
-        | StatusWord::Unknown => format!(
-            "{} is {} with {ready} of {wanted} units",
-            location.region,
-            location.status.as_str()
-        ),
-    };
-    Some(match &location.blocked_reason {
-        Some(blocked_reason) => format!("{lack} ({blocked_reason})"),
-        None => lack,
-    })
-}
-
+/// The units of a service, or of all services, that `counts` selects.
 async fn units_left(
     session: &Session,
     service: &str,
@@ -202,74 +363,19 @@ async fn units_left(
     match lookup::units(session, service).await {
         Ok(units) => {
             let left = units.into_iter().filter(counts);
-            let lack = |unit: UnitView| match unit.cause {
-                Some(cause) => format!("{} is {}: {cause}", unit.unit, unit.state),
-                None => format!("{} is {}", unit.unit, unit.state),
-            };
-            Ok(list(left.map(lack)))
+            let texts: Vec<String> = left
+                .map(|unit| match unit.cause {
+                    Some(cause) => format!("{} is {}: {cause}", unit.unit, unit.state),
+                    None => format!("{} is {}", unit.unit, unit.state),
+                })
+                .collect();
+            Ok((!texts.is_empty()).then(|| texts.join("; ")))
         }
-        // A service of which nothing is left is not known any more.
+        // A deleted service without units is unknown.
         Err(Failure::Refused { .. }) => Ok(None),
         Err(failure) => Err(failure),
     }
 }
 
-fn list(lacks: impl Iterator<Item = String>) -> Option<String> {
-    let lacks: Vec<String> = lacks.collect();
-    (!lacks.is_empty()).then(|| lacks.join("; "))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn location(status: StatusWord, ready_units: u32, converged: bool) -> LocationView {
-        LocationView {
-            region: "eastus".to_owned(),
-            display_name: "East US".to_owned(),
-            primary: false,
-            units: 2,
-            ready_units,
-            zones: vec![],
-            gateway_enabled: true,
-            status,
-            gateway_url: None,
-            configuration: (ready_units > 0).then_some(7),
-            converged,
-            blocked_reason: None,
-        }
-    }
-
-    #[test]
-    fn a_disabled_region_has_converged_once_its_units_have() {
-        assert_eq!(location_lacks(&location(StatusWord::Disabled, 2, true)), None);
-        assert!(location_lacks(&location(StatusWord::Disabled, 2, false)).is_some(), "rolls");
-        assert!(location_lacks(&location(StatusWord::Disabled, 1, false)).is_some());
-    }
-
-    #[test]
-    fn any_other_region_has_converged_by_its_status_alone() {
-        assert_eq!(location_lacks(&location(StatusWord::Ready, 2, true)), None);
-        assert_eq!(
-            location_lacks(&location(StatusWord::NoAgent, 0, false)).as_deref(),
-            Some("eastus is noAgent with 0 of 2 units")
-        );
-        assert_eq!(
-            location_lacks(&location(StatusWord::Converging, 2, false)).as_deref(),
-            Some(
-                "eastus is converging: its units are being replaced, or take over a configuration"
-            )
-        );
-        assert!(location_lacks(&location(StatusWord::Removing, 2, false)).is_some());
-    }
-
-    #[test]
-    fn what_keeps_a_region_from_converging_is_said() {
-        let mut failing = location(StatusWord::Converging, 1, false);
-        failing.blocked_reason = Some("contoso/eastus/2 on b: exit code 1".to_owned());
-        assert_eq!(
-            location_lacks(&failing).as_deref(),
-            Some("eastus is converging with 1 of 2 units (contoso/eastus/2 on b: exit code 1)")
-        );
-    }
-}
+mod tests;

@@ -1,44 +1,46 @@
-//! `meridian events`: the log in order, without a gap or a repeat, whatever happens to the agent that
-//! it is read from.
+//! `meridian events`: the event log in order, without gaps or duplicates, whichever agents fail.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
 
 use meridian_proto::v1;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, Streaming};
 
 use crate::cli::EventsArgs;
+use crate::exit;
 
-use super::call::{self, Kind, Tried};
 use super::contract;
 use super::endpoint::Endpoint;
-use super::explain::{explain_refusal, unavailable};
+use super::explain::{explain_rejection, unavailable};
+use super::failover::{self, Attempts, RequestKind};
 use super::failure::Failure;
+use super::grpc_status::{self, Class};
 use super::output;
-use super::refusal::{self, Meaning};
 use super::session::Session;
 use super::view::EventView;
 
-/// An agent says at least every five seconds that it is there; one that is silent for three times as
-/// long hangs.
-const LONGEST_SILENCE: Duration = Duration::from_secs(15);
-/// The first pause before the endpoints are gone through once more; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause between rounds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Maximum silence of an agent while following. Agents send a frame at least every five seconds;
+/// one that is silent three times as long hangs.
+const MAX_SILENCE: Duration = Duration::from_secs(15);
+/// Backoff after the first round over all endpoints; it doubles with each round.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
+/// Maximum backoff between two rounds.
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// Prints the events that were asked for. Ends at the present, or with Ctrl-C where they are followed.
+/// Prints the selected events. Ends with the last one, or with Ctrl-C if it follows the log.
 ///
 /// # Errors
-/// The agent's refusal, or that nobody answers.
+/// The rejection, or that no agent responded.
 pub async fn events(session: &Session, args: &EventsArgs) -> Result<(), Failure> {
     let reader = Reader {
         session,
         follow: args.follow,
         next: args.from.max(1),
-        heard: false,
-        last_heard: Instant::now(),
-        tried: Tried::default(),
+        connected: false,
+        last_frame: Instant::now(),
+        attempts: Attempts::default(),
+        printer: Printer::new(session, args),
     };
     tokio::select! {
         result = reader.run() => result,
@@ -46,84 +48,86 @@ pub async fn events(session: &Session, args: &EventsArgs) -> Result<(), Failure>
     }
 }
 
-/// How the reading at one agent ended.
+/// End of a stream from one agent.
 enum End {
-    /// Everything up to the present was printed.
+    /// Everything up to the present was read.
     CaughtUp,
-    /// The agent refuses, and so would every other.
-    Refused(Box<Status>),
-    /// The agent cannot, or was lost.
-    Lost { word: String, somebody_there: bool },
+    /// The agent rejected the request; every other agent would, too.
+    Rejected(Box<Status>),
+    /// The agent failed, or cannot serve the request.
+    Lost { error: String, agent_reached: bool },
 }
 
 impl End {
-    fn lost(word: String) -> Self {
-        Self::Lost { word, somebody_there: false }
+    fn lost(error: String) -> Self {
+        Self::Lost { error, agent_reached: false }
     }
 }
 
 struct Reader<'a> {
     session: &'a Session,
     follow: bool,
-    /// The first revision that was not printed yet.
+    /// Next revision to read.
     next: u64,
-    /// Whether any agent ever answered.
-    heard: bool,
-    last_heard: Instant,
-    tried: Tried,
+    /// True once any agent sent a frame.
+    connected: bool,
+    last_frame: Instant,
+    attempts: Attempts,
+    printer: Printer<'a>,
 }
 
 impl Reader<'_> {
     async fn run(mut self) -> Result<(), Failure> {
-        if !self.session.output.is_json() {
-            output::write(&EventView::head_line())?;
-        }
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = INITIAL_BACKOFF;
         loop {
-            let before = self.last_heard;
-            let places: Vec<_> = self.session.caller.in_order().collect();
-            for (turn, (index, endpoint)) in places.iter().enumerate() {
-                let share = self.share(places.len() - turn);
+            let before = self.last_frame;
+            let endpoints: Vec<_> = self.session.client.in_order().collect();
+            for (turn, (index, endpoint)) in endpoints.iter().enumerate() {
+                let share = self.share(endpoints.len() - turn);
                 if share.is_zero() {
-                    return Err(unavailable(&self.tried, Kind::Read));
+                    return Err(self.unavailable());
                 }
-                match self.read_at(endpoint, *index, share).await? {
+                match self.read_from(endpoint, *index, share).await? {
                     End::CaughtUp => return Ok(()),
-                    End::Refused(status) => return Err(explain_refusal(&status)),
-                    End::Lost { word, somebody_there } => {
-                        self.note(endpoint, word, somebody_there);
+                    End::Rejected(status) => return Err(explain_rejection(&status)),
+                    End::Lost { error, agent_reached } => {
+                        self.record(endpoint, error, agent_reached);
                     }
                 }
             }
-            if self.last_heard > before {
-                pause = FIRST_PAUSE;
-            } else if !self.heard && !self.tried.somebody_there {
-                return Err(unavailable(&self.tried, Kind::Read));
+            if self.last_frame > before {
+                backoff = INITIAL_BACKOFF;
+            } else if !self.connected && !self.attempts.agent_reached {
+                return Err(self.unavailable());
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
 
-    /// How long the next agent may take to begin. Who follows an answering cluster wants to see it
-    /// come back, however long that takes.
+    fn unavailable(&self) -> Failure {
+        unavailable(&self.attempts, &self.session.request_info(RequestKind::Read, None))
+    }
+
+    /// Maximum time for the next agent to start its stream. A follower that has once been connected
+    /// waits for the cluster to return, however long that takes.
     fn share(&self, endpoints_left: usize) -> Duration {
-        let whole = self.session.caller.timeout();
-        if self.follow && self.heard {
-            return whole / 2;
+        let timeout = self.session.client.timeout();
+        if self.follow && self.connected {
+            return timeout / 2;
         }
-        call::share(whole.saturating_sub(self.last_heard.elapsed()), endpoints_left)
+        failover::share(timeout.saturating_sub(self.last_frame.elapsed()), endpoints_left)
     }
 
-    fn note(&mut self, endpoint: &Endpoint, word: String, somebody_there: bool) {
-        let said = format!("note: {endpoint}: {word}; going on at another agent");
-        if self.tried.note(endpoint, word) && self.follow && self.heard {
-            anstream::eprintln!("{said}");
+    fn record(&mut self, endpoint: &Endpoint, error: String, agent_reached: bool) {
+        let line = format!("note: {endpoint}: {error}; continuing with another agent");
+        if self.attempts.record(endpoint, error) && self.follow && self.connected {
+            exit::message(format_args!("{line}"));
         }
-        self.tried.somebody_there |= somebody_there;
+        self.attempts.agent_reached |= agent_reached;
     }
 
-    async fn read_at(
+    async fn read_from(
         &mut self,
         endpoint: &Endpoint,
         index: usize,
@@ -133,24 +137,27 @@ impl Reader<'_> {
             Ok(stream) => stream,
             Err(end) => return Ok(end),
         };
-        let patience = if self.follow { LONGEST_SILENCE } else { self.session.caller.timeout() };
+        let max_silence = if self.follow { MAX_SILENCE } else { self.session.client.timeout() };
         loop {
-            let frame = match timeout(patience, stream.message()).await {
+            let frame = match timeout(max_silence, stream.message()).await {
                 Ok(Ok(Some(frame))) => frame,
-                Ok(Ok(None)) => return Ok(End::lost("it ended the stream".to_owned())),
-                Ok(Err(status)) => return Ok(judge(status)),
-                Err(_) => return Ok(End::lost(format!("silent for {patience:.1?}"))),
+                Ok(Ok(None)) => return Ok(End::lost("stream ended early".to_owned())),
+                Ok(Err(status)) => return Ok(end_of(status)),
+                Err(_) => return Ok(End::lost(format!("no event within {max_silence:.1?}"))),
             };
-            self.heard = true;
-            self.last_heard = Instant::now();
-            self.tried = Tried::default();
-            self.session.caller.prefer(index);
+            self.connected = true;
+            self.last_frame = Instant::now();
+            self.attempts = Attempts::default();
+            self.session.client.prefer(index);
             let caught_up = frame.caught_up;
             if let Some(gap) = self.print(frame.events)? {
                 return Ok(End::lost(gap));
             }
-            if caught_up && !self.follow {
-                return Ok(End::CaughtUp);
+            if caught_up {
+                self.printer.caught_up()?;
+                if !self.follow {
+                    return Ok(End::CaughtUp);
+                }
             }
         }
     }
@@ -160,57 +167,119 @@ impl Reader<'_> {
         endpoint: &Endpoint,
         share: Duration,
     ) -> Result<Streaming<v1::WatchResponse>, End> {
-        let begun = Instant::now();
-        let channel =
-            call::connect(endpoint, share).await.map_err(|error| End::lost(error.to_string()))?;
-        let left = share.saturating_sub(begun.elapsed());
+        let started = Instant::now();
+        let channel = failover::connect(endpoint, share)
+            .await
+            .map_err(|error| End::lost(error.to_string()))?;
+        let remaining = share.saturating_sub(started.elapsed());
         let mut request = Request::new(v1::WatchRequest {
             from: self.next,
             follow: self.follow,
             consistency: self.session.consistency().into(),
         });
-        request.set_timeout(left);
+        request.set_timeout(remaining);
         let mut client = contract::events(channel);
-        match timeout(left, client.watch(request)).await {
+        match timeout(remaining, client.watch(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(judge(status)),
-            Err(_) => Err(End::lost(format!("no answer within {left:.1?}"))),
+            Ok(Err(status)) => Err(end_of(status)),
+            Err(_) => Err(End::lost(format!("no response within {remaining:.1?}"))),
         }
     }
 
-    /// Prints the events that were not printed yet; returns what is wrong with the frame, if an event
-    /// is missing in it.
+    /// Prints the events of a frame that are new. Returns an error of the agent if one is missing.
     fn print(&mut self, events: Vec<v1::Event>) -> Result<Option<String>, Failure> {
-        let mut lines = String::new();
+        let mut new = Vec::new();
         let mut gap = None;
         for event in events {
             if event.revision < self.next {
                 continue;
             }
             if event.revision > self.next {
-                gap = Some(format!("it left out revision {}", self.next));
+                gap = Some(format!("revision {} is missing", self.next));
                 break;
             }
             self.next += 1;
-            let view = EventView::from(event);
-            lines += &if self.session.output.is_json() {
-                output::json_line(&view)?
-            } else {
-                view.line()
-            };
+            new.push(EventView::from(event));
         }
-        output::write(&lines)?;
+        self.printer.add(new)?;
         Ok(gap)
     }
 }
 
-fn judge(status: Status) -> End {
-    match refusal::meaning(&status) {
-        Meaning::Answer | Meaning::Unreadable => End::Refused(Box::new(status)),
-        Meaning::NotTaken { .. } => {
-            End::Lost { word: status.message().to_owned(), somebody_there: true }
+fn end_of(status: Status) -> End {
+    match grpc_status::classify(&status) {
+        Class::Rejected | Class::Undecodable => End::Rejected(Box::new(status)),
+        Class::NotAccepted { .. } => {
+            End::Lost { error: status.message().to_owned(), agent_reached: true }
         }
-        Meaning::NotAnAgent => End::lost(refusal::NOT_AN_AGENT.to_owned()),
-        Meaning::NotSent | Meaning::Unknown => End::lost(refusal::loss(&status)),
+        Class::NotAnAgent => End::lost(grpc_status::NOT_AN_AGENT.to_owned()),
+        Class::NotSent | Class::Unknown => End::lost(grpc_status::loss(&status)),
+    }
+}
+
+/// Selects events and prints them.
+struct Printer<'a> {
+    is_json: bool,
+    /// Set to print times of day instead of ages, which would become wrong on the screen.
+    clock: bool,
+    since: Option<SystemTime>,
+    service: Option<&'a str>,
+    types: &'a [String],
+    /// Maximum number of events until the present.
+    limit: Option<usize>,
+    /// The newest selected events, while there is a limit.
+    backlog: VecDeque<EventView>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(session: &Session, args: &'a EventsArgs) -> Self {
+        let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Self {
+            is_json: session.output.is_json(),
+            clock: args.follow,
+            since: args.since.map(|since| since.instant(SystemTime::now())),
+            service: args.service.as_deref(),
+            types: &args.types,
+            limit,
+            backlog: VecDeque::new(),
+        }
+    }
+
+    fn selects(&self, event: &EventView) -> bool {
+        self.since.is_none_or(|start| event.is_since(start))
+            && self.service.is_none_or(|service| event.is_about(service))
+            && (self.types.is_empty() || self.types.contains(&event.kind))
+    }
+
+    /// Adds events: prints them, or keeps the newest ones until the present if there is a limit.
+    fn add(&mut self, events: Vec<EventView>) -> Result<(), Failure> {
+        let selected = events.into_iter().filter(|event| self.selects(event));
+        let mut selected: VecDeque<EventView> = selected.collect();
+        let Some(limit) = self.limit else {
+            return self.print(&selected);
+        };
+        self.backlog.append(&mut selected);
+        let excess = self.backlog.len().saturating_sub(limit);
+        self.backlog.drain(..excess);
+        Ok(())
+    }
+
+    /// Prints the kept events. Later ones are printed as they come.
+    fn caught_up(&mut self) -> Result<(), Failure> {
+        self.limit = None;
+        let backlog = std::mem::take(&mut self.backlog);
+        self.print(&backlog)
+    }
+
+    fn print(&self, events: &VecDeque<EventView>) -> Result<(), Failure> {
+        let mut lines = String::new();
+        for event in events {
+            lines += &match (self.is_json, self.clock) {
+                (true, _) => output::json_line(event)?,
+                (false, true) => event.clock_line(),
+                (false, false) => event.line(),
+            };
+        }
+        output::write(&lines)
     }
 }

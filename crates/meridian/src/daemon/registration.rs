@@ -154,7 +154,7 @@ async fn retry<T>(
                     return Err(JoinError::Refused { cause: status.message().to_owned() });
                 }
                 Err(status) => {
-                    let cause = client::words(&status);
+                    let cause = client::message(&status);
                     tracing::warn!(%endpoint, cause, "join attempt failed; retrying");
                 }
             }

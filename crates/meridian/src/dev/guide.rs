@@ -118,11 +118,9 @@ fn relative(path: &Path) -> &Path {
 pub async fn follow(layout: &Layout, plans: &[Plan], from: u64) -> Result<(), client::Failure> {
     let endpoints = plans.iter().map(|plan| format!("{}:{}", plan.address, layout.client_port));
     let endpoints = format!("--endpoint={}", endpoints.collect::<Vec<_>>().join(","));
-    let words = ["meridian", &endpoints, "events", "--follow", "--from", &from.to_string()];
+    let words = ["meridian", "events", &endpoints, "--follow", "--from", &from.to_string()];
     match Cli::try_parse_from(words) {
-        Ok(Cli { global, command: Command::Client(command) }) => {
-            client::dispatch(global, command).await
-        }
+        Ok(Cli { command: Command::Client(command) }) => client::dispatch(command).await,
         Ok(_) | Err(_) => unreachable!("`events` is a client command"),
     }
 }

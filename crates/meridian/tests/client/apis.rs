@@ -33,15 +33,15 @@ fn location(status: v1::LocationStatus, configuration: u64) -> v1::Location {
 }
 
 #[tokio::test]
-async fn an_api_is_published_as_it_was_typed() {
+async fn an_api_is_published_with_its_arguments() {
     let agent = Agent::start([Reply::Done]).await;
     let line = "api publish orders --path //orders/ --backend http://a:1/x=1 \
                 --backend eastus=https://b --connect-timeout 250ms --idle-timeout=2m \
                 --reason trial --request-id";
     let words: Vec<&str> = line.split_whitespace().chain([ID]).collect();
     run(&agent.endpoints(), &words).await.exits(0);
-    let (call, context) = agent.changes().remove(0);
-    assert_eq!((call.as_str(), context.reason.as_str()), ("ChangeService", "trial"));
+    let (rpc, context) = agent.changes().remove(0);
+    assert_eq!((rpc.as_str(), context.reason.as_str()), ("ChangeService", "trial"));
     assert_eq!(context.request_id, ID);
     let own = v1::RegionalBackend { region: "eastus".into(), backend: "https://b".into() };
     let expected = v1::Api {
@@ -57,22 +57,22 @@ async fn an_api_is_published_as_it_was_typed() {
 }
 
 #[tokio::test]
-async fn wrong_usage_reaches_nobody() {
+async fn invalid_usage_sends_no_request() {
     let agent = Agent::start([Reply::Done]).await;
-    for (line, told) in [
-        ("api publish a --path /a --backend eastus=http://b", "none is for all others"),
-        ("api publish a --path /a --backend http://b --backend http://c", "2 backends"),
+    for (line, text) in [
+        ("api publish a --path /a --backend eastus=http://b", "no default backend"),
+        ("api publish a --path /a --backend http://b --backend http://c", "2 default backends"),
         ("api publish a --path /a --backend ftp://b", "http://, https://, or h2c://"),
         ("api publish a --path /a --backend http://u:p@b", "must not contain a user"),
         ("api publish a --path /a/../b --backend http://b", "must not contain the segment"),
         ("api publish a --path /a --backend http://b --idle-timeout 11m", "whole milliseconds"),
         ("unit roll contoso --service fabrikam", "two services are named"),
-        ("unit roll --expect-revision 3", "no meaning"),
+        ("unit roll --expect-revision 3", "has no option --expect-revision"),
     ] {
         let words: Vec<&str> = line.split_whitespace().collect();
         let refused = run(&agent.endpoints(), &words).await;
         refused.exits(2);
-        assert!(refused.err.contains(told), "{refused:?}");
+        assert!(refused.err.contains(text), "{refused:?}");
     }
     assert_eq!(agent.changes().len(), 0);
 }
@@ -108,11 +108,11 @@ async fn a_service_is_shown_with_its_apis() {
 }
 
 #[tokio::test]
-async fn an_api_is_removed_once_that_is_confirmed() {
+async fn an_api_is_removed_after_confirmation() {
     let agent = Agent::start([Reply::Done]).await;
-    let asked = run(&agent.endpoints(), &["api", "remove", "orders"]).await;
-    asked.exits(2);
-    assert!(asked.err.contains("remove the API orders from contoso"), "{asked:?}");
+    let refused = run(&agent.endpoints(), &["api", "remove", "orders"]).await;
+    refused.exits(2);
+    assert!(refused.err.contains("remove API orders from contoso"), "{refused:?}");
     assert!(agent.changes().iter().all(|(_, context)| context.dry_run));
     run(&agent.endpoints(), &["api", "remove", "orders", "--yes"]).await.exits(0);
     assert_eq!(agent.edits().last(), Some(&Edit::RemoveApi("orders".to_owned())));
@@ -122,7 +122,7 @@ async fn an_api_is_removed_once_that_is_confirmed() {
 }
 
 #[tokio::test]
-async fn the_service_to_roll_is_named_in_either_way_unless_it_is_the_only_one() {
+async fn the_service_to_roll_may_be_an_operand_or_an_option() {
     let agent = Agent::start([Reply::Done]).await.with_services(&["contoso", "fabrikam"]);
     for line in [
         &["unit", "roll", "fabrikam"][..],
@@ -145,7 +145,7 @@ async fn the_service_to_roll_is_named_in_either_way_unless_it_is_the_only_one() 
 }
 
 #[tokio::test]
-async fn waiting_ends_when_all_units_serve_what_they_are_to() {
+async fn waiting_ends_when_all_units_serve_the_configuration() {
     let converging = location(v1::LocationStatus::Converging, 9);
     let ready = location(v1::LocationStatus::Ready, 12);
     let line = ["unit", "roll", "--wait", "--wait-timeout=1s"];
@@ -154,8 +154,8 @@ async fn waiting_ends_when_all_units_serve_what_they_are_to() {
 
     let agent = Agent::start([Reply::Done]).await.with_locations([converging]);
     let late = run(&agent.endpoints(), &line).await;
-    late.exits(5);
-    assert!(late.err.contains("eastus is converging: its units are being replaced"), "{late:?}");
+    late.exits(6);
+    assert!(late.err.contains("eastus: units are being replaced or reconfigured"), "{late:?}");
 }
 
 #[tokio::test]
@@ -165,13 +165,13 @@ async fn waiting_for_a_disabled_region_ends_when_its_units_have_converged() {
         v1::Location { converged, ..location }
     };
     for line in [
-        &["region", "disable", "eastus", "--wait", "--wait-timeout=1s"][..],
+        &["region", "disable", "eastus", "--yes", "--wait", "--wait-timeout=1s"][..],
         &["unit", "roll", "--wait", "--wait-timeout=1s"],
     ] {
         let agent = Agent::start([Reply::Done]).await;
         let agent = agent.with_locations([disabled(false), disabled(true)]);
         run(&agent.endpoints(), line).await.exits(0);
         let agent = Agent::start([Reply::Done]).await;
-        run(&agent.with_locations([disabled(false)]).endpoints(), line).await.exits(5);
+        run(&agent.with_locations([disabled(false)]).endpoints(), line).await.exits(6);
     }
 }

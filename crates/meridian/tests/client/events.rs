@@ -1,11 +1,12 @@
-//! Reading the log through agents that come and go.
+//! `meridian events`, with agents that fail, and with filters.
 
 use std::process::Stdio;
 
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tonic::{Code, Status};
 
-use crate::fake::{Agent, frame, status};
+use crate::fake::{Agent, event_of, frame, status};
 use crate::run::{Run, meridian, run};
 
 fn revisions(out: &str) -> Vec<u64> {
@@ -13,14 +14,14 @@ fn revisions(out: &str) -> Vec<u64> {
     events.map(|event: serde_json::Value| event["revision"].as_u64().expect("is there")).collect()
 }
 
-fn going() -> Option<Status> {
-    Some(status(Code::Unavailable, "SHUTTING_DOWN", "this agent is going"))
+fn shutting_down() -> Option<Status> {
+    Some(status(Code::Unavailable, "SHUTTING_DOWN", "this agent is shutting down"))
 }
 
 #[tokio::test]
-async fn the_log_is_read_to_the_present_through_another_agent_without_a_gap_or_a_repeat() {
-    let first = Agent::start([]).await.with_streams([(vec![frame(1..=3, false)], going())]);
-    // Frames may begin before what was asked for; what was printed is not printed again.
+async fn the_log_continues_from_another_agent_without_gaps_or_duplicates() {
+    let first = Agent::start([]).await.with_streams([(vec![frame(1..=3, false)], shutting_down())]);
+    // Frames may start before the requested revision; no event is printed twice.
     let rest = vec![frame(3..=5, false), frame(6..=6, false), frame([], true), frame(7..=7, false)];
     let second = Agent::start([]).await.with_streams([(rest, None)]);
     let endpoints = [first.endpoint.clone(), second.endpoint.clone()];
@@ -31,7 +32,7 @@ async fn the_log_is_read_to_the_present_through_another_agent_without_a_gap_or_a
 }
 
 #[tokio::test]
-async fn an_agent_that_leaves_out_an_event_is_left_for_another() {
+async fn an_agent_that_omits_an_event_is_abandoned() {
     let first = Agent::start([]).await.with_streams([(vec![frame([1, 3], true)], None)]);
     let second = Agent::start([]).await.with_streams([(vec![frame(2..=3, true)], None)]);
     let run = run(&[first.endpoint, second.endpoint.clone()], &["events", "-ojson"]).await;
@@ -41,9 +42,9 @@ async fn an_agent_that_leaves_out_an_event_is_left_for_another() {
 }
 
 #[tokio::test]
-async fn following_goes_on_at_the_right_revision() {
+async fn following_continues_at_the_next_revision() {
     let streams = [
-        (vec![frame([], true), frame(5..=6, false)], going()),
+        (vec![frame([], true), frame(5..=6, false)], shutting_down()),
         (vec![frame(7..=7, false)], None),
         (vec![frame(8..=8, false)], None),
     ];
@@ -57,7 +58,7 @@ async fn following_goes_on_at_the_right_revision() {
     let mut lines = BufReader::new(following.stdout.take().expect("is piped")).lines();
     let mut out = String::new();
     while revisions(&out).last() != Some(&8) {
-        out += &lines.next_line().await.expect("can be read").expect("goes on");
+        out += &lines.next_line().await.expect("can be read").expect("continues");
         out.push('\n');
     }
     assert_eq!(revisions(&out), [5, 6, 7, 8]);
@@ -65,7 +66,7 @@ async fn following_goes_on_at_the_right_revision() {
 }
 
 #[tokio::test]
-async fn a_reader_that_goes_away_is_no_failure() {
+async fn a_closed_pipe_is_no_failure() {
     let frames = (0..200).map(|n| frame(n * 250 + 1..=(n + 1) * 250, false)).collect();
     let agent = Agent::start([]).await.with_streams([(frames, None)]);
     let mut reading = meridian(&agent.endpoints(), &["events", "-ojson"])
@@ -82,14 +83,62 @@ async fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[tokio::test]
-async fn events_that_were_trimmed_are_refused() {
+async fn trimmed_events_are_refused() {
     let trimmed = status(Code::OutOfRange, "TRIMMED", "revision 1 was trimmed");
     let agent = Agent::start([]).await.with_streams([(vec![], Some(trimmed))]);
     run(&agent.endpoints(), &["events"]).await.exits(1);
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_can_show_is_exit_code_4() {
+async fn a_log_that_no_agent_serves_is_exit_code_4() {
     let agent = Agent::start([]).await;
     run(&agent.endpoints(), &["events", "--follow", "--timeout=1s"]).await.exits(4);
+}
+
+/// An agent with events of two services, one of them old.
+async fn with_log() -> Agent {
+    let scaled = |revision, service: &str, age: i64| {
+        let data = json!({"service": service, "region": "eastus", "units": 3});
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seconds = now.expect("is after 1970").as_secs().cast_signed() - age;
+        let time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+        meridian_proto::v1::Event { time, ..event_of(revision, "UnitsScaled", data) }
+    };
+    let unit = json!({"service": "contoso", "region": "eastus", "slot": 1});
+    let data = json!({"unit": unit, "incarnation": 2, "pid": 7, "configuration": 1});
+    let ready = event_of(3, "UnitReady", data);
+    let events = vec![scaled(1, "contoso", 7_000), scaled(2, "fabrikam", 5), ready];
+    let events = meridian_proto::v1::WatchResponse { events, ..Default::default() };
+    let caught_up = frame([], true);
+    Agent::start([]).await.with_streams(vec![(vec![events, caught_up], None); 1])
+}
+
+#[tokio::test]
+async fn events_are_sentences_with_their_age() {
+    let agent = with_log().await;
+    let run = run(&agent.endpoints(), &["events"]).await;
+    run.exits(0);
+    let lines: Vec<&str> = run.out.lines().collect();
+    assert_eq!(lines[0], "     1     1 h ago  ada@host scaled contoso in eastus to 3 units");
+    assert!(lines[1].contains(" s ago  ada@host scaled fabrikam in eastus"), "{run:?}");
+    assert!(lines[2].ends_with("ada@host reported unit contoso/eastus/1 ready"), "{run:?}");
+}
+
+#[tokio::test]
+async fn events_are_selected_by_age_service_type_and_number() {
+    for (options, expected) in [
+        (&["--limit", "2"][..], &[2, 3][..]),
+        (&["-n1", "--service", "fabrikam"], &[2]),
+        (&["--service", "contoso"], &[1, 3]),
+        (&["--type", "unitready"], &[3]),
+        (&["--type", "UnitReady,UnitsScaled", "--limit=5"], &[1, 2, 3]),
+        (&["--since", "10m", "--type", "UnitsScaled"], &[2]),
+        (&["--since", "2000-01-01T00:00:00Z", "--limit", "1"], &[3]),
+        (&["--service", "nosuch"], &[]),
+    ] {
+        let agent = with_log().await;
+        let run = run(&agent.endpoints(), &[&["events", "-ojson"], options].concat()).await;
+        run.exits(0);
+        assert_eq!(revisions(&run.out), expected, "{options:?}");
+    }
 }

@@ -1,10 +1,14 @@
-//! The command line against agents that answer, refuse, hang and vanish: what reaches them, what is
-//! printed, and the exit code. The binary is the real one; the agents are played.
+//! The command line against agents that respond, reject, hang and fail: the requests that they
+//! receive, the output, and the exit code. The binary is the real one; the agents are fakes.
 
 mod fake;
 mod run;
 
 mod apis;
+mod change;
 mod events;
 mod failover;
 mod outcome;
+mod units;
+mod usage;
+mod wait;

@@ -1,4 +1,4 @@
-//! What is printed and which code a command exits with, by what the agent answers.
+//! Output and exit codes, for each kind of response.
 
 use meridian_proto::v1;
 use prost::Message;
@@ -20,8 +20,8 @@ async fn a_change_is_printed_with_its_request_id() {
     let line = ["-o", "json", "region", "add", "eastus", "--reason", "more load"];
     let run = run(&agent.endpoints(), &line).await;
     run.exits(0);
-    let (call, context) = agent.changes().remove(0);
-    assert_eq!(call, "ChangeService");
+    let (rpc, context) = agent.changes().remove(0);
+    assert_eq!(rpc, "ChangeService");
     assert!(context.actor.starts_with("ada@"), "{context:?}");
     assert_eq!(context.reason, "more load");
     let printed = run.json();
@@ -31,20 +31,20 @@ async fn a_change_is_printed_with_its_request_id() {
 }
 
 #[tokio::test]
-async fn a_change_may_have_more_events_than_the_library_reads_by_itself() {
+async fn a_change_may_have_more_events_than_the_library_reads_by_default() {
     let agent = Agent::start([Reply::Large(5 << 20)]).await;
     run(&agent.endpoints(), &["region", "add", "eastus"]).await.exits(0);
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_cannot_be_read_is_not_called_refused() {
+async fn a_change_with_an_undecodable_response_has_an_unknown_outcome() {
     let unreadable = || Reply::Fail(Status::out_of_range("decoded message length too large"));
     for line in [&["region", "add", "eastus"][..], &["cluster", "transfer-leader"]] {
         let agent = Agent::start([unreadable()]).await;
         let run = run(&agent.endpoints(), line).await;
         run.exits(5);
         assert!(run.err.contains("is unknown"), "{run:?}");
-        assert_eq!(agent.changes().len(), 1, "asking again gives the same");
+        assert_eq!(agent.changes().len(), 1, "a retry gives the same");
     }
 }
 
@@ -56,38 +56,38 @@ async fn a_given_request_id_is_kept() {
 }
 
 #[tokio::test]
-async fn a_dry_run_has_no_request_id_and_asks_nobody_to_agree() {
+async fn a_dry_run_has_no_request_id_and_needs_no_confirmation() {
     let agent = Agent::start([Reply::Done]).await;
     let run = run(&agent.endpoints(), &["service", "delete", "contoso", "--dry-run"]).await;
     run.exits(0);
     let (_, context) = agent.changes().remove(0);
     assert!(context.dry_run && context.request_id.is_empty(), "{context:?}");
-    assert!(run.err.contains("nothing was changed"), "{run:?}");
+    assert!(run.err.contains("dry run at revision 11, no changes made:"), "{run:?}");
 }
 
 #[tokio::test]
-async fn a_dry_run_of_a_departure_says_what_becomes_of_the_units() {
+async fn a_dry_run_of_a_drain_or_removal_prints_the_impact_on_the_units() {
     let agent = Agent::start([Reply::Done]).await;
     for line in [&["agent", "drain", "eastus-1"][..], &["cluster", "remove", "eastus-1"]] {
         let run = run(&agent.endpoints(), &[line, &["--dry-run"]].concat()).await;
         run.exits(0);
-        assert!(run.err.contains("agent eastus-1: it has no units\n"), "{run:?}");
+        assert!(run.err.contains("agent eastus-1: no units\n"), "{run:?}");
     }
     assert!(agent.changes().iter().all(|(_, context)| context.dry_run));
 }
 
 #[tokio::test]
-async fn a_table_goes_to_standard_output_and_the_rest_elsewhere() {
+async fn events_go_to_standard_output_and_the_rest_to_standard_error() {
     let agent = Agent::start([Reply::Done]).await;
     let run = run(&agent.endpoints(), &["region", "enable", "eastus"]).await;
     run.exits(0);
-    assert!(run.out.starts_with("REVISION  TIME"), "{run:?}");
-    assert!(run.err.starts_with("done at revision 12, request "), "{run:?}");
+    assert!(run.out == "    12  added eastus to contoso with 2 units\n", "{run:?}");
+    assert!(run.err.starts_with("done at revision 12 (request "), "{run:?}");
     assert!(!run.out.contains('\u{1b}') && !run.err.contains('\u{1b}'), "{run:?}");
 }
 
 #[tokio::test]
-async fn refusals_have_their_exit_codes() {
+async fn rejections_have_their_exit_codes() {
     let add = ["region", "add", "eastus"];
     for (code, exit) in [
         (Code::FailedPrecondition, 1),
@@ -104,16 +104,16 @@ async fn refusals_have_their_exit_codes() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_forgotten_may_have_happened() {
+async fn a_forgotten_request_may_have_happened() {
     let expired = status(Code::FailedPrecondition, "REQUEST_EXPIRED", "the request is too old");
     let run = refused_with(expired, &["region", "add", "eastus", "--request-id", ID]).await;
     run.exits(5);
     assert!(run.err.contains("error: the request is too old\n"), "{run:?}");
-    assert!(run.err.contains("look for its effect in `meridian events`"), "{run:?}");
+    assert!(run.err.contains("check `meridian events` for its effect"), "{run:?}");
 }
 
 #[tokio::test]
-async fn a_conflict_prints_what_happened_in_between() {
+async fn a_conflict_prints_the_changes_in_between() {
     let conflict = v1::Conflict {
         service: "contoso".to_owned(),
         expected_revision: 3,
@@ -141,11 +141,12 @@ async fn a_conflict_prints_what_happened_in_between() {
 }
 
 #[tokio::test]
-async fn what_takes_something_away_is_refused_where_nobody_can_be_asked() {
+async fn a_destructive_command_is_refused_without_a_terminal() {
     let agent = Agent::start([Reply::Done]).await;
     for line in [
         &["service", "delete", "contoso"][..],
         &["region", "remove", "eastus"],
+        &["region", "disable", "eastus"],
         &["api", "remove", "orders"],
         &["region", "set", "westeurope=3", "-eastus"],
         &["cluster", "remove", "eastus-1"],
@@ -169,20 +170,20 @@ async fn what_takes_something_away_is_refused_where_nobody_can_be_asked() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_about_what_would_be_refused() {
+async fn a_change_that_would_be_rejected_needs_no_confirmation() {
     let refusal = Status::failed_precondition("contoso has no region mars");
     for line in [&["region", "remove", "mars"][..], &["region", "set", "-mars"]] {
         let refused = refused_with(refusal.clone(), line).await;
         refused.exits(1);
         assert!(refused.err.contains("contoso has no region mars"), "{refused:?}");
     }
-    // What is asked for again may have happened, and then could not happen anew.
+    // A retried request may have happened, and then would be rejected as a new one.
     let again = ["region", "remove", "mars", "--request-id", ID];
     refused_with(refusal, &again).await.exits(2);
 }
 
 #[tokio::test]
-async fn without_time_for_any_attempt_that_is_what_is_said() {
+async fn a_timeout_before_the_first_attempt_is_reported() {
     let agent = Agent::start([Reply::Hang]).await;
     let late = run(&agent.endpoints(), &["region", "list", "--timeout", "1ms"]).await;
     late.exits(4);
@@ -191,41 +192,20 @@ async fn without_time_for_any_attempt_that_is_what_is_said() {
 }
 
 #[tokio::test]
-async fn a_service_is_named_unless_there_is_exactly_one() {
+async fn the_service_has_to_be_named_unless_there_is_exactly_one() {
     let agent = Agent::start([]).await.with_services(&["contoso", "fabrikam"]);
     let several = run(&agent.endpoints(), &["region", "list"]).await;
     several.exits(2);
     assert!(several.err.contains("contoso, fabrikam"), "{several:?}");
     let none = Agent::start([]).await.with_services(&[]);
-    run(&none.endpoints(), &["region", "add", "eastus"]).await.exits(2);
+    let none = run(&none.endpoints(), &["region", "add", "eastus"]).await;
+    none.exits(1);
+    assert!(none.err.contains("there is no service yet"), "{none:?}");
     run(&agent.endpoints(), &["region", "add", "eastus", "--service=contoso"]).await.exits(0);
 }
 
 #[tokio::test]
-async fn waiting_ends_when_the_units_are_ready() {
-    let state = |status: v1::LocationStatus, ready_units| v1::Location {
-        region: "eastus".to_owned(),
-        units: 2,
-        ready_units,
-        status: status.into(),
-        ..Default::default()
-    };
-    let converging = state(v1::LocationStatus::Converging, 1);
-    let ready = state(v1::LocationStatus::Ready, 2);
-    let line = ["region", "add", "eastus", "--wait", "--wait-timeout=1s"];
-
-    let agent = Agent::start([Reply::Done]).await.with_locations([converging.clone(), ready]);
-    run(&agent.endpoints(), &line).await.exits(0);
-
-    let agent = Agent::start([Reply::Done]).await.with_locations([converging]);
-    let run = run(&agent.endpoints(), &line).await;
-    run.exits(5);
-    assert!(run.err.contains("eastus is converging with 1 of 2 units"), "{run:?}");
-    assert!(run.err.contains(&format!("--request-id {}", agent.request_ids()[0])), "{run:?}");
-}
-
-#[tokio::test]
-async fn warnings_are_data_and_no_failure() {
+async fn warnings_are_data_and_not_failures() {
     let agent = Agent::start([]).await;
     let run = run(&agent.endpoints(), &["status"]).await;
     run.exits(0);

@@ -1,10 +1,10 @@
-//! Running the binary.
+//! Runs the binary.
 
 use std::process::{Output, Stdio};
 
 use tokio::process::Command;
 
-/// What a run left behind.
+/// Result of a run.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
@@ -12,7 +12,7 @@ pub struct Run {
     pub err: String,
 }
 
-/// The binary, to be run against these endpoints and no others.
+/// The binary, with these endpoints and no other environment.
 pub fn meridian(endpoints: &[String], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meridian"));
     command
@@ -25,7 +25,7 @@ pub fn meridian(endpoints: &[String], arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the binary to its end.
+/// Runs the binary until it exits.
 pub async fn run(endpoints: &[String], arguments: &[&str]) -> Run {
     let output = meridian(endpoints, arguments).output().await.expect("the binary starts");
     Run::from(output)
@@ -44,7 +44,7 @@ impl Run {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Checks the exit code, and that a failure is one line of cause and one of next step.
+    /// Checks the exit code, and that a failure ends with a line of cause and a line of next step.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "{self:?}");

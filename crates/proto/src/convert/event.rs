@@ -50,6 +50,20 @@ pub fn data(event: &Event) -> Struct {
     }
 }
 
+/// The event of a message. None if its type is unknown here, as that of a newer agent may be, or if its
+/// fields are not those of the type.
+#[must_use]
+pub fn decode(event: &v1::Event) -> Option<Event> {
+    let fields = json::from_struct(event.data.clone().unwrap_or_default());
+    let serde_json::Value::Object(fields) = fields else {
+        return None;
+    };
+    // The event's own fields have keys in camel case in the domain, too; those within them have not.
+    let fields = fields.into_iter().map(|(key, value)| (key, json::with_domain_keys(value)));
+    let fields = serde_json::Value::Object(fields.collect());
+    serde_json::from_value(serde_json::json!({ &event.r#type: fields })).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use meridian_domain::{
@@ -91,6 +105,19 @@ mod tests {
         assert_eq!(event.request_id, request.to_string());
         let data = json::from_struct(event.data.expect("has data"));
         assert_eq!(data, json!({"service": "contoso", "region": "westeurope", "units": 3}));
+    }
+
+    #[test]
+    fn a_message_decodes_to_its_event() {
+        let event = Event::UnitsScaled { service: service(), region: region(), units: 3 };
+        let mut message = v1::Event {
+            r#type: event.type_name().to_owned(),
+            data: Some(data(&event)),
+            ..v1::Event::default()
+        };
+        assert_eq!(decode(&message), Some(event));
+        message.r#type = "UnitsTeleported".to_owned();
+        assert_eq!(decode(&message), None);
     }
 
     #[test]

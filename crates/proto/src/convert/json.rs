@@ -58,6 +58,30 @@ fn from_number(number: f64) -> serde_json::Value {
     Number::from_f64(number).map_or(serde_json::Value::Null, serde_json::Value::Number)
 }
 
+/// A value with its keys as the domain writes them, with underscores: the inverse of what [`to_struct`]
+/// does to keys.
+pub(super) fn with_domain_keys(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let fields = fields.into_iter();
+            fields.map(|(key, value)| (snake(&key), with_domain_keys(value))).collect()
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(with_domain_keys).collect(),
+        other => other,
+    }
+}
+
+fn snake(key: &str) -> String {
+    let mut snake = String::with_capacity(key.len());
+    for letter in key.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
 fn camel(key: &str) -> String {
     let mut words = key.split('_');
     let first = words.next().unwrap_or_default().to_owned();

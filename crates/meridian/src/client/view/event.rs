@@ -1,12 +1,18 @@
-//! Events, and what became of a change.
+//! Events, and the results of changes.
 
-use meridian_proto::convert::json;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use meridian_domain::Event;
+use meridian_domain::event::Subject;
+use meridian_proto::convert::{event, json};
 use meridian_proto::v1;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::client::output::{NONE, Row, cell};
+use crate::client::elapsed::ago;
+use crate::client::output::{Row, cell};
+use crate::client::sentence::sentence;
 
 use super::text;
 
@@ -14,99 +20,134 @@ use super::text;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventView {
-    /// Its number, from 1.
+    /// Revision, from 1.
     pub revision: u64,
-    /// When it was decided, RFC 3339 in UTC with milliseconds; null in a dry run.
+    /// Time of the decision, RFC 3339 in UTC with milliseconds; null in a dry run.
     pub time: Option<String>,
-    /// Who asked.
+    /// Actor that requested it.
     pub actor: String,
-    /// Whether `actor` was proven; false where it is only what the client said.
+    /// True if `actor` was authenticated; false if it is only what the client sent.
     pub actor_verified: bool,
-    /// Why, if they said.
+    /// Reason, if one was given.
     pub reason: Option<String>,
-    /// The request, where an operator asked.
+    /// Request id, if an operator requested it.
     pub request_id: Option<String>,
-    /// The revision of the first event of its change.
+    /// Revision of the first event of the same change.
     pub change_id: u64,
-    /// Such as `RegionAdded`.
+    /// Type, such as `RegionAdded`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The event's own fields.
+    /// Fields of the event.
     pub data: Value,
+    /// The event itself; none if its type is unknown here.
+    #[serde(skip)]
+    pub event: Option<Event>,
+    /// Time of the decision.
+    #[serde(skip)]
+    at: Option<SystemTime>,
 }
 
 impl From<v1::Event> for EventView {
-    fn from(event: v1::Event) -> Self {
+    fn from(message: v1::Event) -> Self {
         Self {
-            revision: event.revision,
-            time: event.time.and_then(rfc3339),
-            actor: event.actor,
-            actor_verified: event.actor_verified,
-            reason: text(event.reason),
-            request_id: text(event.request_id),
-            change_id: event.change_id,
-            kind: event.r#type,
-            data: json::from_struct(event.data.unwrap_or_default()),
+            event: event::decode(&message),
+            at: message.time.and_then(system_time),
+            revision: message.revision,
+            time: message.time.and_then(rfc3339),
+            actor: message.actor,
+            actor_verified: message.actor_verified,
+            reason: text(message.reason),
+            request_id: text(message.request_id),
+            change_id: message.change_id,
+            kind: message.r#type,
+            data: json::from_struct(message.data.unwrap_or_default()),
         }
     }
 }
 
 impl Row for EventView {
-    const HEADS: &'static [&'static str] = &["REVISION", "TIME", "EVENT", "ACTOR", "DATA"];
+    const HEADS: &'static [&'static str] = &["REVISION", "TIME", "ACTOR", "EVENT"];
 
     fn cells(&self) -> Vec<String> {
-        vec![
-            self.revision.to_string(),
-            cell(self.time.as_ref()),
-            self.kind.clone(),
-            self.actor.clone(),
-            self.details(),
-        ]
+        let time = cell(self.time.as_ref());
+        vec![self.revision.to_string(), time, self.actor.clone(), self.sentence()]
     }
 }
 
 impl EventView {
-    /// The heads of [`EventView::line`].
-    pub fn head_line() -> String {
-        line(["REVISION", "TIME", "EVENT", "ACTOR", "DATA"])
-    }
-
-    /// A line of a table whose end is not known, so its columns have fixed widths.
+    /// A line with the age of the event, such as `12  5 s ago  ada@host drained agent eastus-1`.
     pub fn line(&self) -> String {
-        let revision = self.revision.to_string();
-        let time = self.time.as_deref().unwrap_or(NONE);
-        line([&revision, time, &self.kind, &self.actor, &self.details()])
+        self.line_at(SystemTime::now())
     }
 
-    /// Its own fields and the reason, as `key=value`.
-    fn details(&self) -> String {
-        let fields = self.data.as_object().into_iter().flatten();
-        let mut words: Vec<String> =
-            fields.map(|(key, value)| format!("{key}={}", short(value))).collect();
-        words.extend(self.reason.as_ref().map(|reason| format!("reason={reason:?}")));
-        words.join(" ")
+    fn line_at(&self, now: SystemTime) -> String {
+        let age = |at| ago(now.duration_since(at).unwrap_or_default());
+        self.line_with(&self.at.map(age).unwrap_or_default())
     }
-}
 
-fn line([revision, time, kind, actor, details]: [&str; 5]) -> String {
-    let line = format!("{revision:<8}  {time:<24}  {kind:<17}  {actor:<24}  {details}");
-    format!("{}\n", line.trim_end())
-}
-
-/// A value in few characters: a unit's place is written as everywhere else, plain text without
-/// quotes.
-fn short(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Object(unit) if unit.len() == 3 => {
-            let part = |key: &str| unit.get(key).map(short);
-            match (part("service"), part("region"), part("slot")) {
-                (Some(service), Some(region), Some(slot)) => format!("{service}/{region}/{slot}"),
-                _ => value.to_string(),
-            }
+    /// A line with the time of the event, for output that stays on the screen: the time of day in
+    /// UTC, or the date of an event that is older than a day.
+    pub fn clock_line(&self) -> String {
+        let old =
+            |at| SystemTime::now().duration_since(at).is_ok_and(|age| age.as_secs() >= 86_400);
+        let time = self.time.as_deref().unwrap_or_default();
+        let (date, clock) = time.split_once('T').unwrap_or_default();
+        match self.at.is_some_and(old) {
+            true => self.line_with(date),
+            false => self.line_with(&format!("{}Z", clock.split('.').next().unwrap_or_default())),
         }
-        _ => value.to_string(),
     }
+
+    fn line_with(&self, time: &str) -> String {
+        format!("{:>6}  {time:>10}  {} {}\n", self.revision, self.actor, self.sentence())
+    }
+
+    /// A line without time and actor, for the result of a change.
+    pub fn short_line(&self) -> String {
+        format!("{:>6}  {}\n", self.revision, self.sentence())
+    }
+
+    /// The event as a sentence without its subject, with the reason.
+    pub fn sentence(&self) -> String {
+        let what = match &self.event {
+            Some(event) => sentence(event),
+            None => format!("{}{}", self.kind, fields(&self.data)),
+        };
+        match &self.reason {
+            Some(reason) => format!("{what} (reason: {reason})"),
+            None => what,
+        }
+    }
+
+    /// True if the event is about the service or one of its units.
+    pub fn is_about(&self, service: &str) -> bool {
+        let Some(event) = &self.event else {
+            let unit = &self.data["unit"];
+            return self.data["service"] == service || unit["service"] == service;
+        };
+        match event.subject() {
+            Subject::Service(name) | Subject::Units(name) => name.as_str() == service,
+            Subject::Unit(unit) => unit.service.as_str() == service,
+            Subject::Cluster | Subject::Agent(_) => false,
+        }
+    }
+
+    /// True if the event was decided at `start` or later.
+    pub fn is_since(&self, start: SystemTime) -> bool {
+        self.at.is_none_or(|at| at >= start)
+    }
+}
+
+/// The fields of an event of an unknown type, as ` key=value`.
+fn fields(data: &Value) -> String {
+    let fields = data.as_object().into_iter().flatten();
+    fields.map(|(key, value)| format!(" {key}={value}")).collect()
+}
+
+fn system_time(time: prost_types::Timestamp) -> Option<SystemTime> {
+    let since_epoch =
+        Duration::new(u64::try_from(time.seconds).ok()?, u32::try_from(time.nanos).ok()?);
+    UNIX_EPOCH.checked_add(since_epoch)
 }
 
 fn rfc3339(time: prost_types::Timestamp) -> Option<String> {
@@ -124,31 +165,31 @@ fn rfc3339(time: prost_types::Timestamp) -> Option<String> {
     ))
 }
 
-/// What became of a change.
+/// Result of a change.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeView {
-    /// The revision after the change; equal to `base` where everything was so already.
+    /// Revision after the change; equal to `base` if nothing changed.
     pub revision: u64,
-    /// The revision before it.
+    /// Revision before the change.
     pub base: u64,
-    /// The id under which it can be asked for again; null in a dry run.
+    /// Request id for a retry; null in a dry run.
     pub request_id: Option<String>,
-    /// Whether this is only what would happen.
+    /// True if nothing was changed.
     pub dry_run: bool,
-    /// The events of the change, in order.
+    /// Events of the change, in order.
     pub events: Vec<EventView>,
-    /// What it has not reached yet and waits for, or cannot have by itself.
+    /// Missing conditions for the full effect of the change.
     pub waits: Vec<WaitView>,
 }
 
-/// Something that has to come, and does not come by itself at once.
-#[derive(Debug, Clone, Serialize)]
+/// Missing condition for the full effect of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitView {
-    /// What waits, and for what.
+    /// The waiting part, and its missing condition.
     pub cause: String,
-    /// What can be done about it.
+    /// Next step for an operator.
     pub next_step: String,
 }
 
@@ -159,15 +200,97 @@ impl From<v1::Wait> for WaitView {
 }
 
 impl ChangeView {
-    /// What an agent answered to the request with this id.
-    pub fn new(answer: v1::ChangeResponse, context: v1::ChangeContext) -> Self {
+    /// Creates the view of a response to the request with this context.
+    pub fn new(response: v1::ChangeResponse, context: v1::ChangeContext) -> Self {
         Self {
-            revision: answer.revision,
-            base: answer.base,
+            revision: response.revision,
+            base: response.base,
             request_id: text(context.request_id),
             dry_run: context.dry_run,
-            events: answer.events.into_iter().map(EventView::from).collect(),
-            waits: answer.waits.into_iter().map(WaitView::from).collect(),
+            events: response.events.into_iter().map(EventView::from).collect(),
+            waits: response.waits.into_iter().map(WaitView::from).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::view::samples;
+
+    fn view(message: v1::Event) -> EventView {
+        EventView::from(message)
+    }
+
+    fn message(event: &Event) -> v1::Event {
+        v1::Event {
+            revision: 12,
+            r#type: event.type_name().to_owned(),
+            data: Some(event::data(event)),
+            time: Some(prost_types::Timestamp { seconds: 1_795_000_000, nanos: 7_000_000 }),
+            actor: "ada@host".to_owned(),
+            ..Default::default()
+        }
+    }
+
+    fn added() -> v1::Event {
+        let events = samples::events();
+        message(events.iter().find(|event| event.type_name() == "RegionAdded").expect("is there"))
+    }
+
+    #[test]
+    fn every_event_survives_the_wire() {
+        for event in samples::events() {
+            assert_eq!(view(message(&event)).event, Some(event));
+        }
+    }
+
+    #[test]
+    fn an_event_is_a_line_with_its_age() {
+        let now = UNIX_EPOCH + Duration::from_millis(1_795_000_012_500);
+        let with_reason = v1::Event { reason: "more load".to_owned(), ..added() };
+        assert_eq!(
+            view(added()).line_at(now),
+            "    12    12 s ago  ada@host added eastus to contoso with 2 units in zones 1,2\n"
+        );
+        assert!(view(with_reason).line_at(now).ends_with("zones 1,2 (reason: more load)\n"));
+    }
+
+    #[test]
+    fn an_old_event_in_a_followed_log_has_its_date() {
+        assert!(view(added()).clock_line().contains("  ada@host added eastus"));
+        let old = prost_types::Timestamp { seconds: 86_400, nanos: 0 };
+        let line = view(v1::Event { time: Some(old), ..added() }).clock_line();
+        assert!(line.starts_with("    12  1970-01-02  ada@host"), "{line}");
+    }
+
+    #[test]
+    fn an_event_of_an_unknown_type_is_printed_with_its_fields() {
+        let unknown = v1::Event { r#type: "RegionFrozen".to_owned(), ..added() };
+        let view = view(unknown);
+        assert!(view.sentence().starts_with("RegionFrozen region=\"eastus\" service="));
+        assert!(view.is_about("contoso") && !view.is_about("fabrikam"));
+    }
+
+    #[test]
+    fn an_event_is_about_the_service_of_its_unit() {
+        let about = |event: &Event| view(message(event)).is_about("contoso");
+        let types: Vec<&str> =
+            samples::events().iter().filter(|event| !about(event)).map(Event::type_name).collect();
+        assert_eq!(
+            types,
+            [
+                "ClusterFounded",
+                "DataVersionRaised",
+                "LimitsSet",
+                "RegionDefined",
+                "HistoryTrimmed",
+                "AgentRegistered",
+                "AgentUpdated",
+                "AgentDrained",
+                "AgentUndrained",
+                "AgentRemoved"
+            ]
+        );
     }
 }

@@ -151,20 +151,11 @@ fn an_event_has_these_keys() {
 }
 
 #[test]
-fn an_event_that_nobody_asked_for_has_no_reason_and_no_request() {
+fn an_event_without_a_request_has_null_for_reason_and_request() {
     let event = v1::Event { revision: 1, r#type: "UnitReady".to_owned(), ..Default::default() };
     assert_eq!(
         printed(&EventView::from(event)),
         r#"{"revision":1,"time":null,"actor":"","actorVerified":false,"reason":null,"requestId":null,"changeId":0,"type":"UnitReady","data":{}}"#
-    );
-}
-
-#[test]
-fn an_event_fits_on_a_line() {
-    assert_eq!(
-        EventView::from(event()).line(),
-        "12        2026-11-18T11:06:40.007Z  RegionAdded        ada@workstation           \
-         region=eastus service=contoso units=2 zones=[1,2] reason=\"more load\"\n"
     );
 }
 

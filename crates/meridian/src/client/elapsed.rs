@@ -1,0 +1,55 @@
+//! Durations in messages: `21 ms`, `3.2 s`, `12 s ago`, `4 min ago`.
+
+use std::time::Duration;
+
+/// A short duration, such as that of a command.
+pub fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match duration.as_millis() {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        1_000..10_000 => format!("{seconds:.1} s"),
+        10_000..120_000 => format!("{seconds:.0} s"),
+        _ => format!("{:.0} min", seconds / 60.0),
+    }
+}
+
+/// The age of something, in its largest unit.
+pub fn ago(age: Duration) -> String {
+    match age.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s ago"),
+        seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
+        seconds @ 3_600..86_400 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_the_precision_that_a_reader_needs() {
+        for (millis, text) in [
+            (21, "21 ms"),
+            (999, "999 ms"),
+            (3_240, "3.2 s"),
+            (45_600, "46 s"),
+            (600_000, "10 min"),
+        ] {
+            assert_eq!(elapsed(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn an_age_has_one_unit() {
+        for (seconds, text) in [
+            (0, "0 s ago"),
+            (59, "59 s ago"),
+            (60, "1 min ago"),
+            (7_199, "1 h ago"),
+            (90_000, "1 d ago"),
+        ] {
+            assert_eq!(ago(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Events as sentences whose subject is the actor: `added eastus to contoso with 2 units`.
+
+use meridian_domain::limits::Limits;
+use meridian_domain::{AgentDescription, Api, Event, ServiceName, Zones};
+
+/// The sentence of an event, without its actor. Matches every variant, so that a new one has to be
+/// described.
+pub fn sentence(event: &Event) -> String {
+    match event {
+        Event::ClusterBootstrapped { cluster, .. } => format!("bootstrapped cluster {cluster}"),
+        Event::DataVersionRaised { version } => format!("raised the data version to {version}"),
+        Event::LimitsSet { limits } => limits_set(limits),
+        Event::RegionDefined { region } => {
+            format!("defined region {} ({})", region.name, region.display_name)
+        }
+        Event::HistoryTrimmed { through } => format!("deleted the events up to {through}"),
+        Event::AgentRegistered { agent } => registered(agent),
+        Event::AgentUpdated { agent } => {
+            format!("updated the addresses or the version of agent {}", agent.name)
+        }
+        Event::AgentDrained { agent } => format!("drained agent {agent}"),
+        Event::AgentUndrained { agent } => format!("undid the drain of agent {agent}"),
+        Event::AgentRemoved { agent, .. } => format!("removed agent {agent}"),
+        Event::ServiceCreated { service, tier, primary, port } => {
+            format!("created service {service} in {primary}, tier {tier}, port {port}")
+        }
+        Event::TierChanged { service, tier } => format!("changed the tier of {service} to {tier}"),
+        Event::PortChanged { service, port } => format!("changed the port of {service} to {port}"),
+        Event::ServiceDeleted { service } => format!("deleted service {service}"),
+        Event::RegionAdded { service, region, units, zones } => {
+            format!(
+                "added {region} to {service} with {}{}",
+                self::units((*units).into()),
+                in_zones(zones)
+            )
+        }
+        Event::UnitsScaled { service, region, units } => {
+            format!("scaled {service} in {region} to {}", self::units((*units).into()))
+        }
+        Event::ZonesChanged { service, region, zones } => {
+            format!("changed the zones of {service} in {region} to {}", zone_list(zones))
+        }
+        Event::RegionRemoved { service, region } => format!("removed {region} from {service}"),
+        Event::PrimaryPromoted { service, region } => {
+            format!("made {region} the primary region of {service}")
+        }
+        Event::GatewayEnabled { service, region } => {
+            format!("enabled the gateway of {service} in {region}")
+        }
+        Event::GatewayDisabled { service, region } => {
+            format!("disabled the gateway of {service} in {region}")
+        }
+        Event::UnitAssigned { unit, agent, .. } => format!("assigned unit {unit} to agent {agent}"),
+        Event::UnitReleased { unit, .. } => format!("released unit {unit}"),
+        Event::UnitReady { unit, .. } => format!("reported unit {unit} ready"),
+        Event::UnitFailed { unit, restarts, cause, .. } => {
+            format!("reported unit {unit} failed: {cause} (restarts: {restarts})")
+        }
+        Event::UnitStopped { unit, .. } => format!("reported unit {unit} stopped"),
+        Event::ApiPublished { service, api } => published(service, api),
+        Event::ApiRemoved { service, api } => format!("removed API {api} from {service}"),
+        Event::UnitConfigured { unit, configuration, .. } => {
+            format!("reported unit {unit} on configuration {configuration}")
+        }
+        Event::RollStarted { service, region } => {
+            format!("started to roll the units of {service} in {region}")
+        }
+    }
+}
+
+fn limits_set(limits: &Limits) -> String {
+    let Limits { developer_units, basic_units, standard_units, premium_units, voters } = limits;
+    format!(
+        "set the limits to {developer_units}/{basic_units}/{standard_units}/{premium_units} units \
+         per region (developer/basic/standard/premium) and {voters} voters"
+    )
+}
+
+fn registered(agent: &AgentDescription) -> String {
+    let witness = if agent.witness { " as a witness" } else { "" };
+    format!("registered agent {} in {}{witness}", agent.name, agent.region)
+}
+
+fn published(service: &ServiceName, api: &Api) -> String {
+    format!("published API {} of {service}: {} -> {}", api.name, api.path, api.backend)
+}
+
+/// `1 unit`, `2 units`.
+pub fn units(count: u32) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} unit{plural}")
+}
+
+fn in_zones(zones: &Zones) -> String {
+    if zones.is_empty() { String::new() } else { format!(" in zones {}", zone_list(zones)) }
+}
+
+/// Zones separated by commas, or `none`.
+pub fn zone_list(zones: &Zones) -> String {
+    if zones.is_empty() {
+        return "none".to_owned();
+    }
+    zones.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::variants;
+    use crate::client::view::samples;
+
+    #[test]
+    fn every_event_has_a_sentence() {
+        let sentences: Vec<String> = samples::events().iter().map(sentence).collect();
+        assert_eq!(sentences.len(), variants::<Event>().len(), "a sample of each variant");
+        assert_eq!(
+            sentences,
+            [
+                "bootstrapped cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab",
+                "raised the data version to 2",
+                "set the limits to 1/2/4/12 units per region (developer/basic/standard/premium) \
+                 and 5 voters",
+                "defined region mars (Mars Base)",
+                "deleted the events up to 4096",
+                "registered agent eastus-1 in eastus",
+                "updated the addresses or the version of agent eastus-1",
+                "drained agent eastus-1",
+                "undid the drain of agent eastus-1",
+                "removed agent eastus-1",
+                "created service contoso in eastus, tier premium, port 8080",
+                "changed the tier of contoso to basic",
+                "changed the port of contoso to 8081",
+                "deleted service contoso",
+                "added eastus to contoso with 2 units in zones 1,2",
+                "scaled contoso in eastus to 1 unit",
+                "changed the zones of contoso in eastus to none",
+                "removed eastus from contoso",
+                "made eastus the primary region of contoso",
+                "enabled the gateway of contoso in eastus",
+                "disabled the gateway of contoso in eastus",
+                "assigned unit contoso/eastus/1 to agent eastus-1",
+                "released unit contoso/eastus/1",
+                "reported unit contoso/eastus/1 ready",
+                "reported unit contoso/eastus/1 failed: exit code 1 (restarts: 3)",
+                "reported unit contoso/eastus/1 stopped",
+                "published API orders of contoso: /orders -> http://orders",
+                "removed API orders from contoso",
+                "reported unit contoso/eastus/1 on configuration 7",
+                "started to roll the units of contoso in eastus",
+            ]
+        );
+    }
+}

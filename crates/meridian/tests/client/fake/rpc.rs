@@ -1,0 +1,177 @@
+//! The gRPC services of a fake agent.
+
+use meridian_proto::v1;
+use meridian_proto::v1::cluster_server::Cluster;
+use meridian_proto::v1::events_server::Events;
+use meridian_proto::v1::services_server::Services;
+use tonic::{Code, Request, Response, Status};
+
+use super::{Agent, status};
+
+type RpcResult<T> = Result<Response<T>, Status>;
+
+fn not_scripted<T>() -> RpcResult<T> {
+    Err(Status::unimplemented("no test scripts this RPC"))
+}
+
+#[tonic::async_trait]
+impl Services for Agent {
+    async fn create_service(
+        &self,
+        r: Request<v1::CreateServiceRequest>,
+    ) -> RpcResult<v1::ChangeResponse> {
+        self.change("CreateService", r.into_inner().context).await
+    }
+    async fn change_service(
+        &self,
+        r: Request<v1::ChangeServiceRequest>,
+    ) -> RpcResult<v1::ChangeResponse> {
+        let request = r.into_inner();
+        self.script().edits.extend(request.edits);
+        self.script().expected.push(request.expected_revision);
+        self.change("ChangeService", request.context).await
+    }
+    async fn delete_service(
+        &self,
+        r: Request<v1::DeleteServiceRequest>,
+    ) -> RpcResult<v1::ChangeResponse> {
+        self.change("DeleteService", r.into_inner().context).await
+    }
+    async fn list_services(
+        &self,
+        _: Request<v1::ListServicesRequest>,
+    ) -> RpcResult<v1::ListServicesResponse> {
+        let services = self.script().services.clone();
+        Ok(Response::new(v1::ListServicesResponse { services, ..Default::default() }))
+    }
+    async fn list_locations(
+        &self,
+        _: Request<v1::ListLocationsRequest>,
+    ) -> RpcResult<v1::ListLocationsResponse> {
+        let mut script = self.script();
+        if let Some(status) = &script.list_error {
+            return Err(status.clone());
+        }
+        let location = match script.locations.len() {
+            0 | 1 => script.locations.front().cloned(),
+            _ => script.locations.pop_front(),
+        };
+        let locations = location.into_iter().chain(script.others.clone()).collect();
+        let service_revision = 9;
+        let response =
+            v1::ListLocationsResponse { locations, service_revision, ..Default::default() };
+        Ok(Response::new(response))
+    }
+    async fn list_apis(&self, r: Request<v1::ListApisRequest>) -> RpcResult<v1::ListApisResponse> {
+        let (service, apis) = (r.into_inner().service, self.script().apis.clone());
+        Ok(Response::new(v1::ListApisResponse { service, apis, ..Default::default() }))
+    }
+    async fn roll_units(&self, r: Request<v1::RollUnitsRequest>) -> RpcResult<v1::ChangeResponse> {
+        let request = r.into_inner();
+        self.script().rolls.push((request.service, request.region));
+        self.change("RollUnits", request.context).await
+    }
+    async fn list_units(
+        &self,
+        _: Request<v1::ListUnitsRequest>,
+    ) -> RpcResult<v1::ListUnitsResponse> {
+        Ok(Response::new(v1::ListUnitsResponse::default()))
+    }
+    async fn list_catalogue(
+        &self,
+        _: Request<v1::ListCatalogueRequest>,
+    ) -> RpcResult<v1::ListCatalogueResponse> {
+        not_scripted()
+    }
+}
+
+#[tonic::async_trait]
+impl Events for Agent {
+    type WatchStream = tokio_stream::Iter<std::vec::IntoIter<Result<v1::WatchResponse, Status>>>;
+
+    async fn watch(&self, r: Request<v1::WatchRequest>) -> RpcResult<Self::WatchStream> {
+        let mut script = self.script();
+        script.watched_from.push(r.into_inner().from);
+        let Some((frames, end)) = script.streams.pop_front() else {
+            return Err(status(Code::Unavailable, "SHUTTING_DOWN", "this agent is shutting down"));
+        };
+        let items: Vec<_> = frames.into_iter().map(Ok).chain(end.map(Err)).collect();
+        Ok(Response::new(tokio_stream::iter(items)))
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for Agent {
+    async fn list_members(
+        &self,
+        _: Request<v1::ListMembersRequest>,
+    ) -> RpcResult<v1::ListMembersResponse> {
+        not_scripted()
+    }
+    async fn get_status(
+        &self,
+        _: Request<v1::GetStatusRequest>,
+    ) -> RpcResult<v1::GetStatusResponse> {
+        let warnings = vec!["there are 2 voters".to_owned()];
+        Ok(Response::new(v1::GetStatusResponse { warnings, ..Default::default() }))
+    }
+    async fn register_agent(
+        &self,
+        _: Request<v1::RegisterAgentRequest>,
+    ) -> RpcResult<v1::RegisterAgentResponse> {
+        not_scripted()
+    }
+    async fn invite_agent(
+        &self,
+        _: Request<v1::InviteAgentRequest>,
+    ) -> RpcResult<v1::InviteAgentResponse> {
+        not_scripted()
+    }
+    async fn drain_agent(
+        &self,
+        r: Request<v1::DrainAgentRequest>,
+    ) -> RpcResult<v1::ChangeResponse> {
+        self.change("DrainAgent", r.into_inner().context).await
+    }
+    async fn remove_agent(
+        &self,
+        r: Request<v1::RemoveAgentRequest>,
+    ) -> RpcResult<v1::ChangeResponse> {
+        self.change("RemoveAgent", r.into_inner().context).await
+    }
+    async fn transfer_leader(
+        &self,
+        _: Request<v1::TransferLeaderRequest>,
+    ) -> RpcResult<v1::TransferLeaderResponse> {
+        self.change("TransferLeader", None).await?;
+        Ok(Response::new(v1::TransferLeaderResponse { agent: "eastus-1".to_owned() }))
+    }
+    async fn take_snapshot(
+        &self,
+        _: Request<v1::TakeSnapshotRequest>,
+    ) -> RpcResult<v1::TakeSnapshotResponse> {
+        not_scripted()
+    }
+    async fn set_limits(&self, r: Request<v1::SetLimitsRequest>) -> RpcResult<v1::ChangeResponse> {
+        self.change("SetLimits", r.into_inner().context).await
+    }
+    async fn get_limits(
+        &self,
+        _: Request<v1::GetLimitsRequest>,
+    ) -> RpcResult<v1::GetLimitsResponse> {
+        let limits = Some(v1::Limits { basic_units: 2, premium_units: 12, ..Default::default() });
+        Ok(Response::new(v1::GetLimitsResponse { limits, ..Default::default() }))
+    }
+    async fn define_region(
+        &self,
+        r: Request<v1::DefineRegionRequest>,
+    ) -> RpcResult<v1::ChangeResponse> {
+        self.change("DefineRegion", r.into_inner().context).await
+    }
+    async fn trim_history(
+        &self,
+        r: Request<v1::TrimHistoryRequest>,
+    ) -> RpcResult<v1::ChangeResponse> {
+        self.change("TrimHistory", r.into_inner().context).await
+    }
+}
