@@ -187,6 +187,32 @@ mod tests {
     }
 
     #[test]
+    fn without_a_local_cluster_the_next_step_names_the_command_that_starts_one() {
+        let mut attempts = Attempts::default();
+        let endpoint = "127.0.1.1:7400".parse().expect("is an endpoint");
+        attempts.record(&endpoint, "connection refused".to_owned());
+        let command_line = CommandLine::of_this_process();
+        let request = |default_endpoints| RequestInfo {
+            kind: RequestKind::Change,
+            request_id: None,
+            command_line: &command_line,
+            default_endpoints,
+        };
+        let Failure::Unavailable { cause, next } = unavailable(&attempts, &request(true)) else {
+            panic!("is not unavailable");
+        };
+        assert_eq!(
+            cause,
+            "no agent reachable: 127.0.1.1:7400: connection refused; the change was not submitted"
+        );
+        assert!(next.contains("`meridian dev`") && next.contains("--endpoint"), "{next}");
+        let Failure::Unavailable { next, .. } = unavailable(&attempts, &request(false)) else {
+            panic!("is not unavailable");
+        };
+        assert!(!next.contains("meridian dev"), "{next}");
+    }
+
+    #[test]
     fn status_codes_map_to_exit_codes() {
         for (code, exit) in [
             (Code::InvalidArgument, 2),

@@ -9,6 +9,7 @@ mod change;
 mod events;
 mod failover;
 mod outcome;
+mod terminal;
 mod units;
 mod usage;
 mod wait;
