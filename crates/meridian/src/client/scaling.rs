@@ -86,37 +86,31 @@ pub async fn resolve(
     service: &str,
     planned: Vec<Planned>,
 ) -> Result<Vec<EditKind>, Failure> {
-    if !is_relative(&planned) {
-        return Ok(planned.into_iter().map(|planned| planned.into_edit(exact)).collect());
+    let mut resolved = Vec::new();
+    if is_relative(&planned) {
+        let (revision, locations) = lookup::locations_at(session, service).await?;
+        for (region, count) in planned.iter().filter_map(Planned::relative) {
+            let units = absolute(service, &locations, region, count)?;
+            resolved.push((region.to_owned(), units));
+        }
+        let expected = session.options.expect_revision.is_none().then_some(revision);
+        session.options.expect_revision = session.options.expect_revision.or(expected);
+        session.command_line.make_absolute(|name| units_of(&resolved, name), expected);
     }
-    let (revision, locations) = lookup::locations_at(session, service).await?;
-    let relative = planned.iter().filter_map(Planned::relative);
-    let resolved: Vec<(String, u32)> = relative
-        .map(|(region, count)| {
-            Ok((region.to_owned(), absolute(service, &locations, region, count)?))
-        })
-        .collect::<Result<_, Failure>>()?;
-    let absolute_of = |name: &str| {
-        let named = resolved.iter().find(|(region, _)| region == name);
-        named.or(resolved.first().filter(|_| name == "--units")).map(|(_, units)| *units)
-    };
-    let expected = session.options.expect_revision.is_none().then_some(revision);
-    session.command_line.make_absolute(absolute_of, expected);
-    session.options.expect_revision = session.options.expect_revision.or(expected);
     let edit = |planned: Planned| {
         planned.into_edit(|region, count| match count {
             UnitCount::Exact(units) => units,
-            UnitCount::Relative(_) => absolute_of(region).unwrap_or_default(),
+            UnitCount::Relative(_) => units_of(&resolved, region).unwrap_or_default(),
         })
     };
     Ok(planned.into_iter().map(edit).collect())
 }
 
-fn exact(_: &str, count: UnitCount) -> u32 {
-    match count {
-        UnitCount::Exact(units) => units,
-        UnitCount::Relative(_) => unreachable!("relative numbers are resolved first"),
-    }
+/// The resolved number of a region as it was typed. `--units` stands for the only region of its
+/// command.
+fn units_of(resolved: &[(String, u32)], name: &str) -> Option<u32> {
+    let named = resolved.iter().find(|(region, _)| region == name);
+    named.or(resolved.first().filter(|_| name == "--units")).map(|(_, units)| *units)
 }
 
 /// The number of units that a relative one stands for.
