@@ -23,7 +23,6 @@ mod suggest;
 mod tests;
 mod unit;
 mod usage;
-mod variants;
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -45,7 +44,6 @@ pub use region::{AddArgs, DefineArgs, RegionCommand};
 pub use service::{CreateArgs, ServiceCommand, UpdateArgs};
 pub use status::StatusArgs;
 pub use unit::{RollArgs, UnitCommand};
-pub use variants::variants;
 
 use crate::exit;
 use arguments::Arranged;

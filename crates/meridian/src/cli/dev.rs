@@ -73,6 +73,7 @@ pub enum DevCommand {
 
 /// Arguments of `meridian dev attach`.
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = "meridian dev attach --agent NAME=HOST:PORT,... [OPTIONS]")]
 pub struct AttachArgs {
     /// Agents of the cluster with their client addresses
     #[arg(

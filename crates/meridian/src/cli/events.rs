@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use meridian_domain::Event;
+use meridian_domain::EventType;
 use meridian_domain::nearest::nearest;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -12,7 +12,6 @@ use time::format_description::well_known::Rfc3339;
 use super::count;
 use super::duration;
 use super::options::{Options, ReadOptions};
-use super::variants;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,17 +66,17 @@ struct NotAType {
 
 /// Parses the type of an event; case is ignored.
 fn parse_type(text: &str) -> Result<String, NotAType> {
-    let known = variants::<Event>();
-    match known.iter().find(|name| name.eq_ignore_ascii_case(text)) {
-        Some(name) => Ok((*name).to_owned()),
-        None => Err(NotAType { nearest: nearest(text, known.iter().copied()).into_iter().next() }),
+    let mut known = EventType::ALL.iter().map(|known| known.as_str());
+    match known.clone().find(|name| name.eq_ignore_ascii_case(text)) {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(NotAType { nearest: nearest(text, &mut known).into_iter().next() }),
     }
 }
 
 /// Examples, and the types of events in columns.
 fn after_help() -> String {
-    let rows = variants::<Event>().chunks(4).map(|row| {
-        let cells: String = row.iter().map(|name| format!("  {name:<17}")).collect();
+    let rows = EventType::ALL.chunks(4).map(|row| {
+        let cells: String = row.iter().map(|name| format!("  {name:<19}")).collect();
         format!("\n{}", cells.trim_end())
     });
     format!("{EXAMPLES}\n\nTypes:{}", rows.collect::<String>())

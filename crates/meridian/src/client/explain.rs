@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn a_rejection_lists_every_violation_and_the_next_step_for_the_first() {
         let Failure::Refused { cause, next } = rejected(&[
-            ("REGION_UNKNOWN", "there is no region wsteurope; did you mean westeurope?"),
-            ("TOO_MANY_UNITS", "eastus: 13 units are more than the 12 of the premium tier"),
+            ("REGION_UNKNOWN", "region wsteurope not found; did you mean westeurope?"),
+            ("TOO_MANY_UNITS", "region eastus: 13 units exceed the premium tier's limit of 12"),
         ]) else {
             panic!("is not a rejection");
         };

@@ -18,29 +18,29 @@ pub const FIX_AND_RETRY: &str = "fix the command and retry; nothing was changed"
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Rule {
-    NotFounded,
-    AlreadyFounded,
+    NotBootstrapped,
+    AlreadyBootstrapped,
     DataVersionNotNewer,
     DataVersionUnsupported,
     LimitOutOfRange,
     VotersEven,
     LimitBelowUse,
-    RegionInCatalogue,
-    NotOnTheGlobe,
+    RegionInCatalog,
+    CoordinatesOutOfRange,
     DisplayNameLength,
     TooMany,
     TrimBeyondEnd,
     AgentUnknown,
     AgentNameTaken,
     NodeTaken,
-    AgentChanged,
-    NotAHost,
+    ImmutableAgentField,
+    InvalidGatewayHost,
     LastAgent,
     ServiceUnknown,
     ServiceExists,
     Conflict,
     NoEdits,
-    EditedTwice,
+    DuplicateRegionEdit,
     RegionUnknown,
     RegionExists,
     RegionAbsent,
@@ -56,7 +56,7 @@ pub enum Rule {
     DataVersionUnknown,
     DisplayNameControl,
     TooManyEdits,
-    GivenTwice,
+    DuplicateEdit,
     ReportTooLong,
     TooManyLocations,
     AndMore,
@@ -64,14 +64,13 @@ pub enum Rule {
     PathTaken,
     BackendIsGateway,
     TimeoutOutOfRange,
-    ApiEditedTwice,
+    DuplicateApiEdit,
     TooManyApis,
     TooManyBackends,
     AgentFull,
     ZoneWithoutAgent,
     /// No voter can take over leadership.
-    #[serde(alias = "NO_TRANSFER_TARGET")]
-    NoHeir,
+    NoTransferTarget,
     /// The agent is not a voter.
     NotAVoter,
     /// Another agent refused.
@@ -130,7 +129,7 @@ impl Rule {
                 "use zones that have agents, omit --zones, or join agents with `zone` set first"
             }
             Self::AgentUnknown => "`meridian status` lists the agents",
-            Self::NoHeir | Self::NotAVoter | Self::PeerRefused => {
+            Self::NoTransferTarget | Self::NotAVoter | Self::PeerRefused => {
                 "`meridian cluster members` shows which members vote and respond"
             }
             Self::NotInvited => {
@@ -140,38 +139,38 @@ impl Rule {
             Self::NoFreePort => "choose a --port, or delete a service",
             Self::LastAgent => "join another agent first",
             Self::LimitBelowUse => "scale the region down first, or use a higher limit",
-            Self::RegionInCatalogue => "choose another name",
+            Self::RegionInCatalog => "choose another name",
             Self::RequestReused => "omit --request-id to make a new change",
             Self::RequestExpired => {
                 "check `meridian events` for its effect; omit --request-id to make a new change"
             }
-            Self::NotFounded
-            | Self::AlreadyFounded
+            Self::NotBootstrapped
+            | Self::AlreadyBootstrapped
             | Self::DataVersionNotNewer
             | Self::DataVersionUnsupported
             | Self::DataVersionUnknown
             | Self::LimitOutOfRange
             | Self::VotersEven
-            | Self::NotOnTheGlobe
+            | Self::CoordinatesOutOfRange
             | Self::DisplayNameLength
             | Self::DisplayNameControl
             | Self::TooMany
             | Self::TrimBeyondEnd
             | Self::AgentNameTaken
             | Self::NodeTaken
-            | Self::AgentChanged
-            | Self::NotAHost
+            | Self::ImmutableAgentField
+            | Self::InvalidGatewayHost
             | Self::Conflict
             | Self::NoEdits
-            | Self::EditedTwice
+            | Self::DuplicateRegionEdit
             | Self::StaleReport
             | Self::TooManyEdits
-            | Self::GivenTwice
+            | Self::DuplicateEdit
             | Self::ReportTooLong
             | Self::TooManyLocations
             | Self::AndMore
             | Self::TimeoutOutOfRange
-            | Self::ApiEditedTwice
+            | Self::DuplicateApiEdit
             | Self::TooManyBackends => FIX_AND_RETRY,
         }
     }
@@ -182,24 +181,11 @@ mod tests {
     use meridian_domain::Rejection;
 
     use super::*;
-    use crate::cli::variants;
-
-    /// `RegionExists` as `REGION_EXISTS`.
-    fn wire_name(variant: &str) -> String {
-        let mut name = String::new();
-        for letter in variant.chars() {
-            if letter.is_ascii_uppercase() && !name.is_empty() {
-                name.push('_');
-            }
-            name.push(letter.to_ascii_uppercase());
-        }
-        name
-    }
 
     #[test]
     fn no_rejection_of_the_domain_is_missing() {
-        for variant in variants::<Rejection>() {
-            assert!(Rule::parse(&wire_name(variant)).is_some(), "{variant}");
+        for name in Rejection::TYPE_NAMES {
+            assert!(Rule::parse(name).is_some(), "{name}");
         }
         assert_eq!(Rule::parse("REQUEST_EXPIRED"), Some(Rule::RequestExpired));
         assert_eq!(Rule::parse("REFUSED"), None);

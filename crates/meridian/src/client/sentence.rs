@@ -105,14 +105,15 @@ pub fn zone_list(zones: &Zones) -> String {
 
 #[cfg(test)]
 mod tests {
+    use meridian_domain::event::EventType;
+
     use super::*;
-    use crate::cli::variants;
     use crate::client::view::samples;
 
     #[test]
     fn every_event_has_a_sentence() {
         let sentences: Vec<String> = samples::events().iter().map(sentence).collect();
-        assert_eq!(sentences.len(), variants::<Event>().len(), "a sample of each variant");
+        assert_eq!(sentences.len(), EventType::ALL.len(), "a sample of each variant");
         assert_eq!(
             sentences,
             [

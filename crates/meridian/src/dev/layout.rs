@@ -280,9 +280,9 @@ mod tests {
             ),
             (
                 "--regions zzyzx",
-                "invalid region \"zzyzx\": unknown region; `meridian region catalogue` lists all regions",
+                "invalid region \"zzyzx\": unknown region; `meridian region catalog` lists all regions",
             ),
-            ("--regions=", "invalid region \"\": a region name must not be empty"),
+            ("--regions=", "invalid region \"\": region name must not be empty"),
             ("--regions eastus,EastUS", "region eastus is given twice"),
             (
                 "--regions eastus,eastus2,westus,westus2,westus3,centralus,japaneast,japanwest,uksouth,ukwest",

@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(
             types,
             [
-                "ClusterFounded",
+                "ClusterBootstrapped",
                 "DataVersionRaised",
                 "LimitsSet",
                 "RegionDefined",

@@ -75,7 +75,7 @@ fn a_driver_template_is_relative_to_the_file_and_its_errors_are_named() {
     let error = read("[[template]]\nprogram = \"nginx\"\n").expect_err("invalid").to_string();
     assert!(error.contains("agent.toml line 4: invalid driver_template"), "{error}");
     assert!(
-        error.contains("template 1: program is \"nginx\", which is no absolute path"),
+        error.contains("template 1: program is \"nginx\", which is not an absolute path"),
         "{error}"
     );
     let error = read("[[template]]\nprogram = 5\n").expect_err("invalid").to_string();

@@ -21,7 +21,7 @@ fn an_invalid_file_is_refused_with_the_line_and_the_rule() {
         ),
         (
             "zone = 10",
-            "agent.toml line 3: invalid zone \"10\": a zone is a number from 1 to 9, not 10",
+            "agent.toml line 3: invalid zone \"10\": zone must be between 1 and 9, got 10",
         ),
         (
             "snapshot_after_entries = 0",
@@ -50,7 +50,7 @@ fn an_invalid_file_is_refused_with_the_line_and_the_rule() {
         ),
         (
             "peer_advertise = \"eu\"",
-            "agent.toml line 3: invalid peer_advertise \"eu\": \"eu\" is not an address: write HOST:PORT, such as 10.1.2.3:7400 or [2001:db8::1]:7400",
+            "agent.toml line 3: invalid peer_advertise \"eu\": invalid address \"eu\": use HOST:PORT, such as 10.1.2.3:7400 or [2001:db8::1]:7400",
         ),
         (
             "gateway_listen = \"127.0.0.1:80\"",
@@ -91,9 +91,9 @@ fn invalid_toml_is_refused_with_the_line() {
 fn an_invalid_flag_or_variable_is_named_in_the_error() {
     assert_eq!(
         refusal(MINIMAL, flags("--region=West_Europe")),
-        "--region: invalid region \"West_Europe\": \"west_europe\" is not a region name: use \
-         lower-case letters, digits and hyphens, starting with a letter and ending with a letter or \
-         a digit"
+        "--region: invalid region \"West_Europe\": invalid region name \"west_europe\": \
+         use lowercase letters, digits and hyphens, starting with a letter and ending with a letter \
+         or digit"
     );
     assert_eq!(
         refusal(MINIMAL, variable("MERIDIAN_WITNESS", "maybe")),
@@ -112,7 +112,7 @@ fn an_unknown_region_is_refused_with_the_nearest_names() {
     );
     assert_eq!(
         refusal(MINIMAL, flags("--region zzyzx")),
-        "--region: invalid region \"zzyzx\": unknown region; `meridian region catalogue` lists all \
+        "--region: invalid region \"zzyzx\": unknown region; `meridian region catalog` lists all \
          regions"
     );
 }
