@@ -35,7 +35,7 @@ trap 'exit 130' INT TERM
 kill -STOP "$pid"
 sleep "$seconds"
 meridian cluster members --timeout 20s || fail "the other agents do not respond"
-meridian region catalogue >/dev/null || fail "the other agents do not respond"
+meridian region catalog >/dev/null || fail "the other agents do not respond"
 kill -CONT "$pid"
 say "resumed $agent"
 

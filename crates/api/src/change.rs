@@ -1,9 +1,9 @@
-//! Every change goes this way: checked, decided, answered with its events.
+//! The path of every change: validate, propose, respond with its events.
 
 use meridian_domain::event::Subject;
 use meridian_domain::{Command, Event, Rejection, Revision, ServiceName, Verdict, decide};
 use meridian_ports::{Consistency, HistoryError, Proposal, Receipt, Requester};
-use meridian_proto::convert::{Aim, Asked, ChangeRequest, event};
+use meridian_proto::convert::{ChangeRequest, CheckedChange, Mode, event};
 use meridian_proto::v1;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
@@ -12,34 +12,34 @@ use tracing::Span;
 use crate::error::Error;
 use crate::{Ports, deadline};
 
-/// Events read at once.
+/// Events read per page.
 const PAGE: usize = 256;
-/// Events attached to a conflict: enough to see who was busy with what.
+/// Maximum number of events attached to a conflict: enough to see who changed what.
 const CONFLICT_EVENTS: usize = 20;
-/// Revisions searched for them, from the newest back: the events of one service lie between those of
-/// all units.
+/// Revisions searched for them, from the newest backwards: the events of one service are
+/// interleaved with those of all units.
 const CONFLICT_SEARCH: u64 = 4_096;
 
-/// Answers a request for a change.
-pub(crate) async fn answer<R: ChangeRequest>(
+/// Handles a change request.
+pub(crate) async fn handle<R: ChangeRequest>(
     ports: &Ports,
     request: Request<R>,
 ) -> Result<Response<v1::ChangeResponse>, Status> {
     let deadline = deadline::of(request.metadata());
-    let asked = request.get_ref().asked().map_err(Error::from)?;
-    match asked.aim {
-        Aim::DryRun => Ok(Response::new(forecast(ports, &asked, deadline).await?)),
-        Aim::Change { request } => {
+    let change = request.get_ref().checked().map_err(Error::from)?;
+    match change.mode {
+        Mode::DryRun => Ok(Response::new(forecast(ports, &change, deadline).await?)),
+        Mode::Apply { request } => {
             Span::current().record("request_id", tracing::field::display(request));
             let requester =
-                Requester::Operator { request, actor: asked.actor, reason: asked.reason };
-            let changed = perform(ports, asked.command, requester, deadline).await;
-            changed.map(Response::new).map_err(|error| error.status(Some(request)))
+                Requester::Operator { request, actor: change.actor, reason: change.reason };
+            let applied = apply(ports, change.command, requester, deadline).await;
+            applied.map(Response::new).map_err(|error| error.status(Some(request)))
         }
     }
 }
 
-async fn perform(
+async fn apply(
     ports: &Ports,
     command: Command,
     requester: Requester,
@@ -54,7 +54,7 @@ async fn perform(
     })
 }
 
-/// Proposes a command and returns the receipt of its acceptance.
+/// Proposes a command and returns its receipt if it was accepted.
 pub(crate) async fn propose(
     ports: &Ports,
     command: Command,
@@ -64,41 +64,46 @@ pub(crate) async fn propose(
     let receipt = ports.propose.propose(Proposal { command, requester, deadline }).await?;
     match receipt.verdict {
         Verdict::Accepted => Ok(receipt),
-        Verdict::Rejected(rejections) => Err(refused(ports, rejections, deadline).await),
+        Verdict::Rejected(rejections) => Err(rejected(ports, rejections, deadline).await),
     }
 }
 
-/// What a change would do, decided against the present state.
+/// Decides a change against the current state and returns the events that would happen.
 async fn forecast(
     ports: &Ports,
-    asked: &Asked,
+    change: &CheckedChange,
     deadline: Instant,
 ) -> Result<v1::ChangeResponse, Error> {
     ports.read.read(Consistency::Linearizable, deadline).await?;
     let (base, decided) = {
         let state = ports.read.state();
-        (state.header.revision, decide(&state, &asked.command))
+        (state.header.revision, decide(&state, &change.command))
     };
     match decided {
         Ok(events) => {
             let revision = base.0 + events.len() as u64;
             let numbered = events.iter().zip(base.0 + 1..);
-            let forecast = |(event, revision)| foreseen(asked, base, revision, event);
+            let forecast = |(event, revision)| forecast_event(change, base, revision, event);
             let events = numbered.map(forecast).collect();
             Ok(v1::ChangeResponse { revision, base: base.0, events, waits: Vec::new() })
         }
-        Err(rejections) => Err(refused(ports, rejections, deadline).await),
+        Err(rejections) => Err(rejected(ports, rejections, deadline).await),
     }
 }
 
-/// An event that would happen. It has no time and no request, for it did not.
-fn foreseen(asked: &Asked, base: Revision, revision: u64, happens: &Event) -> v1::Event {
+/// Converts an event that would happen. It has no time and no request id, because it did not.
+fn forecast_event(
+    change: &CheckedChange,
+    base: Revision,
+    revision: u64,
+    happens: &Event,
+) -> v1::Event {
     v1::Event {
         revision,
         time: None,
-        actor: asked.actor.to_string(),
+        actor: change.actor.to_string(),
         actor_verified: false,
-        reason: asked.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
+        reason: change.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
         request_id: String::new(),
         change_id: base.0 + 1,
         r#type: happens.type_name().to_owned(),
@@ -106,8 +111,8 @@ fn foreseen(asked: &Asked, base: Revision, revision: u64, happens: &Event) -> v1
     }
 }
 
-/// The events of a change. The change has happened, so whatever keeps them away is no error of it:
-/// then there are none in the answer.
+/// Returns the events of a change. The change was applied, so an error in reading them does not
+/// fail it: the response then has no events.
 async fn own_events(ports: &Ports, receipt: &Receipt, deadline: Instant) -> Vec<v1::Event> {
     let mut events = Vec::new();
     if receipt.revision == receipt.base || !has(ports, receipt.revision, deadline).await {
@@ -123,7 +128,7 @@ async fn own_events(ports: &Ports, receipt: &Receipt, deadline: Instant) -> Vec<
             }
             Ok(_) => return Vec::new(),
             Err(error) => {
-                tracing::debug!(%error, "the events of a change cannot be read");
+                tracing::debug!(%error, "cannot read the events of a change");
                 return Vec::new();
             }
         }
@@ -131,28 +136,27 @@ async fn own_events(ports: &Ports, receipt: &Receipt, deadline: Instant) -> Vec<
     events
 }
 
-/// Whether this node has the event of that revision, or receives it before the deadline: the leader
-/// answers once it has applied a change itself.
+/// Waits until this node has the event of that revision, and returns false at the deadline. The
+/// leader responds once it has applied a change itself, so this node may lag.
 async fn has(ports: &Ports, revision: Revision, deadline: Instant) -> bool {
     let mut latest = ports.history.latest();
     let arrival = latest.wait_for(|latest| *latest >= revision);
     timeout_at(deadline, arrival).await.is_ok_and(|arrived| arrived.is_ok())
 }
 
-/// The error of a refusal, with what happened in between where a revision is out of date.
-async fn refused(ports: &Ports, rejections: Vec<Rejection>, deadline: Instant) -> Error {
-    let stale = rejections.iter().find_map(|rejection| match rejection {
-        Rejection::Conflict { service, expected, current } => Some((service, *expected, *current)),
-        _ => None,
-    });
-    let conflict = match stale {
-        Some((service, expected, current)) => {
+/// Creates the error for rejections, with the changes since if the expected revision is out of
+/// date.
+async fn rejected(ports: &Ports, rejections: Vec<Rejection>, deadline: Instant) -> Error {
+    let is_conflict = |rejection: &&Rejection| matches!(rejection, Rejection::Conflict { .. });
+    let conflict = match rejections.iter().find(is_conflict) {
+        Some(Rejection::Conflict { service, expected, current }) => {
+            let (expected, current) = (*expected, *current);
             has(ports, current, deadline).await;
             Some(Box::new(conflict(ports, service, expected, current)))
         }
-        None => None,
+        Some(_) | None => None,
     };
-    Error::Refused { rejections, conflict }
+    Error::Rejected { rejections, conflict }
 }
 
 fn conflict(
@@ -173,7 +177,7 @@ fn conflict(
                 next = oldest;
                 continue;
             }
-            // Not here yet, or unreadable: the conflict is one all the same.
+            // Not here yet, or unreadable: the conflict is reported without them.
             Ok(_) | Err(_) => {
                 more = true;
                 break;

@@ -1,31 +1,28 @@
 //! The cluster and its agents.
 
-mod aftermath;
-mod nodes;
-mod pending;
 mod status;
-mod survey;
-mod warnings;
 
 use std::time::Duration;
 
+use meridian_domain::status::impact::{self, Decommission};
+use meridian_domain::status::{LastContact, Member, Role, agent_of};
 use meridian_domain::{AgentName, Command, NodeId, Rejection, State};
-use meridian_ports::{LastContact, Member, Requester, Role};
+use meridian_ports::Requester;
 use meridian_proto::convert::agent::Registration;
-use meridian_proto::convert::{Aim, ChangeRequest, Checks, Violations, field, time};
+use meridian_proto::convert::{ChangeRequest, Checks, Violations, field, time};
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
-use crate::{Ports, change, deadline, reading};
-use aftermath::Leaving;
-use nodes::{agent_of, name_of};
+use crate::services::is_dry_run;
+use crate::wording::{self, name_of};
+use crate::{Ports, change, deadline, observe, read};
 
-/// How long a list of members waits for the leader's contact times.
+/// Time that a list of members waits for the leader's contacts.
 const MEMBERS_WAIT: Duration = Duration::from_secs(1);
 
-/// The service of that name in the contract.
+/// The service `Cluster` of the contract.
 pub(crate) struct ClusterApi(pub(crate) Ports);
 
 #[tonic::async_trait]
@@ -35,9 +32,9 @@ impl Cluster for ClusterApi {
         request: Request<v1::ListMembersRequest>,
     ) -> Result<Response<v1::ListMembersResponse>, Status> {
         let deadline = deadline::within(deadline::of(request.metadata()), MEMBERS_WAIT);
-        let members = self.0.cluster.members(deadline).await;
+        let members = observe::members(&self.0, deadline).await;
         let state = self.0.read.state();
-        let mut members: Vec<_> = members.iter().map(|member| row(&state, member)).collect();
+        let mut members: Vec<_> = members.values().map(|member| row(&state, member)).collect();
         members.sort_by(|a, b| (&a.agent, &a.id).cmp(&(&b.agent, &b.id)));
         Ok(Response::new(v1::ListMembersResponse { members }))
     }
@@ -47,7 +44,7 @@ impl Cluster for ClusterApi {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let deadline = deadline::of(request.metadata());
-        Ok(Response::new(status::of(&self.0, deadline).await))
+        Ok(Response::new(status::get(&self.0, deadline).await))
     }
 
     async fn register_agent(
@@ -84,17 +81,17 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<v1::DrainAgentRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        let asked = request.get_ref();
-        let leaving = if asked.undo { None } else { self.leaving(&asked.agent) };
-        self.part_with(leaving, request).await
+        let message = request.get_ref();
+        let decommission = if message.undo { None } else { self.decommission(&message.agent) };
+        self.change_agent(decommission, request).await
     }
 
     async fn remove_agent(
         &self,
         request: Request<v1::RemoveAgentRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        let leaving = self.leaving(&request.get_ref().agent);
-        self.part_with(leaving, request).await
+        let decommission = self.decommission(&request.get_ref().agent);
+        self.change_agent(decommission, request).await
     }
 
     async fn transfer_leader(
@@ -102,7 +99,7 @@ impl Cluster for ClusterApi {
         request: Request<v1::TransferLeaderRequest>,
     ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
         let deadline = deadline::of(request.metadata());
-        let to = self.candidate(&request.get_ref().agent)?;
+        let to = self.transfer_target(&request.get_ref().agent)?;
         let leader = self.0.cluster.transfer_leader(to, deadline).await.map_err(Error::from)?;
         let agent = name_of(&self.0.read.state(), leader);
         Ok(Response::new(v1::TransferLeaderResponse { agent }))
@@ -121,7 +118,7 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<v1::SetLimitsRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        change::answer(&self.0, request).await
+        change::handle(&self.0, request).await
     }
 
     async fn get_limits(
@@ -129,10 +126,10 @@ impl Cluster for ClusterApi {
         request: Request<v1::GetLimitsRequest>,
     ) -> Result<Response<v1::GetLimitsResponse>, Status> {
         let deadline = deadline::of(request.metadata());
-        let read = reading::freshen(&self.0, request.get_ref().consistency, deadline).await?;
+        let read = read::wait(&self.0, request.get_ref().consistency, deadline).await?;
         let state = self.0.read.state();
         Ok(Response::new(v1::GetLimitsResponse {
-            read_point: reading::point(&state, &read),
+            read_point: read::point(&state, &read),
             limits: Some(v1::Limits::from(&state.header.limits)),
         }))
     }
@@ -141,39 +138,44 @@ impl Cluster for ClusterApi {
         &self,
         request: Request<v1::DefineRegionRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        change::answer(&self.0, request).await
+        change::handle(&self.0, request).await
     }
 
     async fn trim_history(
         &self,
         request: Request<v1::TrimHistoryRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        change::answer(&self.0, request).await
+        change::handle(&self.0, request).await
     }
 }
 
 impl ClusterApi {
-    fn leaving(&self, agent: &str) -> Option<Leaving> {
-        Leaving::of(&self.0.read.state(), agent)
+    fn decommission(&self, agent: &str) -> Option<Decommission> {
+        Decommission::new(&self.0.read.state(), &AgentName::new(agent).ok()?)
     }
 
-    /// Answers a change by which an agent goes, with what that waits for.
-    async fn part_with<R: ChangeRequest>(
+    /// Handles a change of an agent, and adds the impact of its decommission to the response.
+    async fn change_agent<R: ChangeRequest>(
         &self,
-        leaving: Option<Leaving>,
+        decommission: Option<Decommission>,
         request: Request<R>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
         let deadline = deadline::of(request.metadata());
-        let is_dry = request.get_ref().asked().is_ok_and(|asked| matches!(asked.aim, Aim::DryRun));
-        let mut answer = change::answer(&self.0, request).await?;
-        if let Some(leaving) = leaving.filter(|_| !is_dry) {
-            answer.get_mut().waits = leaving.waits(&self.0, deadline).await;
+        let is_dry_run = is_dry_run(request.get_ref());
+        let mut response = change::handle(&self.0, request).await?;
+        if let Some(decommission) = decommission.filter(|_| !is_dry_run) {
+            let deadline = deadline::within(deadline, MEMBERS_WAIT);
+            let members = observe::members(&self.0, deadline).await;
+            let state = self.0.read.state();
+            let impact = impact::of_decommission(&state, &members, &decommission);
+            let waits = impact.iter().map(|impact| wording::impact(&state, impact));
+            response.get_mut().waits = waits.collect();
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// The node that is to lead: that of the agent named, or whichever is best.
-    fn candidate(&self, agent: &str) -> Result<Option<NodeId>, Error> {
+    /// Returns the node of the named agent; `None` without a name.
+    fn transfer_target(&self, agent: &str) -> Result<Option<NodeId>, Error> {
         if agent.is_empty() {
             return Ok(None);
         }
@@ -184,7 +186,7 @@ impl ClusterApi {
             None => {
                 let known = state.agents.keys().map(AgentName::as_str);
                 let nearest = meridian_domain::nearest::nearest(agent.as_str(), known);
-                Err(Error::refused(vec![Rejection::AgentUnknown { agent, nearest }]))
+                Err(Error::rejected(vec![Rejection::AgentUnknown { agent, nearest }]))
             }
         }
     }
@@ -194,6 +196,14 @@ fn agent_name(given: &str) -> Result<AgentName, Violations> {
     let mut checks = Checks::default();
     let name = field::agent(&mut checks, "agent", given);
     checks.finish(name)
+}
+
+/// True if the time since the last contact is a lower bound.
+fn is_bound(contact: Option<LastContact>) -> bool {
+    match contact {
+        Some(LastContact::NotWithin(_)) => true,
+        Some(LastContact::Ago(_)) | None => false,
+    }
 }
 
 fn row(state: &State, member: &Member) -> v1::Member {
@@ -207,9 +217,9 @@ fn row(state: &State, member: &Member) -> v1::Member {
         role: role.to_owned(),
         voter: member.voter,
         last_contact: member.last_contact.map(|contact| time::duration(contact.silence())),
-        last_contact_is_bound: matches!(member.last_contact, Some(LastContact::NotFor(_))),
-        next: pending::word(member.next.as_ref()).to_owned(),
-        waits_for: pending::wait(state, member),
+        last_contact_is_bound: is_bound(member.last_contact),
+        next: wording::next(member.next.as_ref()).to_owned(),
+        waits_for: wording::member_wait(state, member),
         ..v1::Member::default()
     };
     match agent_of(state, member.node) {

@@ -1,6 +1,6 @@
-//! How long a call has.
+//! Deadline of a request.
 //!
-//! The header `grpc-timeout` is read as the gRPC specification has it ("Requests" in PROTOCOL-HTTP2):
+//! The header `grpc-timeout` is parsed as in the gRPC specification ("Requests" in PROTOCOL-HTTP2):
 //! up to eight digits and a unit.
 
 use std::time::Duration;
@@ -8,27 +8,27 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-/// What a call has that names no time.
+/// Timeout of a request without a `grpc-timeout`.
 const DEFAULT: Duration = Duration::from_secs(5);
-/// What a call has at most: an abandoned one must not hold its place in a queue for long.
-pub(crate) const MOST: Duration = Duration::from_secs(60);
-/// How much earlier than the caller gives up the work ends, so that the answer still arrives. A quarter
-/// of the time where that is less.
-const WAY_BACK: Duration = Duration::from_millis(200);
+/// Maximum timeout of a request: an abandoned one must not occupy a queue slot for long.
+pub(crate) const MAX: Duration = Duration::from_secs(60);
+/// Time by which work ends before the client's timeout, so that the response still arrives. At most
+/// a quarter of the timeout.
+const RESPONSE_MARGIN: Duration = Duration::from_millis(200);
 
-/// When work on the call has to end.
+/// Returns the deadline for work on the request.
 pub(crate) fn of(metadata: &MetadataMap) -> Instant {
-    Instant::now() + length(metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()))
+    Instant::now() + timeout(metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()))
 }
 
-/// The earlier of a deadline and some time from now.
+/// Returns the earlier of `deadline` and `wait` from now.
 pub(crate) fn within(deadline: Instant, wait: Duration) -> Instant {
     deadline.min(Instant::now() + wait)
 }
 
-fn length(header: Option<&str>) -> Duration {
-    let given = header.and_then(parse).unwrap_or(DEFAULT).min(MOST);
-    given - WAY_BACK.min(given / 4)
+fn timeout(header: Option<&str>) -> Duration {
+    let given = header.and_then(parse).unwrap_or(DEFAULT).min(MAX);
+    given - RESPONSE_MARGIN.min(given / 4)
 }
 
 fn parse(text: &str) -> Option<Duration> {
@@ -53,18 +53,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_has_what_it_asks_for_less_the_way_back() {
-        assert_eq!(length(Some("10S")), Duration::from_millis(9_800));
-        assert_eq!(length(Some("100m")), Duration::from_millis(75));
-        assert_eq!(length(Some("99999999H")), MOST - WAY_BACK);
-        assert_eq!(length(Some("0n")), Duration::ZERO);
+    fn a_request_has_its_timeout_less_the_response_margin() {
+        assert_eq!(timeout(Some("10S")), Duration::from_millis(9_800));
+        assert_eq!(timeout(Some("100m")), Duration::from_millis(75));
+        assert_eq!(timeout(Some("99999999H")), MAX - RESPONSE_MARGIN);
+        assert_eq!(timeout(Some("0n")), Duration::ZERO);
     }
 
     #[test]
-    fn a_header_that_is_none_gives_the_default() {
-        for bad in ["", "S", "5", "-5S", "+5S", "123456789S", "5s", "5é", "\u{1f980}"] {
-            assert_eq!(length(Some(bad)), DEFAULT - WAY_BACK, "{bad:?} was taken");
+    fn an_invalid_header_means_the_default() {
+        for invalid in ["", "S", "5", "-5S", "+5S", "123456789S", "5s", "5é", "\u{1f980}"] {
+            assert_eq!(timeout(Some(invalid)), DEFAULT - RESPONSE_MARGIN, "{invalid:?} was taken");
         }
-        assert_eq!(length(None), DEFAULT - WAY_BACK);
+        assert_eq!(timeout(None), DEFAULT - RESPONSE_MARGIN);
     }
 }

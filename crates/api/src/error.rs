@@ -1,6 +1,7 @@
-//! Why a call fails, and the one place where that becomes a gRPC status.
+//! Errors of requests, and the only place where they become gRPC statuses.
 //!
-//! The contract (the head of `admin.proto`) lists codes and reasons; [`Error::meaning`] is that table.
+//! The contract (the head of `admin.proto`) lists codes and reasons; [`Error::class`] is that
+//! table.
 
 mod details;
 mod rejection;
@@ -15,62 +16,62 @@ use tonic::{Code, Status};
 
 use details::Details;
 
-/// When to ask again where a leader is being elected or a node catches up.
+/// Retry delay while a leader is being elected or a node catches up.
 const SOON: Duration = Duration::from_millis(500);
-/// When to ask again where a queue was full.
+/// Retry delay after a full queue.
 const AT_ONCE: Duration = Duration::from_millis(100);
-/// When to ask again where a person has to do something first.
+/// Retry delay if an operator has to act first.
 const LATER: Duration = Duration::from_secs(30);
 
-/// Why a call fails.
+/// Error of a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The message is not well-formed.
+    /// The message has invalid fields.
     #[error("{0}")]
     Invalid(#[from] Violations),
-    /// The message could not be read at all.
-    #[error("the message cannot be read: {cause}")]
-    Unreadable { cause: String },
-    /// Rules refuse the change.
+    /// The message cannot be decoded.
+    #[error("cannot decode the message: {cause}")]
+    Undecodable { cause: String },
+    /// Rules reject the change.
     #[error("{}", rejection::summary(rejections))]
-    Refused {
-        /// All of them.
+    Rejected {
+        /// All rejections.
         rejections: Vec<Rejection>,
-        /// What happened since, where an expected revision is out of date.
+        /// The changes since the expected revision, if it is out of date.
         conflict: Option<Box<v1::Conflict>>,
     },
-    /// The change could not be proposed, or its outcome is not known.
-    #[error("{}", proposing(.0))]
+    /// The change could not be proposed, or its outcome is unknown.
+    #[error("{}", with_advice(.0))]
     Propose(#[from] ProposeError),
-    /// The state cannot be read as wanted.
+    /// The state cannot be read with the requested consistency.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The events cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// Events are missing where none can be: this node must not hide that.
-    #[error("the event log goes on with revision {found} where {wanted} was to come")]
+    /// The event log has a gap, which must not be hidden from the client.
+    #[error("gap in the event log: expected revision {wanted}, found {found}")]
     Gap { wanted: u64, found: u64 },
     /// An operation on the cluster failed.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The caller belongs to another cluster.
-    #[error("this is the cluster {ours}, not {given}: the agent has the data of another cluster")]
+    /// The agent belongs to another cluster.
+    #[error("wrong cluster: this is {ours}, and the agent has the data of {given}")]
     WrongCluster { ours: ClusterId, given: ClusterId },
-    /// The agent stops.
-    #[error("this agent is shutting down; go on at another one")]
+    /// The agent is shutting down.
+    #[error("this agent is shutting down; retry on another agent")]
     ShuttingDown,
     /// A method panicked.
-    #[error("internal error: the method panicked; the agent's log says where")]
+    #[error("internal error: the method panicked; see the agent's log")]
     Panicked,
 }
 
-fn proposing(error: &ProposeError) -> String {
+fn with_advice(error: &ProposeError) -> String {
     match error {
         ProposeError::RequestExpired { .. } => {
-            format!("{error}: the change may have happened, look before asking with a new id")
+            format!("{error}: it may have been applied; check before retrying with a new id")
         }
-        ProposeError::Unknown { .. } => format!("{error}; ask again with the same request id"),
+        ProposeError::Unknown { .. } => format!("{error}; retry with the same request id"),
         ProposeError::NoLeader { .. }
         | ProposeError::Overloaded { .. }
         | ProposeError::LowDisk { .. }
@@ -80,14 +81,14 @@ fn proposing(error: &ProposeError) -> String {
     }
 }
 
-/// What a status says of an error beside its message.
-struct Meaning {
+/// Class of an error in its status.
+struct Class {
     code: Code,
     reason: &'static str,
     retry: Option<Duration>,
 }
 
-impl Meaning {
+impl Class {
     fn of(code: Code, reason: &'static str) -> Self {
         Self { code, reason, retry: None }
     }
@@ -98,14 +99,14 @@ impl Meaning {
 }
 
 impl Error {
-    /// Refused by rules, none of which compares revisions.
-    pub(crate) fn refused(rejections: Vec<Rejection>) -> Self {
-        Self::Refused { rejections, conflict: None }
+    /// Creates an error for rejections without a conflict.
+    pub(crate) fn rejected(rejections: Vec<Rejection>) -> Self {
+        Self::Rejected { rejections, conflict: None }
     }
 
-    /// The status, which names the request where the call had one.
+    /// Converts the error, with the request id if the request has one.
     pub(crate) fn status(&self, request: Option<RequestId>) -> Status {
-        let Meaning { code, reason, retry } = self.meaning();
+        let Class { code, reason, retry } = self.class();
         let mut details = Details::new(code, self.to_string());
         details.info(reason, self.metadata(request));
         if let Some(after) = retry {
@@ -113,13 +114,13 @@ impl Error {
         }
         match self {
             Self::Invalid(violations) => details.fields(violations),
-            Self::Refused { rejections, conflict } => {
+            Self::Rejected { rejections, conflict } => {
                 details.rejections(rejections);
                 if let Some(conflict) = conflict {
                     details.conflict(conflict);
                 }
             }
-            Self::Unreadable { .. }
+            Self::Undecodable { .. }
             | Self::Propose(_)
             | Self::Read(_)
             | Self::History(_)
@@ -132,44 +133,46 @@ impl Error {
         details.into_status()
     }
 
-    fn meaning(&self) -> Meaning {
+    fn class(&self) -> Class {
         match self {
-            Self::Invalid(_) => Meaning::of(Code::InvalidArgument, "FIELDS_INVALID"),
-            Self::Unreadable { .. } => Meaning::of(Code::InvalidArgument, "MESSAGE_INVALID"),
-            Self::Refused { rejections, .. } => match rejection::code(rejections) {
-                Code::Aborted => Meaning::of(Code::Aborted, "CONFLICT"),
-                code => Meaning::of(code, "REFUSED"),
-            },
-            Self::Propose(error) => propose_meaning(error),
+            Self::Invalid(_) => Class::of(Code::InvalidArgument, "FIELDS_INVALID"),
+            Self::Undecodable { .. } => Class::of(Code::InvalidArgument, "MESSAGE_INVALID"),
+            Self::Rejected { rejections, .. } => {
+                let code = rejection::code(rejections);
+                Class::of(code, if code == Code::Aborted { "CONFLICT" } else { "REFUSED" })
+            }
+            Self::Propose(error) => propose_class(error),
             Self::Read(ReadError::NoLeader { .. }) | Self::Cluster(ClusterError::NoLeader) => {
-                Meaning::of(Code::Unavailable, "NO_LEADER").retry(SOON)
+                Class::of(Code::Unavailable, "NO_LEADER").retry(SOON)
             }
             Self::Read(ReadError::Behind { .. }) => {
-                Meaning::of(Code::Unavailable, "BEHIND").retry(SOON)
+                Class::of(Code::Unavailable, "BEHIND").retry(SOON)
             }
             Self::Read(ReadError::Removed) => {
-                Meaning::of(Code::Unavailable, "AGENT_REMOVED").retry(LATER)
+                Class::of(Code::Unavailable, "AGENT_REMOVED").retry(LATER)
             }
-            Self::History(HistoryError::Trimmed { .. }) => Meaning::of(Code::OutOfRange, "TRIMMED"),
+            Self::History(HistoryError::Trimmed { .. }) => Class::of(Code::OutOfRange, "TRIMMED"),
             Self::History(HistoryError::Storage { .. }) => {
-                Meaning::of(Code::Unavailable, "HISTORY_UNREADABLE").retry(LATER)
+                Class::of(Code::Unavailable, "HISTORY_UNREADABLE").retry(LATER)
             }
-            Self::Cluster(ClusterError::NoHeir) => Meaning::of(Code::FailedPrecondition, "NO_HEIR"),
+            Self::Cluster(ClusterError::NoTransferTarget) => {
+                Class::of(Code::FailedPrecondition, "NO_TRANSFER_TARGET")
+            }
             Self::Cluster(ClusterError::NotAVoter { .. }) => {
-                Meaning::of(Code::FailedPrecondition, "NOT_A_VOTER")
+                Class::of(Code::FailedPrecondition, "NOT_A_VOTER")
             }
             Self::Cluster(ClusterError::TimedOut { .. }) => {
-                Meaning::of(Code::DeadlineExceeded, "OUTCOME_UNKNOWN")
+                Class::of(Code::DeadlineExceeded, "OUTCOME_UNKNOWN")
             }
             Self::Cluster(ClusterError::Peer { .. }) => {
-                Meaning::of(Code::FailedPrecondition, "PEER_REFUSED")
+                Class::of(Code::FailedPrecondition, "PEER_REFUSED")
             }
             Self::Cluster(ClusterError::NotInvited { .. }) => {
-                Meaning::of(Code::FailedPrecondition, "NOT_INVITED")
+                Class::of(Code::FailedPrecondition, "NOT_INVITED")
             }
-            Self::WrongCluster { .. } => Meaning::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
-            Self::ShuttingDown => Meaning::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON),
-            Self::Gap { .. } | Self::Panicked => Meaning::of(Code::Internal, "INTERNAL"),
+            Self::WrongCluster { .. } => Class::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
+            Self::ShuttingDown => Class::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON),
+            Self::Gap { .. } | Self::Panicked => Class::of(Code::Internal, "INTERNAL"),
         }
     }
 
@@ -179,31 +182,37 @@ impl Error {
             Self::History(HistoryError::Trimmed { oldest, .. }) => {
                 Some(("oldest", oldest.to_string()))
             }
-            _ => None,
+            Self::Invalid(_)
+            | Self::Undecodable { .. }
+            | Self::Rejected { .. }
+            | Self::Propose(_)
+            | Self::Read(_)
+            | Self::History(HistoryError::Storage { .. })
+            | Self::Gap { .. }
+            | Self::Cluster(_)
+            | Self::WrongCluster { .. }
+            | Self::ShuttingDown
+            | Self::Panicked => None,
         };
         request.into_iter().chain(oldest).collect()
     }
 }
 
-fn propose_meaning(error: &ProposeError) -> Meaning {
+fn propose_class(error: &ProposeError) -> Class {
     match error {
-        ProposeError::NoLeader { .. } => Meaning::of(Code::Unavailable, "NO_LEADER").retry(SOON),
+        ProposeError::NoLeader { .. } => Class::of(Code::Unavailable, "NO_LEADER").retry(SOON),
         ProposeError::Overloaded { .. } => {
-            Meaning::of(Code::ResourceExhausted, "OVERLOADED").retry(AT_ONCE)
+            Class::of(Code::ResourceExhausted, "OVERLOADED").retry(AT_ONCE)
         }
-        ProposeError::LowDisk { .. } => {
-            Meaning::of(Code::ResourceExhausted, "LOW_DISK").retry(LATER)
-        }
-        ProposeError::TooLarge { .. } => Meaning::of(Code::InvalidArgument, "CHANGE_TOO_LARGE"),
-        // The id is well-formed, and only what happened before is in its way.
-        ProposeError::RequestReused { .. } => {
-            Meaning::of(Code::FailedPrecondition, "REQUEST_REUSED")
-        }
+        ProposeError::LowDisk { .. } => Class::of(Code::ResourceExhausted, "LOW_DISK").retry(LATER),
+        ProposeError::TooLarge { .. } => Class::of(Code::InvalidArgument, "CHANGE_TOO_LARGE"),
+        // The id is valid; only its earlier use is in the way.
+        ProposeError::RequestReused { .. } => Class::of(Code::FailedPrecondition, "REQUEST_REUSED"),
         ProposeError::RequestExpired { .. } => {
-            Meaning::of(Code::FailedPrecondition, "REQUEST_EXPIRED")
+            Class::of(Code::FailedPrecondition, "REQUEST_EXPIRED")
         }
-        ProposeError::Internal { .. } => Meaning::of(Code::Internal, "INTERNAL"),
-        ProposeError::Unknown { .. } => Meaning::of(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"),
+        ProposeError::Internal { .. } => Class::of(Code::Internal, "INTERNAL"),
+        ProposeError::Unknown { .. } => Class::of(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"),
     }
 }
 

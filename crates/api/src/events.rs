@@ -15,12 +15,12 @@ use crate::{Ports, deadline};
 
 use watch::Watch;
 
-/// The service of that name in the contract.
+/// The service `Events` of the contract.
 pub(crate) struct EventsApi {
     pub(crate) ports: Ports,
-    /// The longest time without a frame.
+    /// Maximum time without a frame.
     pub(crate) idle: Duration,
-    /// Becomes true when the agent stops.
+    /// Becomes true when the agent shuts down.
     pub(crate) stopping: Receiver<bool>,
 }
 
@@ -33,7 +33,7 @@ impl Events for EventsApi {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let deadline = deadline::of(request.metadata());
-        let watch = Watch::begin(self, request.get_ref(), deadline).await?;
+        let watch = Watch::start(self, request.get_ref(), deadline).await?;
         Ok(Response::new(Box::pin(watch.frames())))
     }
 }

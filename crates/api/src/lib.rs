@@ -1,22 +1,28 @@
-//! What people and scripts ask of a cluster, as gRPC services over the ports.
+//! The API of a cluster for people and scripts: gRPC services over the ports.
 //!
-//! A method validates its message, calls a port and maps the answer once; the contracts in
-//! `proto/meridian/v1/admin.proto` say what each of them means. Nothing here may know how the log is
-//! replicated or stored: that is behind [`Ports`].
+//! A method validates its message, uses a port and maps the result once. The contract in
+//! `proto/meridian/v1/admin.proto` documents the methods. This crate must not depend on how the log
+//! is replicated or stored: that is behind [`Ports`]. It does not decide either: the status of a
+//! cluster is computed by [`meridian_domain::status`]; `observe` gathers the observations, and
+//! `wording` turns the result into sentences.
 //!
-//! Start with [`Server`], then `change` (every write) and `events` (the watch). `error` is the one
-//! place where rejections become gRPC statuses.
+//! Start with [`Server`], then `change` (every write) and `events` (the watch). `error` is the only
+//! place where errors become gRPC statuses.
 
-mod call;
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod change;
 mod cluster;
 mod deadline;
 mod error;
 mod events;
 mod metrics;
-mod reading;
+mod observe;
+mod read;
+mod rpc;
 mod server;
 mod services;
+mod wording;
 
 use meridian_ports::Ports;
 

@@ -16,27 +16,27 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::call::CallLayer;
 use crate::cluster::ClusterApi;
 use crate::events::EventsApi;
+use crate::rpc::RpcLayer;
 use crate::services::ServicesApi;
 use crate::{Ports, deadline};
 
-/// Bytes of one request: a change set of 128 edits has a few thousand.
+/// Maximum bytes of a request: a change set of 128 edits has a few thousand.
 const REQUEST_BYTES: usize = 1 << 20;
-/// Calls that one connection has worked on at once; further ones wait.
-const CALLS_PER_CONNECTION: usize = 512;
-/// How long calls have to end when the agent stops.
+/// Maximum concurrent requests per connection; further ones wait.
+const REQUESTS_PER_CONNECTION: usize = 512;
+/// Time for requests to complete at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
-/// When a call is given up whose message never ended, beyond the longest deadline.
-const STUCK: Duration = deadline::MOST.saturating_add(Duration::from_secs(5));
+/// Timeout of a request whose message never ends: beyond the maximum deadline.
+const STUCK: Duration = deadline::MAX.saturating_add(Duration::from_secs(5));
 
-/// What may be changed about a server.
+/// Configuration of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// What its listener puts up with.
+    /// Limits of its listener.
     pub accept: accept::Limits,
-    /// The longest time that a watch sends nothing. Default and contract: 5 s.
+    /// Maximum time between frames of a watch. Default and contract: 5 s.
     pub idle_frame: Duration,
 }
 
@@ -46,18 +46,18 @@ impl Default for Config {
     }
 }
 
-/// Why a server cannot be built.
+/// Error of building a server.
 #[derive(Debug, thiserror::Error)]
-#[error("the compiled contracts cannot be offered for reflection")]
+#[error("cannot serve the compiled contracts for reflection")]
 pub struct BuildError(#[from] tonic_reflection::server::Error);
 
-/// Why a server ended by itself.
+/// Error that ended a server.
 #[derive(Debug, thiserror::Error)]
 #[error("the gRPC server failed")]
 pub struct ServeError(#[from] tonic::transport::Error);
 
-/// The gRPC server for clients: the three services of the contract, `grpc.health.v1`, and reflection
-/// in both of its versions.
+/// The gRPC server for clients: the three services of the contract, `grpc.health.v1`, and
+/// reflection in both of its versions.
 pub struct Server {
     config: Config,
     routes: Routes,
@@ -67,8 +67,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Builds the server over the ports. Its health follows `ready`, and is the last that was said
-    /// once the sender is gone.
+    /// Builds the server over the ports. Its health follows `ready`, and keeps the last value after
+    /// the sender is dropped.
     ///
     /// # Errors
     /// If the compiled contracts are broken.
@@ -89,12 +89,12 @@ impl Server {
             .add_service(cluster.max_decoding_message_size(REQUEST_BYTES))
             .add_service(health_server.max_decoding_message_size(REQUEST_BYTES))
             .add_service(reflection().build_v1()?.max_decoding_message_size(REQUEST_BYTES))
-            // Python's client knows no other.
+            // The only version that Python's client supports.
             .add_service(reflection().build_v1alpha()?.max_decoding_message_size(REQUEST_BYTES));
         Ok(Self { config, routes: routes.routes(), health, ready, stopping })
     }
 
-    /// Serves until `shutdown` completes; then watches end, and calls have 5 s to do so.
+    /// Serves until `shutdown` completes; then watches end, and requests have 5 s to complete.
     ///
     /// # Errors
     /// If the server fails before that.
@@ -108,18 +108,18 @@ impl Server {
         let announce = async move {
             shutdown.await;
             stopping.send_replace(true);
-            // Kept, because a watch takes a sender that is gone for a server that is.
+            // Keeps the sender: a watch takes a dropped sender for a dropped server.
             std::future::pending::<()>().await;
         };
         let signal = {
             let mut stopped = stopped.clone();
             async move {
-                // Its sender lives as long as this function.
+                // The sender lives until this function returns.
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             }
         };
         let serve = transport()
-            .layer(CallLayer::of([DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]))
+            .layer(RpcLayer::of([DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming(listener, config.accept), signal);
         let drained = async {
@@ -129,7 +129,7 @@ impl Server {
         tokio::select! {
             served = serve => Ok(served?),
             () = drained => {
-                tracing::warn!("calls that had not ended {DRAIN:?} after the shutdown were cut off");
+                tracing::warn!("requests still running {DRAIN:?} after the shutdown were cut off");
                 Ok(())
             }
             () = announce => Ok(()),
@@ -139,10 +139,11 @@ impl Server {
 }
 
 fn transport() -> tonic::transport::Server {
-    settings::CLIENT.server().concurrency_limit_per_connection(CALLS_PER_CONNECTION).timeout(STUCK)
+    let server = settings::CLIENT.server();
+    server.concurrency_limit_per_connection(REQUESTS_PER_CONNECTION).timeout(STUCK)
 }
 
-/// Offers what this server serves; the compiled contracts have those between agents in them, too.
+/// Reflects only the services of this server: the compiled contracts include those between agents.
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     let served = served().into_iter().chain(["grpc.health.v1.Health"]);
     let contracts = tonic_reflection::server::Builder::configure()
@@ -159,7 +160,7 @@ fn served() -> [&'static str; 3] {
     ]
 }
 
-/// Never returns: there is nothing to wait for once the sender is gone, but the server goes on.
+/// Never returns: once the sender is dropped, the server keeps the last health.
 async fn report_health(health: &HealthReporter, mut ready: watch::Receiver<bool>) {
     loop {
         let status = match *ready.borrow_and_update() {

@@ -36,6 +36,7 @@ pub mod rejection;
 pub mod report;
 pub mod service;
 pub mod state;
+pub mod status;
 pub mod tier;
 pub mod unit;
 pub mod voter_selection;

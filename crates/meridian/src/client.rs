@@ -83,7 +83,7 @@ pub async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Api(command) => api::run(&session, command).await,
         Command::Unit(command) => unit::run(&session, command).await,
         Command::Events(args) => watch::events(&session, &args).await,
-        Command::Status(_) => status::show(&session).await,
+        Command::Status(args) => status::show(&session, &args).await,
         Command::Cluster(command) => cluster::run(&session, command).await,
         Command::AgentDrain(args) => cluster::drain(&session, args).await,
     };

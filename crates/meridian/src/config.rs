@@ -42,7 +42,7 @@ use values::Values;
 pub struct AgentConfig {
     /// Name, unique in the cluster.
     pub name: AgentName,
-    /// Region from the catalogue.
+    /// Region from the catalog.
     pub region: RegionName,
     /// Availability zone, 1 to 9. Default: none.
     pub zone: Option<Zone>,

@@ -19,19 +19,19 @@ use tokio::sync::watch;
 mod cluster;
 mod history;
 mod leadership;
-mod loads;
 mod propose;
 mod read;
 
-pub use cluster::{
-    AgentStatus, Cluster, ClusterError, LastContact, Member, MemberChange, Next, Pending, Progress,
-    Role, WaitsFor,
-};
+pub use cluster::{Cluster, ClusterError};
 pub use history::{History, HistoryError};
 pub use leadership::Leadership;
-pub use loads::{UnitLoad, UnitLoads};
 pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
 pub use read::{Consistency, Read, ReadError, ReadPoint};
+
+pub use meridian_domain::status::{
+    AgentResponse, LastContact, Member, MemberChange, Next, Pending, Progress, Role, UnitLoad,
+    UnitLoads, WaitsFor,
+};
 
 /// All ports of a node. Cheap to clone; clones share the node.
 #[derive(Clone)]

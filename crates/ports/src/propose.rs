@@ -1,4 +1,4 @@
-//! Asking for a change.
+//! Proposing changes.
 
 use std::time::Duration;
 
@@ -7,77 +7,78 @@ use meridian_domain::{Actor, Command, Reason, RequestId, Revision, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// A command on its way to the leader's sequencer.
+/// Command on its way to the leader's sequencer.
 #[derive(Debug, Clone)]
 pub struct Proposal {
-    /// What is asked for.
+    /// The command.
     pub command: Command,
-    /// Who asks.
+    /// Its requester.
     pub requester: Requester,
-    /// When the asker stops waiting. What was not answered by then may still happen.
+    /// Time at which the requester stops waiting. A proposal without a receipt by then may still be
+    /// applied.
     pub deadline: Instant,
 }
 
-/// Who asks for a change.
+/// Requester of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requester {
-    /// A person or a script. The outcome is remembered under the request's id.
+    /// A person or a script. The outcome is recorded under the request id.
     Operator {
-        /// The same through all repetitions of the request.
+        /// Identical in all retries of the request.
         request: RequestId,
-        /// Who the client says it is.
+        /// Name given by the client, unverified.
         actor: Actor,
-        /// Why, if they said.
+        /// Reason given by the client.
         reason: Option<Reason>,
     },
     /// An agent, with a [`Command::Report`]; its generation and sequence order it.
     Agent,
-    /// Meridian itself; asked again whenever it is still needed.
+    /// Meridian itself; proposed again for as long as it is needed.
     System,
 }
 
-/// What became of a proposal: decided, durable on a majority, and applied by the leader. Agents of
-/// different versions exchange it: append only.
+/// Outcome of a proposal that was decided, is durable on a majority, and was applied by the leader.
+/// Agents of different versions exchange it: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The answer.
+    /// Acceptance or rejections.
     pub verdict: Verdict,
-    /// The revision of the state before it.
+    /// Revision of the state before it.
     pub base: Revision,
-    /// The revision of the state after it. Equal to `base` where nothing had to change.
+    /// Revision of the state after it. Equal to `base` if the change had no effect.
     pub revision: Revision,
 }
 
-/// Why there is no receipt. [`ProposeError::is_definite`] tells whether the command may still happen.
-/// Agents of different versions exchange it: append only.
+/// Reason why a proposal has no receipt. [`ProposeError::is_definite`] tells whether the command
+/// may still be applied. Agents of different versions exchange it: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProposeError {
     /// No leader was found in time. Nothing was proposed.
-    #[error("no leader was found within {waited:.1?}: a majority of the voters cannot be reached")]
+    #[error("no leader found within {waited:.1?}: no majority of the voters is reachable")]
     NoLeader {
-        /// How long it was looked for.
+        /// Time waited.
         waited: Duration,
     },
     /// The leader's queue is full. Nothing was proposed.
-    #[error("the leader has {waiting} changes waiting and takes no more for now")]
+    #[error("the leader is overloaded: {waiting} changes are queued")]
     Overloaded {
-        /// The length of its queue.
+        /// Length of the queue.
         waiting: usize,
     },
     /// The leader's disk is nearly full. Nothing was proposed.
-    #[error("the leader's disk has {free} bytes free, below the floor of {floor}")]
+    #[error("the leader's disk is nearly full: {free} bytes free, minimum {floor}")]
     LowDisk {
-        /// Bytes free.
+        /// Free bytes.
         free: u64,
-        /// Bytes that must stay free.
+        /// Minimum of free bytes.
         floor: u64,
     },
     /// The command with its events does not fit into an entry. Nothing was proposed.
-    #[error("the change takes {bytes} bytes in the log; at most {most} are allowed")]
+    #[error("the change takes {bytes} bytes in the log; the maximum is {most}")]
     TooLarge {
-        /// Bytes that the change would take.
+        /// Bytes of the change.
         bytes: usize,
-        /// Bytes allowed.
+        /// Maximum.
         most: usize,
     },
     /// The request id was used before with another command. Nothing was proposed.
@@ -86,28 +87,29 @@ pub enum ProposeError {
         /// The id.
         request: RequestId,
     },
-    /// The request id is older than what is remembered: it may have happened, long ago.
-    #[error("the request id {request} is older than what the cluster remembers")]
+    /// The request id is older than every recorded outcome: the change may have been applied long
+    /// ago.
+    #[error("the request id {request} is older than the recorded outcomes")]
     RequestExpired {
         /// The id.
         request: RequestId,
     },
-    /// Deciding the command failed in a way that is a mistake in this software. Nothing was proposed.
+    /// A defect in this software kept the command from being decided. Nothing was proposed.
     #[error("internal error: {cause}")]
     Internal {
-        /// What failed.
+        /// The failure.
         cause: String,
     },
-    /// The answer did not come in time or was lost on its way: it may have happened, or may yet.
+    /// The response timed out or was lost: the change may have been applied, or may yet be.
     #[error("the outcome is unknown: {cause}")]
     Unknown {
-        /// What kept the answer away.
+        /// Cause of the loss.
         cause: String,
     },
 }
 
 impl ProposeError {
-    /// Whether it is certain that nothing was, or will be, proposed because of this call.
+    /// True if this call certainly has proposed nothing, and will not.
     #[must_use]
     pub fn is_definite(&self) -> bool {
         match self {
@@ -122,15 +124,15 @@ impl ProposeError {
     }
 }
 
-/// Takes commands to the leader, wherever it is.
+/// Proposes commands to the leader, wherever it is.
 #[async_trait]
 pub trait Propose: Send + Sync {
-    /// Returns once the command was decided and applied, or cannot be within its deadline. While the
-    /// outcome is unknown and time is left, an operator's proposal is repeated under its request id.
+    /// Returns once the command was decided and applied, or the deadline is reached. While the
+    /// outcome is unknown and time is left, an operator's proposal is retried under its request id.
     ///
     /// Dropping the future leaves the outcome unknown.
     ///
     /// # Errors
-    /// A [`ProposeError`]; a refusal by a rule is not one of them but a [`Receipt`].
+    /// A [`ProposeError`]. A rejection by a rule is no error but a [`Receipt`].
     async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError>;
 }

@@ -8,42 +8,42 @@ use meridian_domain::{Revision, State};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How fresh a read has to be.
+/// Consistency of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
-    /// It sees everything that was acknowledged before it began. Needs a majority.
+    /// Includes everything acknowledged before the read began. Needs a majority.
     Linearizable,
-    /// It sees what this node has, however old. Needs nobody.
+    /// Returns the state of this node, however old. Needs no other node.
     Stale,
 }
 
-/// Where in the log a read stands.
+/// Position of a read in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadPoint {
-    /// The least revision that the read sees.
+    /// Minimum revision that the read includes.
     pub revision: Revision,
-    /// How long ago this node last heard of a leader that a majority follows; none if it never did.
+    /// Time since this node last heard from a leader with a majority; `None` if it never did.
     pub leader_contact: Option<Duration>,
 }
 
-/// Why a linearizable read cannot be had. It changes nothing and may be tried again anywhere.
+/// Error of a linearizable read. The read has no effect and may be retried on any node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// No leader confirmed a read index in time.
     #[error(
-        "no leader confirmed within {waited:.1?} that this is the newest state: perhaps no majority \
-         of the voters can be reached"
+        "no leader confirmed the read within {waited:.1?}: possibly no majority of the voters is \
+         reachable"
     )]
     NoLeader {
-        /// How long was waited.
+        /// Time waited.
         waited: Duration,
     },
-    /// This node has not applied the read index in time.
-    #[error("this node is behind: it has not applied log index {index} within {waited:.1?}")]
+    /// This node did not apply the read index in time.
+    #[error("this node is behind: log index {index} was not applied within {waited:.1?}")]
     Behind {
         /// The read index.
         index: u64,
-        /// How long was waited.
+        /// Time waited.
         waited: Duration,
     },
     /// The leader, confirmed by a majority, does not know this node as an agent.
@@ -51,10 +51,10 @@ pub enum ReadError {
     Removed,
 }
 
-/// Access to the state on this node.
+/// State on this node.
 #[async_trait]
 pub trait Read: Send + Sync {
-    /// Returns once [`Read::state`] is as fresh as wanted. Cancel-safe.
+    /// Returns once [`Read::state`] has the requested consistency. Cancel-safe.
     ///
     /// # Errors
     /// A [`ReadError`]; never for [`Consistency::Stale`].
@@ -64,11 +64,11 @@ pub trait Read: Send + Sync {
         deadline: Instant,
     ) -> Result<ReadPoint, ReadError>;
 
-    /// The state as applied on this node. Hold it briefly and never across an await: applying waits
-    /// for it.
+    /// Returns the state that this node has applied. Hold the guard briefly and never across an
+    /// await: it blocks applying.
     fn state(&self) -> RwLockReadGuard<'_, State>;
 
     /// Announces the newest revision whose entry is applied and durable on this node's own disk.
-    /// Only what it covers may be acted on.
+    /// Only events up to it may be acted on.
     fn durable(&self) -> watch::Receiver<Revision>;
 }

@@ -1,18 +1,19 @@
-//! Between the contracts and the domain.
+//! Conversion between the contracts and the domain.
 //!
-//! Inwards, every value is checked, and everything that is wrong with a message is said at once, each
-//! time with the path of its field: [`Violations`]. Outwards, nothing can fail.
+//! From a message, every value is validated, and all invalid fields are reported at once, each with
+//! its path: [`Violations`]. To a message, the conversion cannot fail.
 //!
 //! | module | converts |
 //! | --- | --- |
-//! | [`change`] | the requests that ask for a change, into commands |
+//! | [`change`] | change requests to commands |
 //! | [`edit`] | the edits of a change set |
-//! | [`agent`] | what an agent says of itself |
+//! | [`api`] | APIs, both ways |
+//! | [`agent`] | the registration of an agent |
 //! | [`field`] | single fields, the same way in every request |
-//! | [`event`] | events of the log, out |
-//! | [`value`] | services, regions and limits, out |
-//! | [`json`] | serde's human-readable form into `google.protobuf.Struct`, and back |
-//! | [`time`] | time stamps and durations |
+//! | [`event`] | events to messages |
+//! | [`value`] | services, regions and limits to messages |
+//! | [`json`] | serde's human-readable form to `google.protobuf.Struct`, and back |
+//! | [`time`] | timestamps and durations |
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -27,5 +28,5 @@ pub mod time;
 pub mod value;
 mod violation;
 
-pub use change::{Aim, Asked, ChangeRequest};
+pub use change::{ChangeRequest, CheckedChange, Mode};
 pub use violation::{Checks, Violation, Violations};

@@ -19,5 +19,5 @@ pub mod v1 {
     tonic::include_proto!("meridian.v1");
 }
 
-/// The compiled contracts, for gRPC reflection.
+/// Compiled contracts, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meridian.bin"));

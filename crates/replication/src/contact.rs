@@ -63,7 +63,7 @@ impl Contact {
         };
         let heard = self.raft.metrics().borrow_watched().heartbeat.clone();
         let contact = |at: Option<SerdeInstantOf<TypeConfig>>| {
-            at.map_or(LastContact::NotFor(led), |at| LastContact::Ago(at.elapsed()))
+            at.map_or(LastContact::NotWithin(led), |at| LastContact::Ago(at.elapsed()))
         };
         let others = heard.into_iter().flatten().filter(|(node, _)| node != self.raft.node_id());
         Some(others.map(|(node, at)| (node, contact(at))).collect())

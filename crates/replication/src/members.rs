@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, Incarnation, NodeId, Revision};
 use meridian_ports::{
-    AgentStatus, Cluster, ClusterError, LastContact, Member, Next, Progress, Role, UnitLoad,
+    AgentResponse, Cluster, ClusterError, LastContact, Member, Next, Progress, Role, UnitLoad,
     UnitLoads,
 };
 use meridian_proto::v1 as proto;
@@ -42,6 +42,8 @@ pub struct Members {
     pub(crate) leader_watch: LeaderWatch,
     pub(crate) contact: Contact,
     pub(crate) membership: Membership,
+    /// Silence after which a member counts as unreachable.
+    pub(crate) unreachable_after: Duration,
     /// What the agent of this node says of its units.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
@@ -57,18 +59,18 @@ impl Members {
         known(answer.ok()?)
     }
 
-    async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentStatus {
+    async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentResponse {
         if node == self.node {
             let position = Some(self.store.progress().await);
-            return AgentStatus { agent, position, lag: self.contact.age() };
+            return AgentResponse { agent, position, lag: self.contact.age() };
         }
         match timeout_at(deadline, self.links.position(node)).await {
-            Ok(Ok(answer)) => AgentStatus {
+            Ok(Ok(answer)) => AgentResponse {
                 agent,
                 lag: answer.leader_contact_ms.map(Duration::from_millis),
                 position: progress(&answer),
             },
-            Ok(Err(_)) | Err(_) => AgentStatus { agent, position: None, lag: None },
+            Ok(Err(_)) | Err(_) => AgentResponse { agent, position: None, lag: None },
         }
     }
 
@@ -77,8 +79,8 @@ impl Members {
             return self.loads.borrow().clone();
         }
         let row = |row: proto::UnitLoadRow| {
-            let (in_flight, utilisation_permille) = (row.in_flight, row.utilisation_permille);
-            (Incarnation(row.incarnation), UnitLoad { in_flight, utilisation_permille })
+            let (in_flight, utilization_permille) = (row.in_flight, row.utilization_permille);
+            (Incarnation(row.incarnation), UnitLoad { in_flight, utilization_permille })
         };
         match timeout_at(deadline, self.links.loads(node)).await {
             Ok(Ok(answer)) => answer.units.into_iter().map(row).collect(),
@@ -120,7 +122,7 @@ impl Members {
                 let others = voters.into_iter().filter(|node| *node != leader && answers(node));
                 others
                     .max_by_key(|node| progress.get(node).cloned().flatten().map(|log| log.index))
-                    .ok_or(ClusterError::NoHeir)
+                    .ok_or(ClusterError::NoTransferTarget)
             }
         }
     }
@@ -151,6 +153,10 @@ impl Cluster for Members {
         self.leader_watch.known_leader()
     }
 
+    fn unreachable_after(&self) -> Duration {
+        self.unreachable_after
+    }
+
     async fn members(&self, deadline: Instant) -> Vec<Member> {
         let known = self.known(deadline).await;
         let leader = self.leader_watch.known_leader();
@@ -174,7 +180,7 @@ impl Cluster for Members {
         membership.nodes().map(|(node, _)| member(*node)).collect()
     }
 
-    async fn agents(&self, deadline: Instant) -> Vec<AgentStatus> {
+    async fn agents(&self, deadline: Instant) -> Vec<AgentResponse> {
         let agents: Vec<_> = {
             let state = self.store.state();
             let named = state.agents.iter();

@@ -109,8 +109,8 @@ impl Membership {
         for (node, heard) in self.contact.of_members().unwrap_or_default() {
             match heard {
                 LastContact::Ago(age) if age < ANSWERS => answering.insert(node),
-                LastContact::NotFor(led) if led < ANSWERS => false,
-                LastContact::Ago(_) | LastContact::NotFor(_) => silent.insert(node),
+                LastContact::NotWithin(led) if led < ANSWERS => false,
+                LastContact::Ago(_) | LastContact::NotWithin(_) => silent.insert(node),
             };
         }
         let progress = metrics.replication.iter().flatten();

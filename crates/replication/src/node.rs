@@ -154,6 +154,7 @@ impl Node {
             leader_watch: leader_watch.clone(),
             contact: contact.clone(),
             membership: membership.clone(),
+            unreachable_after: config.timing.unreachable_after(),
             loads: loads.subscribe(),
         };
         let peer = PeerService {

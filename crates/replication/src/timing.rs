@@ -47,6 +47,12 @@ impl Profile {
 }
 
 impl Timing {
+    /// Silence after which a member counts as unreachable: two maximal election timeouts.
+    #[must_use]
+    pub fn unreachable_after(&self) -> Duration {
+        2 * self.election_max
+    }
+
     /// What openraft is told.
     pub(crate) fn raft_config(&self, snapshot_after: u64, keep: u64) -> openraft::Config {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

@@ -2,7 +2,7 @@
 //! protobuf message.
 
 use meridian_proto::convert::agent::Registration;
-use meridian_proto::convert::{Asked, ChangeRequest, Checks, api};
+use meridian_proto::convert::{ChangeRequest, CheckedChange, Checks, api};
 use meridian_proto::v1;
 use meridian_storage::codec;
 use prost::Message;
@@ -27,8 +27,8 @@ pub fn accepts(data: &[u8]) -> bool {
 
 fn change<M: Message + Default + ChangeRequest>(bytes: &[u8]) -> bool {
     let Ok(request) = M::decode(bytes) else { return false };
-    match request.asked() {
-        Ok(Asked { command, .. }) => {
+    match request.checked() {
+        Ok(CheckedChange { command, .. }) => {
             // A valid command must be storable in the log.
             let written = codec::encode(&command);
             assert_eq!(codec::decode(&written).as_ref(), Ok(&command));

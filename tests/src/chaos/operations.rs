@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meridian_domain::{Command, RequestId};
-use meridian_proto::convert::{Aim, ChangeRequest};
+use meridian_proto::convert::{ChangeRequest, Mode};
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::services_client::ServicesClient;
@@ -37,16 +37,16 @@ pub enum Mutation {
 impl Mutation {
     fn parse(&self) -> anyhow::Result<(RequestId, Command)> {
         let parsed = match self {
-            Self::Create(request) => request.asked(),
-            Self::Change(request) => request.asked(),
-            Self::Limits(request) => request.asked(),
-            Self::Remove(request) => request.asked(),
+            Self::Create(request) => request.checked(),
+            Self::Change(request) => request.checked(),
+            Self::Limits(request) => request.checked(),
+            Self::Remove(request) => request.checked(),
         };
         let parsed =
             parsed.map_err(|violations| anyhow::anyhow!("invalid request: {violations:?}"))?;
-        match parsed.aim {
-            Aim::Change { request } => Ok((request, parsed.command)),
-            Aim::DryRun => anyhow::bail!("dry runs are not supported"),
+        match parsed.mode {
+            Mode::Apply { request } => Ok((request, parsed.command)),
+            Mode::DryRun => anyhow::bail!("dry runs are not supported"),
         }
     }
 

@@ -106,7 +106,7 @@ async fn a_new_leader_does_not_count_members_that_it_has_not_heard_from() {
     })
     .await;
     let contact = member(&members, dead_node).last_contact;
-    assert!(matches!(contact, Some(LastContact::NotFor(_))), "{members:?}");
+    assert!(matches!(contact, Some(LastContact::NotWithin(_))), "{members:?}");
     let receipt = cluster.propose(target, change("contoso", vec![add("westus", 1)])).await;
     assert!(accepted(&receipt.expect("the change is decided")));
 
@@ -123,7 +123,10 @@ async fn a_single_voter_has_no_lag_and_no_transfer_target() {
     assert_eq!(ports.cluster.agents(deadline()).await[0].lag, Some(Duration::ZERO));
     let members = ports.cluster.members(deadline()).await;
     assert_eq!(members[0].last_contact, Some(LastContact::Ago(Duration::ZERO)));
-    assert_eq!(ports.cluster.transfer_leader(None, deadline()).await, Err(ClusterError::NoHeir));
+    assert_eq!(
+        ports.cluster.transfer_leader(None, deadline()).await,
+        Err(ClusterError::NoTransferTarget)
+    );
 }
 
 fn member(members: &[Member], node: NodeId) -> &Member {

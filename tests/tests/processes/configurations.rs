@@ -84,7 +84,7 @@ async fn a_data_directory_of_another_cluster_is_rejected_by_both() {
 
     other.configure("eastus", "bootstrap = true").expect("the configuration is written");
     other.start().expect("the agent starts");
-    until_ok("the second cluster to recover", async || other.json(&["region", "catalogue"]).await)
+    until_ok("the second cluster to recover", async || other.json(&["region", "catalog"]).await)
         .await;
     let after = [
         log_of(&one).await.expect("the agent responds"),

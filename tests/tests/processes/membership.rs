@@ -92,7 +92,7 @@ async fn a_drained_agent_needed_for_the_quorum_keeps_its_vote_and_the_reason_is_
     .await;
 
     let drained = execute(contacted, &format!("agent drain {} --yes", needed.name)).await;
-    let keeps = format!("{} is to lose its vote and keeps it for now", needed.name);
+    let keeps = format!("{} keeps its vote for now", needed.name);
     assert!(
         drained["waits"][0]["cause"].as_str().expect("the drain waits").starts_with(&keeps),
         "{drained}"

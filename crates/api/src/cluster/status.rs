@@ -1,45 +1,52 @@
-//! How far every agent is.
+//! The status of the cluster.
 
 use meridian_domain::State;
+use meridian_domain::status::{self, AgentCondition, Observations};
 use meridian_proto::convert::time;
 use meridian_proto::v1;
 use tokio::time::Instant;
 
-use super::nodes::name_of;
-use super::survey::Survey;
-use super::warnings;
-use crate::Ports;
+use crate::wording::{self, name_of};
+use crate::{Ports, observe};
 
-/// Asks every agent, whatever becomes of the majority.
-pub(super) async fn of(ports: &Ports, deadline: Instant) -> v1::GetStatusResponse {
-    let survey = Survey::of(ports, deadline).await;
+/// Requests every agent and the leader, and returns the status. Needs no quorum.
+pub(super) async fn get(ports: &Ports, deadline: Instant) -> v1::GetStatusResponse {
+    let observations = observe::all(ports, deadline).await;
     let state = ports.read.state();
-    let leader = ports.cluster.leader();
+    let cluster = status::cluster(&state, &observations);
     v1::GetStatusResponse {
         cluster_id: ports.cluster.id().to_string(),
-        answered_by: name_of(&state, ports.cluster.node()),
-        leader: leader.map(|leader| name_of(&state, leader)).unwrap_or_default(),
-        agents: rows(&state, &survey),
-        warnings: warnings::of(&state, leader, &survey),
+        contacted: name_of(&state, observations.contacted),
+        leader: observations.leader.map(|leader| name_of(&state, leader)).unwrap_or_default(),
+        agents: agents(&state, &observations),
+        warnings: wording::warnings(&state, &cluster),
         data_version: state.header.data_version.0,
+        observer: observe::observer(&state, &observations),
+        health: wording::health(cluster.health()).into(),
     }
 }
 
-fn rows(state: &State, survey: &Survey) -> Vec<v1::AgentStatus> {
+fn agents(state: &State, observations: &Observations) -> Vec<v1::AgentStatus> {
     let rows = state.agents.values().map(|agent| {
-        let said = survey.agents.get(&agent.description.name);
-        let position = said.and_then(|said| said.position);
+        let response = observations.responses.get(&agent.description.name);
+        let position = response.and_then(|response| response.position);
+        let (reachable, silence) = match status::agent(observations, agent) {
+            AgentCondition::Reachable => (true, None),
+            AgentCondition::NotResponding => (false, None),
+            AgentCondition::Unreachable { silence } => (false, Some(silence)),
+        };
         v1::AgentStatus {
             name: agent.description.name.to_string(),
             region: agent.description.region.to_string(),
             revision: position.map(|at| at.revision.0),
             state_hash: position.map(|at| at.state.to_string()).unwrap_or_default(),
-            lag: said.and_then(|said| said.lag).map(time::duration),
-            reachable: position.is_some(),
+            lag: response.and_then(|response| response.lag).map(time::duration),
+            reachable,
             witness: agent.description.witness,
             drained: agent.drained,
             applied: position.map(|at| at.applied),
             events_hash: position.map(|at| at.events.to_string()).unwrap_or_default(),
+            silence: silence.map(wording::silence),
         }
     });
     rows.collect()

@@ -1,8 +1,8 @@
-//! The `google.rpc` details of a status, kept small enough to travel.
+//! The `google.rpc` details of a status, within the size limits of clients.
 //!
-//! A status travels in the trailers of a response, encoded in base64. gRPC's C core (Python, Ruby, C++)
-//! begins to refuse metadata above 8 KiB, Java refuses it, and hyper refuses it above 16 KiB. A refusal
-//! can name 32 rejections, so lists are cut where they no longer fit.
+//! A status is sent in the trailers of a response, encoded in base64. gRPC's C core (Python, Ruby,
+//! C++) starts to reject metadata above 8 KiB, Java rejects it, and hyper rejects it above 16 KiB.
+//! An error can have 32 rejections, so lists are truncated to fit.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use tonic_types::pb::precondition_failure::Violation as PreconditionViolation;
 
 use super::rejection;
 
-/// Bytes of all details together, before base64 makes 4 of 3.
+/// Maximum bytes of all details together, before base64 encodes 3 as 4.
 const DETAILS_BYTES: usize = 4_800;
-/// Bytes kept for the events of a conflict, where there are rejections as well.
+/// Bytes reserved for the events of a conflict among other rejections.
 const CONFLICT_BYTES: usize = 3_600;
-/// Bytes around each message: its tag, its length.
+/// Bytes of the tag and the length of each message.
 const FRAME_BYTES: usize = 8;
-/// Characters of a message.
+/// Maximum characters of a message.
 const MESSAGE_CHARS: usize = 600;
-/// What the error details of this project are said to come from.
+/// Domain of the error details.
 const DOMAIN: &str = "meridian";
 
-/// A status in the making.
+/// Builder of a status.
 pub(super) struct Details {
     code: Code,
     message: String,
     details: Vec<prost_types::Any>,
-    room: usize,
+    capacity: usize,
 }
 
 impl Details {
@@ -42,7 +42,7 @@ impl Details {
             Some((end, _)) => format!("{} ...", &message[..end]),
             None => message,
         };
-        Self { code, message, details: Vec::new(), room: DETAILS_BYTES }
+        Self { code, message, details: Vec::new(), capacity: DETAILS_BYTES }
     }
 
     pub(super) fn info(&mut self, reason: &str, metadata: Vec<(&'static str, String)>) {
@@ -62,23 +62,23 @@ impl Details {
             description: violation.problem.clone(),
             ..FieldViolation::default()
         });
-        let (field_violations, _) = fitting(each, self.room);
+        let (field_violations, _) = fitting(each, self.capacity);
         self.attach("google.rpc.BadRequest", &pb::BadRequest { field_violations });
     }
 
     pub(super) fn rejections(&mut self, rejections: &[Rejection]) {
         let conflict =
             rejections.iter().any(|rejection| matches!(rejection, Rejection::Conflict { .. }));
-        let kept = if conflict { CONFLICT_BYTES } else { 0 };
+        let reserved = if conflict { CONFLICT_BYTES } else { 0 };
         let each = rejections.iter().map(|rejection| PreconditionViolation {
             r#type: rejection.type_name().to_owned(),
             subject: rejection::subject(rejection),
             description: rejection.to_string(),
         });
-        let (violations, cut) = fitting(each, self.room.saturating_sub(kept));
+        let (violations, cut) = fitting(each, self.capacity.saturating_sub(reserved));
         if cut {
             let missing = rejection::count(rejections) - violations.len();
-            self.message.push_str(&format!(" (the details leave out {missing})"));
+            self.message.push_str(&format!(" ({missing} missing in the details)"));
         }
         self.attach("google.rpc.PreconditionFailure", &pb::PreconditionFailure { violations });
     }
@@ -86,8 +86,8 @@ impl Details {
     pub(super) fn conflict(&mut self, conflict: &v1::Conflict) {
         let newest_first = conflict.events.iter().rev().cloned();
         let head = v1::Conflict { events: Vec::new(), more: true, ..conflict.clone() };
-        let room = self.room.saturating_sub(head.encoded_len() + FRAME_BYTES);
-        let (mut events, cut) = fitting(newest_first, room);
+        let capacity = self.capacity.saturating_sub(head.encoded_len() + FRAME_BYTES);
+        let (mut events, cut) = fitting(newest_first, capacity);
         events.reverse();
         let conflict = v1::Conflict { events, more: cut || conflict.more, ..head };
         self.attach("meridian.v1.Conflict", &conflict);
@@ -96,7 +96,7 @@ impl Details {
     fn attach(&mut self, name: &str, detail: &impl Message) {
         let value = detail.encode_to_vec();
         let type_url = format!("type.googleapis.com/{name}");
-        self.room = self.room.saturating_sub(value.len() + type_url.len() + FRAME_BYTES);
+        self.capacity = self.capacity.saturating_sub(value.len() + type_url.len() + FRAME_BYTES);
         self.details.push(prost_types::Any { type_url, value });
     }
 
@@ -110,17 +110,16 @@ impl Details {
     }
 }
 
-/// As many of the messages, from the first on, as fit into `room` bytes, and whether any was left
-/// out.
-fn fitting<M: Message>(messages: impl Iterator<Item = M>, room: usize) -> (Vec<M>, bool) {
-    let mut room = room;
+/// Returns the leading messages that fit into `capacity` bytes, and true if any was left out.
+fn fitting<M: Message>(messages: impl Iterator<Item = M>, capacity: usize) -> (Vec<M>, bool) {
+    let mut capacity = capacity;
     let mut fit = Vec::new();
     for message in messages {
         let bytes = message.encoded_len() + FRAME_BYTES;
-        if bytes > room {
+        if bytes > capacity {
             return (fit, true);
         }
-        room -= bytes;
+        capacity -= bytes;
         fit.push(message);
     }
     (fit, false)
@@ -142,15 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_with_every_possible_fault_fits_into_the_metadata_of_a_response() {
+    fn the_maximum_number_of_rejections_fits_into_the_metadata_of_a_response() {
         let mut rejections: Vec<Rejection> = (1..limits::REJECTIONS).map(unknown_region).collect();
         rejections.push(Rejection::AndMore { count: 97 });
-        let status = Status::from(Error::refused(rejections));
+        let status = Status::from(Error::rejected(rejections));
         assert!(status.details().len() < 6_000, "{} bytes", status.details().len());
         assert_eq!(status.code(), Code::NotFound);
-        assert!(status.message().starts_with("128 rules refuse the change: "));
+        assert!(status.message().starts_with("128 rules reject the change: "));
         let failure = status.get_details_precondition_failure().expect("has the rejections");
         let missing = 128 - failure.violations.len();
-        assert!(status.message().contains(&format!("leave out {missing}")), "{}", status.message());
+        assert!(status.message().contains(&format!("{missing} missing")), "{}", status.message());
     }
 }

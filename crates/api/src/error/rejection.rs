@@ -80,18 +80,17 @@ pub(super) fn summary(rejections: &[Rejection]) -> String {
         [only] => only.to_string(),
         _ => {
             let each = rejections.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            format!("{} rules refuse the change: {each}", count(rejections))
+            format!("{} rules reject the change: {each}", count(rejections))
         }
     }
 }
 
 /// Returns the number of rejections, including those that are left out and only counted.
 pub(super) fn count(rejections: &[Rejection]) -> usize {
-    let each = rejections.iter().map(|rejection| match rejection {
-        Rejection::AndMore { count } => *count as usize,
-        _ => 1,
-    });
-    each.sum()
+    let more = |rejection: &Rejection| {
+        if let Rejection::AndMore { count } = rejection { *count as usize } else { 1 }
+    };
+    rejections.iter().map(more).sum()
 }
 
 /// Returns the subject of the rejection as a path; empty for the cluster as a whole.

@@ -1,9 +1,8 @@
-//! One watch: a cursor into the event log, asked for one frame after the other.
+//! One watch: a cursor into the event log that produces one frame after the other.
 //!
-//! Nothing is buffered: the next frame is read when the connection has room for it, so a slow reader
-//! slows only itself. Notifications wake the watch up and say nothing else; what it sends it reads
-//! from the log at its cursor, so it leaves no gap and repeats nothing, whatever happens to the node
-//! beneath it.
+//! Nothing is buffered: the next frame is read when the connection has capacity for it, so a slow
+//! reader slows only itself. Notifications only wake the watch; it reads the events from the log at
+//! its cursor, so there are no gaps and no duplicates, whatever happens to the node.
 
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use tonic::Status;
 
 use super::EventsApi;
 use crate::error::Error;
-use crate::{Ports, reading};
+use crate::{Ports, read};
 
-/// Events in a frame.
+/// Maximum number of events in a frame.
 const FRAME_EVENTS: usize = 256;
 
 pub(super) struct Watch {
@@ -29,16 +28,16 @@ pub(super) struct Watch {
     stopping: Receiver<bool>,
     idle: Duration,
     follow: bool,
-    /// The next event to send; none behind the last number there is.
+    /// Next event to send; `None` after the maximum revision.
     cursor: Option<Revision>,
-    /// Once the cursor is past this one, the watch has caught up.
+    /// The watch has caught up once the cursor is past this revision.
     target: Revision,
     progress: Progress,
-    /// When an idle frame is due.
+    /// Time of the next idle frame.
     due: Instant,
 }
 
-/// How far a watch is.
+/// Progress of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     CatchingUp,
@@ -46,30 +45,30 @@ enum Progress {
     Ended,
 }
 
-/// Why a watch goes on.
+/// Reason for a watch to wake up.
 enum Wake {
-    Look,
+    NewEvents,
     Idle,
-    Stop,
+    Shutdown,
 }
 
 impl Watch {
-    pub(super) async fn begin(
+    pub(super) async fn start(
         api: &EventsApi,
         request: &v1::WatchRequest,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let consistency = reading::consistency(request.consistency)?;
+        let consistency = read::consistency(request.consistency)?;
         let ports = api.ports.clone();
         let latest = ports.history.latest();
-        let read = ports.read.read(consistency, deadline).await?;
+        let point = ports.read.read(consistency, deadline).await?;
         let from = Revision(request.from.max(1));
         let before = Revision(from.0 - 1);
         let target = match consistency {
-            Consistency::Linearizable => read.revision,
-            // Who follows from beyond a stale node knows more than it: it has to catch up first.
-            Consistency::Stale if request.follow => read.revision.max(before),
-            Consistency::Stale => read.revision,
+            Consistency::Linearizable => point.revision,
+            // A client that starts beyond a stale node knows more: the node has to catch up first.
+            Consistency::Stale if request.follow => point.revision.max(before),
+            Consistency::Stale => point.revision,
         };
         let watch = Self {
             latest,
@@ -82,16 +81,16 @@ impl Watch {
             due: Instant::now() + api.idle,
             ports,
         };
-        watch.refuse_trimmed(from)?;
+        watch.check_trimmed(from)?;
         Ok(watch)
     }
 
-    /// A watch from a trimmed revision fails before its stream begins.
-    fn refuse_trimmed(&self, from: Revision) -> Result<(), HistoryError> {
+    /// Fails a watch from a trimmed revision before its stream starts.
+    fn check_trimmed(&self, from: Revision) -> Result<(), HistoryError> {
         self.ports.history.events(from, 1).map(|_| ())
     }
 
-    /// The frames, to the end of the watch or to the error that ends it.
+    /// Returns the frames up to the end of the watch or the error that ends it.
     pub(super) fn frames(self) -> impl Stream<Item = Result<v1::WatchResponse, Status>> + Send {
         stream::unfold(self, |mut watch| async {
             if watch.progress == Progress::Ended {
@@ -110,7 +109,7 @@ impl Watch {
             if *self.stopping.borrow() {
                 return Err(Error::ShuttingDown);
             }
-            // Marked as seen before the log is read: what comes in between wakes the watch again.
+            // Marked as seen before the log is read: an event in between wakes the watch again.
             let latest = *self.latest.borrow_and_update();
             let events = self.read(latest)?;
             if !events.is_empty() {
@@ -120,14 +119,14 @@ impl Watch {
                 return Ok(self.caught_up(latest).await);
             }
             match self.wait().await {
-                Wake::Look => {}
+                Wake::NewEvents => {}
                 Wake::Idle => return Ok(self.frame(latest, &[]).await),
-                Wake::Stop => return Err(Error::ShuttingDown),
+                Wake::Shutdown => return Err(Error::ShuttingDown),
             }
         }
     }
 
-    /// The events at the cursor, which moves behind them.
+    /// Reads the events at the cursor and moves the cursor past them.
     fn read(&mut self, latest: Revision) -> Result<Vec<EventRecord>, Error> {
         let end = if self.follow { latest } else { latest.min(self.target) };
         let Some(cursor) = self.cursor.filter(|cursor| *cursor <= end) else {
@@ -159,7 +158,7 @@ impl Watch {
 
     async fn frame(&mut self, latest: Revision, events: &[EventRecord]) -> v1::WatchResponse {
         self.due = Instant::now() + self.idle;
-        // A stale read waits for nobody; it only tells the age of the last contact.
+        // A stale read does not wait; it only returns the age of the last contact.
         let read = self.ports.read.read(Consistency::Stale, Instant::now()).await;
         let contact = read.ok().and_then(|point| point.leader_contact);
         v1::WatchResponse {
@@ -172,9 +171,12 @@ impl Watch {
 
     async fn wait(&mut self) -> Wake {
         tokio::select! {
-            changed = self.latest.changed() => if changed.is_ok() { Wake::Look } else { Wake::Stop },
-            // Its sender is gone only when the server is.
-            _ = self.stopping.wait_for(|stopping| *stopping) => Wake::Stop,
+            changed = self.latest.changed() => match changed {
+                Ok(()) => Wake::NewEvents,
+                Err(_) => Wake::Shutdown,
+            },
+            // The sender is dropped only with the server.
+            _ = self.stopping.wait_for(|stopping| *stopping) => Wake::Shutdown,
             () = sleep_until(self.due) => Wake::Idle,
         }
     }

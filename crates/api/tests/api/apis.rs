@@ -1,4 +1,4 @@
-//! APIs, the configuration that units serve of them, and rolls.
+//! APIs, the configuration of units, and rolls.
 
 use meridian_proto::convert::json;
 use meridian_proto::v1;
@@ -52,7 +52,7 @@ async fn configuration(world: &mut World) -> u64 {
 }
 
 #[tokio::test]
-async fn apis_are_listed_by_name_with_all_they_have() {
+async fn apis_are_listed_by_name_with_all_fields() {
     let mut world = World::with_contoso().await;
     assert!(apis(&mut world, "").await.expect("is listed").apis.is_empty());
     let regional =
@@ -91,7 +91,7 @@ async fn apis_are_listed_by_name_with_all_they_have() {
 }
 
 #[tokio::test]
-async fn an_api_that_would_not_work_is_refused_by_its_rule() {
+async fn an_unusable_api_is_rejected_with_its_rule() {
     let mut world = World::with_contoso().await;
     world.edit(vec![publish("orders", "/orders")]).await.expect("is published");
     let before = world.fake.revision();
@@ -147,10 +147,13 @@ async fn a_location_converges_until_all_its_units_serve_the_configuration() {
     assert_eq!((behind.status(), behind.ready_units), (LocationStatus::Converging, 2));
     assert_eq!(behind.configuration, first);
     assert!(units(&mut world).await.iter().all(|unit| unit.configuration == first));
-    let status = world.cluster.get_status(v1::GetStatusRequest {}).await.expect("is told");
-    let warning = "contoso in eastus: its units are being replaced, or take over a configuration";
+    let status = world.cluster.get_status(v1::GetStatusRequest {}).await.expect("is returned");
+    assert_eq!(status.get_ref().health(), v1::Health::Healthy);
+    let message = "contoso in eastus: units are being replaced or reconfigured";
     let warnings = status.into_inner().warnings;
-    assert!(warnings.iter().any(|told| told == warning), "{warnings:?}");
+    let is_it =
+        |warning: &v1::Warning| (&*warning.reason, &*warning.message) == ("ROLLING_OUT", message);
+    assert!(warnings.iter().any(is_it), "{warnings:?}");
 
     world.fake.settle_first("b");
     let half = eastus(&mut world).await;
@@ -172,18 +175,18 @@ async fn a_location_without_a_ready_unit_serves_no_configuration() {
 }
 
 #[tokio::test]
-async fn units_say_how_busy_they_are_while_their_agent_does() {
+async fn units_have_a_load_if_their_agent_reports_one() {
     let mut world = World::with_contoso().await;
     let ready = units(&mut world).await;
-    let loads: Vec<_> = ready.iter().map(|u| (u.in_flight, u.utilisation_permille)).collect();
+    let loads: Vec<_> = ready.iter().map(|u| (u.in_flight, u.utilization_permille)).collect();
     assert_eq!(loads, vec![(Some(3), Some(250)); ready.len()]);
     world.create("fabrikam").await.expect("is created");
     let starting = units(&mut world).await.into_iter().find(|unit| unit.service == "fabrikam");
-    assert_eq!(starting.map(|unit| unit.utilisation_permille), Some(None));
+    assert_eq!(starting.map(|unit| unit.utilization_permille), Some(None));
 }
 
 #[tokio::test]
-async fn a_roll_converges_and_lowers_no_capacity() {
+async fn a_roll_converges_without_lowering_capacity() {
     let mut world = World::with_contoso().await;
     let rolled = roll(&mut world, "East US").await.expect("is started");
     assert_eq!(types(&rolled.events), ["RollStarted", "UnitAssigned"]);
@@ -205,7 +208,7 @@ async fn a_roll_converges_and_lowers_no_capacity() {
 }
 
 #[tokio::test]
-async fn a_roll_is_checked_and_forecast_like_any_change() {
+async fn a_roll_is_validated_and_forecast_like_any_change() {
     let mut world = World::with_contoso().await;
     let before = world.fake.revision();
     let status = roll(&mut world, "japaneast").await.expect_err("is refused");
@@ -213,8 +216,9 @@ async fn a_roll_is_checked_and_forecast_like_any_change() {
         (status.code(), rejections(&status).remove(0).as_str()),
         (Code::NotFound, "REGION_ABSENT")
     );
-    let nobody = v1::RollUnitsRequest { context: None, service: String::new(), region: "_".into() };
-    let status = world.services.roll_units(nobody).await.expect_err("is refused");
+    let invalid =
+        v1::RollUnitsRequest { context: None, service: String::new(), region: "_".into() };
+    let status = world.services.roll_units(invalid).await.expect_err("is refused");
     assert_eq!(fields(&status), ["context", "service", "region"]);
     let mut dry = context().expect("has one");
     dry.dry_run = true;
@@ -223,7 +227,7 @@ async fn a_roll_is_checked_and_forecast_like_any_change() {
         service: "contoso".to_owned(),
         region: String::new(),
     };
-    let forecast = world.services.roll_units(request).await.expect("is answered").into_inner();
+    let forecast = world.services.roll_units(request).await.expect("is returned").into_inner();
     let wanted = ["RollStarted", "UnitAssigned", "RollStarted", "UnitAssigned"];
     assert_eq!(types(&forecast.events), wanted);
     assert_eq!(world.fake.revision(), before);

@@ -1,4 +1,4 @@
-//! What happens when a change is asked for.
+//! Changes.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::{World, add, change, context, scale, types};
 
 #[tokio::test]
-async fn a_change_answers_with_its_own_events() {
+async fn a_change_returns_its_own_events() {
     let mut world = World::new().await;
     let base = world.fake.revision();
     let created = world.create("contoso").await.expect("is created");
@@ -29,24 +29,24 @@ async fn a_change_answers_with_its_own_events() {
 }
 
 #[tokio::test]
-async fn a_repeated_request_gets_the_answer_of_the_first() {
+async fn a_retried_request_gets_the_response_of_the_first() {
     let mut world = World::with_contoso().await;
     let request = change(vec![scale("eastus", 3)]);
     let first = world.change(request.clone()).await.expect("is changed");
     world.edit(vec![scale("eastus", 1)]).await.expect("is changed");
-    assert_eq!(world.change(request).await.expect("is answered"), first);
+    assert_eq!(world.change(request).await.expect("is returned"), first);
 }
 
 #[tokio::test]
-async fn what_is_so_already_changes_nothing() {
+async fn a_change_without_effect_has_no_events() {
     let mut world = World::with_contoso().await;
-    let answer = world.edit(vec![scale("eastus", 2)]).await.expect("is accepted");
-    assert_eq!(answer.revision, answer.base);
-    assert!(answer.events.is_empty());
+    let response = world.edit(vec![scale("eastus", 2)]).await.expect("is accepted");
+    assert_eq!(response.revision, response.base);
+    assert!(response.events.is_empty());
 }
 
 #[tokio::test]
-async fn units_in_a_region_without_an_agent_are_known_to_wait_for_one() {
+async fn units_in_a_region_without_an_agent_wait_for_one() {
     let mut world = World::with_contoso().await;
     let edits = vec![add("Japan East", 1), scale("eastus", 3)];
     let mut dry = change(edits.clone());
@@ -59,6 +59,7 @@ async fn units_in_a_region_without_an_agent_are_known_to_wait_for_one() {
     let [wait] = &waits[..] else { panic!("{waits:?}") };
     assert_eq!(wait.cause, "no agent in japaneast takes units: they start once one does");
     assert!(wait.next_step.contains("join an agent in japaneast"), "{wait:?}");
+    assert_eq!((wait.reason.as_str(), wait.subject.as_str()), ("NO_AGENT", "regions/japaneast"));
 }
 
 #[tokio::test]
@@ -93,14 +94,14 @@ async fn every_kind_of_edit_reaches_the_domain() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_happen_and_changes_nothing() {
+async fn a_dry_run_returns_the_events_that_would_happen_and_changes_nothing() {
     let mut world = World::with_contoso().await;
     let before = world.fake.revision();
     let mut request = change(vec![add("southeastasia", 2)]);
     let context = request.context.as_mut().expect("has one");
     context.dry_run = true;
     context.request_id.clear();
-    let forecast = world.change(request).await.expect("is answered");
+    let forecast = world.change(request).await.expect("is returned");
     assert_eq!(types(&forecast.events), ["RegionAdded", "UnitAssigned", "UnitAssigned"]);
     assert_eq!((forecast.base, forecast.revision), (before, before + 3));
     assert_eq!(forecast.events[2].revision, before + 3);
@@ -112,7 +113,7 @@ async fn a_dry_run_says_what_would_happen_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_agent_that_lags_waits_for_the_events_and_answers_without_them_in_the_end() {
+async fn a_lagging_agent_waits_for_the_events_and_responds_without_them_at_the_deadline() {
     let mut world = World::with_contoso().await;
     world.fake.set(|script| script.delivery = Duration::from_millis(200));
     let changed = world.edit(vec![scale("eastus", 3)]).await.expect("is changed");
@@ -126,29 +127,29 @@ async fn an_agent_that_lags_waits_for_the_events_and_answers_without_them_in_the
 }
 
 #[tokio::test]
-async fn a_call_has_the_time_it_asks_for_and_five_seconds_by_default() {
+async fn a_request_has_its_own_timeout_and_five_seconds_by_default() {
     let mut world = World::with_contoso().await;
-    for (asked, least, most) in [(None, 4, 5), (Some(20), 19, 20), (Some(600), 59, 60)] {
+    for (timeout, least, most) in [(None, 4, 5), (Some(20), 19, 20), (Some(600), 59, 60)] {
         let mut request = tonic::Request::new(change(vec![scale("eastus", 2)]));
-        if let Some(seconds) = asked {
+        if let Some(seconds) = timeout {
             request.set_timeout(Duration::from_secs(seconds));
         }
         world.services.change_service(request).await.expect("is accepted");
         let left = world.fake.script.lock().expect("is whole").time_left.expect("was proposed");
         let (least, most) = (Duration::from_secs(least), Duration::from_secs(most));
-        assert!(least < left && left < most, "{asked:?} seconds gave {left:?}");
+        assert!(least < left && left < most, "timeout of {timeout:?} seconds left {left:?}");
     }
 }
 
 #[tokio::test]
-async fn a_deleted_service_is_gone_and_its_units_drain() {
+async fn the_units_of_a_deleted_service_drain() {
     let mut world = World::with_contoso().await;
     let service = "contoso".to_owned();
     let request = v1::DeleteServiceRequest { context: context(), service, expected_revision: None };
     let deleted = world.services.delete_service(request).await.expect("is deleted").into_inner();
     assert!(types(&deleted.events).contains(&"ServiceDeleted"));
     let request = v1::ListUnitsRequest { consistency: 0, service: "contoso".to_owned() };
-    let units = world.services.list_units(request).await.expect("is answered").into_inner().units;
+    let units = world.services.list_units(request).await.expect("is returned").into_inner().units;
     assert_eq!(units.len(), 3);
     assert!(units.iter().all(|unit| unit.state == "draining"), "{units:?}");
 }

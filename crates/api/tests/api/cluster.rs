@@ -1,4 +1,4 @@
-//! The cluster's own methods.
+//! The service `Cluster`.
 
 use meridian_domain::NodeId;
 use meridian_ports::{MemberChange, Pending, WaitsFor};
@@ -25,21 +25,34 @@ fn registration(name: &str) -> v1::RegisterAgentRequest {
 
 async fn status(world: &mut World) -> v1::GetStatusResponse {
     let status = world.cluster.get_status(v1::GetStatusRequest {}).await;
-    status.expect("is answered").into_inner()
+    status.expect("is returned").into_inner()
+}
+
+/// Every field of every warning.
+fn printed(status: &v1::GetStatusResponse) -> String {
+    let warnings = status.warnings.iter().map(|warning| {
+        let v1::Warning { reason, subject, message, next_step, .. } = warning;
+        format!("{:?} {reason} {subject}: {message}\n  {next_step}\n", warning.severity())
+    });
+    warnings.collect()
+}
+
+fn reasons(status: &v1::GetStatusResponse) -> Vec<&str> {
+    status.warnings.iter().map(|warning| warning.reason.as_str()).collect()
 }
 
 #[tokio::test]
-async fn an_agent_registers_and_the_members_know_it() {
+async fn a_registered_agent_is_listed_among_the_members() {
     let mut world = World::new().await;
-    let answer = world.cluster.register_agent(registration("d")).await.expect("is registered");
-    assert_eq!(answer.get_ref().cluster_id, cluster_id().to_string());
-    assert_eq!(answer.get_ref().revision, world.fake.revision());
+    let response = world.cluster.register_agent(registration("d")).await.expect("is registered");
+    assert_eq!(response.get_ref().cluster_id, cluster_id().to_string());
+    assert_eq!(response.get_ref().revision, world.fake.revision());
     let again = v1::RegisterAgentRequest {
         cluster_id: cluster_id().to_string().to_uppercase(),
         ..registration("d")
     };
     let again = world.cluster.register_agent(again).await.expect("is known");
-    assert_eq!(again.get_ref().revision, answer.get_ref().revision);
+    assert_eq!(again.get_ref().revision, response.get_ref().revision);
     let members = world.cluster.list_members(v1::ListMembersRequest {}).await;
     let members = members.expect("is listed").into_inner().members;
     let names: Vec<_> = members.iter().map(|member| member.agent.as_str()).collect();
@@ -55,7 +68,7 @@ async fn an_agent_registers_and_the_members_know_it() {
 }
 
 #[tokio::test]
-async fn a_registration_is_checked() {
+async fn a_registration_is_validated() {
     let mut world = World::new().await;
     let bad = v1::RegisterAgentRequest {
         name: "D".to_owned(),
@@ -83,8 +96,8 @@ async fn a_registration_is_checked() {
     ];
     assert_eq!(fields(&status), expected);
     let cluster_id = "01932f5e-8b1a-4c3d-9e4f-000000000000".to_owned();
-    let stranger = v1::RegisterAgentRequest { cluster_id, ..registration("d") };
-    let status = world.cluster.register_agent(stranger).await.expect_err("is refused");
+    let foreign = v1::RegisterAgentRequest { cluster_id, ..registration("d") };
+    let status = world.cluster.register_agent(foreign).await.expect_err("is refused");
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::FailedPrecondition, "WRONG_CLUSTER")
@@ -122,15 +135,15 @@ async fn agents_are_invited_drained_and_removed() {
 }
 
 #[tokio::test]
-async fn leadership_goes_to_the_agent_named() {
+async fn leadership_is_transferred_to_the_named_agent() {
     let mut world = World::new().await;
-    for (asked, leads) in [("c", "c"), ("", "b")] {
-        let request = v1::TransferLeaderRequest { agent: asked.to_owned() };
-        let answer = world.cluster.transfer_leader(request).await.expect("is transferred");
-        assert_eq!(answer.get_ref().agent, leads);
+    for (target, leads) in [("c", "c"), ("", "b")] {
+        let request = v1::TransferLeaderRequest { agent: target.to_owned() };
+        let response = world.cluster.transfer_leader(request).await.expect("is transferred");
+        assert_eq!(response.get_ref().agent, leads);
     }
-    for (asked, code) in [("x", Code::NotFound), ("X", Code::InvalidArgument)] {
-        let request = v1::TransferLeaderRequest { agent: asked.to_owned() };
+    for (target, code) in [("x", Code::NotFound), ("X", Code::InvalidArgument)] {
+        let request = v1::TransferLeaderRequest { agent: target.to_owned() };
         let status = world.cluster.transfer_leader(request).await.expect_err("is refused");
         assert_eq!(status.code(), code);
     }
@@ -139,7 +152,7 @@ async fn leadership_goes_to_the_agent_named() {
 }
 
 #[tokio::test]
-async fn limits_are_read_checked_and_set() {
+async fn limits_are_read_validated_and_set() {
     let mut world = World::new().await;
     let limits = world.cluster.get_limits(v1::GetLimitsRequest::default()).await;
     let mut limits = limits.expect("are read").into_inner().limits.expect("are there");
@@ -158,7 +171,7 @@ async fn limits_are_read_checked_and_set() {
 }
 
 #[tokio::test]
-async fn regions_and_trims_are_checked() {
+async fn regions_and_trims_are_validated() {
     let mut world = World::new().await;
     let request = v1::DefineRegionRequest {
         context: context(),
@@ -178,11 +191,13 @@ async fn regions_and_trims_are_checked() {
 }
 
 #[tokio::test]
-async fn a_healthy_cluster_gives_no_warning() {
+async fn a_healthy_cluster_has_no_warnings() {
     let mut world = World::with_contoso().await;
     let status = status(&mut world).await;
-    assert_eq!(status.warnings, Vec::<String>::new());
-    assert_eq!((status.answered_by.as_str(), status.leader.as_str()), ("a", "a"));
+    assert_eq!(status.warnings, []);
+    assert_eq!(status.health(), v1::Health::Healthy);
+    assert_eq!(status.observer, Some(v1::Observer { agent: "a".to_owned(), leader: true }));
+    assert_eq!((status.contacted.as_str(), status.leader.as_str()), ("a", "a"));
     assert_eq!((status.cluster_id, status.data_version), (cluster_id().to_string(), 1));
     let agent = &status.agents[1];
     assert_eq!((agent.name.as_str(), agent.region.as_str()), ("b", "eastus"));
@@ -192,11 +207,12 @@ async fn a_healthy_cluster_gives_no_warning() {
 }
 
 #[tokio::test]
-async fn the_status_warns_of_what_an_operator_should_know() {
+async fn the_status_has_warnings_worst_first() {
     let mut world = World::with_contoso().await;
     world.fake.set(|script| script.strange = vec!["b".to_owned()]);
-    let differing = status(&mut world).await.warnings;
-    assert!(differing[0].contains("hold different states"), "{differing:?}");
+    let differing = status(&mut world).await;
+    assert_eq!(reasons(&differing), ["STATES_DIFFER"]);
+    assert_eq!(differing.health(), v1::Health::Degraded);
 
     world.fake.set(|script| {
         script.strange.clear();
@@ -205,18 +221,43 @@ async fn the_status_warns_of_what_an_operator_should_know() {
     });
     world.edit(vec![add("japaneast", 1)]).await.expect("is added");
     let status = status(&mut world).await;
-    let warned = |text: &str| {
-        assert!(status.warnings.iter().any(|warning| warning.contains(text)), "{text}: {status:?}");
-    };
-    warned("1 of 3 voters can be reached from here and 2 are needed");
-    warned("agent b in eastus does not answer");
-    warned("contoso in japaneast has no agent");
-    warned("contoso in eastus: its agent cannot be reached");
+    assert_eq!(status.health(), v1::Health::ChangesRefused);
+    assert_eq!(
+        printed(&status),
+        "\
+ChangesRefused NO_QUORUM : no quorum: 1 of 3 voters reachable, 2 needed
+  start the agents that are unreachable or fix their network
+Degraded AGENT_UNREACHABLE agents/b: \
+        agent b in eastus unreachable for 60 s; the state of its 2 units is unknown
+  start it or fix its network; if it is lost, remove it with `meridian cluster remove b`
+Degraded AGENT_UNREACHABLE agents/c: \
+        agent c in southeastasia unreachable for 60 s; it has no units
+  start it or fix its network; if it is lost, remove it with `meridian cluster remove c`
+Degraded AGENT_UNREACHABLE services/contoso/regions/eastus: \
+        contoso in eastus: 0 of 2 units ready, 2 unknown; agent b unreachable for 60 s
+  start the agent b or fix its network
+Degraded NO_AGENT services/contoso/regions/japaneast: \
+        contoso in japaneast: no agent takes its units
+  join an agent in japaneast, or add the units in another region
+"
+    );
+    let silence = status.agents[1].silence.and_then(|silence| silence.duration);
+    assert_eq!(silence, Some(prost_types::Duration { seconds: 60, nanos: 0 }));
     assert!(!status.agents[1].reachable && status.agents[1].revision.is_none());
 }
 
 #[tokio::test]
-async fn what_a_drain_waits_for_is_said_in_its_answer_and_ever_after() {
+async fn an_agent_that_does_not_respond_is_a_warning_before_it_counts_as_unreachable() {
+    let mut world = World::with_contoso().await;
+    world.fake.set(|script| script.mute = vec!["b".to_owned()]);
+    let status = status(&mut world).await;
+    assert_eq!(reasons(&status), ["AGENT_NOT_RESPONDING"]);
+    assert_eq!(status.warnings[0].message, "agent b in eastus did not respond");
+    assert!(!status.agents[1].reachable && status.agents[1].silence.is_none());
+}
+
+#[tokio::test]
+async fn a_drain_reports_what_it_waits_for_and_so_does_the_status() {
     let mut world = World::with_contoso().await;
     let majority = WaitsFor::Majority { voters: 2, silent: vec![NodeId(3)] };
     let pending = Pending { change: MemberChange::LoseVote, waits_for: Some(majority) };
@@ -225,24 +266,37 @@ async fn what_a_drain_waits_for_is_said_in_its_answer_and_ever_after() {
         script.pending.insert(2, pending);
     });
     let drain = |context| v1::DrainAgentRequest { context, agent: "b".to_owned(), undo: false };
-    let rehearsal = context().map(|context| v1::ChangeContext { dry_run: true, ..context });
-    let rehearsed = world.cluster.drain_agent(drain(rehearsal)).await.expect("is foreseen");
-    assert_eq!(rehearsed.get_ref().waits, []);
+    let dry_run = context().map(|context| v1::ChangeContext { dry_run: true, ..context });
+    let forecast = world.cluster.drain_agent(drain(dry_run)).await.expect("is forecast");
+    assert_eq!(forecast.get_ref().waits, []);
     let drained = world.cluster.drain_agent(drain(context())).await.expect("is accepted");
     let [vote, units] = &drained.get_ref().waits[..] else { panic!("{drained:?}") };
     assert_eq!(
         vote.cause,
-        "b is to lose its vote and keeps it for now: of the 2 voters then, 1 would answer (c would \
-         not) and 2 are needed"
+        "b keeps its vote for now: afterwards only 1 of 2 voters would respond, without c; 2 are \
+         needed"
     );
     assert_eq!(
         vote.next_step,
-        "start c, or, if it is gone for good, forget it with `meridian cluster remove c`"
+        "start c; if it is lost, remove it with `meridian cluster remove c`"
     );
-    assert!(units.cause.starts_with("no agent in eastus takes units any more"), "{units:?}");
+    assert_eq!((vote.reason.as_str(), vote.subject.as_str()), ("NO_MAJORITY", "agents/b"));
+    assert_eq!(
+        units.cause,
+        "no agent in eastus takes units any more: contoso has no capacity left there, and no other \
+         region replaces it"
+    );
+    assert_eq!(
+        (units.reason.as_str(), units.subject.as_str()),
+        ("CAPACITY_LOST", "regions/eastus")
+    );
 
     let warnings = status(&mut world).await.warnings;
-    assert!(warnings.contains(&format!("{}; {}", vote.cause, vote.next_step)), "{warnings:?}");
+    let same = |warning: &v1::Warning| {
+        (&warning.message, &warning.next_step) == (&vote.cause, &vote.next_step)
+            && (&warning.reason, &warning.subject) == (&vote.reason, &vote.subject)
+    };
+    assert!(warnings.iter().any(same), "{warnings:?}");
     let members = world.cluster.list_members(v1::ListMembersRequest {}).await;
     let members = members.expect("is listed").into_inner().members;
     assert_eq!((members[1].next.as_str(), members[1].waits_for.as_ref()), ("loseVote", Some(vote)));
@@ -251,7 +305,7 @@ async fn what_a_drain_waits_for_is_said_in_its_answer_and_ever_after() {
 }
 
 #[tokio::test]
-async fn a_removed_agent_that_still_leads_counts_and_is_named_by_its_id() {
+async fn a_removed_agent_that_still_leads_counts_as_a_voter_and_has_its_member_id() {
     let mut world = World::new().await;
     world.fake.set(|script| {
         script.mute = vec!["c".to_owned()];
@@ -261,43 +315,83 @@ async fn a_removed_agent_that_still_leads_counts_and_is_named_by_its_id() {
     world.cluster.remove_agent(request).await.expect("is removed");
     let status = status(&mut world).await;
     assert_eq!(status.leader, "0000000000000002");
-    assert!(!status.warnings.iter().any(|warning| warning.contains("are needed")), "{status:?}");
+    assert!(!reasons(&status).contains(&"NO_QUORUM"), "{status:?}");
 }
 
 #[tokio::test]
-async fn every_change_of_a_member_says_what_it_waits_for() {
+async fn every_membership_change_reports_what_it_waits_for() {
     let mut world = World::with_contoso().await;
     let (gains, loses) = (MemberChange::GainVote, MemberChange::LoseVote);
-    for (change, waits_for, cause, next_step) in [
-        (gains, WaitsFor::Answer, "b is to vote and does not yet: it does not answer", "start b"),
-        (gains, WaitsFor::CatchUp { behind: Some(5_000) }, "it lacks 5000 entries", "wait: "),
-        (gains, WaitsFor::CatchUp { behind: None }, "it has nothing of the log yet", "wait: "),
-        (loses, WaitsFor::Replacement { by: vec![NodeId(3)] }, "c is to vote instead", "see to c"),
-        (loses, WaitsFor::Heir { among: vec![NodeId(1), NodeId(3)] }, "a or c is", "start a or c"),
-        (MemberChange::Leave, WaitsFor::Answer, "b was removed and stays a voter", "start b"),
+    let restart = "start b; if it is lost, remove it with `meridian cluster remove b`";
+    let wait = "wait: it catches up on its own, see `meridian status`";
+    for (change, waits_for, reason, message, next_step) in [
+        (
+            gains,
+            WaitsFor::Response,
+            "NO_RESPONSE",
+            "b cannot become a voter yet: it does not respond to the leader",
+            restart,
+        ),
+        (
+            gains,
+            WaitsFor::CatchUp { behind: Some(5_000) },
+            "CATCHING_UP",
+            "b cannot become a voter yet: it lacks 5000 log entries",
+            wait,
+        ),
+        (
+            gains,
+            WaitsFor::CatchUp { behind: None },
+            "CATCHING_UP",
+            "b cannot become a voter yet: it has no log entries yet",
+            wait,
+        ),
+        (
+            loses,
+            WaitsFor::Replacement { by: vec![NodeId(3)] },
+            "NO_REPLACEMENT",
+            "b keeps its vote for now: its replacement c is not ready to vote",
+            "see `meridian cluster members` for what c waits for",
+        ),
+        (
+            loses,
+            WaitsFor::TransferTarget { among: vec![NodeId(1), NodeId(3)] },
+            "NO_TRANSFER_TARGET",
+            "b keeps its vote for now: it leads, and a or c is not ready to take over",
+            "start a or c; if it is lost, remove it with `meridian cluster remove a`",
+        ),
+        (
+            MemberChange::Leave,
+            WaitsFor::Response,
+            "NO_RESPONSE",
+            "b was removed and remains a member for now: it does not respond to the leader",
+            restart,
+        ),
     ] {
         let pending = Pending { change, waits_for: Some(waits_for) };
         world.fake.set(|script| script.pending = [(2, pending)].into());
         let warnings = status(&mut world).await.warnings;
-        let says = |warning: &&String| warning.contains(cause) && warning.contains(next_step);
-        assert!(
-            warnings.iter().any(|warning| says(&warning)),
-            "{cause}, {next_step}: {warnings:?}"
-        );
+        let [warning] = warnings.as_slice() else { panic!("{reason}: {warnings:?}") };
+        let texts = (warning.message.as_str(), warning.next_step.as_str());
+        assert_eq!((warning.reason.as_str(), texts), (reason, (message, next_step)));
     }
-    let under_way = Pending { change: loses, waits_for: None };
-    world.fake.set(|script| script.pending = [(2, under_way)].into());
-    assert_eq!(status(&mut world).await.warnings, Vec::<String>::new());
+    let in_progress = Pending { change: loses, waits_for: None };
+    world.fake.set(|script| script.pending = [(2, in_progress)].into());
+    assert_eq!(status(&mut world).await.warnings, []);
 }
 
 #[tokio::test]
-async fn few_voters_and_no_leader_are_warned_of() {
+async fn few_voters_and_no_leader_are_warnings() {
     let mut world = World::new().await;
     let request = v1::RemoveAgentRequest { context: context(), agent: "c".to_owned() };
     world.cluster.remove_agent(request).await.expect("is removed");
     world.fake.set(|script| script.leaderless = true);
     let status = status(&mut world).await;
     assert_eq!(status.leader, "");
-    assert!(status.warnings[0].contains("no leader is known here"), "{status:?}");
-    assert!(status.warnings[1].contains("the cluster has 2 voters"), "{status:?}");
+    assert_eq!(reasons(&status), ["NO_LEADER", "FEW_VOTERS"]);
+    assert_eq!(
+        status.warnings[1].message,
+        "2 voters: with fewer than 3, losing one stops all changes"
+    );
+    assert_eq!(status.health(), v1::Health::ChangesRefused);
 }

@@ -1,4 +1,4 @@
-//! Connections, and what is not a call of the contract.
+//! Connections, and requests outside the contract.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,19 +32,19 @@ async fn silent(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.expect("the server listens")
 }
 
-/// Waits until the server has closed the connection.
+/// Waits until the server closes the connection.
 async fn closed(mut stream: TcpStream) {
     let mut rest = Vec::new();
     // A reset is an end as well.
     let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("is closed in time");
-    assert!(rest.is_empty(), "the server said {rest:?}");
+    assert!(rest.is_empty(), "the server sent {rest:?}");
 }
 
 #[tokio::test]
 async fn connections_that_never_finish_their_handshake_are_dropped() {
     let handshake = Duration::from_millis(300);
     let world = with(accept::Limits { handshake, ..accept::Limits::default() }).await;
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut half_open = Vec::new();
     for number in 0..100_usize {
         let mut stream = silent(world.address).await;
@@ -55,14 +55,14 @@ async fn connections_that_never_finish_their_handshake_are_dropped() {
     for stream in half_open {
         closed(stream).await;
     }
-    assert!(begun.elapsed() >= handshake);
+    assert!(start.elapsed() >= handshake);
     let mut services = world.services.clone();
     services.list_services(v1::ListServicesRequest::default()).await.expect("is untouched");
     connect(world.address).await;
 }
 
 #[tokio::test]
-async fn many_half_open_connections_keep_no_honest_client_out() {
+async fn half_open_connections_do_not_lock_out_regular_clients() {
     let limits = accept::Limits {
         handshake: Duration::from_secs(3600),
         half_open: 8,
@@ -82,7 +82,7 @@ async fn many_half_open_connections_keep_no_honest_client_out() {
 }
 
 #[tokio::test]
-async fn what_does_not_speak_http2_is_dropped_at_once() {
+async fn connections_that_do_not_speak_http2_are_dropped_at_once() {
     let world = World::new().await;
     for said in
         [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\nXX"]
@@ -94,7 +94,7 @@ async fn what_does_not_speak_http2_is_dropped_at_once() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_dropped_and_places_come_back() {
+async fn connections_beyond_the_limit_are_dropped_until_slots_are_released() {
     let limits = accept::Limits { connections: 2, ..accept::Limits::default() };
     let world = with(limits).await;
     let second = connect(world.address).await;
@@ -104,16 +104,16 @@ async fn connections_beyond_the_limit_are_dropped_and_places_come_back() {
     loop {
         let mut third = silent(world.address).await;
         let mut byte = [0];
-        // A connection with a place stays open: nothing can be read from it.
+        // A connection with a slot stays open: a read blocks.
         if timeout(Duration::from_millis(200), third.read(&mut byte)).await.is_err() {
             break;
         }
-        assert!(Instant::now() < deadline, "no place came back");
+        assert!(Instant::now() < deadline, "no slot was released");
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Sends bytes as they are, in place of a message.
+/// Codec that sends raw bytes instead of a message.
 struct Raw;
 
 impl Codec for Raw {
@@ -153,12 +153,12 @@ impl Decoder for Raw {
 async fn send(world: &World, path: &'static str, bytes: Vec<u8>) -> Status {
     let mut client = Grpc::new(world.channel.clone());
     client.ready().await.expect("is connected");
-    let answer = client.unary(Request::new(bytes), PathAndQuery::from_static(path), Raw).await;
-    answer.expect_err("is refused")
+    let response = client.unary(Request::new(bytes), PathAndQuery::from_static(path), Raw).await;
+    response.expect_err("is refused")
 }
 
 #[tokio::test]
-async fn truncated_and_oversized_messages_are_refused_clearly() {
+async fn truncated_and_oversized_messages_are_invalid() {
     let mut world = World::with_contoso().await;
     let before = world.fake.revision();
     let oversized = vec![Edit::Tier("x".repeat(2 << 20))];
@@ -191,9 +191,9 @@ async fn health_follows_readiness() {
             let request = HealthCheckRequest { service: service.to_owned() };
             let mut watch = health.watch(request).await.expect("is watched").into_inner();
             let turn = async {
-                while watch.message().await.expect("goes on").expect("goes on").status() != expected
-                {
-                }
+                while watch.message().await.expect("continues").expect("continues").status()
+                    != expected
+                {}
             };
             timeout(SOON, turn).await.expect("turns in time");
         }
@@ -201,7 +201,7 @@ async fn health_follows_readiness() {
 }
 
 #[tokio::test]
-async fn calls_are_counted_by_method_and_code_and_invented_methods_as_one() {
+async fn requests_are_counted_by_method_and_code_and_unknown_methods_as_one() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     metrics::set_global_recorder(recorder).expect("is the only one");
@@ -212,7 +212,7 @@ async fn calls_are_counted_by_method_and_code_and_invented_methods_as_one() {
     send(&world, "/meridian.v1.Services/Invented", Vec::new()).await;
     send(&world, "/invented.Service/Invented", Vec::new()).await;
     let stream = world.events.watch(v1::WatchRequest { follow: true, ..Default::default() }).await;
-    drop(stream.expect("begins"));
+    drop(stream.expect("starts"));
     for (method, code) in [
         ("meridian.v1.Services/CreateService", "OK"),
         ("meridian.v1.Services/ChangeService", "INVALID_ARGUMENT"),
@@ -241,17 +241,17 @@ macro_rules! reflects {
 
             let world = World::new().await;
             let mut client = ServerReflectionClient::new(world.channel.clone());
-            let ask = |message_request| ServerReflectionRequest {
+            let request = |message_request| ServerReflectionRequest {
                 host: String::new(),
                 message_request: Some(message_request),
             };
-            let asked = [
-                ask(MessageRequest::ListServices(String::new())),
-                ask(MessageRequest::FileContainingSymbol("meridian.v1.Services".to_owned())),
+            let requests = [
+                request(MessageRequest::ListServices(String::new())),
+                request(MessageRequest::FileContainingSymbol("meridian.v1.Services".to_owned())),
             ];
-            let answers = client.server_reflection_info(tokio_stream::iter(asked)).await;
-            let mut answers = answers.expect("is answered").into_inner();
-            let listed = answers.message().await.expect("goes on").expect("is answered");
+            let responses = client.server_reflection_info(tokio_stream::iter(requests)).await;
+            let mut responses = responses.expect("is returned").into_inner();
+            let listed = responses.message().await.expect("continues").expect("is returned");
             let Some(MessageResponse::ListServicesResponse(listed)) = listed.message_response
             else {
                 panic!("lists services")
@@ -261,7 +261,7 @@ macro_rules! reflects {
                 assert!(names.iter().any(|listed| listed == name), "{names:?}");
             }
             assert!(!names.iter().any(|name| name.ends_with("Peer")), "{names:?}");
-            let file = answers.message().await.expect("goes on").expect("is answered");
+            let file = responses.message().await.expect("continues").expect("is returned");
             let Some(MessageResponse::FileDescriptorResponse(file)) = file.message_response else {
                 panic!("describes a service")
             };
@@ -270,5 +270,5 @@ macro_rules! reflects {
     };
 }
 
-reflects!(reflection_answers_in_version_1, v1);
-reflects!(reflection_answers_in_version_1_alpha_as_well, v1alpha);
+reflects!(reflection_supports_version_1, v1);
+reflects!(reflection_supports_version_1_alpha, v1alpha);

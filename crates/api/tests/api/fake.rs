@@ -1,5 +1,4 @@
-//! One node in memory behind all four ports. What a cluster could answer instead is set in its
-//! [`Script`].
+//! One in-memory node behind all four ports. Its [`Script`] replaces single responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,7 +16,7 @@ use meridian_domain::{
     UnitPhase, Verdict, decide, evolve,
 };
 use meridian_ports::{
-    AgentStatus, Cluster, ClusterError, Consistency, History, HistoryError, LastContact, Member,
+    AgentResponse, Cluster, ClusterError, Consistency, History, HistoryError, LastContact, Member,
     Next, Pending, Progress, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt,
     Requester, Role, UnitLoad, UnitLoads,
 };
@@ -25,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// What the next calls meet.
+/// Responses to the next calls.
 #[derive(Default)]
 pub struct Script {
     pub propose: Option<ProposeError>,
@@ -33,22 +32,22 @@ pub struct Script {
     pub read: Option<ReadError>,
     pub cluster: Option<ClusterError>,
     pub leaderless: bool,
-    /// The node number of a leader whose agent was removed.
+    /// Node number of a leader whose agent was removed.
     pub orphaned_leader: Option<u64>,
-    /// Node numbers of which the leader has not heard for a minute.
+    /// Node numbers from which the leader has not heard for a minute.
     pub silent: Vec<u64>,
-    /// Node numbers of which it has not heard since it began to lead, a minute ago.
+    /// Node numbers from which it has not heard since its election, a minute ago.
     pub unheard: Vec<u64>,
-    /// What is to become of members, by node number; the others stay.
+    /// Pending membership changes, by node number.
     pub pending: BTreeMap<u64, Pending>,
-    /// Names of agents that do not answer.
+    /// Names of agents that do not respond.
     pub mute: Vec<String>,
-    /// Names of agents with another state than this node.
+    /// Names of agents whose state differs from this node's.
     pub strange: Vec<String>,
-    /// How long events take to be readable here.
+    /// Delay until events are readable on this node.
     pub delivery: Duration,
     pub trimmed: u64,
-    /// The deadline of the newest proposal, as the time it had left.
+    /// Time left until the deadline of the last proposal.
     pub time_left: Option<Duration>,
 }
 
@@ -56,7 +55,7 @@ pub struct Fake {
     state: RwLock<State>,
     log: RwLock<Vec<EventRecord>>,
     latest: watch::Sender<Revision>,
-    /// How many pages of events were read.
+    /// Number of pages of events read.
     pub reads: AtomicUsize,
     pub script: Mutex<Script>,
 }
@@ -88,8 +87,9 @@ fn description(number: u8, region: &str) -> AgentDescription {
 }
 
 impl Fake {
-    /// A founded cluster of three agents: `a` in westeurope, `b` in eastus, `c` in southeastasia.
-    pub fn founded() -> Arc<Self> {
+    /// A bootstrapped cluster of three agents: `a` in westeurope, `b` in eastus, `c` in
+    /// southeastasia.
+    pub fn bootstrapped() -> Arc<Self> {
         let fake = Arc::new(Self {
             state: RwLock::default(),
             log: RwLock::default(),
@@ -104,7 +104,7 @@ impl Fake {
         fake
     }
 
-    /// Lets a command of the system happen.
+    /// Applies a command of the system.
     pub fn happen(&self, command: Command) {
         let receipt = self.decide(&command, Origin::System);
         assert_eq!(receipt.verdict, Verdict::Accepted, "{command:?}");
@@ -119,13 +119,13 @@ impl Fake {
         }
     }
 
-    /// As [`Fake::settle`], but for one agent, whose units serve what they served, except the first.
+    /// As [`Fake::settle`] for one agent. Only its first unit serves the current configuration.
     pub fn settle_first(&self, agent: &str) {
         self.report(&agent_name(agent), 1);
     }
 
-    /// An agent reports its units as ready, the first `newest` of them with what their service says
-    /// now.
+    /// An agent reports its units as ready, the first `newest` of them with the current
+    /// configuration of their service.
     fn report(&self, name: &AgentName, newest: usize) {
         let report = {
             let state = self.state();
@@ -197,7 +197,7 @@ impl Fake {
     }
 }
 
-/// What the unit's service says now.
+/// The current configuration of the unit's service.
 fn configuration(state: &State, unit: &Unit) -> Revision {
     state.services.get(&unit.id.service).map(|service| service.configuration).unwrap_or_default()
 }
@@ -301,6 +301,10 @@ impl Cluster for Fake {
         (!self.script(|script| script.leaderless)).then_some(NodeId(orphan.unwrap_or(1)))
     }
 
+    fn unreachable_after(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
     async fn members(&self, _: Instant) -> Vec<Member> {
         let mut nodes: BTreeSet<_> =
             self.state().agents.values().map(|agent| agent.description.node).collect();
@@ -308,7 +312,7 @@ impl Cluster for Fake {
         let member = |node: NodeId| {
             let contact = self.script(|script| match node.0 {
                 node if script.silent.contains(&node) => LastContact::Ago(MINUTE),
-                node if script.unheard.contains(&node) => LastContact::NotFor(MINUTE),
+                node if script.unheard.contains(&node) => LastContact::NotWithin(MINUTE),
                 _ => LastContact::Ago(Duration::from_millis(30)),
             });
             let pending = self.script(|script| script.pending.get(&node.0).cloned());
@@ -322,7 +326,7 @@ impl Cluster for Fake {
         nodes.into_iter().map(member).collect()
     }
 
-    async fn agents(&self, _: Instant) -> Vec<AgentStatus> {
+    async fn agents(&self, _: Instant) -> Vec<AgentResponse> {
         let revision = Revision(self.revision());
         let names: Vec<_> = self.state().agents.keys().cloned().collect();
         let status = |agent: AgentName| {
@@ -335,13 +339,13 @@ impl Cluster for Fake {
                 state: Digest([u8::from(strange); 32]),
                 events: Digest::default(),
             });
-            AgentStatus { agent, position, lag: Some(Duration::ZERO) }
+            AgentResponse { agent, position, lag: Some(Duration::ZERO) }
         };
         names.into_iter().map(status).collect()
     }
 
     async fn loads(&self, _: Instant) -> UnitLoads {
-        let load = UnitLoad { in_flight: 3, utilisation_permille: 250 };
+        let load = UnitLoad { in_flight: 3, utilization_permille: 250 };
         self.state()
             .units
             .values()

@@ -1,4 +1,4 @@
-//! A server over a fake, and its clients.
+//! A server over the fake, and its clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl World {
     }
 
     pub async fn with(config: Config) -> Self {
-        let fake = Fake::founded();
+        let fake = Fake::bootstrapped();
         let ports = Ports {
             propose: fake.clone(),
             read: fake.clone(),
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    /// With the service `contoso` in westeurope and eastus, all units ready.
+    /// Creates a world with the service `contoso` in westeurope and eastus, all units ready.
     pub async fn with_contoso() -> Self {
         let mut world = Self::new().await;
         world.create("contoso").await.expect("is created");
@@ -129,7 +129,7 @@ pub fn scale(region: &str, units: u32) -> Edit {
     Edit::Scale(v1::ScaleRegion { region: region.to_owned(), units: Some(units), zones: None })
 }
 
-/// A context with a request id of its own, each later than the one before.
+/// Creates a context with a new request id, later than the previous one.
 pub fn context() -> Option<v1::ChangeContext> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let time = 0x0193_2f5e_8b1a_u128 + u128::from(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -161,7 +161,7 @@ pub fn rejections(status: &Status) -> Vec<String> {
     failure.violations.into_iter().map(|violation| violation.r#type).collect()
 }
 
-/// The conflict among the details of a status, found as the contract says.
+/// Returns the conflict among the details of a status, found as the contract documents.
 pub fn conflict(status: &Status) -> v1::Conflict {
     let details = tonic_types::pb::Status::decode(status.details()).expect("has details").details;
     let url = "type.googleapis.com/meridian.v1.Conflict";

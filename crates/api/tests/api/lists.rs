@@ -1,4 +1,4 @@
-//! What lists show.
+//! Lists.
 
 use meridian_domain::Command;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use crate::fake::agent_name;
 use crate::harness::{World, add, fields, rejections, scale};
 
+const DEGRADED: v1::Severity = v1::Severity::Degraded;
 const STALE: i32 = v1::Consistency::Stale as i32;
 
 async fn locations(world: &mut World) -> Vec<v1::Location> {
@@ -42,7 +43,7 @@ async fn services_are_listed_with_their_revision() {
 }
 
 #[tokio::test]
-async fn a_location_says_how_it_is() {
+async fn a_location_has_the_first_status_that_applies() {
     let mut world = World::with_contoso().await;
     let ready = locations(&mut world).await;
     let expected = [("westeurope", LocationStatus::Ready), ("eastus", LocationStatus::Ready)];
@@ -85,7 +86,7 @@ async fn a_removed_location_is_listed_until_its_units_are_gone() {
 }
 
 #[tokio::test]
-async fn a_stale_list_needs_no_leader_and_claims_nothing_about_contacts() {
+async fn a_stale_list_without_a_leader_shows_the_contacted_agents_own_view() {
     let mut world = World::with_contoso().await;
     world.fake.set(|script| {
         script.leaderless = true;
@@ -93,12 +94,60 @@ async fn a_stale_list_needs_no_leader_and_claims_nothing_about_contacts() {
         script.read = Some(meridian_ports::ReadError::Removed);
     });
     let request = v1::ListLocationsRequest { consistency: STALE, service: String::new() };
-    let list = world.services.list_locations(request).await.expect("is listed").into_inner();
+    let list = world.services.list_locations(request.clone()).await.expect("is listed");
+    let list = list.into_inner();
     assert!(list.locations.iter().all(|location| location.status() == LocationStatus::Ready));
+    let observer = v1::Observer { agent: "a".to_owned(), leader: false };
+    assert_eq!(list.observer, Some(observer));
+
+    world.fake.set(|script| script.mute = vec!["b".to_owned()]);
+    let list = world.services.list_locations(request).await.expect("is listed").into_inner();
+    let expected =
+        [("westeurope", LocationStatus::Ready), ("eastus", LocationStatus::AgentUnreachable)];
+    assert_eq!(statuses(&list.locations), expected);
 }
 
 #[tokio::test]
-async fn the_only_service_need_not_be_named() {
+async fn units_of_an_unreachable_agent_are_unknown_and_do_not_count_as_ready() {
+    let mut world = World::with_contoso().await;
+    world.fake.set(|script| script.silent = vec![2]);
+    let silence = v1::Silence {
+        duration: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        at_least: false,
+    };
+    let listed = locations(&mut world).await;
+    assert_eq!((listed[0].ready_units, listed[0].unknown_units), (1, 0));
+    let eastus = &listed[1];
+    assert_eq!((eastus.ready_units, eastus.units, eastus.unknown_units), (0, 2, 2));
+    assert!(!eastus.converged);
+    assert_eq!(eastus.blocked_reason, "agent b unreachable for 60 s");
+    let [unreachable] = eastus.unreachable_agents.as_slice() else { panic!("{eastus:?}") };
+    assert_eq!((unreachable.agent.as_str(), unreachable.silence), ("b", Some(silence)));
+
+    let request = v1::ListUnitsRequest::default();
+    let list = world.services.list_units(request).await.expect("is listed").into_inner();
+    assert_eq!(list.observer, Some(v1::Observer { agent: "a".to_owned(), leader: true }));
+    for unit in list.units {
+        let (state, pid, unknown_for) = match unit.agent.as_str() {
+            "b" => ("unknown", None, Some(silence)),
+            _ => ("ready", Some(4711), None),
+        };
+        assert_eq!((unit.state.as_str(), unit.pid, unit.unknown_for), (state, pid, unknown_for));
+        assert_eq!(unit.reported_state, "ready");
+    }
+}
+
+#[tokio::test]
+async fn silence_since_the_election_of_the_leader_is_a_lower_bound() {
+    let mut world = World::with_contoso().await;
+    world.fake.set(|script| script.unheard = vec![2]);
+    let listed = locations(&mut world).await;
+    assert_eq!(listed[1].blocked_reason, "agent b unreachable for at least 60 s");
+    assert!(listed[1].unreachable_agents[0].silence.expect("is known").at_least);
+}
+
+#[tokio::test]
+async fn the_only_service_does_not_have_to_be_named() {
     let mut world = World::new().await;
     assert_eq!(fields(&list(&mut world, "").await.expect_err("there is none")), ["service"]);
     world.create("contoso").await.expect("is created");
@@ -116,7 +165,7 @@ async fn the_only_service_need_not_be_named() {
 }
 
 #[tokio::test]
-async fn units_say_where_they_are_and_how() {
+async fn units_are_listed_with_their_agent_state_and_address() {
     let mut world = World::with_contoso().await;
     let request = v1::ListUnitsRequest::default();
     let units = world.services.list_units(request.clone()).await.expect("is listed").into_inner();
@@ -143,9 +192,12 @@ async fn units_say_where_they_are_and_how() {
     assert_eq!(unit.cause, "exit code 1");
     let why = "contoso/westeurope/1 on a: exit code 1";
     assert_eq!(locations(&mut world).await[0].blocked_reason, why);
-    let status = world.cluster.get_status(v1::GetStatusRequest {}).await.expect("is answered");
-    let warning = format!("contoso in westeurope: 0 of 1 units are ready; {why}");
-    assert!(status.get_ref().warnings.contains(&warning), "{status:?}");
+    let status = world.cluster.get_status(v1::GetStatusRequest {}).await.expect("is returned");
+    let [warning] = status.get_ref().warnings.as_slice() else { panic!("{status:?}") };
+    assert_eq!(warning.message, format!("contoso in westeurope: 0 of 1 units ready; {why}"));
+    assert_eq!((warning.reason.as_str(), warning.severity()), ("UNITS_MISSING", DEGRADED));
+    assert_eq!(warning.subject, "services/contoso/regions/westeurope");
+    assert_eq!(warning.next_step, "fix the cause, see `meridian unit list --service contoso`");
 
     let unknown = v1::ListUnitsRequest { consistency: 0, service: "fabrikam".to_owned() };
     let status = world.services.list_units(unknown).await.expect_err("there is none");
@@ -153,7 +205,7 @@ async fn units_say_where_they_are_and_how() {
 }
 
 #[tokio::test]
-async fn a_location_names_the_zone_that_has_lost_its_agent() {
+async fn a_location_reports_a_zone_without_an_agent() {
     let mut world = World::with_contoso().await;
     let zones = |zones| Some(v1::Zones { zones });
     let ahead = v1::AddRegion { region: "japaneast".to_owned(), units: 2, zones: vec![1, 2] };
@@ -187,7 +239,7 @@ async fn a_location_names_the_zone_that_has_lost_its_agent() {
 }
 
 #[tokio::test]
-async fn the_catalogue_has_the_regions_of_operators_too() {
+async fn the_catalog_includes_regions_defined_by_operators() {
     let mut world = World::new().await;
     let request = v1::DefineRegionRequest {
         context: crate::harness::context(),
@@ -197,7 +249,7 @@ async fn the_catalogue_has_the_regions_of_operators_too() {
         longitude: -0.5,
     };
     world.cluster.define_region(request).await.expect("is defined");
-    let list = world.services.list_catalogue(v1::ListCatalogueRequest {}).await;
+    let list = world.services.list_catalog(v1::ListCatalogRequest {}).await;
     let regions = list.expect("is listed").into_inner().regions;
     assert_eq!(regions.len(), 60);
     assert!(regions.is_sorted_by_key(|region| region.name.clone()));

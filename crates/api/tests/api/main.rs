@@ -1,5 +1,5 @@
-//! The API end to end: a real client over a real socket, and behind the ports one node in memory that
-//! decides and applies as a cluster does.
+//! End-to-end tests of the API: a real client over a real socket. Behind the ports is one in-memory
+//! node that decides and applies like a cluster.
 
 mod apis;
 mod changes;

@@ -1,4 +1,4 @@
-//! How refusals look to a client.
+//! Errors as a client sees them.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn everything_malformed_is_named_at_once() {
+async fn every_invalid_field_is_reported_at_once() {
     let mut world = World::with_contoso().await;
     let before = world.fake.revision();
     let zones = vec![0, 10];
@@ -60,7 +60,7 @@ async fn everything_malformed_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn no_message_is_too_strange_for_an_answer() {
+async fn extreme_messages_get_a_bounded_error() {
     let mut world = World::with_contoso().await;
     let huge = "\u{1f980}".repeat(200_000);
     let many = Edit::Add(v1::AddRegion { region: huge, units: u32::MAX, zones: vec![7; 200_000] });
@@ -77,7 +77,7 @@ async fn no_message_is_too_strange_for_an_answer() {
 }
 
 #[tokio::test]
-async fn rules_refuse_with_every_fault_and_the_code_of_their_kind() {
+async fn a_rejected_change_has_every_violation_and_the_code_of_their_kind() {
     let mut world = World::with_contoso().await;
     let cases: [(Vec<Edit>, Code, &[&str]); 7] = [
         (vec![add("easstus", 1)], Code::NotFound, &["REGION_UNKNOWN"]),
@@ -113,7 +113,7 @@ async fn rules_refuse_with_every_fault_and_the_code_of_their_kind() {
 }
 
 #[tokio::test]
-async fn a_conflict_brings_the_events_in_between() {
+async fn a_conflict_has_the_events_since_the_expected_revision() {
     let mut world = World::with_contoso().await;
     let list = world.services.list_services(v1::ListServicesRequest::default()).await;
     let seen = list.expect("is listed").into_inner().services[0].revision;
@@ -146,7 +146,7 @@ async fn a_conflict_brings_the_events_in_between() {
 }
 
 #[tokio::test]
-async fn what_keeps_a_proposal_from_its_answer_has_a_code_and_a_reason() {
+async fn a_failed_proposal_has_a_code_and_a_reason() {
     let mut world = World::with_contoso().await;
     let waited = Duration::from_secs(1);
     let request = change(vec![scale("eastus", 3)]);
@@ -195,7 +195,7 @@ async fn what_keeps_a_proposal_from_its_answer_has_a_code_and_a_reason() {
 }
 
 #[tokio::test]
-async fn a_request_id_that_was_used_for_another_change_is_refused() {
+async fn a_request_id_of_another_change_is_refused() {
     let mut world = World::with_contoso().await;
     let mut request = change(vec![scale("eastus", 3)]);
     world.change(request.clone()).await.expect("is changed");
@@ -205,7 +205,7 @@ async fn a_request_id_that_was_used_for_another_change_is_refused() {
 }
 
 #[tokio::test]
-async fn reads_fail_definitely_and_stale_ones_do_not() {
+async fn linearizable_reads_fail_where_stale_reads_succeed() {
     let mut world = World::with_contoso().await;
     let waited = Duration::from_secs(1);
     let cases = [
@@ -238,7 +238,7 @@ async fn operations_on_the_cluster_fail_with_a_reason() {
     let (peer, cause) = peer();
     let cases = [
         (ClusterError::NoLeader, Code::Unavailable, "NO_LEADER"),
-        (ClusterError::NoHeir, Code::FailedPrecondition, "NO_HEIR"),
+        (ClusterError::NoTransferTarget, Code::FailedPrecondition, "NO_TRANSFER_TARGET"),
         (ClusterError::NotInvited { cause: peer.clone() }, Code::FailedPrecondition, "NOT_INVITED"),
         (
             ClusterError::NotAVoter { agent: "b".to_owned() },
@@ -261,7 +261,7 @@ async fn operations_on_the_cluster_fail_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_answer_and_the_connection_goes_on() {
+async fn a_panic_becomes_an_internal_error_and_the_connection_stays_open() {
     let mut world = World::with_contoso().await;
     world.fake.set(|script| script.panics = true);
     let status = world.edit(vec![scale("eastus", 3)]).await.expect_err("fails");

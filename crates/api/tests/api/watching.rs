@@ -1,4 +1,4 @@
-//! Watches: nothing is left out, nothing comes twice, and it is said how far they are.
+//! Watches: no gaps, no duplicates, and their progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ async fn watch(
 
 async fn next(stream: &mut Streaming<v1::WatchResponse>) -> v1::WatchResponse {
     let frame = timeout(SOON, stream.message()).await.expect("a frame comes in time");
-    frame.expect("the watch goes on").expect("the watch does not end")
+    frame.expect("the watch continues").expect("the watch does not end")
 }
 
 fn revisions(events: &[v1::Event]) -> Vec<u64> {
@@ -37,12 +37,12 @@ fn revisions(events: &[v1::Event]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn without_follow_a_watch_gives_everything_and_ends() {
+async fn without_follow_a_watch_sends_everything_and_ends() {
     let world = World::with_contoso().await;
-    let mut stream = watch(&world, 0, false, 0).await.expect("begins");
+    let mut stream = watch(&world, 0, false, 0).await.expect("starts");
     let (mut seen, mut caught_up) = (Vec::new(), 0);
-    while let Some(frame) = stream.message().await.expect("goes on") {
-        assert_eq!(caught_up, 0, "nothing comes behind the frame that says caught_up");
+    while let Some(frame) = stream.message().await.expect("continues") {
+        assert_eq!(caught_up, 0, "nothing follows the frame with caught_up");
         assert!(!frame.caught_up || frame.events.is_empty());
         assert!(frame.leader_contact.is_some());
         caught_up += u32::from(frame.caught_up);
@@ -52,7 +52,7 @@ async fn without_follow_a_watch_gives_everything_and_ends() {
 }
 
 #[tokio::test]
-async fn a_follower_misses_nothing_and_sees_nothing_twice_while_others_write() {
+async fn a_following_watch_has_no_gaps_and_no_duplicates_under_concurrent_writes() {
     let world = World::with_contoso().await;
     let (start, rounds) = (world.fake.revision(), 150);
     let written = Arc::new(AtomicBool::new(false));
@@ -71,7 +71,7 @@ async fn a_follower_misses_nothing_and_sees_nothing_twice_while_others_write() {
             let (fake, written) = (world.fake.clone(), written.clone());
             tokio::spawn(async move {
                 let request = v1::WatchRequest { from, follow: true, consistency: 0 };
-                let mut stream = events.watch(request).await.expect("begins").into_inner();
+                let mut stream = events.watch(request).await.expect("starts").into_inner();
                 let (mut expected, mut caught_up) = (from, 0);
                 loop {
                     let frame = next(&mut stream).await;
@@ -96,15 +96,15 @@ async fn a_follower_misses_nothing_and_sees_nothing_twice_while_others_write() {
     for watcher in watchers {
         timeout(SOON, watcher).await.expect("ends in time").expect("sees everything");
     }
-    let mut rest = watch(&world, world.fake.revision(), true, 0).await.expect("begins");
+    let mut rest = watch(&world, world.fake.revision(), true, 0).await.expect("starts");
     assert_eq!(revisions(&next(&mut rest).await.events), [world.fake.revision()]);
 }
 
 #[tokio::test]
-async fn caught_up_comes_once_and_idle_frames_come_after_it() {
+async fn caught_up_is_sent_once_and_followed_by_idle_frames() {
     let mut world = World::with_contoso().await;
     let last = world.fake.revision();
-    let mut stream = watch(&world, last, true, 0).await.expect("begins");
+    let mut stream = watch(&world, last, true, 0).await.expect("starts");
     assert_eq!(revisions(&next(&mut stream).await.events), [last]);
     assert!(next(&mut stream).await.caught_up);
     for _ in 0..2 {
@@ -122,10 +122,10 @@ async fn caught_up_comes_once_and_idle_frames_come_after_it() {
 }
 
 #[tokio::test]
-async fn a_watch_from_beyond_a_stale_node_waits_for_it() {
+async fn a_watch_that_starts_beyond_a_stale_node_waits_for_it() {
     let mut world = World::with_contoso().await;
     let last = world.fake.revision();
-    let mut stream = watch(&world, last + 2, true, STALE).await.expect("begins");
+    let mut stream = watch(&world, last + 2, true, STALE).await.expect("starts");
     let idle = next(&mut stream).await;
     assert!(idle.events.is_empty() && !idle.caught_up, "the node is behind: {idle:?}");
     let changed = world.edit(vec![scale("eastus", 4)]).await.expect("is changed");
@@ -139,41 +139,41 @@ async fn a_watch_from_beyond_a_stale_node_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_watch_from_beyond_the_end_ends_at_once_unless_it_follows() {
+async fn a_watch_that_starts_beyond_the_end_ends_at_once_unless_it_follows() {
     let world = World::with_contoso().await;
     for from in [world.fake.revision() + 1, u64::MAX] {
-        let mut stream = watch(&world, from, false, 0).await.expect("begins");
+        let mut stream = watch(&world, from, false, 0).await.expect("starts");
         assert!(next(&mut stream).await.caught_up);
         assert_eq!(stream.message().await.expect("ends well"), None);
     }
-    let mut stream = watch(&world, u64::MAX, true, STALE).await.expect("begins");
+    let mut stream = watch(&world, u64::MAX, true, STALE).await.expect("starts");
     assert!(!next(&mut stream).await.caught_up);
 }
 
 #[tokio::test]
-async fn trimmed_events_are_out_of_range_with_the_oldest_there_is() {
+async fn trimmed_events_are_out_of_range_with_the_oldest_available() {
     let world = World::with_contoso().await;
     world.fake.set(|script| script.trimmed = 3);
     let status = watch(&world, 2, true, 0).await.expect_err("is refused");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::OutOfRange, "TRIMMED"));
     let info = status.get_details_error_info().expect("has one");
     assert_eq!(info.metadata.get("oldest").map(String::as_str), Some("4"));
-    let mut stream = watch(&world, 4, true, 0).await.expect("begins");
+    let mut stream = watch(&world, 4, true, 0).await.expect("starts");
     assert_eq!(next(&mut stream).await.events[0].revision, 4);
 }
 
 #[tokio::test]
-async fn a_fresh_watch_needs_a_majority_and_a_stale_one_does_not() {
+async fn a_linearizable_watch_needs_a_quorum_and_a_stale_one_does_not() {
     let world = World::with_contoso().await;
     world.fake.set(|script| script.read = Some(ReadError::NoLeader { waited: SOON }));
     let status = watch(&world, 1, true, 0).await.expect_err("is refused");
     assert_eq!(status.code(), Code::Unavailable);
-    let mut stream = watch(&world, 1, true, STALE).await.expect("begins");
+    let mut stream = watch(&world, 1, true, STALE).await.expect("starts");
     assert_eq!(next(&mut stream).await.events[0].revision, 1);
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_is_read_ahead_for_only_a_little() {
+async fn little_is_read_ahead_for_a_slow_reader() {
     let world = World::with_contoso().await;
     let (service, region) = ("contoso".parse(), "japaneast".parse());
     let (service, region) = (service.expect("is a name"), region.expect("is a name"));
@@ -182,19 +182,19 @@ async fn a_reader_that_stops_reading_is_read_ahead_for_only_a_little() {
         let service = ServiceName::clone(&service);
         world.fake.happen(Command::ChangeService { service, expected: None, edits });
     }
-    // A connection of its own: the windows of a shared one are the others' as well.
+    // A separate connection: a shared one has shared flow-control windows.
     let mut slow = EventsClient::new(connect(world.address).await);
     let request = v1::WatchRequest { from: 1, follow: false, consistency: 0 };
-    let mut slow = slow.watch(request).await.expect("begins").into_inner();
+    let mut slow = slow.watch(request).await.expect("starts").into_inner();
     next(&mut slow).await;
     let before = world.fake.reads.load(Ordering::SeqCst);
-    let mut fast = watch(&world, 1, false, 0).await.expect("begins");
+    let mut fast = watch(&world, 1, false, 0).await.expect("starts");
     let mut pages = 0;
     while !next(&mut fast).await.caught_up {
         pages += 1;
     }
     let ahead = world.fake.reads.load(Ordering::SeqCst) - before - pages;
-    assert!(ahead < pages / 2, "{ahead} of {pages} pages were read for a reader that stopped");
+    assert!(ahead < pages / 2, "{ahead} of {pages} pages were read ahead for a slow reader");
     let mut expected = 257;
     loop {
         let frame = next(&mut slow).await;
@@ -210,9 +210,9 @@ async fn a_reader_that_stops_reading_is_read_ahead_for_only_a_little() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_the_server() {
+async fn a_watch_ends_when_the_server_shuts_down() {
     let mut world = World::with_contoso().await;
-    let mut stream = watch(&world, world.fake.revision(), true, 0).await.expect("begins");
+    let mut stream = watch(&world, world.fake.revision(), true, 0).await.expect("starts");
     next(&mut stream).await;
     world.stop.take().expect("runs").send(()).expect("listens");
     let status = loop {

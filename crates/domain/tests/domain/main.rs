@@ -14,5 +14,6 @@ mod properties;
 mod random;
 mod reports;
 mod services;
+mod status;
 mod voter_selection;
 mod world;

@@ -20,9 +20,11 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Format of the data on standard output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Text for people: tables and sentences
+    /// Text for people: sentences, and tables of at most 80 columns
     #[default]
     Table,
+    /// Tables with all columns and exact times
+    Wide,
     /// JSON with stable keys, for programs
     Json,
 }

@@ -12,8 +12,8 @@ use super::options::{
 #[derive(Debug, Clone, Subcommand)]
 pub enum RegionCommand {
     /// List all regions that a service can use
-    #[command(alias = "catalog")]
-    Catalogue(CatalogueArgs),
+    #[command(alias = "catalogue")]
+    Catalog(CatalogArgs),
     /// List the regions of a service with their desired and ready units
     #[command(visible_alias = "ls")]
     List(ServiceReadOptions),
@@ -45,14 +45,14 @@ Examples:
   meridian region set westeurope=3 eastus=+1 -southeastasia
   meridian region set \"West Europe=3\" --expect-revision 17 --dry-run")]
     Set(SetArgs),
-    /// Add a custom region to the catalogue, or update one
+    /// Add a custom region to the catalog, or update one
     Define(DefineArgs),
 }
 
 impl RegionCommand {
     pub(super) fn options(&self) -> Options {
         match self {
-            Self::Catalogue(args) => Options::from(&args.read),
+            Self::Catalog(args) => Options::from(&args.read),
             Self::List(options) => options.into(),
             Self::Add(args) => Options::from(&args.options),
             Self::Scale(args) => Options::from(&args.options),
@@ -66,9 +66,9 @@ impl RegionCommand {
     }
 }
 
-/// `meridian region catalogue`.
+/// `meridian region catalog`.
 #[derive(Debug, Clone, Args)]
-pub struct CatalogueArgs {
+pub struct CatalogArgs {
     /// Part of a name; case and spaces are ignored [default: all regions]
     pub filter: Option<String>,
     /// Options of a read.

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn an_invalid_value_is_reported_with_the_help_of_its_command() {
         let (cause, next) = parse::fails("-o yaml region list");
-        assert!(cause.contains("'yaml'") && cause.contains("table, json"), "{cause}");
+        assert!(cause.contains("'yaml'") && cause.contains("table, wide, json"), "{cause}");
         assert!(!cause.contains('\n'));
         assert_eq!(next, "see `meridian region list --help`");
     }

@@ -8,7 +8,6 @@ use crate::cli::{ApiCommand, Backend, PublishArgs};
 
 use super::failure::Failure;
 use super::lookup;
-use super::output::table;
 use super::service;
 use super::session::Session;
 
@@ -36,7 +35,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     let service = service::selected(session).await?;
     let apis = lookup::apis(session, &service).await?;
     match apis.iter().find(|api| api.name == name) {
-        Some(api) => session.output.one(api, |api| table(std::slice::from_ref(api))),
+        Some(api) => session.output.one(api, |api| session.output.table(std::slice::from_ref(api))),
         None => {
             let nearest = nearest(name, apis.iter().map(|api| api.name.as_str()));
             let hint = match nearest.first() {

@@ -10,7 +10,6 @@ use super::contract;
 use super::failure::Failure;
 use super::impact;
 use super::lookup;
-use super::output::table;
 use super::session::Session;
 use super::view::{LeaderView, LimitsView, SnapshotView};
 use super::wait::{self, Goal};
@@ -32,7 +31,7 @@ pub async fn run(session: &Session, command: ClusterCommand) -> Result<(), Failu
         ClusterCommand::Snapshot(_) => snapshot(session).await,
         ClusterCommand::Limits(LimitsCommand::Show(_)) => {
             let limits = LimitsView::from(lookup::limits(session).await?);
-            session.output.one(&limits, |limits| table(std::slice::from_ref(limits)))
+            session.output.one(&limits, |limits| session.output.table(std::slice::from_ref(limits)))
         }
         ClusterCommand::Limits(LimitsCommand::Set(args)) => set_limits(session, &args.limits).await,
         ClusterCommand::TrimHistory(args) => trim_history(session, args.through).await,
@@ -84,7 +83,9 @@ async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
     }
     let joined = lookup::member(session, &agent).await?;
     let joined = joined.ok_or(Failure::InvalidResponse { what: "the member that just joined" })?;
-    acknowledged(session.output.one(&joined, |member| table(std::slice::from_ref(member))));
+    acknowledged(
+        session.output.one(&joined, |member| session.output.table(std::slice::from_ref(member))),
+    );
     note(session, &joined.waits_for);
     Ok(())
 }

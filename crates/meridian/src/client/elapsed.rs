@@ -1,4 +1,4 @@
-//! Durations in messages: `21 ms`, `3.2 s`, `12 s ago`, `4 min ago`.
+//! Durations in messages: `21 ms`, `3.2 s`, `10 min`.
 
 use std::time::Duration;
 
@@ -10,16 +10,6 @@ pub fn elapsed(duration: Duration) -> String {
         1_000..10_000 => format!("{seconds:.1} s"),
         10_000..120_000 => format!("{seconds:.0} s"),
         _ => format!("{:.0} min", seconds / 60.0),
-    }
-}
-
-/// The age of something, in its largest unit.
-pub fn ago(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s ago"),
-        seconds @ 60..3_600 => format!("{} min ago", seconds / 60),
-        seconds @ 3_600..86_400 => format!("{} h ago", seconds / 3_600),
-        seconds => format!("{} d ago", seconds / 86_400),
     }
 }
 
@@ -37,19 +27,6 @@ mod tests {
             (600_000, "10 min"),
         ] {
             assert_eq!(elapsed(Duration::from_millis(millis)), text);
-        }
-    }
-
-    #[test]
-    fn an_age_has_one_unit() {
-        for (seconds, text) in [
-            (0, "0 s ago"),
-            (59, "59 s ago"),
-            (60, "1 min ago"),
-            (7_199, "1 h ago"),
-            (90_000, "1 d ago"),
-        ] {
-            assert_eq!(ago(Duration::from_secs(seconds)), text);
         }
     }
 }

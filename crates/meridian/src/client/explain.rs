@@ -183,7 +183,7 @@ mod tests {
             "region wsteurope not found; did you mean westeurope?; \
              region eastus: 13 units exceed the premium tier's limit of 12"
         );
-        assert_eq!(next, "`meridian region catalogue` lists the regions");
+        assert_eq!(next, "`meridian region catalog` lists the regions");
     }
 
     #[test]

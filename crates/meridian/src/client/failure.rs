@@ -74,6 +74,12 @@ pub enum Failure {
     /// The process cannot start its runtime.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
+    /// `status --check` found the cluster degraded; the output gives the reasons.
+    #[error("the cluster is degraded")]
+    Degraded,
+    /// `status --check` found that the cluster refuses changes; the output gives the reasons.
+    #[error("the cluster refuses changes")]
+    ChangesRefused,
     /// The reader of standard output closed the pipe.
     #[error("standard output is closed")]
     PipeClosed,
@@ -96,6 +102,8 @@ impl Failure {
             Self::Unavailable { .. } => exit::UNAVAILABLE,
             Self::Unknown { .. } => exit::UNKNOWN,
             Self::NotConverged { .. } => exit::NOT_CONVERGED,
+            Self::Degraded => exit::DEGRADED,
+            Self::ChangesRefused => exit::CHANGES_REFUSED,
             Self::Interrupted => exit::INTERRUPTED,
         }
     }
@@ -112,7 +120,7 @@ impl Failure {
             Self::InvalidResponse { .. } => Some("use the same version of client and agents"),
             Self::Output(_) => Some("check where standard output goes"),
             Self::Runtime(_) => Some("check the resource limits of this process"),
-            Self::PipeClosed | Self::Interrupted => None,
+            Self::Degraded | Self::ChangesRefused | Self::PipeClosed | Self::Interrupted => None,
         }
     }
 
@@ -156,6 +164,8 @@ mod tests {
             (Failure::Unavailable { cause: cause(), next: next() }, 4),
             (Failure::Unknown { cause: cause(), next: next() }, 5),
             (Failure::NotConverged { cause: cause(), next: next() }, 6),
+            (Failure::Degraded, 10),
+            (Failure::ChangesRefused, 11),
             (Failure::PipeClosed, 0),
             (Failure::Interrupted, 130),
         ] {

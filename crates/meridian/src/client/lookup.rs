@@ -43,8 +43,7 @@ pub async fn locations_at(
         contract::services(channel).list_locations(request).await
     });
     let response = response.await?;
-    let locations = response.locations.into_iter().map(LocationView::from).collect();
-    Ok((response.service_revision, locations))
+    Ok((response.service_revision, LocationView::list(response)))
 }
 
 /// Lists the APIs of a service.
@@ -74,7 +73,7 @@ pub async fn units(session: &Session, service: &str) -> Result<Vec<UnitView>, Fa
     let response = session.read(request, async |channel, request| {
         contract::services(channel).list_units(request).await
     });
-    Ok(response.await?.units.into_iter().map(UnitView::from).collect())
+    Ok(UnitView::list(response.await?))
 }
 
 /// Lists the members of the Raft group.

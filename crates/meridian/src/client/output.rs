@@ -9,13 +9,25 @@ use crate::cli::Format;
 
 use super::failure::Failure;
 
-/// A row of a table for people, and an object of a list for programs.
-pub trait Row: Serialize {
-    /// Column headers.
-    const HEADS: &'static [&'static str];
+/// Maximum width of a default table in characters: that of a terminal.
+pub const WIDTH: usize = 80;
+/// Minimum width to which the last column of a default table is truncated.
+const MIN_LAST: usize = 8;
+/// Characters between two columns.
+const GAP: usize = 2;
 
-    /// Cells, one per column.
+/// Row of a table for people, and object of a list for programs.
+pub trait Row: Serialize {
+    /// Heads of the default table. Its last column is truncated to fit 80 characters.
+    const HEADS: &'static [&'static str];
+    /// Heads of the wide table.
+    const WIDE_HEADS: &'static [&'static str];
+
+    /// Returns the cells of the default table, one for each head.
     fn cells(&self) -> Vec<String>;
+
+    /// Returns the cells of the wide table, one for each head.
+    fn wide_cells(&self) -> Vec<String>;
 }
 
 /// Writer for standard output, in one format.
@@ -35,13 +47,32 @@ impl Output {
         self.format == Format::Json
     }
 
+    /// Returns the format.
+    pub fn format(self) -> Format {
+        self.format
+    }
+
+    /// True if people read it as default tables.
+    pub fn is_table(self) -> bool {
+        self.format == Format::Table
+    }
+
+    /// Formats a table: without borders, one line per row. For a format other than wide, the
+    /// default table.
+    pub fn table<T: Row>(self, rows: &[T]) -> String {
+        match self.format {
+            Format::Table | Format::Json => table(rows),
+            Format::Wide => wide_table(rows),
+        }
+    }
+
     /// Writes a list: a table, or a JSON array.
     ///
     /// # Errors
     /// If standard output cannot be written, or its pipe was closed.
     pub fn list<T: Row>(self, rows: &[T]) -> Result<(), Failure> {
         match self.format {
-            Format::Table => write(&table(rows)),
+            Format::Table | Format::Wide => write(&self.table(rows)),
             Format::Json => json(&rows),
         }
     }
@@ -56,7 +87,7 @@ impl Output {
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
         match self.format {
-            Format::Table => write(&text(object)),
+            Format::Table | Format::Wide => write(&text(object)),
             Format::Json => json(object),
         }
     }
@@ -89,19 +120,47 @@ pub fn write(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// A table without borders, one line per row.
+/// Formats the default table.
 pub fn table<T: Row>(rows: &[T]) -> String {
+    let mut cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+    let Some(last) = T::HEADS.len().checked_sub(1) else { return String::new() };
+    let widest = |column: usize| {
+        let cells = cells.iter().map(|row| row[column].chars().count());
+        cells.chain([T::HEADS[column].len()]).max().unwrap_or_default() + GAP
+    };
+    let available = WIDTH.saturating_sub((0..last).map(widest).sum()).max(MIN_LAST);
+    for row in &mut cells {
+        row[last] = truncated(&row[last], available);
+    }
+    lines(T::HEADS, cells)
+}
+
+/// Formats the table with all columns.
+pub fn wide_table<T: Row>(rows: &[T]) -> String {
+    lines(T::WIDE_HEADS, rows.iter().map(Row::wide_cells).collect())
+}
+
+fn lines(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(T::HEADS);
-    table.add_rows(rows.iter().map(Row::cells));
+    table.set_header(heads);
+    table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Text of an empty cell.
+/// Returns at most `limit` characters, the last of them an ellipsis if any are missing.
+pub fn truncated(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(limit.saturating_sub(1)).collect();
+    format!("{}…", start.trim_end())
+}
+
+/// What stands in a cell for nothing.
 pub const NONE: &str = "-";
 
 /// Text of a cell with an optional value.
@@ -131,9 +190,14 @@ mod tests {
 
     impl Row for Fruit {
         const HEADS: &'static [&'static str] = &["NAME", "COUNT"];
+        const WIDE_HEADS: &'static [&'static str] = &["COUNT", "NAME"];
 
         fn cells(&self) -> Vec<String> {
             vec![self.0.to_owned(), self.1.to_string()]
+        }
+
+        fn wide_cells(&self) -> Vec<String> {
+            vec![self.1.to_string(), self.0.to_owned()]
         }
     }
 
@@ -144,7 +208,19 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_has_its_headers() {
+    fn a_wide_table_has_its_own_columns() {
+        assert_eq!(wide_table(&[Fruit("fig", 3)]), "COUNT  NAME\n3      fig\n");
+    }
+
+    #[test]
+    fn only_text_beyond_the_limit_is_truncated() {
+        assert_eq!(truncated("tangerine", 9), "tangerine");
+        assert_eq!(truncated("tangerine", 8), "tangeri…");
+        assert_eq!(truncated("one two", 5), "one…");
+    }
+
+    #[test]
+    fn an_empty_table_has_its_heads() {
         assert_eq!(table::<Fruit>(&[]), "NAME  COUNT\n");
     }
 }

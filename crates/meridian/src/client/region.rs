@@ -12,6 +12,7 @@ use super::lookup::{self, fold};
 use super::scaling::{self, Planned};
 use super::service;
 use super::session::Session;
+use super::status::note_observer;
 use super::view::RegionView;
 
 /// Maximum number of attempts of a relative change that conflicts with others.
@@ -23,8 +24,8 @@ const MAX_ATTEMPTS: u32 = 5;
 /// As its parts.
 pub async fn run(session: &mut Session, command: RegionCommand) -> Result<(), Failure> {
     let planned = match command {
-        RegionCommand::Catalogue(args) => {
-            return catalogue(session, args.filter.as_deref()).await;
+        RegionCommand::Catalog(args) => {
+            return catalog(session, args.filter.as_deref()).await;
         }
         RegionCommand::List(_) => return list(session).await,
         RegionCommand::Define(args) => return define(session, args).await,
@@ -117,9 +118,9 @@ fn consequence(service: &str, edits: &[EditKind]) -> Option<String> {
     removed.or(disabled)
 }
 
-async fn catalogue(session: &Session, filter: Option<&str>) -> Result<(), Failure> {
-    let response = session.read(v1::ListCatalogueRequest {}, async |channel, request| {
-        contract::services(channel).list_catalogue(request).await
+async fn catalog(session: &Session, filter: Option<&str>) -> Result<(), Failure> {
+    let response = session.read(v1::ListCatalogRequest {}, async |channel, request| {
+        contract::services(channel).list_catalog(request).await
     });
     let filter = fold(filter.unwrap_or_default());
     let regions = response.await?.regions.into_iter();
@@ -134,7 +135,10 @@ async fn catalogue(session: &Session, filter: Option<&str>) -> Result<(), Failur
 
 async fn list(session: &Session) -> Result<(), Failure> {
     let service = service::selected(session).await?;
-    session.output.list(&lookup::locations(session, &service).await?)
+    let locations = lookup::locations(session, &service).await?;
+    session.output.list(&locations)?;
+    note_observer(session, locations.first().and_then(|location| location.observer.as_ref()));
+    Ok(())
 }
 
 async fn define(session: &Session, args: DefineArgs) -> Result<(), Failure> {

@@ -110,7 +110,7 @@ impl Rule {
     /// Next step that holds in every state. [`super::hint`] has better ones for edits of a service.
     pub fn next_step(self) -> &'static str {
         match self {
-            Self::RegionUnknown => "`meridian region catalogue` lists the regions",
+            Self::RegionUnknown => "`meridian region catalog` lists the regions",
             Self::RegionExists => "`meridian region scale` changes its units",
             Self::RegionAbsent => "`meridian region list` shows the regions of the service",
             Self::PrimaryRemoved => "promote another region first: `meridian region promote`",

@@ -10,7 +10,6 @@ use super::confirm::confirm;
 use super::contract;
 use super::failure::Failure;
 use super::lookup;
-use super::output::table;
 use super::session::Session;
 use super::view::ServiceDetailView;
 use super::wait::{Goal, Regions};
@@ -57,8 +56,10 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     })?;
     let detail = ServiceDetailView { service, locations, apis };
     session.output.one(&detail, |detail| {
-        let service = table(std::slice::from_ref(&detail.service));
-        format!("{service}\n{}\n{}", table(&detail.locations), table(&detail.apis))
+        let output = session.output;
+        let service = output.table(std::slice::from_ref(&detail.service));
+        let (locations, apis) = (output.table(&detail.locations), output.table(&detail.apis));
+        format!("{service}\n{locations}\n{apis}")
     })
 }
 

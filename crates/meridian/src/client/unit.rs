@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use meridian_proto::v1;
 
 use crate::cli::{RollArgs, UnitCommand};
+use crate::exit;
 
 use super::change::{Intent, change};
 use super::contract;
@@ -12,6 +13,8 @@ use super::failure::Failure;
 use super::lookup;
 use super::service;
 use super::session::Session;
+use super::status::note_observer;
+use super::view::UnitView;
 use super::wait::{Goal, Regions};
 
 /// Runs a `meridian unit` command.
@@ -28,7 +31,28 @@ pub async fn run(session: &Session, command: UnitCommand) -> Result<(), Failure>
 /// Lists the units of the selected service, or of all services.
 async fn list(session: &Session) -> Result<(), Failure> {
     let service = session.options.service.as_deref().unwrap_or_default();
-    session.output.list(&lookup::units(session, service).await?)
+    let units = lookup::units(session, service).await?;
+    session.output.list(&units)?;
+    note_observer(session, units.first().and_then(|unit| unit.observer.as_ref()));
+    note_failure(session, &units);
+    Ok(())
+}
+
+/// Notes the cause of the first failed unit, which the default table has no column for.
+fn note_failure(session: &Session, units: &[UnitView]) {
+    let failed = units.iter().filter_map(|unit| Some((unit, unit.cause.as_ref()?)));
+    if let Some((unit, cause)) = failed.clone().next()
+        && session.output.is_table()
+    {
+        let more = match failed.count() {
+            1 => String::new(),
+            count => format!(" ({} more failed)", count - 1),
+        };
+        exit::note(
+            &format!("{} on {}: {cause}{more}", unit.unit, unit.agent),
+            "see `meridian unit list -o wide` for every cause",
+        );
+    }
 }
 
 async fn roll(session: &Session, args: RollArgs) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use meridian_proto::v1;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Status, Streaming};
 
-use crate::cli::EventsArgs;
+use crate::cli::{EventsArgs, Format};
 use crate::exit;
 
 use super::contract;
@@ -16,7 +16,7 @@ use super::explain::{explain_rejection, unavailable};
 use super::failover::{self, Attempts, RequestKind};
 use super::failure::Failure;
 use super::grpc_status::{self, Class};
-use super::output;
+use super::output::{self, Output};
 use super::session::Session;
 use super::view::EventView;
 
@@ -219,7 +219,7 @@ fn end_of(status: Status) -> End {
 
 /// Selects events and prints them.
 struct Printer<'a> {
-    is_json: bool,
+    output: Output,
     /// Set to print times of day instead of ages, which would become wrong on the screen.
     clock: bool,
     since: Option<SystemTime>,
@@ -235,7 +235,7 @@ impl<'a> Printer<'a> {
     fn new(session: &Session, args: &'a EventsArgs) -> Self {
         let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Self {
-            is_json: session.output.is_json(),
+            output: session.output,
             clock: args.follow,
             since: args.since.map(|since| since.instant(SystemTime::now())),
             service: args.service.as_deref(),
@@ -274,10 +274,11 @@ impl<'a> Printer<'a> {
     fn print(&self, events: &VecDeque<EventView>) -> Result<(), Failure> {
         let mut lines = String::new();
         for event in events {
-            lines += &match (self.is_json, self.clock) {
-                (true, _) => output::json_line(event)?,
-                (false, true) => event.clock_line(),
-                (false, false) => event.line(),
+            lines += &match (self.output.format(), self.clock) {
+                (Format::Json, _) => output::json_line(event)?,
+                (Format::Wide, _) => event.wide_line(),
+                (Format::Table, true) => event.clock_line(),
+                (Format::Table, false) => event.line(),
             };
         }
         output::write(&lines)

@@ -97,7 +97,7 @@ pub const KEYS: [Key; 35] = [
     text(
         "region",
         "westeurope",
-        "Region of the agent, from `meridian region catalogue`. Cannot be changed after the \
+        "Region of the agent, from `meridian region catalog`. Cannot be changed after the \
          agent's first start. Required.",
     ),
     Key {

@@ -188,7 +188,7 @@ impl Layout {
     /// Returns the agents in order; the first is the bootstrap agent.
     ///
     /// # Errors
-    /// If the name of a region is not a valid agent name, which holds for no region of the catalogue.
+    /// If the name of a region is not a valid agent name, which holds for no region of the catalog.
     pub fn plans(&self, data_dir: &Path) -> Result<Vec<Plan>, NameError> {
         let regions = self.regions.iter().map(|region| (region.as_str(), region.clone(), false));
         let witness = self.witness_region().map(|region| (WITNESS, region, true));

@@ -88,7 +88,7 @@ async fn apis_are_listed_and_shown() {
     assert_eq!(shown.json(), listed.json()[1]);
     let table = run(&agent.endpoints(), &["api", "show", "orders"]).await;
     assert_eq!(table.out.lines().count(), 2, "{table:?}");
-    assert!(table.out.contains("/orders  http://orders.internal  -  "), "{table:?}");
+    assert!(table.out.contains("orders  /orders  0         http://orders.internal"), "{table:?}");
 
     let unknown = run(&agent.endpoints(), &["api", "show", "odrers"]).await;
     unknown.exits(1);

@@ -65,7 +65,7 @@ async fn the_next_step_is_computed_from_the_state_and_the_edits() {
             "TOO_MANY_UNITS",
             "use fewer units, or raise the limit: `meridian cluster limits set --premium-units N`",
         ),
-        ("region add mars", "REGION_UNKNOWN", "`meridian region catalogue` lists the regions"),
+        ("region add mars", "REGION_UNKNOWN", "`meridian region catalog` lists the regions"),
     ] {
         let agent = rejecting(rule).await;
         let words: Vec<&str> = line.split(' ').collect();
@@ -81,7 +81,11 @@ async fn a_dry_run_prints_the_difference_and_every_warning() {
         event_of(12, "UnitsScaled", json!({"service": "contoso", "region": "eastus", "units": 3})),
         event_of(13, "RegionRemoved", json!({"service": "contoso", "region": "westus"})),
     ];
-    let wait = v1::Wait { cause: "no agent in eastus".into(), next_step: "join one".into() };
+    let wait = v1::Wait {
+        cause: "no agent in eastus".into(),
+        next_step: "join one".into(),
+        ..Default::default()
+    };
     let response = v1::ChangeResponse { revision: 13, base: 11, events, waits: vec![wait] };
     let agent = Agent::start([Reply::Accept(response)]).await;
     let agent = agent.with_locations([location("eastus", LocationStatus::Ready, 1, 1)]);

@@ -119,7 +119,7 @@ async fn events_are_sentences_with_their_age() {
     let run = run(&agent.endpoints(), &["events"]).await;
     run.exits(0);
     let lines: Vec<&str> = run.out.lines().collect();
-    assert_eq!(lines[0], "     1     1 h ago  ada@host scaled contoso in eastus to 3 units");
+    assert_eq!(lines[0], "     1  116 min ago  ada@host scaled contoso in eastus to 3 units");
     assert!(lines[1].contains(" s ago  ada@host scaled fabrikam in eastus"), "{run:?}");
     assert!(lines[2].ends_with("ada@host reported unit contoso/eastus/1 ready"), "{run:?}");
 }

@@ -49,6 +49,7 @@ struct Script {
     edits: Vec<v1::Edit>,
     expected: Vec<Option<u64>>,
     rolls: Vec<(String, String)>,
+    status: v1::GetStatusResponse,
     streams: VecDeque<Stream>,
     watched_from: Vec<u64>,
     list_error: Option<Status>,
@@ -106,6 +107,12 @@ impl Agent {
     /// The APIs of every service.
     pub fn with_apis(self, apis: impl IntoIterator<Item = v1::Api>) -> Self {
         self.script().apis = apis.into_iter().collect();
+        self
+    }
+
+    /// The response to `status`.
+    pub fn with_status(self, status: v1::GetStatusResponse) -> Self {
+        self.script().status = status;
         self
     }
 

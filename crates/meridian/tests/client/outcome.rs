@@ -205,10 +205,37 @@ async fn the_service_has_to_be_named_unless_there_is_exactly_one() {
 }
 
 #[tokio::test]
-async fn warnings_are_data_and_not_failures() {
-    let agent = Agent::start([]).await;
-    let run = run(&agent.endpoints(), &["status"]).await;
-    run.exits(0);
-    assert!(run.out.ends_with("warning: there are 2 voters\n"), "{run:?}");
-    assert_eq!(run.err, "");
+async fn a_status_check_exits_with_the_health_of_the_cluster() {
+    for (health, severity, code) in [
+        (v1::Health::Healthy, v1::Severity::Notice, 0),
+        (v1::Health::Degraded, v1::Severity::Degraded, 10),
+        (v1::Health::ChangesRefused, v1::Severity::ChangesRefused, 11),
+    ] {
+        let warning = v1::Warning {
+            severity: severity.into(),
+            message: "the worst thing".to_owned(),
+            next_step: "fix it".to_owned(),
+            ..Default::default()
+        };
+        let status = v1::GetStatusResponse {
+            health: health.into(),
+            warnings: vec![warning],
+            ..Default::default()
+        };
+        let agent = Agent::start([]).await.with_status(status);
+        let shown = run(&agent.endpoints(), &["status"]).await;
+        assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""), "{shown:?}");
+        let checked = run(&agent.endpoints(), &["status", "--check"]).await;
+        assert_eq!((checked.code, checked.err.as_str()), (Some(code), ""), "{checked:?}");
+        assert_eq!(checked.out, shown.out);
+        let first = match health {
+            v1::Health::Healthy => "healthy: ",
+            v1::Health::Degraded => "degraded: the worst thing\nnext: fix it\n",
+            v1::Health::ChangesRefused | v1::Health::Unspecified => {
+                "changes refused: the worst thing\nnext: fix it\n"
+            }
+        };
+        assert!(shown.out.starts_with(first), "{shown:?}");
+        assert!(shown.out.contains("the worst thing"), "{shown:?}");
+    }
 }

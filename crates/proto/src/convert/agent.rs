@@ -1,4 +1,4 @@
-//! What an agent says of itself.
+//! Registration of an agent.
 
 use meridian_domain::{AgentDescription, ClusterId, DataVersion};
 use uuid::Uuid;
@@ -7,12 +7,12 @@ use super::edit::optional;
 use super::{Checks, Violations, field};
 use crate::v1;
 
-/// The registration of an agent.
+/// Registration of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// What it says of itself.
+    /// Description of the agent.
     pub description: AgentDescription,
-    /// The cluster that it belongs to already; none where it joins.
+    /// Cluster that the agent already belongs to; `None` for one that joins.
     pub cluster: Option<ClusterId>,
 }
 
@@ -35,10 +35,10 @@ fn registration(checks: &mut Checks, given: &v1::RegisterAgentRequest) -> Option
     let peer_address = field::address(checks, "peer_address", &given.peer_address);
     let gateway_host = field::host(checks, "gateway_host", &given.gateway_host);
     let supports = Some(given.supports).filter(|version| *version > 0);
-    let supports = checks.take("supports", supports.ok_or("data versions count from 1"));
+    let supports = checks.take("supports", supports.ok_or("must be a data version, at least 1"));
     let cluster = Some(given.cluster_id.as_str()).filter(|id| !id.is_empty());
     let cluster = cluster.map(|id| {
-        let problem = "this is not a UUID";
+        let problem = "must be a UUID";
         checks.take("cluster_id", Uuid::try_parse(id).map_err(|_| problem))
     });
     let cluster = optional(cluster);

@@ -1,4 +1,4 @@
-//! APIs, both ways.
+//! Conversion of APIs, both ways.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,22 @@ use meridian_domain::{Api, ApiPath, BackendUrl, RegionName, limits};
 use super::{Checks, field};
 use crate::v1;
 
-/// An API, or what is wrong with it.
+/// Converts an API, or records its violations.
 pub fn api(checks: &mut Checks, path: &str, given: &v1::Api) -> Option<Api> {
     let at = |name: &str| format!("{path}.{name}");
     let name = field::api(checks, &at("name"), &given.name);
     let prefix = checks.take(at("path"), ApiPath::new(&given.path));
     let backend = checks.take(at("backend"), BackendUrl::new(&given.backend));
     let regional = regional(checks, &at("regional_backends"), &given.regional_backends);
-    let usual = Timeouts::default();
-    let mut timeout = |name: &str, given: Option<u32>, usual: u32| match given {
-        None => Some(usual),
+    let defaults = Timeouts::default();
+    let mut timeout = |name: &str, given: Option<u32>, default: u32| match given {
+        None => Some(default),
         Some(given) => checks.take(at(name), in_range(given)),
     };
-    let connect_ms = timeout("connect_timeout_ms", given.connect_timeout_ms, usual.connect_ms);
-    let response_ms = timeout("response_timeout_ms", given.response_timeout_ms, usual.response_ms);
-    let idle_ms = timeout("idle_timeout_ms", given.idle_timeout_ms, usual.idle_ms);
+    let connect_ms = timeout("connect_timeout_ms", given.connect_timeout_ms, defaults.connect_ms);
+    let response_ms =
+        timeout("response_timeout_ms", given.response_timeout_ms, defaults.response_ms);
+    let idle_ms = timeout("idle_timeout_ms", given.idle_timeout_ms, defaults.idle_ms);
     let (connect_ms, response_ms, idle_ms) = (connect_ms?, response_ms?, idle_ms?);
     Some(Api {
         name: name?,
@@ -36,8 +37,8 @@ pub fn api(checks: &mut Checks, path: &str, given: &v1::Api) -> Option<Api> {
 fn in_range(given: u32) -> Result<u32, String> {
     let most = limits::MAX_TIMEOUT_MS;
     match given {
-        0 => Err(format!("a time-out is from 1 to {most} ms; leave it out for the usual one")),
-        _ if given > most => Err(format!("a time-out is at most {most} ms, not {given}")),
+        0 => Err(format!("must be a timeout from 1 to {most} ms; leave it out for the default")),
+        _ if given > most => Err(format!("must be a timeout of at most {most} ms, not {given}")),
         _ => Ok(given),
     }
 }
@@ -49,7 +50,7 @@ fn regional(
 ) -> Option<BTreeMap<RegionName, BackendUrl>> {
     if given.len() > limits::REGIONAL_BACKENDS {
         let most = limits::REGIONAL_BACKENDS;
-        checks.refuse(path, format_args!("an API has backends of at most {most} regions"));
+        checks.refuse(path, format_args!("must have at most {most} regional backends"));
         return None;
     }
     let mut regional = BTreeMap::new();
@@ -58,7 +59,7 @@ fn regional(
         let backend = BackendUrl::new(&given.backend);
         let backend = checks.take(format!("{path}[{index}].backend"), backend);
         if regional.insert(region?, backend?).is_some() {
-            checks.refuse(path, format_args!("{} is named twice", given.region));
+            checks.refuse(path, format_args!("{} is a duplicate", given.region));
             return None;
         }
     }
@@ -102,17 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn an_api_comes_back_as_it_went() {
+    fn an_api_round_trips() {
         let mut checks = Checks::default();
-        let understood = api(&mut checks, "api", &orders()).expect("is well-formed");
-        let back = v1::Api::from(&understood);
+        let converted = api(&mut checks, "api", &orders()).expect("is well-formed");
+        let back = v1::Api::from(&converted);
         assert_eq!(back.regional_backends[0].region, "eastus");
         assert_eq!((back.connect_timeout_ms, back.response_timeout_ms), (Some(5_000), Some(200)));
-        assert_eq!(api(&mut checks, "api", &back), Some(understood));
+        assert_eq!(api(&mut checks, "api", &back), Some(converted));
     }
 
     #[test]
-    fn every_field_that_is_wrong_is_named() {
+    fn every_invalid_field_is_named() {
         let mut checks = Checks::default();
         let bad = v1::Api {
             path: "orders".to_owned(),
@@ -120,8 +121,8 @@ mod tests {
             idle_timeout_ms: Some(0),
             ..orders()
         };
-        let understood = api(&mut checks, "edits[0].publish_api", &bad);
-        let violations = checks.finish(understood).expect_err("is malformed").to_string();
+        let converted = api(&mut checks, "edits[0].publish_api", &bad);
+        let violations = checks.finish(converted).expect_err("is invalid").to_string();
         for field in ["path", "backend", "idle_timeout_ms"] {
             assert!(violations.contains(&format!("edits[0].publish_api.{field}")), "{violations}");
         }

@@ -1,4 +1,4 @@
-//! The requests that ask for a change.
+//! Change requests.
 
 use meridian_domain::limits::{self, Limits};
 use meridian_domain::{Actor, Command, Reason, Region, RequestId};
@@ -7,72 +7,72 @@ use super::edit::{edits, optional};
 use super::{Checks, Violations, field};
 use crate::v1;
 
-/// A change that was asked for, well-formed throughout.
+/// Change request whose fields are all valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// What is to happen.
+pub struct CheckedChange {
+    /// The command.
     pub command: Command,
-    /// Who asks, as the client says.
+    /// Requester given by the client, unverified.
     pub actor: Actor,
-    /// Why, if they said.
+    /// Reason given by the client.
     pub reason: Option<Reason>,
-    /// Whether it is meant.
-    pub aim: Aim,
+    /// Apply the change, or only forecast it.
+    pub mode: Mode,
 }
 
-/// Whether a change is meant, or only what it would do is wanted.
+/// Mode of a change request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
-    /// It is to happen, once however often it is asked for under this id.
-    Change {
-        /// The id.
+pub enum Mode {
+    /// Apply the change, once however often it is sent under this id.
+    Apply {
+        /// The request id.
         request: RequestId,
     },
-    /// What would happen is to be said, and nothing to be changed.
+    /// Return the events that would happen, and change nothing.
     DryRun,
 }
 
-/// A request message that asks for a change.
+/// Request message for a change.
 pub trait ChangeRequest {
-    /// What every change carries.
+    /// Returns the metadata of the change.
     fn context(&self) -> Option<&v1::ChangeContext>;
 
-    /// The command, if every field of it is well-formed; what is wrong is noted in `checks`.
+    /// Returns the command if all its fields are valid; records violations in `checks`.
     fn command(&self, checks: &mut Checks) -> Option<Command>;
 
-    /// The whole request.
+    /// Validates the whole request.
     ///
     /// # Errors
-    /// Everything that is not well-formed.
-    fn asked(&self) -> Result<Asked, Violations> {
+    /// All violations.
+    fn checked(&self) -> Result<CheckedChange, Violations> {
         let mut checks = Checks::default();
         let context = context(&mut checks, self.context());
         let command = self.command(&mut checks);
-        let asked = context.zip(command).map(|(context, command)| {
-            let (actor, reason, aim) = context;
-            Asked { command, actor, reason, aim }
+        let change = context.zip(command).map(|(context, command)| {
+            let (actor, reason, mode) = context;
+            CheckedChange { command, actor, reason, mode }
         });
-        checks.finish(asked)
+        checks.finish(change)
     }
 }
 
-type Context = (Actor, Option<Reason>, Aim);
+type Context = (Actor, Option<Reason>, Mode);
 
 fn context(checks: &mut Checks, given: Option<&v1::ChangeContext>) -> Option<Context> {
     let Some(given) = given else {
-        checks.refuse("context", "a request id and an actor are needed");
+        checks.refuse("context", "is required: it has the request id and the actor");
         return None;
     };
     let actor = checks.take("context.actor", Actor::new(given.actor.as_str()));
     let reason = Some(given.reason.as_str()).filter(|reason| !reason.is_empty());
     let reason = reason.map(|reason| checks.take("context.reason", Reason::new(reason)));
-    let aim = if given.dry_run {
-        Some(Aim::DryRun)
+    let mode = if given.dry_run {
+        Some(Mode::DryRun)
     } else {
         let request = field::request_id(checks, "context.request_id", &given.request_id);
-        request.map(|request| Aim::Change { request })
+        request.map(|request| Mode::Apply { request })
     };
-    Some((actor?, optional(reason)?, aim?))
+    Some((actor?, optional(reason)?, mode?))
 }
 
 impl ChangeRequest for v1::CreateServiceRequest {
@@ -170,7 +170,7 @@ impl ChangeRequest for v1::SetLimitsRequest {
 
     fn command(&self, checks: &mut Checks) -> Option<Command> {
         let Some(given) = &self.limits else {
-            checks.refuse("limits", "all limits are needed");
+            checks.refuse("limits", "is required, with all limits");
             return None;
         };
         let developer_units =
@@ -182,7 +182,7 @@ impl ChangeRequest for v1::SetLimitsRequest {
         let voters = u8::try_from(given.voters).ok();
         let voters =
             voters.filter(|voters| *voters <= limits::MAX_VOTERS && !voters.is_multiple_of(2));
-        let problem = || format!("a number of voters is 1, 3 or 5, not {}", given.voters);
+        let problem = || format!("must be 1, 3 or 5, not {}", given.voters);
         let voters = checks.take("limits.voters", voters.ok_or_else(problem));
         let limits = Limits {
             developer_units: developer_units?,

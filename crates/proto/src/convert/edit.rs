@@ -5,24 +5,24 @@ use meridian_domain::{Edit, limits};
 use super::{Checks, api, field};
 use crate::v1;
 
-/// All edits, or what is wrong with each of them.
+/// Converts all edits, or records the violations of each.
 pub fn edits(checks: &mut Checks, path: &str, given: &[v1::Edit]) -> Option<Vec<Edit>> {
     let most = limits::EDITS_PER_CHANGE_SET;
     if given.is_empty() || given.len() > most {
-        let problem = format_args!("a change set has from 1 to {most} edits, not {}", given.len());
+        let problem = format_args!("must have 1 to {most} edits, not {}", given.len());
         checks.refuse(path, problem);
         return None;
     }
     let each = given.iter().enumerate();
     let each = each.map(|(index, given)| edit(checks, &format!("{path}[{index}]"), given));
-    // Collected in full first: the edits behind a bad one are to be checked as well.
+    // Collected in full first, so that the edits after an invalid one are checked as well.
     each.collect::<Vec<_>>().into_iter().collect()
 }
 
 fn edit(checks: &mut Checks, path: &str, given: &v1::Edit) -> Option<Edit> {
     use v1::edit::Edit as Given;
     let Some(given) = &given.edit else {
-        checks.refuse(path, "this edit is empty, or of a kind that this version does not know");
+        checks.refuse(path, "is empty, or of a kind unknown to this version");
         return None;
     };
     let at = |name: &str| format!("{path}.{name}");
@@ -66,7 +66,7 @@ fn added(checks: &mut Checks, path: &str, given: &v1::AddRegion) -> Option<Edit>
 
 fn scaled(checks: &mut Checks, path: &str, given: &v1::ScaleRegion) -> Option<Edit> {
     if given.units.is_none() && given.zones.is_none() {
-        checks.refuse(path, "say how many units, which zones, or both");
+        checks.refuse(path, "must have units, zones, or both");
         return None;
     }
     let region = field::region(checks, &format!("{path}.region"), &given.region);
@@ -77,7 +77,7 @@ fn scaled(checks: &mut Checks, path: &str, given: &v1::ScaleRegion) -> Option<Ed
     Some(Edit::Scale { region: region?, units: optional(units)?, zones: optional(zones)? })
 }
 
-/// A field that may be absent, but not be given and wrong.
+/// Turns an optional field inside out: absent is valid, present and invalid is not.
 pub(super) fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     match value {
         None => Some(None),

@@ -6,12 +6,12 @@ use prost_types::Struct;
 use super::{json, time};
 use crate::v1;
 
-/// The actor of what the cluster does by itself.
+/// Actor of events of the cluster itself.
 const SYSTEM: &str = "meridian";
 
 impl From<&EventRecord> for v1::Event {
     fn from(record: &EventRecord) -> Self {
-        let (actor, reason, request_id) = asked_by(&record.origin);
+        let (actor, reason, request_id) = requester(&record.origin);
         Self {
             revision: record.revision.0,
             time: Some(time::timestamp(record.time)),
@@ -26,7 +26,7 @@ impl From<&EventRecord> for v1::Event {
     }
 }
 
-fn asked_by(origin: &Origin) -> (String, String, String) {
+fn requester(origin: &Origin) -> (String, String, String) {
     match origin {
         Origin::Operator { request, actor, reason, .. } => {
             let reason = reason.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -37,8 +37,8 @@ fn asked_by(origin: &Origin) -> (String, String, String) {
     }
 }
 
-/// The event's own fields: serde's human-readable form without the name of the variant, which is the
-/// event's type.
+/// Returns the event's own fields: serde's human-readable form without the name of the variant,
+/// which is the event's type.
 #[must_use]
 pub fn data(event: &Event) -> Struct {
     let Ok(serde_json::Value::Object(tagged)) = serde_json::to_value(event) else {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_says_who_asked_and_what_happened() {
+    fn an_event_has_its_requester_and_its_data() {
         let request = Uuid::from_u128(0x0193_2f5e_8b1a_7c3d_9e4f_0123_4567_89ab);
         let record = EventRecord {
             revision: Revision(7),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_data_of_an_event_is_in_camel_case_at_every_depth() {
+    fn the_data_of_an_event_has_camel_case_keys_at_every_depth() {
         let unit = UnitId { service: service(), region: region(), slot: 1 };
         let event = Event::UnitFailed {
             unit,

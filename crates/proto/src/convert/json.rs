@@ -1,14 +1,14 @@
-//! serde's human-readable form as `google.protobuf.Struct`, and back.
+//! Conversion of serde's human-readable form to `google.protobuf.Struct`, and back.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use serde_json::{Map, Number};
 
-/// The greatest whole number up to which a double holds every one (2^53).
+/// Maximum up to which a double represents every whole number (2^53).
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
-/// An object with its keys in lowerCamelCase at every depth: the names of the domain's fields are
-/// written with underscores, and keys are for clients.
+/// Converts an object, with its keys in lowerCamelCase at every depth: the domain's field names
+/// have underscores.
 #[must_use]
 pub fn to_struct(object: Map<String, serde_json::Value>) -> Struct {
     Struct {
@@ -30,7 +30,7 @@ fn to_value(json: serde_json::Value) -> Value {
     Value { kind: Some(kind) }
 }
 
-/// A struct as JSON. Whole numbers are written without a fraction, as they were before they became
+/// Converts a struct to JSON. Whole numbers have no fraction, as before their conversion to
 /// doubles.
 #[must_use]
 pub fn from_struct(given: Struct) -> serde_json::Value {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_struct_comes_back_as_it_went_but_for_its_keys() {
+    fn a_struct_round_trips_except_for_its_keys() {
         let given = json!({
             "data_version": 1, "microdegrees": -77_037_000, "ratio": 0.5, "zone": null,
             "agent": {"peer_address": "127.0.1.1:7401", "witness": false}, "zones": [1, 2],

@@ -1,8 +1,8 @@
-//! Time stamps and durations.
+//! Timestamps and durations.
 
 use meridian_domain::Timestamp;
 
-/// A time stamp of the log.
+/// Converts a timestamp of the log.
 #[must_use]
 pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let seconds = i64::try_from(time.0 / 1000).unwrap_or(i64::MAX);
@@ -11,7 +11,7 @@ pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos }
 }
 
-/// A length of time.
+/// Converts a duration.
 #[must_use]
 pub fn duration(length: std::time::Duration) -> prost_types::Duration {
     let seconds = i64::try_from(length.as_secs()).unwrap_or(i64::MAX);
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_keeps_its_milliseconds() {
+    fn a_timestamp_keeps_its_milliseconds() {
         let time = timestamp(Timestamp(1_795_000_000_123));
         assert_eq!((time.seconds, time.nanos), (1_795_000_000, 123_000_000));
     }

@@ -5,7 +5,7 @@ use meridian_domain::{Location, Region, RegionName, Service};
 
 use crate::v1;
 
-/// The locations of a service in the order that people see: the primary first, then by name.
+/// Returns the locations of a service in display order: the primary first, then by name.
 pub fn locations(service: &Service) -> impl Iterator<Item = (&RegionName, &Location)> {
     let primary = service.locations.get_key_value(&service.primary);
     let others = service.locations.iter().filter(|(region, _)| **region != service.primary);
@@ -28,7 +28,7 @@ impl From<&Service> for v1::Service {
 }
 
 impl v1::Region {
-    /// A region with the agents that live in it.
+    /// Converts a region with the number of its agents.
     #[must_use]
     pub fn of(region: &Region, agents: u32, custom: bool) -> Self {
         Self {

@@ -1,29 +1,30 @@
-//! What is wrong with a message, field by field.
+//! Violations: the invalid fields of a message.
 
 use std::fmt;
 
-/// Violations that are reported of one message. A message may hold a million bad numbers; nobody
-/// reads more than these, and an answer has to fit into the metadata of a response.
-const MOST_VIOLATIONS: usize = 32;
-/// Characters of a problem's description: some quote what was given, which has no limit.
+/// Maximum number of violations reported for one message. A message may hold a million invalid
+/// numbers; a reader needs only the first, and the error has to fit into the metadata of a
+/// response.
+const MAX_VIOLATIONS: usize = 32;
+/// Maximum characters of a description: some quote the given value, which has no limit.
 const PROBLEM_CHARS: usize = 200;
 
-/// One field that is not well-formed.
+/// Invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Violation {
-    /// The path of the field in its message, such as `edits[2].add.units`.
+    /// Path of the field in its message, such as `edits[2].add.units`.
     pub field: String,
-    /// What is wrong with its value, at most 200 characters.
+    /// Description of the problem, at most 200 characters.
     pub problem: String,
 }
 
-/// Everything that is wrong with a message, in the order of its fields: never empty, at most 32.
+/// Invalid fields of a message, in their order: never empty, at most 32.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// One violation alone.
+    /// Creates a list of one violation.
     #[must_use]
     pub fn one(field: impl fmt::Display, problem: impl fmt::Display) -> Self {
         let mut checks = Checks::default();
@@ -31,7 +32,7 @@ impl Violations {
         Self(checks.found)
     }
 
-    /// Each of them.
+    /// Iterates over the violations.
     pub fn iter(&self) -> impl Iterator<Item = &Violation> {
         self.0.iter()
     }
@@ -47,14 +48,14 @@ impl fmt::Display for Violations {
     }
 }
 
-/// Collects what is wrong while a message is read to its end.
+/// Collects violations while a message is read to its end.
 #[derive(Debug, Default)]
 pub struct Checks {
     found: Vec<Violation>,
 }
 
 impl Checks {
-    /// The value if there is one; otherwise notes why the field is refused.
+    /// Returns the value, or records why the field is invalid.
     pub fn take<T, E: fmt::Display>(
         &mut self,
         field: impl fmt::Display,
@@ -63,26 +64,26 @@ impl Checks {
         value.map_err(|problem| self.refuse(field, problem)).ok()
     }
 
-    /// Notes that a field is refused.
+    /// Records an invalid field.
     pub fn refuse(&mut self, field: impl fmt::Display, problem: impl fmt::Display) {
-        if self.found.len() < MOST_VIOLATIONS {
+        if self.found.len() < MAX_VIOLATIONS {
             let problem = problem.to_string().chars().take(PROBLEM_CHARS).collect();
             self.found.push(Violation { field: field.to_string(), problem });
         }
     }
 
-    /// The whole message, if nothing was refused.
+    /// Returns the converted message if no field is invalid.
     ///
     /// # Errors
-    /// Everything that was refused.
+    /// All violations.
     ///
     /// # Panics
-    /// If `value` is missing and nothing was refused: a conversion that gives up says why.
+    /// If `value` is `None` without a violation: a conversion that fails records why.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Violations> {
         if !self.found.is_empty() {
             return Err(Violations(self.found));
         }
-        Ok(value.expect("a conversion that gives up says why"))
+        Ok(value.expect("a conversion that fails records why"))
     }
 }
 
@@ -91,13 +92,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endless_message_gives_a_bounded_answer() {
+    fn violations_of_an_endless_message_are_bounded() {
         let mut checks = Checks::default();
         for index in 0..100_000 {
             checks.refuse(format_args!("zones[{index}]"), "x".repeat(10_000));
         }
-        let violations = checks.finish(Some(())).expect_err("everything was refused");
-        assert_eq!(violations.iter().count(), MOST_VIOLATIONS);
+        let violations = checks.finish(Some(())).expect_err("every field is invalid");
+        assert_eq!(violations.iter().count(), MAX_VIOLATIONS);
         assert!(violations.to_string().len() < 10_000);
     }
 }

@@ -155,7 +155,7 @@ fn agents(state: &State) -> BTreeMap<NodeId, &Address> {
 
 fn gaining_waits_for(present: &Present, node: NodeId) -> Option<WaitsFor> {
     if !present.answering.contains(&node) {
-        return Some(WaitsFor::Answer);
+        return Some(WaitsFor::Response);
     }
     if !present.has_caught_up(node) {
         let behind = present.behind.get(&node).copied();
@@ -179,7 +179,7 @@ fn losing_waits_for(
         return lacks;
     }
     let others = wanted.iter().filter(|other| **other != own);
-    Some(WaitsFor::Heir { among: others.copied().collect() })
+    Some(WaitsFor::TransferTarget { among: others.copied().collect() })
 }
 
 /// Who could lead in the place of this node.
@@ -364,7 +364,7 @@ mod tests {
         );
         let mut silent = learner;
         silent.answering = nodes(&[1, 2]);
-        let gains = waits(3, MemberChange::GainVote, WaitsFor::Answer);
+        let gains = waits(3, MemberChange::GainVote, WaitsFor::Response);
         assert_eq!(waiting(&[1, 2, 3], &silent, &[1, 2, 3]), gains);
         let by = WaitsFor::Replacement { by: vec![NodeId(3)] };
         let both = [gains, waits(2, MemberChange::LoseVote, by)].concat();
@@ -375,7 +375,7 @@ mod tests {
     fn a_leader_without_an_heir_waits_for_one() {
         let mut alone = present(&[1, 2, 3], &[1, 2, 3], &[1]);
         alone.behind.insert(NodeId(2), 5_000);
-        let heir = WaitsFor::Heir { among: vec![NodeId(2), NodeId(3)] };
+        let heir = WaitsFor::TransferTarget { among: vec![NodeId(2), NodeId(3)] };
         assert_eq!(waiting(&[1, 2, 3], &alone, &[2, 3]), waits(1, MemberChange::LoseVote, heir));
         assert_eq!(step(&[1, 2, 3], &alone, &[2, 3]), None);
     }

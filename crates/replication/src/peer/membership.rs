@@ -17,7 +17,7 @@ pub(super) fn membership_response(known: Option<Known>) -> proto::MembershipResp
     let contacts = contacts.into_iter().map(|(node, contact)| proto::Contact {
         node: node.0,
         ms: milliseconds(contact.silence()),
-        never: matches!(contact, LastContact::NotFor(_)),
+        never: matches!(contact, LastContact::NotWithin(_)),
     });
     proto::MembershipResponse {
         contacts: contacts.collect(),
@@ -31,7 +31,7 @@ pub(crate) fn known(answer: proto::MembershipResponse) -> Option<Known> {
     let contact = |contact: proto::Contact| {
         let silence = Duration::from_millis(contact.ms);
         let known =
-            if contact.never { LastContact::NotFor(silence) } else { LastContact::Ago(silence) };
+            if contact.never { LastContact::NotWithin(silence) } else { LastContact::Ago(silence) };
         (NodeId(contact.node), known)
     };
     let known = || Known {
@@ -54,7 +54,7 @@ fn change(node: NodeId, pending: Pending) -> proto::PendingChange {
         MemberChange::Leave => proto::MemberChange::Leave,
     };
     let waits_for = pending.waits_for.map(|waits_for| match waits_for {
-        WaitsFor::Answer => WireWaitsFor::Unanswered(proto::Unanswered {}),
+        WaitsFor::Response => WireWaitsFor::NoResponse(proto::NoResponse {}),
         WaitsFor::CatchUp { behind } => WireWaitsFor::CatchUp(proto::CatchUp { behind }),
         WaitsFor::Majority { voters, silent } => {
             let voters = u32::try_from(voters).unwrap_or(u32::MAX);
@@ -63,7 +63,9 @@ fn change(node: NodeId, pending: Pending) -> proto::PendingChange {
         WaitsFor::Replacement { by } => {
             WireWaitsFor::ReplacedBy(proto::NodeList { nodes: list(by) })
         }
-        WaitsFor::Heir { among } => WireWaitsFor::Heirs(proto::NodeList { nodes: list(among) }),
+        WaitsFor::TransferTarget { among } => {
+            WireWaitsFor::TransferTargets(proto::NodeList { nodes: list(among) })
+        }
     });
     proto::PendingChange { node: node.0, change: change.into(), waits_for }
 }
@@ -78,14 +80,16 @@ fn pending(wire: proto::PendingChange) -> Option<(NodeId, Pending)> {
         proto::MemberChange::Unspecified => return None,
     };
     let waits_for = wire.waits_for.map(|waits_for| match waits_for {
-        WireWaitsFor::Unanswered(proto::Unanswered {}) => WaitsFor::Answer,
+        WireWaitsFor::NoResponse(proto::NoResponse {}) => WaitsFor::Response,
         WireWaitsFor::CatchUp(proto::CatchUp { behind }) => WaitsFor::CatchUp { behind },
         WireWaitsFor::Majority(missing) => WaitsFor::Majority {
             voters: usize::try_from(missing.voters).unwrap_or(usize::MAX),
             silent: list(missing.silent),
         },
         WireWaitsFor::ReplacedBy(by) => WaitsFor::Replacement { by: list(by.nodes) },
-        WireWaitsFor::Heirs(among) => WaitsFor::Heir { among: list(among.nodes) },
+        WireWaitsFor::TransferTargets(among) => {
+            WaitsFor::TransferTarget { among: list(among.nodes) }
+        }
     });
     Some((NodeId(wire.node), Pending { change, waits_for }))
 }
@@ -99,12 +103,12 @@ mod tests {
         let nodes = vec![NodeId(2), NodeId(u64::MAX)];
         let pending = [
             (MemberChange::GainVote, None),
-            (MemberChange::GainVote, Some(WaitsFor::Answer)),
+            (MemberChange::GainVote, Some(WaitsFor::Response)),
             (MemberChange::GainVote, Some(WaitsFor::CatchUp { behind: None })),
             (MemberChange::GainVote, Some(WaitsFor::CatchUp { behind: Some(5_000) })),
             (MemberChange::LoseVote, Some(WaitsFor::Majority { voters: 2, silent: nodes.clone() })),
             (MemberChange::LoseVote, Some(WaitsFor::Replacement { by: nodes.clone() })),
-            (MemberChange::Leave, Some(WaitsFor::Heir { among: nodes })),
+            (MemberChange::Leave, Some(WaitsFor::TransferTarget { among: nodes })),
         ];
         let pending = (1..).map(NodeId).zip(pending);
         let pending =
@@ -112,7 +116,7 @@ mod tests {
         let said = Known {
             contacts: BTreeMap::from([
                 (NodeId(1), LastContact::Ago(Duration::from_millis(7))),
-                (NodeId(2), LastContact::NotFor(Duration::from_secs(60))),
+                (NodeId(2), LastContact::NotWithin(Duration::from_secs(60))),
             ]),
             pending: pending.collect(),
         };

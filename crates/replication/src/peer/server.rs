@@ -202,7 +202,7 @@ impl Peer for PeerService {
         let units = loads.iter().map(|(incarnation, load)| proto::UnitLoadRow {
             incarnation: incarnation.0,
             in_flight: load.in_flight,
-            utilisation_permille: load.utilisation_permille,
+            utilization_permille: load.utilization_permille,
         });
         Ok(Response::new(proto::LoadsResponse { units: units.collect() }))
     }

@@ -250,7 +250,7 @@ impl TryFrom<UnitIdentity> for Identity {
             address: identity.address.parse()?,
             load: UnitLoad {
                 in_flight: load.in_flight,
-                utilisation_permille: load.utilization_permille,
+                utilization_permille: load.utilization_permille,
             },
             draining,
             waiting,

@@ -13,17 +13,17 @@ use crate::client::output::{Row, cells_of};
 pub struct ApiView {
     /// Its name.
     pub name: String,
-    /// The prefix of the calls that it gets.
+    /// Path prefix of its requests.
     pub path: String,
-    /// Where calls go.
+    /// URL of its backend.
     pub backend: String,
-    /// Where they go instead in these regions.
+    /// URLs that override the backend, by region.
     pub regional_backends: BTreeMap<String, String>,
-    /// How long a connection to the backend may take, in milliseconds.
+    /// Timeout for a connection to the backend, in milliseconds.
     pub connect_timeout_ms: u32,
-    /// How long the head of its answer may take, in milliseconds.
+    /// Timeout for the response head, in milliseconds.
     pub response_timeout_ms: u32,
-    /// How long each further part of a body may take, in milliseconds.
+    /// Timeout between parts of a body, in milliseconds.
     pub idle_timeout_ms: u32,
 }
 
@@ -35,7 +35,7 @@ impl From<v1::Api> for ApiView {
             path: api.path,
             backend: api.backend,
             regional_backends: regional.collect(),
-            // Agents give all of them.
+            // Agents always send all of them.
             connect_timeout_ms: api.connect_timeout_ms.unwrap_or_default(),
             response_timeout_ms: api.response_timeout_ms.unwrap_or_default(),
             idle_timeout_ms: api.idle_timeout_ms.unwrap_or_default(),
@@ -44,10 +44,20 @@ impl From<v1::Api> for ApiView {
 }
 
 impl Row for ApiView {
-    const HEADS: &'static [&'static str] =
+    const HEADS: &'static [&'static str] = &["NAME", "PATH", "REGIONAL", "BACKEND"];
+    const WIDE_HEADS: &'static [&'static str] =
         &["NAME", "PATH", "BACKEND", "REGIONAL BACKENDS", "CONNECT", "RESPONSE", "IDLE"];
 
     fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.path.clone(),
+            self.regional_backends.len().to_string(),
+            self.backend.clone(),
+        ]
+    }
+
+    fn wide_cells(&self) -> Vec<String> {
         let regional = self.regional_backends.iter();
         let regional: Vec<String> =
             regional.map(|(region, url)| format!("{region}={url}")).collect();

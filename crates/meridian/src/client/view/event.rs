@@ -1,6 +1,6 @@
-//! Events, and the results of changes.
+//! Events.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use meridian_domain::Event;
 use meridian_domain::event::Subject;
@@ -8,15 +8,13 @@ use meridian_proto::convert::{event, json};
 use meridian_proto::v1;
 use serde::Serialize;
 use serde_json::Value;
-use time::OffsetDateTime;
 
-use crate::client::elapsed::ago;
-use crate::client::output::{Row, cell};
+use crate::client::output::{NONE, Row, WIDTH, cell, truncated};
 use crate::client::sentence::sentence;
 
-use super::text;
+use super::{text, time};
 
-/// One event of the log.
+/// Event of the log.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventView {
@@ -49,11 +47,12 @@ pub struct EventView {
 
 impl From<v1::Event> for EventView {
     fn from(message: v1::Event) -> Self {
+        let at = message.time.and_then(|time| SystemTime::try_from(time).ok());
         Self {
             event: event::decode(&message),
-            at: message.time.and_then(system_time),
+            at,
             revision: message.revision,
-            time: message.time.and_then(rfc3339),
+            time: at.map(time::rfc3339),
             actor: message.actor,
             actor_verified: message.actor_verified,
             reason: text(message.reason),
@@ -66,40 +65,62 @@ impl From<v1::Event> for EventView {
 }
 
 impl Row for EventView {
-    const HEADS: &'static [&'static str] = &["REVISION", "TIME", "ACTOR", "EVENT"];
+    const HEADS: &'static [&'static str] = &["REVISION", "TIME", "EVENT"];
+    const WIDE_HEADS: &'static [&'static str] = &["REVISION", "TIME", "ACTOR", "TYPE", "DATA"];
 
     fn cells(&self) -> Vec<String> {
-        let time = cell(self.time.as_ref());
-        vec![self.revision.to_string(), time, self.actor.clone(), self.sentence()]
+        let time = cell(self.at.map(|at| time::ago(time::age(at, SystemTime::now()))).as_ref());
+        vec![self.revision.to_string(), time, self.sentence()]
+    }
+
+    fn wide_cells(&self) -> Vec<String> {
+        vec![
+            self.revision.to_string(),
+            cell(self.time.as_ref()),
+            self.actor.clone(),
+            self.kind.clone(),
+            fields(&self.data).trim_start().to_owned(),
+        ]
     }
 }
 
 impl EventView {
-    /// A line with the age of the event, such as `12  5 s ago  ada@host drained agent eastus-1`.
+    /// A line of at most 80 columns with the age of the event, such as
+    /// `12  5 s ago  ada@host drained agent eastus-1`.
     pub fn line(&self) -> String {
         self.line_at(SystemTime::now())
     }
 
-    fn line_at(&self, now: SystemTime) -> String {
-        let age = |at| ago(now.duration_since(at).unwrap_or_default());
+    pub(super) fn line_at(&self, now: SystemTime) -> String {
+        let age = |at| time::ago(time::age(at, now));
         self.line_with(&self.at.map(age).unwrap_or_default())
     }
 
     /// A line with the time of the event, for output that stays on the screen: the time of day in
     /// UTC, or the date of an event that is older than a day.
     pub fn clock_line(&self) -> String {
-        let old =
-            |at| SystemTime::now().duration_since(at).is_ok_and(|age| age.as_secs() >= 86_400);
-        let time = self.time.as_deref().unwrap_or_default();
-        let (date, clock) = time.split_once('T').unwrap_or_default();
-        match self.at.is_some_and(old) {
-            true => self.line_with(date),
-            false => self.line_with(&format!("{}Z", clock.split('.').next().unwrap_or_default())),
-        }
+        let now = SystemTime::now();
+        let time = match self.at {
+            Some(at) if time::age(at, now) < time::DAY => format!("{}Z", time::clock(at)),
+            Some(_) | None => self
+                .time
+                .as_deref()
+                .and_then(|time| time.split('T').next())
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        self.line_with(&time)
     }
 
     fn line_with(&self, time: &str) -> String {
-        format!("{:>6}  {time:>10}  {} {}\n", self.revision, self.actor, self.sentence())
+        let line = format!("{:>6}  {time:>10}  {} {}", self.revision, self.actor, self.sentence());
+        format!("{}\n", truncated(&line, WIDTH))
+    }
+
+    /// A line with the exact time and the whole sentence.
+    pub fn wide_line(&self) -> String {
+        let time = self.time.as_deref().unwrap_or(NONE);
+        format!("{:>6}  {time}  {} {}\n", self.revision, self.actor, self.sentence())
     }
 
     /// A line without time and actor, for the result of a change.
@@ -138,83 +159,16 @@ impl EventView {
     }
 }
 
-/// The fields of an event of an unknown type, as ` key=value`.
+/// Fields of an event, as ` key=value`.
 fn fields(data: &Value) -> String {
     let fields = data.as_object().into_iter().flatten();
     fields.map(|(key, value)| format!(" {key}={value}")).collect()
 }
 
-fn system_time(time: prost_types::Timestamp) -> Option<SystemTime> {
-    let since_epoch =
-        Duration::new(u64::try_from(time.seconds).ok()?, u32::try_from(time.nanos).ok()?);
-    UNIX_EPOCH.checked_add(since_epoch)
-}
-
-fn rfc3339(time: prost_types::Timestamp) -> Option<String> {
-    let utc = OffsetDateTime::from_unix_timestamp(time.seconds).ok()?;
-    let (date, clock) = (utc.date(), utc.time());
-    Some(format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        clock.hour(),
-        clock.minute(),
-        clock.second(),
-        time.nanos / 1_000_000
-    ))
-}
-
-/// Result of a change.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ChangeView {
-    /// Revision after the change; equal to `base` if nothing changed.
-    pub revision: u64,
-    /// Revision before the change.
-    pub base: u64,
-    /// Request id for a retry; null in a dry run.
-    pub request_id: Option<String>,
-    /// True if nothing was changed.
-    pub dry_run: bool,
-    /// Events of the change, in order.
-    pub events: Vec<EventView>,
-    /// Missing conditions for the full effect of the change.
-    pub waits: Vec<WaitView>,
-}
-
-/// Missing condition for the full effect of a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WaitView {
-    /// The waiting part, and its missing condition.
-    pub cause: String,
-    /// Next step for an operator.
-    pub next_step: String,
-}
-
-impl From<v1::Wait> for WaitView {
-    fn from(wait: v1::Wait) -> Self {
-        Self { cause: wait.cause, next_step: wait.next_step }
-    }
-}
-
-impl ChangeView {
-    /// Creates the view of a response to the request with this context.
-    pub fn new(response: v1::ChangeResponse, context: v1::ChangeContext) -> Self {
-        Self {
-            revision: response.revision,
-            base: response.base,
-            request_id: text(context.request_id),
-            dry_run: context.dry_run,
-            events: response.events.into_iter().map(EventView::from).collect(),
-            waits: response.waits.into_iter().map(WaitView::from).collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
     use crate::client::view::samples;
 
@@ -253,7 +207,13 @@ mod tests {
             view(added()).line_at(now),
             "    12    12 s ago  ada@host added eastus to contoso with 2 units in zones 1,2\n"
         );
-        assert!(view(with_reason).line_at(now).ends_with("zones 1,2 (reason: more load)\n"));
+        let with_reason = view(with_reason);
+        assert!(with_reason.line_at(now).ends_with(" in zones 1,2…\n"), "{}", with_reason.line_at(now));
+        assert_eq!(
+            with_reason.wide_line(),
+            "    12  2026-11-18T11:06:40.007Z  ada@host added eastus to contoso with 2 units in zones 1,2 \
+             (reason: more load)\n"
+        );
     }
 
     #[test]

@@ -77,10 +77,10 @@ impl Services for Agent {
     ) -> RpcResult<v1::ListUnitsResponse> {
         Ok(Response::new(v1::ListUnitsResponse::default()))
     }
-    async fn list_catalogue(
+    async fn list_catalog(
         &self,
-        _: Request<v1::ListCatalogueRequest>,
-    ) -> RpcResult<v1::ListCatalogueResponse> {
+        _: Request<v1::ListCatalogRequest>,
+    ) -> RpcResult<v1::ListCatalogResponse> {
         not_scripted()
     }
 }
@@ -112,8 +112,7 @@ impl Cluster for Agent {
         &self,
         _: Request<v1::GetStatusRequest>,
     ) -> RpcResult<v1::GetStatusResponse> {
-        let warnings = vec!["there are 2 voters".to_owned()];
-        Ok(Response::new(v1::GetStatusResponse { warnings, ..Default::default() }))
+        Ok(Response::new(self.script().status.clone()))
     }
     async fn register_agent(
         &self,

@@ -1,4 +1,4 @@
-//! What every read has in common.
+//! Common parts of all reads.
 
 use meridian_domain::{Rejection, Service, ServiceName, State};
 use meridian_ports::{Consistency, ReadPoint};
@@ -9,23 +9,23 @@ use tokio::time::Instant;
 use crate::Ports;
 use crate::error::Error;
 
-/// Services named in the answer to a request that has to name one.
+/// Maximum number of services listed in an error that requires naming one.
 const NAMES_LISTED: usize = 10;
 
-/// The consistency that a message asks for.
+/// Converts the consistency of a message.
 ///
 /// # Errors
-/// If it is none of those that there are.
+/// If it is unknown.
 pub(crate) fn consistency(given: i32) -> Result<Consistency, Violations> {
     match v1::Consistency::try_from(given) {
         Ok(v1::Consistency::Linearizable) => Ok(Consistency::Linearizable),
         Ok(v1::Consistency::Stale) => Ok(Consistency::Stale),
-        Err(_) => Err(Violations::one("consistency", format_args!("{given} is not a consistency"))),
+        Err(_) => Err(Violations::one("consistency", format_args!("{given} is unknown"))),
     }
 }
 
-/// Returns once the state is as fresh as the message asks for.
-pub(crate) async fn freshen(
+/// Returns once the state has the consistency that the message requests.
+pub(crate) async fn wait(
     ports: &Ports,
     wanted: i32,
     deadline: Instant,
@@ -33,7 +33,7 @@ pub(crate) async fn freshen(
     Ok(ports.read.read(consistency(wanted)?, deadline).await?)
 }
 
-/// Where an answer from `state` stands, which may by now be newer than the read had to be.
+/// Converts the position of a response from `state`, which may be newer than the read required.
 pub(crate) fn point(state: &State, read: &ReadPoint) -> Option<v1::ReadPoint> {
     Some(v1::ReadPoint {
         revision: state.header.revision.0,
@@ -41,7 +41,7 @@ pub(crate) fn point(state: &State, read: &ReadPoint) -> Option<v1::ReadPoint> {
     })
 }
 
-/// The service of that name, or, where none is given, the only one there is.
+/// Returns the service of that name, or, without a name, the only one.
 pub(crate) fn service<'a>(state: &'a State, given: &str) -> Result<&'a Service, Error> {
     if !given.is_empty() {
         let name = service_name(given)?;
@@ -50,26 +50,26 @@ pub(crate) fn service<'a>(state: &'a State, given: &str) -> Result<&'a Service, 
     let mut services = state.services.values();
     match (services.next(), services.next()) {
         (Some(only), None) => Ok(only),
-        (None, _) => Err(Violations::one("service", "there is no service yet").into()),
-        (Some(_), Some(_)) => Err(Violations::one("service", name_one_of(state)).into()),
+        (None, _) => Err(Violations::one("service", "there are no services").into()),
+        (Some(_), Some(_)) => Err(Violations::one("service", several_services(state)).into()),
     }
 }
 
-/// A well-formed service name.
+/// Validates the name of a service.
 pub(crate) fn service_name(given: &str) -> Result<ServiceName, Violations> {
     let mut checks = Checks::default();
     let name = field::service(&mut checks, "service", given);
     checks.finish(name)
 }
 
-/// That there is no service of that name, with the nearest ones.
+/// Creates the error for an unknown service, with the nearest names.
 pub(crate) fn unknown_service(state: &State, service: ServiceName) -> Error {
     let known = state.services.keys().map(ServiceName::as_str);
     let nearest = meridian_domain::nearest::nearest(service.as_str(), known);
-    Error::refused(vec![Rejection::ServiceUnknown { service, nearest }])
+    Error::rejected(vec![Rejection::ServiceUnknown { service, nearest }])
 }
 
-fn name_one_of(state: &State) -> String {
+fn several_services(state: &State) -> String {
     let names = state.services.keys().take(NAMES_LISTED).map(ServiceName::as_str);
     let names = names.collect::<Vec<_>>().join(", ");
     let more = state.services.len().saturating_sub(NAMES_LISTED);

@@ -1,4 +1,5 @@
-//! What happens around every call: a span, a count, a duration; and no panic reaches the connection.
+//! Middleware around every request: a span, metrics, and a barrier that keeps panics from the
+//! connection.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,22 +23,22 @@ use tracing::{Instrument, Span, field};
 use crate::error::Error;
 use crate::metrics::{DURATION, REQUESTS};
 
-/// The label of a method that does not exist: the names that callers make up are endless.
+/// Label of unknown methods: clients can invent any number of names.
 const NO_METHOD: &str = "unknown";
 
 /// Wraps the services of a server.
 #[derive(Clone)]
-pub(crate) struct CallLayer {
+pub(crate) struct RpcLayer {
     methods: Arc<Methods>,
 }
 
-/// The methods of the contracts, and the one that stands for all others.
+/// Methods of the contracts, and a placeholder for all others.
 struct Methods {
     known: BTreeMap<String, Arc<Method>>,
     unknown: Arc<Method>,
 }
 
-/// A method, with the meters of its calls: looking one up by its labels takes longer than counting.
+/// Method with its metrics, cached because a lookup by labels takes longer than counting.
 struct Method {
     name: String,
     duration: OnceLock<Histogram>,
@@ -49,14 +50,15 @@ impl Method {
         Self { name, duration: OnceLock::new(), succeeded: OnceLock::new() }
     }
 
-    /// Counts a call that ended.
+    /// Counts a completed request.
     fn count(&self, code: Code, elapsed: Duration) {
         let duration = || histogram!(DURATION, "method" => self.name.clone());
         self.duration.get_or_init(duration).record(elapsed.as_secs_f64());
-        let calls = || counter!(REQUESTS, "method" => self.name.clone(), "code" => name(code));
-        match code {
-            Code::Ok => self.succeeded.get_or_init(calls).increment(1),
-            _ => calls().increment(1),
+        let requests = || counter!(REQUESTS, "method" => self.name.clone(), "code" => name(code));
+        if code == Code::Ok {
+            self.succeeded.get_or_init(requests).increment(1);
+        } else {
+            requests().increment(1);
         }
     }
 }
@@ -67,8 +69,9 @@ impl Methods {
     }
 }
 
-impl CallLayer {
-    /// Knows the methods of these compiled contracts; all others count as one.
+impl RpcLayer {
+    /// Creates the layer for the methods of these compiled contracts; all others are counted as
+    /// one.
     pub(crate) fn of<'a>(contracts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let files = contracts.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok());
         let files = files.flat_map(|set| set.file);
@@ -87,22 +90,22 @@ impl CallLayer {
     }
 }
 
-impl<S> Layer<S> for CallLayer {
-    type Service = CallService<S>;
+impl<S> Layer<S> for RpcLayer {
+    type Service = RpcService<S>;
 
-    fn layer(&self, inner: S) -> CallService<S> {
-        CallService { inner, methods: Arc::clone(&self.methods) }
+    fn layer(&self, inner: S) -> RpcService<S> {
+        RpcService { inner, methods: Arc::clone(&self.methods) }
     }
 }
 
-/// A service wrapped by [`CallLayer`].
+/// Service wrapped by [`RpcLayer`].
 #[derive(Clone)]
-pub(crate) struct CallService<S> {
+pub(crate) struct RpcService<S> {
     inner: S,
     methods: Arc<Methods>,
 }
 
-impl<S> Service<Request<Body>> for CallService<S>
+impl<S> Service<Request<Body>> for RpcService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
@@ -117,22 +120,22 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path().trim_start_matches('/');
-        let call = Call::begin(Arc::clone(self.methods.find(path)));
-        let span = call.span.clone();
-        let answer = self.inner.call(request);
-        let followed = async move {
-            let response = match AssertUnwindSafe(answer).catch_unwind().await {
+        let rpc = Rpc::start(Arc::clone(self.methods.find(path)));
+        let span = rpc.span.clone();
+        let response = self.inner.call(request);
+        let observed = async move {
+            let response = match AssertUnwindSafe(response).catch_unwind().await {
                 Ok(Ok(response)) => clarify(response),
                 Err(_) => Status::from(Error::Panicked).into_http(),
             };
-            Ok(call.follow(response))
+            Ok(rpc.observe(response))
         };
-        Box::pin(followed.instrument(span))
+        Box::pin(observed.instrument(span))
     }
 }
 
-/// Statuses without details come from the framework, before a method was reached. What it says of a
-/// message that is too long or cannot be decoded has codes that mean something else in the contract.
+/// Converts statuses of the framework, which have no details: its codes for a message that is too
+/// long or cannot be decoded have another meaning in the contract.
 fn clarify(response: Response<Body>) -> Response<Body> {
     let headers = response.headers();
     if headers.contains_key(Status::GRPC_STATUS_DETAILS) {
@@ -141,44 +144,45 @@ fn clarify(response: Response<Body>) -> Response<Body> {
     match Status::from_header_map(headers) {
         Some(status) if matches!(status.code(), Code::Internal | Code::OutOfRange) => {
             let cause = status.message().to_owned();
-            Status::from(Error::Unreadable { cause }).into_http()
+            Status::from(Error::Undecodable { cause }).into_http()
         }
         _ => response,
     }
 }
 
-/// One call, from its first byte to its last. Counted when it is dropped, however it ended.
-struct Call {
+/// Request in progress. Counted when dropped, however it ended.
+struct Rpc {
     method: Arc<Method>,
-    begun: Instant,
+    start: Instant,
     code: Code,
     span: Span,
 }
 
-impl Call {
-    fn begin(method: Arc<Method>) -> Self {
-        // Formatted with its fields for every call: so only for who looks that closely.
-        let span = tracing::debug_span!("call", method = method.name, request_id = field::Empty);
-        // What is dropped without an answer was cancelled, by its caller or by its deadline.
-        Self { method, begun: Instant::now(), code: Code::Cancelled, span }
+impl Rpc {
+    fn start(method: Arc<Method>) -> Self {
+        // Its fields are formatted for every request, so the span exists at debug level only.
+        let span = tracing::debug_span!("request", method = method.name, request_id = field::Empty);
+        // A request that is dropped without a response was cancelled by its client or its deadline.
+        Self { method, start: Instant::now(), code: Code::Cancelled, span }
     }
 
-    /// Notes the status wherever it comes: with the head of a refusal, or behind the last message.
-    fn follow(mut self, response: Response<Body>) -> Response<Body> {
-        if self.note(response.headers()) {
+    /// Records the status from the headers of an error, or from the trailers after the last
+    /// message.
+    fn observe(mut self, response: Response<Body>) -> Response<Body> {
+        if self.record(response.headers()) {
             return response;
         }
         response.map(|body| {
             Body::new(body.map_frame(move |frame| {
                 if let Some(trailers) = frame.trailers_ref() {
-                    self.note(trailers);
+                    self.record(trailers);
                 }
                 frame
             }))
         })
     }
 
-    fn note(&mut self, headers: &HeaderMap) -> bool {
+    fn record(&mut self, headers: &HeaderMap) -> bool {
         let status = headers.get(Status::GRPC_STATUS);
         if let Some(status) = status {
             self.code = Code::from_bytes(status.as_bytes());
@@ -187,25 +191,21 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for Rpc {
     fn drop(&mut self) {
-        let (code, elapsed) = (name(self.code), self.begun.elapsed());
+        let (code, elapsed) = (name(self.code), self.start.elapsed());
         self.method.count(self.code, elapsed);
         let _entered = self.span.enter();
         if self.code == Code::Internal {
             let method = self.method.name.as_str();
-            tracing::warn!(
-                method,
-                ?elapsed,
-                "a call failed for a reason that is a mistake in Meridian"
-            );
+            tracing::warn!(method, ?elapsed, "internal error: a request failed due to a defect");
         } else {
-            tracing::debug!(code, ?elapsed, "a call ended");
+            tracing::debug!(code, ?elapsed, "request completed");
         }
     }
 }
 
-/// The code as the contract writes it.
+/// Returns the code in the spelling of the contract.
 fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

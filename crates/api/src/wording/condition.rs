@@ -1,0 +1,119 @@
+//! Sentences about the cluster.
+
+use meridian_domain::status::{ClusterStatus, Condition, Health, Severity};
+use meridian_domain::{AgentName, State};
+use meridian_proto::v1;
+
+use super::member::pending_wait;
+use super::{count, for_duration, location};
+
+/// Maximum number of locations listed; the others are counted.
+const LOCATIONS_LISTED: usize = 20;
+
+/// Converts the conditions of the cluster, worst first.
+pub(crate) fn warnings(state: &State, status: &ClusterStatus) -> Vec<v1::Warning> {
+    let mut locations: usize = 0;
+    let mut warnings = Vec::new();
+    for condition in &status.conditions {
+        let is_location = matches!(condition, Condition::Location { .. });
+        locations += usize::from(is_location);
+        if !is_location || locations <= LOCATIONS_LISTED {
+            warnings.push(warning(state, condition));
+        }
+    }
+    let more = locations.saturating_sub(LOCATIONS_LISTED);
+    if more > 0 {
+        warnings.push(v1::Warning {
+            reason: "MORE_LOCATIONS".to_owned(),
+            severity: v1::Severity::Degraded.into(),
+            message: format!("{} not ready", count(more, "more location")),
+            next_step: "see `meridian region list --service NAME`".to_owned(),
+            subject: String::new(),
+        });
+    }
+    warnings
+}
+
+/// Converts the health of the cluster.
+pub(crate) fn health(health: Health) -> v1::Health {
+    match health {
+        Health::Healthy => v1::Health::Healthy,
+        Health::Degraded => v1::Health::Degraded,
+        Health::ChangesRefused => v1::Health::ChangesRefused,
+    }
+}
+
+fn warning(state: &State, condition: &Condition) -> v1::Warning {
+    let (reason, subject, message, next_step) = parts(state, condition);
+    let severity = match condition.severity() {
+        Severity::Notice => v1::Severity::Notice,
+        Severity::Degraded => v1::Severity::Degraded,
+        Severity::ChangesRefused => v1::Severity::ChangesRefused,
+    };
+    v1::Warning { reason, severity: severity.into(), message, next_step, subject }
+}
+
+/// Reason, subject, message and next step.
+fn parts(state: &State, condition: &Condition) -> (String, String, String, String) {
+    let (reason, subject, message, next_step) = match condition {
+        Condition::NoQuorum { reachable, voters, needed } => (
+            "NO_QUORUM",
+            String::new(),
+            format!("no quorum: {reachable} of {voters} voters reachable, {needed} needed"),
+            "start the agents that are unreachable or fix their network".to_owned(),
+        ),
+        Condition::NoLeader => (
+            "NO_LEADER",
+            String::new(),
+            "no leader: changes wait until one is elected".to_owned(),
+            "wait for the election; it takes a few seconds".to_owned(),
+        ),
+        Condition::StatesDiffer { agents } => (
+            "STATES_DIFFER",
+            String::new(),
+            format!("agents {} hold different states at the same position", names(agents)),
+            "compare their disks and replace the one that is wrong".to_owned(),
+        ),
+        Condition::AgentUnreachable { agent, region, silence, units } => (
+            "AGENT_UNREACHABLE",
+            format!("agents/{agent}"),
+            format!(
+                "agent {agent} in {region} unreachable{}; {}",
+                for_duration(*silence),
+                match units {
+                    0 => "it has no units".to_owned(),
+                    units => format!("the state of its {} is unknown", count(*units, "unit")),
+                }
+            ),
+            format!(
+                "start it or fix its network; if it is lost, remove it with `meridian cluster \
+                 remove {agent}`"
+            ),
+        ),
+        Condition::MemberPending(pending) => {
+            let wait = pending_wait(state, pending);
+            return (wait.reason, wait.subject, wait.cause, wait.next_step);
+        }
+        Condition::AgentNotResponding { agent, region } => (
+            "AGENT_NOT_RESPONDING",
+            format!("agents/{agent}"),
+            format!("agent {agent} in {region} did not respond"),
+            "retry in a few seconds; if it persists, start the agent or fix its network".to_owned(),
+        ),
+        Condition::Location { service, region, units, status } => {
+            let (reason, message, next_step) = location::warning(service, region, *units, status);
+            (reason, format!("services/{service}/regions/{region}"), message, next_step)
+        }
+        Condition::FewVoters { voters } => (
+            "FEW_VOTERS",
+            String::new(),
+            format!("{}: with fewer than 3, losing one stops all changes", count(*voters, "voter")),
+            "join agents until there are 3 voters".to_owned(),
+        ),
+    };
+    (reason.to_owned(), subject, message, next_step)
+}
+
+fn names(agents: &[AgentName]) -> String {
+    agents.iter().map(AgentName::as_str).collect::<Vec<_>>().join(", ")
+}

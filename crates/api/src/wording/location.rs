@@ -1,0 +1,80 @@
+//! Sentences about locations.
+
+use meridian_domain::status::{Blocked, LocationCondition, LocationStatus};
+use meridian_domain::{RegionName, ServiceName};
+
+use super::for_duration;
+
+/// Describes what keeps a location from converging; empty if nothing is known to.
+pub(crate) fn blocked(status: &LocationStatus) -> String {
+    let each = status.blocked.iter().map(|blocked| match blocked {
+        Blocked::ZoneWithoutAgent { zone } => format!("no agent in zone {zone} takes units"),
+        Blocked::AgentUnreachable { agent, silence } => {
+            format!("agent {agent} unreachable{}", for_duration(*silence))
+        }
+        Blocked::UnitFailed { unit, agent, cause } => format!("{unit} on {agent}: {cause}"),
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// Reason, message and next step of a location that is not as declared.
+pub(super) fn warning(
+    service: &ServiceName,
+    region: &RegionName,
+    units: u16,
+    status: &LocationStatus,
+) -> (&'static str, String, String) {
+    let place = format!("{service} in {region}");
+    let ready = format!("{} of {units} units ready", status.ready_units);
+    let why = match blocked(status).as_str() {
+        "" => String::new(),
+        blocked => format!("; {blocked}"),
+    };
+    let (reason, message) = match status.condition {
+        LocationCondition::NoAgent => ("NO_AGENT", format!("{place}: no agent takes its units")),
+        LocationCondition::AgentUnreachable => {
+            ("AGENT_UNREACHABLE", format!("{place}: {ready}{}{why}", unknown(status)))
+        }
+        LocationCondition::UnitsMissing => ("UNITS_MISSING", format!("{place}: {ready}{why}")),
+        LocationCondition::RollingOut => {
+            let message = format!("{place}: units are being replaced or reconfigured{why}");
+            ("ROLLING_OUT", message)
+        }
+        LocationCondition::Disabled => ("DISABLED", format!("{place}: gateway disabled")),
+        LocationCondition::Ready => ("READY", format!("{place}: {ready}")),
+    };
+    (reason, message, next_step(service, region, status))
+}
+
+fn unknown(status: &LocationStatus) -> String {
+    match status.unknown_units {
+        0 => String::new(),
+        unknown => format!(", {unknown} unknown"),
+    }
+}
+
+fn next_step(service: &ServiceName, region: &RegionName, status: &LocationStatus) -> String {
+    let units = format!("`meridian unit list --service {service}`");
+    match status.condition {
+        LocationCondition::NoAgent => {
+            format!("join an agent in {region}, or add the units in another region")
+        }
+        LocationCondition::AgentUnreachable => match unreachable_agent(status) {
+            Some(agent) => format!("start the agent {agent} or fix its network"),
+            None => String::new(),
+        },
+        LocationCondition::UnitsMissing if status.blocked.is_empty() => {
+            format!("wait for its units to start, see {units}")
+        }
+        LocationCondition::UnitsMissing => format!("fix the cause, see {units}"),
+        LocationCondition::RollingOut => format!("see {units} for its progress"),
+        LocationCondition::Disabled | LocationCondition::Ready => String::new(),
+    }
+}
+
+fn unreachable_agent(status: &LocationStatus) -> Option<&meridian_domain::AgentName> {
+    status.blocked.iter().find_map(|blocked| match blocked {
+        Blocked::AgentUnreachable { agent, silence: _ } => Some(agent),
+        Blocked::ZoneWithoutAgent { .. } | Blocked::UnitFailed { .. } => None,
+    })
+}

@@ -1,0 +1,264 @@
+//! Status of the cluster: everything that an operator should know, worst first.
+
+use std::cmp::Reverse;
+
+use crate::agent::Agent;
+use crate::name::{AgentName, RegionName, ServiceName};
+use crate::state::State;
+
+use super::agent::{AgentCondition, agent as agent_condition, agent_of};
+use super::location::{LocationCondition, LocationStatus, location};
+use super::member::{Member, MemberChange, PendingMember, WaitsFor, pending_member};
+use super::observations::{AgentResponse, Observations, Progress, Silence, Source};
+
+/// Minimum number of voters with which the loss of any one stops no changes.
+const SAFE_VOTERS: usize = 3;
+
+/// Status of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterStatus {
+    /// Everything that an operator should know, worst first.
+    pub conditions: Vec<Condition>,
+}
+
+/// Condition that an operator should know about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Fewer voters are reachable than a majority.
+    NoQuorum {
+        /// Voters that are reachable.
+        reachable: usize,
+        /// All voters.
+        voters: usize,
+        /// Voters that make a majority.
+        needed: usize,
+    },
+    /// Enough voters are reachable, and none of them is known to lead.
+    NoLeader,
+    /// Agents at the same position hold different states or events.
+    StatesDiffer {
+        /// Those agents.
+        agents: Vec<AgentName>,
+    },
+    /// An agent is unreachable, so the state of its units is unknown.
+    AgentUnreachable {
+        /// The agent.
+        agent: AgentName,
+        /// Its region.
+        region: RegionName,
+        /// Time since it was last heard from.
+        silence: Silence,
+        /// Its units.
+        units: usize,
+    },
+    /// A membership change cannot proceed.
+    MemberPending(PendingMember),
+    /// An agent did not respond to the contacted node, and the leader has heard from it lately.
+    AgentNotResponding {
+        /// The agent.
+        agent: AgentName,
+        /// Its region.
+        region: RegionName,
+    },
+    /// A location is not as declared.
+    Location {
+        /// The service.
+        service: ServiceName,
+        /// The region.
+        region: RegionName,
+        /// Units declared.
+        units: u16,
+        /// Its status.
+        status: LocationStatus,
+    },
+    /// With this few voters, the loss of one stops all changes.
+    FewVoters {
+        /// All voters.
+        voters: usize,
+    },
+}
+
+/// Severity of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing; everything works as declared, or will without an operator.
+    Notice,
+    /// Capacity or redundancy is below what was declared.
+    Degraded,
+    /// No change is accepted.
+    ChangesRefused,
+}
+
+/// Health of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// At most notices.
+    Healthy,
+    /// Capacity or redundancy is below what was declared.
+    Degraded,
+    /// No change is accepted.
+    ChangesRefused,
+}
+
+impl ClusterStatus {
+    /// Returns the health that the worst condition leaves.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.conditions.iter().map(Condition::severity).max() {
+            None | Some(Severity::Notice) => Health::Healthy,
+            Some(Severity::Degraded) => Health::Degraded,
+            Some(Severity::ChangesRefused) => Health::ChangesRefused,
+        }
+    }
+}
+
+impl Condition {
+    /// Returns the severity.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::NoQuorum { .. } | Self::NoLeader => Severity::ChangesRefused,
+            Self::StatesDiffer { .. }
+            | Self::AgentUnreachable { .. }
+            | Self::AgentNotResponding { .. } => Severity::Degraded,
+            Self::MemberPending(pending) => pending.severity(),
+            Self::Location { status, .. } => status.condition.severity(),
+            Self::FewVoters { .. } => Severity::Notice,
+        }
+    }
+}
+
+impl PendingMember {
+    fn severity(&self) -> Severity {
+        match (self.change, &self.waits_for) {
+            (_, WaitsFor::CatchUp { .. }) => Severity::Notice,
+            (
+                MemberChange::GainVote | MemberChange::LoseVote | MemberChange::Leave,
+                WaitsFor::Response
+                | WaitsFor::Majority { .. }
+                | WaitsFor::Replacement { .. }
+                | WaitsFor::TransferTarget { .. },
+            ) => Severity::Degraded,
+        }
+    }
+}
+
+impl LocationCondition {
+    fn severity(self) -> Severity {
+        match self {
+            Self::Disabled | Self::Ready | Self::RollingOut => Severity::Notice,
+            Self::NoAgent | Self::AgentUnreachable | Self::UnitsMissing => Severity::Degraded,
+        }
+    }
+}
+
+/// Returns the status of the cluster. Expects the responses of all agents among the observations.
+#[must_use]
+pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
+    let mut conditions = Vec::new();
+    conditions.extend(availability(state, observations));
+    conditions.extend(states_differ(observations));
+    conditions.extend(agents(state, observations));
+    let pending = observations.members.values().filter_map(pending_member);
+    conditions.extend(pending.map(Condition::MemberPending));
+    conditions.extend(locations(state, observations));
+    conditions.extend(few_voters(observations));
+    // A stable sort: conditions of one severity keep this order.
+    conditions.sort_by_key(|condition| Reverse(condition.severity()));
+    ClusterStatus { conditions }
+}
+
+/// Returns why changes are refused, if they are.
+fn availability(state: &State, observations: &Observations) -> Option<Condition> {
+    let voters: Vec<_> = observations.members.values().filter(|member| member.voter).collect();
+    let reachable = |member: &&&Member| is_reachable(state, observations, member);
+    let (reachable, needed) = (voters.iter().filter(reachable).count(), voters.len() / 2 + 1);
+    if reachable < needed {
+        return Some(Condition::NoQuorum { reachable, voters: voters.len(), needed });
+    }
+    match observations.source() {
+        Source::Leader => None,
+        Source::Contacted => (!leader_responds(state, observations)).then_some(Condition::NoLeader),
+    }
+}
+
+fn is_reachable(state: &State, observations: &Observations, member: &Member) -> bool {
+    match (agent_of(state, member.node), observations.source()) {
+        (Some(agent), _) => observations.silence(agent).is_none(),
+        // Its agent was removed, so no request is sent to it: the leader's contact decides.
+        (None, Source::Leader) => observations.silence_to_leader(member.node, false).is_none(),
+        (None, Source::Contacted) => member.node == observations.contacted,
+    }
+}
+
+/// True if the known leader responded, and only its view of the members did not arrive in time.
+fn leader_responds(state: &State, observations: &Observations) -> bool {
+    let leader = observations.leader.filter(|leader| *leader != observations.contacted);
+    let agent = leader.and_then(|leader| agent_of(state, leader));
+    let response = agent.and_then(|agent| observations.responses.get(&agent.description.name));
+    response.is_some_and(|response| response.position.is_some())
+}
+
+/// Agents that contradict another one: in the state at one log index, or in the events up to one
+/// revision.
+fn states_differ(observations: &Observations) -> Option<Condition> {
+    let responses = observations.responses.values();
+    let positions: Vec<_> = responses.clone().filter_map(|response| response.position).collect();
+    let contradict = |one: &Progress, other: &Progress| {
+        one.applied == other.applied && one.state != other.state
+            || one.revision == other.revision && one.events != other.events
+    };
+    let differs = |response: &&AgentResponse| {
+        response.position.is_some_and(|own| positions.iter().any(|other| contradict(&own, other)))
+    };
+    let agents: Vec<_> = responses.filter(differs).map(|response| response.agent.clone()).collect();
+    (!agents.is_empty()).then_some(Condition::StatesDiffer { agents })
+}
+
+fn agents<'a>(
+    state: &'a State,
+    observations: &'a Observations,
+) -> impl Iterator<Item = Condition> + 'a {
+    let condition = |agent: &Agent| {
+        let (name, region) = (agent.description.name.clone(), agent.description.region.clone());
+        match agent_condition(observations, agent) {
+            AgentCondition::Reachable => None,
+            AgentCondition::NotResponding => {
+                Some(Condition::AgentNotResponding { agent: name, region })
+            }
+            AgentCondition::Unreachable { silence } => {
+                let units = state.units_on(&name).count();
+                Some(Condition::AgentUnreachable { agent: name, region, silence, units })
+            }
+        }
+    };
+    state.agents.values().filter_map(condition)
+}
+
+fn locations<'a>(
+    state: &'a State,
+    observations: &'a Observations,
+) -> impl Iterator<Item = Condition> + 'a {
+    state.services.values().flat_map(move |service| {
+        service.locations.iter().filter_map(move |(region, row)| {
+            let status = location(state, observations, service, region, row);
+            match status.condition {
+                LocationCondition::Disabled | LocationCondition::Ready => None,
+                LocationCondition::NoAgent
+                | LocationCondition::AgentUnreachable
+                | LocationCondition::UnitsMissing
+                | LocationCondition::RollingOut => Some(Condition::Location {
+                    service: service.name.clone(),
+                    region: region.clone(),
+                    units: row.units,
+                    status,
+                }),
+            }
+        })
+    })
+}
+
+fn few_voters(observations: &Observations) -> Option<Condition> {
+    let voters = observations.members.values().filter(|member| member.voter).count();
+    (voters < SAFE_VOTERS).then_some(Condition::FewVoters { voters })
+}

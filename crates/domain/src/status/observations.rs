@@ -1,0 +1,154 @@
+//! Facts that the log does not record, with their observer and their age.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::agent::Agent;
+use crate::id::{Digest, Incarnation, NodeId, Revision};
+use crate::name::AgentName;
+
+use super::member::{LastContact, Member};
+
+/// Observations that one node, the contacted one, gathered at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observations {
+    /// The node that gathered them.
+    pub contacted: NodeId,
+    /// The leader that the contacted node follows, or is; it may have failed since.
+    pub leader: Option<NodeId>,
+    /// Time since the contacted node last heard from a leader; `None` if it never did.
+    pub leader_contact: Option<Duration>,
+    /// Silence after which an agent counts as unreachable: two maximal election timeouts.
+    pub unreachable_after: Duration,
+    /// The members, with the leader's contacts if the leader responded.
+    pub members: BTreeMap<NodeId, Member>,
+    /// Responses of the agents to the contacted node; empty if it sent no requests.
+    pub responses: BTreeMap<AgentName, AgentResponse>,
+    /// Load of the units, as far as it was requested and their agents responded.
+    pub loads: UnitLoads,
+}
+
+/// Whose contacts decide which agents are reachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The leader's: acknowledgements of its appends.
+    Leader,
+    /// The contacted node's own, because no leader responded to it: responses to its requests.
+    Contacted,
+}
+
+/// Time since an unreachable agent was last heard from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// Exactly this long.
+    Exactly(Duration),
+    /// At least this long.
+    AtLeast(Duration),
+    /// Not known: it does not respond, and the observer has no earlier contact to compare with.
+    Unmeasured,
+}
+
+/// Response of an agent to a request of the contacted node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentResponse {
+    /// The agent.
+    pub agent: AgentName,
+    /// The state that it has applied; `None` if it did not respond in time.
+    pub position: Option<Progress>,
+    /// Time since it last heard from the leader; `None` if unknown.
+    pub lag: Option<Duration>,
+}
+
+/// Applied state of an agent at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Revision of the last event.
+    pub revision: Revision,
+    /// Last log index. Rejected requests have an index and no revision: agents at the same index
+    /// have the same state, and agents at the same revision have the same events.
+    pub applied: u64,
+    /// Hash of the whole state, outcomes of requests included.
+    pub state: Digest,
+    /// Hash over all events.
+    pub events: Digest,
+}
+
+/// Load of a unit, measured at most a few seconds ago.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnitLoad {
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests in flight, in thousandths of the unit's maximum, smoothed over some seconds.
+    pub utilization_permille: u32,
+}
+
+/// Load of units by incarnation.
+pub type UnitLoads = BTreeMap<Incarnation, UnitLoad>;
+
+impl Observations {
+    /// Returns whose contacts these are.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        match self.members.values().any(|member| member.last_contact.is_some()) {
+            true => Source::Leader,
+            false => Source::Contacted,
+        }
+    }
+
+    /// Returns the node whose contacts these are.
+    #[must_use]
+    pub fn observer(&self) -> NodeId {
+        match self.source() {
+            Source::Leader => self.leader.unwrap_or(self.contacted),
+            Source::Contacted => self.contacted,
+        }
+    }
+
+    /// True if reachability also depends on the agents' responses to the contacted node: no leader
+    /// responded, or it was elected too recently to have heard from every member.
+    #[must_use]
+    pub fn needs_responses(&self) -> bool {
+        let is_undecided = |member: &Member| match member.last_contact {
+            Some(LastContact::NotWithin(silence)) => silence < self.unreachable_after,
+            Some(LastContact::Ago(_)) => false,
+            None => self.source() == Source::Contacted,
+        };
+        self.members.values().any(is_undecided)
+    }
+
+    /// Returns the silence of an unreachable agent; `None` if it is reachable, or nothing is known.
+    ///
+    /// An agent from which a new leader has not heard at all is also unreachable if it does not
+    /// respond to the contacted node.
+    #[must_use]
+    pub fn silence(&self, agent: &Agent) -> Option<Silence> {
+        let node = agent.description.node;
+        let response = self.responses.get(&agent.description.name);
+        let is_mute = response.is_some_and(|response| response.position.is_none());
+        match self.source() {
+            Source::Leader => self.silence_to_leader(node, is_mute),
+            Source::Contacted if node == self.contacted => None,
+            Source::Contacted => is_mute.then(|| self.silence_to_contacted(node)),
+        }
+    }
+
+    /// Returns the silence of an unreachable member; `None` if it is reachable, or nothing is known.
+    pub(super) fn silence_to_leader(&self, node: NodeId, is_mute: bool) -> Option<Silence> {
+        match self.members.get(&node)?.last_contact? {
+            LastContact::Ago(silence) => {
+                (silence >= self.unreachable_after).then_some(Silence::Exactly(silence))
+            }
+            LastContact::NotWithin(silence) => {
+                (is_mute || silence >= self.unreachable_after).then_some(Silence::AtLeast(silence))
+            }
+        }
+    }
+
+    /// The contacted node keeps contact times of its leader only.
+    fn silence_to_contacted(&self, node: NodeId) -> Silence {
+        match self.leader_contact.filter(|_| self.leader == Some(node)) {
+            Some(silence) => Silence::Exactly(silence),
+            None => Silence::Unmeasured,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Status of the cluster.
+
+use meridian_domain::status::{
+    Condition, Health, LastContact, MemberChange, Next, Observations, Pending, PendingMember,
+    Progress, Severity, Silence, WaitsFor,
+};
+use meridian_domain::{Command, Digest, NodeId, Revision, status};
+
+use super::{MINUTE, NOW, healthy, leaderless, led, settled};
+use crate::world::{add, agent_name, region};
+
+fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
+    let kind = |condition: &Condition| match condition {
+        Condition::NoQuorum { .. } => "no quorum",
+        Condition::NoLeader => "no leader",
+        Condition::StatesDiffer { .. } => "states differ",
+        Condition::AgentUnreachable { .. } => "agent unreachable",
+        Condition::MemberPending(_) => "member pending",
+        Condition::AgentNotResponding { .. } => "agent not responding",
+        Condition::Location { .. } => "location",
+        Condition::FewVoters { .. } => "few voters",
+    };
+    status.conditions.iter().map(kind).collect()
+}
+
+#[test]
+fn a_healthy_cluster_has_no_conditions() {
+    let world = settled();
+    let status = status::cluster(&world.state, &healthy(&world));
+    assert_eq!((status.conditions.len(), status.health()), (0, Health::Healthy));
+}
+
+#[test]
+fn the_conditions_of_a_cluster_are_sorted_worst_first() {
+    let mut world = settled();
+    world.edit([add("japaneast", 1)]);
+    let silent = LastContact::Ago(MINUTE);
+    let lost = led(&world, &[(1, NOW), (2, silent), (3, silent)]);
+    let status = status::cluster(&world.state, &lost);
+    assert_eq!(
+        kinds(&status),
+        ["no quorum", "agent unreachable", "agent unreachable", "location", "location"]
+    );
+    let expected = Condition::NoQuorum { reachable: 1, voters: 3, needed: 2 };
+    assert_eq!(status.conditions[0], expected);
+    let (agent, region) = (agent_name("eastus"), region("eastus"));
+    let silence = Silence::Exactly(MINUTE);
+    let expected = Condition::AgentUnreachable { agent, region, silence, units: 2 };
+    assert_eq!(status.conditions[1], expected);
+    assert_eq!(status.health(), Health::ChangesRefused);
+    assert!(status.conditions.is_sorted_by_key(|it| std::cmp::Reverse(it.severity())));
+}
+
+#[test]
+fn one_unreachable_agent_of_three_degrades_the_cluster() {
+    let world = settled();
+    let silent = led(&world, &[(1, NOW), (2, NOW), (3, LastContact::NotWithin(MINUTE))]);
+    let status = status::cluster(&world.state, &silent);
+    assert_eq!(kinds(&status), ["agent unreachable"]);
+    assert_eq!(status.health(), Health::Degraded);
+}
+
+#[test]
+fn an_agent_that_does_not_respond_is_a_condition_before_it_is_unreachable() {
+    let world = settled();
+    let mut observations = healthy(&world);
+    let response = observations.responses.get_mut(&agent_name("eastus")).expect("is there");
+    response.position = None;
+    let status = status::cluster(&world.state, &observations);
+    assert_eq!(kinds(&status), ["agent not responding"]);
+    assert_eq!(status.health(), Health::Degraded);
+}
+
+#[test]
+fn without_a_leader_changes_are_refused_even_if_a_quorum_is_reachable() {
+    let world = settled();
+    let electing = status::cluster(&world.state, &leaderless(&world, &["eastus"]));
+    assert_eq!(kinds(&electing)[0], "no leader");
+    let isolated = status::cluster(&world.state, &leaderless(&world, &["eastus", "southeastasia"]));
+    assert_eq!(kinds(&isolated)[0], "no quorum");
+    // The leader responds; only its contacts did not arrive in time.
+    let slow = status::cluster(&world.state, &leaderless(&world, &[]));
+    assert_eq!((kinds(&slow).len(), slow.health()), (0, Health::Healthy));
+}
+
+#[test]
+fn a_removed_agent_that_still_leads_counts_as_a_reachable_voter() {
+    let mut world = settled();
+    world.apply(Command::RemoveAgent { agent: agent_name("southeastasia") });
+    let observations = led(&world, &[(1, NOW), (2, LastContact::Ago(MINUTE)), (3, NOW)]);
+    let observations = Observations { leader: Some(NodeId(3)), ..observations };
+    let status = status::cluster(&world.state, &observations);
+    assert!(!kinds(&status).contains(&"no quorum"), "{status:?}");
+}
+
+#[test]
+fn agents_that_differ_at_the_same_position_contradict_each_other() {
+    let world = settled();
+    let differs = |change: fn(&mut Progress)| {
+        let mut observations = healthy(&world);
+        let response = observations.responses.get_mut(&agent_name("eastus")).expect("is there");
+        change(response.position.as_mut().expect("responded"));
+        kinds(&status::cluster(&world.state, &observations)) == ["states differ"]
+    };
+    assert!(differs(|position| position.state = Digest([1; 32])));
+    assert!(differs(|position| position.events = Digest([1; 32])));
+    assert!(!differs(|position| {
+        (position.state, position.events) = (Digest([1; 32]), Digest([1; 32]));
+        (position.applied, position.revision) = (6, Revision(1));
+    }));
+}
+
+#[test]
+fn a_membership_change_that_waits_is_a_condition_and_one_in_progress_is_not() {
+    let world = settled();
+    let status_of = |waits_for| {
+        let mut observations = healthy(&world);
+        let member = observations.members.get_mut(&NodeId(2)).expect("is a member");
+        let change = MemberChange::LoseVote;
+        member.next = Some(Next::Change(Pending { change, waits_for }));
+        status::cluster(&world.state, &observations)
+    };
+    assert_eq!(status_of(None).conditions, []);
+    for (waits_for, severity) in [
+        (WaitsFor::Response, Severity::Degraded),
+        (WaitsFor::CatchUp { behind: Some(9) }, Severity::Notice),
+        (WaitsFor::Majority { voters: 2, silent: vec![NodeId(3)] }, Severity::Degraded),
+        (WaitsFor::Replacement { by: vec![NodeId(3)] }, Severity::Degraded),
+        (WaitsFor::TransferTarget { among: vec![NodeId(1)] }, Severity::Degraded),
+    ] {
+        let status = status_of(Some(waits_for.clone()));
+        let change = MemberChange::LoseVote;
+        let pending = PendingMember { node: NodeId(2), change, waits_for };
+        assert_eq!(status.conditions, [Condition::MemberPending(pending)]);
+        assert_eq!(status.conditions[0].severity(), severity);
+    }
+}
+
+#[test]
+fn few_voters_are_a_notice() {
+    let world = settled();
+    let observations = led(&world, &[(1, NOW), (2, NOW)]);
+    let status = status::cluster(&world.state, &observations);
+    assert_eq!(status.conditions, [Condition::FewVoters { voters: 2 }]);
+    assert_eq!(status.health(), Health::Healthy);
+}

@@ -1,0 +1,40 @@
+//! Impact of changes.
+
+use meridian_domain::status::impact::{self, Decommission, Impact};
+use meridian_domain::status::{MemberChange, Next, Pending, PendingMember, WaitsFor};
+use meridian_domain::{Command, NodeId};
+
+use super::{healthy, settled};
+use crate::world::{add, agent, agent_name, region, service};
+
+#[test]
+fn edits_have_an_impact_in_regions_without_an_agent() {
+    let mut world = settled();
+    world.edit([add("japaneast", 1), add("southeastasia", 1)]);
+    let edited = ["japaneast", "southeastasia"].map(region).into();
+    let impact = impact::of_edits(&world.state, &edited);
+    assert_eq!(impact, [Impact::UnitsWithoutAgent { region: region("japaneast") }]);
+}
+
+#[test]
+fn a_decommission_has_an_impact_on_the_vote_and_on_the_last_capacity_of_a_region() {
+    let mut world = settled();
+    let eastus = Decommission::new(&world.state, &agent_name("eastus")).expect("is an agent");
+    world.apply(Command::DrainAgent { agent: agent_name("eastus") });
+    let mut members = healthy(&world).members;
+    let lost =
+        Impact::CapacityLost { region: region("eastus"), services: vec![service("contoso")] };
+    let impact = impact::of_decommission(&world.state, &members, &eastus);
+    assert_eq!(impact, std::slice::from_ref(&lost));
+
+    let (change, waits_for) = (MemberChange::LoseVote, WaitsFor::Response);
+    let pending = Pending { change, waits_for: Some(waits_for.clone()) };
+    members.get_mut(&NodeId(2)).expect("is a member").next = Some(Next::Change(pending));
+    let vote = Impact::MemberPending(PendingMember { node: NodeId(2), change, waits_for });
+    assert_eq!(impact::of_decommission(&world.state, &members, &eastus), [vote, lost]);
+
+    world.apply(Command::RegisterAgent(agent("eastus-2", 4, "eastus")));
+    members.clear();
+    assert_eq!(impact::of_decommission(&world.state, &members, &eastus), []);
+    assert_eq!(Decommission::new(&world.state, &agent_name("nobody")), None);
+}
