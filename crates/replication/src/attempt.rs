@@ -1,13 +1,26 @@
-//! One attempt of a proposer: what the leader that it took a command to says.
+//! Outcome of one attempt to submit a command to a leader.
 
 use meridian_ports::{ProposeError, Receipt};
 
-/// What one attempt came to.
+use crate::sequencer::Reply;
+
+/// Outcome of one attempt to submit a command to a leader.
 pub enum Attempt {
-    /// An answer that no further attempt can better.
+    /// Final result: a retry would not change it.
     Done(Result<Receipt, ProposeError>),
-    /// Nothing was proposed: the node does not lead, or could not be reached.
-    NotThere,
-    /// It may have been proposed.
+    /// Nothing was proposed: the node does not lead or is unreachable.
+    NotSubmitted,
+    /// The command may have been proposed. Contains the cause.
     Unknown(String),
+}
+
+impl From<Reply> for Attempt {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Receipt(receipt) => Self::Done(Ok(receipt)),
+            Reply::Failed(ProposeError::Unknown { cause }) => Self::Unknown(cause),
+            Reply::Failed(error) => Self::Done(Err(error)),
+            Reply::NotLeader => Self::NotSubmitted,
+        }
+    }
 }

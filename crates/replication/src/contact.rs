@@ -1,4 +1,4 @@
-//! When this node last heard of a leader that it follows, and when as leader of its members.
+//! Last contact of this node with the leader and, while it leads, with the other members.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,45 +13,48 @@ use openraft::async_runtime::WatchReceiver as _;
 
 use crate::instance::Raft;
 
-/// Cheap to clone; every clone is the same record.
+/// Tracks the last contacts of this node. Cheap to clone; all clones share one state.
 #[derive(Clone)]
-pub struct Contact {
+pub struct ContactTracker {
     raft: Raft,
-    heard: Arc<Mutex<Option<Instant>>>,
-    /// The term in which this node was last seen to lead, and when that was first seen.
+    /// Time of the last append that this node accepted from a leader.
+    last_append: Arc<Mutex<Option<Instant>>>,
+    /// Latest term in which this node was observed to lead, and the time of the first observation.
     leading: Arc<Mutex<Option<(LeaderId, Instant)>>>,
 }
 
-impl Contact {
+impl ContactTracker {
     pub(crate) fn new(raft: Raft) -> Self {
-        Self { raft, heard: Arc::default(), leading: Arc::default() }
+        Self { raft, last_append: Arc::default(), leading: Arc::default() }
     }
 
-    /// Notes that a leader's append was accepted just now.
-    pub(crate) fn heard(&self) {
-        *self.heard.lock().expect("no holder of this lock panics") = Some(Instant::now());
+    /// Records that this node has just accepted an append from a leader.
+    pub(crate) fn record_append(&self) {
+        *self.last_append.lock().expect("no holder of this lock panics") = Some(Instant::now());
     }
 
-    /// How long ago that was; on the leader itself, since a majority last acknowledged it.
+    /// Returns the time since the last contact with a leader; on the leader itself, the time since
+    /// a majority last acknowledged it. `None` if there was no contact yet.
     #[must_use]
-    pub fn age(&self) -> Option<Duration> {
+    pub fn since_leader_contact(&self) -> Option<Duration> {
         if self.raft.is_leader() {
             let metrics = self.raft.metrics().borrow_watched().clone();
-            // Nobody else has to acknowledge it, so nobody is asked.
+            // A leader that is the only voter needs no acknowledgement and requests none.
             if metrics.membership_config.voter_ids().all(|voter| voter == *self.raft.node_id()) {
                 return Some(Duration::ZERO);
             }
             return Some(metrics.last_quorum_acked?.elapsed());
         }
-        self.heard.lock().expect("no holder of this lock panics").map(|heard| heard.elapsed())
+        let last_append = self.last_append.lock().expect("no holder of this lock panics");
+        last_append.map(|at| at.elapsed())
     }
 
-    /// When each other member last acknowledged this leader; none where this node does not lead. Since
-    /// when it leads is known once this has been asked during it.
+    /// Returns the last contact with each other member; `None` if this node does not lead. The
+    /// first call in a term records the time since which this node leads.
     #[must_use]
-    pub fn of_members(&self) -> Option<BTreeMap<NodeId, LastContact>> {
+    pub fn members(&self) -> Option<BTreeMap<NodeId, LastContact>> {
         let term = self.raft.as_leader().ok()?.to_committed_leader_id();
-        let led = {
+        let led_for = {
             let mut leading = self.leading.lock().expect("no holder of this lock panics");
             match *leading {
                 Some((known, since)) if known == term => since.elapsed(),
@@ -61,11 +64,12 @@ impl Contact {
                 }
             }
         };
-        let heard = self.raft.metrics().borrow_watched().heartbeat.clone();
+        let acknowledged = self.raft.metrics().borrow_watched().heartbeat.clone();
         let contact = |at: Option<SerdeInstantOf<TypeConfig>>| {
-            at.map_or(LastContact::NotWithin(led), |at| LastContact::Ago(at.elapsed()))
+            at.map_or(LastContact::NotWithin(led_for), |at| LastContact::Ago(at.elapsed()))
         };
-        let others = heard.into_iter().flatten().filter(|(node, _)| node != self.raft.node_id());
+        let acknowledged = acknowledged.into_iter().flatten();
+        let others = acknowledged.filter(|(node, _)| node != self.raft.node_id());
         Some(others.map(|(node, at)| (node, contact(at))).collect())
     }
 }

@@ -1,5 +1,5 @@
-//! What a node takes from the machine that it runs on, beside its disk: connections and the time of day.
-//! A simulation puts its own in their place.
+//! Dependencies of a node on its machine, except the disk: connections and the wall clock. A
+//! simulation replaces both.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meridian_domain::Timestamp;
 use meridian_transport::Dialer;
 
-/// Both of them. The default is the machine's own.
+/// Connections and wall clock. The default uses those of the machine.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
-    /// How other members are reached.
+    /// Opens connections to other members.
     pub dialer: Dialer,
-    /// What the leader stamps its entries with.
+    /// Clock for the time of entries that this node proposes as leader.
     pub clock: Clock,
 }
 
-/// The time of day; the machine's, unless it was made otherwise. Waiting never goes by it.
+/// Wall clock. The default reads the system clock. Never used for timeouts.
 #[derive(Clone, Default)]
 pub struct Clock(Option<Arc<dyn Fn() -> Timestamp + Send + Sync>>);
 
 impl Clock {
-    /// A clock that says what `now` says.
+    /// Creates a clock that reads the time from `now`.
     #[must_use]
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(now)))
@@ -39,6 +39,6 @@ impl Clock {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Clock(other)" } else { "Clock(system)" })
+        f.write_str(if self.0.is_some() { "Clock(custom)" } else { "Clock(system)" })
     }
 }

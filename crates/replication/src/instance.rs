@@ -1,8 +1,8 @@
-//! This node's Raft: openraft over this crate's state machine. Apart from the types in
-//! [`raft`](meridian_storage::raft), which the state machine itself is made of.
+//! This node's Raft: openraft with the state machine of `meridian-storage`. Separate from the types
+//! in [`raft`](meridian_storage::raft), on which that state machine depends.
 
 use meridian_storage::raft::TypeConfig;
 use meridian_storage::state_machine::StateMachine;
 
-/// This node's Raft.
+/// Raft instance of this node.
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;

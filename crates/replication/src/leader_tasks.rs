@@ -1,21 +1,22 @@
-//! What the leader does besides replicating: it brings Raft's membership in line with the agents that
-//! the log knows, and begins the log of a new cluster.
+//! Background tasks of the leader: bootstrapping the log of a new cluster, converging the Raft
+//! membership to the registered agents, and raising the data version.
 //!
-//! Membership is not the list of agents (decision 12 of the design): agents are facts of the log,
-//! members are who keeps it. The duties are level-triggered: each round looks at both and takes at
-//! most one step, so that they may be interrupted, repeated or taken over by another leader at any
-//! point.
+//! The membership is not the list of agents (decision 12 of the design): agents are part of the
+//! replicated state, members replicate it. The tasks are level-triggered: each round compares
+//! agents and members and takes at most one step. It may therefore be interrupted, repeated or
+//! continued by another leader at any point.
 //!
 //! ```text
 //! registered -> learner -> caught up -> voter        one voter at a time
 //! drained    -> learner;  removed from the log -> removed from Raft
 //! ```
 //!
-//! No step is taken that could stop the cluster: a vote is given or taken only where members that
-//! answer are a majority before and after. A voter that is gone for good so makes way, and one that
-//! is wanted elsewhere waits, as long as the others are needed.
+//! No step can cost the cluster its quorum: a vote is granted or revoked only if the reachable
+//! members are a majority both before and after. A voter that has failed permanently is therefore
+//! demoted, while a voter that should be replaced keeps its vote for as long as the quorum needs
+//! it.
 
-mod offers;
+mod transfer_backoff;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,14 +36,16 @@ use crate::membership::plan::Step;
 use crate::peer::links::Links;
 use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
-use offers::Offers;
+use transfer_backoff::TransferBackoff;
 
-/// Between two rounds.
-const ROUND: Duration = Duration::from_millis(250);
-/// How long one step may take before the next round looks again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Interval between rounds.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// Timeout of a round. The next round starts over.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for one initial member to identify itself.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Does the leader's duties whenever this node leads.
+/// Runs the tasks of the leader while this node leads.
 pub(crate) struct LeaderTasks {
     pub cluster: ClusterId,
     pub raft: Raft,
@@ -54,94 +57,92 @@ pub(crate) struct LeaderTasks {
 }
 
 impl LeaderTasks {
-    /// Runs until the node stops.
+    /// Runs until the fuse blows or the task is aborted.
     pub async fn run(self) {
-        let mut offers = Offers::default();
+        let mut backoff = TransferBackoff::default();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(ROUND) => {}
+                () = tokio::time::sleep(INTERVAL) => {}
                 _ = self.fuse.blown() => return,
             }
-            let round = self.round(&mut offers);
-            if self.raft.is_leader() && tokio::time::timeout(PATIENCE, round).await.is_err() {
-                tracing::warn!(
-                    "a duty of the leader took longer than {PATIENCE:?}; it is tried again"
-                );
+            let round = self.round(&mut backoff);
+            if self.raft.is_leader() && tokio::time::timeout(ROUND_TIMEOUT, round).await.is_err() {
+                tracing::warn!("leader task timed out after {ROUND_TIMEOUT:?}, retrying");
             }
         }
     }
 
-    async fn round(&self, offers: &mut Offers) {
-        let (founded, raise) = {
+    async fn round(&self, backoff: &mut TransferBackoff) {
+        let (bootstrapped, raise) = {
             let state = self.store.state();
             (state.header.cluster.is_some(), data_version_to_raise_to(&state))
         };
-        if !founded {
-            return self.found().await;
+        if !bootstrapped {
+            return self.bootstrap().await;
         }
         let now = Instant::now();
-        if let Some(step) = self.membership.next_step(offers.may_be_made(now)) {
-            if matches!(step, Step::HandOver(_)) {
-                offers.note(now);
+        if let Some(step) = self.membership.next_step(backoff.allows_attempt(now)) {
+            if matches!(step, Step::TransferLeadership(_)) {
+                backoff.record_attempt(now);
             }
-            tracing::info!(?step, "membership");
-            if let Err(cause) = self.take(step).await {
-                tracing::info!(%cause, "the membership step is tried again");
+            tracing::info!(?step, "membership step");
+            if let Err(cause) = self.execute(step).await {
+                tracing::info!(%cause, "membership step failed, retrying");
             }
         } else if let Some(version) = raise {
             self.propose(Command::RaiseDataVersion { version }).await;
         }
     }
 
-    /// Begins the log: the cluster and its founders, all in one change.
-    async fn found(&self) {
-        let mut founders = Vec::new();
+    /// Proposes the first change of the log: the cluster and its initial agents.
+    async fn bootstrap(&self) {
+        let mut agents = Vec::new();
         for (node, address) in self.links.members() {
-            match identify(self.links.dialer(), &address, Duration::from_secs(1)).await {
-                Ok(met) if met.description.node == node && met.cluster == Some(self.cluster) => {
-                    founders.push(met.description);
+            match identify(self.links.dialer(), &address, IDENTIFY_TIMEOUT).await {
+                Ok(peer) if peer.description.node == node && peer.cluster == Some(self.cluster) => {
+                    agents.push(peer.description);
                 }
-                Ok(met) => {
-                    let (found, name) = (met.description.node, met.description.name);
+                Ok(peer) => {
+                    let (found, name) = (peer.description.node, peer.description.name);
                     return tracing::warn!(
-                        %name, wanted = %node, %found,
-                        "a founder was emptied before its cluster was founded: empty all founders \
-                         and found it anew"
+                        %name, expected = %node, %found,
+                        "an initial member lost its data before the bootstrap completed; empty the \
+                         data directories of all initial members and bootstrap again"
                     );
                 }
-                Err(cause) => return tracing::info!(%cause, "founding waits for every founder"),
+                Err(cause) => return tracing::info!(%cause, "bootstrap waits for initial members"),
             }
         }
-        self.propose(Command::BootstrapCluster { cluster: self.cluster, agents: founders }).await;
+        self.propose(Command::BootstrapCluster { cluster: self.cluster, agents }).await;
     }
 
     async fn propose(&self, command: Command) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ROUND_TIMEOUT;
         let proposal = Proposal { command, requester: Requester::System, deadline };
         match self.proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
             Ok(Verdict::Accepted) => {}
             Ok(Verdict::Rejected(rejections)) => {
-                tracing::warn!(?rejections, "a duty of the leader is refused, and tried again");
+                tracing::warn!(?rejections, "leader task rejected, retrying");
             }
-            Err(error) => tracing::info!(%error, "a duty of the leader is tried again"),
+            Err(error) => tracing::info!(%error, "leader task failed, retrying"),
         }
     }
 
-    async fn take(&self, step: Step) -> Result<(), String> {
+    async fn execute(&self, step: Step) -> Result<(), String> {
         let change = match step {
             Step::AddLearner(node, address) => {
                 let added = self.raft.add_learner(node, Member { address }, false).await;
                 return added.map(drop).map_err(|error| error.to_string());
             }
-            Step::HandOver(to) => {
-                let handed = self.membership.hand_over(to).await;
-                return handed.map_err(|error| error.to_string());
+            Step::TransferLeadership(to) => {
+                let requested = self.membership.transfer_leadership(to).await;
+                return requested.map_err(|error| error.to_string());
             }
-            Step::Readdress(node, address) => {
+            Step::UpdateAddress(node, address) => {
                 ChangeMembers::SetNodes(BTreeMap::from([(node, Member { address })]))
             }
-            // openraft completes what is half-way, whatever is asked for: so nothing is.
-            Step::Finish => ChangeMembers::AddVoterIds(BTreeSet::new()),
+            // openraft completes a joint configuration with any change, so an empty one is enough.
+            Step::CompleteJoint => ChangeMembers::AddVoterIds(BTreeSet::new()),
             Step::Promote(node) => ChangeMembers::AddVoterIds(BTreeSet::from([node])),
             Step::Demote(node) => ChangeMembers::RemoveVoters(BTreeSet::from([node])),
             Step::Remove(node) => ChangeMembers::RemoveNodes(BTreeSet::from([node])),
@@ -150,7 +151,7 @@ impl LeaderTasks {
     }
 }
 
-/// The version that every agent supports and that is above the present one, if there is one.
+/// Returns the highest data version that all agents support, if it is above the current one.
 fn data_version_to_raise_to(state: &State) -> Option<DataVersion> {
     let supported = state.agents.values().map(|agent| agent.description.supports).min()?;
     (supported > state.header.data_version).then_some(supported)

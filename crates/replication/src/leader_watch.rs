@@ -12,15 +12,15 @@ use tokio::sync::watch;
 
 use crate::instance::Raft;
 
-/// View of openraft's metrics. Cheap to clone.
+/// View of the leader in openraft's metrics. Cheap to clone.
 #[derive(Clone)]
 pub struct LeaderWatch {
     metrics: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
 }
 
 impl LeaderWatch {
-    /// Returns the view of this node's Raft.
-    pub(crate) fn of(raft: &Raft) -> Self {
+    /// Creates a view of this node's Raft.
+    pub(crate) fn new(raft: &Raft) -> Self {
         Self { metrics: raft.server_metrics() }
     }
 
@@ -30,8 +30,8 @@ impl LeaderWatch {
         self.metrics.borrow_watched().current_leader
     }
 
-    /// Waits until this node knows a leader. Never returns if its Raft has stopped; callers have
-    /// deadlines. Cancel-safe.
+    /// Waits until this node knows a leader. Never returns if its Raft has stopped; callers set a
+    /// deadline. Cancel-safe.
     pub async fn leader(&self) -> NodeId {
         let mut metrics = self.metrics.clone();
         loop {
@@ -45,7 +45,7 @@ impl LeaderWatch {
     }
 
     /// Waits until this node follows a leader other than `leader`. Cancel-safe.
-    pub async fn passed_from(&self, leader: NodeId) {
+    pub async fn leader_other_than(&self, leader: NodeId) {
         let mut metrics = self.metrics.clone();
         loop {
             let known = metrics.borrow_and_update().current_leader;
@@ -58,8 +58,8 @@ impl LeaderWatch {
         }
     }
 
-    /// Waits until the leader may have changed, for at most `pause`. Cancel-safe.
-    pub async fn changed_or(&self, pause: Duration) {
+    /// Waits until the known leader changes, for at most `limit`. Cancel-safe.
+    pub async fn changed_within(&self, limit: Duration) {
         let mut metrics = self.metrics.clone();
         let before = metrics.borrow_and_update().current_leader;
         let changed = async {
@@ -70,10 +70,10 @@ impl LeaderWatch {
             }
             std::future::pending::<()>().await;
         };
-        let _ = tokio::time::timeout(pause, changed).await;
+        let _ = tokio::time::timeout(limit, changed).await;
     }
 
-    /// Publishes the leader to `to` until Raft stops; then none is known.
+    /// Publishes the leader to `to` until Raft stops, and then [`Leadership::Unknown`].
     pub(crate) async fn publish(self, to: watch::Sender<Leadership>) {
         let mut metrics = self.metrics;
         loop {

@@ -9,29 +9,29 @@
 //!  +----------+                                              +------------------+
 //! ```
 //!
-//! The only crate that uses openraft's core. It implements the ports of `meridian-ports` and must not
-//! know gateways or the command line.
+//! The only crate that uses openraft's core. It implements the ports of `meridian-ports` and must
+//! not know gateways or the command line.
 //!
 //! | to learn | read |
 //! | --- | --- |
 //! | how a command becomes an entry | [`sequencer`], then [`proposer`] |
 //! | how a linearizable read is served | [`reader`] |
 //! | what agents send each other | [`peer`] |
-//! | how a cluster is bootstrapped, and who its members are | [`founding`], `membership`, `leader_tasks`, [`members`] |
+//! | how a cluster is bootstrapped, and who its members are | [`bootstrap`], `membership`, `leader_tasks`, [`members`] |
 //! | how it all fits together | [`node`] |
 //!
 //! An acknowledged change is durable on a majority and applied by the leader that acknowledged it.
 
 pub mod attempt;
+pub mod bootstrap;
 pub mod contact;
 pub mod environment;
-pub mod founding;
-pub mod gauges;
 pub mod instance;
 mod leader_tasks;
 mod leader_watch;
 pub mod members;
 mod membership;
+pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod proposer;

@@ -1,4 +1,4 @@
-//! Implements the [`Cluster`] port: who keeps the log, and how they are.
+//! Implements the [`Cluster`] port: the members, their status, and operations on them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use meridian_storage::store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::contact::Contact;
+use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
-use crate::membership::{ANSWERS, Known, Membership};
+use crate::membership::{CONTACT_TIMEOUT, Membership, MembershipView};
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
-use crate::peer::membership::known;
+use crate::peer::membership::parse_membership_response;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::{RaftMetrics, WaitError};
 
-/// How often a transfer or a snapshot is asked for again while it goes on.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long another agent may take to answer an invitation.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Interval at which a transfer or a snapshot is requested again while it is in progress.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// Timeout of each request to an invited agent.
+const INVITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Cheap to clone.
+/// Implements [`Cluster`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Members {
     pub(crate) cluster: ClusterId,
@@ -40,35 +40,35 @@ pub struct Members {
     pub(crate) store: Store,
     pub(crate) links: Arc<Links>,
     pub(crate) leader_watch: LeaderWatch,
-    pub(crate) contact: Contact,
+    pub(crate) contact: ContactTracker,
     pub(crate) membership: Membership,
     /// Silence after which a member counts as unreachable.
     pub(crate) unreachable_after: Duration,
-    /// What the agent of this node says of its units.
+    /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
 
 impl Members {
-    /// What the leader knows of the members; none where no leader answers.
-    async fn known(&self, deadline: Instant) -> Option<Known> {
-        if let Some(own) = self.membership.known() {
+    /// Returns the leader's view of the members; `None` if no leader responds.
+    async fn view(&self, deadline: Instant) -> Option<MembershipView> {
+        if let Some(own) = self.membership.view() {
             return Some(own);
         }
         let leader = self.leader_watch.known_leader()?;
-        let answer = timeout_at(deadline, self.links.membership(leader)).await.ok()?;
-        known(answer.ok()?)
+        let response = timeout_at(deadline, self.links.membership(leader)).await.ok()?;
+        parse_membership_response(response.ok()?)
     }
 
     async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentResponse {
         if node == self.node {
             let position = Some(self.store.progress().await);
-            return AgentResponse { agent, position, lag: self.contact.age() };
+            return AgentResponse { agent, position, lag: self.contact.since_leader_contact() };
         }
         match timeout_at(deadline, self.links.position(node)).await {
-            Ok(Ok(answer)) => AgentResponse {
+            Ok(Ok(response)) => AgentResponse {
                 agent,
-                lag: answer.leader_contact_ms.map(Duration::from_millis),
-                position: progress(&answer),
+                lag: response.leader_contact_ms.map(Duration::from_millis),
+                position: progress(&response),
             },
             Ok(Err(_)) | Err(_) => AgentResponse { agent, position: None, lag: None },
         }
@@ -83,12 +83,12 @@ impl Members {
             (Incarnation(row.incarnation), UnitLoad { in_flight, utilization_permille })
         };
         match timeout_at(deadline, self.links.loads(node)).await {
-            Ok(Ok(answer)) => answer.units.into_iter().map(row).collect(),
+            Ok(Ok(response)) => response.units.into_iter().map(row).collect(),
             Ok(Err(_)) | Err(_) => UnitLoads::new(),
         }
     }
 
-    /// The name of the node's agent; its id where it has none.
+    /// Returns the name of the node's agent, or the id of the node if it has none.
     fn name_of(&self, node: NodeId) -> String {
         let state = self.store.state();
         let mut agents = state.agents.values().map(|agent| &agent.description);
@@ -96,30 +96,35 @@ impl Members {
         agent.map_or_else(|| node.to_string(), |agent| agent.name.to_string())
     }
 
-    /// The voter that is to lead: the one that was named, or the most up to date. One that does not
-    /// answer is refused: a leader that tries to hand over stops leading, whether or not it succeeds.
-    async fn heir(&self, named: Option<NodeId>, deadline: Instant) -> Result<NodeId, ClusterError> {
-        let known = self.known(deadline).await.ok_or(ClusterError::NoLeader)?;
+    /// Returns the requested voter, or the most up-to-date one other than the leader. Excludes
+    /// unreachable voters, because a leader stops leading during a transfer even if it fails.
+    async fn transfer_target(
+        &self,
+        requested: Option<NodeId>,
+        deadline: Instant,
+    ) -> Result<NodeId, ClusterError> {
+        let view = self.view(deadline).await.ok_or(ClusterError::NoLeader)?;
         let metrics = self.raft.metrics().borrow_watched().clone();
         let leader = metrics.current_leader.ok_or(ClusterError::NoLeader)?;
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
-        // Of whom a new leader has heard nothing yet may well answer.
-        let answers = |node: &NodeId| {
-            let contact = known.contacts.get(node);
-            *node == leader || contact.is_some_and(|contact| contact.silence() < ANSWERS)
+        // A member that a new leader has not heard from yet counts as reachable.
+        let is_reachable = |node: &NodeId| {
+            let contact = view.contacts.get(node);
+            *node == leader || contact.is_some_and(|contact| contact.silence() < CONTACT_TIMEOUT)
         };
-        match named {
+        match requested {
             Some(node) if !voters.contains(&node) => {
                 Err(ClusterError::NotAVoter { agent: self.name_of(node) })
             }
-            Some(node) if !answers(&node) => Err(ClusterError::Peer {
+            Some(node) if !is_reachable(&node) => Err(ClusterError::Peer {
                 peer: self.name_of(node),
-                cause: "it does not answer the leader, so it cannot take over".to_owned(),
+                cause: "unreachable from the leader; leadership was not transferred".to_owned(),
             }),
             Some(node) => Ok(node),
             None => {
                 let progress = metrics.replication.unwrap_or_default();
-                let others = voters.into_iter().filter(|node| *node != leader && answers(node));
+                let others =
+                    voters.into_iter().filter(|node| *node != leader && is_reachable(node));
                 others
                     .max_by_key(|node| progress.get(node).cloned().flatten().map(|log| log.index))
                     .ok_or(ClusterError::NoTransferTarget)
@@ -128,14 +133,14 @@ impl Members {
     }
 }
 
-/// What a member says that it has applied.
-fn progress(answer: &proto::PositionResponse) -> Option<Progress> {
+/// Returns the progress that a member reports; `None` if a hash is malformed.
+fn progress(response: &proto::PositionResponse) -> Option<Progress> {
     let hash = |bytes: &[u8]| bytes.try_into().ok().map(Digest);
     Some(Progress {
-        revision: Revision(answer.revision),
-        applied: answer.applied,
-        state: hash(&answer.state_hash)?,
-        events: hash(&answer.events_hash)?,
+        revision: Revision(response.revision),
+        applied: response.applied,
+        state: hash(&response.state_hash)?,
+        events: hash(&response.events_hash)?,
     })
 }
 
@@ -158,12 +163,12 @@ impl Cluster for Members {
     }
 
     async fn members(&self, deadline: Instant) -> Vec<Member> {
-        let known = self.known(deadline).await;
+        let view = self.view(deadline).await;
         let leader = self.leader_watch.known_leader();
         let membership = self.raft.server_metrics().borrow_watched().membership_config.clone();
         let voters: Vec<_> = membership.voter_ids().collect();
-        let next = |node: NodeId, known: &Known| {
-            known.pending.get(&node).cloned().map_or(Next::Stay, Next::Change)
+        let next = |node: NodeId, view: &MembershipView| {
+            view.pending.get(&node).cloned().map_or(Next::Stay, Next::Change)
         };
         let member = |node: NodeId| {
             let voter = voters.contains(&node);
@@ -172,10 +177,11 @@ impl Cluster for Members {
                 (false, true) => Role::Follower,
                 (false, false) => Role::Learner,
             };
-            let leads = known.is_some() && leader == Some(node);
-            let contact = known.as_ref().and_then(|known| known.contacts.get(&node).copied());
+            let leads = view.is_some() && leader == Some(node);
+            let contact = view.as_ref().and_then(|view| view.contacts.get(&node).copied());
             let last_contact = contact.or(leads.then_some(LastContact::Ago(Duration::ZERO)));
-            Member { node, role, voter, last_contact, next: known.as_ref().map(|k| next(node, k)) }
+            let next = view.as_ref().map(|view| next(node, view));
+            Member { node, role, voter, last_contact, next }
         };
         membership.nodes().map(|(node, _)| member(*node)).collect()
     }
@@ -183,11 +189,11 @@ impl Cluster for Members {
     async fn agents(&self, deadline: Instant) -> Vec<AgentResponse> {
         let agents: Vec<_> = {
             let state = self.store.state();
-            let named = state.agents.iter();
-            named.map(|(name, agent)| (name.clone(), agent.description.node)).collect()
+            let agents = state.agents.iter();
+            agents.map(|(name, agent)| (name.clone(), agent.description.node)).collect()
         };
-        let asked = agents.into_iter().map(|(name, node)| self.status_of(name, node, deadline));
-        futures::future::join_all(asked).await
+        let requests = agents.into_iter().map(|(name, node)| self.status_of(name, node, deadline));
+        futures::future::join_all(requests).await
     }
 
     async fn loads(&self, deadline: Instant) -> UnitLoads {
@@ -195,8 +201,8 @@ impl Cluster for Members {
             let state = self.store.state();
             state.agents.values().map(|agent| agent.description.node).collect()
         };
-        let asked = nodes.into_iter().map(|node| self.loads_of(node, deadline));
-        futures::future::join_all(asked).await.into_iter().flatten().collect()
+        let requests = nodes.into_iter().map(|node| self.loads_of(node, deadline));
+        futures::future::join_all(requests).await.into_iter().flatten().collect()
     }
 
     async fn transfer_leader(
@@ -204,64 +210,66 @@ impl Cluster for Members {
         to: Option<NodeId>,
         deadline: Instant,
     ) -> Result<NodeId, ClusterError> {
-        let began = Instant::now();
-        let heir = self.heir(to, deadline).await?;
+        let started = Instant::now();
+        let target = self.transfer_target(to, deadline).await?;
         let first = self.leader_watch.known_leader();
-        let moved = async {
+        let transferred = async {
             loop {
                 match self.leader_watch.known_leader() {
-                    Some(leader) if leader == heir => return Ok(heir),
-                    _ if !self.membership.votes(heir) => {
-                        return Err(ClusterError::NotAVoter { agent: self.name_of(heir) });
+                    Some(leader) if leader == target => return Ok(target),
+                    _ if !self.membership.is_voter(target) => {
+                        return Err(ClusterError::NotAVoter { agent: self.name_of(target) });
                     }
-                    // Asked again each round: a request that is lost is not repeated by Raft.
                     Some(leader) if Some(leader) != first => {
-                        let cause = "it was elected instead".to_owned();
+                        let cause = "was elected instead of the transfer target".to_owned();
                         return Err(ClusterError::Peer { peer: leader.to_string(), cause });
                     }
+                    // Requested again in each iteration, because Raft does not retransmit a lost
+                    // request.
                     Some(leader) if leader == self.node => {
-                        let asked = self.membership.hand_over(heir).await;
-                        asked.map_err(|_| ClusterError::NoLeader)?;
+                        let requested = self.membership.transfer_leadership(target).await;
+                        requested.map_err(|_| ClusterError::NoLeader)?;
                     }
-                    Some(leader) => drop(self.links.hand_over(leader, heir).await),
+                    Some(leader) => drop(self.links.transfer_leadership(leader, target).await),
                     None => {}
                 }
-                self.leader_watch.changed_or(LOOK).await;
+                self.leader_watch.changed_within(RETRY_INTERVAL).await;
             }
         };
-        timeout_at(deadline, moved).await.unwrap_or_else(|_| {
-            let what = "the transfer of leadership";
-            Err(ClusterError::TimedOut { what, waited: began.elapsed() })
+        timeout_at(deadline, transferred).await.unwrap_or_else(|_| {
+            let what = "the leadership transfer";
+            Err(ClusterError::TimedOut { what, waited: started.elapsed() })
         })
     }
 
     async fn snapshot(&self, deadline: Instant) -> Result<Revision, ClusterError> {
-        let began = Instant::now();
+        let started = Instant::now();
         let stopped = |_| ClusterError::NoLeader;
-        let wanted = *self.store.applied().borrow();
+        let applied = *self.store.applied().borrow();
         let built = |metrics: &RaftMetrics<TypeConfig>| {
-            metrics.snapshot.as_ref().is_some_and(|snapshot| snapshot.index >= wanted)
+            metrics.snapshot.as_ref().is_some_and(|snapshot| snapshot.index >= applied)
         };
         let index = loop {
-            // Asked again each round: Raft drops the request while it builds one that was begun
-            // earlier, and that one may end before the wanted entry.
+            // Requested again in each iteration: Raft drops the request while it builds an earlier
+            // snapshot, which may not reach `applied`.
             self.raft.trigger().snapshot().await.map_err(stopped)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            let raft = self.raft.wait(Some(left.min(LOOK)));
-            let round = raft.metrics(built, "the snapshot is built").await;
-            match round.ok().and_then(|metrics| metrics.snapshot) {
+            let raft = self.raft.wait(Some(left.min(RETRY_INTERVAL)));
+            let attempt = raft.metrics(built, "the snapshot is built").await;
+            match attempt.ok().and_then(|metrics| metrics.snapshot) {
                 Some(snapshot) => break snapshot.index,
-                None if left > LOOK => {}
+                None if left > RETRY_INTERVAL => {}
                 None => {
-                    let waited = began.elapsed();
+                    let waited = started.elapsed();
                     return Err(ClusterError::TimedOut { what: "the snapshot", waited });
                 }
             }
         };
-        let built = self.raft.get_snapshot().await.map_err(|_| ClusterError::NoLeader)?;
-        let revision = built.ok_or(ClusterError::NoLeader)?.snapshot.revision();
+        let snapshot = self.raft.get_snapshot().await.map_err(|_| ClusterError::NoLeader)?;
+        let revision = snapshot.ok_or(ClusterError::NoLeader)?.snapshot.revision();
         self.raft.trigger().purge_log(index).await.map_err(stopped)?;
-        // A leader purges no entry that it is sending; one that is gone stops it for a moment only.
+        // A leader does not purge entries that it is sending. A dead member delays the purge only
+        // briefly.
         let purged = |metrics: &RaftMetrics<TypeConfig>| {
             metrics.purged.as_ref().is_some_and(|purged| purged.index >= index)
         };
@@ -270,25 +278,25 @@ impl Cluster for Members {
         purge.map(|_| revision).map_err(|error| match error {
             WaitError::ShuttingDown => ClusterError::NoLeader,
             WaitError::Timeout(..) => {
-                let what = "the purge of the log behind a snapshot";
-                ClusterError::TimedOut { what, waited: began.elapsed() }
+                let what = "purging the log up to the snapshot";
+                ClusterError::TimedOut { what, waited: started.elapsed() }
             }
         })
     }
 
     async fn invite(&self, peer: &Address, deadline: Instant) -> Result<AgentName, ClusterError> {
-        let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
+        let timeout = INVITE_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
         let failed = |cause| ClusterError::NotInvited { cause };
-        let met = identify(self.links.dialer(), peer, patience).await.map_err(failed)?;
+        let invited = identify(self.links.dialer(), peer, timeout).await.map_err(failed)?;
         let endpoints = {
             let state = self.store.state();
             let agents = state.agents.values();
             agents.map(|agent| agent.description.client_address.to_string()).collect()
         };
         let admission = Admission { cluster: self.cluster, endpoints };
-        admit(self.links.dialer(), peer, met.description.node, &admission, patience)
+        admit(self.links.dialer(), peer, invited.description.node, &admission, timeout)
             .await
             .map_err(failed)?;
-        Ok(met.description.name)
+        Ok(invited.description.name)
     }
 }

@@ -1,7 +1,9 @@
-//! The membership as the leader sees it, and what it still lacks of the one that the log wants.
+//! Raft membership as seen by the leader, and the pending changes that converge it to the
+//! registered agents.
 //!
-//! Looked at whenever somebody asks, and by the duties before each step, so that what is said is what
-//! the next step rests on.
+//! Status requests and the leader tasks compute the pending changes in the same way, from the
+//! current state at each call. The reported changes are therefore the ones that the next step is
+//! chosen from.
 
 pub(crate) mod plan;
 
@@ -18,114 +20,116 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::Fatal;
 use tokio::sync::Mutex;
 
-use crate::contact::Contact;
+use crate::contact::ContactTracker;
 use crate::instance::Raft;
-use plan::{Present, Step, next_step, pending};
+use plan::{CurrentMembership, Step, next_step, pending_changes};
 
-/// How recently a member must have acknowledged this leader to count as one that answers, and how long
-/// it is waited for before it counts as one that does not.
-pub(crate) const ANSWERS: Duration = Duration::from_secs(3);
+/// Time without contact after which a member counts as unreachable. A new leader waits this long
+/// for a first contact.
+pub(crate) const CONTACT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a leader knows of the members.
+/// The leader's view of the members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Known {
-    /// When it last heard of each other one.
+pub(crate) struct MembershipView {
+    /// Last contact with each other member.
     pub contacts: BTreeMap<NodeId, LastContact>,
-    /// What is to become of those that do not stay what they are.
+    /// Pending change of each member that has one.
     pub pending: BTreeMap<NodeId, Pending>,
 }
 
-/// Cheap to clone.
+/// Reads and changes the membership. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Membership {
     raft: Raft,
     store: Store,
-    contact: Contact,
-    /// Held while votes are changed.
-    changing: Arc<Mutex<()>>,
+    contact: ContactTracker,
+    /// Held during a membership change.
+    change_lock: Arc<Mutex<()>>,
 }
 
 impl Membership {
-    pub fn new(raft: Raft, store: Store, contact: Contact) -> Self {
-        Self { raft, store, contact, changing: Arc::default() }
+    pub fn new(raft: Raft, store: Store, contact: ContactTracker) -> Self {
+        Self { raft, store, contact, change_lock: Arc::default() }
     }
 
-    /// The step to take next, if this node leads and there is one that can be taken.
-    pub fn next_step(&self, may_hand_over: bool) -> Option<Step> {
-        let present = self.present();
+    /// Returns the next step, if there is one that can be taken. To be called on the leader.
+    pub fn next_step(&self, may_transfer: bool) -> Option<Step> {
+        let current = self.current();
         let state = self.store.state();
-        let wanted = voter_selection::voters(&state, &present.voters);
-        next_step(&state, &present, &wanted, *self.raft.node_id(), may_hand_over)
+        let desired_voters = voter_selection::voters(&state, &current.voters);
+        next_step(&state, &current, &desired_voters, *self.raft.node_id(), may_transfer)
     }
 
-    /// What this node knows of the members as their leader; none if it does not lead.
-    pub fn known(&self) -> Option<Known> {
-        let contacts = self.contact.of_members()?;
-        let present = self.present();
+    /// Returns this node's view of the members; `None` if this node does not lead.
+    pub fn view(&self) -> Option<MembershipView> {
+        let contacts = self.contact.members()?;
+        let current = self.current();
         let state = self.store.state();
-        let wanted = voter_selection::voters(&state, &present.voters);
-        let pending =
-            pending(&state, &present, &wanted, *self.raft.node_id()).into_iter().collect();
-        Some(Known { contacts, pending })
+        let desired_voters = voter_selection::voters(&state, &current.voters);
+        let pending = pending_changes(&state, &current, &desired_voters, *self.raft.node_id());
+        Some(MembershipView { contacts, pending: pending.into_iter().collect() })
     }
 
-    /// Has this node hand over to `to`, if it leads and that other one has a vote now: it may have lost
-    /// it since it was chosen. A leader that hands over proposes nothing and sends no heartbeats,
-    /// whatever becomes of it. Where nobody else can be elected, that would be for good, so votes are
-    /// not changed between the look and the command.
+    /// Transfers leadership to `to` if this node leads and `to` is a voter now; it may have lost
+    /// its vote since it was selected. Does nothing while the membership is being changed. Does not
+    /// wait for the transfer to complete.
+    ///
+    /// During a transfer the leader proposes nothing and sends no heartbeats, whether or not the
+    /// transfer succeeds. If no other member can be elected, the cluster stalls permanently.
+    /// Therefore no vote may change between the check and the transfer request.
     ///
     /// # Errors
     /// If Raft has stopped.
-    pub async fn hand_over(&self, to: NodeId) -> Result<(), Fatal<TypeConfig>> {
-        let Ok(_unchanged) = self.changing.try_lock() else { return Ok(()) };
-        if self.raft.is_leader() && to != *self.raft.node_id() && self.votes(to) {
+    pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), Fatal<TypeConfig>> {
+        let Ok(_unchanged) = self.change_lock.try_lock() else { return Ok(()) };
+        if self.raft.is_leader() && to != *self.raft.node_id() && self.is_voter(to) {
             self.raft.trigger().transfer_leader(to).await?;
         }
         Ok(())
     }
 
-    /// Whether `node` has a vote, as far as this node knows.
-    pub fn votes(&self, node: NodeId) -> bool {
+    /// Returns true if `node` is a voter in the membership known to this node.
+    pub fn is_voter(&self, node: NodeId) -> bool {
         let metrics = self.raft.metrics();
         metrics.borrow_watched().membership_config.voter_ids().any(|voter| voter == node)
     }
 
-    /// Has the members changed, if this node leads. A voter that loses its vote stays as a learner.
+    /// Changes the membership. A voter that loses its vote stays as a learner.
     ///
     /// # Errors
-    /// Why they are not changed.
+    /// If openraft refuses the change, for example because this node does not lead.
     pub async fn change(&self, change: ChangeMembers<NodeId, Member>) -> Result<(), String> {
-        let _changing = self.changing.lock().await;
+        let _changing = self.change_lock.lock().await;
         let changed = self.raft.change_membership(change, true).await;
         changed.map(drop).map_err(|error| error.to_string())
     }
 
-    fn present(&self) -> Present {
+    fn current(&self) -> CurrentMembership {
         let own = *self.raft.node_id();
         let metrics = self.raft.metrics().borrow_watched().clone();
         let membership = &metrics.membership_config;
         let last = metrics.last_log_index.unwrap_or(0);
-        let (mut answering, mut silent) = (BTreeSet::from([own]), BTreeSet::new());
-        for (node, heard) in self.contact.of_members().unwrap_or_default() {
-            match heard {
-                LastContact::Ago(age) if age < ANSWERS => answering.insert(node),
-                LastContact::NotWithin(led) if led < ANSWERS => false,
-                LastContact::Ago(_) | LastContact::NotWithin(_) => silent.insert(node),
+        let (mut reachable, mut unreachable) = (BTreeSet::from([own]), BTreeSet::new());
+        for (node, contact) in self.contact.members().unwrap_or_default() {
+            match contact {
+                LastContact::Ago(age) if age < CONTACT_TIMEOUT => reachable.insert(node),
+                LastContact::NotWithin(led_for) if led_for < CONTACT_TIMEOUT => false,
+                LastContact::Ago(_) | LastContact::NotWithin(_) => unreachable.insert(node),
             };
         }
         let progress = metrics.replication.iter().flatten();
-        let behind = progress.filter_map(|(node, matching)| {
-            let has = matching.as_ref()?.index;
-            Some((*node, last.saturating_sub(has)))
+        let lag = progress.filter_map(|(node, matching)| {
+            let matching = matching.as_ref()?.index;
+            Some((*node, last.saturating_sub(matching)))
         });
         let members = membership.nodes().map(|(id, member)| (*id, member.address.clone()));
-        Present {
+        CurrentMembership {
             members: members.collect(),
             voters: membership.voter_ids().collect(),
             joint: membership.membership().get_joint_config().len() > 1,
-            behind: behind.collect(),
-            answering,
-            silent,
+            lag: lag.collect(),
+            reachable,
+            unreachable,
         }
     }
 }

@@ -1,8 +1,7 @@
-//! One member of the cluster, put together: the only place that knows all parts.
+//! Composition of a cluster member: the only module that depends on all others.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use meridian_domain::{AgentDescription, ClusterId, Command, Verdict};
@@ -13,6 +12,7 @@ use meridian_storage::disk::space::free_bytes;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::log_store::LogStore;
 use meridian_storage::open::Stores;
+use meridian_storage::state_machine::StateMachine;
 use meridian_storage::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::watch;
@@ -20,9 +20,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::contact::Contact;
+use crate::bootstrap::{BootstrapError, InitialMembers};
+use crate::contact::ContactTracker;
 use crate::environment::Environment;
-use crate::founding::{Founders, FoundingError};
 use crate::instance::Raft;
 use crate::leader_tasks::LeaderTasks;
 use crate::leader_watch::LeaderWatch;
@@ -32,37 +32,40 @@ use crate::peer::links::Links;
 use crate::peer::network::Factory;
 use crate::peer::server::{CheckedPeerService, PeerService};
 use crate::proposer::Proposer;
-use crate::reader::{Asker, Reader};
+use crate::reader::{ReadIndexFetcher, Reader};
 use crate::sequencer::{DiskSpace, Sequencer};
 use crate::timing::Timing;
 
-/// Between two looks at how full the disk is.
-const LOOK_AT_DISK: Duration = Duration::from_secs(1);
-/// Between two attempts to tell the cluster of this agent's addresses.
-const ANNOUNCE: Duration = Duration::from_secs(1);
+/// Interval between checks of the free disk space.
+const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Delay before this agent's description is announced again.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
+/// Timeout of an attempt to announce it.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a node is told about itself and its surroundings.
+/// Configuration of a node.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
-    /// The cluster that it belongs to.
+    /// Cluster of the node.
     pub cluster: ClusterId,
-    /// What it says of itself to the others.
+    /// Description of this agent, as it is registered.
     pub description: AgentDescription,
-    /// How long Raft waits for what.
+    /// Intervals and timeouts of Raft.
     pub timing: Timing,
-    /// Log entries after which a snapshot is built and older entries may be purged.
+    /// Number of log entries after which a snapshot is built and older entries may be purged.
     pub snapshot_after: u64,
-    /// Entries kept behind the snapshot, so that a member that was away briefly needs none.
+    /// Number of entries kept behind the snapshot, so that a member that was offline briefly
+    /// catches up without a snapshot.
     pub keep_entries: u64,
-    /// Bytes that must stay free on the disk: below, changes are refused. 0 for no floor.
+    /// Minimum free space of the disk in bytes, below which changes are rejected; 0 for no minimum.
     pub disk_floor: u64,
-    /// The directory whose disk that is.
+    /// Data directory, on that disk.
     pub data_directory: PathBuf,
-    /// What it takes from the machine that it runs on.
+    /// Connections and clock.
     pub environment: Environment,
 }
 
-/// A member of the cluster.
+/// Member of the cluster.
 pub struct Node {
     config: NodeConfig,
     raft: Raft,
@@ -79,23 +82,24 @@ pub struct Node {
     fuse: Fuse,
 }
 
-/// Why a node stopped by itself.
+/// Error that stopped a node.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// It can no longer be trusted with data.
+    /// Unrecoverable error: the fuse has blown.
     #[error("{cause}")]
     Fuse {
-        /// The first cause.
+        /// First cause.
         cause: String,
     },
-    /// Raft would not start.
-    #[error("Raft did not start: {cause}")]
+    /// Raft did not start, or has stopped.
+    #[error("Raft failed: {cause}")]
     Raft {
-        /// What openraft says.
+        /// Cause, as openraft states it.
         cause: String,
     },
-    /// What was acknowledged is durable; what is derived from it may have to be derived again.
-    #[error("the stores could not be closed")]
+    /// The stores were not closed. Acknowledged changes are durable; the derived store may have to
+    /// be rebuilt.
+    #[error("failed to close the stores")]
     Close(#[source] std::io::Error),
 }
 
@@ -103,13 +107,10 @@ impl Node {
     /// Starts Raft on opened stores.
     ///
     /// # Errors
-    /// If openraft refuses the configuration or what the stores hold.
+    /// If openraft rejects the configuration or the contents of the stores.
     pub async fn build(config: NodeConfig, stores: Stores, fuse: Fuse) -> Result<Self, NodeError> {
-        let failed = |cause: &dyn std::fmt::Display| NodeError::Raft { cause: cause.to_string() };
         let Stores { log, state_machine, store } = stores;
         let (cluster, node) = (config.cluster, config.description.node);
-        let raft_config = config.timing.raft_config(config.snapshot_after, config.keep_entries);
-        let raft_config = Arc::new(raft_config.validate().map_err(|error| failed(&error))?);
         let Environment { dialer, clock } = config.environment.clone();
         let network = Factory {
             cluster,
@@ -117,14 +118,11 @@ impl Node {
             dialer: dialer.clone(),
             store: store.clone(),
         };
-        let raft = Raft::new(node, raft_config, network, log.clone(), state_machine).await;
-        let raft = raft.map_err(|error| failed(&error))?;
+        let raft = start_raft(&config, network, log.clone(), state_machine).await?;
 
-        let space = Arc::new(DiskSpace::default());
-        space.floor.store(config.disk_floor, Ordering::Relaxed);
-        space.free.store(u64::MAX, Ordering::Relaxed);
-        let leader_watch = LeaderWatch::of(&raft);
-        let contact = Contact::new(raft.clone());
+        let space = Arc::new(DiskSpace::new(config.disk_floor));
+        let leader_watch = LeaderWatch::new(&raft);
+        let contact = ContactTracker::new(raft.clone());
         let membership = Membership::new(raft.clone(), store.clone(), contact.clone());
         let links = Arc::new(Links::new(cluster, &raft, dialer, config.timing.connect));
         let sequencer =
@@ -136,14 +134,14 @@ impl Node {
             links: links.clone(),
             fuse: fuse.clone(),
         };
-        let asker = Asker {
+        let fetcher = ReadIndexFetcher {
             node,
             raft: raft.clone(),
             store: store.clone(),
             leader_watch: leader_watch.clone(),
             links: links.clone(),
         };
-        let reader = Reader::start(asker, store.clone(), contact.clone(), &fuse);
+        let reader = Reader::start(fetcher, store.clone(), contact.clone(), &fuse);
         let loads = watch::Sender::default();
         let members = Members {
             cluster,
@@ -183,21 +181,21 @@ impl Node {
         })
     }
 
-    /// Whether the cluster has its first members, as far as this node's log says.
+    /// Returns true if the log of this node contains the initial membership of the cluster.
     ///
     /// # Errors
     /// If Raft has stopped.
-    pub async fn is_founded(&self) -> Result<bool, NodeError> {
-        let founded = self.raft.is_initialized().await;
-        founded.map_err(|error| NodeError::Raft { cause: error.to_string() })
+    pub async fn is_bootstrapped(&self) -> Result<bool, NodeError> {
+        let initialized = self.raft.is_initialized().await;
+        initialized.map_err(|error| NodeError::Raft { cause: error.to_string() })
     }
 
-    /// Gives a new cluster its first members. Does nothing where it has them.
+    /// Initializes Raft with the initial members. Has no effect if Raft is already initialized.
     ///
     /// # Errors
-    /// If Raft refuses.
-    pub async fn found(&self, founders: Founders) -> Result<(), FoundingError> {
-        founders.initialize(&self.raft).await
+    /// [`BootstrapError::Raft`].
+    pub async fn bootstrap(&self, members: InitialMembers) -> Result<(), BootstrapError> {
+        members.initialize(&self.raft).await
     }
 
     /// Returns the ports of this node.
@@ -213,17 +211,17 @@ impl Node {
         }
     }
 
-    /// Answers the other members; to be served on the peer port.
+    /// Returns the gRPC service for the other members, to be served on the peer port.
     #[must_use]
     pub fn peer_service(&self) -> CheckedPeerService {
         self.peer.clone().checked(self.config.cluster, self.config.description.node)
     }
 
-    /// Works until `shutdown`, or until the node can no longer be trusted; then stops Raft and closes
-    /// the stores.
+    /// Runs until `shutdown` or an unrecoverable error, then stops Raft. After `shutdown`, also
+    /// closes the stores.
     ///
     /// # Errors
-    /// Why it stopped, if not because of `shutdown`.
+    /// The unrecoverable error, or a failure to close the stores.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), NodeError> {
         let mut tasks = JoinSet::new();
         let leader_tasks = LeaderTasks {
@@ -238,69 +236,86 @@ impl Node {
         tasks.spawn(leader_tasks.run());
         tasks.spawn(self.leader_watch.clone().publish(self.leadership.clone()));
         tasks.spawn(watch_disk(self.config.data_directory.clone(), self.space.clone()));
-        tasks.spawn(announce(
+        tasks.spawn(announce_description(
             self.config.description.clone(),
             self.reader.clone(),
             self.proposer.clone(),
         ));
-        tasks.spawn(crate::gauges::run(self.raft.clone(), self.members.contact.clone()));
+        tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
         let blown = tokio::select! {
             () = shutdown.cancelled() => None,
             cause = self.fuse.blown() => Some(cause),
-            () = ended(&self.raft) => Some("Raft ended by itself; its errors are in the log".to_owned()),
-            cause = panicked(&mut tasks) => Some(cause),
+            () = raft_stopped(&self.raft) => {
+                Some("Raft stopped unexpectedly; see the log of the agent".to_owned())
+            }
+            cause = task_panicked(&mut tasks) => Some(cause),
         };
         if let Some(cause) = &blown {
-            // Whatever it was: from here on nothing is acknowledged.
+            // Whatever the cause, nothing is acknowledged from here on.
             self.fuse.blow(cause);
         }
         tasks.abort_all();
-        // Raft's own tasks end with it; one that panicked has said so.
+        // An error here means only that a task of Raft panicked, which is already logged.
         let _ = self.raft.shutdown().await;
         if let Some(cause) = blown {
             return Err(NodeError::Fuse { cause });
         }
-        // The log first: the derived store writes only what the log holds durably.
+        // The log closes first: the derived store writes only entries that are durable in the log.
         self.log.close().map_err(NodeError::Close)?;
         self.store.close().await.map_err(NodeError::Close)
     }
 }
 
-/// Returns once Raft's own task has ended.
-async fn ended(raft: &Raft) {
+async fn start_raft(
+    config: &NodeConfig,
+    network: Factory,
+    log: LogStore,
+    state_machine: StateMachine,
+) -> Result<Raft, NodeError> {
+    let failed = |cause: &dyn std::fmt::Display| NodeError::Raft { cause: cause.to_string() };
+    let raft_config = config.timing.raft_config(config.snapshot_after, config.keep_entries);
+    let raft_config = Arc::new(raft_config.validate().map_err(|error| failed(&error))?);
+    let node = config.description.node;
+    let raft = Raft::new(node, raft_config, network, log, state_machine).await;
+    raft.map_err(|error| failed(&error))
+}
+
+/// Returns once the main task of Raft has exited.
+async fn raft_stopped(raft: &Raft) {
     let mut metrics = raft.server_metrics();
     while metrics.changed().await.is_ok() {}
 }
 
-/// Returns once one of the tasks has panicked. Those that are done are done.
-async fn panicked(tasks: &mut JoinSet<()>) -> String {
-    while let Some(ended) = tasks.join_next().await {
-        if ended.is_err_and(|error| error.is_panic()) {
-            return "a task of this node panicked; the agent's log has the details".to_owned();
+/// Returns the cause once a task has panicked. Tasks that exit normally are ignored.
+async fn task_panicked(tasks: &mut JoinSet<()>) -> String {
+    while let Some(exited) = tasks.join_next().await {
+        if exited.is_err_and(|error| error.is_panic()) {
+            return "a task of this node panicked; see the log of the agent".to_owned();
         }
     }
     std::future::pending().await
 }
 
-/// Keeps the sequencer told how much room there is.
+/// Updates the free disk space for the sequencer until aborted.
 async fn watch_disk(directory: PathBuf, space: Arc<DiskSpace>) {
     loop {
         match free_bytes(&directory) {
             Ok(free) => {
                 metrics::gauge!("meridian_disk_free_bytes").set(free as f64);
-                space.free.store(free, Ordering::Relaxed);
+                space.set_free(free);
             }
-            Err(error) => tracing::warn!(%error, "the free space of the disk cannot be read"),
+            Err(error) => tracing::warn!(%error, "failed to read the free disk space"),
         }
-        tokio::time::sleep(LOOK_AT_DISK).await;
+        tokio::time::sleep(DISK_CHECK_INTERVAL).await;
     }
 }
 
-/// Tells the cluster, once, where this agent now is and what it supports, if that has changed since it
-/// registered. The same description is refused the same way ever after, so a refusal is told once.
-async fn announce(description: AgentDescription, reader: Reader, proposer: Proposer) {
+/// Proposes the current description of this agent, for example new addresses, if it differs from
+/// the registered one. Returns once both are equal, or after a rejection: the same description
+/// would be rejected again.
+async fn announce_description(description: AgentDescription, reader: Reader, proposer: Proposer) {
     loop {
-        let deadline = Instant::now() + ANNOUNCE * 5;
+        let deadline = Instant::now() + ANNOUNCE_TIMEOUT;
         if reader.read(Consistency::Linearizable, deadline).await.is_ok() {
             let registered =
                 reader.state().agents.get(&description.name).map(|agent| agent.description.clone());
@@ -317,20 +332,20 @@ async fn announce(description: AgentDescription, reader: Reader, proposer: Propo
                                 rejections.iter().map(ToString::to_string).collect();
                             tracing::error!(
                                 rejections = rejections.join("; "),
-                                "the cluster refuses what this agent now says of itself; remove the \
-                                 agent and join it as a new one, or put the configuration back"
+                                "the cluster rejected the new description of this agent; restore its \
+                                 configuration, or remove the agent and join it again"
                             );
                             return;
                         }
                         Err(error) => {
-                            tracing::info!(%error, "this agent's addresses are announced again");
+                            tracing::info!(%error, "failed to announce this agent, retrying");
                         }
                     }
                 }
-                // Not registered yet, or no longer: neither is changed from here.
+                // This node is not registered under this name. Registration is not done here.
                 Some(_) | None => {}
             }
         }
-        tokio::time::sleep(ANNOUNCE).await;
+        tokio::time::sleep(ANNOUNCE_INTERVAL).await;
     }
 }

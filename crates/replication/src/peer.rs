@@ -1,21 +1,21 @@
-//! Between agents: what they ask of each other, over gRPC on the peer port.
+//! Communication between agents, over gRPC on the peer port.
 //!
-//! | module | is |
+//! | module | content |
 //! | --- | --- |
-//! | `identity` | who calls whom, checked on every call |
-//! | `message`, `wire` | what is said, as bytes |
+//! | `identity` | headers on every request that identify the intended receiver |
+//! | `message`, `wire` | conversion of messages to and from bytes |
 //! | `connection` | one connection to another member |
-//! | `links` | connections for forwarded commands and reads |
-//! | `proposals` | forwarded commands, all of a connection as one stream |
-//! | `network` | openraft's connections: appends, votes, snapshots, each its own |
-//! | `appends` | one stream of appends, which ends with its answers |
+//! | `links` | connections for forwarded commands, reads and status requests |
+//! | `proposals` | forwarded commands, multiplexed on one stream for each node |
+//! | `network` | openraft's connections, separate for appends, heartbeats and snapshots |
+//! | `appends` | one stream of appends, which ends together with its responses |
 //! | `snapshot` | a snapshot as a stream of parts |
-//! | `server` | the other end of all of them |
-//! | `membership` | what a leader says of the members, as messages |
-//! | `meeting` | before there is a cluster in common |
+//! | `server` | the gRPC service `Peer` |
+//! | `membership` | conversion of the leader's view of the members |
+//! | `meeting` | requests between agents that do not belong to one cluster yet |
 //!
-//! Clients have a port of their own, and each kind of peer traffic a connection of its own, so that a
-//! snapshot on a slow link delays neither heartbeats nor answers.
+//! Clients use a separate port. Each kind of peer traffic has its own connection, so that a
+//! snapshot on a slow link delays neither heartbeats nor responses.
 
 mod appends;
 pub(crate) mod connection;

@@ -1,5 +1,5 @@
-//! Room 3, every node's side: takes a command to the leader, wherever it is, and stays with it until
-//! there is an answer or no time left.
+//! Submits commands to the leader, on this or another node, and retries until there is a final
+//! result or the deadline is reached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,18 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::attempt::Attempt;
 use crate::leader_watch::LeaderWatch;
-use crate::peer::connection::CallError;
+use crate::peer::connection::RequestError;
 use crate::peer::links::Links;
 use crate::peer::message;
-use crate::sequencer::{Answer, Sequencer};
+use crate::sequencer::Sequencer;
 
-/// How long to wait before the same leader is asked again, at first and at most: an election takes
-/// several of these.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(160));
+/// Backoff before the first retry, doubled for each further one. It ends early if the leader
+/// changes.
+const MIN_BACKOFF: Duration = Duration::from_millis(10);
+/// Maximum backoff. An election takes several times as long.
+const MAX_BACKOFF: Duration = Duration::from_millis(160);
 
-/// Implements [`Propose`] over this node's sequencer and the other nodes'.
+/// Implements [`Propose`] with the sequencers of this and the other nodes.
 #[derive(Clone)]
 pub struct Proposer {
     pub(crate) node: NodeId,
@@ -38,69 +40,62 @@ impl Proposer {
         if leader == self.node {
             let command = proposal.command.clone();
             let origin = origin(&command, &proposal.requester);
-            return of_answer(self.sequencer.submit(command, origin).await);
+            return self.sequencer.submit(command, origin).await.into();
         }
         let request = message::propose_request(proposal);
-        let answered = tokio::select! {
-            answered = self.links.propose(leader, request) => answered,
-            // A leader that hangs would keep its callers until their deadlines, and the others have
-            // gone on without it.
-            () = self.leader_watch.passed_from(leader) => {
-                Err(CallError::Unanswered(format!("{leader} was deposed before it answered")))
+        let response = tokio::select! {
+            response = self.links.propose(leader, request) => response,
+            // A leader that hangs would hold the request until its deadline, although the other
+            // nodes have elected a new leader.
+            () = self.leader_watch.leader_other_than(leader) => {
+                let cause = format!("leader {leader} was replaced before it responded");
+                Err(RequestError::OutcomeUnknown(cause))
             }
         };
-        match answered {
-            Ok(response) => message::attempt_of(response),
-            Err(CallError::NotSent(cause)) => {
-                tracing::debug!(%leader, %cause, "the leader cannot be reached");
-                Attempt::NotThere
+        match response {
+            Ok(response) => message::parse_propose_response(response),
+            Err(RequestError::NotSent(cause)) => {
+                tracing::debug!(%leader, %cause, "the leader is unreachable");
+                Attempt::NotSubmitted
             }
-            Err(CallError::Unanswered(cause)) => Attempt::Unknown(cause),
+            Err(RequestError::OutcomeUnknown(cause)) => Attempt::Unknown(cause),
         }
     }
 
-    async fn until_answered(
+    /// Repeats attempts until one is final. `unknown` is set while the outcome is unknown: during
+    /// an attempt, because the deadline may interrupt it, and after an attempt with an unknown
+    /// outcome.
+    async fn submit(
         &self,
         proposal: &Proposal,
         unknown: &mut Option<String>,
     ) -> Result<Receipt, ProposeError> {
-        let mut pause = PAUSE.0;
+        let mut backoff = MIN_BACKOFF;
         loop {
             let leader = self.leader_watch.leader().await;
-            // Should time run out during the attempt, its outcome is unknown.
             let before = unknown.clone();
-            unknown.get_or_insert_with(|| format!("the leader {leader} has not answered in time"));
+            unknown.get_or_insert_with(|| format!("leader {leader} did not respond in time"));
             match self.attempt(leader, proposal).await {
-                Attempt::Done(done) => {
+                Attempt::Done(result) => {
                     *unknown = before;
-                    return done;
+                    return result;
                 }
-                Attempt::NotThere => *unknown = before,
+                Attempt::NotSubmitted => *unknown = before,
                 Attempt::Unknown(cause) => {
-                    // Repeating is safe only under a request id that the cluster remembers.
+                    // A retry is safe only under a request id whose outcome the cluster records.
                     if !matches!(proposal.requester, Requester::Operator { .. }) {
                         return Err(ProposeError::Unknown { cause });
                     }
                     *unknown = Some(cause);
                 }
             }
-            self.leader_watch.changed_or(pause).await;
-            pause = (pause * 2).min(PAUSE.1);
+            self.leader_watch.changed_within(backoff).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
 }
 
-/// What the sequencer's answer means to whoever asked, here or across the network.
-pub(crate) fn of_answer(answer: Answer) -> Attempt {
-    match answer {
-        Answer::Receipt(receipt) => Attempt::Done(Ok(receipt)),
-        Answer::Failed(ProposeError::Unknown { cause }) => Attempt::Unknown(cause),
-        Answer::Failed(error) => Attempt::Done(Err(error)),
-        Answer::NotLeader => Attempt::NotThere,
-    }
-}
-
-/// How a command's origin is written into the log.
+/// Returns the origin of a command as it is recorded in the log.
 pub(crate) fn origin(command: &Command, requester: &Requester) -> Origin {
     match (requester, command) {
         (Requester::Operator { request, actor, reason }, _) => Origin::Operator {
@@ -121,18 +116,19 @@ pub(crate) fn origin(command: &Command, requester: &Requester) -> Origin {
 #[async_trait]
 impl Propose for Proposer {
     async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError> {
-        let began = Instant::now();
+        let started = Instant::now();
         let mut unknown = None;
-        let answered = self.until_answered(&proposal, &mut unknown);
+        let submitted = self.submit(&proposal, &mut unknown);
         let result = tokio::select! {
             biased;
-            // The others go on, but what they acknowledge is not passed on by a node that stops.
+            // The other nodes may still acknowledge the change; a node that stops does not relay
+            // that.
             cause = self.fuse.blown() => return Err(ProposeError::Unknown { cause }),
-            result = timeout_at(proposal.deadline, answered) => result,
+            result = timeout_at(proposal.deadline, submitted) => result,
         };
         let result =
-            result.unwrap_or_else(|_| Err(ProposeError::NoLeader { waited: began.elapsed() }));
-        // A later refusal to take the change does not undo an earlier attempt that may have.
+            result.unwrap_or_else(|_| Err(ProposeError::NoLeader { waited: started.elapsed() }));
+        // An earlier attempt may have been proposed, even if a later one definitely was not.
         match (result, unknown) {
             (Err(error), Some(cause)) if error.is_definite() => {
                 Err(ProposeError::Unknown { cause })

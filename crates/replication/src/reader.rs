@@ -1,8 +1,9 @@
-//! Reads: the state on this node, once it is as fresh as the reader wants (decision of the design:
-//! answer locally at the leader's read index).
+//! Reads the state on this node once it is as fresh as requested: a linearizable read waits until
+//! this node has applied the leader's read index (decision 15 of the design).
 //!
-//! Waiters are coalesced: one question to the leader serves everyone who was waiting when it was asked,
-//! never those who came later, since what was acknowledged in between might be missing from it.
+//! Waiting reads are coalesced: one request to the leader serves all reads that were waiting when
+//! it was sent. It never serves later ones, because its index may miss changes that were
+//! acknowledged in between.
 
 use std::sync::{Arc, RwLockReadGuard};
 use std::time::Duration;
@@ -20,54 +21,62 @@ use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::contact::Contact;
+use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::peer::links::Links;
 
-/// Reads that wait for a read index at most; a further one waits for room.
+/// Maximum number of queued read index requests. Above it, reads wait for capacity.
 const QUEUE: usize = 1_024;
-/// How long one question to the leader may take before it is asked anew, maybe of another.
-const QUESTION: Duration = Duration::from_secs(1);
-/// Between two questions that had no answer.
-const PAUSE: Duration = Duration::from_millis(25);
+/// Timeout of one request to the leader, which is then retried, possibly on another node.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum delay before a failed request is retried; it ends early if the leader changes.
+const RETRY_DELAY: Duration = Duration::from_millis(25);
 
 /// Implements [`Read`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
-    questions: mpsc::Sender<oneshot::Sender<Result<u64, ReadError>>>,
+    requests: mpsc::Sender<Waiter>,
     store: Store,
-    contact: Contact,
+    contact: ContactTracker,
 }
 
+/// Receives the read index of a linearizable read.
+type Waiter = oneshot::Sender<Result<u64, ReadError>>;
+
 impl Reader {
-    /// Starts the task that asks leaders; it ends when every handle is dropped.
-    pub(crate) fn start(asker: Asker, store: Store, contact: Contact, fuse: &Fuse) -> Self {
-        let (questions, waiting) = mpsc::channel(QUEUE);
-        fuse.guard("the task that asks for read indexes", asker.run(waiting));
-        Self { questions, store, contact }
+    /// Starts the task that fetches read indexes, which exits when all handles are dropped.
+    pub(crate) fn start(
+        fetcher: ReadIndexFetcher,
+        store: Store,
+        contact: ContactTracker,
+        fuse: &Fuse,
+    ) -> Self {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        fuse.guard("the read index fetcher", fetcher.run(queue));
+        Self { requests, store, contact }
     }
 
     fn point(&self) -> ReadPoint {
         let revision = self.store.state().header.revision;
-        ReadPoint { revision, leader_contact: self.contact.age() }
+        ReadPoint { revision, leader_contact: self.contact.since_leader_contact() }
     }
 
     async fn linearize(&self, deadline: Instant) -> Result<(), ReadError> {
-        let began = Instant::now();
-        let no_leader = |_| ReadError::NoLeader { waited: began.elapsed() };
-        let (answer, answered) = oneshot::channel();
-        let asked = async {
-            // The asker lives as long as a handle of it does.
-            let _ = self.questions.send(answer).await;
-            answered.await.unwrap_or(Err(ReadError::NoLeader { waited: began.elapsed() }))
+        let started = Instant::now();
+        let no_leader = |_| ReadError::NoLeader { waited: started.elapsed() };
+        let (waiter, received) = oneshot::channel();
+        let fetched = async {
+            // Does not fail: the fetcher runs as long as this handle exists.
+            let _ = self.requests.send(waiter).await;
+            received.await.unwrap_or(Err(ReadError::NoLeader { waited: started.elapsed() }))
         };
-        let index = timeout_at(deadline, asked).await.map_err(no_leader)??;
+        let index = timeout_at(deadline, fetched).await.map_err(no_leader)??;
         let mut applied = self.store.applied();
         let caught_up = applied.wait_for(|applied| *applied >= index);
         match timeout_at(deadline, caught_up).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(ReadError::Behind { index, waited: began.elapsed() }),
+            Ok(Err(_)) | Err(_) => Err(ReadError::Behind { index, waited: started.elapsed() }),
         }
     }
 }
@@ -96,18 +105,18 @@ impl Read for Reader {
     }
 }
 
-/// What the leader says to a question for a read index.
-pub(crate) enum Indexed {
-    /// Everything acknowledged before the question is in the log up to this index.
+/// Result of a read index request.
+pub(crate) enum ReadIndex {
+    /// Everything acknowledged before the request is in the log up to this index.
     Index(u64),
-    /// The node asked does not lead, or no longer.
+    /// The receiver does not lead, or no longer.
     NotLeader,
-    /// The leader does not know the asking node.
+    /// The requesting node is not known to the leader.
     Removed,
 }
 
-/// Asks leaders for read indexes, this node where it leads.
-pub(crate) struct Asker {
+/// Fetches read indexes from the leader, which may be this node.
+pub(crate) struct ReadIndexFetcher {
     pub node: NodeId,
     pub raft: Raft,
     pub store: Store,
@@ -115,92 +124,95 @@ pub(crate) struct Asker {
     pub links: Arc<Links>,
 }
 
-impl Asker {
-    async fn run(self, mut waiting: mpsc::Receiver<oneshot::Sender<Result<u64, ReadError>>>) {
-        while let Some(first) = waiting.recv().await {
-            let mut round = vec![first];
-            while let Ok(next) = waiting.try_recv() {
-                round.push(next);
+impl ReadIndexFetcher {
+    async fn run(self, mut queue: mpsc::Receiver<Waiter>) {
+        while let Some(first) = queue.recv().await {
+            let mut waiters = vec![first];
+            while let Ok(next) = queue.try_recv() {
+                waiters.push(next);
             }
-            let answer = self.ask_until_answered(&round).await;
-            for waiter in round {
-                let _ = waiter.send(answer.clone());
+            let result = self.fetch(&waiters).await;
+            for waiter in waiters {
+                let _ = waiter.send(result.clone());
             }
         }
     }
 
-    /// Asks until somebody answers or nobody waits for it any more.
-    async fn ask_until_answered(
-        &self,
-        round: &[oneshot::Sender<Result<u64, ReadError>>],
-    ) -> Result<u64, ReadError> {
-        let mut elsewhere = 0;
+    /// Retries until there is a result or all waiters are gone.
+    async fn fetch(&self, waiters: &[Waiter]) -> Result<u64, ReadError> {
+        let mut next_member = 0;
         loop {
-            let asked = async {
+            let attempt = async {
                 match self.leader_watch.known_leader() {
                     Some(leader) if leader == self.node => {
                         read_index(&self.raft, &self.store, self.node).await
                     }
-                    Some(leader) => self.ask(leader).await,
-                    None => self.ask_somebody(&mut elsewhere).await,
+                    Some(leader) => self.fetch_from(leader).await,
+                    None => self.fetch_from_next(&mut next_member).await,
                 }
             };
-            match tokio::time::timeout(QUESTION, asked).await {
-                Ok(Indexed::Index(index)) => return Ok(index),
-                Ok(Indexed::Removed) => return Err(ReadError::Removed),
-                Ok(Indexed::NotLeader) | Err(_) => {}
+            match tokio::time::timeout(REQUEST_TIMEOUT, attempt).await {
+                Ok(ReadIndex::Index(index)) => return Ok(index),
+                Ok(ReadIndex::Removed) => return Err(ReadError::Removed),
+                Ok(ReadIndex::NotLeader) | Err(_) => {}
             }
-            if round.iter().all(oneshot::Sender::is_closed) {
-                return Err(ReadError::NoLeader { waited: QUESTION });
+            if waiters.iter().all(oneshot::Sender::is_closed) {
+                return Err(ReadError::NoLeader { waited: REQUEST_TIMEOUT });
             }
-            self.leader_watch.changed_or(PAUSE).await;
+            self.leader_watch.changed_within(RETRY_DELAY).await;
         }
     }
 
-    /// A node that was removed hears of no leader any more; any member it once knew can still tell it.
-    async fn ask_somebody(&self, next: &mut usize) -> Indexed {
+    /// Requests a read index from the next other member, in turn. A removed node receives no
+    /// heartbeats and therefore knows no leader. By trying all members it finds the leader, which
+    /// reports the removal.
+    async fn fetch_from_next(&self, next: &mut usize) -> ReadIndex {
         let members = self.links.members();
         let others: Vec<_> = members.iter().filter(|(node, _)| *node != self.node).collect();
         *next += 1;
         match others.get(*next % others.len().max(1)) {
-            Some((node, _)) => self.ask(*node).await,
-            None => Indexed::NotLeader,
+            Some((node, _)) => self.fetch_from(*node).await,
+            None => ReadIndex::NotLeader,
         }
     }
 
-    async fn ask(&self, node: NodeId) -> Indexed {
+    async fn fetch_from(&self, node: NodeId) -> ReadIndex {
         let request = proto::ReadIndexRequest { node: self.node.0 };
         match self.links.read_index(node, request).await.map(|response| response.result) {
-            Ok(Some(WireResult::Index(index))) => Indexed::Index(index),
-            Ok(Some(WireResult::Removed(_))) => Indexed::Removed,
-            Ok(Some(WireResult::NotLeader(_)) | None) => Indexed::NotLeader,
+            Ok(Some(WireResult::Index(index))) => ReadIndex::Index(index),
+            Ok(Some(WireResult::Removed(_))) => ReadIndex::Removed,
+            Ok(Some(WireResult::NotLeader(_)) | None) => ReadIndex::NotLeader,
             Err(error) => {
-                tracing::debug!(%node, %error, "no read index");
-                Indexed::NotLeader
+                tracing::debug!(%node, %error, "read index request failed");
+                ReadIndex::NotLeader
             }
         }
     }
 }
 
-/// A read index for `asker`, if this node leads and a majority confirms it now.
-pub(crate) async fn read_index(raft: &Raft, store: &Store, asker: NodeId) -> Indexed {
+/// Returns a read index for `requester` if this node leads and a majority confirms it now.
+pub(crate) async fn read_index(raft: &Raft, store: &Store, requester: NodeId) -> ReadIndex {
     let Ok((read, _)) = raft.get_read_log_id(ReadPolicy::ReadIndex).await else {
-        return Indexed::NotLeader;
+        return ReadIndex::NotLeader;
     };
     let index = read.index();
     let is_member = {
         let metrics = raft.server_metrics();
         let membership = metrics.borrow_watched().membership_config.clone();
-        membership.nodes().any(|(node, _)| *node == asker)
+        membership.nodes().any(|(node, _)| *node == requester)
     };
-    // A founder is a member before it is registered, a newcomer is registered before it is a member.
-    if is_member || store.state().agents.values().any(|agent| agent.description.node == asker) {
-        return Indexed::Index(index);
+    // An initial member is a Raft member before it is registered; a later agent is registered
+    // before it is a Raft member.
+    if is_member || is_registered(store, requester) {
+        return ReadIndex::Index(index);
     }
     let mut applied = store.applied();
     if applied.wait_for(|applied| *applied >= index).await.is_err() {
-        return Indexed::NotLeader;
+        return ReadIndex::NotLeader;
     }
-    let known = store.state().agents.values().any(|agent| agent.description.node == asker);
-    if known { Indexed::Index(index) } else { Indexed::Removed }
+    if is_registered(store, requester) { ReadIndex::Index(index) } else { ReadIndex::Removed }
+}
+
+fn is_registered(store: &Store, node: NodeId) -> bool {
+    store.state().agents.values().any(|agent| agent.description.node == node)
 }

@@ -1,26 +1,28 @@
-//! Room 3, the leader's side: decides waiting commands one after another and makes each batch of them
-//! one entry of the log.
+//! Decides commands on the leader, one after another, and proposes each batch of them as one entry
+//! of the log.
 //!
 //! ```text
-//! submit -> queue -> [ decide against the state that the entries in flight will leave ] -> Raft
+//! submit -> queue -> [ decide against the state that the entries in flight will produce ] -> Raft
 //!                                                                       |
-//!          answers <- applied on this node <- committed by a majority <-+
+//!          replies <- applied on this node <- committed by a majority <-+
 //! ```
 //!
-//! A sequencer lives for one term of leadership. It starts from the applied state, once a
-//! barrier has shown that everything earlier leaders committed is applied here, and proposes only under
-//! its own term, which openraft checks. At most two entries are in flight: the second, which departs once
-//! many commands wait or the first takes long, is decided against the state that the first will leave.
-//! If the first fails, nobody is told what the second came to, though it may apply (`in_flight`). On any
-//! error all speculation is dropped and the term's work begins again at the barrier.
+//! All state of the sequencer is dropped with the term of leadership. A term starts from the
+//! applied state, after a barrier has shown that everything that earlier leaders committed is
+//! applied on this node. It proposes only under its own term, which openraft checks.
 //!
-//! Nothing is answered before its entry has applied, rejections included: a rejection is decided
-//! against a state that might never come to be.
+//! At most two entries are in flight. The second is proposed once many commands are pending or the
+//! first takes long. It is decided against the state that the first will produce; if the first
+//! fails, the second is reported as unknown, although it may still apply (see `in_flight`). On any
+//! error, all speculative state is dropped and the sequencer starts again at the barrier.
+//!
+//! No reply is sent before its entry has applied. This includes rejections: a rejection is decided
+//! against a state that may never exist.
 
 mod batch;
 mod in_flight;
+mod pending;
 mod term;
-mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,39 +35,50 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::environment::Clock;
 use crate::instance::Raft;
-use waiting::Waiting;
+use pending::PendingCommand;
 
-pub use waiting::Answer;
+pub use pending::Reply;
 
-/// Commands that wait for the sequencer at most; more are refused at once, since a queue that only
-/// grows answers nobody in time.
+/// Maximum number of queued commands. Further ones are rejected at once: in a queue without a
+/// bound, every command would time out.
 const QUEUE: usize = 4_096;
 
-/// How much room the disk has, as the node last saw it.
-#[derive(Debug, Default)]
+/// Free disk space, as last measured by the node.
+#[derive(Debug)]
 pub struct DiskSpace {
-    /// Bytes free.
-    pub free: AtomicU64,
-    /// Bytes below which changes are refused; 0 for no floor.
-    pub floor: AtomicU64,
+    /// Free bytes.
+    free: AtomicU64,
+    /// Minimum free bytes, below which changes are rejected; 0 for no minimum.
+    floor: u64,
 }
 
 impl DiskSpace {
+    /// Creates a record with a minimum of `floor` bytes and no measurement, which passes every
+    /// check.
+    pub(crate) fn new(floor: u64) -> Self {
+        Self { free: AtomicU64::new(u64::MAX), floor }
+    }
+
+    /// Records the measured free bytes.
+    pub(crate) fn set_free(&self, free: u64) {
+        self.free.store(free, Ordering::Relaxed);
+    }
+
     fn check(&self) -> Result<(), ProposeError> {
-        let (free, floor) = (self.free.load(Ordering::Relaxed), self.floor.load(Ordering::Relaxed));
+        let (free, floor) = (self.free.load(Ordering::Relaxed), self.floor);
         if free < floor { Err(ProposeError::LowDisk { free, floor }) } else { Ok(()) }
     }
 }
 
-/// Hands commands to this node's sequencer. Cheap to clone.
+/// Handle to the sequencer of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Sequencer {
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<PendingCommand>,
     space: Arc<DiskSpace>,
 }
 
 impl Sequencer {
-    /// Starts the sequencer; it ends when every handle of it is dropped.
+    /// Starts the sequencer task, which exits when all handles are dropped.
     pub(crate) fn start(
         raft: Raft,
         store: Store,
@@ -73,27 +86,28 @@ impl Sequencer {
         space: Arc<DiskSpace>,
         clock: Clock,
     ) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let task = term::run(raft, store, fuse.clone(), clock, waiting);
+        let (queue, commands) = mpsc::channel(QUEUE);
+        let task = term::run(raft, store, fuse.clone(), clock, commands);
         fuse.guard("the sequencer", task);
         Self { queue, space }
     }
 
-    /// Returns once the command was decided and applied, or when that can no longer be known. The
-    /// caller bounds the wait; dropping the future leaves the outcome unknown.
-    pub async fn submit(&self, command: Command, origin: Origin) -> Answer {
-        if let Err(low) = self.space.check() {
-            return Answer::Failed(low);
+    /// Submits a command. Returns once it was decided and applied, or once its outcome can no
+    /// longer be known. Has no timeout of its own. Dropping the future leaves the outcome unknown.
+    pub async fn submit(&self, command: Command, origin: Origin) -> Reply {
+        if let Err(low_disk) = self.space.check() {
+            return Reply::Failed(low_disk);
         }
-        let (answer, answered) = oneshot::channel();
-        match self.queue.try_send(Waiting { command, origin, answer }) {
-            Ok(()) => answered.await.unwrap_or_else(|_| {
-                Answer::Failed(ProposeError::Unknown { cause: "the agent is stopping".to_owned() })
+        let (reply, received) = oneshot::channel();
+        match self.queue.try_send(PendingCommand { command, origin, reply }) {
+            Ok(()) => received.await.unwrap_or_else(|_| {
+                let cause = "the agent is shutting down".to_owned();
+                Reply::Failed(ProposeError::Unknown { cause })
             }),
             Err(mpsc::error::TrySendError::Full(_)) => {
-                Answer::Failed(ProposeError::Overloaded { waiting: QUEUE })
+                Reply::Failed(ProposeError::Overloaded { waiting: QUEUE })
             }
-            Err(mpsc::error::TrySendError::Closed(_)) => Answer::NotLeader,
+            Err(mpsc::error::TrySendError::Closed(_)) => Reply::NotLeader,
         }
     }
 }

@@ -1,36 +1,37 @@
-//! How long Raft waits for what.
+//! Intervals and timeouts of Raft.
 
 use std::time::Duration;
 
-/// Which network lies between the voters.
+/// Network between the voters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Profile {
-    /// Round trips of a few milliseconds: one site, or one machine.
+    /// Round-trip times of a few milliseconds: one site, or one machine.
     Lan,
-    /// Round trips up to 300 ms, lossy at times: regions on different continents.
+    /// Round-trip times up to 300 ms with occasional loss: regions on different continents.
     #[default]
     Wan,
 }
 
-/// Raft's intervals and time-outs.
+/// Intervals and timeouts of Raft.
 ///
-/// A follower must hear several heartbeats before it gives its leader up, and a call to a dead member
-/// must have failed before the next election begins, or elections never end: so
-/// `heartbeat < call < election_min`.
+/// A follower must miss several heartbeats before it starts an election, and a connection attempt
+/// to a dead member must time out before the next election starts, or elections never end.
+/// Therefore `heartbeat < connect < election_min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// Between two heartbeats of a leader.
+    /// Interval between heartbeats of a leader.
     pub heartbeat: Duration,
-    /// The shortest silence after which a follower stands for election.
+    /// Minimum election timeout: time without contact to the leader after which a follower starts
+    /// an election.
     pub election_min: Duration,
-    /// The longest; each election draws anew between the two.
+    /// Maximum election timeout. Each election timeout is chosen at random between the two.
     pub election_max: Duration,
-    /// To open a connection to another member.
+    /// Timeout for opening a connection to another member.
     pub connect: Duration,
 }
 
 impl Profile {
-    /// The timing for that network.
+    /// Returns the timing for this network.
     #[must_use]
     pub fn timing(self) -> Timing {
         let (heartbeat, election_min, election_max) = match self {
@@ -47,13 +48,14 @@ impl Profile {
 }
 
 impl Timing {
-    /// Silence after which a member counts as unreachable: two maximal election timeouts.
+    /// Silence after which a member counts as unreachable: two maximum election timeouts.
     #[must_use]
     pub fn unreachable_after(&self) -> Duration {
         2 * self.election_max
     }
 
-    /// What openraft is told.
+    /// Returns the configuration of openraft. A snapshot is built after `snapshot_after` log
+    /// entries; `keep` entries behind it are not purged.
     pub(crate) fn raft_config(&self, snapshot_after: u64, keep: u64) -> openraft::Config {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         openraft::Config {
@@ -61,21 +63,22 @@ impl Timing {
             heartbeat_interval: ms(self.heartbeat),
             election_timeout_min: ms(self.election_min),
             election_timeout_max: ms(self.election_max),
-            // Streaming a snapshot over a slow link is progress, not failure: it has no hard deadline.
+            // Streaming a snapshot over a slow link may take long without being a failure, so it
+            // has no tight timeout.
             install_snapshot_timeout: ms(Duration::from_secs(24 * 60 * 60)),
-            // One message of appends stays around a megabyte: 16 entries of at most 64 KiB.
+            // Limits an append message to about a megabyte: 16 entries of at most 64 KiB.
             max_payload_entries: 16,
             snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(snapshot_after),
             max_in_snapshot_log_to_keep: keep,
-            // Without it, a member that was cut off comes back with a higher term and deposes the
-            // leader that everyone else follows.
+            // Without Pre-Vote, a member that was partitioned returns with a higher term and
+            // deposes the leader that all others follow.
             enable_pre_vote: Some(true),
-            // A restarted leader would go on without an election, trusting a state machine that is
-            // written lazily here.
+            // A restarted leader would continue without an election and rely on its state machine,
+            // which is written lazily here.
             enable_leader_restore: Some(false),
-            // A member whose disk went back in time (someone restored a copy of it) is given what it
-            // forgot, at once. Otherwise it stays a voter without what it acknowledged until another
-            // leader comes, who may be elected by its very vote; openraft says it in a warning.
+            // A member whose disk was restored from an older copy receives the lost entries at
+            // once. Otherwise it stays a voter without entries that it had acknowledged until the
+            // leader changes, and its own vote may elect that leader; openraft warns about this.
             allow_log_reversion: Some(true),
             ..openraft::Config::default()
         }
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_profile_is_one_that_raft_accepts() {
+    fn openraft_accepts_the_timing_of_every_profile() {
         for profile in [Profile::Lan, Profile::Wan] {
             let timing = profile.timing();
             assert!(timing.heartbeat < timing.connect && timing.connect < timing.election_min);

@@ -11,7 +11,7 @@ use meridian_domain::agent::Address;
 use meridian_domain::{Actor, ClusterId, Command, RequestId, Revision};
 pub use meridian_ports::Ports;
 use meridian_ports::{Consistency, Proposal, ProposeError, Receipt, Requester, Role};
-use meridian_replication::founding::Founders;
+use meridian_replication::bootstrap::InitialMembers;
 use meridian_transport::Dialer;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -57,7 +57,8 @@ impl Cluster {
         }
         let first = &nodes[0].description;
         let founders =
-            Founders::gather(&meeting[0].lobby, &Dialer::default(), first.node, &addresses).await?;
+            InitialMembers::gather(&meeting[0].lobby, &Dialer::default(), first.node, &addresses)
+                .await?;
         cluster.cluster = founders.cluster();
         let mut founders = Some(founders);
         for (mut node, waiting) in nodes.into_iter().zip(meeting) {

@@ -4,8 +4,10 @@
 use meridian_ports::Proposal;
 use meridian_proto::v1::{ProposeRequest, ProposeResponse, RaftMessage};
 use meridian_replication::attempt::Attempt;
-use meridian_replication::peer::message::{attempt_of, propose_request, proposed, unwrap, wrap};
-use meridian_replication::peer::wire::{Message, SnapshotPlace};
+use meridian_replication::peer::message::{
+    parse_propose_request, parse_propose_response, propose_request, unwrap, wrap,
+};
+use meridian_replication::peer::wire::{Message, RaftSnapshotMeta};
 use meridian_storage::codec::Stored;
 use meridian_storage::raft::TypeConfig;
 use openraft::raft::{
@@ -28,7 +30,7 @@ pub fn accepts(data: &[u8]) -> bool {
         4 => raft::<TransferLeaderRequest<TypeConfig>>(bytes),
         5 => raft::<TransferLeaderResponse<TypeConfig>>(bytes),
         6 => raft::<SnapshotResponse<TypeConfig>>(bytes),
-        7 => raft::<SnapshotPlace>(bytes),
+        7 => raft::<RaftSnapshotMeta>(bytes),
         8 => proposal(bytes),
         _ => response(bytes),
     }
@@ -50,10 +52,11 @@ fn proposal(bytes: &[u8]) -> bool {
     let Ok(mut request) = ProposeRequest::decode(bytes) else { return false };
     let mut accepted = false;
     for _ in 0..2 {
-        if let Ok((command, requester)) = proposed(request.clone()) {
+        if let Ok((command, requester)) = parse_propose_request(request.clone()) {
             let deadline = Instant::now();
             let sent = propose_request(&Proposal { command, requester, deadline });
-            let (command, requester) = proposed(sent.clone()).expect("a sent proposal is readable");
+            let (command, requester) =
+                parse_propose_request(sent.clone()).expect("a sent proposal is readable");
             assert_eq!(propose_request(&Proposal { command, requester, deadline }), sent);
             accepted = true;
         }
@@ -65,8 +68,9 @@ fn proposal(bytes: &[u8]) -> bool {
 fn response(bytes: &[u8]) -> bool {
     use meridian_proto::v1::propose_response::Result as Content;
     let Ok(mut response) = ProposeResponse::decode(bytes) else { return false };
-    let is_definite =
-        |response: &ProposeResponse| !matches!(attempt_of(response.clone()), Attempt::Unknown(_));
+    let is_definite = |response: &ProposeResponse| {
+        !matches!(parse_propose_response(response.clone()), Attempt::Unknown(_))
+    };
     let unchanged = is_definite(&response);
     if let Some(Content::Receipt(bytes) | Content::Error(bytes)) = &mut response.result {
         *bytes = fixed(bytes);

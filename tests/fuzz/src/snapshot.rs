@@ -55,7 +55,7 @@ fn fix_part(mut part: Part) -> Part {
         *bytes = envelope.into();
     };
     match &mut part {
-        Part::Head(head) => fix(&mut head.place),
+        Part::Head(head) => fix(&mut head.raft_meta),
         Part::Rows(rows) => rows.rows.iter_mut().for_each(|row| fix(&mut row.value)),
         Part::Events(events) => events.events.iter_mut().for_each(fix),
     }

@@ -10,8 +10,8 @@ use meridian_domain::{
     AgentDescription, AgentName, ClusterId, DataVersion, Generation, NodeId, Timestamp,
 };
 use meridian_ports::Ports;
+use meridian_replication::bootstrap::InitialMembers;
 use meridian_replication::environment::{Clock, Environment};
-use meridian_replication::founding::Founders;
 use meridian_replication::node::{Node, NodeConfig};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_storage::fuse::Fuse;
@@ -160,14 +160,15 @@ impl Agent {
         &self,
         lobby: &Lobby,
         dialer: &Dialer,
-    ) -> anyhow::Result<(ClusterId, Option<Founders>)> {
+    ) -> anyhow::Result<(ClusterId, Option<InitialMembers>)> {
         if let Some(cluster) = lobby.cluster() {
             return Ok((cluster, None));
         }
         let Some(addresses) = &self.initial_peers else {
             return Ok((lobby.admitted().await.cluster, None));
         };
-        let founders = Founders::gather(lobby, dialer, self.description.node, addresses).await?;
+        let founders =
+            InitialMembers::gather(lobby, dialer, self.description.node, addresses).await?;
         Ok((founders.cluster(), Some(founders)))
     }
 
@@ -176,17 +177,17 @@ impl Agent {
         node: &Node,
         lobby: &Lobby,
         dialer: &Dialer,
-        founders: Option<Founders>,
+        founders: Option<InitialMembers>,
     ) -> anyhow::Result<()> {
         let Some(addresses) = &self.initial_peers else { return Ok(()) };
-        if node.is_founded().await? {
+        if node.is_bootstrapped().await? {
             return Ok(());
         }
         let founders = match founders {
             Some(founders) => founders,
-            None => Founders::gather(lobby, dialer, self.description.node, addresses).await?,
+            None => InitialMembers::gather(lobby, dialer, self.description.node, addresses).await?,
         };
-        Ok(node.found(founders).await?)
+        Ok(node.bootstrap(founders).await?)
     }
 
     fn node_config(&self, cluster: ClusterId, dialer: Dialer) -> NodeConfig {

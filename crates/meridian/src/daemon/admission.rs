@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, ClusterId, Command, State, decide};
-use meridian_replication::founding::{Founders, FoundingError};
+use meridian_replication::bootstrap::{BootstrapError, InitialMembers};
 use meridian_replication::peer::meeting::{Admission, AdmitError, Lobby};
 use meridian_transport::Dialer;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub struct Membership {
     /// The cluster.
     pub cluster: ClusterId,
     /// The first members, if this agent bootstraps the cluster.
-    pub founders: Option<Founders>,
+    pub founders: Option<InitialMembers>,
     /// Client addresses of the agents through which this agent registers itself.
     pub endpoints: Vec<Address>,
 }
@@ -40,7 +40,7 @@ pub struct Membership {
 pub enum AdmissionError {
     /// The cluster cannot be bootstrapped.
     #[error(transparent)]
-    Founding(#[from] FoundingError),
+    Founding(#[from] BootstrapError),
     /// The cluster cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -117,11 +117,11 @@ pub async fn gather(
     lobby: &Lobby,
     description: &AgentDescription,
     peers: &[Address],
-) -> Result<Founders, FoundingError> {
+) -> Result<InitialMembers, BootstrapError> {
     let own = [description.peer_address.clone()];
     let peers = if peers.is_empty() { &own } else { peers };
     tracing::info!(?peers, "bootstrapping a cluster");
-    Founders::gather(lobby, &Dialer::default(), description.node, peers).await
+    InitialMembers::gather(lobby, &Dialer::default(), description.node, peers).await
 }
 
 /// Runs `register` with `endpoints` and those of the newest invitation. A newer invitation cancels the

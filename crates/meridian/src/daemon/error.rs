@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use meridian_replication::founding::FoundingError;
+use meridian_replication::bootstrap::BootstrapError;
 use meridian_replication::node::NodeError;
 use meridian_storage::disk::directory::DirectoryError;
 use meridian_storage::open::OpenError;
@@ -43,7 +43,7 @@ pub enum AgentError {
     Join(#[from] JoinError),
     /// The cluster cannot be bootstrapped.
     #[error(transparent)]
-    Founding(#[from] FoundingError),
+    Founding(#[from] BootstrapError),
     /// The stored data cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -111,14 +111,14 @@ impl Member {
         let Start::Bootstrap(peers) = &self.config.start else {
             return Ok(());
         };
-        if node.is_founded().await? {
+        if node.is_bootstrapped().await? {
             return Ok(());
         }
         let founders = match self.membership.founders.take() {
             Some(founders) => founders,
             None => gather(&self.lobby, &self.description, peers).await?,
         };
-        Ok(node.found(founders).await?)
+        Ok(node.bootstrap(founders).await?)
     }
 
     /// Registers this agent if it never was. A node that has read its cluster's state from the log is

@@ -32,7 +32,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
         "Always 1; the label `version` has the version of the binary."
     );
     gauge!("meridian_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    meridian_replication::gauges::describe();
+    meridian_replication::metrics::describe_metrics();
     meridian_storage::log_store::describe_metrics();
     meridian_storage::store::describe_metrics();
     meridian_api::describe_metrics();

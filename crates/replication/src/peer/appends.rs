@@ -1,13 +1,15 @@
-//! One stream of appends to a member, and its answers.
+//! One stream of appends to a member, and its responses.
 //!
-//! openraft makes the requests of one stream after the other from a state that these share. But a task
-//! of gRPC owns the requests of a call, and takes from them until it notices that the call was given
-//! up. It then takes, for nobody, what the next stream was to begin with. Once that stream has ended
-//! without a request, openraft (0.10.0-alpha.37, `ReplicationCore::select_next_payload`) begins again
-//! with the oldest command that it still knows, whose entries may be purged, and sends the member
-//! nothing else until the leader changes. So the requests of a stream end with its answers, at once, and
-//! gRPC's task is woken to see it: as long as it waits, the stream stays open at the member, and so does
-//! its connection.
+//! openraft creates the requests of successive streams from one shared state. But the requests of a
+//! gRPC call are owned by a task of the gRPC client, which keeps taking requests until it notices
+//! that the call was abandoned. A request that is taken this late is lost, and it is the one that
+//! the next stream should have started with. If that next stream then ends without a request,
+//! openraft (0.10.0-alpha.37, `ReplicationCore::select_next_payload`) restarts with the oldest
+//! command that it still holds, whose entries may be purged, and sends the member nothing else
+//! until the leader changes.
+//!
+//! Therefore the requests of a stream end as soon as its responses are dropped, and the gRPC task
+//! is woken to notice: as long as it sleeps, the stream and its connection stay open at the member.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -27,118 +29,124 @@ use tonic::Streaming;
 use super::error::{RpcError, describe, network_error};
 use super::message::{unwrap, wrap};
 
-/// The requests of one stream, and the end of them.
-pub(super) fn requests<S>(input: S) -> (Requests, Sending)
+/// Splits the requests of one stream into the stream for gRPC and the guard that ends it.
+pub(super) fn requests<S>(input: S) -> (Requests, RequestsGuard)
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static,
 {
-    let calls = Calls { left: Some(input.boxed()), unanswered: VecDeque::new() };
-    let shared = Arc::new(Shared { calls: Mutex::new(calls), taker: AtomicWaker::new() });
-    (Requests(shared.clone()), Sending(shared))
+    let state = State { input: Some(input.boxed()), awaiting_response: VecDeque::new() };
+    let shared = Arc::new(Shared { state: Mutex::new(state), grpc_task: AtomicWaker::new() });
+    (Requests(shared.clone()), RequestsGuard(shared))
 }
 
 struct Shared {
-    calls: Mutex<Calls>,
-    /// Wakes gRPC's task.
-    taker: AtomicWaker,
+    state: Mutex<State>,
+    /// Wakes the gRPC task.
+    grpc_task: AtomicWaker,
 }
 
-struct Calls {
-    /// What openraft still has to send. None once nobody waits for the answers.
-    left: Option<BoxStream<'static, AppendEntriesRequest<TypeConfig>>>,
-    /// When each request was taken that has no answer yet, the oldest first.
-    unanswered: VecDeque<Instant>,
+struct State {
+    /// Requests that openraft has still to send. `None` once the guard is dropped.
+    input: Option<BoxStream<'static, AppendEntriesRequest<TypeConfig>>>,
+    /// Times at which the requests without a response were taken, the oldest first.
+    awaiting_response: VecDeque<Instant>,
 }
 
 impl Shared {
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What gRPC's task takes requests from.
+/// Requests for the gRPC task.
 pub(super) struct Requests(Arc<Shared>);
 
 impl Stream for Requests {
     type Item = proto::RaftMessage;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // Before the look: an end that comes between the two is not missed.
-        self.0.taker.register(cx.waker());
-        let Calls { left, unanswered } = &mut *self.0.calls();
-        let Some(requests) = left else { return Poll::Ready(None) };
-        requests.poll_next_unpin(cx).map(|next| {
+        // Registered before the state is read, so that a drop of the guard in between is not
+        // missed.
+        self.0.grpc_task.register(cx.waker());
+        let State { input, awaiting_response } = &mut *self.0.state();
+        let Some(input) = input else { return Poll::Ready(None) };
+        input.poll_next_unpin(cx).map(|next| {
             let request = next?;
-            unanswered.push_back(Instant::now());
+            awaiting_response.push_back(Instant::now());
             Some(wrap(request))
         })
     }
 }
 
-/// Held as long as answers are waited for; dropped, it ends the requests.
-pub(super) struct Sending(Arc<Shared>);
+/// Ends the requests when dropped. Held as long as responses are awaited.
+pub(super) struct RequestsGuard(Arc<Shared>);
 
-impl Sending {
-    /// Requests that were taken and have no answer yet.
-    fn unanswered(&self) -> usize {
-        self.0.calls().unanswered.len()
+impl RequestsGuard {
+    /// Returns the number of requests that were taken and have no response yet.
+    fn awaiting_response(&self) -> usize {
+        self.0.state().awaiting_response.len()
     }
 
-    /// The oldest one has its answer.
-    fn answered(&self) {
-        self.0.calls().unanswered.pop_front();
+    /// Records the response to the oldest request.
+    fn record_response(&self) {
+        self.0.state().awaiting_response.pop_front();
     }
 
-    /// Until when the next answer has to come. Where none is due, until when one cannot be overdue.
-    fn deadline(&self, patience: Duration) -> Instant {
-        self.0.calls().unanswered.front().copied().unwrap_or_else(Instant::now) + patience
+    /// Returns the deadline of the next response. If no response is due, returns the earliest
+    /// deadline of a request taken from now on.
+    fn deadline(&self, timeout: Duration) -> Instant {
+        let oldest = self.0.state().awaiting_response.front().copied();
+        oldest.unwrap_or_else(Instant::now) + timeout
     }
 }
 
-impl Drop for Sending {
+impl Drop for RequestsGuard {
     fn drop(&mut self) {
-        let left = self.0.calls().left.take();
-        drop(left);
-        self.0.taker.wake();
+        let input = self.0.state().input.take();
+        drop(input);
+        self.0.grpc_task.wake();
     }
 }
 
-/// The answers to one stream of appends.
-pub(super) struct Answers {
+/// Responses to one stream of appends.
+pub(super) struct Responses {
     pub stream: Streaming<proto::RaftMessage>,
-    pub sending: Sending,
-    /// How long an append may be without an answer.
-    pub patience: Duration,
+    pub requests: RequestsGuard,
+    /// Timeout for the response to an append.
+    pub timeout: Duration,
 }
 
-type Step = Option<(Result<StreamAppendResult<TypeConfig>, RpcError>, Option<Answers>)>;
+type Step = Option<(Result<StreamAppendResult<TypeConfig>, RpcError>, Option<Responses>)>;
 
-/// The next answer; after an error or a refusal, the stream ends.
-pub(super) async fn next_result(answers: Option<Answers>) -> Step {
-    let mut answers = answers?;
+/// Returns the next response. The stream ends after an error, a conflict or a higher vote.
+pub(super) async fn next_result(responses: Option<Responses>) -> Step {
+    let mut responses = responses?;
     loop {
-        let deadline = answers.sending.deadline(answers.patience);
-        match timeout_at(deadline, answers.stream.message()).await {
+        let deadline = responses.requests.deadline(responses.timeout);
+        match timeout_at(deadline, responses.stream.message()).await {
             Ok(Ok(Some(message))) => {
-                answers.sending.answered();
+                responses.requests.record_response();
                 return Some(match unwrap::<StreamAppendResult<TypeConfig>>(&message) {
-                    Ok(Ok(matching)) => (Ok(Ok(matching)), Some(answers)),
-                    Ok(Err(refused)) => (Ok(Err(refused)), None),
+                    Ok(Ok(matching)) => (Ok(Ok(matching)), Some(responses)),
+                    Ok(Err(error)) => (Ok(Err(error)), None),
                     Err(status) => (Err(network_error(describe(&status))), None),
                 });
             }
-            // Openraft takes the quiet end of a stream for the answer to all that it sent.
+            // openraft interprets a clean end of the stream as the response to all requests.
             Ok(Ok(None)) => {
-                let unanswered = answers.sending.unanswered();
-                let cut = || network_error(format!("the stream ended {unanswered} answers early"));
-                return (unanswered > 0).then(|| (Err(cut()), None));
+                let missing = responses.requests.awaiting_response();
+                let error = || {
+                    network_error(format!("append stream ended with {missing} responses missing"))
+                };
+                return (missing > 0).then(|| (Err(error()), None));
             }
             Ok(Err(status)) => return Some((Err(network_error(describe(&status))), None)),
-            Err(_) if answers.sending.deadline(answers.patience) <= Instant::now() => {
-                let silent = format!("no answer to an append for {:?}", answers.patience);
-                return Some((Err(network_error(silent)), None));
+            Err(_) if responses.requests.deadline(responses.timeout) <= Instant::now() => {
+                let cause = format!("no response to an append within {:?}", responses.timeout);
+                return Some((Err(network_error(cause)), None));
             }
-            // A request was sent while none was due: its time is not up.
+            // No response was due when this wait started; a request taken since then has a later
+            // deadline.
             Err(_) => {}
         }
     }

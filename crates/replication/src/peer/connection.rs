@@ -1,4 +1,4 @@
-//! One connection to another member.
+//! Connection to another member.
 
 use std::time::Duration;
 
@@ -10,37 +10,38 @@ use tonic::transport::Channel;
 
 use super::identity::Headers;
 
-/// Bytes of the largest message between agents: sixteen entries, or a part of a snapshot.
-pub const MESSAGE_BYTES: usize = 4 << 20;
+/// Maximum size of a message between agents in bytes. Sixteen entries fit, or one part of a
+/// snapshot.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
-/// A connection on which every call carries the identity headers.
+/// Connection that adds the identity headers to every request.
 pub type Client = PeerClient<InterceptedService<Channel, Headers>>;
 
-/// Why a call has no answer.
+/// Error of a request without a response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The other side certainly did not act on it.
+pub enum RequestError {
+    /// The receiver definitely did not process the request.
     #[error("{0}")]
     NotSent(String),
-    /// It may have acted on it.
+    /// The receiver may have processed the request.
     #[error("{0}")]
-    Unanswered(String),
+    OutcomeUnknown(String),
 }
 
-/// Opens a connection with `dialer`. The address is resolved at each call.
+/// Opens a connection within `timeout`. The address is resolved at each call.
 ///
 /// # Errors
-/// If it is not established within `limit`.
+/// A message with the address and the cause; nothing was sent.
 pub async fn connect(
     dialer: &Dialer,
     address: &Address,
     headers: Headers,
-    limit: Duration,
+    timeout: Duration,
 ) -> Result<Client, String> {
-    let channel = meridian_transport::connect(dialer, address, &settings::PEER, limit)
+    let channel = meridian_transport::connect(dialer, address, &settings::PEER, timeout)
         .await
         .map_err(|error| format!("{address} is unreachable: {error}"))?;
     Ok(PeerClient::with_interceptor(channel, headers)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES))
 }

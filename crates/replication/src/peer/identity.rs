@@ -1,5 +1,6 @@
-//! Who calls whom: two headers on every call, so that a call that reaches the wrong process (an
-//! address that was given to another machine, a cluster with the same ports) is refused, not answered.
+//! Identity of the intended receiver, in two headers on every request. A request that reaches the
+//! wrong process (the address was reassigned to another machine, or another cluster uses the same
+//! ports) is rejected.
 
 use meridian_domain::{ClusterId, NodeId};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -8,7 +9,7 @@ use tonic::{Request, Status};
 const CLUSTER: &str = "meridian-cluster";
 const TARGET: &str = "meridian-target";
 
-/// The headers of calls to one node.
+/// Headers of requests to one node.
 #[derive(Clone)]
 pub struct Headers {
     cluster: MetadataValue<Ascii>,
@@ -16,9 +17,9 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Of calls within `cluster` to `target`.
+    /// Creates the headers of requests to node `target` of `cluster`.
     pub fn new(cluster: ClusterId, target: NodeId) -> Self {
-        let ascii = |text: String| text.parse().expect("ids are written in ASCII");
+        let ascii = |text: String| text.parse().expect("ids are ASCII");
         Self { cluster: ascii(cluster.to_string()), target: ascii(target.to_string()) }
     }
 }
@@ -31,12 +32,12 @@ impl tonic::service::Interceptor for Headers {
     }
 }
 
-/// Refuses calls that were meant for another node or cluster.
+/// Rejects requests that are intended for another node or cluster.
 #[derive(Clone)]
 pub struct Check(Headers);
 
 impl Check {
-    /// Lets calls to `node` of `cluster` through.
+    /// Accepts requests to `node` of `cluster`.
     pub fn new(cluster: ClusterId, node: NodeId) -> Self {
         Self(Headers::new(cluster, node))
     }
@@ -44,13 +45,13 @@ impl Check {
 
 impl tonic::service::Interceptor for Check {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        for (key, wanted) in [(CLUSTER, &self.0.cluster), (TARGET, &self.0.target)] {
+        for (key, expected) in [(CLUSTER, &self.0.cluster), (TARGET, &self.0.target)] {
             let found = request.metadata().get(key);
-            if found != Some(wanted) {
+            if found != Some(expected) {
                 let found = found.and_then(|value| value.to_str().ok()).unwrap_or("nothing");
                 return Err(Status::failed_precondition(format!(
-                    "this node has {key} {}, and the call is for {found}",
-                    wanted.to_str().unwrap_or_default(),
+                    "{key} mismatch: this node has {}, the request has {found}",
+                    expected.to_str().unwrap_or_default(),
                 )));
             }
         }

@@ -1,8 +1,9 @@
-//! Connections over which commands and reads are forwarded: one a node, opened when first needed,
-//! dropped on the first error so that the next call resolves the name again.
+//! Connections for forwarded commands, reads and status requests: one for each node, opened when
+//! first needed and dropped on the first error, so that the next request resolves the address
+//! again.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use meridian_domain::agent::Address;
@@ -14,155 +15,167 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::type_config::alias::WatchReceiverOf;
 use tonic::{Code, Response, Status};
 
-use super::connection::{CallError, Client, connect};
+use super::connection::{Client, RequestError, connect};
+use super::error::describe;
 use super::identity::Headers;
-use super::proposals::Proposals;
+use super::proposals::ProposalStream;
 use crate::instance::Raft;
 
-/// The connections of one node to all others.
+/// Connections of this node to the other members.
 pub struct Links {
     cluster: ClusterId,
     dialer: Dialer,
-    patience: Duration,
+    connect_timeout: Duration,
     metrics: WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>,
-    open: Mutex<BTreeMap<NodeId, Client>>,
-    proposals: Mutex<BTreeMap<NodeId, Proposals>>,
+    clients: Mutex<BTreeMap<NodeId, Client>>,
+    proposals: Mutex<BTreeMap<NodeId, ProposalStream>>,
 }
 
 impl Links {
-    /// Links to the members that `raft` knows of.
-    pub(crate) fn new(cluster: ClusterId, raft: &Raft, dialer: Dialer, patience: Duration) -> Self {
-        let (open, proposals) = Default::default();
-        Self { cluster, dialer, patience, metrics: raft.server_metrics(), open, proposals }
+    /// Creates links to the members in the membership of `raft`.
+    pub(crate) fn new(
+        cluster: ClusterId,
+        raft: &Raft,
+        dialer: Dialer,
+        connect_timeout: Duration,
+    ) -> Self {
+        let (clients, proposals) = Default::default();
+        let metrics = raft.server_metrics();
+        Self { cluster, dialer, connect_timeout, metrics, clients, proposals }
     }
 
-    /// Takes a command to `node`.
+    /// Forwards a command to `node`.
     ///
     /// # Errors
-    /// A [`CallError`].
+    /// A [`RequestError`].
     pub async fn propose(
         &self,
         node: NodeId,
         request: proto::ProposeRequest,
-    ) -> Result<proto::ProposeResponse, CallError> {
-        let open = self.proposals().get(&node).filter(|open| !open.has_ended()).cloned();
-        let proposals = match open {
-            Some(open) => open,
-            None => self.open_proposals(node).await?,
+    ) -> Result<proto::ProposeResponse, RequestError> {
+        let open = self.proposals().get(&node).filter(|stream| !stream.is_closed()).cloned();
+        let stream = match open {
+            Some(stream) => stream,
+            None => self.open_proposal_stream(node).await?,
         };
-        proposals.ask(request).await
+        stream.request(request).await
     }
 
-    async fn open_proposals(&self, node: NodeId) -> Result<Proposals, CallError> {
-        let opened = Proposals::open(self.client(node).await?).await;
-        // Nothing was said on a stream that did not open.
-        let opened = self.answered(node, opened.map(Response::new));
-        let opened = opened.map_err(|error| CallError::NotSent(error.to_string()))?;
-        self.proposals().insert(node, opened.clone());
-        Ok(opened)
+    async fn open_proposal_stream(&self, node: NodeId) -> Result<ProposalStream, RequestError> {
+        let opened = ProposalStream::open(self.client(node).await?).await;
+        let opened = self.handle_response(node, opened.map(Response::new));
+        // No command was sent on a stream that did not open.
+        let stream = opened.map_err(|error| RequestError::NotSent(error.to_string()))?;
+        self.proposals().insert(node, stream.clone());
+        Ok(stream)
     }
 
-    /// Asks `node` for a read index.
+    /// Requests a read index from `node`.
     ///
     /// # Errors
-    /// A [`CallError`].
+    /// A [`RequestError`].
     pub async fn read_index(
         &self,
         node: NodeId,
         request: proto::ReadIndexRequest,
-    ) -> Result<proto::ReadIndexResponse, CallError> {
+    ) -> Result<proto::ReadIndexResponse, RequestError> {
         let mut client = self.client(node).await?;
-        self.answered(node, client.read_index(request).await)
+        self.handle_response(node, client.read_index(request).await)
     }
 
-    /// Asks `node` how far it is.
+    /// Requests the applied position of `node`.
     ///
     /// # Errors
-    /// A [`CallError`].
-    pub async fn position(&self, node: NodeId) -> Result<proto::PositionResponse, CallError> {
+    /// A [`RequestError`].
+    pub async fn position(&self, node: NodeId) -> Result<proto::PositionResponse, RequestError> {
         let mut client = self.client(node).await?;
-        self.answered(node, client.position(proto::PositionRequest {}).await)
+        self.handle_response(node, client.position(proto::PositionRequest {}).await)
     }
 
-    /// Asks `node` how busy its units are.
+    /// Requests the unit loads of the agent of `node`.
     ///
     /// # Errors
-    /// A [`CallError`].
-    pub async fn loads(&self, node: NodeId) -> Result<proto::LoadsResponse, CallError> {
+    /// A [`RequestError`].
+    pub async fn loads(&self, node: NodeId) -> Result<proto::LoadsResponse, RequestError> {
         let mut client = self.client(node).await?;
-        self.answered(node, client.loads(proto::LoadsRequest {}).await)
+        self.handle_response(node, client.loads(proto::LoadsRequest {}).await)
     }
 
-    /// Asks `node` what it knows of each member.
+    /// Requests the leader's view of the members from `node`.
     ///
     /// # Errors
-    /// A [`CallError`].
-    pub async fn membership(&self, node: NodeId) -> Result<proto::MembershipResponse, CallError> {
+    /// A [`RequestError`].
+    pub async fn membership(
+        &self,
+        node: NodeId,
+    ) -> Result<proto::MembershipResponse, RequestError> {
         let mut client = self.client(node).await?;
-        self.answered(node, client.membership(proto::MembershipRequest {}).await)
+        self.handle_response(node, client.membership(proto::MembershipRequest {}).await)
     }
 
-    /// Asks `node` to hand leadership to `to`.
+    /// Requests `node`, the leader, to transfer leadership to `to`.
     ///
     /// # Errors
-    /// A [`CallError`].
-    pub async fn hand_over(
+    /// A [`RequestError`].
+    pub async fn transfer_leadership(
         &self,
         node: NodeId,
         to: NodeId,
-    ) -> Result<proto::HandOverResponse, CallError> {
+    ) -> Result<proto::TransferLeadershipResponse, RequestError> {
         let mut client = self.client(node).await?;
-        self.answered(node, client.hand_over(proto::HandOverRequest { to: to.0 }).await)
+        let request = proto::TransferLeadershipRequest { to: to.0 };
+        self.handle_response(node, client.transfer_leadership(request).await)
     }
 
-    /// What it opens them with.
+    /// Returns the dialer that opens the connections.
     pub(crate) fn dialer(&self) -> &Dialer {
         &self.dialer
     }
 
-    /// Every member's node id and address.
+    /// Returns the node id and address of every member.
     pub fn members(&self) -> Vec<(NodeId, Address)> {
         let membership = self.metrics.borrow_watched().membership_config.clone();
         membership.nodes().map(|(node, member)| (*node, member.address.clone())).collect()
     }
 
-    async fn client(&self, node: NodeId) -> Result<Client, CallError> {
-        if let Some(client) = self.open().get(&node) {
+    async fn client(&self, node: NodeId) -> Result<Client, RequestError> {
+        if let Some(client) = self.clients().get(&node) {
             return Ok(client.clone());
         }
         let members = self.members();
         let address = members.into_iter().find(|(member, _)| *member == node);
         let (_, address) =
-            address.ok_or_else(|| CallError::NotSent(format!("{node} is not a member")))?;
+            address.ok_or_else(|| RequestError::NotSent(format!("{node} is not a member")))?;
         let headers = Headers::new(self.cluster, node);
-        let client = connect(&self.dialer, &address, headers, self.patience)
+        let client = connect(&self.dialer, &address, headers, self.connect_timeout)
             .await
-            .map_err(CallError::NotSent)?;
-        self.open().insert(node, client.clone());
+            .map_err(RequestError::NotSent)?;
+        self.clients().insert(node, client.clone());
         Ok(client)
     }
 
-    fn answered<T>(
+    /// Returns the message of a response. An error drops the connection.
+    fn handle_response<T>(
         &self,
         node: NodeId,
-        answer: Result<Response<T>, Status>,
-    ) -> Result<T, CallError> {
-        answer.map(Response::into_inner).map_err(|status| {
-            self.open().remove(&node);
-            let cause = format!("{node} answered {:?}: {}", status.code(), status.message());
+        response: Result<Response<T>, Status>,
+    ) -> Result<T, RequestError> {
+        response.map(Response::into_inner).map_err(|status| {
+            self.clients().remove(&node);
+            let cause = format!("{node} responded with {}", describe(&status));
             match status.code() {
-                // The other side says so before it looks at the call.
-                Code::FailedPrecondition | Code::Unimplemented => CallError::NotSent(cause),
-                _ => CallError::Unanswered(cause),
+                // Returned before the receiver processes a request.
+                Code::FailedPrecondition | Code::Unimplemented => RequestError::NotSent(cause),
+                _ => RequestError::OutcomeUnknown(cause),
             }
         })
     }
 
-    fn proposals(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Proposals>> {
-        self.proposals.lock().expect("no holder of the links panics")
+    fn proposals(&self) -> MutexGuard<'_, BTreeMap<NodeId, ProposalStream>> {
+        self.proposals.lock().expect("no holder of this lock panics")
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Client>> {
-        self.open.lock().expect("no holder of the links panics")
+    fn clients(&self) -> MutexGuard<'_, BTreeMap<NodeId, Client>> {
+        self.clients.lock().expect("no holder of this lock panics")
     }
 }

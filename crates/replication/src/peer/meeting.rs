@@ -1,9 +1,10 @@
-//! Before there is a cluster in common: how founders find each other, and how a waiting agent is
-//! invited.
+//! Requests between agents that are not members of the same cluster yet: identifying an agent, and
+//! admitting it to a cluster.
 //!
-//! A node with an empty disk belongs to no cluster and never founds one unless it was told to. It
-//! answers only this service until it is admitted: by the founder that was told to found, by an
-//! agent that an operator had invite it, or by its own request to join.
+//! A node with an empty disk belongs to no cluster and never bootstraps one unless it is configured
+//! to. Until it is admitted, it serves only this service. It is admitted by the agent that
+//! bootstraps the cluster, by an agent through which an operator invites it, or by its own request
+//! to join.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,86 +20,88 @@ use meridian_transport::{Dialer, settings};
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 
-/// How an agent came to belong to a cluster.
+/// Admission of an agent to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// The cluster.
+    /// Cluster that the agent belongs to from now on.
     pub cluster: ClusterId,
-    /// Client addresses of agents through which it is to register itself; empty for a founder.
+    /// Client addresses of agents with which the admitted agent registers itself; empty for an
+    /// initial member.
     pub endpoints: Vec<String>,
 }
 
-/// Writes the cluster's id where it survives the loss of power.
-pub type Remember = Box<dyn FnMut(ClusterId) -> std::io::Result<()> + Send>;
+/// Stores the id of the cluster durably.
+pub type StoreCluster = Box<dyn FnMut(ClusterId) -> std::io::Result<()> + Send>;
 
-/// Answers calls of the meeting service.
+/// Implements the gRPC service `Meeting`. Cheap to clone; all clones share one admission.
 #[derive(Clone)]
 pub struct Lobby {
     description: Arc<AgentDescription>,
     admission: Arc<watch::Sender<Option<Admission>>>,
-    remember: Arc<Mutex<Remember>>,
+    store_cluster: Arc<Mutex<StoreCluster>>,
 }
 
 impl Lobby {
-    /// A lobby for the agent that describes itself so, and that belongs to `cluster` already if it
-    /// does; `remember` makes an admission durable.
+    /// Creates the service of the agent with this description. `cluster` is the cluster that the
+    /// agent belongs to already, if any; `store_cluster` makes an admission durable.
     #[must_use]
     pub fn new(
         description: AgentDescription,
         cluster: Option<ClusterId>,
-        remember: Remember,
+        store_cluster: StoreCluster,
     ) -> Self {
         let admission = cluster.map(|cluster| Admission { cluster, endpoints: Vec::new() });
         Self {
             description: Arc::new(description),
             admission: Arc::new(watch::Sender::new(admission)),
-            remember: Arc::new(Mutex::new(remember)),
+            store_cluster: Arc::new(Mutex::new(store_cluster)),
         }
     }
 
-    /// The gRPC service.
+    /// Returns the gRPC service.
     #[must_use]
     pub fn service(&self) -> MeetingServer<Self> {
         MeetingServer::new(self.clone())
     }
 
-    /// The cluster that the agent belongs to, if any.
+    /// Returns the cluster that the agent belongs to, if any.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
         self.admission.borrow().as_ref().map(|admission| admission.cluster)
     }
 
-    /// Returns once the agent belongs to a cluster. Cancel-safe.
+    /// Waits until the agent belongs to a cluster. Cancel-safe.
     pub async fn admitted(&self) -> Admission {
         let mut admission = self.admission.subscribe();
         let admitted = admission.wait_for(Option::is_some).await;
-        admitted.expect("the lobby is alive").clone().expect("there is an admission")
+        admitted.expect("the sender is alive").clone().expect("the agent is admitted")
     }
 
-    /// Makes the agent part of a cluster, durably. Repeating it changes nothing but the endpoints.
+    /// Admits the agent to a cluster, durably. A repeated admission to the same cluster only
+    /// replaces the endpoints.
     ///
     /// # Errors
-    /// If it belongs to another cluster, or the admission cannot be made durable.
+    /// If the agent belongs to another cluster, or the admission cannot be stored.
     pub fn admit(&self, admission: Admission) -> Result<(), AdmitError> {
-        let mut remember = self.remember.lock().expect("no holder of this lock panics");
+        let mut store_cluster = self.store_cluster.lock().expect("no holder of this lock panics");
         match self.cluster() {
-            Some(present) if present == admission.cluster => {}
-            Some(present) => return Err(AdmitError::OtherCluster(present)),
-            None => remember(admission.cluster).map_err(AdmitError::NotDurable)?,
+            Some(current) if current == admission.cluster => {}
+            Some(current) => return Err(AdmitError::OtherCluster(current)),
+            None => store_cluster(admission.cluster).map_err(AdmitError::NotDurable)?,
         }
         self.admission.send_replace(Some(admission));
         Ok(())
     }
 }
 
-/// Why an agent does not become part of a cluster.
+/// Error of an admission.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmitError {
-    /// It is part of another one.
+    /// The agent belongs to another cluster.
     #[error("this agent belongs to cluster {0}; to move it, stop it and empty its data directory")]
     OtherCluster(ClusterId),
-    /// Its disk fails.
-    #[error("the admission cannot be written")]
+    /// The admission was not stored.
+    #[error("failed to store the admission")]
     NotDurable(#[source] std::io::Error),
 }
 
@@ -111,7 +114,9 @@ impl Meeting for Lobby {
         let admission = self.admission.borrow().clone();
         Ok(Response::new(proto::IdentifyResponse {
             description: codec::encode(&*self.description).into(),
-            cluster_id: admission.map(|it| it.cluster.to_string()).unwrap_or_default(),
+            cluster_id: admission
+                .map(|admission| admission.cluster.to_string())
+                .unwrap_or_default(),
         }))
     }
 
@@ -122,10 +127,11 @@ impl Meeting for Lobby {
         let request = request.into_inner();
         if NodeId(request.node) != self.description.node {
             let node = self.description.node;
-            return Err(Status::failed_precondition(format!("this is node {node}")));
+            let cause = format!("node mismatch: this is node {node}");
+            return Err(Status::failed_precondition(cause));
         }
         let cluster = request.cluster_id.parse().map(ClusterId);
-        let cluster = cluster.map_err(|_| Status::invalid_argument("cluster_id: is not a UUID"))?;
+        let cluster = cluster.map_err(|_| Status::invalid_argument("cluster_id: invalid UUID"))?;
         let admission = Admission { cluster, endpoints: request.endpoints };
         Lobby::admit(self, admission)
             .map_err(|error| Status::failed_precondition(error.to_string()))?;
@@ -133,78 +139,79 @@ impl Meeting for Lobby {
     }
 }
 
-/// An agent that was asked who it is.
+/// Identity of another agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Met {
-    /// What it says of itself.
+pub struct PeerInfo {
+    /// Description of the agent.
     pub description: AgentDescription,
-    /// The cluster that it belongs to, if any.
+    /// Cluster that the agent belongs to, if any.
     pub cluster: Option<ClusterId>,
 }
 
-/// Asks the agent at `address` who it is.
+/// Identifies the agent at `address`. `timeout` applies to the connection and to the request
+/// separately.
 ///
 /// # Errors
-/// A sentence that names the address.
+/// A message with the address and the cause.
 pub async fn identify(
     dialer: &Dialer,
     address: &Address,
-    patience: Duration,
-) -> Result<Met, String> {
+    timeout: Duration,
+) -> Result<PeerInfo, String> {
     let at = |cause: String| format!("{address}: {cause}");
-    let mut client = meet(dialer, address, patience).await.map_err(at)?;
-    let call = client.identify(proto::IdentifyRequest {});
-    let answer = tokio::time::timeout(patience, call).await;
-    let answer = answer.map_err(|_| at(format!("no answer within {patience:?}")))?;
-    let answer = answer.map_err(|status| at(refusal(&status)))?.into_inner();
-    let description = codec::decode(&answer.description).map_err(|error| at(error.to_string()))?;
-    let cluster = match answer.cluster_id.as_str() {
+    let mut client = connect(dialer, address, timeout).await.map_err(at)?;
+    let request = client.identify(proto::IdentifyRequest {});
+    let response = tokio::time::timeout(timeout, request).await;
+    let response = response.map_err(|_| at(format!("no response within {timeout:?}")))?;
+    let response = response.map_err(|status| at(identify_error(&status)))?.into_inner();
+    let description =
+        codec::decode(&response.description).map_err(|error| at(error.to_string()))?;
+    let cluster = match response.cluster_id.as_str() {
         "" => None,
-        id => Some(ClusterId(id.parse().map_err(|_| at(format!("{id} is not a cluster id")))?)),
+        id => Some(ClusterId(id.parse().map_err(|_| at(format!("invalid cluster id {id}")))?)),
     };
-    Ok(Met { description, cluster })
+    Ok(PeerInfo { description, cluster })
 }
 
-/// Makes the waiting agent `node` at `address` part of a cluster.
+/// Admits the waiting agent `node` at `address` to a cluster. `timeout` applies to the connection
+/// and to the request separately.
 ///
 /// # Errors
-/// A sentence that names the address.
+/// A message with the address and the cause.
 pub async fn admit(
     dialer: &Dialer,
     address: &Address,
     node: NodeId,
     admission: &Admission,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(), String> {
     let at = |cause: String| format!("{address}: {cause}");
-    let mut client = meet(dialer, address, patience).await.map_err(at)?;
+    let mut client = connect(dialer, address, timeout).await.map_err(at)?;
     let request = proto::AdmitRequest {
         cluster_id: admission.cluster.to_string(),
         node: node.0,
         endpoints: admission.endpoints.clone(),
     };
-    let answer = tokio::time::timeout(patience, client.admit(request)).await;
-    let answer = answer.map_err(|_| at(format!("no answer within {patience:?}")))?;
-    answer.map(|_| ()).map_err(|status| at(status.message().to_owned()))
+    let response = tokio::time::timeout(timeout, client.admit(request)).await;
+    let response = response.map_err(|_| at(format!("no response within {timeout:?}")))?;
+    response.map(|_| ()).map_err(|status| at(status.message().to_owned()))
 }
 
-async fn meet(
+async fn connect(
     dialer: &Dialer,
     address: &Address,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<MeetingClient<tonic::transport::Channel>, String> {
-    meridian_transport::connect(dialer, address, &settings::PEER, patience)
+    meridian_transport::connect(dialer, address, &settings::PEER, timeout)
         .await
         .map(MeetingClient::new)
         .map_err(|error| format!("unreachable: {error}"))
 }
 
-/// What an agent's refusal to say who it is says.
-fn refusal(status: &Status) -> String {
+/// Returns the cause for an error status of `Identify`.
+fn identify_error(status: &Status) -> String {
     match status.code() {
-        Code::Unimplemented => {
-            "does not answer as an agent's port for other agents (7401 by default)".to_owned()
-        }
+        Code::Unimplemented => "not the peer port of an agent (7401 by default)".to_owned(),
         _ => status.message().to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! What a leader knows of the members, on its way to who asked for it.
+//! Conversion of the leader's view of the members to and from messages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use meridian_ports::{LastContact, MemberChange, Pending, WaitsFor};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::pending_change::WaitsFor as WireWaitsFor;
 
-use crate::membership::Known;
+use crate::membership::MembershipView;
 
-/// The answer of a node that knows this as leader, or that does not lead.
-pub(super) fn membership_response(known: Option<Known>) -> proto::MembershipResponse {
-    let leads = known.is_some();
-    let Known { contacts, pending } = known.unwrap_or_default();
+/// Returns the response of a leader with this view, or of a node that does not lead.
+pub(super) fn membership_response(view: Option<MembershipView>) -> proto::MembershipResponse {
+    let leads = view.is_some();
+    let MembershipView { contacts, pending } = view.unwrap_or_default();
     let contacts = contacts.into_iter().map(|(node, contact)| proto::Contact {
         node: node.0,
         ms: milliseconds(contact.silence()),
@@ -22,31 +22,33 @@ pub(super) fn membership_response(known: Option<Known>) -> proto::MembershipResp
     proto::MembershipResponse {
         contacts: contacts.collect(),
         leads,
-        pending: pending.into_iter().map(|(node, pending)| change(node, pending)).collect(),
+        pending: pending.into_iter().map(|(node, pending)| pending_change(node, pending)).collect(),
     }
 }
 
-/// What the node that was asked knows; none if it does not lead.
-pub(crate) fn known(answer: proto::MembershipResponse) -> Option<Known> {
+/// Returns the view in a response; `None` if the sender does not lead.
+pub(crate) fn parse_membership_response(
+    response: proto::MembershipResponse,
+) -> Option<MembershipView> {
     let contact = |contact: proto::Contact| {
         let silence = Duration::from_millis(contact.ms);
-        let known =
+        let last_contact =
             if contact.never { LastContact::NotWithin(silence) } else { LastContact::Ago(silence) };
-        (NodeId(contact.node), known)
+        (NodeId(contact.node), last_contact)
     };
-    let known = || Known {
-        contacts: answer.contacts.into_iter().map(contact).collect(),
-        pending: answer.pending.into_iter().filter_map(pending).collect::<BTreeMap<_, _>>(),
+    let view = || MembershipView {
+        contacts: response.contacts.into_iter().map(contact).collect(),
+        pending: response.pending.into_iter().filter_map(parse_pending).collect::<BTreeMap<_, _>>(),
     };
-    answer.leads.then(known)
+    response.leads.then(view)
 }
 
-/// Whole milliseconds.
+/// Returns the duration in whole milliseconds.
 pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn change(node: NodeId, pending: Pending) -> proto::PendingChange {
+fn pending_change(node: NodeId, pending: Pending) -> proto::PendingChange {
     let list = |nodes: Vec<NodeId>| nodes.into_iter().map(|node| node.0).collect();
     let change = match pending.change {
         MemberChange::GainVote => proto::MemberChange::GainVote,
@@ -70,8 +72,8 @@ fn change(node: NodeId, pending: Pending) -> proto::PendingChange {
     proto::PendingChange { node: node.0, change: change.into(), waits_for }
 }
 
-/// None for a change that a newer node knows and this one does not.
-fn pending(wire: proto::PendingChange) -> Option<(NodeId, Pending)> {
+/// Returns `None` for a kind of change that this version does not know.
+fn parse_pending(wire: proto::PendingChange) -> Option<(NodeId, Pending)> {
     let list = |nodes: Vec<u64>| nodes.into_iter().map(NodeId).collect();
     let change = match wire.change() {
         proto::MemberChange::GainVote => MemberChange::GainVote,
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_leader_knows_arrives_as_it_was_said() {
+    fn the_view_of_a_leader_is_the_same_after_conversion_in_both_directions() {
         let nodes = vec![NodeId(2), NodeId(u64::MAX)];
         let pending = [
             (MemberChange::GainVote, None),
@@ -113,14 +115,15 @@ mod tests {
         let pending = (1..).map(NodeId).zip(pending);
         let pending =
             pending.map(|(node, (change, waits_for))| (node, Pending { change, waits_for }));
-        let said = Known {
+        let view = MembershipView {
             contacts: BTreeMap::from([
                 (NodeId(1), LastContact::Ago(Duration::from_millis(7))),
                 (NodeId(2), LastContact::NotWithin(Duration::from_secs(60))),
             ]),
             pending: pending.collect(),
         };
-        assert_eq!(known(membership_response(Some(said.clone()))), Some(said));
-        assert_eq!(known(membership_response(None)), None);
+        let response = membership_response(Some(view.clone()));
+        assert_eq!(parse_membership_response(response), Some(view));
+        assert_eq!(parse_membership_response(membership_response(None)), None);
     }
 }

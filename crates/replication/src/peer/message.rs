@@ -1,4 +1,4 @@
-//! What agents say to each other, as bytes.
+//! Conversion of messages between agents to and from protobuf.
 
 use std::io;
 
@@ -14,22 +14,22 @@ use tonic::Status;
 use super::wire::Message;
 use crate::attempt::Attempt;
 
-/// One of openraft's messages on its way.
+/// Encodes a message of openraft.
 #[must_use]
 pub fn wrap<M: Message>(message: M) -> proto::RaftMessage {
     proto::RaftMessage { body: Bytes::from(codec::encode(&message.into_wire())) }
 }
 
-/// One of openraft's messages on arrival.
+/// Decodes a message of openraft.
 ///
 /// # Errors
-/// If the bytes are no such message, or it makes no sense.
+/// If the bytes are not a valid message of this type.
 pub fn unwrap<M: Message>(message: &proto::RaftMessage) -> Result<M, Status> {
     let wire = codec::decode(&message.body).map_err(io::Error::from);
     wire.and_then(M::from_wire).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
-/// A proposal on its way to the leader. Its stream gives it a number.
+/// Returns the request for a proposal. Its number is set by the stream that sends it.
 pub fn propose_request(proposal: &Proposal) -> proto::ProposeRequest {
     let requester = match &proposal.requester {
         Requester::Operator { request, actor, reason } => {
@@ -46,35 +46,37 @@ pub fn propose_request(proposal: &Proposal) -> proto::ProposeRequest {
     proto::ProposeRequest { command, requester: Some(requester), number: 0 }
 }
 
-/// The command and who asked for it, on arrival at the leader.
+/// Returns the command and the requester in a request.
 ///
 /// # Errors
-/// If either is malformed.
-pub fn proposed(request: proto::ProposeRequest) -> Result<(Command, Requester), Status> {
-    let bad = |what: &str, error: &dyn std::fmt::Display| {
-        Status::invalid_argument(format!("{what}: {error}"))
+/// If either is invalid.
+pub fn parse_propose_request(
+    request: proto::ProposeRequest,
+) -> Result<(Command, Requester), Status> {
+    let invalid = |field: &str, error: &dyn std::fmt::Display| {
+        Status::invalid_argument(format!("{field}: {error}"))
     };
-    let command = codec::decode(&request.command).map_err(|error| bad("command", &error))?;
+    let command = codec::decode(&request.command).map_err(|error| invalid("command", &error))?;
     let requester = match request.requester {
         Some(WireRequester::Operator(operator)) => Requester::Operator {
             request: operator
                 .request_id
                 .parse::<RequestId>()
-                .map_err(|error| bad("request_id", &error))?,
-            actor: Actor::new(operator.actor).map_err(|error| bad("actor", &error))?,
+                .map_err(|error| invalid("request_id", &error))?,
+            actor: Actor::new(operator.actor).map_err(|error| invalid("actor", &error))?,
             reason: match operator.reason {
                 reason if reason.is_empty() => None,
-                reason => Some(Reason::new(reason).map_err(|error| bad("reason", &error))?),
+                reason => Some(Reason::new(reason).map_err(|error| invalid("reason", &error))?),
             },
         },
         Some(WireRequester::Agent(_)) => Requester::Agent,
         Some(WireRequester::System(_)) => Requester::System,
-        None => return Err(Status::invalid_argument("requester: nobody asks")),
+        None => return Err(Status::invalid_argument("requester: missing")),
     };
     Ok((command, requester))
 }
 
-/// What the attempt of that number came to, on its way back.
+/// Returns the response for the attempt with request number `number`.
 pub fn propose_response(
     number: u64,
     attempt: Attempt,
@@ -83,7 +85,7 @@ pub fn propose_response(
     let result = match attempt {
         Attempt::Done(Ok(receipt)) => WireResult::Receipt(codec::encode(&receipt).into()),
         Attempt::Done(Err(error)) => WireResult::Error(codec::encode(&error).into()),
-        Attempt::NotThere => {
+        Attempt::NotSubmitted => {
             WireResult::NotLeader(proto::NotLeader { leader: leader.map(|node| node.0) })
         }
         Attempt::Unknown(cause) => {
@@ -93,9 +95,9 @@ pub fn propose_response(
     proto::ProposeResponse { result: Some(result), number }
 }
 
-/// What an attempt came to, on arrival.
+/// Returns the outcome of an attempt from its response.
 #[must_use]
-pub fn attempt_of(response: proto::ProposeResponse) -> Attempt {
+pub fn parse_propose_response(response: proto::ProposeResponse) -> Attempt {
     let undecodable = |error: codec::DecodeError| Attempt::Unknown(error.to_string());
     match response.result {
         Some(WireResult::Receipt(bytes)) => {
@@ -106,7 +108,7 @@ pub fn attempt_of(response: proto::ProposeResponse) -> Attempt {
             Ok(error) => Attempt::Done(Err(error)),
             Err(error) => undecodable(error),
         },
-        Some(WireResult::NotLeader(_)) => Attempt::NotThere,
-        None => Attempt::Unknown("the leader's answer is empty".to_owned()),
+        Some(WireResult::NotLeader(_)) => Attempt::NotSubmitted,
+        None => Attempt::Unknown("the response of the leader is empty".to_owned()),
     }
 }

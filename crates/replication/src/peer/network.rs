@@ -1,5 +1,5 @@
-//! openraft's connections to other members. Each object of [`Network`] is one connection of its own:
-//! openraft asks for one for appends, one for heartbeats and one for snapshots.
+//! openraft's connections to other members. Each [`Network`] is a separate connection: for each
+//! member, openraft creates one for appends, one for heartbeats and one for snapshots.
 
 use std::future::Future;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use openraft::type_config::alias::SnapshotOf;
 use tokio::time::{Instant, sleep_until};
 use tonic::{Response, Status};
 
-use super::appends::{self, Answers, next_result};
+use super::appends::{self, Responses, next_result};
 use super::connection::{Client, connect};
 use super::error::{RpcError, describe, network_error};
 use super::identity::Headers;
@@ -32,13 +32,13 @@ use super::message::{unwrap, wrap};
 use super::snapshot;
 use crate::timing::Timing;
 
-/// Makes connections for openraft.
+/// Creates connections for openraft.
 #[derive(Clone)]
 pub struct Factory {
     pub cluster: ClusterId,
     pub timing: Timing,
     pub dialer: Dialer,
-    /// Where the events of a snapshot are read from.
+    /// Store from which the events of a snapshot are read.
     pub store: Store,
 }
 
@@ -57,7 +57,7 @@ impl openraft::RaftNetworkFactory<TypeConfig> for Factory {
     }
 }
 
-/// One connection to one member, opened when first used and again after each error.
+/// Connection to one member, opened when first used and reopened after each error.
 pub struct Network {
     headers: Headers,
     address: Address,
@@ -79,36 +79,36 @@ impl Network {
         Ok(client)
     }
 
-    /// The answer to a call; an error drops the connection, so that the next call opens a new one.
-    fn answered<T>(&mut self, answer: Result<Response<T>, Status>) -> Result<T, RpcError> {
-        answer.map(Response::into_inner).map_err(|status| {
+    /// Returns the message of a response. An error drops the connection, so that the next request
+    /// opens a new one.
+    fn handle_response<T>(&mut self, response: Result<Response<T>, Status>) -> Result<T, RpcError> {
+        response.map(Response::into_inner).map_err(|status| {
             self.client = None;
             RPCError::Unreachable(Unreachable::from_string(describe(&status)))
         })
     }
 
     /// Opens a stream of appends.
-    async fn begin_appends<S>(&mut self, input: S) -> Result<Answers, RpcError>
+    async fn open_append_stream<S>(&mut self, input: S) -> Result<Responses, RpcError>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
-        let patience = self.patience();
+        let timeout = self.append_timeout();
         let mut client = self.client().await?;
-        let (requests, sending) = appends::requests(input);
-        let answer = tokio::time::timeout(patience, client.append(requests)).await;
-        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")));
-        Ok(Answers { stream: self.answered(answer)?, sending, patience })
+        let (requests, guard) = appends::requests(input);
+        let response = with_timeout(timeout, client.append(requests)).await;
+        Ok(Responses { stream: self.handle_response(response)?, requests: guard, timeout })
     }
 
-    /// Between two attempts to reach a dead member: about as often as heartbeats go out, so that it
-    /// is back within an election time-out of its return.
-    fn pause(&self) -> Duration {
+    /// Interval between attempts to connect to an unreachable member: close to the heartbeat
+    /// interval, so that a member that returns hears from the leader within an election timeout.
+    fn retry_interval(&self) -> Duration {
         self.timing.heartbeat * 2
     }
 
-    /// How long an append may be without an answer before its connection is given up: a member that
-    /// hangs is treated as one that is gone.
-    fn patience(&self) -> Duration {
+    /// Timeout of an append, after which the connection is closed: a member that hangs is handled
+    /// like an unreachable one.
+    fn append_timeout(&self) -> Duration {
         (self.timing.election_max * 2).max(Duration::from_secs(1))
     }
 }
@@ -126,18 +126,19 @@ impl NetStreamAppend<TypeConfig> for Network {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         Box::pin(async move {
-            let began = Instant::now();
-            let answers = match self.begin_appends(input).await {
-                Ok(answers) => answers,
+            let started = Instant::now();
+            let responses = match self.open_append_stream(input).await {
+                Ok(responses) => responses,
                 Err(error) => {
-                    // openraft's own wait comes with the first request that is taken from `input`:
-                    // without this one, a member that refuses connections is dialled without a pause.
-                    sleep_until(began + self.pause()).await;
+                    // openraft's own backoff applies only once a request is taken from `input`.
+                    // Without this delay, a member that refuses connections would be dialed in a
+                    // busy loop.
+                    sleep_until(started + self.retry_interval()).await;
                     return Err(error);
                 }
             };
             let connection = &mut self.client;
-            let results = futures::stream::unfold(Some(answers), next_result);
+            let results = futures::stream::unfold(Some(responses), next_result);
             let results = results.inspect(move |result| {
                 if result.is_err() {
                     *connection = None;
@@ -155,9 +156,9 @@ impl NetVote<TypeConfig> for Network {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         let mut client = self.client().await?;
-        let answer = in_time(option, client.vote(wrap(request))).await;
-        let answer = self.answered(answer)?;
-        unwrap(&answer).map_err(|status| network_error(describe(&status)))
+        let response = with_timeout(option.soft_ttl(), client.vote(wrap(request))).await;
+        let message = self.handle_response(response)?;
+        unwrap(&message).map_err(|status| network_error(describe(&status)))
     }
 
     async fn pre_vote(
@@ -166,9 +167,9 @@ impl NetVote<TypeConfig> for Network {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         let mut client = self.client().await?;
-        let answer = in_time(option, client.pre_vote(wrap(request))).await;
-        let answer = self.answered(answer)?;
-        unwrap(&answer).map_err(|status| network_error(describe(&status)))
+        let response = with_timeout(option.soft_ttl(), client.pre_vote(wrap(request))).await;
+        let message = self.handle_response(response)?;
+        unwrap(&message).map_err(|status| network_error(describe(&status)))
     }
 }
 
@@ -179,19 +180,21 @@ impl NetTransferLeader<TypeConfig> for Network {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
         let mut client = self.client().await?;
-        let answer = in_time(option, client.transfer_leader(wrap(request))).await;
-        let answer = self.answered(answer)?;
-        unwrap(&answer).map_err(|status| network_error(describe(&status)))
+        let response = with_timeout(option.soft_ttl(), client.transfer_leader(wrap(request))).await;
+        let message = self.handle_response(response)?;
+        unwrap(&message).map_err(|status| network_error(describe(&status)))
     }
 }
 
-/// The answer, or that there was none within openraft's own limit.
-async fn in_time<T>(
-    option: RPCOption,
-    call: impl Future<Output = Result<Response<T>, Status>>,
+/// Returns the response, or the status `DEADLINE_EXCEEDED` after `timeout`.
+async fn with_timeout<T>(
+    timeout: Duration,
+    request: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<Response<T>, Status> {
-    let answer = tokio::time::timeout(option.soft_ttl(), call).await;
-    answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+    let response = tokio::time::timeout(timeout, request).await;
+    response.unwrap_or_else(|_| {
+        Err(Status::deadline_exceeded(format!("no response within {timeout:?}")))
+    })
 }
 
 impl NetSnapshot<TypeConfig> for Network {
@@ -222,6 +225,6 @@ impl NetSnapshot<TypeConfig> for Network {
 
 impl NetBackoff<TypeConfig> for Network {
     fn backoff(&self) -> Option<Backoff> {
-        Some(Backoff::new(std::iter::repeat(self.pause())))
+        Some(Backoff::new(std::iter::repeat(self.retry_interval())))
     }
 }

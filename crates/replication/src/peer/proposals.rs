@@ -1,5 +1,5 @@
-//! Commands forwarded to one node, all on one stream: those that come together travel together, and
-//! none pays for a call of its own.
+//! Commands forwarded to one node, multiplexed on one stream, so that concurrent commands share
+//! network packets and none needs a gRPC call of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,114 +9,120 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::connection::{CallError, Client};
+use super::connection::{Client, RequestError};
+use super::error::describe;
 
-/// Proposals of one stream that the other side works on at once; further ones wait.
-pub const OPEN_PROPOSALS: usize = 4_096;
-/// Proposals that wait for their turn to be written; whoever brings a further one waits.
+/// Maximum number of commands of one stream that the receiver processes concurrently. Further ones
+/// wait.
+pub const MAX_IN_FLIGHT: usize = 4_096;
+/// Maximum number of commands queued for the network. Above it, senders wait for capacity.
 const QUEUE: usize = 256;
 
-type Answer = oneshot::Sender<Result<proto::ProposeResponse, CallError>>;
+type Waiter = oneshot::Sender<Result<proto::ProposeResponse, RequestError>>;
 
-/// The stream. Cheap to clone; it ends with its last clone, or with the connection.
+/// Stream of commands to one node. Cheap to clone. Closes when the last clone is dropped or the
+/// connection fails.
 #[derive(Clone)]
-pub struct Proposals {
+pub struct ProposalStream {
     requests: mpsc::Sender<proto::ProposeRequest>,
-    open: Arc<Mutex<Open>>,
+    in_flight: Arc<Mutex<InFlight>>,
 }
 
-/// What is asked and not answered.
+/// Requests without a response.
 #[derive(Default)]
-struct Open {
-    answers: BTreeMap<u64, Answer>,
+struct InFlight {
+    waiters: BTreeMap<u64, Waiter>,
     last_number: u64,
-    /// Why the stream has ended.
-    ended: Option<String>,
+    /// Cause, once the stream is closed.
+    closed: Option<String>,
 }
 
-impl Proposals {
-    /// Opens the stream.
+impl ProposalStream {
+    /// Opens a stream.
     ///
     /// # Errors
-    /// If the other side refuses it: then nothing was said on it.
+    /// If the receiver rejects the stream; no command was sent.
     pub async fn open(mut client: Client) -> Result<Self, Status> {
         let (requests, queue) = mpsc::channel(QUEUE);
-        let answers = client.propose(ReceiverStream::new(queue)).await?.into_inner();
-        let open = Arc::default();
-        tokio::spawn(hand_out(Arc::clone(&open), answers));
-        Ok(Self { requests, open })
+        let responses = client.propose(ReceiverStream::new(queue)).await?.into_inner();
+        let in_flight = Arc::default();
+        tokio::spawn(dispatch_responses(Arc::clone(&in_flight), responses));
+        Ok(Self { requests, in_flight })
     }
 
-    /// Whether it is of no more use.
-    pub fn has_ended(&self) -> bool {
-        lock(&self.open).ended.is_some()
+    /// True if the stream is closed.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.in_flight).closed.is_some()
     }
 
-    /// Asks, and returns the answer. Dropping the future leaves the outcome unknown.
+    /// Sends a request and returns its response. Dropping the future leaves the outcome unknown.
     ///
     /// # Errors
-    /// A [`CallError`].
-    pub async fn ask(
+    /// A [`RequestError`].
+    pub async fn request(
         &self,
         mut request: proto::ProposeRequest,
-    ) -> Result<proto::ProposeResponse, CallError> {
-        let (answer, answered) = oneshot::channel();
-        let number = lock(&self.open).add(answer)?;
-        let _forgotten_at_the_end = Question { open: &self.open, number };
+    ) -> Result<proto::ProposeResponse, RequestError> {
+        let (waiter, received) = oneshot::channel();
+        let number = lock(&self.in_flight).add(waiter)?;
+        let _removed_on_drop = InFlightGuard { in_flight: &self.in_flight, number };
         request.number = number;
-        // Where that fails the stream has ended, and why comes as the answer.
+        // If sending fails, the stream is closed and the waiter receives the cause.
         let _ = self.requests.send(request).await;
-        let lost = |_| Err(CallError::Unanswered("the answers are read no more".to_owned()));
-        answered.await.unwrap_or_else(lost)
+        let lost = |_| Err(RequestError::OutcomeUnknown("the response task has exited".to_owned()));
+        received.await.unwrap_or_else(lost)
     }
 }
 
-impl Open {
-    fn add(&mut self, answer: Answer) -> Result<u64, CallError> {
-        if let Some(cause) = &self.ended {
-            return Err(CallError::NotSent(cause.clone()));
+impl InFlight {
+    fn add(&mut self, waiter: Waiter) -> Result<u64, RequestError> {
+        if let Some(cause) = &self.closed {
+            return Err(RequestError::NotSent(cause.clone()));
         }
         self.last_number += 1;
-        self.answers.insert(self.last_number, answer);
+        self.waiters.insert(self.last_number, waiter);
         Ok(self.last_number)
     }
 }
 
-/// Someone who waits for an answer, or did.
-struct Question<'a> {
-    open: &'a Mutex<Open>,
+/// Removes the waiter of a request when dropped.
+struct InFlightGuard<'a> {
+    in_flight: &'a Mutex<InFlight>,
     number: u64,
 }
 
-impl Drop for Question<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        lock(self.open).answers.remove(&self.number);
+        lock(self.in_flight).waiters.remove(&self.number);
     }
 }
 
-/// Gives each answer to who waits for it, until the stream ends.
-async fn hand_out(open: Arc<Mutex<Open>>, mut answers: Streaming<proto::ProposeResponse>) {
+/// Passes each response to its waiter until the stream ends.
+async fn dispatch_responses(
+    in_flight: Arc<Mutex<InFlight>>,
+    mut responses: Streaming<proto::ProposeResponse>,
+) {
     let cause = loop {
-        match answers.message().await {
-            Ok(Some(answer)) => {
-                let waiting = lock(&open).answers.remove(&answer.number);
-                // Whoever stopped waiting asks again with the same request id, if it matters to them.
-                let _ = waiting.map(|waiting| waiting.send(Ok(answer)));
+        match responses.message().await {
+            Ok(Some(response)) => {
+                let waiter = lock(&in_flight).waiters.remove(&response.number);
+                // A waiter that is gone retries with the same request id, if it needs the outcome.
+                let _ = waiter.map(|waiter| waiter.send(Ok(response)));
             }
-            Ok(None) => break "the other side ended the stream of proposals".to_owned(),
-            Err(status) => break format!("{:?}: {}", status.code(), status.message()),
+            Ok(None) => break "the receiver closed the proposal stream".to_owned(),
+            Err(status) => break describe(&status),
         }
     };
-    let unanswered = {
-        let mut open = lock(&open);
-        open.ended = Some(cause.clone());
-        std::mem::take(&mut open.answers)
+    let waiters = {
+        let mut in_flight = lock(&in_flight);
+        in_flight.closed = Some(cause.clone());
+        std::mem::take(&mut in_flight.waiters)
     };
-    for waiting in unanswered.into_values() {
-        let _ = waiting.send(Err(CallError::Unanswered(cause.clone())));
+    for waiter in waiters.into_values() {
+        let _ = waiter.send(Err(RequestError::OutcomeUnknown(cause.clone())));
     }
 }
 
-fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
-    open.lock().expect("no holder of the open proposals panics")
+fn lock(in_flight: &Mutex<InFlight>) -> MutexGuard<'_, InFlight> {
+    in_flight.lock().expect("no holder of this lock panics")
 }

@@ -1,4 +1,4 @@
-//! The other end of the calls between members.
+//! gRPC service `Peer`: requests from the other members.
 
 use std::pin::Pin;
 
@@ -14,54 +14,54 @@ use tokio::sync::watch;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::connection::MESSAGE_BYTES;
+use super::connection::MAX_MESSAGE_BYTES;
 use super::identity::Check;
 use super::membership::{membership_response, milliseconds};
-use super::message::{propose_response, proposed, unwrap, wrap};
-use super::proposals::OPEN_PROPOSALS;
+use super::message::{parse_propose_request, propose_response, unwrap, wrap};
+use super::proposals::MAX_IN_FLIGHT;
 use super::snapshot;
 use crate::attempt::Attempt;
-use crate::contact::Contact;
+use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::membership::Membership;
-use crate::proposer::{of_answer, origin};
-use crate::reader::{Indexed, read_index};
+use crate::proposer::origin;
+use crate::reader::{ReadIndex, read_index};
 use crate::sequencer::Sequencer;
 
-/// Answers the other members of the cluster.
+/// Implements the gRPC service `Peer`. Cheap to clone.
 #[derive(Clone)]
 pub struct PeerService {
     pub(crate) raft: Raft,
     pub(crate) store: Store,
     pub(crate) sequencer: Sequencer,
     pub(crate) leader_watch: LeaderWatch,
-    pub(crate) contact: Contact,
+    pub(crate) contact: ContactTracker,
     pub(crate) membership: Membership,
-    /// What the agent of this node says of its units.
+    /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
 
-/// The service with its check of who is meant.
+/// Peer service that rejects requests intended for another node or cluster.
 pub type CheckedPeerService = InterceptedService<PeerServer<PeerService>, Check>;
 
 impl PeerService {
     pub(crate) fn checked(self, cluster: ClusterId, node: NodeId) -> CheckedPeerService {
         let server = PeerServer::new(self)
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES);
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
         InterceptedService::new(server, Check::new(cluster, node))
     }
 
-    async fn proposed(
+    async fn submit(
         self,
         request: proto::ProposeRequest,
     ) -> Result<proto::ProposeResponse, Status> {
         let number = request.number;
-        let attempt = match proposed(request) {
+        let attempt = match parse_propose_request(request) {
             Ok((command, requester)) => {
                 let origin = origin(&command, &requester);
-                of_answer(self.sequencer.submit(command, origin).await)
+                Attempt::from(self.sequencer.submit(command, origin).await)
             }
             Err(status) => {
                 let cause = status.message().to_owned();
@@ -76,9 +76,9 @@ impl PeerService {
     }
 }
 
-/// Raft has stopped, which it does only when the node is stopping.
+/// Returns the status after Raft has stopped, which happens only when the node stops.
 fn stopped(error: impl std::fmt::Display) -> Status {
-    Status::unavailable(format!("this node is stopping: {error}"))
+    Status::unavailable(format!("this node is shutting down: {error}"))
 }
 
 #[async_trait]
@@ -90,40 +90,40 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::RaftMessage>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        // A damaged message ends the stream of requests, and so that of answers; the leader opens
-        // another one.
+        // A corrupt message ends the stream of requests, and with it the responses. The leader then
+        // opens a new stream.
         let requests = request.into_inner().scan((), |(), message| {
             let request = message.and_then(|message| unwrap(&message));
-            let request = request.map_err(|status| tracing::debug!(%status, "append stream ends"));
+            let request = request.map_err(|status| tracing::debug!(%status, "append stream ended"));
             async move { request.ok() }
         });
         let contact = self.contact.clone();
-        let answers = self.raft.stream_append(requests).map(move |answer| match answer {
-            Ok(answer) => {
-                if answer.is_ok() {
-                    contact.heard();
+        let results = self.raft.stream_append(requests).map(move |result| match result {
+            Ok(result) => {
+                if result.is_ok() {
+                    contact.record_append();
                 }
-                Ok(wrap(answer))
+                Ok(wrap(result))
             }
             Err(fatal) => Err(stopped(fatal)),
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(Box::pin(results)))
     }
 
     async fn vote(
         &self,
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let answer = self.raft.vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
-        Ok(Response::new(wrap(answer)))
+        let response = self.raft.vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
+        Ok(Response::new(wrap(response)))
     }
 
     async fn pre_vote(
         &self,
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let answer = self.raft.pre_vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
-        Ok(Response::new(wrap(answer)))
+        let response = self.raft.pre_vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
+        Ok(Response::new(wrap(response)))
     }
 
     async fn transfer_leader(
@@ -131,8 +131,8 @@ impl Peer for PeerService {
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
         let request = unwrap(request.get_ref())?;
-        let answer = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
-        Ok(Response::new(wrap(answer)))
+        let response = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+        Ok(Response::new(wrap(response)))
     }
 
     async fn describe_history(
@@ -149,8 +149,8 @@ impl Peer for PeerService {
         request: Request<Streaming<proto::SnapshotPart>>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
         let (vote, snapshot) = snapshot::receive(&self.store, request.into_inner()).await?;
-        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        Ok(Response::new(wrap(answer)))
+        let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(wrap(response)))
     }
 
     async fn propose(
@@ -158,23 +158,23 @@ impl Peer for PeerService {
         request: Request<Streaming<proto::ProposeRequest>>,
     ) -> Result<Response<Self::ProposeStream>, Status> {
         let service = self.clone();
-        let answers = request
+        let responses = request
             .into_inner()
             .scan((), |(), message| std::future::ready(message.ok()))
-            .map(move |request| service.clone().proposed(request))
-            .buffer_unordered(OPEN_PROPOSALS);
-        Ok(Response::new(Box::pin(answers)))
+            .map(move |request| service.clone().submit(request))
+            .buffer_unordered(MAX_IN_FLIGHT);
+        Ok(Response::new(Box::pin(responses)))
     }
 
     async fn read_index(
         &self,
         request: Request<proto::ReadIndexRequest>,
     ) -> Result<Response<proto::ReadIndexResponse>, Status> {
-        let asker = NodeId(request.get_ref().node);
-        let result = match read_index(&self.raft, &self.store, asker).await {
-            Indexed::Index(index) => ReadIndexResult::Index(index),
-            Indexed::NotLeader => ReadIndexResult::NotLeader(self.not_leader()),
-            Indexed::Removed => ReadIndexResult::Removed(proto::Removed {}),
+        let requester = NodeId(request.get_ref().node);
+        let result = match read_index(&self.raft, &self.store, requester).await {
+            ReadIndex::Index(index) => ReadIndexResult::Index(index),
+            ReadIndex::NotLeader => ReadIndexResult::NotLeader(self.not_leader()),
+            ReadIndex::Removed => ReadIndexResult::Removed(proto::Removed {}),
         };
         Ok(Response::new(proto::ReadIndexResponse { result: Some(result) }))
     }
@@ -184,7 +184,7 @@ impl Peer for PeerService {
         _: Request<proto::PositionRequest>,
     ) -> Result<Response<proto::PositionResponse>, Status> {
         let progress = self.store.progress().await;
-        let leader_contact = self.contact.age();
+        let leader_contact = self.contact.since_leader_contact();
         Ok(Response::new(proto::PositionResponse {
             revision: progress.revision.0,
             state_hash: progress.state.0.to_vec().into(),
@@ -211,16 +211,16 @@ impl Peer for PeerService {
         &self,
         _: Request<proto::MembershipRequest>,
     ) -> Result<Response<proto::MembershipResponse>, Status> {
-        Ok(Response::new(membership_response(self.membership.known())))
+        Ok(Response::new(membership_response(self.membership.view())))
     }
 
-    async fn hand_over(
+    async fn transfer_leadership(
         &self,
-        request: Request<proto::HandOverRequest>,
-    ) -> Result<Response<proto::HandOverResponse>, Status> {
+        request: Request<proto::TransferLeadershipRequest>,
+    ) -> Result<Response<proto::TransferLeadershipResponse>, Status> {
         let leads = self.raft.is_leader();
         let to = NodeId(request.get_ref().to);
-        self.membership.hand_over(to).await.map_err(stopped)?;
-        Ok(Response::new(proto::HandOverResponse { leads }))
+        self.membership.transfer_leadership(to).await.map_err(stopped)?;
+        Ok(Response::new(proto::TransferLeadershipResponse { leads }))
     }
 }

@@ -1,5 +1,5 @@
-//! A snapshot as a stream of parts: its head, the rows of the state, the events that the receiver
-//! lacks.
+//! Transfer of a snapshot as a stream of parts: its head, the rows of the state, and the events
+//! that the receiver lacks.
 
 use bytes::Bytes;
 use meridian_domain::{Digest, Revision};
@@ -16,39 +16,40 @@ use tonic::{Status, Streaming};
 
 use super::connection::Client;
 use super::message::{unwrap, wrap};
-use super::wire::SnapshotPlace;
+use super::wire::RaftSnapshotMeta;
 
-/// Parts that wait for the network: with it full, reading waits too.
+/// Maximum number of parts that are read ahead of the network.
 const PARTS: usize = 4;
 
-/// Sends a snapshot, as much of it as the receiver lacks. Dropping the future ends the transfer.
+/// Sends a snapshot, without the events that the receiver already has. Dropping the future aborts
+/// the transfer.
 pub(crate) async fn send(
     mut client: Client,
     store: Store,
     vote: Vote,
     snapshot: SnapshotOf<TypeConfig, Snapshot>,
 ) -> Result<SnapshotResponse<TypeConfig>, Status> {
-    let have = client.describe_history(proto::DescribeHistoryRequest {}).await?.into_inner();
-    let chain = digest(&have.chain)?;
-    let first = store.first_missing(&snapshot.snapshot, (Revision(have.revision), chain));
+    let history = client.describe_history(proto::DescribeHistoryRequest {}).await?.into_inner();
+    let chain = digest(&history.chain)?;
+    let first = store.first_missing(&snapshot.snapshot, (Revision(history.revision), chain));
     let first = first.map_err(|error| Status::data_loss(error.to_string()))?;
-    let place = SnapshotPlace {
+    let raft_meta = RaftSnapshotMeta {
         vote,
         last_log_id: snapshot.meta.last_log_id,
         last_membership: snapshot.meta.last_membership,
     };
     let (parts, stream) = mpsc::channel(PARTS);
-    let head = head_part(place, &snapshot.snapshot.head(first));
-    let feed = feed(parts, store, snapshot.snapshot, head, first);
+    let head = head_part(raft_meta, &snapshot.snapshot.head(first));
+    let sending = send_parts(parts, store, snapshot.snapshot, head, first);
     let install = client.install_snapshot(ReceiverStream::new(stream));
-    let (fed, answer) = tokio::join!(feed, install);
-    // Where the feed failed, the receiver says only that the stream was cut short.
-    fed?;
-    unwrap(&answer?.into_inner())
+    let (sent, response) = tokio::join!(sending, install);
+    // Checked first: if sending failed, the receiver reports only an incomplete stream.
+    sent?;
+    unwrap(&response?.into_inner())
 }
 
-/// Feeds the stream of parts. Ends quietly where the receiver hung up: its answer says why.
-async fn feed(
+/// Sends all parts. Returns `Ok` if the receiver closed the stream: its response has the cause.
+async fn send_parts(
     parts: mpsc::Sender<proto::SnapshotPart>,
     store: Store,
     snapshot: Snapshot,
@@ -80,43 +81,43 @@ async fn feed(
     Ok(())
 }
 
-/// Receives a snapshot beside what is there; nothing of it is seen before Raft installs it.
+/// Receives a snapshot into a staging area. It is not visible before Raft installs it.
 pub(crate) async fn receive(
     store: &Store,
     mut parts: Streaming<proto::SnapshotPart>,
 ) -> Result<(Vote, SnapshotOf<TypeConfig, Snapshot>), Status> {
-    let refused = |error: &dyn std::fmt::Display| Status::aborted(error.to_string());
-    let cut_short = || Status::aborted("the snapshot was cut short");
-    let (place, head) = match parts.message().await?.and_then(|part| part.part) {
+    let aborted = |error: &dyn std::fmt::Display| Status::aborted(error.to_string());
+    let malformed = || Status::aborted("incomplete or malformed snapshot stream");
+    let (raft_meta, head) = match parts.message().await?.and_then(|part| part.part) {
         Some(Part::Head(head)) => read_head(head)?,
-        Some(Part::Rows(_) | Part::Events(_)) | None => return Err(cut_short()),
+        Some(Part::Rows(_) | Part::Events(_)) | None => return Err(malformed()),
     };
     tracing::info!(revision = %head.revision, first_event = %head.first_event, "receiving a snapshot");
-    let mut staging = store.stage(head).map_err(|error| refused(&error))?;
+    let mut staging = store.stage(head).map_err(|error| aborted(&error))?;
     while let Some(part) = parts.message().await? {
-        let taken = match part.part {
+        let staged = match part.part {
             Some(Part::Rows(rows)) => staging.rows(state_rows(rows)).await,
             Some(Part::Events(events)) => staging.events(events.events).await,
-            Some(Part::Head(_)) | None => return Err(cut_short()),
+            Some(Part::Head(_)) | None => return Err(malformed()),
         };
-        taken.map_err(|error| refused(&error))?;
+        staged.map_err(|error| aborted(&error))?;
     }
-    let snapshot = staging.finish().map_err(|error| refused(&error))?;
-    let SnapshotPlace { vote, last_log_id, last_membership } = place;
+    let snapshot = staging.finish().map_err(|error| aborted(&error))?;
+    let RaftSnapshotMeta { vote, last_log_id, last_membership } = raft_meta;
     let meta = SnapshotMetaOf::<TypeConfig> { last_log_id, last_membership };
     Ok((vote, SnapshotOf::<TypeConfig, Snapshot> { meta, snapshot }))
 }
 
-/// Rows of the state on arrival, not looked into yet.
+/// Returns the state rows in a message. They are not validated yet.
 #[must_use]
 pub fn state_rows(rows: proto::SnapshotRows) -> Vec<StateRow> {
     rows.rows.into_iter().map(|row| (row.key.to_vec(), row.value.to_vec())).collect()
 }
 
-fn head_part(place: SnapshotPlace, head: &Head) -> Part {
+fn head_part(raft_meta: RaftSnapshotMeta, head: &Head) -> Part {
     let bytes = |digest: &Digest| Bytes::copy_from_slice(&digest.0);
     Part::Head(proto::SnapshotHead {
-        place: wrap(place).body,
+        raft_meta: wrap(raft_meta).body,
         revision: head.revision.0,
         chain: bytes(&head.chain),
         segments: head.segments.iter().map(bytes).collect(),
@@ -124,12 +125,12 @@ fn head_part(place: SnapshotPlace, head: &Head) -> Part {
     })
 }
 
-/// What a snapshot is of, on arrival.
+/// Decodes the head of a snapshot.
 ///
 /// # Errors
-/// If a hash has another length than hashes have, or the place in the Raft log makes no sense.
-pub fn read_head(head: proto::SnapshotHead) -> Result<(SnapshotPlace, Head), Status> {
-    let place = unwrap(&proto::RaftMessage { body: head.place })?;
+/// If a hash does not have 32 bytes, or the Raft metadata is invalid.
+pub fn read_head(head: proto::SnapshotHead) -> Result<(RaftSnapshotMeta, Head), Status> {
+    let raft_meta = unwrap(&proto::RaftMessage { body: head.raft_meta })?;
     let segments: Result<Vec<_>, _> = head.segments.iter().map(digest).collect();
     let head = Head {
         revision: Revision(head.revision),
@@ -137,10 +138,10 @@ pub fn read_head(head: proto::SnapshotHead) -> Result<(SnapshotPlace, Head), Sta
         segments: segments?.into(),
         first_event: Revision(head.first_event),
     };
-    Ok((place, head))
+    Ok((raft_meta, head))
 }
 
 fn digest(bytes: &Bytes) -> Result<Digest, Status> {
     let bytes = <[u8; 32]>::try_from(&**bytes);
-    bytes.map(Digest).map_err(|_| Status::invalid_argument("a hash has 32 bytes"))
+    bytes.map(Digest).map_err(|_| Status::invalid_argument("invalid hash: not 32 bytes"))
 }

@@ -1,6 +1,7 @@
-//! openraft's messages in forms of this project's own. openraft's layouts may change between its
-//! releases, and agents of two releases must understand each other while an upgrade rolls through a
-//! cluster: so a change here is a new version, as [`meridian_storage::codec`] describes.
+//! Wire types for the messages of openraft. The layouts of openraft may change between its
+//! releases, but agents of two releases must understand each other during a rolling upgrade.
+//! Therefore messages have their own types here, and a change to one is a new version as described
+//! in [`meridian_storage::codec`].
 
 use std::io;
 
@@ -18,34 +19,34 @@ use meridian_storage::rows::position::Members;
 use meridian_storage::stored;
 
 stored! {
-    Append = 42, version 1, "append request";
-    AppendAnswer = 43, version 1, "append answer";
-    Ballot = 44, version 1, "vote request";
-    BallotAnswer = 45, version 1, "vote answer";
-    Transfer = 46, version 1, "leadership transfer request";
-    TransferAnswer = 47, version 1, "leadership transfer answer";
-    SnapshotAnswer = 48, version 1, "snapshot answer";
-    Place = 49, version 1, "snapshot place";
+    WireAppendRequest = 42, version 1, "append request";
+    WireAppendResponse = 43, version 1, "append response";
+    WireVoteRequest = 44, version 1, "vote request";
+    WireVoteResponse = 45, version 1, "vote response";
+    WireTransferRequest = 46, version 1, "leadership transfer request";
+    WireTransferResponse = 47, version 1, "leadership transfer response";
+    WireSnapshotResponse = 48, version 1, "snapshot response";
+    WireSnapshotMeta = 49, version 1, "Raft metadata of a snapshot";
 }
 
-/// One of openraft's messages with a form of its own on the wire.
+/// Message of openraft with a wire type.
 pub trait Message: Sized {
-    /// That form.
+    /// Wire type of the message.
     type Wire: Stored;
 
-    /// The form of this message.
+    /// Converts the message to its wire type.
     fn into_wire(self) -> Self::Wire;
 
-    /// The message of that form.
+    /// Converts the message from its wire type.
     ///
     /// # Errors
-    /// If it makes no sense.
+    /// If a value is invalid.
     fn from_wire(wire: Self::Wire) -> io::Result<Self>;
 }
 
-/// Entries for a follower.
+/// Request to append entries to the log of a follower.
 #[derive(Serialize, Deserialize)]
-pub struct Append {
+pub struct WireAppendRequest {
     vote: StoredVote,
     previous: Option<Position>,
     entries: Vec<StoredEntry>,
@@ -53,10 +54,10 @@ pub struct Append {
 }
 
 impl Message for AppendEntriesRequest<TypeConfig> {
-    type Wire = Append;
+    type Wire = WireAppendRequest;
 
-    fn into_wire(self) -> Append {
-        Append {
+    fn into_wire(self) -> WireAppendRequest {
+        WireAppendRequest {
             vote: (&self.vote).into(),
             previous: self.prev_log_id.map(Into::into),
             entries: self.entries.into_iter().map(Into::into).collect(),
@@ -64,7 +65,7 @@ impl Message for AppendEntriesRequest<TypeConfig> {
         }
     }
 
-    fn from_wire(wire: Append) -> io::Result<Self> {
+    fn from_wire(wire: WireAppendRequest) -> io::Result<Self> {
         let entries = wire.entries.into_iter().map(StoredEntry::into_raft);
         Ok(Self {
             vote: wire.vote.into(),
@@ -75,147 +76,149 @@ impl Message for AppendEntriesRequest<TypeConfig> {
     }
 }
 
-/// What a follower says to them. Stored by position: append only.
+/// Response to an append request. Variants are encoded by position: append only.
 #[derive(Serialize, Deserialize)]
-pub enum AppendAnswer {
-    /// Its log is the leader's up to here, durably.
+pub enum WireAppendResponse {
+    /// The follower's log matches the leader's up to this position, durably.
     Matching(Option<Position>),
-    /// It has no such entry before the first one sent.
+    /// The follower's log lacks the entry at this position, which precedes the first entry sent.
     Conflict(Position),
-    /// It follows a greater vote.
+    /// The follower has a higher vote.
     HigherVote(StoredVote),
 }
 
 impl Message for StreamAppendResult<TypeConfig> {
-    type Wire = AppendAnswer;
+    type Wire = WireAppendResponse;
 
-    fn into_wire(self) -> AppendAnswer {
+    fn into_wire(self) -> WireAppendResponse {
         match self {
-            Ok(matching) => AppendAnswer::Matching(matching.map(Into::into)),
-            Err(StreamAppendError::Conflict(at)) => AppendAnswer::Conflict(at.into()),
-            Err(StreamAppendError::HigherVote(vote)) => AppendAnswer::HigherVote((&vote).into()),
+            Ok(matching) => WireAppendResponse::Matching(matching.map(Into::into)),
+            Err(StreamAppendError::Conflict(at)) => WireAppendResponse::Conflict(at.into()),
+            Err(StreamAppendError::HigherVote(vote)) => {
+                WireAppendResponse::HigherVote((&vote).into())
+            }
         }
     }
 
-    fn from_wire(wire: AppendAnswer) -> io::Result<Self> {
+    fn from_wire(wire: WireAppendResponse) -> io::Result<Self> {
         Ok(match wire {
-            AppendAnswer::Matching(matching) => Ok(matching.map(Into::into)),
-            AppendAnswer::Conflict(at) => Err(StreamAppendError::Conflict(at.into())),
-            AppendAnswer::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote.into())),
+            WireAppendResponse::Matching(matching) => Ok(matching.map(Into::into)),
+            WireAppendResponse::Conflict(at) => Err(StreamAppendError::Conflict(at.into())),
+            WireAppendResponse::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote.into())),
         })
     }
 }
 
-/// A candidate asks for a vote.
+/// Request of a candidate for a vote.
 #[derive(Serialize, Deserialize)]
-pub struct Ballot {
+pub struct WireVoteRequest {
     vote: StoredVote,
     last: Option<Position>,
     leadership_transfer: bool,
 }
 
 impl Message for VoteRequest<TypeConfig> {
-    type Wire = Ballot;
+    type Wire = WireVoteRequest;
 
-    fn into_wire(self) -> Ballot {
-        Ballot {
+    fn into_wire(self) -> WireVoteRequest {
+        WireVoteRequest {
             vote: (&self.vote).into(),
             last: self.last_log_id.map(Into::into),
             leadership_transfer: self.leadership_transfer,
         }
     }
 
-    fn from_wire(wire: Ballot) -> io::Result<Self> {
+    fn from_wire(wire: WireVoteRequest) -> io::Result<Self> {
         let mut request = Self::new(wire.vote.into(), wire.last.map(Into::into));
         request.leadership_transfer = wire.leadership_transfer;
         Ok(request)
     }
 }
 
-/// What it is told.
+/// Response to a vote request.
 #[derive(Serialize, Deserialize)]
-pub struct BallotAnswer {
+pub struct WireVoteResponse {
     vote: StoredVote,
     last: Option<Position>,
     granted: bool,
 }
 
 impl Message for VoteResponse<TypeConfig> {
-    type Wire = BallotAnswer;
+    type Wire = WireVoteResponse;
 
-    fn into_wire(self) -> BallotAnswer {
-        BallotAnswer {
+    fn into_wire(self) -> WireVoteResponse {
+        WireVoteResponse {
             vote: (&self.vote).into(),
             last: self.last_log_id.map(Into::into),
             granted: self.vote_granted,
         }
     }
 
-    fn from_wire(wire: BallotAnswer) -> io::Result<Self> {
+    fn from_wire(wire: WireVoteResponse) -> io::Result<Self> {
         Ok(Self::new(Vote::from(wire.vote), wire.last.map(Into::into), wire.granted))
     }
 }
 
-/// The leader asks another voter to stand for election.
+/// Request of the leader that another voter starts an election at once.
 #[derive(Serialize, Deserialize)]
-pub struct Transfer {
+pub struct WireTransferRequest {
     from: StoredVote,
     to: u64,
     last: Option<Position>,
 }
 
 impl Message for TransferLeaderRequest<TypeConfig> {
-    type Wire = Transfer;
+    type Wire = WireTransferRequest;
 
-    fn into_wire(self) -> Transfer {
-        Transfer {
+    fn into_wire(self) -> WireTransferRequest {
+        WireTransferRequest {
             from: self.from_leader().into(),
             to: self.to_node_id().0,
             last: self.last_log_id().map(|log| (*log).into()),
         }
     }
 
-    fn from_wire(wire: Transfer) -> io::Result<Self> {
+    fn from_wire(wire: WireTransferRequest) -> io::Result<Self> {
         Ok(Self::new(wire.from.into(), wire.to.into(), wire.last.map(Into::into)))
     }
 }
 
-/// What it says to that. Stored by position: append only.
+/// Response to a transfer request. Variants are encoded by position: append only.
 #[derive(Serialize, Deserialize)]
-pub enum TransferAnswer {
-    /// It stands.
-    Stands,
-    /// It follows another vote.
+pub enum WireTransferResponse {
+    /// The voter starts an election.
+    Accepted,
+    /// The voter has a different vote than the request.
     VoteChanged {
-        /// The vote that the request rests on.
+        /// Vote of the leader in the request.
         expected: StoredVote,
-        /// The one that it follows.
+        /// Current vote of the voter.
         actual: StoredVote,
     },
-    /// Its log does not reach so far, durably.
+    /// The voter's durable log ends before the leader's log.
     LogNotFlushed {
-        /// Where the leader's log ends.
+        /// End of the leader's log.
         expected: Option<Position>,
-        /// Where its own ends, durably.
+        /// End of the voter's durable log.
         actual: Option<Position>,
     },
 }
 
 impl Message for TransferLeaderResponse<TypeConfig> {
-    type Wire = TransferAnswer;
+    type Wire = WireTransferResponse;
 
-    fn into_wire(self) -> TransferAnswer {
+    fn into_wire(self) -> WireTransferResponse {
         let position = |log: Option<LogId>| log.map(Into::into);
         match self {
-            Ok(()) => TransferAnswer::Stands,
+            Ok(()) => WireTransferResponse::Accepted,
             Err(TransferLeaderError::VoteChanged { expected, actual }) => {
-                TransferAnswer::VoteChanged {
+                WireTransferResponse::VoteChanged {
                     expected: (&expected).into(),
                     actual: (&actual).into(),
                 }
             }
             Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
-                TransferAnswer::LogNotFlushed {
+                WireTransferResponse::LogNotFlushed {
                     expected: position(expected),
                     actual: position(actual),
                 }
@@ -223,15 +226,15 @@ impl Message for TransferLeaderResponse<TypeConfig> {
         }
     }
 
-    fn from_wire(wire: TransferAnswer) -> io::Result<Self> {
+    fn from_wire(wire: WireTransferResponse) -> io::Result<Self> {
         let log = |position: Option<Position>| position.map(Into::into);
         Ok(match wire {
-            TransferAnswer::Stands => Ok(()),
-            TransferAnswer::VoteChanged { expected, actual } => {
+            WireTransferResponse::Accepted => Ok(()),
+            WireTransferResponse::VoteChanged { expected, actual } => {
                 let (expected, actual) = (expected.into(), actual.into());
                 Err(TransferLeaderError::VoteChanged { expected, actual })
             }
-            TransferAnswer::LogNotFlushed { expected, actual } => {
+            WireTransferResponse::LogNotFlushed { expected, actual } => {
                 let (expected, actual) = (log(expected), log(actual));
                 Err(TransferLeaderError::LogNotFlushed { expected, actual })
             }
@@ -239,54 +242,55 @@ impl Message for TransferLeaderResponse<TypeConfig> {
     }
 }
 
-/// What a node says after it installed a snapshot, or did not.
+/// Response to a snapshot, whether or not it was installed.
 #[derive(Serialize, Deserialize)]
-pub struct SnapshotAnswer {
+pub struct WireSnapshotResponse {
     vote: StoredVote,
 }
 
 impl Message for SnapshotResponse<TypeConfig> {
-    type Wire = SnapshotAnswer;
+    type Wire = WireSnapshotResponse;
 
-    fn into_wire(self) -> SnapshotAnswer {
-        SnapshotAnswer { vote: (&self.vote).into() }
+    fn into_wire(self) -> WireSnapshotResponse {
+        WireSnapshotResponse { vote: (&self.vote).into() }
     }
 
-    fn from_wire(wire: SnapshotAnswer) -> io::Result<Self> {
+    fn from_wire(wire: WireSnapshotResponse) -> io::Result<Self> {
         Ok(Self::new(wire.vote.into()))
     }
 }
 
-/// Where in the Raft log a snapshot stands, and the vote of the leader that sends it.
+/// Vote of the sending leader, and position and membership of a snapshot in the Raft log.
 #[derive(Serialize, Deserialize)]
-pub struct Place {
+pub struct WireSnapshotMeta {
     vote: StoredVote,
     last: Option<Position>,
     members: Members,
 }
 
-/// The same, as openraft has it.
-pub struct SnapshotPlace {
-    /// The vote of the leader.
+/// Vote of the sending leader, and position and membership of a snapshot in the Raft log, in
+/// openraft's types.
+pub struct RaftSnapshotMeta {
+    /// Vote of the leader that sends the snapshot.
     pub vote: Vote,
-    /// The last entry that the snapshot covers.
+    /// Last entry covered by the snapshot.
     pub last_log_id: Option<LogId>,
-    /// The membership there.
+    /// Membership at that entry.
     pub last_membership: StoredMembershipOf<TypeConfig>,
 }
 
-impl Message for SnapshotPlace {
-    type Wire = Place;
+impl Message for RaftSnapshotMeta {
+    type Wire = WireSnapshotMeta;
 
-    fn into_wire(self) -> Place {
-        Place {
+    fn into_wire(self) -> WireSnapshotMeta {
+        WireSnapshotMeta {
             vote: (&self.vote).into(),
             last: self.last_log_id.map(Into::into),
             members: (&self.last_membership).into(),
         }
     }
 
-    fn from_wire(wire: Place) -> io::Result<Self> {
+    fn from_wire(wire: WireSnapshotMeta) -> io::Result<Self> {
         Ok(Self {
             vote: wire.vote.into(),
             last_log_id: wire.last.map(Into::into),

@@ -1,4 +1,4 @@
-//! Decides a batch of commands: pure, but for the panic that it contains.
+//! Deciding a batch of commands. Free of side effects except the replies; panics are caught.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,109 +12,116 @@ use meridian_storage::planted::{Bug, planted};
 use tokio::sync::oneshot;
 
 use super::in_flight::Waiters;
-use super::waiting::{Answer, Waiting};
+use super::pending::{PendingCommand, Reply};
 
-/// The entry that a batch became, and who waits for it.
+/// Entry made of a batch of commands, and its waiters.
 pub struct Batch {
-    /// What to propose; without changes, there is nothing to propose.
+    /// Entry to propose. Without changes, there is nothing to propose.
     pub entry: Entry,
-    /// Who is answered once the entry has applied.
-    pub waiting: Waiters,
+    /// Waiters to reply to once the entry has applied.
+    pub waiters: Waiters,
     bytes: usize,
 }
 
-/// The state cannot be gone on with: deciding or folding a command panicked half-way.
+/// The state is unusable: deciding or applying a command panicked midway.
 #[derive(Debug)]
-pub struct Spoiled;
+pub struct StatePoisoned;
 
-/// What became of one command.
-enum Decided {
-    /// A new change, with its size in an entry.
-    New(Change, usize),
-    /// Decided before: its answer, which holds once the entries in flight have applied.
-    Before(Receipt),
-    /// Refused without being proposed.
-    Refused(ProposeError),
-    /// The cluster is not founded yet. A refusal would be remembered under the request id, although
-    /// the very same request is welcome a moment later.
-    TooEarly,
+/// Decision on one command.
+enum Decision {
+    /// New change, with its size in an entry in bytes.
+    Propose(Change, usize),
+    /// No entry is needed: the command was decided before, or has no effect to record. The receipt
+    /// is valid once the entries in flight have applied.
+    NoEntry(Receipt),
+    /// The command failed and is not proposed.
+    Failed(ProposeError),
+    /// The cluster is not bootstrapped yet. A rejection would be recorded under the request id,
+    /// although the same request may be accepted a moment later.
+    NotBootstrapped,
 }
 
 impl Batch {
-    /// An empty batch on `state`, at a time that is never before that of the entry before.
+    /// Creates an empty batch on `state`. The time of its entry is never before that of the
+    /// previous entry.
     pub fn new(state: &mut State, now: Timestamp) -> Self {
         let time = now.max(state.header.time);
         state.header.time = time;
         let entry = Entry { base: state.header.revision, time, changes: Vec::new() };
-        Self { entry, waiting: Vec::new(), bytes: 0 }
+        Self { entry, waiters: Vec::new(), bytes: 0 }
     }
 
-    /// Decides a command against `state`, which becomes the state after it. Gives the command back if
-    /// it no longer fits into the entry.
+    /// Decides a command against `state` and applies it to `state`. Returns the command if it does
+    /// not fit into the entry any more.
     ///
     /// # Errors
-    /// [`Spoiled`] if the state can no longer be used; the command was answered.
-    pub fn add(&mut self, state: &mut State, waiting: Waiting) -> Result<Option<Waiting>, Spoiled> {
-        let Waiting { command, origin, answer } = waiting;
-        let decided = catch_unwind(AssertUnwindSafe(|| decided(state, &command, &origin)));
-        match decided {
-            Ok(Decided::New(change, bytes)) => {
+    /// [`StatePoisoned`] if the state is unusable; the command has received its reply.
+    pub fn add(
+        &mut self,
+        state: &mut State,
+        pending: PendingCommand,
+    ) -> Result<Option<PendingCommand>, StatePoisoned> {
+        let PendingCommand { command, origin, reply } = pending;
+        let decision = catch_unwind(AssertUnwindSafe(|| decide_command(state, &command, &origin)));
+        match decision {
+            Ok(Decision::Propose(change, bytes)) => {
                 if self.bytes + bytes > limits::ENTRY_BYTES && !self.entry.changes.is_empty() {
-                    return Ok(Some(Waiting { command, origin, answer }));
+                    return Ok(Some(PendingCommand { command, origin, reply }));
                 }
                 if let Some(too_large) = too_large(&change, bytes) {
-                    let _ = answer.send(Answer::Failed(too_large));
+                    let _ = reply.send(Reply::Failed(too_large));
                     return Ok(None);
                 }
                 let base = state.header.revision;
-                let folded =
+                let applied =
                     catch_unwind(AssertUnwindSafe(|| evolve::apply_change(state, &change)));
-                if folded.is_err() {
-                    return Err(spoiled(answer));
+                if applied.is_err() {
+                    return Err(poisoned(reply));
                 }
                 let verdict = change.verdict.clone();
                 let receipt = Receipt { verdict, base, revision: state.header.revision };
                 self.bytes += bytes;
                 self.entry.changes.push(change);
-                self.waiting.push((answer, receipt));
+                self.waiters.push((reply, receipt));
                 Ok(None)
             }
-            Ok(Decided::Before(receipt)) => {
-                self.waiting.push((answer, receipt));
+            Ok(Decision::NoEntry(receipt)) => {
+                self.waiters.push((reply, receipt));
                 Ok(None)
             }
-            Ok(Decided::Refused(error)) => {
-                let _ = answer.send(Answer::Failed(error));
+            Ok(Decision::Failed(error)) => {
+                let _ = reply.send(Reply::Failed(error));
                 Ok(None)
             }
-            Ok(Decided::TooEarly) => {
-                let _ = answer.send(Answer::NotLeader);
+            Ok(Decision::NotBootstrapped) => {
+                let _ = reply.send(Reply::NotLeader);
                 Ok(None)
             }
-            Err(_) => Err(spoiled(answer)),
+            Err(_) => Err(poisoned(reply)),
         }
     }
 }
 
-/// Whether a change cannot be stored, as a whole or in one of its parts: every event, and the answer,
-/// becomes one value of the derived store, and what that refused on one node it would on all.
+/// Returns an error if a change exceeds the limits, as a whole or in one part. Every event and the
+/// verdict become one value of the derived store; a value too large for one node is too large for
+/// all.
 fn too_large(change: &Change, bytes: usize) -> Option<ProposeError> {
-    let beyond = |bytes, most| (bytes > most).then_some(ProposeError::TooLarge { bytes, most });
+    let exceeds = |bytes, most| (bytes > most).then_some(ProposeError::TooLarge { bytes, most });
     let parts =
         change.events.iter().map(codec::body_bytes).chain([codec::body_bytes(&change.verdict)]);
     let largest = if bytes > limits::VALUE_BYTES { parts.max().unwrap_or(0) } else { 0 };
-    beyond(bytes, limits::CHANGE_BYTES).or_else(|| beyond(largest, limits::VALUE_BYTES))
+    exceeds(bytes, limits::CHANGE_BYTES).or_else(|| exceeds(largest, limits::VALUE_BYTES))
 }
 
-fn spoiled(answer: oneshot::Sender<Answer>) -> Spoiled {
-    let cause = "deciding the command failed; the agent's log has the details".to_owned();
-    let _ = answer.send(Answer::Failed(ProposeError::Internal { cause }));
-    Spoiled
+fn poisoned(reply: oneshot::Sender<Reply>) -> StatePoisoned {
+    let cause = "deciding the command panicked; see the log of the agent".to_owned();
+    let _ = reply.send(Reply::Failed(ProposeError::Internal { cause }));
+    StatePoisoned
 }
 
-fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
+fn decide_command(state: &State, command: &Command, origin: &Origin) -> Decision {
     if state.header.cluster.is_none() && !matches!(command, Command::BootstrapCluster { .. }) {
-        return Decided::TooEarly;
+        return Decision::NotBootstrapped;
     }
     if let Origin::Operator { request, digest, .. } = origin
         && !planted(Bug::ForgetRequests)
@@ -124,13 +131,13 @@ fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
             OutcomeLookup::Known(outcome) => {
                 let verdict = outcome.verdict.clone();
                 let (base, revision) = (outcome.base, outcome.revision);
-                return Decided::Before(Receipt { verdict, base, revision });
+                return Decision::NoEntry(Receipt { verdict, base, revision });
             }
             OutcomeLookup::Reused => {
-                return Decided::Refused(ProposeError::RequestReused { request: *request });
+                return Decision::Failed(ProposeError::RequestReused { request: *request });
             }
             OutcomeLookup::Expired => {
-                return Decided::Refused(ProposeError::RequestExpired { request: *request });
+                return Decision::Failed(ProposeError::RequestExpired { request: *request });
             }
         }
     }
@@ -139,14 +146,15 @@ fn decided(state: &State, command: &Command, origin: &Origin) -> Decided {
         Err(rejections) => (Vec::new(), Verdict::Rejected(rejections)),
     };
     let change = Change { origin: origin.clone(), events, verdict };
-    // What is neither remembered nor changes anything need not be in the log: a steady cluster
-    // writes nothing.
+    // A change without events is logged only if its outcome must be recorded, so a cluster in a
+    // steady state writes nothing.
     if change.events.is_empty() && !matches!(origin, Origin::Operator { .. }) {
-        let here = state.header.revision;
-        return Decided::Before(Receipt { verdict: change.verdict, base: here, revision: here });
+        let current = state.header.revision;
+        let verdict = change.verdict;
+        return Decision::NoEntry(Receipt { verdict, base: current, revision: current });
     }
     let bytes = codec::body_bytes(&change);
-    Decided::New(change, bytes)
+    Decision::Propose(change, bytes)
 }
 
 #[cfg(test)]
@@ -156,63 +164,63 @@ mod tests {
 
     use super::*;
 
-    fn waiting(command: Command) -> (Waiting, oneshot::Receiver<Answer>) {
-        let (answer, answered) = oneshot::channel();
-        let request = RequestId::try_from(Uuid::now_v7()).expect("is version 7");
-        let actor = Actor::new("test").expect("is an actor");
+    fn pending(command: Command) -> (PendingCommand, oneshot::Receiver<Reply>) {
+        let (reply, received) = oneshot::channel();
+        let request = RequestId::try_from(Uuid::now_v7()).expect("a version 7 UUID");
+        let actor = Actor::new("test").expect("a valid actor");
         let digest = Digest::default();
         let origin = Origin::Operator { request, digest, actor, reason: None };
-        (Waiting { command, origin, answer }, answered)
+        (PendingCommand { command, origin, reply }, received)
     }
 
-    fn found() -> Command {
+    fn bootstrap() -> Command {
         Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: Vec::new() }
     }
 
     #[test]
-    fn time_never_goes_back_though_the_clock_does() {
+    fn the_time_of_entries_never_decreases_even_if_the_clock_does() {
         let mut state = State::default();
         assert_eq!(Batch::new(&mut state, Timestamp(20)).entry.time, Timestamp(20));
         assert_eq!(Batch::new(&mut state, Timestamp(10)).entry.time, Timestamp(20));
     }
 
     #[test]
-    fn each_command_is_decided_against_the_state_that_those_before_it_leave() {
+    fn each_command_is_decided_against_the_state_after_the_previous_one() {
         let mut state = State::default();
         let mut batch = Batch::new(&mut state, Timestamp(1));
-        let mut answers = Vec::new();
-        for command in [found(), found()] {
-            let (waiting, answered) = waiting(command);
-            assert!(batch.add(&mut state, waiting).expect("is decided").is_none());
-            answers.push(answered);
+        let mut replies = Vec::new();
+        for command in [bootstrap(), bootstrap()] {
+            let (pending, received) = pending(command);
+            assert!(batch.add(&mut state, pending).expect("is decided").is_none());
+            replies.push(received);
         }
         let events: Vec<_> = batch.entry.changes.iter().map(|c| c.events.len()).collect();
-        assert_eq!(events, [1, 0], "the second finds the cluster founded");
-        assert_eq!(batch.waiting.len(), 2, "nobody is answered before the entry has applied");
+        assert_eq!(events, [1, 0], "at the second command, the cluster is already bootstrapped");
+        assert_eq!(batch.waiters.len(), 2, "no reply is sent before the entry has applied");
     }
 
     #[test]
-    fn before_the_cluster_is_founded_a_command_is_sent_back_and_not_remembered() {
+    fn a_command_before_the_bootstrap_is_returned_without_being_recorded() {
         let mut state = State::default();
         let mut batch = Batch::new(&mut state, Timestamp(1));
         let through = meridian_domain::Revision(0);
-        let (early, mut answered) = waiting(Command::TrimHistory { through });
+        let (early, mut received) = pending(Command::TrimHistory { through });
         assert!(batch.add(&mut state, early).expect("is decided").is_none());
-        assert!(matches!(answered.try_recv(), Ok(Answer::NotLeader)));
+        assert!(matches!(received.try_recv(), Ok(Reply::NotLeader)));
         assert!(batch.entry.changes.is_empty());
     }
 
     #[test]
-    fn a_repeated_request_takes_no_place_in_the_log() {
+    fn a_repeated_request_adds_no_change_to_the_entry() {
         let mut state = State::default();
         let mut batch = Batch::new(&mut state, Timestamp(1));
-        let (first, _answered) = waiting(found());
+        let (first, _received) = pending(bootstrap());
         let origin = first.origin.clone();
         assert!(batch.add(&mut state, first).expect("is decided").is_none());
-        let (answer, _answered) = oneshot::channel();
-        let again = Waiting { command: found(), origin, answer };
-        assert!(batch.add(&mut state, again).expect("is decided").is_none());
+        let (reply, _received) = oneshot::channel();
+        let repeated = PendingCommand { command: bootstrap(), origin, reply };
+        assert!(batch.add(&mut state, repeated).expect("is decided").is_none());
         assert_eq!(batch.entry.changes.len(), 1);
-        assert_eq!(batch.waiting[0].1, batch.waiting[1].1);
+        assert_eq!(batch.waiters[0].1, batch.waiters[1].1);
     }
 }

@@ -1,4 +1,4 @@
-//! The entries on their way to a majority, the oldest first, and who waits for each of them.
+//! Entries in flight, the oldest first, each with its waiters.
 
 use std::collections::VecDeque;
 
@@ -8,21 +8,21 @@ use openraft::errors::ClientWriteError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::waiting::Answer;
+use super::pending::Reply;
 
-/// Whoever waits for an entry, with what to answer once it has applied.
-pub(super) type Waiters = Vec<(oneshot::Sender<Answer>, Receipt)>;
+/// Waiters for an entry, each with its receipt for the case that the entry applies.
+pub(super) type Waiters = Vec<(oneshot::Sender<Reply>, Receipt)>;
 
-/// An entry on its way.
-pub(super) struct Flight {
-    pub departed: Instant,
+/// Entry that was proposed and has no outcome yet.
+pub(super) struct InFlightEntry {
+    pub proposed_at: Instant,
     pub outcome: WriteReceiver,
-    pub waiting: Waiters,
+    pub waiters: Waiters,
 }
 
-/// Entries in flight, each decided against the state that the one before it will leave.
+/// Entries in flight, each decided against the state that the previous one will produce.
 #[derive(Default)]
-pub(super) struct InFlight(VecDeque<Flight>);
+pub(super) struct InFlight(VecDeque<InFlightEntry>);
 
 impl InFlight {
     pub fn len(&self) -> usize {
@@ -33,75 +33,80 @@ impl InFlight {
         self.0.is_empty()
     }
 
-    /// When the last of them departed.
-    pub fn last_departed(&self) -> Option<Instant> {
-        self.0.back().map(|last| last.departed)
+    /// Returns the time at which the newest entry was proposed.
+    pub fn last_proposed_at(&self) -> Option<Instant> {
+        self.0.back().map(|newest| newest.proposed_at)
     }
 
-    pub fn push(&mut self, flight: Flight) {
-        self.0.push_back(flight);
+    pub fn push(&mut self, entry: InFlightEntry) {
+        self.0.push_back(entry);
     }
 
-    /// The outcome of the first one; never, while there is none.
+    /// Waits for the outcome of the oldest entry. Never returns while there is none. Cancel-safe.
     pub async fn next_outcome(&mut self) -> Option<WriteOutcome> {
         match self.0.front_mut() {
-            Some(flight) => (&mut flight.outcome).await.ok(),
+            Some(oldest) => (&mut oldest.outcome).await.ok(),
             None => std::future::pending().await,
         }
     }
 
-    /// Answers a repeated request, whose answer may rest on any of them, once the last one has landed.
-    pub fn answer_after(&mut self, waiting: Waiters) {
+    /// Adds waiters whose receipts may depend on any entry in flight: they receive their replies
+    /// when the newest entry completes, or at once if there is none.
+    pub fn reply_after_newest(&mut self, waiters: Waiters) {
         match self.0.back_mut() {
-            Some(last) => last.waiting.extend(waiting),
-            None => answer_all(waiting, Answer::Receipt),
+            Some(newest) => newest.waiters.extend(waiters),
+            None => reply_all(waiters, Reply::Receipt),
         }
     }
 
-    /// Answers those who waited for the first one. False if it did not apply.
-    pub fn land(&mut self, outcome: Option<WriteOutcome>) -> bool {
-        let flight = self.0.pop_front().expect("an outcome is of an entry in flight");
-        let answer = match outcome {
+    /// Removes the oldest entry and replies to its waiters. Returns false if it did not apply; then
+    /// the waiters of all later entries have received an unknown outcome.
+    pub fn complete_oldest(&mut self, outcome: Option<WriteOutcome>) -> bool {
+        let entry = self.0.pop_front().expect("an outcome belongs to an entry in flight");
+        let reply = match outcome {
             Some(Ok(response)) => match response.response() {
                 Applied::Entry(_) => {
-                    answer_all(flight.waiting, Answer::Receipt);
+                    reply_all(entry.waiters, Reply::Receipt);
                     return true;
                 }
-                // Its base did not match: another leader's entry came in between, so this term is over.
-                Applied::Rejected | Applied::Nothing => not_proposed,
+                // Base revision mismatch: an entry of another leader was committed in between, so
+                // this term is over.
+                Applied::Rejected | Applied::Nothing => not_leader,
             },
-            Some(Err(ClientWriteError::ForwardToLeader(_))) => not_proposed,
+            Some(Err(ClientWriteError::ForwardToLeader(_))) => not_leader,
             Some(Err(_)) | None => unknown,
         };
-        answer_all(flight.waiting, answer);
-        self.doubt();
+        reply_all(entry.waiters, reply);
+        self.fail_unknown();
         false
     }
 
-    /// Tells all who wait that nobody knows. Behind an entry that failed, one that was decided on top
-    /// of it may still apply: answers alone do not move the revision, so that the base matches. But who
-    /// repeated a request would be told an answer that the failed entry was to record.
-    pub fn doubt(&mut self) {
-        for flight in &mut self.0 {
-            answer_all(std::mem::take(&mut flight.waiting), unknown);
+    /// Replies to all waiters that the outcome is unknown. An entry that was decided on top of a
+    /// failed one may still apply: if the failed entry contained outcomes and no events, the
+    /// revision is unchanged and the base matches. Its waiters must still not receive their
+    /// receipts: the receipt of a repeated request may state an outcome that the failed entry
+    /// should have recorded.
+    pub fn fail_unknown(&mut self) {
+        for entry in &mut self.0 {
+            reply_all(std::mem::take(&mut entry.waiters), unknown);
         }
     }
 }
 
-pub(super) fn answer_all(waiting: Waiters, answer: impl Fn(Receipt) -> Answer) {
-    for (sender, receipt) in waiting {
-        // Whoever stopped waiting asks again with the same request id, if it matters to them.
-        let _ = sender.send(answer(receipt));
+pub(super) fn reply_all(waiters: Waiters, reply: impl Fn(Receipt) -> Reply) {
+    for (sender, receipt) in waiters {
+        // A waiter that is gone retries with the same request id, if it needs the outcome.
+        let _ = sender.send(reply(receipt));
     }
 }
 
-pub(super) fn not_proposed(_: Receipt) -> Answer {
-    Answer::NotLeader
+pub(super) fn not_leader(_: Receipt) -> Reply {
+    Reply::NotLeader
 }
 
-pub(super) fn unknown(_: Receipt) -> Answer {
-    let cause = "the leader lost its office while the change was on its way".to_owned();
-    Answer::Failed(ProposeError::Unknown { cause })
+pub(super) fn unknown(_: Receipt) -> Reply {
+    let cause = "leadership changed while the change was in flight".to_owned();
+    Reply::Failed(ProposeError::Unknown { cause })
 }
 
 #[cfg(test)]
@@ -113,14 +118,14 @@ mod tests {
     use super::*;
     use meridian_storage::raft::{LeaderId, write_channel};
 
-    fn depart(flights: &mut InFlight) -> oneshot::Receiver<Answer> {
-        let (answer, answered) = oneshot::channel();
-        let here = Revision(7);
-        let receipt = Receipt { verdict: Verdict::Accepted, base: here, revision: here };
+    fn propose(entries: &mut InFlight) -> oneshot::Receiver<Reply> {
+        let (reply, received) = oneshot::channel();
+        let revision = Revision(7);
+        let receipt = Receipt { verdict: Verdict::Accepted, base: revision, revision };
         let (_, outcome) = write_channel();
-        let waiting = vec![(answer, receipt)];
-        flights.push(Flight { departed: Instant::now(), outcome, waiting });
-        answered
+        let waiters = vec![(reply, receipt)];
+        entries.push(InFlightEntry { proposed_at: Instant::now(), outcome, waiters });
+        received
     }
 
     fn applied() -> Option<WriteOutcome> {
@@ -131,28 +136,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_told_an_answer_that_an_entry_which_failed_was_to_record() {
-        let mut flights = InFlight::default();
-        let (mut first, mut second) = (depart(&mut flights), depart(&mut flights));
-        let refused = ClientWriteError::ForwardToLeader(ForwardToLeader::empty());
-        assert!(!flights.land(Some(Err(refused))));
-        assert!(matches!(first.try_recv(), Ok(Answer::NotLeader)));
-        assert!(flights.land(applied()), "its base matches: the first had no events");
-        let told = second.try_recv();
-        assert!(matches!(told, Ok(Answer::Failed(ProposeError::Unknown { .. }))), "{told:?}");
+    async fn an_outcome_that_a_failed_entry_should_have_recorded_is_never_reported() {
+        let mut entries = InFlight::default();
+        let (mut first, mut second) = (propose(&mut entries), propose(&mut entries));
+        let not_leader = ClientWriteError::ForwardToLeader(ForwardToLeader::empty());
+        assert!(!entries.complete_oldest(Some(Err(not_leader))));
+        assert!(matches!(first.try_recv(), Ok(Reply::NotLeader)));
+        assert!(entries.complete_oldest(applied()), "its base matches: the first had no events");
+        let reply = second.try_recv();
+        assert!(matches!(reply, Ok(Reply::Failed(ProposeError::Unknown { .. }))), "{reply:?}");
     }
 
     #[tokio::test]
-    async fn a_repeated_request_is_answered_with_the_last_entry_that_it_may_rest_on() {
-        let mut flights = InFlight::default();
-        let _others = (depart(&mut flights), depart(&mut flights));
-        let (answer, mut answered) = oneshot::channel();
-        let here = Revision(7);
-        let receipt = Receipt { verdict: Verdict::Accepted, base: here, revision: here };
-        flights.answer_after(vec![(answer, receipt)]);
-        assert!(flights.land(applied()));
-        assert!(answered.try_recv().is_err(), "the second is still in flight");
-        assert!(flights.land(applied()));
-        assert!(matches!(answered.try_recv(), Ok(Answer::Receipt(_))));
+    async fn a_repeated_request_gets_its_reply_after_the_newest_entry_in_flight() {
+        let mut entries = InFlight::default();
+        let _others = (propose(&mut entries), propose(&mut entries));
+        let (reply, mut received) = oneshot::channel();
+        let revision = Revision(7);
+        let receipt = Receipt { verdict: Verdict::Accepted, base: revision, revision };
+        entries.reply_after_newest(vec![(reply, receipt)]);
+        assert!(entries.complete_oldest(applied()));
+        assert!(received.try_recv().is_err(), "the second is still in flight");
+        assert!(entries.complete_oldest(applied()));
+        assert!(matches!(received.try_recv(), Ok(Reply::Receipt(_))));
     }
 }

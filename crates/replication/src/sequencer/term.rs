@@ -1,4 +1,4 @@
-//! The sequencer's loop: one round per term of leadership, and within it one entry after another.
+//! Main loop of the sequencer. Each iteration serves one term of leadership.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,41 +17,44 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::Batch;
-use super::in_flight::{Flight, InFlight, answer_all, not_proposed, unknown};
-use super::waiting::{Answer, Waiting};
+use super::in_flight::{InFlight, InFlightEntry, not_leader, reply_all, unknown};
+use super::pending::{PendingCommand, Reply};
 use crate::environment::Clock;
 use crate::instance::Raft;
 
-/// Entries in flight. The second overlaps its deciding and encoding with the first one's way to a
-/// majority; a third gains nothing measurable.
-const IN_FLIGHT: usize = 2;
-/// Commands that a second entry waits for. Every entry costs each node a message and a sync, so few
-/// commands are better off in one entry together with those that come while the first is on its way.
-const WORTH_AN_ENTRY: usize = 64;
-/// How long it waits for them at most: where the first takes longer, its way is across regions, and to
-/// wait for its end would double the time that a change takes.
+/// Maximum number of entries in flight. Deciding and encoding the second overlaps with replicating
+/// the first; a third gains nothing measurable.
+const MAX_IN_FLIGHT: usize = 2;
+/// Number of pending commands at which a second entry is proposed without lingering. Every entry
+/// costs each node a message and an fsync, so fewer commands are better batched with those that
+/// arrive while the first entry is in flight.
+const MIN_BATCH: usize = 64;
+/// Maximum time that a smaller batch waits after the first entry was proposed. A first entry that
+/// takes longer replicates across regions; waiting until it completes would double the latency of a
+/// change.
 const LINGER: Duration = Duration::from_millis(10);
-/// Commands that are taken from the queue and not decided yet.
-const WAITING: usize = 1_024;
-/// How long the barrier of a new leader may take before it is tried again.
-const BARRIER: Duration = Duration::from_secs(2);
+/// Maximum number of commands that are taken from the queue and not decided yet.
+const MAX_PENDING: usize = 1_024;
+/// Timeout of the barrier of a new leader, after which the barrier is retried.
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves the queue for as long as the node lives.
+/// Serves the queue until it is closed, Raft stops or the fuse blows.
 ///
-/// `clock` is the clock of the cluster while this node leads: the only place where time enters the log.
+/// `clock` is the clock of the cluster while this node leads: the only place where time enters the
+/// log.
 pub async fn run(
     raft: Raft,
     store: Store,
     fuse: Fuse,
     clock: Clock,
-    mut queue: mpsc::Receiver<Waiting>,
+    mut queue: mpsc::Receiver<PendingCommand>,
 ) {
     let mut metrics = raft.server_metrics();
     loop {
         if fuse.cause().is_some() {
             return;
         }
-        match begin(&raft, &store).await {
+        match begin_term(&raft, &store).await {
             Some((leader, state)) => {
                 let mut term = Term::new(&raft, &clock, leader, state);
                 if term.serve(&mut queue, &fuse).await.is_none() {
@@ -60,8 +63,8 @@ pub async fn run(
             }
             None => {
                 tokio::select! {
-                    waiting = queue.recv() => match waiting {
-                        Some(waiting) => drop(waiting.answer.send(Answer::NotLeader)),
+                    pending = queue.recv() => match pending {
+                        Some(pending) => drop(pending.reply.send(Reply::NotLeader)),
                         None => return,
                     },
                     changed = metrics.changed() => if changed.is_err() { return },
@@ -71,17 +74,17 @@ pub async fn run(
     }
 }
 
-/// If this node leads: its term, and the state once everything committed before is applied.
-async fn begin(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)> {
+/// Returns the term and the state if this node leads, once everything committed before is applied.
+async fn begin_term(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)> {
     let leader = raft.as_leader().ok()?.to_committed_leader_id();
     let barrier = raft.ensure_linearizable(ReadPolicy::ReadIndex);
-    match timeout(BARRIER, barrier).await {
+    match timeout(BARRIER_TIMEOUT, barrier).await {
         Ok(Ok(_)) => {}
         Ok(Err(_)) | Err(_) => return None,
     }
     let state = Arc::new(store.state().clone());
-    let still = raft.as_leader().ok()?.to_committed_leader_id();
-    (still == leader).then_some((leader, state))
+    let current = raft.as_leader().ok()?.to_committed_leader_id();
+    (current == leader).then_some((leader, state))
 }
 
 /// One term of leadership.
@@ -89,49 +92,55 @@ struct Term<'a> {
     raft: &'a Raft,
     clock: &'a Clock,
     leader: LeaderId,
-    /// The state that the entries in flight will leave.
+    /// State that the entries in flight will produce.
     state: Arc<State>,
-    flights: InFlight,
+    in_flight: InFlight,
     /// Commands for the next entries.
-    waiting: VecDeque<Waiting>,
-    /// Whether they are more than went into the last one.
-    overflows: bool,
+    pending: VecDeque<PendingCommand>,
+    /// Set when the last entry was full and commands were left over.
+    overflowed: bool,
 }
 
 impl<'a> Term<'a> {
     fn new(raft: &'a Raft, clock: &'a Clock, leader: LeaderId, state: Arc<State>) -> Self {
-        let (flights, waiting) = (InFlight::default(), VecDeque::new());
-        Self { raft, clock, leader, state, flights, waiting, overflows: false }
+        let (in_flight, pending) = (InFlight::default(), VecDeque::new());
+        Self { raft, clock, leader, state, in_flight, pending, overflowed: false }
     }
 
-    /// Takes commands until the term ends or an entry fails; none if the queue is closed.
-    async fn serve(&mut self, queue: &mut mpsc::Receiver<Waiting>, fuse: &Fuse) -> Option<()> {
+    /// Serves commands until the term is over or an entry fails. Returns `None` if the queue is
+    /// closed.
+    async fn serve(
+        &mut self,
+        queue: &mut mpsc::Receiver<PendingCommand>,
+        fuse: &Fuse,
+    ) -> Option<()> {
         let mut metrics = self.raft.server_metrics();
         loop {
-            let (has_room, due) = (self.waiting.len() < WAITING, self.due());
-            let goes_on = tokio::select! {
+            let (has_capacity, due) = (self.pending.len() < MAX_PENDING, self.next_proposal_at());
+            let continues = tokio::select! {
                 biased;
-                outcome = self.flights.next_outcome() => self.flights.land(outcome),
+                outcome = self.in_flight.next_outcome() => self.in_flight.complete_oldest(outcome),
                 changed = metrics.changed() => changed.is_ok() && self.still_leads(),
-                waiting = queue.recv(), if has_room => {
-                    self.waiting.push_back(waiting?);
+                pending = queue.recv(), if has_capacity => {
+                    self.pending.push_back(pending?);
                     true
                 }
-                () = come(due) => true,
+                () = sleep_until_due(due) => true,
             };
-            if !goes_on || !self.depart(queue).await || fuse.cause().is_some() {
+            if !continues || !self.propose_due(queue).await || fuse.cause().is_some() {
                 self.end().await;
                 return Some(());
             }
         }
     }
 
-    /// When the next entry is to depart, as far as that is known.
-    fn due(&self) -> Option<Instant> {
-        match self.flights.last_departed() {
-            _ if self.waiting.is_empty() || self.flights.len() == IN_FLIGHT => None,
-            Some(departed) if self.waiting.len() < WORTH_AN_ENTRY && !self.overflows => {
-                Some(departed + LINGER)
+    /// Returns the time at which the next entry is due; `None` if it depends on a new command or an
+    /// outcome.
+    fn next_proposal_at(&self) -> Option<Instant> {
+        match self.in_flight.last_proposed_at() {
+            _ if self.pending.is_empty() || self.in_flight.len() == MAX_IN_FLIGHT => None,
+            Some(proposed_at) if self.pending.len() < MIN_BATCH && !self.overflowed => {
+                Some(proposed_at + LINGER)
             }
             _ => Some(Instant::now()),
         }
@@ -141,77 +150,80 @@ impl<'a> Term<'a> {
         self.raft.as_leader().is_ok_and(|l| l.to_committed_leader_id() == self.leader)
     }
 
-    /// Makes entries of what waits, and proposes them, while one is due. False if the term is over or
-    /// the state is spoiled.
-    async fn depart(&mut self, queue: &mut mpsc::Receiver<Waiting>) -> bool {
-        while self.due().is_some_and(|due| due <= Instant::now()) {
+    /// Batches pending commands and proposes the entries that are due. Returns false if the term is
+    /// over or the state is poisoned.
+    async fn propose_due(&mut self, queue: &mut mpsc::Receiver<PendingCommand>) -> bool {
+        while self.next_proposal_at().is_some_and(|due| due <= Instant::now()) {
             let state = Arc::make_mut(&mut self.state);
             let mut batch = Batch::new(state, self.clock.now());
-            self.overflows = false;
-            while let Some(next) = self.waiting.pop_front().or_else(|| queue.try_recv().ok()) {
+            self.overflowed = false;
+            while let Some(next) = self.pending.pop_front().or_else(|| queue.try_recv().ok()) {
                 match batch.add(state, next) {
                     Ok(None) => {}
                     Ok(Some(does_not_fit)) => {
-                        self.waiting.push_front(does_not_fit);
-                        self.overflows = true;
+                        self.pending.push_front(does_not_fit);
+                        self.overflowed = true;
                         break;
                     }
-                    Err(spoiled) => {
-                        tracing::error!(?spoiled, "deciding panicked; the term begins anew");
-                        answer_all(batch.waiting, not_proposed);
+                    Err(error) => {
+                        tracing::error!(
+                            ?error,
+                            "deciding a command panicked; restarting at the barrier"
+                        );
+                        reply_all(batch.waiters, not_leader);
                         return false;
                     }
                 }
             }
-            if !self.fly(batch).await {
+            if !self.propose(batch).await {
                 return false;
             }
         }
         true
     }
 
-    async fn fly(&mut self, batch: Batch) -> bool {
-        let Batch { entry, waiting, .. } = batch;
+    async fn propose(&mut self, batch: Batch) -> bool {
+        let Batch { entry, waiters, .. } = batch;
         if entry.changes.is_empty() {
-            self.flights.answer_after(waiting);
+            self.in_flight.reply_after_newest(waiters);
             return true;
         }
         metrics::counter!("meridian_proposals_total").increment(1);
-        metrics::histogram!("meridian_proposal_changes").record(waiting.len() as f64);
-        let departed = Instant::now();
+        metrics::histogram!("meridian_proposal_changes").record(waiters.len() as f64);
+        let proposed_at = Instant::now();
         let (responder, outcome) = write_channel();
         let payload = Payload(Bytes::from(codec::encode::<Entry>(&entry)));
         let write = self.raft.write(payload).with_leader(self.leader).responder(responder);
         if write.await.is_err() {
-            answer_all(waiting, unknown);
+            reply_all(waiters, unknown);
             return false;
         }
-        let (early, waiting) = waiting.into_iter().partition(|(_, receipt)| {
+        let (early, waiters) = waiters.into_iter().partition(|(_, receipt)| {
             planted(Bug::AcknowledgeBeforeCommit)
                 || planted(Bug::AnswerRejectionsFromSpeculation)
                     && receipt.verdict != Verdict::Accepted
         });
-        answer_all(early, Answer::Receipt);
-        self.flights.push(Flight { departed, outcome, waiting });
+        reply_all(early, Reply::Receipt);
+        self.in_flight.push(InFlightEntry { proposed_at, outcome, waiters });
         true
     }
 
-    /// Answers everyone who still waits. While this node leads on, the entries in flight land first:
-    /// what is decided next must be decided with their outcomes.
+    /// Replies to all waiters. While this node still leads, waits for the entries in flight first:
+    /// later commands must be decided against their outcomes.
     async fn end(&mut self) {
-        while self.still_leads() && !self.flights.is_empty() {
-            let outcome = self.flights.next_outcome().await;
-            self.flights.land(outcome);
+        while self.still_leads() && !self.in_flight.is_empty() {
+            let outcome = self.in_flight.next_outcome().await;
+            self.in_flight.complete_oldest(outcome);
         }
-        for waiting in self.waiting.drain(..) {
-            let _ = waiting.answer.send(Answer::NotLeader);
+        for pending in self.pending.drain(..) {
+            let _ = pending.reply.send(Reply::NotLeader);
         }
-        self.flights.doubt();
+        self.in_flight.fail_unknown();
     }
 }
 
-/// Returns at `due`; never, where that is not known.
-async fn come(due: Option<Instant>) {
+/// Sleeps until `due`; forever if it is `None`.
+async fn sleep_until_due(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,

@@ -8,8 +8,8 @@ use anyhow::Context;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, AgentName, ClusterId, DataVersion, NodeId, RegionName};
 use meridian_ports::Ports;
+use meridian_replication::bootstrap::InitialMembers;
 use meridian_replication::environment::Environment;
-use meridian_replication::founding::Founders;
 use meridian_replication::node::{Node, NodeConfig, NodeError};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_replication::timing::Profile;
@@ -115,7 +115,7 @@ impl TestNode {
         cluster: ClusterId,
         options: &Options,
         listener: net::TcpListener,
-        founders: Option<Founders>,
+        founders: Option<InitialMembers>,
     ) -> anyhow::Result<()> {
         // With its own runtime, everything that the node spawned ends with it, as in a process.
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -155,7 +155,7 @@ async fn start(
     cluster: ClusterId,
     options: Options,
     listener: net::TcpListener,
-    founders: Option<Founders>,
+    founders: Option<InitialMembers>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<(Ports, Fuse, JoinHandle<Result<(), NodeError>>)> {
     let mut held = DataDirectory::open(&directory)?;
@@ -176,7 +176,7 @@ async fn start(
     let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
     serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
     if let Some(founders) = founders {
-        node.found(founders).await?;
+        node.bootstrap(founders).await?;
     }
     let ports = node.ports();
     let running = tokio::spawn(async move {

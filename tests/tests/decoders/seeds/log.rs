@@ -13,7 +13,7 @@ use meridian_domain::{
 use meridian_ports::{Proposal, ProposeError, Receipt, Requester};
 use meridian_proto::v1::{self, snapshot_part::Part};
 use meridian_replication::peer::message::{propose_request, wrap};
-use meridian_replication::peer::wire::SnapshotPlace;
+use meridian_replication::peer::wire::RaftSnapshotMeta;
 use meridian_storage::codec;
 use meridian_storage::disk::database::Database as _;
 use meridian_storage::disk::memory_database::MemoryDatabase;
@@ -194,7 +194,7 @@ fn messages(entries: &[Entry]) -> Vec<Seed> {
     };
     let appended: StreamAppendResult<TypeConfig> = Ok(Some(log_id(2)));
     let vote_request = VoteRequest::<TypeConfig>::new(vote(), Some(log_id(2)));
-    let place = SnapshotPlace {
+    let place = RaftSnapshotMeta {
         vote: vote(),
         last_log_id: Some(log_id(5)),
         last_membership: StoredMembershipOf::<TypeConfig>::default(),
@@ -246,7 +246,7 @@ async fn store(entries: &[Entry]) -> Vec<Seed> {
         (key, value)
     });
     let trimmed = dump(trimmed.collect());
-    let place = SnapshotPlace {
+    let place = RaftSnapshotMeta {
         vote: vote(),
         last_log_id: snapshot.meta.last_log_id,
         last_membership: snapshot.meta.last_membership,
@@ -254,7 +254,7 @@ async fn store(entries: &[Entry]) -> Vec<Seed> {
     let snapshot = snapshot.snapshot;
     let head = snapshot.head(Revision(1));
     let head = Part::Head(v1::SnapshotHead {
-        place: wrap(place).body,
+        raft_meta: wrap(place).body,
         revision: head.revision.0,
         chain: head.chain.0.to_vec().into(),
         segments: Vec::new(),

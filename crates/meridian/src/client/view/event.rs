@@ -208,7 +208,11 @@ mod tests {
             "    12    12 s ago  ada@host added eastus to contoso with 2 units in zones 1,2\n"
         );
         let with_reason = view(with_reason);
-        assert!(with_reason.line_at(now).ends_with(" in zones 1,2…\n"), "{}", with_reason.line_at(now));
+        assert!(
+            with_reason.line_at(now).ends_with(" in zones 1,2…\n"),
+            "{}",
+            with_reason.line_at(now)
+        );
         assert_eq!(
             with_reason.wide_line(),
             "    12  2026-11-18T11:06:40.007Z  ada@host added eastus to contoso with 2 units in zones 1,2 \

@@ -5,7 +5,7 @@ use tokio::time::{advance, pause, sleep, timeout};
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 fn append() -> AppendEntriesRequest<TypeConfig> {
     let vote = Vote::new_committed(1, NodeId(1));
@@ -13,35 +13,39 @@ fn append() -> AppendEntriesRequest<TypeConfig> {
 }
 
 #[tokio::test]
-async fn requests_end_at_once_with_their_answers() {
+async fn requests_end_as_soon_as_their_responses_are_dropped() {
     let held = Arc::new(());
-    let guard = held.clone();
+    let clone = held.clone();
     let input = stream::poll_fn(move |_| {
-        let _held = &guard;
+        let _held = &clone;
         Poll::Pending
     });
-    let (mut requests, sending) = requests(input);
-    let taker = tokio::spawn(async move { requests.next().await.is_none() });
+    let (mut requests, guard) = requests(input);
+    let grpc_task = tokio::spawn(async move { requests.next().await.is_none() });
     tokio::task::yield_now().await;
-    drop(sending);
-    assert_eq!(Arc::strong_count(&held), 1, "what openraft gave is dropped");
-    let ended = timeout(PATIENCE, taker).await.expect("whoever waits for a request is woken");
+    drop(guard);
+    assert_eq!(Arc::strong_count(&held), 1, "the input of openraft is dropped");
+    let ended = timeout(TIMEOUT, grpc_task).await.expect("the task that waits for a request wakes");
     assert!(ended.expect("does not panic"));
 }
 
 #[tokio::test]
-async fn an_append_has_all_its_time_though_none_was_sent_for_long() {
+async fn the_timeout_of_an_append_starts_when_it_is_sent_even_after_an_idle_period() {
     pause();
-    let (mut requests, sending) = requests(stream::iter([append(), append()]));
-    let begun = Instant::now();
-    assert_eq!(sending.deadline(PATIENCE), begun + PATIENCE, "nothing is due");
-    advance(PATIENCE * 9 / 10).await;
+    let (mut requests, guard) = requests(stream::iter([append(), append()]));
+    let started = Instant::now();
+    assert_eq!(guard.deadline(TIMEOUT), started + TIMEOUT, "no response is due");
+    advance(TIMEOUT * 9 / 10).await;
     let sent = Instant::now();
-    requests.next().await.expect("is taken");
-    sleep(PATIENCE / 10).await;
-    requests.next().await.expect("is taken");
-    assert_eq!(sending.deadline(PATIENCE), sent + PATIENCE, "the oldest one counts");
-    sending.answered();
-    assert_eq!(sending.deadline(PATIENCE), Instant::now() + PATIENCE);
-    assert_eq!(sending.unanswered(), 1);
+    requests.next().await.expect("a request");
+    sleep(TIMEOUT / 10).await;
+    requests.next().await.expect("a request");
+    assert_eq!(
+        guard.deadline(TIMEOUT),
+        sent + TIMEOUT,
+        "the oldest request has the first deadline"
+    );
+    guard.record_response();
+    assert_eq!(guard.deadline(TIMEOUT), Instant::now() + TIMEOUT);
+    assert_eq!(guard.awaiting_response(), 1);
 }
