@@ -59,7 +59,7 @@ async fn gathered(
     let read = ports.read.read(Consistency::Stale, Instant::now()).await;
     Observations {
         contacted: ports.cluster.node(),
-        leader: ports.cluster.leader(),
+        leader: ports.leadership.borrow().leader(),
         leader_contact: read.ok().and_then(|point| point.leader_contact),
         unreachable_after: ports.cluster.unreachable_after(),
         members,

@@ -56,9 +56,6 @@ pub trait Cluster: Send + Sync {
     /// Returns this node.
     fn node(&self) -> NodeId;
 
-    /// Returns the leader that this node follows, or is. It may have failed since.
-    fn leader(&self) -> Option<NodeId>;
-
     /// Returns the time without an acknowledgement of the leader's appends after which a member
     /// counts as unreachable: two maximal election timeouts.
     fn unreachable_after(&self) -> Duration;

@@ -154,10 +154,6 @@ impl Cluster for Members {
         self.node
     }
 
-    fn leader(&self) -> Option<NodeId> {
-        self.leader_watch.known_leader()
-    }
-
     fn unreachable_after(&self) -> Duration {
         self.unreachable_after
     }

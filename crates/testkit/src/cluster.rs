@@ -140,8 +140,9 @@ impl Cluster {
     pub async fn leader(&self) -> usize {
         until("a leader", || async {
             let running = self.running();
-            let leader = running.first()?.1.cluster.leader()?;
-            let agreed = running.iter().all(|(_, ports)| ports.cluster.leader() == Some(leader));
+            let leader = running.first()?.1.leadership.borrow().leader()?;
+            let agreed =
+                running.iter().all(|(_, ports)| ports.leadership.borrow().leader() == Some(leader));
             let index = running.iter().find(|(_, ports)| ports.cluster.node() == leader)?.0;
             agreed.then_some(index)
         })

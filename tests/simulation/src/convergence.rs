@@ -21,7 +21,7 @@ pub fn check(agents: &[Arc<Agent>]) -> anyhow::Result<()> {
         let process = agent.process().with_context(|| format!("{} is not running", agent.host))?;
         let state = process.ports.read.state();
         positions.insert((process.ports.history.chain(), rows::digest(&state)));
-        leaders.insert(process.ports.cluster.leader());
+        leaders.insert(process.ports.leadership.borrow().leader());
         let name = &agent.description.name;
         let units: Vec<_> = state.units_on(name).collect();
         let newest = |unit: &Unit| Some(state.services.get(&unit.id.service)?.configuration);

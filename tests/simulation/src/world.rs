@@ -235,7 +235,7 @@ impl World {
             }
             if states {
                 self.reference.compare_state(&process.ports.read.state())?;
-                let leader = process.ports.cluster.leader();
+                let leader = process.ports.leadership.borrow().leader();
                 if leader == Some(agent.description.node) && leader != self.leader {
                     self.leader = leader;
                     self.figures.leaders += 1;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use meridian_domain::{Command, NodeId};
 use meridian_ports::{
-    ClusterError, Consistency, LastContact, Member, MemberChange, Next, Pending, ReadError,
-    WaitsFor,
+    ClusterError, Consistency, LastContact, Leadership, Member, MemberChange, Next, Pending,
+    ReadError, WaitsFor,
 };
 use meridian_testkit::cluster::{Cluster, Options};
 use meridian_testkit::wait::until;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::support::{accepted, add, change, contoso};
 
@@ -59,6 +59,16 @@ async fn any_node_accepts_a_leadership_transfer() {
         let transferred =
             ports.cluster.transfer_leader(Some(node), Instant::now() + Duration::from_secs(20));
         assert_eq!(transferred.await, Ok(node));
+        for (index, member) in cluster.nodes.iter().enumerate() {
+            let mut leadership = member.ports().leadership.clone();
+            let leads = |known: &Leadership| match known {
+                Leadership::Leader { node: leader, .. } => index == target && *leader == node,
+                Leadership::Follower { leader } => index != target && *leader == node,
+                Leadership::Unknown => false,
+            };
+            let watched = timeout(Duration::from_secs(20), leadership.wait_for(leads)).await;
+            assert!(watched.expect("the watch follows the transfer").is_ok());
+        }
     }
 }
 

@@ -16,9 +16,9 @@ use meridian_domain::{
     UnitPhase, Verdict, decide, evolve,
 };
 use meridian_ports::{
-    AgentResponse, Cluster, ClusterError, Consistency, History, HistoryError, LastContact, Member,
-    Next, Pending, Progress, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt,
-    Requester, Role, UnitLoad, UnitLoads,
+    AgentResponse, Cluster, ClusterError, Consistency, History, HistoryError, LastContact,
+    Leadership, Member, Next, Pending, Progress, Proposal, Propose, ProposeError, Read, ReadError,
+    ReadPoint, Receipt, Requester, Role, UnitLoad, UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -55,6 +55,7 @@ pub struct Fake {
     state: RwLock<State>,
     log: RwLock<Vec<EventRecord>>,
     latest: watch::Sender<Revision>,
+    pub leadership: watch::Sender<Leadership>,
     /// Number of pages of events read.
     pub reads: AtomicUsize,
     pub script: Mutex<Script>,
@@ -94,6 +95,7 @@ impl Fake {
             state: RwLock::default(),
             log: RwLock::default(),
             latest: watch::channel(Revision(0)).0,
+            leadership: watch::Sender::new(Leadership::Leader { node: NodeId(1), term: 1 }),
             reads: AtomicUsize::default(),
             script: Mutex::default(),
         });
@@ -155,7 +157,13 @@ impl Fake {
     }
 
     pub fn set(&self, change: impl FnOnce(&mut Script)) {
-        change(&mut self.script.lock().expect("is whole"));
+        let mut script = self.script.lock().expect("is whole");
+        change(&mut script);
+        self.leadership.send_replace(match (script.leaderless, script.orphaned_leader) {
+            (true, _) => Leadership::Unknown,
+            (false, Some(leader)) => Leadership::Follower { leader: NodeId(leader) },
+            (false, None) => Leadership::Leader { node: NodeId(1), term: 1 },
+        });
     }
 
     fn script<T>(&self, read: impl FnOnce(&Script) -> T) -> T {
@@ -296,11 +304,6 @@ impl Cluster for Fake {
         NodeId(1)
     }
 
-    fn leader(&self) -> Option<NodeId> {
-        let orphan = self.script(|script| script.orphaned_leader);
-        (!self.script(|script| script.leaderless)).then_some(NodeId(orphan.unwrap_or(1)))
-    }
-
     fn unreachable_after(&self) -> Duration {
         Duration::from_secs(5)
     }
@@ -316,11 +319,12 @@ impl Cluster for Fake {
                 _ => LastContact::Ago(Duration::from_millis(30)),
             });
             let pending = self.script(|script| script.pending.get(&node.0).cloned());
-            let next = self.leader().map(|_| pending.map_or(Next::Stay, Next::Change));
-            let leads = self.leader() == Some(node);
+            let next =
+                self.leadership.borrow().leader().map(|_| pending.map_or(Next::Stay, Next::Change));
+            let leads = self.leadership.borrow().leader() == Some(node);
             let role = if leads { Role::Leader } else { Role::Follower };
             let contact = if leads { LastContact::Ago(Duration::ZERO) } else { contact };
-            let last_contact = self.leader().map(|_| contact);
+            let last_contact = self.leadership.borrow().leader().map(|_| contact);
             Member { node, role, voter: true, last_contact, next }
         };
         nodes.into_iter().map(member).collect()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use meridian_api::{Config, Server};
-use meridian_ports::{Leadership, Ports};
+use meridian_ports::Ports;
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::edit::Edit;
@@ -47,7 +47,7 @@ impl World {
             read: fake.clone(),
             history: fake.clone(),
             cluster: fake.clone(),
-            leadership: watch::channel(Leadership::default()).1,
+            leadership: fake.leadership.subscribe(),
             loads: watch::Sender::default(),
         };
         let (ready, is_ready) = watch::channel(true);
