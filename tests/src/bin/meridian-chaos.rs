@@ -6,7 +6,7 @@
 //! cargo run -p meridian-tests --bin meridian-chaos -- shrink --schedule FILE   # minimize a failing schedule
 //! cargo run -p meridian-tests --bin meridian-chaos -- check HISTORY
 //! cargo run -p meridian-tests --bin meridian-chaos -- run --soak --out DIRECTORY   # one hour
-//! cargo run -p meridian-tests --bin meridian-chaos -- table DIRECTORY/verdict.json --into README.md
+//! cargo run -p meridian-tests --bin meridian-chaos -- table DIRECTORY/verdict.json --into docs/faults.md
 //! ```
 //!
 //! Each agent is a process in its own network namespace, which needs root and `ip`. Without root,

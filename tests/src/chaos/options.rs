@@ -22,7 +22,7 @@ pub(super) enum Task {
     /// between agents are lost, delayed, duplicated and reordered. Without root, proxies between
     /// the agents delay streams instead, and nothing is duplicated or reordered.
     Run(RunOptions),
-    /// Prints the table of README.md: the impact of each kind of fault in a run.
+    /// Prints the table of docs/faults.md: the impact of each kind of fault in a run.
     Table {
         /// The file `verdict.json` of the run. Without it, the table has no numbers.
         verdict: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! The table of README.md: the impact of each kind of fault, as measured by a run.
+//! The table of docs/faults.md: the impact of each kind of fault, as measured by a run.
 
 use std::fmt::Write as _;
 
@@ -68,7 +68,7 @@ pub fn replace(text: &str, table: &str) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    const README: &str = include_str!("../../../README.md");
+    const DOCUMENT: &str = include_str!("../../../docs/faults.md");
 
     /// Returns the first two columns of the table: names and descriptions.
     fn described(text: &str) -> Vec<String> {
@@ -77,11 +77,11 @@ mod tests {
     }
 
     #[test]
-    fn the_table_in_the_readme_describes_every_fault() {
-        let (_, rest) = README.split_once(BEGIN).expect("the start marker");
+    fn the_table_in_the_document_describes_every_fault() {
+        let (_, rest) = DOCUMENT.split_once(BEGIN).expect("the start marker");
         let (table, _) = rest.split_once(END).expect("the end marker");
         let rows: String = Kind::all().into_iter().map(|kind| row(kind, None)).collect();
-        let update = "run a soak, then `meridian-chaos table VERDICT --into README.md`";
+        let update = "run a soak, then `meridian-chaos table VERDICT --into docs/faults.md`";
         assert_eq!(described(table), described(&rows), "{update}");
         let measured = table.contains("violations");
         assert!(!measured || table.contains(" 0 violations."), "{update}");
