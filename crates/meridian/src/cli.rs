@@ -8,6 +8,8 @@ mod arguments;
 mod cluster;
 mod count;
 mod dev;
+#[cfg(test)]
+mod documents;
 mod duration;
 mod edit;
 mod events;

@@ -56,14 +56,14 @@ impl Cluster {
             meeting.push(BootstrapNode::listen(node.description.clone(), listener)?);
         }
         let first = &nodes[0].description;
-        let founders =
+        let initial_members =
             InitialMembers::gather(&meeting[0].lobby, &Dialer::default(), first.node, &addresses)
                 .await?;
-        cluster.cluster = founders.cluster();
-        let mut founders = Some(founders);
+        cluster.cluster = initial_members.cluster();
+        let mut initial_members = Some(initial_members);
         for (mut node, waiting) in nodes.into_iter().zip(meeting) {
             let listener = waiting.admitted().await?;
-            node.start(cluster.cluster, &cluster.options, listener, founders.take()).await?;
+            node.start(cluster.cluster, &cluster.options, listener, initial_members.take()).await?;
             cluster.nodes.push(node);
         }
         cluster.bootstrapped().await;

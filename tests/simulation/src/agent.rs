@@ -136,7 +136,7 @@ impl Agent {
         let lobby = Lobby::new(self.description.clone(), self.disk.cluster(), remember);
         let admitted = CancellationToken::new();
         serve(listener.clone(), &lobby, None, admitted.clone());
-        let (cluster, founders) = self.join_cluster(&lobby, &dialer).await?;
+        let (cluster, initial_members) = self.join_cluster(&lobby, &dialer).await?;
         admitted.cancel();
 
         let fuse = Fuse::default();
@@ -146,7 +146,7 @@ impl Agent {
         let node = node.await?;
         let shutdown = CancellationToken::new();
         serve(listener, &lobby, Some(&node), shutdown.clone());
-        self.bootstrap(&node, &lobby, &dialer, founders).await?;
+        self.bootstrap(&node, &lobby, &dialer, initial_members).await?;
         let ports = node.ports();
         let generation = self.disk.raise_generation();
         self.start_reconciler(&ports, generation, shutdown.clone())?;
@@ -167,9 +167,9 @@ impl Agent {
         let Some(addresses) = &self.initial_peers else {
             return Ok((lobby.admitted().await.cluster, None));
         };
-        let founders =
+        let initial_members =
             InitialMembers::gather(lobby, dialer, self.description.node, addresses).await?;
-        Ok((founders.cluster(), Some(founders)))
+        Ok((initial_members.cluster(), Some(initial_members)))
     }
 
     async fn bootstrap(
@@ -177,17 +177,17 @@ impl Agent {
         node: &Node,
         lobby: &Lobby,
         dialer: &Dialer,
-        founders: Option<InitialMembers>,
+        initial_members: Option<InitialMembers>,
     ) -> anyhow::Result<()> {
         let Some(addresses) = &self.initial_peers else { return Ok(()) };
         if node.is_bootstrapped().await? {
             return Ok(());
         }
-        let founders = match founders {
-            Some(founders) => founders,
+        let initial_members = match initial_members {
+            Some(initial_members) => initial_members,
             None => InitialMembers::gather(lobby, dialer, self.description.node, addresses).await?,
         };
-        Ok(node.bootstrap(founders).await?)
+        Ok(node.bootstrap(initial_members).await?)
     }
 
     fn node_config(&self, cluster: ClusterId, dialer: Dialer) -> NodeConfig {

@@ -154,7 +154,7 @@ fn name(index: usize) -> String {
 
 /// Returns an agent's configuration: required options only, defaults otherwise.
 fn config(index: usize, client: SocketAddr, http: SocketAddr, peers: &[SocketAddr]) -> String {
-    let founders: Vec<_> = peers.iter().map(|peer| format!("\"{peer}\"")).collect();
+    let quoted_peers: Vec<_> = peers.iter().map(|peer| format!("\"{peer}\"")).collect();
     format!(
         "name = \"{}\"\nregion = \"{}\"\ndata_dir = \"data\"\nnetwork = \"lan\"\n\
          client_listen = \"{client}\"\npeer_listen = \"{}\"\nhttp_listen = \"{http}\"\n\
@@ -163,7 +163,7 @@ fn config(index: usize, client: SocketAddr, http: SocketAddr, peers: &[SocketAdd
         REGIONS[index],
         peers[index],
         index + 1,
-        founders.join(", "),
+        quoted_peers.join(", "),
         index == 0,
     )
 }

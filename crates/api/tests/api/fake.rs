@@ -99,10 +99,10 @@ impl Fake {
             reads: AtomicUsize::default(),
             script: Mutex::default(),
         });
-        let founders = [(1, "westeurope"), (2, "eastus"), (3, "southeastasia")];
-        let founders = founders.into_iter().map(|(number, region)| description(number, region));
-        let founders = founders.collect();
-        fake.happen(Command::BootstrapCluster { cluster: cluster_id(), agents: founders });
+        let agents = [(1, "westeurope"), (2, "eastus"), (3, "southeastasia")];
+        let agents = agents.into_iter().map(|(number, region)| description(number, region));
+        let agents = agents.collect();
+        fake.happen(Command::BootstrapCluster { cluster: cluster_id(), agents });
         fake
     }
 

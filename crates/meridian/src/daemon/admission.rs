@@ -30,7 +30,7 @@ pub struct Membership {
     /// The cluster.
     pub cluster: ClusterId,
     /// The first members, if this agent bootstraps the cluster.
-    pub founders: Option<InitialMembers>,
+    pub initial_members: Option<InitialMembers>,
     /// Client addresses of the agents through which this agent registers itself.
     pub endpoints: Vec<Address>,
 }
@@ -69,20 +69,20 @@ pub async fn become_member(
             Start::Join(endpoints) => endpoints.clone(),
             Start::Bootstrap(_) | Start::Wait(_) => Vec::new(),
         };
-        return Ok(Membership { cluster, founders: None, endpoints });
+        return Ok(Membership { cluster, initial_members: None, endpoints });
     }
     match start {
         Start::Bootstrap(peers) => {
             check_rules(description)?;
-            let founders = gather(lobby, description, peers).await?;
-            let cluster = founders.cluster();
-            Ok(Membership { cluster, founders: Some(founders), endpoints: Vec::new() })
+            let initial_members = gather(lobby, description, peers).await?;
+            let cluster = initial_members.cluster();
+            Ok(Membership { cluster, initial_members: Some(initial_members), endpoints: Vec::new() })
         }
         Start::Join(endpoints) => {
             tracing::info!(?endpoints, "joining a cluster");
             let cluster = find_cluster(endpoints).await?;
             lobby.admit(Admission { cluster, endpoints: Vec::new() })?;
-            Ok(Membership { cluster, founders: None, endpoints: endpoints.clone() })
+            Ok(Membership { cluster, initial_members: None, endpoints: endpoints.clone() })
         }
         Start::Wait(peers) => {
             if !peers.is_empty() {
@@ -90,7 +90,7 @@ pub async fn become_member(
             }
             log_waiting(description, peers);
             let Admission { cluster, endpoints } = lobby.admitted().await;
-            Ok(Membership { cluster, founders: None, endpoints: parse_addresses(&endpoints) })
+            Ok(Membership { cluster, initial_members: None, endpoints: parse_addresses(&endpoints) })
         }
     }
 }
@@ -98,8 +98,8 @@ pub async fn become_member(
 /// Checks this agent against the rules of a new cluster. Each bootstrap peer checks itself before it
 /// is admitted, because a rejection inside the new cluster would not be reported anywhere.
 fn check_rules(description: &AgentDescription) -> Result<(), AdmissionError> {
-    let (cluster, founders) = (ClusterId(Uuid::nil()), vec![description.clone()]);
-    match decide(&State::default(), &Command::BootstrapCluster { cluster, agents: founders }) {
+    let (cluster, agents) = (ClusterId(Uuid::nil()), vec![description.clone()]);
+    match decide(&State::default(), &Command::BootstrapCluster { cluster, agents }) {
         Ok(_) => Ok(()),
         Err(rejections) => {
             let rejections: Vec<_> = rejections.iter().map(ToString::to_string).collect();

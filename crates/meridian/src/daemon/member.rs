@@ -114,11 +114,11 @@ impl Member {
         if node.is_bootstrapped().await? {
             return Ok(());
         }
-        let founders = match self.membership.founders.take() {
-            Some(founders) => founders,
+        let initial_members = match self.membership.initial_members.take() {
+            Some(initial_members) => initial_members,
             None => gather(&self.lobby, &self.description, peers).await?,
         };
-        Ok(node.bootstrap(founders).await?)
+        Ok(node.bootstrap(initial_members).await?)
     }
 
     /// Registers this agent if it never was. A node that has read its cluster's state from the log is

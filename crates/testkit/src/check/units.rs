@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use meridian_domain::EventType;
+
 use super::Violation;
 use super::facts::Facts;
 use crate::history::{Fault, Micros, Processes, Step};
@@ -89,11 +91,11 @@ fn released(facts: &Facts<'_>, cut: &Fault, service: &str, region: &str) -> bool
     facts.log.values().any(|seen| {
         let data = &seen.event.data;
         let of_unit = data["unit"]["service"] == service && data["unit"]["region"] == region;
-        let gone = match seen.event.kind.as_str() {
-            "RegionRemoved" => data["service"] == service && data["region"] == region,
-            "ServiceDeleted" => data["service"] == service,
+        let gone = match seen.event.kind.parse() {
+            Ok(EventType::RegionRemoved) => data["service"] == service && data["region"] == region,
+            Ok(EventType::ServiceDeleted) => data["service"] == service,
             // Only the newest assignment matters; it existed when the partition began.
-            "UnitReleased" => of_unit && seen.at + REPLACEMENT >= cut.at,
+            Ok(EventType::UnitReleased) => of_unit && seen.at + REPLACEMENT >= cut.at,
             _ => false,
         };
         gone && (cut.at.saturating_sub(REPLACEMENT)..=cut.at + LATE_DELIVERY).contains(&seen.at)

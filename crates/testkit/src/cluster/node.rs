@@ -115,7 +115,7 @@ impl TestNode {
         cluster: ClusterId,
         options: &Options,
         listener: net::TcpListener,
-        founders: Option<InitialMembers>,
+        initial_members: Option<InitialMembers>,
     ) -> anyhow::Result<()> {
         // With its own runtime, everything that the node spawned ends with it, as in a process.
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -128,7 +128,7 @@ impl TestNode {
             cluster,
             options,
             listener,
-            founders,
+            initial_members,
             shutdown.clone(),
         ));
         let (ports, fuse, node) = started.await??;
@@ -155,7 +155,7 @@ async fn start(
     cluster: ClusterId,
     options: Options,
     listener: net::TcpListener,
-    founders: Option<InitialMembers>,
+    initial_members: Option<InitialMembers>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<(Ports, Fuse, JoinHandle<Result<(), NodeError>>)> {
     let mut held = DataDirectory::open(&directory)?;
@@ -175,8 +175,8 @@ async fn start(
     let node = Node::build(config, open(&held, identity, &fuse)?, fuse.clone()).await?;
     let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
     serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
-    if let Some(founders) = founders {
-        node.bootstrap(founders).await?;
+    if let Some(initial_members) = initial_members {
+        node.bootstrap(initial_members).await?;
     }
     let ports = node.ports();
     let running = tokio::spawn(async move {
