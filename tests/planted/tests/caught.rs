@@ -66,7 +66,7 @@ fn last_line(output: &Output) -> String {
     text.lines().last().unwrap_or_default().chars().take(300).collect()
 }
 
-fn assert_detected(Planted { bug, check, seeds }: &Hunt) {
+fn assert_detected(Planted { bug, check, seeds }: &Planted) {
     let detected = (0..*seeds).find_map(|seed| {
         let output = run(check, seed, Some(bug));
         (!output.status.success()).then(|| (seed, last_line(&output)))
