@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 use crate::driver::{Driver, UnitSpec};
 
-/// Maximum number of concurrent starts. More would compete for the processor and delay the first
-/// ready unit.
+/// Maximum number of concurrent starts. More would compete for CPU time and delay the first ready
+/// unit.
 const MAX_CONCURRENT_STARTS: usize = 8;
 /// Delay before a stop that failed may be planned again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);

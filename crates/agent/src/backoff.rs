@@ -2,7 +2,7 @@
 //!
 //! The first delay is [`MIN_DELAY`]. Each consecutive failure doubles it, up to [`MAX_DELAY`]. A
 //! unit that was ready for [`RESET_AFTER`] starts over with the first delay. The table is not
-//! stored: after a restart, the agent tries every unit at once.
+//! stored: after a restart, the agent tries every unit immediately.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,8 +22,8 @@ pub(crate) const MAX_DELAY: Duration = Duration::from_secs(5 * 60);
 /// Time after which a ready unit counts as recovered, so that its next failure is the first again.
 pub(crate) const RESET_AFTER: Duration = Duration::from_secs(10 * 60);
 /// Maximum probation. After a failure, a unit is reported ready once it has been ready for as long
-/// as its restart delay, but at most this long. So a unit that fails again at once causes one event
-/// per restart instead of two.
+/// as its restart delay, but at most this long. So a unit that fails again immediately causes one
+/// event per restart instead of two.
 pub(crate) const MAX_PROBATION: Duration = Duration::from_secs(5);
 
 /// Cause of a failure that left no exit status.
@@ -142,7 +142,7 @@ impl Backoff {
         row.failure = Some(Failure { next_try, cause });
     }
 
-    /// Time at which the unit may be started. `None` if at once.
+    /// Time at which the unit may be started. `None` if it may be started now.
     pub(crate) fn next_try(&self, incarnation: Incarnation) -> Option<Instant> {
         let failure = self.rows.get(&incarnation)?.failure.as_ref()?;
         Some(failure.next_try.instant)

@@ -71,8 +71,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Drains and stops a unit: it finishes its requests in flight and exits. It is
     /// [`Phase::Draining`] on return and leaves the list once it has exited; after the drain
-    /// timeout it is killed. A unit that has already exited leaves the list at once. No effect on
-    /// an unknown incarnation.
+    /// timeout it is killed. A unit that has already exited leaves the list immediately. No effect
+    /// on an unknown incarnation.
     ///
     /// # Errors
     /// If the driver is unreachable.

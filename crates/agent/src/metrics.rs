@@ -14,7 +14,7 @@ const UNITS: &str = "meridian_agent_units";
 const DURATION: &str = "meridian_agent_reconcile_duration_seconds";
 const RESTARTS: &str = "meridian_agent_unit_restarts_total";
 
-/// Describes every metric of this crate to the installed recorder.
+/// Registers the descriptions of this crate's metrics with the installed recorder.
 pub fn describe_metrics() {
     describe_gauge!(UNITS, Unit::Count, "Units of this agent, by state.");
     describe_histogram!(DURATION, Unit::Seconds, "Duration of a reconcile round.");

@@ -20,8 +20,8 @@ pub(crate) const fn planted(_: Bug) -> bool {
     false
 }
 
-/// True if the environment variable `MERIDIAN_PLANTED_BUG` names that bug. The variable is read
-/// once, at the first call.
+/// True if the environment variable `MERIDIAN_PLANTED_BUG` names `bug`. The variable is read once,
+/// at the first call.
 #[cfg(feature = "planted-bugs")]
 pub(crate) fn planted(bug: Bug) -> bool {
     use std::sync::OnceLock;

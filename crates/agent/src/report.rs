@@ -90,7 +90,8 @@ impl Reporter {
     }
 }
 
-/// Proposes the report. Returns its revision if it was accepted, else waits for the retry delay.
+/// Proposes the report. Returns its revision if it was accepted, otherwise waits for the retry
+/// delay.
 async fn send(propose: Arc<dyn Propose>, command: Command) -> Option<Revision> {
     let deadline = Instant::now() + TIMEOUT;
     let proposal = Proposal { command, requester: Requester::Agent, deadline };

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! start:  bind socket -> sync intent -> spawn -> control socket responds   (Starting ... Ready)
-//! stop:   close the driver's duplicate if last -> drain request -> exit -> delete files
+//! stop:   close the driver's socket if last unit -> drain request -> exit -> delete files
 //! open:   lock held -> adopt the unit and its socket; lock free -> delete its files
 //! ```
 //!
@@ -36,7 +36,7 @@ use process::Process;
 /// Configuration of the built-in driver.
 #[derive(Debug, Clone)]
 pub struct BuiltinConfig {
-    /// Id of the cluster. Units of another cluster are left alone.
+    /// Id of the cluster. Units of another cluster are ignored.
     pub cluster: ClusterId,
     /// Name of this agent.
     pub agent: AgentName,

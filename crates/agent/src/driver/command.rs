@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start:  port free -> files -> sync intent -> lock -> spawn with the lock -> probe   (... Ready)
-//! stop:   close the driver's duplicate if last -> stop signal -> exit -> delete files
+//! stop:   close the driver's socket if last unit -> stop signal -> exit -> delete files
 //! open:   lock held -> adopt the unit and its socket; lock free -> delete its files
 //! ```
 //!
@@ -11,7 +11,7 @@
 //! tested example.
 //!
 //! Unlike a built-in unit, a program does not know the agent's generation. Only the lock of the
-//! agent's data directory keeps an earlier process run from stopping what a later one started.
+//! agent's data directory prevents an earlier process run from stopping units of a later one.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ use supervise::Supervisor;
 /// Configuration of the command driver.
 #[derive(Debug, Clone)]
 pub struct CommandConfig {
-    /// Id of the cluster. Units of another cluster are left alone.
+    /// Id of the cluster. Units of another cluster are ignored.
     pub cluster: ClusterId,
     /// Name of this agent.
     pub agent: AgentName,
@@ -66,7 +66,7 @@ pub struct CommandConfig {
     pub gateway: IpAddr,
     /// Templates of the programs to run.
     pub templates: CommandTemplates,
-    /// Limits of each unit, as far as its program can apply them.
+    /// Limits of each unit. A program applies only those that it supports.
     pub limits: UnitLimits,
 }
 

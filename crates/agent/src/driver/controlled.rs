@@ -46,7 +46,7 @@ pub(super) trait Instance: Send + 'static {
     fn has_exited(&self, is_locked: impl Fn() -> bool) -> bool;
 
     /// Called when the instance has exited while another process holds the incarnation's lock.
-    /// Returns true if this instance now stands for that process.
+    /// Returns true if this instance now refers to that process.
     fn switch_to_lock_holder(&mut self) -> bool;
 
     /// Kills the instance.

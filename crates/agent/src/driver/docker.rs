@@ -4,7 +4,7 @@
 //! ```text
 //! start:  bind socket -> sync intent -> create and start container -> send socket
 //!                                        -> control socket responds   (Starting ... Ready)
-//! stop:   close the driver's duplicate if last -> drain request -> exit -> remove container
+//! stop:   close the driver's socket if last unit -> drain request -> exit -> remove container
 //! open:   find containers by labels; lock held -> adopt the unit and its socket;
 //!         lock free -> remove the container
 //! ```
@@ -61,9 +61,9 @@ use engine::Engine;
 /// Configuration of the Docker driver.
 #[derive(Debug, Clone)]
 pub struct DockerConfig {
-    /// Id of the cluster. Containers of another cluster are left alone.
+    /// Id of the cluster. Containers of another cluster are ignored.
     pub cluster: ClusterId,
-    /// Name of this agent. Containers of another agent are left alone.
+    /// Name of this agent. Containers of another agent are ignored.
     pub agent: AgentName,
     /// Generation of this process run, from [`crate::generation::raise`]. Units refuse older ones.
     pub generation: Generation,

@@ -10,19 +10,23 @@ use tokio::time::{Instant, sleep};
 
 use crate::driver::StartError;
 
-/// Connections that wait for a unit to accept them. The system caps it (`net.core.somaxconn`).
+/// Maximum number of connections that wait to be accepted. The system limits it further
+/// (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
-/// A unit lets go of its socket a moment after it was told to drain.
+/// Maximum time to wait for an address in use: a unit closes its socket shortly after its drain
+/// starts.
 const IN_USE_LIMIT: Duration = Duration::from_millis(500);
-const IN_USE_PAUSE: Duration = Duration::from_millis(10);
+/// Delay between two attempts to bind.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// Whether a program could open `address` for itself, also beside others that share the port.
+/// Checks that a program could listen on `address`, possibly together with others that share the
+/// port.
 pub(super) async fn probe(address: SocketAddr) -> Result<(), StartError> {
     free(address, || open(address, true).map(drop)).await
 }
 
-/// Binds `address` and listens. All units of the service accept from this one socket: with a socket
-/// for each (SO_REUSEPORT), those that wait at one that closes would be lost.
+/// Binds `address` and listens. All units of the service accept from this one socket: with one
+/// socket per unit (SO_REUSEPORT), the connections queued on a socket would be lost when it closes.
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     free(address, || {
         let socket = open(address, false)?;
@@ -33,7 +37,7 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
     .await
 }
 
-/// Tries `bind` until `address` is free, for a moment.
+/// Retries `bind` while `address` is in use, for at most [`IN_USE_LIMIT`].
 async fn free<T>(address: SocketAddr, bind: impl Fn() -> io::Result<T>) -> Result<T, StartError> {
     let limit = Instant::now() + IN_USE_LIMIT;
     loop {
@@ -42,7 +46,7 @@ async fn free<T>(address: SocketAddr, bind: impl Fn() -> io::Result<T>) -> Resul
             Err(source) if source.kind() != io::ErrorKind::AddrInUse => {
                 return Err(StartError::Listen { address, source });
             }
-            Err(_) if Instant::now() < limit => sleep(IN_USE_PAUSE).await,
+            Err(_) if Instant::now() < limit => sleep(RETRY_DELAY).await,
             Err(_) => break,
         }
     }
@@ -52,7 +56,7 @@ async fn free<T>(address: SocketAddr, bind: impl Fn() -> io::Result<T>) -> Resul
 
 fn open(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of an earlier life that still fade away must not keep the port.
+    // Connections of an earlier process in TIME_WAIT must not block the port.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(is_shared)?;
     socket.bind(&address.into())?;

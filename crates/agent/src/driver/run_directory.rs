@@ -9,9 +9,9 @@
 //! | `u7.d/` | command driver: configuration and other files of the program |
 //! | `u7.d/` | Docker driver: the container's only mount: its sockets, a hard link to `u7.json` |
 //!
-//! This is the state of one machine, not of the cluster: it is never copied, and losing it costs
-//! only the running units. Intents have the format of the module `checked_file`, with `"version":1`. An
-//! intent that cannot be read (newer version, corruption) matters only for a unit
+//! This is the state of one machine, not of the cluster: it is never copied, and if it is lost,
+//! only the running units are lost. Intents have the format of the module `checked_file`, with
+//! `"version":1`. An intent that cannot be read (newer version, corruption) matters only for a unit
 //! that does not respond: a unit that responds is adopted with the identity that it reports.
 //!
 //! A free lock means that the process is dead: the process of a unit holds the lock from its first
@@ -229,15 +229,15 @@ impl RunDirectory {
         }
     }
 
-    /// Path of a control socket. Short however long the directory's path is: the address of a Unix
-    /// socket has at most 108 bytes (unix(7)).
+    /// Path of a control socket. Its length does not depend on the directory's path, because the
+    /// address of a Unix socket has at most 108 bytes (unix(7)).
     pub(super) fn socket(&self, incarnation: Incarnation) -> PathBuf {
         let directory = self.handle.as_raw_fd();
         PathBuf::from(format!("/proc/self/fd/{directory}/{}", name(incarnation, "sock")))
     }
 
     /// Creates the directory of an incarnation whose intent was recorded, with a hard link to its
-    /// lock file in it. It is all that a container gets to see.
+    /// lock file in it. A container has access to nothing else.
     #[cfg(feature = "docker")]
     pub(super) fn create_unit_directory(&self, incarnation: Incarnation) -> io::Result<PathBuf> {
         let directory = self.unit_directory(incarnation);

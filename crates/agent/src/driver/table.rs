@@ -27,9 +27,9 @@ pub(super) struct TargetState {
 
 /// Unit table of a driver.
 ///
-/// Clients that connect to a listening socket from which no unit accepts would wait for nothing. So
-/// the driver holds its own duplicate of a socket only while a unit serves, or starts to serve, on
-/// that address.
+/// Clients that connect to a listening socket from which no unit accepts would never get a
+/// response. So the driver holds its own duplicate of a socket only while a unit serves, or starts
+/// to serve, on that address.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: BTreeMap<Incarnation, Row>,
@@ -97,7 +97,7 @@ impl Table {
         false
     }
 
-    /// Records the exit of a unit: removes it if it was stopped, else keeps it with its cause.
+    /// Records the exit of a unit: removes it if it was stopped, otherwise keeps it with its cause.
     pub(super) fn record_exit(&mut self, incarnation: Incarnation, exit: Exit) {
         let Some(row) = self.rows.get_mut(&incarnation) else { return };
         if row.target.borrow().stop {

@@ -83,7 +83,7 @@ impl Variant {
     }
 }
 
-/// A machine with a data directory and a port of its own.
+/// A machine with its own data directory and port.
 pub struct Machine<K> {
     directory: tempfile::TempDir,
     below: PathBuf,

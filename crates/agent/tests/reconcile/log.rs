@@ -31,7 +31,7 @@ pub struct Log {
     lag: Mutex<Duration>,
     durable: watch::Sender<Revision>,
     quorum: Mutex<Quorum>,
-    /// True if applied changes are durable at once.
+    /// True if applied changes are durable immediately.
     disk_keeps_up: Mutex<bool>,
     events: Mutex<Vec<Event>>,
     proposals: AtomicU32,
@@ -78,7 +78,7 @@ impl Log {
         self.state.read().unwrap().header.revision
     }
 
-    /// Replaces the log by that of another time or another node.
+    /// Replaces the log with that of another time or another node.
     pub fn replace(&self, state: State) {
         let revision = state.header.revision;
         *self.newest.lock().unwrap() = state.clone();

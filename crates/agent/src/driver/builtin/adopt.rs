@@ -53,7 +53,7 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
             Err(error) => {
                 tracing::error!(
                     %incarnation, %intent_error, %error,
-                    "cannot identify a running process of this incarnation; it is left alone"
+                    "cannot identify a running process of this incarnation; ignoring it"
                 );
                 return;
             }
@@ -62,7 +62,7 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
     if intent.cluster != inner.units.context.cluster {
         tracing::error!(
             %incarnation, cluster = %intent.cluster,
-            "unit of another cluster; it is left alone"
+            "ignoring a unit of another cluster"
         );
         return;
     }

@@ -46,7 +46,7 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
         Err(error) => {
             tracing::error!(
                 %incarnation, %error,
-                "cannot identify a running process of this incarnation; it is left alone"
+                "cannot identify a running process of this incarnation; ignoring it"
             );
             return Ok(());
         }
@@ -54,7 +54,7 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) -> io::Result<()> {
     if intent.cluster != inner.units.context.cluster {
         tracing::error!(
             %incarnation, cluster = %intent.cluster,
-            "unit of another cluster; it is left alone"
+            "ignoring a unit of another cluster"
         );
         return Ok(());
     }

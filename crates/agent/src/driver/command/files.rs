@@ -8,7 +8,8 @@
 //! | `stopping` | empty; created before the stop signal is sent |
 //! | others | files of the program |
 //!
-//! The directory is deleted with the unit's other files. A lost or unreadable file costs a reload.
+//! The directory is deleted with the unit's other files. If a file is lost or unreadable, the
+//! configuration is reloaded.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};

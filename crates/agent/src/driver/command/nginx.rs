@@ -117,7 +117,7 @@ fn connections(limits: &UnitLimits) -> u32 {
     }
 }
 
-/// Limits on heads and bodies, as far as nginx has them.
+/// Limits on heads and bodies that nginx supports.
 fn sizes(limits: &UnitLimits) -> String {
     let mut text = format!("client_max_body_size {};\n", limits.body_bytes);
     if limits.header_bytes > 0 {

@@ -1,4 +1,4 @@
-//! Patterns: text with placeholders. `{service}` is replaced by the name of the unit's service.
+//! Patterns: text with placeholders. `{service}` is replaced with the name of the unit's service.
 //!
 //! A placeholder is a name of lowercase letters and underscores directly between braces. Braces
 //! around anything else are literal, so that most configuration languages need no escapes.
@@ -83,7 +83,7 @@ impl Pattern {
         Ok(Self(parts))
     }
 
-    /// Replaces the placeholders by their values. Braces in values are literal.
+    /// Replaces the placeholders with their values. Braces in values are literal.
     pub(super) fn fill(&self, values: &Values) -> String {
         let part = |part: &Part| match part {
             Part::Literal(text) => text.clone(),

@@ -3,7 +3,7 @@
 //! The agent takes the lock before it spawns the main process, which gets the locked file as its
 //! standard input. A flock(2) lock belongs to all duplicates of a file descriptor: it is held until
 //! the last process that inherited one has exited. So the lock is never free while a process of the
-//! unit runs, and a process without the lock is never taken for one.
+//! unit runs, and a process without the lock is never mistaken for one of the unit.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

@@ -31,8 +31,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(300);
 const SETTLE_DELAY: Duration = Duration::from_millis(10);
 /// Period of health probes.
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
-/// Time without a successful probe after which a unit counts as unresponsive. Less may be due to a
-/// busy machine.
+/// Time without a successful probe after which a unit counts as unresponsive. A shorter time may be
+/// due to a busy machine.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(9);
 /// First and maximum delay after a failed probe. Each failure doubles the delay.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
@@ -69,8 +69,8 @@ struct PendingConfiguration {
     settle_time: Duration,
     /// Time since which every response has contained it.
     matching_since: Option<Instant>,
-    /// Time at which the reload counts as failed. `None` for the configuration of the start, which
-    /// is bounded by the start timeout.
+    /// Time at which the reload counts as failed. `None` for the initial configuration, which is
+    /// bounded by the start timeout.
     deadline: Option<Instant>,
 }
 
@@ -116,8 +116,8 @@ impl Supervisor {
         main_process: MainProcess,
         target: watch::Receiver<TargetState>,
     ) -> Self {
-        // A program that an earlier process run has stopped gets no second stop signal: some
-        // programs would skip their drain.
+        // A program that already received a stop signal from an earlier process run gets no second
+        // one: some programs would skip their drain.
         let draining = target.borrow().stop;
         let deadline = draining.then(|| Instant::now() + plan.template.drain_timeout);
         Self {
@@ -237,7 +237,7 @@ impl Supervisor {
             let incarnation = self.incarnation;
             tracing::error!(
                 %incarnation,
-                "the program closed its standard input and with it its lock; not ready"
+                "the program closed its standard input, which holds its lock; not ready"
             );
             self.next_probe = Instant::now() + RETRY_DELAYS.1;
             return;
@@ -329,7 +329,8 @@ impl Supervisor {
         self.main_process.kill();
     }
 
-    /// True if a restarted agent would find the program by its lock, or that cannot be determined.
+    /// True if a restarted agent would find the program by its lock, or if that cannot be
+    /// determined.
     async fn holds_lock(&self) -> bool {
         let (units, incarnation) = (Arc::clone(&self.inner.units), self.incarnation);
         let lock = blocking(move || units.run.lock(incarnation)).await;

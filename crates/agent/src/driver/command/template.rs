@@ -94,7 +94,7 @@ pub enum ConfigFileTemplate {
     /// A text with placeholders, with these in addition: `{revision}`, `{enabled}` (`true` or
     /// `false`) and `{apis}`.
     Text {
-        /// The text. `{apis}` is replaced by the text for each API.
+        /// The text. `{apis}` is replaced with the text for each API.
         text: String,
         /// The text for one API, with the placeholders `{api_name}`, `{api_path}`, `{api_backend}`,
         /// `{api_connect_timeout_ms}`, `{api_response_timeout_ms}` and `{api_idle_timeout_ms}`. Not
@@ -168,8 +168,8 @@ impl CommandTemplate {
     /// APIs.
     ///
     /// It is stopped with `QUIT`, which finishes requests in flight but closes idle keep-alive
-    /// connections at once. A request that a client sends over such a connection at that moment is
-    /// lost.
+    /// connections immediately. A request that a client sends over such a connection at that moment
+    /// is lost.
     #[must_use]
     pub fn nginx() -> Self {
         let options = ["-e", "stderr", "-p", "{directory}/", "-c", "{configuration_file}"];

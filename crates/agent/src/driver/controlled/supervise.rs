@@ -19,7 +19,7 @@ use crate::driver::{Exit, ExitStatus, Phase, reached};
 
 /// Timeout for a new unit to respond. A machine that takes longer to start a process cannot serve.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// Period of health checks, the only way to tell a hung unit from one that serves.
+/// Period of health checks, the only way to distinguish a hung unit from a serving one.
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// Consecutive health checks without a response after which a unit counts as unresponsive. Fewer
 /// may be due to a busy machine.
@@ -283,7 +283,7 @@ impl<B: Instance> Supervisor<B> {
         if !error.is_permanent() {
             tracing::debug!(%incarnation, %error, "control request failed");
         } else if !self.owned_elsewhere {
-            tracing::error!(%incarnation, %error, "unit controlled elsewhere; it is left alone");
+            tracing::error!(%incarnation, %error, "unit controlled by another process; ignoring it");
             self.owned_elsewhere = true;
         }
     }
@@ -327,7 +327,7 @@ impl<B: Instance> Supervisor<B> {
     }
 }
 
-/// True if a process of an incarnation runs, or that cannot be determined.
+/// True if a process of an incarnation runs, or if that cannot be determined.
 fn is_locked(units: &Units, incarnation: Incarnation) -> bool {
     !matches!(units.run.lock(incarnation), Ok(Lock::Free))
 }

@@ -1,8 +1,8 @@
 //! Counters of the units, as metrics of their agent.
 //!
-//! A unit counts from its start, and its agent reads the counters every few seconds and adds the
-//! difference. What a unit counts between the last read and its exit, a few seconds at most, is
-//! lost.
+//! The counters of a unit start at zero. Its agent reads them every few seconds and adds the
+//! increase to its own metrics. Requests between the last read and the unit's exit, a few seconds
+//! at most, are not counted.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const CONNECTIONS: &str = "meridian_gateway_connections";
 /// API label of requests that match no API.
 const UNROUTED: &str = "";
 
-/// Describes these metrics to the installed recorder.
+/// Registers the descriptions of these metrics with the installed recorder.
 pub(crate) fn describe_metrics() {
     describe_counter!(
         REQUESTS,
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_difference_to_the_last_report_is_added() {
+    fn only_the_increase_since_the_last_report_is_added() {
         let unit = UnitId {
             service: ServiceName::new("contoso").expect("valid name"),
             region: RegionName::new("westeurope").expect("valid name"),

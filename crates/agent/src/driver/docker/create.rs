@@ -45,7 +45,7 @@ pub(super) fn name(intent: &Intent) -> String {
 }
 
 impl ContainerTemplate {
-    /// Describes a container that has `directory` and nothing else of the machine: it has no
+    /// Describes a container that can access only `directory` of the machine: it has no
     /// capabilities, cannot gain privileges, and can write nowhere else.
     pub(super) fn body(
         &self,

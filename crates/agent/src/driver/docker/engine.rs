@@ -184,7 +184,7 @@ impl Engine {
             }
             Err(error) => return Err(self.error(error)),
         };
-        // A running unit must not be taken for an exited one: its container would be removed.
+        // A running unit must not be mistaken for an exited one: its container would be removed.
         if state.running == Some(true) {
             return Err(self.refused("the container is still running".to_owned()));
         }

@@ -1,4 +1,4 @@
-//! Finds the containers of earlier process runs, and tells them from all others.
+//! Finds the containers of earlier process runs, and distinguishes them from all others.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Inner {
         };
         let (running, exited): (Vec<_>, Vec<_>) =
             self.own_containers().await?.into_iter().partition(is_running);
-        // Fallible steps first: if one fails, all of this is tried again, and no unit may be
+        // Fallible steps first: if one fails, the whole adoption is retried, and no unit may be
         // adopted twice.
         for (Intent { incarnation, .. }, Listed { id, .. }) in exited {
             tracing::info!(%incarnation, id, "removing the container of an exited unit");
@@ -34,7 +34,7 @@ impl Inner {
             if self.units.is_running(incarnation) {
                 tracing::error!(
                     %incarnation, id,
-                    "second container of a running unit; it is left alone"
+                    "ignoring a second container of a running unit"
                 );
                 continue;
             }
@@ -42,7 +42,7 @@ impl Inner {
             self.supervise(&intent, Container::adopted(&self.engine, id), None);
         }
         for incarnation in self.running.iter().filter(|it| !self.units.is_running(**it)) {
-            tracing::error!(%incarnation, "the unit runs, but has no container of this agent");
+            tracing::error!(%incarnation, "the unit is running but has no container of this agent");
         }
         Ok(())
     }
@@ -62,8 +62,8 @@ impl Inner {
         })
     }
 
-    /// Removes every container of an incarnation that is not running. There is at most one, which
-    /// an earlier process run created but did not start.
+    /// Removes every container of an incarnation whose unit is not running. There is at most one:
+    /// an earlier process run created it but did not start it.
     pub(super) async fn remove_containers(
         &self,
         incarnation: Incarnation,
@@ -87,7 +87,7 @@ impl Inner {
                 Err(error) => {
                     tracing::warn!(
                         id = container.id, %error,
-                        "container with invalid labels; it is left alone"
+                        "ignoring a container with invalid labels"
                     );
                     return None;
                 }

@@ -97,7 +97,7 @@ async fn a_program_gets_what_its_template_defines_and_nothing_else() {
     assert_eq!(environment, [("UNIT".to_owned(), "7".to_owned())]);
     assert_eq!(file, "revision 9, true: <orders /orders http://127.0.0.1:9/backend>");
 
-    // The program shares its port, so a second one can listen beside it.
+    // The program shares its port, so a second one can listen on it, too.
     driver.start(machine.spec(8)).await.unwrap();
     until_ready(&driver, 2).await;
     machine.tidy(&driver).await;
