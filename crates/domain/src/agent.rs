@@ -107,7 +107,7 @@ impl fmt::Debug for Address {
 pub struct AgentDescription {
     /// Name, unique in the cluster.
     pub name: AgentName,
-    /// Raft node id. Each data directory has an id of its own.
+    /// Raft node id. Each data directory has its own id.
     pub node: NodeId,
     /// Region that the agent runs in. Immutable.
     pub region: RegionName,

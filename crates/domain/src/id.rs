@@ -1,4 +1,4 @@
-//! Identifiers and counters, each with a type of its own.
+//! Identifiers and counters, each with its own type.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -40,8 +40,8 @@ macro_rules! number {
 }
 
 number!(
-    /// Number of an event in the log. The first is 1; none is ever reused or renumbered. 0 stands
-    /// for the empty log.
+    /// Number of an event in the log. The first is 1; none is ever reused or renumbered. 0 means
+    /// the empty log.
     Revision(u64)
 );
 number!(

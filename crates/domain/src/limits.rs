@@ -29,10 +29,10 @@ pub const CAUSE_CHARS: usize = 256;
 /// Maximum bytes of an address, `host:port`: the longest host name (RFC 1035) and a port.
 pub const ADDRESS_BYTES: usize = 260;
 
-/// Maximum edits in one change set: two for every region of the catalog, and some more.
+/// Maximum edits in one change set: two for every region of the catalog, and a reserve.
 pub const EDITS_PER_CHANGE_SET: usize = 128;
 /// Maximum rejections of a command, including the count of those left out: more than anyone
-/// corrects at once, and few enough that the outcome of a request remains a small stored value.
+/// corrects in one step, and few enough that the outcome of a request remains a small stored value.
 pub const REJECTIONS: usize = 32;
 /// Highest zone number. The clouds have three zones per region.
 pub const MAX_ZONE: u8 = 9;
@@ -66,7 +66,7 @@ pub const UNITS_PER_REPORT: usize = 4_096;
 /// heartbeats.
 pub const ENTRY_BYTES: usize = 64 << 10;
 /// Maximum bytes of a command with its events: enough to move every unit of the largest agent. A
-/// command larger than [`ENTRY_BYTES`] has an entry of its own.
+/// command larger than [`ENTRY_BYTES`] has its own entry.
 pub const CHANGE_BYTES: usize = 1 << 20;
 /// Events per segment of the event log. History is trimmed by whole segments: segment n ends with
 /// revision n * `SEGMENT_EVENTS`.

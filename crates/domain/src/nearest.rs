@@ -2,8 +2,8 @@
 
 /// Maximum number of suggestions. Nobody would read more.
 const SUGGESTIONS: usize = 3;
-/// Minimum similarity of a suggestion, from 0 to 1. Low, because a poor suggestion costs little,
-/// while a missing one costs a search through the list.
+/// Minimum similarity of a suggestion, from 0 to 1. Low, because a poor suggestion does little
+/// harm, while without one the user has to search the list.
 const MIN_SIMILARITY: f64 = 0.35;
 
 /// Returns up to three of the `known` names that are most similar to `unknown`, best first.

@@ -26,7 +26,8 @@ pub struct Outcome {
 ///
 /// Request ids are UUIDs of version 7, which sort by creation time. The table evicts the smallest
 /// id and rejects every unknown id that is not above the greatest evicted one. A client whose clock
-/// is far behind may see its request rejected without need, but no request is ever executed twice.
+/// is far behind may have its request rejected unnecessarily, but no request is ever executed
+/// twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
     /// Outcomes by request, oldest first.

@@ -100,7 +100,7 @@ fn apply_plan(decision: &mut Decision<'_>, service: &Service, region: &RegionNam
 
 /// Assigns the slot of a unit again. The unit keeps serving until the new assignment is ready and
 /// is released then (see [`release_older`]), so a move never lowers the serving capacity. A unit
-/// that is not ready is released at once.
+/// that is not ready is released immediately.
 pub(super) fn replace(decision: &mut Decision<'_>, unit: &Unit, agent: AgentName) {
     if !unit.is_ready() {
         release(decision, unit);

@@ -107,7 +107,7 @@ pub(super) fn define_region(decision: &mut Decision<'_>, region: &Region) {
     {
         decision.reject(Rejection::CoordinatesOutOfRange { region: region.name.clone() });
     }
-    // The text is stored with its surrounding blanks, so they count.
+    // The text is stored with its surrounding spaces, so they count.
     let characters = region.display_name.chars().count();
     let blank = region.display_name.trim().is_empty();
     if blank || characters > limits::DISPLAY_NAME_CHARS {

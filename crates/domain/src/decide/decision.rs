@@ -8,7 +8,7 @@ use crate::limits;
 use crate::rejection::Rejection;
 use crate::state::State;
 
-/// Events and rejections of a command, as far as its rules were evaluated.
+/// Events and rejections of a command, from the rules evaluated so far.
 pub(super) struct Decision<'a> {
     pub(super) state: &'a State,
     events: Vec<Event>,

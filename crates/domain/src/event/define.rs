@@ -77,8 +77,8 @@ macro_rules! define_events {
                 }
             }
 
-            /// Returns the rows of the state that the event changes, beside the header, which every
-            /// event changes. It may return more rows than change, never fewer.
+            /// Returns the rows of the state that the event changes, besides the header, which
+            /// every event changes. It may return more rows than change, never fewer.
             #[must_use]
             pub fn rows(&self) -> Vec<Row<'_>> {
                 match self {

@@ -9,12 +9,12 @@ use super::observations::{Observations, Silence};
 /// Condition of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentCondition {
-    /// The observer has heard from it lately.
+    /// The observer has heard from it recently.
     Reachable,
     /// It did not respond to the contacted node just now, and the observer has heard from it
-    /// lately.
+    /// recently.
     NotResponding,
-    /// The observer has not heard from it for two maximal election timeouts.
+    /// The observer has not heard from it for twice the maximum election timeout.
     Unreachable {
         /// Time since the observer last heard from it.
         silence: Silence,

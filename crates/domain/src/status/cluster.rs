@@ -53,7 +53,7 @@ pub enum Condition {
     },
     /// A membership change cannot proceed.
     MemberPending(PendingMember),
-    /// An agent did not respond to the contacted node, and the leader has heard from it lately.
+    /// An agent did not respond to the contacted node, and the leader has heard from it recently.
     AgentNotResponding {
         /// The agent.
         agent: AgentName,
@@ -81,7 +81,7 @@ pub enum Condition {
 /// Severity of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing; everything works as declared, or will without an operator.
+    /// Informational: everything works as declared, or will without an operator.
     Notice,
     /// Capacity or redundancy is below what was declared.
     Degraded,

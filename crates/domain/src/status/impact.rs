@@ -1,4 +1,4 @@
-//! Consequences of an accepted change that do not resolve on their own, or not at once.
+//! Consequences of an accepted change that do not resolve on their own, or not immediately.
 
 use std::collections::{BTreeMap, BTreeSet};
 

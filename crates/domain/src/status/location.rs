@@ -27,7 +27,7 @@ pub struct LocationStatus {
     /// True if enough units are ready, none is due to be replaced, and all serve the service's
     /// current configuration. Independent of whether the gateway is enabled.
     pub converged: bool,
-    /// What keeps the location from converging without an operator.
+    /// Obstacle that keeps the location from converging without an operator.
     pub blocked: Vec<Blocked>,
     /// Address of the gateway; `None` if no agent in the region takes units.
     pub gateway: Option<GatewayAddress>,

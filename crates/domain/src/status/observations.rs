@@ -18,22 +18,23 @@ pub struct Observations {
     pub leader: Option<NodeId>,
     /// Time since the contacted node last heard from a leader; `None` if it never did.
     pub leader_contact: Option<Duration>,
-    /// Silence after which an agent counts as unreachable: two maximal election timeouts.
+    /// Silence after which an agent counts as unreachable: twice the maximum election timeout.
     pub unreachable_after: Duration,
     /// The members, with the leader's contacts if the leader responded.
     pub members: BTreeMap<NodeId, Member>,
     /// Responses of the agents to the contacted node; empty if it sent no requests.
     pub responses: BTreeMap<AgentName, AgentResponse>,
-    /// Load of the units, as far as it was requested and their agents responded.
+    /// Load of the units whose agents responded; empty if it was not requested.
     pub loads: UnitLoads,
 }
 
-/// Whose contacts decide which agents are reachable.
+/// Node whose contacts decide which agents are reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The leader's: acknowledgements of its appends.
+    /// The leader. Its contacts are acknowledgements of its appends.
     Leader,
-    /// The contacted node's own, because no leader responded to it: responses to its requests.
+    /// The contacted node, because no leader responded to it. Its contacts are responses to its
+    /// requests.
     Contacted,
 }
 
@@ -78,7 +79,7 @@ pub struct Progress {
 pub struct UnitLoad {
     /// Requests in flight.
     pub in_flight: u32,
-    /// Requests in flight, in thousandths of the unit's maximum, smoothed over some seconds.
+    /// Requests in flight, in thousandths of the unit's maximum, smoothed over a few seconds.
     pub utilization_permille: u32,
 }
 
@@ -86,7 +87,7 @@ pub struct UnitLoad {
 pub type UnitLoads = BTreeMap<Incarnation, UnitLoad>;
 
 impl Observations {
-    /// Returns whose contacts these are.
+    /// Returns the source of the contacts.
     #[must_use]
     pub fn source(&self) -> Source {
         match self.members.values().any(|member| member.last_contact.is_some()) {
@@ -95,7 +96,7 @@ impl Observations {
         }
     }
 
-    /// Returns the node whose contacts these are.
+    /// Returns the id of the node whose contacts these are.
     #[must_use]
     pub fn observer(&self) -> NodeId {
         match self.source() {

@@ -74,7 +74,7 @@ fn leaderless(world: &World, mute: &[&str]) -> Observations {
 }
 
 #[test]
-fn an_agent_is_unreachable_after_two_maximal_election_timeouts_without_an_acknowledgement() {
+fn an_agent_is_unreachable_after_twice_the_maximum_election_timeout_without_an_acknowledgement() {
     let world = settled();
     let eastus = &world.state.agents[&agent_name("eastus")];
     let just_below = LIMIT - Duration::from_millis(1);
