@@ -68,7 +68,7 @@ pub struct AgentConfig {
     pub driver: UnitDriver,
     /// Limits of each unit. Default: [`UnitLimits::default`].
     pub limits: UnitLimits,
-    /// How an agent with a new data directory becomes a member of a cluster.
+    /// Method by which an agent with a new data directory becomes a member of a cluster.
     pub start: Start,
     /// Number of log entries between two snapshots, at least 1. Default: 20,000.
     pub snapshot_after_entries: u64,
@@ -93,7 +93,7 @@ pub struct Port {
     pub advertise: Address,
 }
 
-/// How an agent becomes a member of a cluster.
+/// Method by which an agent becomes a member of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// Bootstraps a cluster with the agents at these peer addresses, which include its own.

@@ -79,8 +79,8 @@ fn serve(config: AgentConfig) -> Result<(), AgentError> {
 }
 
 /// Builds the runtime of an agent. A change is a chain of short steps that wait for each other, and
-/// handing a step to another thread costs more than the step. So the runtime uses half of the
-/// processors and leaves the rest to the threads that write to disk.
+/// passing a step to another thread takes longer than the step. So the runtime uses half of the
+/// CPUs and leaves the rest to the threads that write to disk.
 fn runtime() -> io::Result<Runtime> {
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut builder = tokio::runtime::Builder::new_multi_thread();

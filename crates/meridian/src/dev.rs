@@ -5,8 +5,8 @@
 //!   -> first service -> events followed ... shutdown -> agents, then units
 //! ```
 //!
-//! It starts agents with the same command lines that it prints. It is on the path of no request, and
-//! restarts nothing. All state of a cluster is in its data directory.
+//! It starts agents with the same command lines that it prints. It is not on the path of any
+//! request, and restarts nothing. All state of a cluster is in its data directory.
 
 mod attach;
 mod cluster;
@@ -189,8 +189,8 @@ impl Development {
     }
 }
 
-/// Refuses to run beside agents of the same data directory, which were started by hand or have outlived
-/// an earlier `meridian dev`: this process could not stop them with the others.
+/// Refuses to run while agents of the same data directory are running, which were started by hand
+/// or have outlived an earlier `meridian dev`: this process could not stop them with the others.
 fn check_no_running_agents(plans: &[Plan]) -> Result<(), DevError> {
     let mut agents = Vec::new();
     for plan in plans.iter().filter(|plan| data_path(plan).exists()) {

@@ -1,6 +1,6 @@
-//! `meridian unit --cluster ...`: the process of one gateway unit, started by an agent. This is not a
-//! user-facing command, so its arguments are parsed before the command line, which has a `unit` command
-//! of its own.
+//! `meridian unit --cluster ...`: the process of one gateway unit, started by an agent. This is not
+//! a user-facing command, so its arguments are parsed before the command line, which has another
+//! `unit` command.
 
 use std::process::ExitCode;
 

@@ -100,7 +100,7 @@ pub struct PublishArgs {
 /// Backend as given: `URL` or `REGION=URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
-    /// Region that uses the backend, as given; none for the default backend.
+    /// Region that uses the backend, as given; `None` for the default backend.
     pub region: Option<String>,
     /// URL of the backend.
     pub url: BackendUrl,

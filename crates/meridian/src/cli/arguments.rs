@@ -1,11 +1,11 @@
 //! Rearranges the arguments before `clap` parses them.
 //!
-//! - Options that precede the command move behind it: `meridian -o json region list` becomes
+//! - Options that precede the command move after it: `meridian -o json region list` becomes
 //!   `meridian region list -o json`. So every command defines the options that it takes itself, and
 //!   its help lists no others.
 //! - `-REGION` among the edits of `region set` gets a placeholder for its hyphen. `clap` can accept
-//!   values that begin with a hyphen, but then it also takes every option behind the first of them
-//!   for a value: `region set eastus=2 -westus --yes` would lose its `--yes`.
+//!   values that begin with a hyphen, but then it also treats every option after the first of them
+//!   as a value: `region set eastus=2 -westus --yes` would lose its `--yes`.
 
 use std::ffi::OsString;
 
@@ -21,11 +21,11 @@ pub(super) struct Arranged {
     pub(super) command: String,
 }
 
-/// Rearranges the arguments of a process, starting with the program's name. Nothing after a lone
-/// `--` changes.
+/// Rearranges the arguments of a process, starting with the program's name. Nothing after `--`
+/// changes.
 ///
 /// In `region set`, an argument with two hyphens is an option, and so are `-h`, `-o` and
-/// `-oFORMAT`. A region with such a name can be removed behind a lone `--`.
+/// `-oFORMAT`. A region with such a name can be removed after `--`.
 pub(super) fn arrange(root: &Command, raw: impl Iterator<Item = OsString>) -> Arranged {
     let mut raw = raw;
     let mut arranged: Vec<OsString> = raw.next().into_iter().collect();
@@ -76,7 +76,7 @@ fn takes_value(command: &Command, text: &str) -> bool {
     is_named || command.get_subcommands().any(|inner| takes_value(inner, text))
 }
 
-/// The region of `-REGION`; none if the argument is an option.
+/// The region of `-REGION`; `None` if the argument is an option.
 fn removed_region(text: &str) -> Option<&str> {
     let region = text.strip_prefix('-')?;
     let option =

@@ -25,7 +25,7 @@ pub enum UnitCount {
 }
 
 impl UnitCount {
-    /// Number of units if there are `current` now. None if it would be below 1 or overflow.
+    /// Number of units if there are `current` now. `None` if it would be below 1 or overflow.
     pub fn applied_to(self, current: u32) -> Option<u32> {
         match self {
             Self::Exact(units) => Some(units),

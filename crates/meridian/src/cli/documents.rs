@@ -67,7 +67,7 @@ fn lines(block: &str) -> Vec<String> {
     code.filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// Words of a command, quotes removed. The documents quote no blanks inside of words.
+/// Words of a command, quotes removed. The documents quote no words with spaces.
 fn words(command: &str) -> Vec<String> {
     let words = command.split_whitespace().map(|word| word.replace(['"', '\''], ""));
     words.skip_while(|word| word == "sudo" || word.contains('=')).collect()

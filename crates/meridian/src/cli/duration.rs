@@ -19,7 +19,7 @@ pub fn parse(text: &str) -> Result<Duration, NotADuration> {
     parse_any(text).filter(|duration| *duration <= MAX_TIMEOUT).ok_or(NotADuration)
 }
 
-/// Parses a duration of any length. None if it is not a positive number with a known unit.
+/// Parses a duration of any length. `None` if it is not a positive number with a known unit.
 pub(super) fn parse_any(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -147,7 +147,7 @@ pub struct SetArgs {
     pub options: ServiceChangeOptions,
 }
 
-/// List of zones. A type of its own: `clap` would parse a bare `Vec` as one value per zone.
+/// List of zones. A separate type, because `clap` would parse a bare `Vec` as one value per zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneList(pub Vec<u32>);
 

@@ -58,7 +58,7 @@ const FOREIGN_OPTIONS: [(&str, &str); 13] = [
     ("--replicas", "--units"),
 ];
 
-/// Advice for words that other command lines use as commands. None for all others.
+/// Advice for words that other command lines use as commands. `None` for all others.
 fn advice(parent: &str, word: &str) -> Option<&'static str> {
     match parent.split_once(' ') {
         None => top_level_advice(word),

@@ -14,7 +14,7 @@ use super::session::Session;
 /// Runs a `meridian api` command.
 ///
 /// # Errors
-/// As its parts.
+/// The failure of the subcommand.
 pub async fn run(session: &Session, command: ApiCommand) -> Result<(), Failure> {
     match command {
         ApiCommand::Publish(args) => {

@@ -33,8 +33,8 @@ impl Intent {
     }
 }
 
-/// Sends the change that `message` makes of its context, prints the result, and waits for the goal
-/// if `--wait` was given.
+/// Sends the change that `message` builds from its context, prints the result, and waits for the
+/// goal if `--wait` was given.
 ///
 /// Once the change is acknowledged, a standard output that cannot be written is no failure.
 ///

@@ -21,7 +21,7 @@ const ID_DIGITS: usize = 16;
 /// Runs a `meridian cluster` command.
 ///
 /// # Errors
-/// As its parts.
+/// The failure of the subcommand.
 pub async fn run(session: &Session, command: ClusterCommand) -> Result<(), Failure> {
     match command {
         ClusterCommand::Members(_) => members(session).await,
@@ -48,7 +48,7 @@ async fn members(session: &Session) -> Result<(), Failure> {
 /// Runs `meridian agent drain`.
 ///
 /// # Errors
-/// As [`change`].
+/// Same as [`change`].
 pub async fn drain(session: &Session, args: DrainArgs) -> Result<(), Failure> {
     if !args.undo {
         let what = format!("take the units and the vote from agent {}", args.name);

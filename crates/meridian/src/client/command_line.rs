@@ -1,4 +1,4 @@
-//! The command as it was typed, so that a message can contain the command that retries it.
+//! The command as typed, so that a message can include the command that retries it.
 
 use std::env;
 
@@ -29,7 +29,7 @@ impl CommandLine {
     }
 
     /// The same command for the same request, quoted for a shell. The id comes first, because after
-    /// a lone `--` it would be an operand.
+    /// `--` it would be an operand.
     pub fn with_request_id(&self, id: &str) -> String {
         let (flag, id) = ("--request-id".to_owned(), id.to_owned());
         let mut kept = Vec::new();
@@ -44,12 +44,12 @@ impl CommandLine {
         join([&self.program, &flag, &id].into_iter().chain(kept))
     }
 
-    /// Replaces relative numbers of units by the absolute ones that `units` returns for a region as
-    /// it was typed, and adds the expected revision: a retry has to send the same request.
+    /// Replaces relative numbers of units with the absolute ones that `units` returns for a region
+    /// as typed, and adds the expected revision: a retry has to send the same request.
     pub fn make_absolute(&mut self, units: impl Fn(&str) -> Option<u32>, expected: Option<u64>) {
         let is_relative =
             |text: &str| matches!(text.parse::<UnitCount>(), Ok(UnitCount::Relative(_)));
-        // `region scale` has one region, and any name stands for it.
+        // `region scale` has one region, so `units` ignores the name.
         let of_option = || units("--units");
         let mut follows_option = false;
         for argument in &mut self.arguments {

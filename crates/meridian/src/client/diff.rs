@@ -12,7 +12,7 @@ use super::sentence::{self, sentence, zone_list};
 use super::session::Session;
 use super::view::{ApiView, EventView, LocationView, ServiceView};
 
-/// Current state, as far as the events replace it. What cannot be read is empty.
+/// Current state that the events replace. Parts that cannot be read are empty.
 #[derive(Debug, Default)]
 struct Before {
     service: Option<ServiceView>,
@@ -56,7 +56,7 @@ impl Before {
         }
     }
 
-    /// The line of an event. Matches every variant, so that a new one has to be described.
+    /// The line of an event. Matches every variant, so that a new one must be described here.
     fn line(&self, event: &Event) -> String {
         let service = self.service.as_ref();
         match event {
@@ -154,7 +154,7 @@ fn zones_of(location: &LocationView) -> String {
     }
 }
 
-/// `~ eastus: units 1 -> 3`; without the first number if it is not known.
+/// `~ eastus: units 1 -> 3`; without the first number if it is unknown.
 fn changed(
     subject: impl Display,
     what: &str,

@@ -9,12 +9,12 @@ pub enum Effect {
     AssignsUnit,
     /// A rollout starts, which continues after the change.
     StartsRollout,
-    /// Nothing that a report mentions beside the event itself.
+    /// No effect that a report mentions besides the event itself.
     None,
 }
 
 impl Effect {
-    /// The effect of an event. Matches every variant, so that a new one has to be classified.
+    /// The effect of an event. Matches every variant, so that a new one must be classified here.
     pub fn of(event: &Event) -> Self {
         match event {
             Event::UnitAssigned { .. } => Self::AssignsUnit,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A short duration, such as that of a command.
+/// Formats a short duration, such as the run time of a command.
 pub fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match duration.as_millis() {

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::grpc_status;
 use super::rule::{FIX_AND_RETRY, Rule};
 
-/// A request, as far as an explanation needs it.
+/// Properties of a request that explain its error.
 #[derive(Debug)]
 pub struct RequestInfo<'a> {
     /// Its kind, which determines how it may be retried.

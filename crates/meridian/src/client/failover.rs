@@ -29,8 +29,8 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 /// Maximum backoff between two rounds.
 const MAX_BACKOFF: Duration = Duration::from_millis(800);
 
-/// Minimum time for an attempt after the first round. A shorter attempt would rather time out than
-/// succeed, and would turn a certain outcome into an unknown one.
+/// Minimum time for an attempt after the first round. A shorter attempt would probably time out,
+/// and would turn a certain outcome into an unknown one.
 const MIN_ATTEMPT: Duration = Duration::from_millis(500);
 
 /// Kind of a request: determines how it may be retried after its response was lost.

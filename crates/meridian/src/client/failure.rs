@@ -108,7 +108,7 @@ impl Failure {
         }
     }
 
-    /// Next step; none if the failure needs no message.
+    /// Next step; `None` if the failure needs no message.
     fn next(&self) -> Option<&str> {
         match self {
             Self::Usage { next, .. }

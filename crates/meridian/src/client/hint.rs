@@ -12,8 +12,8 @@ use super::rule::Rule;
 use super::session::Session;
 use super::view::{LocationView, StatusWord};
 
-/// Next step for a rejection of `edits` of a service. None if the rule alone determines it, or the
-/// state cannot be read.
+/// Next step for a rejection of `edits` of a service. `None` if the rule alone determines it, or
+/// the state cannot be read.
 pub async fn for_edits(
     session: &Session,
     service: &str,
@@ -63,7 +63,7 @@ pub async fn for_edits(
     }
 }
 
-/// The tier that the edits give the service; none if they do not change it.
+/// The tier that the edits give the service; `None` if they do not change it.
 fn new_tier(edits: &[EditKind]) -> Option<Tier> {
     edits.iter().find_map(|edit| match edit {
         EditKind::Tier(tier) => tier.parse().ok(),

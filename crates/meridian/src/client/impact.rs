@@ -24,7 +24,7 @@ const DRAINING: &str = "draining";
 /// impact without asking.
 ///
 /// # Errors
-/// As [`confirm::confirm`], and if the impact cannot be determined.
+/// Same as [`confirm::confirm`], and if the impact cannot be determined.
 pub async fn confirm(session: &Session, agent: &str, what: &str) -> Result<(), Failure> {
     if session.options.dry_run {
         let impact = predict(session, agent).await?;

@@ -10,7 +10,7 @@ use super::view::{ApiView, LocationView, MemberView, ServiceView, UnitView};
 /// Lists the services.
 ///
 /// # Errors
-/// As [`Session::read`].
+/// Same as [`Session::read`].
 pub async fn services(session: &Session) -> Result<Vec<ServiceView>, Failure> {
     let request = v1::ListServicesRequest { consistency: session.consistency().into() };
     let response = session.read(request, async |channel, request| {
@@ -30,7 +30,7 @@ pub async fn locations(session: &Session, service: &str) -> Result<Vec<LocationV
 /// Lists the regions of a service, with the revision of the service in the same read.
 ///
 /// # Errors
-/// As [`locations`].
+/// Same as [`locations`].
 pub async fn locations_at(
     session: &Session,
     service: &str,
@@ -64,7 +64,7 @@ pub async fn apis(session: &Session, service: &str) -> Result<Vec<ApiView>, Fail
 /// Lists the units of a service, or of all services if `service` is empty.
 ///
 /// # Errors
-/// As [`Session::read`].
+/// Same as [`Session::read`].
 pub async fn units(session: &Session, service: &str) -> Result<Vec<UnitView>, Failure> {
     let request = v1::ListUnitsRequest {
         consistency: session.consistency().into(),
@@ -79,7 +79,7 @@ pub async fn units(session: &Session, service: &str) -> Result<Vec<UnitView>, Fa
 /// Lists the members of the Raft group.
 ///
 /// # Errors
-/// As [`Session::read`].
+/// Same as [`Session::read`].
 pub async fn members(session: &Session) -> Result<Vec<MemberView>, Failure> {
     let response = session.read(v1::ListMembersRequest {}, async |channel, request| {
         contract::cluster(channel).list_members(request).await
@@ -90,7 +90,7 @@ pub async fn members(session: &Session) -> Result<Vec<MemberView>, Failure> {
 /// Reads the limits.
 ///
 /// # Errors
-/// As [`Session::read`].
+/// Same as [`Session::read`].
 pub async fn limits(session: &Session) -> Result<v1::Limits, Failure> {
     let request = v1::GetLimitsRequest { consistency: session.consistency().into() };
     let response = session.read(request, async |channel, request| {
@@ -102,7 +102,7 @@ pub async fn limits(session: &Session) -> Result<v1::Limits, Failure> {
 /// The member of an agent, if it has one.
 ///
 /// # Errors
-/// As [`Session::read`].
+/// Same as [`Session::read`].
 pub async fn member(session: &Session, agent: &str) -> Result<Option<MemberView>, Failure> {
     let mut members = members(session).await?.into_iter();
     Ok(members.find(|member| member.agent.as_deref() == Some(agent)))

@@ -80,7 +80,7 @@ impl Output {
     /// Writes one object: as text, or as a JSON object.
     ///
     /// # Errors
-    /// As [`Output::list`].
+    /// Same as [`Output::list`].
     pub fn one<T: Serialize>(
         self,
         object: &T,
@@ -111,7 +111,7 @@ fn json<T: Serialize>(object: &T) -> Result<(), Failure> {
 /// Writes text.
 ///
 /// # Errors
-/// As [`Output::list`].
+/// Same as [`Output::list`].
 pub fn write(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
@@ -160,7 +160,7 @@ pub fn truncated(text: &str, limit: usize) -> String {
     format!("{}…", start.trim_end())
 }
 
-/// What stands in a cell for nothing.
+/// Placeholder in an empty cell.
 pub const NONE: &str = "-";
 
 /// Text of a cell with an optional value.

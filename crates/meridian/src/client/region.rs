@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 5;
 /// Runs a `meridian region` command.
 ///
 /// # Errors
-/// As its parts.
+/// The failure of the subcommand.
 pub async fn run(session: &mut Session, command: RegionCommand) -> Result<(), Failure> {
     let planned = match command {
         RegionCommand::Catalog(args) => {
@@ -89,7 +89,7 @@ async fn edit(session: &mut Session, planned: Vec<Planned>) -> Result<(), Failur
     }
 }
 
-/// Consequence of destructive edits, for confirmation; none if no edit is destructive.
+/// Consequence of destructive edits, for confirmation; `None` if no edit is destructive.
 fn consequence(service: &str, edits: &[EditKind]) -> Option<String> {
     let (mut removed, mut disabled) = (Vec::new(), Vec::new());
     for edit in edits {

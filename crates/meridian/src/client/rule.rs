@@ -84,7 +84,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// The first rule that a status names; none if it is unknown here.
+    /// The first rule that a status names; `None` if it is unknown here.
     pub fn of(status: &Status) -> Option<Self> {
         Self::names(status).into_iter().next().and_then(|name| Self::parse(&name))
     }

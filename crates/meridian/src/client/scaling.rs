@@ -1,5 +1,5 @@
-//! Relative numbers of units: `+1` and `-1` become absolute numbers by a linearizable read, and are
-//! sent with the revision of that read, so that a concurrent change conflicts.
+//! Relative numbers of units: `+1` and `-1` are made absolute with a linearizable read, and sent
+//! with the revision of that read, so that a concurrent change conflicts.
 
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
@@ -106,14 +106,14 @@ pub async fn resolve(
     Ok(planned.into_iter().map(edit).collect())
 }
 
-/// The resolved number of a region as it was typed. `--units` stands for the only region of its
-/// command.
+/// Returns the absolute number of units of a region as typed. The name `--units` means the only
+/// region of its command.
 fn units_of(resolved: &[(String, u32)], name: &str) -> Option<u32> {
     let named = resolved.iter().find(|(region, _)| region == name);
     named.or(resolved.first().filter(|_| name == "--units")).map(|(_, units)| *units)
 }
 
-/// The number of units that a relative one stands for.
+/// Returns the absolute number of units for a relative one.
 fn absolute(
     service: &str,
     locations: &[LocationView],

@@ -3,8 +3,8 @@
 use meridian_domain::limits::Limits;
 use meridian_domain::{AgentDescription, Api, Event, ServiceName, Zones};
 
-/// The sentence of an event, without its actor. Matches every variant, so that a new one has to be
-/// described.
+/// The sentence of an event, without its actor. Matches every variant, so that a new one must be
+/// described here.
 pub fn sentence(event: &Event) -> String {
     match event {
         Event::ClusterBootstrapped { cluster, .. } => format!("bootstrapped cluster {cluster}"),

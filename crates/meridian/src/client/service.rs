@@ -17,7 +17,7 @@ use super::wait::{Goal, Regions};
 /// Runs a `meridian service` command.
 ///
 /// # Errors
-/// As its parts.
+/// The failure of the subcommand.
 pub async fn run(session: &Session, command: ServiceCommand) -> Result<(), Failure> {
     match command {
         ServiceCommand::Create(args) => create(session, args).await,
@@ -74,7 +74,7 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Failure> {
 /// Sends the edits of a service as one change.
 ///
 /// # Errors
-/// As [`change`].
+/// Same as [`change`].
 pub async fn edit(session: &Session, service: String, edits: Vec<EditKind>) -> Result<(), Failure> {
     let message = |context| edits_request(session, context, &service, &edits);
     change(session, intent(&service, &edits), message, async |channel, request| {
@@ -141,7 +141,7 @@ async fn delete(session: &Session, name: String) -> Result<(), Failure> {
     .await
 }
 
-/// The service that is named as an operand, or else as in [`selected`].
+/// The service that is named as an operand, otherwise as in [`selected`].
 ///
 /// # Errors
 /// If `--service` names another one; otherwise as [`selected`].

@@ -14,7 +14,7 @@ use super::view::{HealthWord, ObserverView, StatusView, WarningView};
 /// Prints the health of the cluster, its warnings and its agents.
 ///
 /// # Errors
-/// As [`Session::read`]; with `--check` also if the cluster is not healthy, after printing.
+/// Same as [`Session::read`]; with `--check` also if the cluster is not healthy, after printing.
 pub async fn show(session: &Session, args: &StatusArgs) -> Result<(), Failure> {
     let response = session.read(v1::GetStatusRequest {}, async |channel, request| {
         contract::cluster(channel).get_status(request).await

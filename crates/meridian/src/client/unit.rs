@@ -20,7 +20,7 @@ use super::wait::{Goal, Regions};
 /// Runs a `meridian unit` command.
 ///
 /// # Errors
-/// As its parts.
+/// The failure of the subcommand.
 pub async fn run(session: &Session, command: UnitCommand) -> Result<(), Failure> {
     match command {
         UnitCommand::List(_) => list(session).await,

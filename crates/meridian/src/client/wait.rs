@@ -105,7 +105,7 @@ struct Missing {
 /// Result of one check of a goal.
 #[derive(Debug, Default)]
 struct Progressed {
-    /// The missing part; none if the goal is reached.
+    /// The missing part; `None` if the goal is reached.
     missing: Option<Missing>,
     /// Cause and next step for each part that cannot converge by itself.
     blocked: Vec<(String, String)>,
@@ -130,7 +130,7 @@ impl From<WaitView> for Missing {
 }
 
 /// Waits for a goal, with progress on a terminal. Agents that do not respond for a while do not end
-/// the wait. What cannot converge by itself is reported at once, except if `known` contains
+/// the wait. A part that cannot converge by itself is reported immediately, unless `known` contains
 /// anything: then it was reported with the change.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ pub fn read(path: &Path) -> Result<Values, ConfigError> {
 /// Parses the text of the file at `path`.
 ///
 /// # Errors
-/// As [`read`].
+/// Same as [`read`].
 pub fn parse(path: &Path, text: &str) -> Result<Values, ConfigError> {
     let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {

@@ -102,7 +102,7 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// Returns the stored layout if there is one, or else the requested one.
+    /// Returns the stored layout if there is one, otherwise the requested one.
     ///
     /// # Errors
     /// If the requested layout is invalid, or differs from the stored one.

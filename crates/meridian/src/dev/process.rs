@@ -78,7 +78,7 @@ impl Program {
         format!("{} agent --config {}", self.quoted(), quote(&config.to_string_lossy()))
     }
 
-    /// Starts an agent in a process group of its own, so that Ctrl-C signals only this process, which
+    /// Starts an agent in its own process group, so that Ctrl-C signals only this process, which
     /// then stops the agents gracefully.
     ///
     /// # Errors

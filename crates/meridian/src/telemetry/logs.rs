@@ -23,8 +23,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Default levels of libraries: what they log below is for their own developers. A configured level
-/// that names a library takes precedence.
+/// Default levels of libraries: lower levels are for the developers of the library. A configured
+/// level that names a library takes precedence.
 const LIBRARIES: &str = "openraft=error,raft_log=warn,chunked_wal=warn,sled=warn,\
                          h2=info,hyper=info,hyper_util=info,tonic=info,tower=info";
 

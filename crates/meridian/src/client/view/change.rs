@@ -19,7 +19,7 @@ pub struct ChangeView {
     pub dry_run: bool,
     /// The events of the change, in order.
     pub events: Vec<EventView>,
-    /// What the change still waits for, or cannot reach on its own.
+    /// Conditions that the change still waits for, or that it cannot reach on its own.
     pub waits: Vec<WaitView>,
 }
 
@@ -31,9 +31,9 @@ pub struct WaitView {
     pub reason: String,
     /// The object that waits, as a path.
     pub subject: String,
-    /// What waits, and for what.
+    /// Sentence with the waiting object and the missing condition.
     pub cause: String,
-    /// What an operator can do about it.
+    /// Next step for an operator.
     pub next_step: String,
 }
 

@@ -37,7 +37,7 @@ pub struct EventView {
     pub kind: String,
     /// Fields of the event.
     pub data: Value,
-    /// The event itself; none if its type is unknown here.
+    /// The event itself; `None` if its type is unknown here.
     #[serde(skip)]
     pub event: Option<Event>,
     /// Time of the decision.

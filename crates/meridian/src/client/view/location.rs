@@ -36,7 +36,7 @@ pub struct LocationView {
     /// True if enough units are ready, none is due to be replaced, and all serve the service's current
     /// configuration; also set for a disabled gateway.
     pub converged: bool,
-    /// What keeps the location from converging on its own; null if nothing is known to.
+    /// Obstacle that keeps the location from converging on its own; null if none is known.
     pub blocked_reason: Option<String>,
     /// Agents of the location that are unreachable.
     pub unreachable_agents: Vec<UnreachableAgentView>,

@@ -38,12 +38,13 @@ pub struct MemberView {
     /// Its next membership change: `stay` for none, `gainVote`, `loseVote` or `leave`; null if no leader
     /// responds.
     pub next: Option<String>,
-    /// What that change waits for; null while it is in progress, and if there is none.
+    /// Condition that the change waits for; null while the change is in progress, and if there is
+    /// none.
     pub waits_for: Option<WaitView>,
 }
 
 impl MemberView {
-    /// True if the leader plans no change of it.
+    /// True if the leader plans no change of the member.
     pub fn stays(&self) -> bool {
         self.next.as_deref() == Some("stay")
     }
@@ -60,7 +61,7 @@ impl MemberView {
         }
     }
 
-    /// The next change in words. The notes below the table have what it waits for.
+    /// The next change in words. The notes below the table state the condition that it waits for.
     fn next_cell(&self) -> String {
         let word = match self.next.as_deref() {
             None | Some("stay") => NONE,

@@ -37,7 +37,7 @@ pub struct StatusView {
 pub enum HealthWord {
     /// Everything works as declared.
     Healthy,
-    /// Worth knowing; needs no operator.
+    /// Informational: needs no operator.
     Notice,
     /// Capacity or redundancy is below what was declared.
     Degraded,
@@ -92,7 +92,7 @@ pub struct WarningView {
     pub severity: HealthWord,
     /// Sentence for people.
     pub message: String,
-    /// What an operator can do about it; null if nothing is to be done.
+    /// Next step for an operator; null if none is needed.
     pub next_step: Option<String>,
     /// The object, as a path; null for the cluster as a whole.
     pub subject: Option<String>,

@@ -38,8 +38,8 @@ fn a_stored_layout_is_read_back_and_edits_of_configurations_survive() {
     assert_eq!(read(&config_path(&plans[1])), "# edited");
 }
 
-/// A file that is truncated and written in place is empty for a moment, and after a power cut for good.
-/// A hard link distinguishes a replacement from a write in place.
+/// A file that is truncated and written in place is empty for a moment, and permanently after a
+/// power cut. A hard link distinguishes a replacement from a write in place.
 #[test]
 fn files_are_replaced_and_never_written_in_place() {
     let (_parent, directory) = directory();
