@@ -50,8 +50,8 @@ pub fn data(event: &Event) -> Struct {
     }
 }
 
-/// The event of a message. None if its type is unknown here, as that of a newer agent may be, or if its
-/// fields are not those of the type.
+/// The event of a message. `None` if its type is unknown here, as that of a newer agent may be, or
+/// if its fields are not those of the type.
 #[must_use]
 pub fn decode(event: &v1::Event) -> Option<Event> {
     let fields = json::from_struct(event.data.clone().unwrap_or_default());
