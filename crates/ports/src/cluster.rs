@@ -57,7 +57,7 @@ pub trait Cluster: Send + Sync {
     fn node(&self) -> NodeId;
 
     /// Returns the time without an acknowledgement of the leader's appends after which a member
-    /// counts as unreachable: two maximal election timeouts.
+    /// counts as unreachable: twice the maximum election timeout.
     fn unreachable_after(&self) -> Duration;
 
     /// Returns every member, with the leader's contacts and plans if the leader responds before the
@@ -72,7 +72,7 @@ pub trait Cluster: Send + Sync {
     /// respond are missing.
     async fn loads(&self, deadline: Instant) -> UnitLoads;
 
-    /// Transfers leadership to `to`, or to the most up to date voter, and returns the new leader.
+    /// Transfers leadership to `to`, or to the most up-to-date voter, and returns the new leader.
     ///
     /// # Errors
     /// A [`ClusterError`]; after a timeout, leadership may still move.

@@ -24,14 +24,14 @@ pub enum HistoryError {
 
 /// Events on this node. Immutable: an event is the same at every read, on every node.
 pub trait History: Send + Sync {
-    /// Returns up to `limit` events from `from` on, in order, as far as this node has applied them.
+    /// Returns up to `limit` of the events that this node has applied, in order from `from` on.
     ///
     /// # Errors
     /// If they were trimmed or cannot be read.
     fn events(&self, from: Revision, limit: usize) -> Result<Vec<EventRecord>, HistoryError>;
 
     /// Announces the newest revision that can be read. Intermediate revisions are not announced, so
-    /// a reader keeps a cursor of its own and misses nothing.
+    /// a reader keeps its own cursor and misses nothing.
     fn latest(&self) -> watch::Receiver<Revision>;
 
     /// Returns the newest revision and the hash over all events up to it. Nodes at the same

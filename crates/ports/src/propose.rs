@@ -7,7 +7,7 @@ use meridian_domain::{Actor, Command, Reason, RequestId, Revision, Verdict};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// Command on its way to the leader's sequencer.
+/// Command to be submitted to the leader's sequencer.
 #[derive(Debug, Clone)]
 pub struct Proposal {
     /// The command.
@@ -49,7 +49,7 @@ pub struct Receipt {
     pub revision: Revision,
 }
 
-/// Reason why a proposal has no receipt. [`ProposeError::is_definite`] tells whether the command
+/// Reason why a proposal has no receipt. [`ProposeError::is_definite`] states whether the command
 /// may still be applied. Agents of different versions exchange it: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProposeError {

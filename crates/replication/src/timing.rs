@@ -48,7 +48,7 @@ impl Profile {
 }
 
 impl Timing {
-    /// Silence after which a member counts as unreachable: two maximum election timeouts.
+    /// Silence after which a member counts as unreachable: twice the maximum election timeout.
     #[must_use]
     pub fn unreachable_after(&self) -> Duration {
         2 * self.election_max

@@ -16,7 +16,7 @@ pub(super) struct PendingCommand {
 pub enum Reply {
     /// The command was decided and applied.
     Receipt(Receipt),
-    /// There is no receipt. The error tells whether the command may still be applied.
+    /// There is no receipt. The error states whether the command may still be applied.
     Failed(ProposeError),
     /// This node does not lead; nothing was proposed.
     NotLeader,

@@ -35,8 +35,8 @@ pub fn by_entry(state: &State, entry: &Entry) -> BTreeSet<Key> {
     keys
 }
 
-/// Adds the keys of every row that `event` changes, beside the header. Rows that the same entry creates
-/// are added by the events that create them.
+/// Adds the keys of every row that `event` changes, besides the header. Rows that the same entry
+/// creates are added by the events that create them.
 fn by_event(state: &State, event: &Event, keys: &mut BTreeSet<Key>) {
     for row in event.rows() {
         match row {
