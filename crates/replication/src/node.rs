@@ -75,7 +75,6 @@ pub struct Node {
     reader: Reader,
     members: Members,
     peer: PeerService,
-    leader_watch: LeaderWatch,
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
     space: Arc<DiskSpace>,
@@ -159,7 +158,7 @@ impl Node {
             raft: raft.clone(),
             store: store.clone(),
             sequencer,
-            leader_watch: leader_watch.clone(),
+            leader_watch,
             contact,
             membership,
             loads: loads.subscribe(),
@@ -173,7 +172,6 @@ impl Node {
             reader,
             members,
             peer,
-            leader_watch,
             leadership: watch::Sender::default(),
             loads,
             space,
@@ -234,7 +232,7 @@ impl Node {
             fuse: self.fuse.clone(),
         };
         tasks.spawn(leader_tasks.run());
-        tasks.spawn(self.leader_watch.clone().publish(self.leadership.clone()));
+        tasks.spawn(self.members.leader_watch.clone().publish(self.leadership.clone()));
         tasks.spawn(watch_disk(self.config.data_directory.clone(), self.space.clone()));
         tasks.spawn(announce_description(
             self.config.description.clone(),

@@ -67,7 +67,7 @@ async fn a_wiped_agent_rejoins_as_a_new_node_after_it_was_removed() {
     let early = tokio::time::timeout(TIMEOUT, early.wait()).await;
     let early = early.expect("the agent exits").expect("its exit status is known");
     assert_eq!(early.code(), Some(1), "its name is taken: {}", fourth.log());
-    assert!(fourth.log().contains("the cluster refuses this agent"), "{}", fourth.log());
+    assert!(fourth.log().contains("the cluster refused this agent"), "{}", fourth.log());
     std::fs::remove_dir_all(&data).expect("the data directory is removed");
 
     execute(contacted, "cluster remove japaneast --yes --wait").await;

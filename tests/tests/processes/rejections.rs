@@ -99,7 +99,7 @@ async fn a_dry_run_has_no_effect_and_an_outdated_expected_revision_is_rejected()
     let rejected = contacted.run(&outdated).await.expect("the command runs");
     assert_eq!(rejected.code, Some(3), "{rejected:?}");
     assert!(
-        rejected.stdout.contains("scaled contoso in eastus"),
+        rejected.stdout.contains("UnitsScaled"),
         "the events since the expected revision: {rejected:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! All agents are killed at once, as in a power failure, but their units survive.
+//! All agents are killed at the same time, as in a power failure, but their units survive.
 
 use anyhow::ensure;
 use meridian_testkit::process::Sandbox;

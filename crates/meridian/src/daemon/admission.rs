@@ -76,7 +76,11 @@ pub async fn become_member(
             check_rules(description)?;
             let initial_members = gather(lobby, description, peers).await?;
             let cluster = initial_members.cluster();
-            Ok(Membership { cluster, initial_members: Some(initial_members), endpoints: Vec::new() })
+            Ok(Membership {
+                cluster,
+                initial_members: Some(initial_members),
+                endpoints: Vec::new(),
+            })
         }
         Start::Join(endpoints) => {
             tracing::info!(?endpoints, "joining a cluster");
@@ -90,7 +94,11 @@ pub async fn become_member(
             }
             log_waiting(description, peers);
             let Admission { cluster, endpoints } = lobby.admitted().await;
-            Ok(Membership { cluster, initial_members: None, endpoints: parse_addresses(&endpoints) })
+            Ok(Membership {
+                cluster,
+                initial_members: None,
+                endpoints: parse_addresses(&endpoints),
+            })
         }
     }
 }
