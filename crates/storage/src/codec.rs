@@ -196,7 +196,7 @@ macro_rules! stored {
     };
 }
 
-// Types of other crates. Types of the storage and replication crates are declared beside their
+// Types of other crates. Types of the storage and replication crates are declared next to their
 // definition.
 stored! {
     meridian_domain::Entry = 1, version 2, "log entry";

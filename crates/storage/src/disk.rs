@@ -33,9 +33,9 @@
 //! one.
 //!
 //! Until then, the consequence is this: an acknowledged change is on a majority of nodes, and a
-//! node that lost it no longer counts towards that majority. A leader that knows what the node had
-//! acknowledged detects the loss, logs it, and replicates the entries again at once. So nothing is
-//! lost as long as the other nodes follow that leader, or another one with all entries. Before
+//! node that lost it no longer counts toward that majority. A leader that knows what the node had
+//! acknowledged detects the loss, logs it, and immediately replicates the entries again. So nothing
+//! is lost as long as the other nodes follow that leader, or another one with all entries. Before
 //! that, the node may vote for a candidate that lacks the entries, or vote twice in one term. If
 //! the other nodes that have the entries are unreachable or dead at that moment, an acknowledged
 //! change is lost, and no node can detect it.

@@ -1,8 +1,8 @@
 //! Event log of this node: its newest events in memory, with the chain hashes of all events.
 //!
-//! Events are appended when their entry is applied, and are readable at once. Their rows are
+//! Events are appended when their entry is applied, and are readable immediately. Their rows are
 //! written as soon as the node's own Raft log holds the entry durably. Events stay in memory until
-//! then and for some time after, so nearly all watches are served from memory.
+//! then and for a while after, so nearly all watches are served from memory.
 
 use std::collections::VecDeque;
 

@@ -144,8 +144,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
-        // A hint that lets a restart apply more entries at once. It becomes durable with the next
-        // sync.
+        // A hint that lets a restart apply more entries immediately. It becomes durable with the
+        // next sync.
         let Some(committed) = committed.map(Position::from) else {
             return Ok(());
         };

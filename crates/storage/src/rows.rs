@@ -31,7 +31,7 @@
 //! An epoch numbers one set of state rows, a history numbers one set of events and segment hashes.
 //! Both are drawn from the same counter. These rows are visible only through `m/position`, which
 //! names the current epoch and history: the state rows of that epoch, and the events of that
-//! history up to its revision. A snapshot is written beside the current rows, its state under the
+//! history up to its revision. A snapshot is written next to the current rows, its state under the
 //! next number and its events after the current ones or, if they do not continue those, under the
 //! next number as well. One small batch then makes it the current one. Rows that the position does
 //! not name are deleted later.
@@ -39,10 +39,10 @@
 //! # Derived outcomes
 //!
 //! The last event of a change set contains everything that the outcome of its request does. So the
-//! outcome of an accepted change with events has no row of its own while its last event is above
-//! the outcome watermark of the position: it is derived from that event ([`outcome_watermark`]).
-//! The watermark follows the newest event at a distance, and is raised before events are trimmed.
-//! Most changes therefore never need an outcome row.
+//! outcome of an accepted change with events has no separate row while its last event is above the
+//! outcome watermark of the position: it is derived from that event ([`outcome_watermark`]). The
+//! watermark follows the newest event at a distance, and is raised before events are trimmed. Most
+//! changes therefore never need an outcome row.
 //!
 //! # Upgrades
 //!
@@ -140,7 +140,7 @@ pub fn segment_keys(histories: Range<u64>) -> KeyRange {
     key(SEGMENTS, &[histories.start])..key(SEGMENTS, &[histories.end])
 }
 
-/// Returns the keys of all rows of `state`, in byte order. Outcomes without a row of their own are
+/// Returns the keys of all rows of `state`, in byte order. Outcomes without a separate row are
 /// included.
 pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
     let agents = state.agents.keys().cloned().map(Key::Agent);

@@ -9,7 +9,7 @@
 //!   were synced.
 //! - Snapshots are not stored. [`StateMachine::get_current_snapshot`] creates one from the current
 //!   state and syncs its rows first. So the position of a snapshot, up to which openraft may purge
-//!   the log and which it takes for the last snapshot after a restart, is never ahead of the disk.
+//!   the log and which it treats as the last snapshot after a restart, is never ahead of the disk.
 //!   It is never behind the last purged entry either, because the state is not: a node whose rows
 //!   are behind it is rejected by [`Store::verify_against_log`].
 //! - [`StateMachine::install_snapshot`] returns only after the snapshot is durable.

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! Memory is ahead of the disk, never the reverse: openraft applies entries that a majority has but
-//! that may not be on this node's own disk yet. The response to such an entry is sent at once and
-//! its changes are readable. One thread writes the rows, in order, and only after this node's Raft
-//! log has the entry durably. Lost rows are restored from the log, because the log is purged only
-//! up to what was synced here.
+//! that may not be on this node's own disk yet. The response to such an entry is sent immediately
+//! and its changes are readable. One thread writes the rows, in order, and only after this node's
+//! Raft log has the entry durably. Lost rows are restored from the log, because the log is purged
+//! only up to what was synced here.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -313,7 +313,7 @@ impl History for Store {
     }
 }
 
-/// Describes the metrics of the derived store to the recorder.
+/// Registers the descriptions of the metrics of the derived store with the recorder.
 pub fn describe_metrics() {
     use metrics::Unit;
     metrics::describe_gauge!(

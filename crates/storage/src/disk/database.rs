@@ -48,8 +48,8 @@ pub trait Database: Send + Sync + 'static {
     /// If the store cannot be read.
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
-    /// Makes all changes visible at once. After a crash, either all or none of them are present.
-    /// They are guaranteed to be present only after the next [`Database::sync`].
+    /// Makes all changes visible to readers immediately. After a crash, either all or none of them
+    /// are present. They are guaranteed to be present only after the next [`Database::sync`].
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -61,8 +61,7 @@ pub trait Database: Send + Sync + 'static {
     /// If durability cannot be guaranteed. The result of a retry must not be trusted.
     fn sync(&self) -> io::Result<()>;
 
-    /// Returns true if writing and syncing can block for long and therefore need a thread of their
-    /// own.
+    /// Returns true if writing and syncing can block for long and therefore need a separate thread.
     fn blocks(&self) -> bool {
         true
     }

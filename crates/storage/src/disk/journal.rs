@@ -24,9 +24,9 @@ pub struct Bounds {
 
 /// Ordered log of votes and entries.
 ///
-/// A change is visible at once, and durable only after a [`Journal::sync`] that started after it.
-/// Changes become durable in the order of the calls, never a later one without an earlier one. When
-/// a journal is opened, everything in it is durable.
+/// A change is visible immediately, and durable only after a [`Journal::sync`] that started after
+/// it. Changes become durable in the order of the calls, never a later one without an earlier one.
+/// When a journal is opened, everything in it is durable.
 ///
 /// After any error, no further result of the object may be trusted: the node stops.
 pub trait Journal: Send + 'static {

@@ -1,4 +1,4 @@
-//! The mark: a small file beside the Raft log with the last position and vote known to be durable
+//! The mark: a small file next to the Raft log with the last position and vote known to be durable
 //! in the log.
 //!
 //! ```text

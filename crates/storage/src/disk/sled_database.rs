@@ -11,9 +11,9 @@
 //! checks, and this module syncs the files itself:
 //!
 //! - sled fails to open what a crash leaves of a database that was just being created. So the file
-//!   `database.new` exists beside the directory during creation. A directory with that file beside
-//!   it has never been used.
-//! - sled fails to open when a crash has left a partial index, which it takes for the newest one.
+//!   `database.new` exists next to the directory during creation. A directory with that file next
+//!   to it has never been used.
+//! - sled fails to open when a crash has left a partial index, which it treats as the newest one.
 //!   So partial indexes (`snap.*.generating`) are removed before opening. The previous index and
 //!   the log have all of their content.
 //! - Everything in the directory is synced before opening: what sled writes while opening must not
@@ -24,8 +24,8 @@
 //! - All writes go to one tree: a batch is atomic only within one. Writes and syncs are serialized.
 //! - sled panics on some kinds of damage: a panic becomes an error that names the directory. It
 //!   also panics when it is dropped while the disk fails: after the first error it is not dropped.
-//! - Opening allocates a segment of 8 MiB at once, even if little is stored. The minimum free disk
-//!   space of a node is far above that.
+//! - Opening allocates a segment of 8 MiB immediately, even if little is stored. The minimum free
+//!   disk space of a node is far above that.
 //!
 //! # Upgrades
 //!
@@ -44,8 +44,8 @@ use crate::disk::database::{Batch, Database};
 use crate::fuse::Fuse;
 use meridian_durable::{self as durable, FileError, naming};
 
-/// Maximum size of a value in bytes. sled moves a page above a quarter of a segment to a file of
-/// its own, and a page holds several values. Callers split larger values.
+/// Maximum size of a value in bytes. sled moves a page above a quarter of a segment to a separate
+/// file, and a page holds several values. Callers split larger values.
 pub const MAX_VALUE_BYTES: usize = 64 << 10;
 
 /// Size of a sled segment. Fixed when a database is created.
@@ -74,7 +74,7 @@ pub enum OpenError {
     File(#[from] FileError),
 }
 
-/// [`Database`] on sled, in a directory of its own.
+/// [`Database`] on sled, in its own directory.
 pub struct SledDatabase {
     /// `None` only while it is dropped.
     database: Option<sled::Db>,
@@ -303,7 +303,8 @@ mod tests {
         batch
     }
 
-    /// Opens a database again. Under load, sled's threads release its lock some time after a drop.
+    /// Opens a database again. Under load, sled's threads release its lock only a while after a
+    /// drop.
     fn reopen(path: &Path) -> SledDatabase {
         loop {
             match SledDatabase::open(path, Fuse::default()) {

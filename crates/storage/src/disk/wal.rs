@@ -17,9 +17,9 @@
 //! raft-log's own thread writes and syncs; [`Journal::sync`] hands it everything since the last
 //! call and returns. The log store calls `sync` again only after the previous sync has completed,
 //! so entries that arrive meanwhile are synced together, and a single entry needs one thread switch
-//! to the disk and one back. Grouping by an additional thread, the usual way, made a lone append 10
-//! to 30 microseconds slower (medians of 0.15 and 0.16 ms on an idle machine, 0.29 and 0.32 ms on a
-//! busy one), and grouped appends no faster beyond the noise.
+//! to the disk and one back. Grouping by an additional thread, the usual way, made a single append
+//! 10 to 30 microseconds slower (medians of 0.15 and 0.16 ms on an idle machine, 0.29 and 0.32 ms
+//! on a busy one), and grouped appends no faster beyond the noise.
 //!
 //! # Checks when opening
 //!
@@ -35,8 +35,8 @@
 //! # The mark
 //!
 //! The mark is written after a vote was saved and before the vote counts; at the latest a second
-//! after entries became durable, by a thread of its own; before a truncation that would contradict
-//! it; and when the log is closed. An append never waits for it.
+//! after entries became durable, by its own thread; before a truncation that would contradict it;
+//! and when the log is closed. An append never waits for it.
 //!
 //! Two losses remain undetected: entries that became durable in the last second before a crash and
 //! disappeared without a trace in the file, and the newest slot of the mark together with the end

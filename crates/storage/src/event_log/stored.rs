@@ -1,5 +1,5 @@
-//! Rows of events. Consecutive events that are written together share a row, because a row of its
-//! own costs more than an event.
+//! Rows of events. Consecutive events that are written together share a row, because the overhead
+//! of a row exceeds the size of an event.
 //!
 //! The key of a row names its last event, so the first row at or after the key of an event contains
 //! that event. No row spans two segments, because events are removed by whole segments.
@@ -20,7 +20,7 @@ const ROW_BYTES: usize = 16 << 10;
 const PAGE_ROWS: usize = 32;
 
 /// Adds the rows of `events`, which must be contiguous, to `batch`. Each event up to `single` gets
-/// a row of its own.
+/// its own row.
 pub fn write(
     batch: &mut Batch,
     history: u64,

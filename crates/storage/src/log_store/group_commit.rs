@@ -2,8 +2,8 @@
 //! soon as the current one completes.
 //!
 //! There is no dedicated thread. A sync is started by the writer if none is in flight, and
-//! otherwise by the thread that reports the completion of the previous one. So a lone append costs
-//! one thread switch to the disk and one back.
+//! otherwise by the thread that reports the completion of the previous one. So a single append
+//! needs one thread switch to the disk and one back.
 //!
 //! The reporting thread must never wait for the journal, because the holder of the journal may be
 //! waiting for that thread. So it only tries to lock; if that fails, the holder starts the sync
@@ -32,7 +32,7 @@ const SYNC_SECONDS: &str = "meridian_raft_log_sync_seconds";
 const SYNCED_BATCHES: &str = "meridian_raft_log_synced_batches_total";
 const SYNCED_BYTES: &str = "meridian_raft_log_synced_bytes_total";
 
-/// Describes the metrics of the Raft log to the recorder.
+/// Registers the descriptions of the metrics of the Raft log with the recorder.
 pub fn describe_metrics() {
     use metrics::Unit;
     metrics::describe_histogram!(

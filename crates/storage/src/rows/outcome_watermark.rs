@@ -1,4 +1,4 @@
-//! Outcomes without a row of their own, which are derived from the last event of their change set.
+//! Outcomes without a separate row, which are derived from the last event of their change set.
 
 use meridian_domain::outcome::Outcome;
 use meridian_domain::{EventRecord, Origin, RequestId, Revision, State, Verdict, limits};

@@ -74,8 +74,8 @@ impl Store {
         staging.finish()
     }
 
-    /// Makes the installed snapshot the current state for all readers at once, and returns the
-    /// ranges of rows that are no longer referenced.
+    /// Makes the installed snapshot the current state for all readers at the same time, and returns
+    /// the ranges of rows that are no longer referenced.
     fn replace_state(
         &self,
         last: LogIdOf<TypeConfig>,

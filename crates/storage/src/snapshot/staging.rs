@@ -1,4 +1,4 @@
-//! Staging of a received snapshot beside the current state.
+//! Staging of a received snapshot next to the current state.
 
 use std::io;
 use std::sync::Arc;
@@ -165,8 +165,8 @@ impl Staging {
         self.write(batch, Vec::new()).await
     }
 
-    /// Completes the rows. The header, the last row, tells which events are trimmed, and so which
-    /// hash the following events must continue.
+    /// Completes the rows. The header, which is the last row, states which events are trimmed, and
+    /// therefore which hash the following events must continue.
     fn end_rows(&mut self, batch: &mut Batch) -> Result<(), StagingError> {
         self.rows_done = true;
         if self.state.header.revision != self.head.revision {

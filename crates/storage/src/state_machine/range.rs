@@ -1,5 +1,5 @@
-//! Applies a range of entries: first in memory, for all readers at once, then as rows for the
-//! writer.
+//! Applies a range of entries: first in memory, for all readers at the same time, then as rows for
+//! the writer.
 
 use std::any::Any;
 use std::collections::BTreeSet;

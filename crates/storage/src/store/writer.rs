@@ -23,14 +23,14 @@ use crate::planted::{Bug, planted};
 use crate::rows::KeyRange;
 
 /// Maximum number of queued ranges and other jobs; applying waits when the queue is full. A range
-/// is at most some hundred entries, so this limits what is in memory but not on the disk.
+/// is at most a few hundred entries, so this limits what is in memory but not on the disk.
 pub(super) const MAX_QUEUED_JOBS: usize = 64;
 /// Maximum time that the first range of a batch waits for more. Rows that a crash loses are
 /// restored from the Raft log, and 200 ms of entries are soon applied again.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Approximate maximum size of a batch in bytes. Up to one range more is held in memory.
 const MAX_BATCH_BYTES: usize = 2 << 20;
-/// Maximum number of rows that are deleted at once, between two jobs.
+/// Maximum number of rows that are deleted in one step, between two jobs.
 const SWEEP_ROWS: usize = 256;
 
 /// Job of the writer. If a reply is dropped, the job was not done.

@@ -28,7 +28,7 @@ async fn written(limits: meridian_storage::disk::wal::ChunkLimits, last: u64) ->
 #[tokio::test]
 async fn a_torn_tail_is_truncated() {
     let directory = written(LARGE, 9).await;
-    // What a power loss during an append may leave: the start of a record.
+    // A power loss during an append may leave the start of a record.
     directory.alter_chunk(0, |bytes| {
         let second = payload_offset(bytes, 1) - FROM_LENGTH_TO_PAYLOAD - 28;
         let torn = bytes[second..second + 50].to_vec();

@@ -19,7 +19,7 @@ use crate::disk::entry::{Position, StoredEntry, StoredVote};
 use crate::disk::journal::SyncCallback;
 
 /// Maximum size of an envelope in a record, in bytes: far above every limit of the domain, and
-/// small enough that a damaged length is not taken for a torn record.
+/// small enough that a damaged length is not mistaken for a torn record.
 const MAX_ENVELOPE_BYTES: u32 = 20 << 20;
 
 /// Size of a stored position in bytes.
@@ -116,7 +116,7 @@ fn read_envelope<T: Stored, R: Read>(mut reader: R) -> io::Result<T> {
         let message = format!("{}: invalid length of {length} bytes", T::NAME);
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
-    // The buffer grows with the bytes read instead of being reserved at once: the length may be
+    // The buffer grows with the bytes read instead of being reserved upfront: the length may be
     // corrupt.
     let mut envelope = Vec::new();
     reader.take(length.into()).read_to_end(&mut envelope)?;
