@@ -11,7 +11,7 @@
 //! drained    -> learner;  removed from the log -> removed from Raft
 //! ```
 //!
-//! No step can cost the cluster its quorum: a vote is granted or revoked only if the reachable
+//! No step can break the quorum of the cluster: a vote is granted or revoked only if the reachable
 //! members are a majority both before and after. A voter that has failed permanently is therefore
 //! demoted, while a voter that should be replaced keeps its vote for as long as the quorum needs
 //! it.

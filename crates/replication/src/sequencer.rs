@@ -39,7 +39,7 @@ use pending::PendingCommand;
 
 pub use pending::Reply;
 
-/// Maximum number of queued commands. Further ones are rejected at once: in a queue without a
+/// Maximum number of queued commands. Further ones are rejected immediately: in a queue without a
 /// bound, every command would time out.
 const QUEUE: usize = 4_096;
 
@@ -93,7 +93,7 @@ impl Sequencer {
     }
 
     /// Submits a command. Returns once it was decided and applied, or once its outcome can no
-    /// longer be known. Has no timeout of its own. Dropping the future leaves the outcome unknown.
+    /// longer be known. Applies no timeout. Dropping the future leaves the outcome unknown.
     pub async fn submit(&self, command: Command, origin: Origin) -> Reply {
         if let Err(low_disk) = self.space.check() {
             return Reply::Failed(low_disk);

@@ -55,7 +55,7 @@ impl Timing {
     }
 
     /// Returns the configuration of openraft. A snapshot is built after `snapshot_after` log
-    /// entries; `keep` entries behind it are not purged.
+    /// entries; the last `keep` entries before it are not purged.
     pub(crate) fn raft_config(&self, snapshot_after: u64, keep: u64) -> openraft::Config {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         openraft::Config {
@@ -76,9 +76,10 @@ impl Timing {
             // A restarted leader would continue without an election and rely on its state machine,
             // which is written lazily here.
             enable_leader_restore: Some(false),
-            // A member whose disk was restored from an older copy receives the lost entries at
-            // once. Otherwise it stays a voter without entries that it had acknowledged until the
-            // leader changes, and its own vote may elect that leader; openraft warns about this.
+            // A member whose disk was restored from an older copy receives the lost entries
+            // immediately. Otherwise it stays a voter without entries that it had acknowledged
+            // until the leader changes, and its own vote may elect that leader; openraft warns
+            // about this.
             allow_log_reversion: Some(true),
             ..openraft::Config::default()
         }

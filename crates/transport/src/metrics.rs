@@ -5,7 +5,8 @@ use metrics::{Unit, counter, describe_counter};
 /// Connections dropped before their first request, by `reason`.
 const DROPPED: &str = "meridian_accept_dropped_total";
 
-/// Describes the metrics of this crate to the recorder. Called once, after it was installed.
+/// Registers the descriptions of this crate's metrics with the recorder. Called once, after it was
+/// installed.
 pub fn describe_metrics() {
     describe_counter!(
         DROPPED,

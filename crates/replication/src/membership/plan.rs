@@ -1,4 +1,4 @@
-//! Pending membership changes and the next step towards the desired membership, as pure functions
+//! Pending membership changes and the next step toward the desired membership, as pure functions
 //! that are tested without a cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use meridian_ports::{MemberChange, Pending, WaitsFor};
 /// Maximum number of log entries that a caught-up learner may lack: about one second of load.
 const MAX_LAG: u64 = 1_000;
 
-/// One step towards the desired membership.
+/// One step toward the desired membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Complete the joint configuration that an earlier leader left behind. Until then, every

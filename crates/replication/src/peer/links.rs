@@ -113,7 +113,7 @@ impl Links {
         self.handle_response(node, client.membership(proto::MembershipRequest {}).await)
     }
 
-    /// Requests `node`, the leader, to transfer leadership to `to`.
+    /// Asks `node`, the leader, to transfer leadership to `to`.
     ///
     /// # Errors
     /// A [`RequestError`].

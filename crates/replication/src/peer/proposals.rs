@@ -1,5 +1,5 @@
 //! Commands forwarded to one node, multiplexed on one stream, so that concurrent commands share
-//! network packets and none needs a gRPC call of its own.
+//! network packets and none needs a separate gRPC call.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -159,7 +159,7 @@ impl Message for VoteResponse<TypeConfig> {
     }
 }
 
-/// Request of the leader that another voter starts an election at once.
+/// Request of the leader that asks another voter to start an election immediately.
 #[derive(Serialize, Deserialize)]
 pub struct WireTransferRequest {
     from: StoredVote,

@@ -51,7 +51,7 @@ impl InFlight {
     }
 
     /// Adds waiters whose receipts may depend on any entry in flight: they receive their replies
-    /// when the newest entry completes, or at once if there is none.
+    /// when the newest entry completes, or immediately if there is none.
     pub fn reply_after_newest(&mut self, waiters: Waiters) {
         match self.0.back_mut() {
             Some(newest) => newest.waiters.extend(waiters),

@@ -26,8 +26,8 @@ use crate::instance::Raft;
 /// the first; a third gains nothing measurable.
 const MAX_IN_FLIGHT: usize = 2;
 /// Number of pending commands at which a second entry is proposed without lingering. Every entry
-/// costs each node a message and an fsync, so fewer commands are better batched with those that
-/// arrive while the first entry is in flight.
+/// requires a message and an fsync on each node, so fewer commands are better batched with those
+/// that arrive while the first entry is in flight.
 const MIN_BATCH: usize = 64;
 /// Maximum time that a smaller batch waits after the first entry was proposed. A first entry that
 /// takes longer replicates across regions; waiting until it completes would double the latency of a
