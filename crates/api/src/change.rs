@@ -16,8 +16,8 @@ use crate::{Ports, deadline};
 const PAGE: usize = 256;
 /// Maximum number of events attached to a conflict: enough to see who changed what.
 const CONFLICT_EVENTS: usize = 20;
-/// Revisions searched for them, from the newest backwards: the events of one service are
-/// interleaved with those of all units.
+/// Revisions searched for them, from the newest backward: the events of one service are interleaved
+/// with those of all units.
 const CONFLICT_SEARCH: u64 = 4_096;
 
 /// Handles a change request.
@@ -91,7 +91,8 @@ async fn forecast(
     }
 }
 
-/// Converts an event that would happen. It has no time and no request id, because it did not.
+/// Converts an event that would happen. It has no time and no request id, because it has not
+/// happened.
 fn forecast_event(
     change: &CheckedChange,
     base: Revision,
@@ -144,7 +145,7 @@ async fn has(ports: &Ports, revision: Revision, deadline: Instant) -> bool {
     timeout_at(deadline, arrival).await.is_ok_and(|arrived| arrived.is_ok())
 }
 
-/// Creates the error for rejections, with the changes since if the expected revision is out of
+/// Creates the error for rejections, with the changes since the expected revision if that is out of
 /// date.
 async fn rejected(ports: &Ports, rejections: Vec<Rejection>, deadline: Instant) -> Error {
     let is_conflict = |rejection: &&Rejection| matches!(rejection, Rejection::Conflict { .. });

@@ -206,7 +206,7 @@ fn propose_class(error: &ProposeError) -> Class {
         }
         ProposeError::LowDisk { .. } => Class::of(Code::ResourceExhausted, "LOW_DISK").retry(LATER),
         ProposeError::TooLarge { .. } => Class::of(Code::InvalidArgument, "CHANGE_TOO_LARGE"),
-        // The id is valid; only its earlier use is in the way.
+        // The id is valid; only its earlier use prevents the change.
         ProposeError::RequestReused { .. } => Class::of(Code::FailedPrecondition, "REQUEST_REUSED"),
         ProposeError::RequestExpired { .. } => {
             Class::of(Code::FailedPrecondition, "REQUEST_EXPIRED")

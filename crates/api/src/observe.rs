@@ -18,7 +18,7 @@ const LIST_WAIT: Duration = Duration::from_millis(500);
 /// Time that the leader and the agents have to respond for a status: it shows those that do not.
 const STATUS_WAIT: Duration = Duration::from_secs(1);
 
-/// Observes which agents are reachable. Requests their responses only if the leader's contacts do not
+/// Observes which agents are reachable. Queries the agents only if the leader's contacts do not
 /// decide it.
 pub(crate) async fn contacts(ports: &Ports, deadline: Instant) -> Observations {
     let members = members(ports, deadline::within(deadline, LIST_WAIT)).await;

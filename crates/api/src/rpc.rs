@@ -1,5 +1,5 @@
-//! Middleware around every request: a span, metrics, and a barrier that keeps panics from the
-//! connection.
+//! Middleware around every request: a span, metrics, and a layer that catches panics before they
+//! end the connection.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -108,7 +108,7 @@ impl Server {
         let announce = async move {
             shutdown.await;
             stopping.send_replace(true);
-            // Keeps the sender: a watch takes a dropped sender for a dropped server.
+            // Keeps the sender: a watch treats a dropped sender as a dropped server.
             std::future::pending::<()>().await;
         };
         let signal = {

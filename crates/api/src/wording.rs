@@ -1,7 +1,7 @@
 //! Sentences: the only place where conditions of [`meridian_domain::status`] become text.
 //!
 //! A sentence states the fact with the name of its object; the next step is an imperative. Both are
-//! for people; programs use the `reason` and the `subject` beside them.
+//! for people; programs use the accompanying `reason` and `subject`.
 
 mod condition;
 mod impact;

@@ -188,7 +188,7 @@ fn write_lines(messages: &Receiver<Message>, to: &mut impl Write) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use hyper::Request;
 

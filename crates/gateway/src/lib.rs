@@ -5,8 +5,8 @@
 //! unit over its control socket. From then on the unit is independent: it forwards requests to the
 //! backends of its service's APIs, and it obeys its control socket (`meridian.v1`, `control.proto`)
 //! and SIGTERM, even after its agent died. It must not know the log, placement, or any other unit.
-//! It never decides to stop, with one exception: it drains if its lock file was deleted or another
-//! run directory took the place of its own, because no agent can reach it any more.
+//! It never decides to stop, with one exception: it drains if its lock file was deleted or its run
+//! directory was replaced by another one, because no agent can reach it any more.
 //!
 //! Files in the run directory, named after the unit's incarnation:
 //!

@@ -2,9 +2,9 @@
 //!
 //! A drain has three steps: stop accepting; add `Connection: close` to the responses to further
 //! requests, so that clients reconnect elsewhere by themselves; then have hyper close the remaining
-//! connections. Closing at once loses requests that are in transit while a connection closes (85 to
-//! 106 of 30,000 over 61 scale cycles; none this way). HTTP/2 can report which requests were not
-//! processed, so its connections shut down gracefully from the start of the drain.
+//! connections. Closing immediately loses requests that are in transit while a connection closes
+//! (85 to 106 of 30,000 over 61 scale cycles; none this way). HTTP/2 can report which requests were
+//! not processed, so its connections shut down gracefully from the start of the drain.
 
 use std::convert::Infallible;
 use std::io;
@@ -40,7 +40,8 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Lower bound of the header list size that the HTTP/2 layer accepts, in bytes. The unit itself
 /// enforces smaller limits, so that the client gets a response.
 const MIN_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
-/// Polling interval while only a part of the three bytes that tell the protocols apart has arrived.
+/// Polling interval while only a part of the three bytes that distinguish the protocols has
+/// arrived.
 const SNIFF_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Worker {

@@ -14,8 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Minimum difference in connections for which a worker passes one on. Passing a connection costs
-/// more than serving a short one, so smaller differences do not justify it.
+/// Minimum difference in connections for which a worker passes one on. Passing a connection takes
+/// longer than serving a short one, so smaller differences do not justify it.
 const MIN_DIFFERENCE: usize = 2;
 
 /// The workers of a unit.

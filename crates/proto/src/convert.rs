@@ -1,7 +1,7 @@
 //! Conversion between the contracts and the domain.
 //!
-//! From a message, every value is validated, and all invalid fields are reported at once, each with
-//! its path: [`Violations`]. To a message, the conversion cannot fail.
+//! From a message, every value is validated, and all invalid fields are reported together, each
+//! with its path: [`Violations`]. To a message, the conversion cannot fail.
 //!
 //! | module | converts |
 //! | --- | --- |

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::wording::{self, name_of};
 use crate::{Ports, observe};
 
-/// Requests every agent and the leader, and returns the status. Needs no quorum.
+/// Queries every agent and the leader, and returns the status. Needs no quorum.
 pub(super) async fn get(ports: &Ports, deadline: Instant) -> v1::GetStatusResponse {
     let observations = observe::all(ports, deadline).await;
     let state = ports.read.state();

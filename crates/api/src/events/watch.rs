@@ -66,7 +66,8 @@ impl Watch {
         let before = Revision(from.0 - 1);
         let target = match consistency {
             Consistency::Linearizable => point.revision,
-            // A client that starts beyond a stale node knows more: the node has to catch up first.
+            // A client that starts after the last event of this node has seen newer events
+            // elsewhere: the node has to catch up first.
             Consistency::Stale if request.follow => point.revision.max(before),
             Consistency::Stale => point.revision,
         };

@@ -11,7 +11,7 @@ const SAME_ERROR_INTERVAL: Duration = Duration::from_secs(60);
 const OTHER_ERROR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Rate limiter of the warnings about one backend. Every request hits the same error, so most are
-/// not worth a warning.
+/// not logged.
 #[derive(Debug, Default)]
 pub(crate) struct BackendErrorLog {
     last_warning: Mutex<Option<Warning>>,

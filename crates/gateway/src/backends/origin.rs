@@ -44,7 +44,7 @@ impl Origin {
         Self::with(base, Arc::default())
     }
 
-    /// Creates the same origin for another worker, with a pool of its own.
+    /// Creates the same origin for another worker, with its own pool.
     pub(crate) fn for_another_worker(&self) -> Self {
         // Parsed again because a clone would share its reference counts between the workers.
         let base = self.base.to_string().parse().expect("the URL was parsed before");

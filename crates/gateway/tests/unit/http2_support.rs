@@ -202,7 +202,7 @@ pub fn serving_with_short_timeouts(backend: &Backend) -> Running {
 
 /// Starts a backend that writes raw frames: on its first connection it waits for three requests,
 /// responds to the first, and sends GOAWAY with the last processed stream set to number `processed`
-/// of them. On later connections it responds to each request at once.
+/// of them. On later connections it responds to each request immediately.
 pub fn goaway_after(processed: u32) -> String {
     const HEADERS: u8 = 1;
     const GO_AWAY: u8 = 7;

@@ -1,6 +1,6 @@
 //! Black-box tests of the unit: its port, its control socket, its signals, its lock.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod backend;
 mod control;

@@ -6,7 +6,7 @@ use meridian_domain::Timestamp;
 #[must_use]
 pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let seconds = i64::try_from(time.0 / 1000).unwrap_or(i64::MAX);
-    #[allow(clippy::cast_possible_truncation, reason = "less than a thousand million")]
+    #[allow(clippy::cast_possible_truncation, reason = "less than one billion")]
     let nanos = (time.0 % 1000 * 1_000_000) as i32;
     prost_types::Timestamp { seconds, nanos }
 }
