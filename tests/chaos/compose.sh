@@ -3,10 +3,10 @@
 #
 #   tests/chaos/compose.sh [--keep]
 #
-# Builds a static binary and its image without pulling images, starts docker-compose.yml as a project of
-# its own, checks the first look (the service contoso, the API echo, URLs that work from the host),
-# disconnects the leader from its network, changes a region through a remaining agent, reconnects, and
-# checks that all agents have the same state. --keep leaves the containers running.
+# Builds a static binary and its image without pulling images, starts docker-compose.yml as a
+# separate project, checks the first look (the service contoso, the API echo, URLs that work from
+# the host), disconnects the leader from its network, changes a region through a remaining agent,
+# reconnects, and checks that all agents have the same state. --keep leaves the containers running.
 #
 # Needs a Docker engine, docker compose or docker-compose 1.29, curl, a Rust toolchain, and the addresses
 # of docker-compose.yml, which `meridian dev` uses too. Without a Docker engine, it prints that it skips
@@ -85,7 +85,7 @@ meridian region scale "$survivor" --units 3 --wait --timeout 30s || fail "no cha
 [ "$(rows unit list | grep -c .)" = 5 ] || fail "not 5 units: $(meridian unit list)"
 eventually 10 others_ready 4 || fail "not 4 units of the other regions are ready: $(meridian unit list)"
 
-# The partitioned agent keeps serving reads of its own state, and refuses changes.
+# The partitioned agent keeps serving stale reads, and refuses changes.
 compose exec -T "$leader" /meridian region list --stale >/dev/null \
     || fail "the partitioned agent refuses a stale read"
 if compose exec -T "$leader" /meridian region scale "$survivor" --units 4 --timeout 3s 2>/dev/null; then

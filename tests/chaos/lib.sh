@@ -1,4 +1,4 @@
-# Functions of the scripts in this directory, which source it. Not a script of its own.
+# Functions of the scripts in this directory, which source it. Not a standalone script.
 
 script=$(basename "$0")
 say() { printf '%s\n' "$script: $*"; }
@@ -13,7 +13,7 @@ require_meridian() {
 # Runs the command line against the agents of --endpoint.
 meridian() { command meridian "$@" --endpoint "$endpoint"; }
 
-# Runs a command and prints its JSON list, one object per line and without blanks.
+# Runs a command and prints its JSON list, one object per line and without spaces.
 rows() { meridian "$@" --output json 2>/dev/null | tr -d ' \n' | sed 's/},{/}\n{/g'; }
 # Prints a field of each object on standard input.
 field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }

@@ -1,4 +1,4 @@
-//! The benchmark. `src/bin/bench.rs` defines the figures.
+//! The benchmark. `src/bin/bench.rs` defines the metrics.
 //!
 //! | module | purpose |
 //! | --- | --- |

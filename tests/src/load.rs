@@ -12,7 +12,7 @@
 //!
 //! There are no hidden retries. A connection that the server closed between two requests is
 //! reopened, and counted; so is a request that an HTTP/2 server reported as unprocessed. A request
-//! that was sent and not answered is a failure.
+//! that was sent and received no response is a failure.
 
 mod backend;
 mod client;

@@ -1,5 +1,5 @@
 //! The durable files of an agent. The first byte selects the file, the others are its JSON, which
-//! is tried both as the whole file and behind a valid checksum.
+//! is tried both as the whole file and after a valid checksum.
 
 use std::fs;
 use std::path::Path;

@@ -6,7 +6,7 @@ use meridian_proto::frame::{self, MAX_FRAME_BYTES};
 use meridian_proto::v1::{UnitRequest, UnitResponse};
 use prost::Message;
 
-/// Number of bytes received at once.
+/// Number of bytes received per read.
 const CHUNK_BYTES: usize = 7;
 
 /// Returns true if the bytes start with a frame.

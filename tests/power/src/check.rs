@@ -18,7 +18,7 @@ use crate::workload::{raft_entry, state_at, vote};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// All acknowledged data are present, and the stores work.
+    /// All acknowledged data is present, and the stores work.
     Intact {
         /// Last index of the log, if it is not empty.
         last: Option<u64>,
@@ -28,7 +28,7 @@ pub enum Verdict {
         /// The error with its causes.
         error: String,
     },
-    /// The stores opened, but acknowledged data are missing.
+    /// The stores opened, but acknowledged data is missing.
     Lost {
         /// Description of the missing data.
         what: String,

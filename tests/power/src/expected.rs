@@ -16,7 +16,7 @@ pub struct Expected {
     pub term: u64,
     /// Terms of the entries by index.
     pub entries: BTreeMap<u64, u64>,
-    /// Index up to which the derived store is durable by itself.
+    /// Index up to which the derived store is durable without the log.
     pub applied: Option<u64>,
     /// Generation of the agent's last process run.
     pub generation: u64,
@@ -24,7 +24,7 @@ pub struct Expected {
     pub wanted: Vec<u64>,
     /// Incarnations of the units started by the current process run of the agent.
     pub started: Vec<u64>,
-    /// Incarnations of the units that the agent was requested to stop.
+    /// Incarnations of the units that the agent was asked to stop.
     pub released: Vec<u64>,
 }
 

@@ -10,7 +10,7 @@
 //! disk              possible contents of the disk                            (disk, tree)
 //!     |
 //!     v
-//! power check DIR   acknowledged data are present, or the stores fail        (expected, check)
+//! power check DIR   acknowledged data is present, or the stores fail         (expected, check)
 //! ```
 //!
 //! One run covers thousands of power cuts: a prefix of the journal is the journal of a process that

@@ -58,8 +58,7 @@ pub enum Progress {
         /// The new generation.
         generation: u64,
     },
-    /// The agent's driver was requested to run a unit. The desired units with it are therefore
-    /// durable.
+    /// The agent's driver was asked to run a unit. The desired units with it are therefore durable.
     Wanted {
         /// Incarnation of the unit.
         incarnation: u64,
@@ -72,7 +71,7 @@ pub enum Progress {
     /// The number of desired units is about to be reduced: from here on, no unit is certain to be
     /// desired or running.
     Releasing,
-    /// The agent's driver was requested to stop a unit. The desired units without it are therefore
+    /// The agent's driver was asked to stop a unit. The desired units without it are therefore
     /// durable.
     Released {
         /// Incarnation of the unit.

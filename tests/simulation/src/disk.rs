@@ -1,4 +1,4 @@
-//! The disk of an agent, which survives crashes. Data are durable only once synced; a power loss
+//! The disk of an agent, which survives crashes. Data is durable only once synced; a power loss
 //! keeps a prefix of the unsynced writes.
 
 mod database;

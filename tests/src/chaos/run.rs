@@ -21,7 +21,7 @@ use super::options::RunOptions;
 use super::schedule::Schedule;
 
 /// Minimum rate of acknowledged changes for a valid run. It is low because the clients are slow on
-/// purpose, and some faults cost the quorum.
+/// purpose, and some faults break the quorum.
 const MIN_CHANGES_PER_SECOND: f64 = 3.0;
 
 /// Runs a schedule, and writes it, the history and the agents' logs to `out`.

@@ -61,7 +61,7 @@ pub enum Kind {
     Transfer,
     /// The number of voters is reduced to one and restored.
     Membership,
-    /// All agent processes are killed at once and restarted.
+    /// All agent processes are killed at the same time and restarted.
     All,
     /// A majority of the agent processes is killed and restarted.
     Quorum,
@@ -171,7 +171,7 @@ impl Schedule {
                 0 => Target::Leader,
                 number => Target::Agent(number),
             };
-            // Bias towards the leader, where faults have the greatest effect.
+            // Bias toward the leader, where faults have the greatest effect.
             let agent = if random.random_bool(0.4) { Target::Leader } else { agent };
             let variant = random.random_bool(0.5);
             if at_ms + duration_ms + 2_000 > load_seconds * 1_000 {

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "panics fail the test")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use meridian_testkit::cluster::Options;
 
 use crate::support::{accepted, change, contoso, set};
 
-/// Replaces the directory `to` by a copy of `from`.
+/// Replaces the directory `to` with a copy of `from`.
 fn copy(from: &Path, to: &Path) {
     drop(fs::remove_dir_all(to));
     fs::create_dir(to).expect("the directory is created");

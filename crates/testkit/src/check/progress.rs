@@ -1,6 +1,6 @@
 //! L5: a responsive agent makes progress. Every fault is shorter than the convergence bound. An
 //! agent that stays behind for longer while others advance therefore does not receive the entries
-//! that it lacks, and the next loss of another agent would cost the quorum.
+//! that it lacks, and the next loss of another agent would break the quorum.
 
 use std::collections::HashMap;
 

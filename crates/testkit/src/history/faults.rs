@@ -54,6 +54,6 @@ pub struct Bystander {
     pub node: String,
     /// Process id.
     pub pid: u32,
-    /// ObservedEvent damage; empty while the process runs undisturbed.
+    /// Observed damage; empty while the process runs undisturbed.
     pub harm: String,
 }

@@ -37,7 +37,7 @@ pub struct Tally {
     pub acknowledged: u64,
     /// Injected faults.
     pub faults: u64,
-    /// ObservedEvent leader changes.
+    /// Observed leader changes.
     pub leaders: u64,
     /// Snapshots received by agents.
     pub snapshots: u64,

@@ -15,7 +15,7 @@ use super::disk::Disk;
 use super::running::Process;
 
 /// Maximum number of concurrent sandboxes per test program. Elections take 300 ms: on a machine
-/// with two cores, more clusters at once would measure the scheduler.
+/// with two cores, more concurrent clusters would measure the scheduler.
 const CONCURRENT: usize = 2;
 /// Maximum number of passes that kill processes: an agent may just be starting a unit.
 const KILL_PASSES: usize = 50;

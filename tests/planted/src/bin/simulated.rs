@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
         Some(failure) => println!("{failure}"),
         None => println!("no violation: {}", outcome.figures),
     }
-    // Exit at once, without waiting for what the simulation thread left behind.
+    // Exit immediately, without waiting for cleanup of the simulation thread.
     std::io::stdout().flush()?;
     std::process::exit(i32::from(outcome.failure.is_some()))
 }

@@ -18,7 +18,7 @@ unsafe fn copy_bytes(bytes: *const c_void, count: usize) -> Vec<u8> {
     if count == 0 {
         return Vec::new();
     }
-    // SAFETY: the caller guarantees `count` readable bytes; they are copied at once.
+    // SAFETY: the caller guarantees `count` readable bytes; they are copied immediately.
     unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), count) }.to_vec()
 }
 

@@ -97,8 +97,7 @@ fn intents(run: &Path) -> Result<BTreeSet<u64>> {
     Ok(known)
 }
 
-/// Verifies that an isolated agent starts its desired units, and none that it was requested to
-/// stop.
+/// Verifies that an isolated agent starts its desired units, and none that it was asked to stop.
 async fn compare_desired(path: &Path, generation: Generation, expected: &Expected) -> Result<()> {
     let config = super::config(path, generation);
     let isolated = Arc::new(Isolated::default());

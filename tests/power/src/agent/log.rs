@@ -103,7 +103,7 @@ fn decide_entry(state: &State, command: &Command) -> Entry {
 impl Propose for Log {
     async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError> {
         let appended = self.append(&proposal.command).await;
-        // After a store failure, requests are never answered.
+        // After a store failure, requests never receive a response.
         match appended {
             Ok(receipt) => Ok(receipt),
             Err(_) => std::future::pending().await,

@@ -26,8 +26,8 @@ fn a_power_cut_anywhere_in_an_agents_first_run_keeps_what_it_acted_on() {
     tally.assert_covers(&STEPS);
 }
 
-/// The next process run finds data that a killed agent never synced, and must not rely on them
-/// before they are durable.
+/// The next process run finds data that a killed agent never synced, and must not rely on it before
+/// it is durable.
 #[test]
 fn a_power_cut_after_an_agent_was_killed_keeps_what_its_second_run_acted_on() {
     let home = home();

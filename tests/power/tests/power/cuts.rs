@@ -58,8 +58,8 @@ fn a_power_cut_loses_nothing_when_the_log_is_one_file() {
     tally.assert_ordered_disks_accepted();
 }
 
-/// A killed process leaves unsynced data to the next process run, which reads them and must not
-/// rely on them before they are durable.
+/// A killed process leaves unsynced data to the next process run, which reads it and must not rely
+/// on it before it is durable.
 #[test]
 fn a_power_cut_after_a_kill_loses_nothing_that_the_second_run_acknowledged() {
     let home = home();

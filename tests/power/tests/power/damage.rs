@@ -50,7 +50,7 @@ fn verdict(tree: &Tree, expected: &Expected) -> Verdict {
     }
 }
 
-/// Fails if acknowledged data were lost silently.
+/// Fails if acknowledged data was lost silently.
 fn assert_not_lost(what: &str, verdict: &Verdict) {
     assert!(!matches!(verdict, Verdict::Lost { .. }), "{what}: {verdict:?}");
     println!("{what}: {verdict:?}");

@@ -48,7 +48,8 @@ impl Moment {
 
 /// Runs a process until the power cut, and adds the progress acknowledged before it. Progress
 /// reported during the shutdown of the file system is ignored: a machine without power reports
-/// nothing either, and ext4 was observed to let a sync succeed at that moment whose data were lost.
+/// nothing either, and ext4 was observed to report success for a sync at that moment although the
+/// data was lost.
 fn cut(mounted: &mut Mounted, data: &Path, moment: Moment, expected: &mut Expected) {
     let mut process = ProcessRun::start(&programs(), "work", data, &["small"]);
     let began = Instant::now();

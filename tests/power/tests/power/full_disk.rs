@@ -79,7 +79,7 @@ impl Disk {
         (status, progress)
     }
 
-    /// Verifies that all acknowledged data are present.
+    /// Verifies that all acknowledged data is present.
     fn assert_intact(&self) {
         let verdict = programs().check("check", &self.data(), &self.expected, &["small"]);
         assert!(matches!(verdict, Verdict::Intact { .. }), "{verdict:?}");

@@ -89,7 +89,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         // Processes with open files keep the file system until they exit; the mount point is free
-        // at once.
+        // immediately.
         if let Err(error) = run("umount", &["--lazy", &self.point.to_string_lossy()]) {
             eprintln!("{error}");
         }

@@ -76,7 +76,7 @@ fn run_one(seed: u64, arguments: &Arguments) -> ExitCode {
         None => println!("ok      {plan}; {figures}; trace {hash} of {notes}"),
         Some(failure) => println!("FAILED  {plan}; {figures}; trace {hash} of {notes}; {failure}"),
     }
-    // Exit at once, without waiting for what the simulation thread left behind.
+    // Exit immediately, without waiting for cleanup of the simulation thread.
     let _ = std::io::stdout().flush();
     std::process::exit(i32::from(failure.is_some()))
 }

@@ -1,5 +1,5 @@
-//! The Raft log, in memory: writes are visible at once, and durable in their order some time after
-//! a sync was started.
+//! The Raft log, in memory: writes are visible immediately, and durable in their order a while
+//! after a sync was started.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

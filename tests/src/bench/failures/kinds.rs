@@ -18,7 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 const SLOW: Duration = Duration::from_millis(100);
 /// Tolerance for responses after a timeout, because the machine is busy.
 const TOLERANCE: Duration = Duration::from_millis(700);
-/// Think time of clients that receive a response at once. The benchmark must not saturate the CPUs.
+/// Think time of clients that receive a response immediately. The benchmark must not saturate the
+/// CPUs.
 const THINK_TIME: Duration = Duration::from_millis(20);
 
 /// A failure mode.
@@ -62,7 +63,7 @@ pub(super) const ALL: &[Kind] = &[
     failing("body reset by backend", "/cut", Some(Fault::ResetsInBody), None),
 ];
 
-/// A kind that fails at once. These five share the requests that the two above leave.
+/// A kind that fails immediately. These five share the requests that the two above leave.
 const fn failing(
     name: &'static str,
     path: &'static str,

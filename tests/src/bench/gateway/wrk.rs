@@ -87,7 +87,7 @@ fn duration(text: &str) -> anyhow::Result<Duration> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "panics fail the test")]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 
