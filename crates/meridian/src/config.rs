@@ -72,7 +72,7 @@ pub struct AgentConfig {
     pub start: Start,
     /// Number of log entries between two snapshots, at least 1. Default: 20,000.
     pub snapshot_after_entries: u64,
-    /// Number of log entries before a snapshot that are kept. Default: 5,000.
+    /// Number of log entries already in a snapshot that are kept. Default: 5,000.
     pub keep_entries: u64,
     /// Minimum free space on the disk, in bytes; 0 for no minimum. Default: 256 MiB.
     pub disk_floor_bytes: u64,

@@ -54,8 +54,8 @@ pub struct NodeConfig {
     pub timing: Timing,
     /// Number of log entries after which a snapshot is built and older entries may be purged.
     pub snapshot_after: u64,
-    /// Number of entries kept behind the snapshot, so that a member that was offline briefly
-    /// catches up without a snapshot.
+    /// Number of entries already in the snapshot that are kept, so that a member that was offline
+    /// briefly catches up without a snapshot.
     pub keep_entries: u64,
     /// Minimum free space of the disk in bytes, below which changes are rejected; 0 for no minimum.
     pub disk_floor: u64,

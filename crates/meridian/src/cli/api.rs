@@ -72,15 +72,15 @@ pub struct RemoveApiArgs {
 meridian api publish [OPTIONS] --path <PATH>
            --backend <[REGION=]URL>... <NAME>")]
 pub struct PublishArgs {
-    /// Name: 1 to 50 lower-case letters, digits and hyphens
+    /// Name: 1 to 50 lowercase letters, digits and hyphens
     pub name: String,
     /// Path prefix of its requests: /orders matches /orders and /orders/5, not /ordersx. The
     /// longest matching prefix wins
     #[arg(long, value_name = "PATH")]
     pub path: ApiPath,
     /// Backend, without credentials. Give one without a region, and one with REGION= for each
-    /// region with a backend of its own. http is HTTP/1.1, https is HTTP/2 if the backend offers
-    /// it, h2c is HTTP/2 without TLS
+    /// region that has its own backend. http is HTTP/1.1, https is HTTP/2 if the backend offers it,
+    /// h2c is HTTP/2 without TLS
     #[arg(long = "backend", value_name = "[REGION=]URL", required = true)]
     pub backends: Vec<Backend>,
     /// Timeout for connecting to the backend, 1ms to 10m [default: 5s]

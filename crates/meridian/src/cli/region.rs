@@ -157,7 +157,7 @@ pub struct ZoneList(pub Vec<u32>);
 meridian region define [OPTIONS] --display-name <TEXT>
            --latitude <DEGREES> --longitude <DEGREES> <NAME>")]
 pub struct DefineArgs {
-    /// Short name: lower-case letters, digits and hyphens
+    /// Short name: lowercase letters, digits and hyphens
     pub name: String,
     /// Display name
     #[arg(long, value_name = "TEXT")]

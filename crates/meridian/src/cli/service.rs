@@ -61,7 +61,7 @@ pub struct ShowArgs {
 /// `meridian service create`.
 #[derive(Debug, Clone, Args)]
 pub struct CreateArgs {
-    /// Name: 1 to 50 lower-case letters, digits and hyphens
+    /// Name: 1 to 50 lowercase letters, digits and hyphens
     pub name: String,
     /// Primary region, such as westeurope or "West Europe"
     #[arg(long, value_name = "REGION")]

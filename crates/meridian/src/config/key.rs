@@ -91,7 +91,7 @@ pub const KEYS: [Key; 35] = [
     text(
         "name",
         "westeurope-1",
-        "Name of the agent, unique in its cluster: 1 to 63 lower-case letters, digits and \
+        "Name of the agent, unique in its cluster: 1 to 63 lowercase letters, digits and \
          hyphens. Required.",
     ),
     text(
@@ -122,7 +122,7 @@ pub const KEYS: [Key; 35] = [
     defaulting(
         "network",
         "wan",
-        "Network profile between the agents: `lan` for round trip times of a few milliseconds, \
+        "Network profile between the agents: `lan` for round-trip times of a few milliseconds, \
          `wan` for up to 300 ms. Must be the same on all agents of a cluster.",
     ),
     defaulting("client_listen", "127.0.0.1:7400", "Listening address for clients (gRPC): IP:PORT."),
@@ -276,8 +276,8 @@ pub const KEYS: [Key; 35] = [
         "keep_entries",
         0,
         "5000",
-        "Number of log entries kept behind a snapshot, so that an agent that was down briefly \
-         catches up without a snapshot.",
+        "Number of log entries already in a snapshot that are kept, so that an agent that was down \
+         briefly catches up without a snapshot.",
     ),
     number(
         "disk_floor_bytes",
