@@ -128,18 +128,18 @@ impl Results {
             }
         }
         for (name, counts) in [("alone", &self.baseline), ("concurrent", &self.concurrent)] {
-            let figure = |what: &str| format!("healthy API {name}: {what}");
-            report.meridian(&figure("requests"), Unit::Count, counts.requests() as f64);
-            report.meridian(&figure("failures"), Unit::Count, counts.failed() as f64);
+            let metric = |what: &str| format!("healthy API {name}: {what}");
+            report.meridian(&metric("requests"), Unit::Count, counts.requests() as f64);
+            report.meridian(&metric("failures"), Unit::Count, counts.failed() as f64);
             let p99 = ms(counts.percentile(99.0));
-            report.meridian(&figure("p99"), Unit::Milliseconds, p99);
+            report.meridian(&metric("p99"), Unit::Milliseconds, p99);
         }
         for (when, usage) in ["before", "after half", "after all"].iter().zip(&self.usage) {
-            let figure = |what: &str| format!("{what} {when}");
-            report.meridian(&figure("descriptors"), Unit::Count, usage.descriptors as f64);
-            report.meridian(&figure("threads"), Unit::Count, usage.threads as f64);
+            let metric = |what: &str| format!("{what} {when}");
+            report.meridian(&metric("descriptors"), Unit::Count, usage.descriptors as f64);
+            report.meridian(&metric("threads"), Unit::Count, usage.threads as f64);
             let mebibytes = usage.resident_bytes as f64 / f64::from(1 << 20);
-            report.meridian(&figure("resident memory"), Unit::Mebibytes, mebibytes);
+            report.meridian(&metric("resident memory"), Unit::Mebibytes, mebibytes);
         }
         report
     }

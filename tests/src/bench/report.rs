@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::load::Sample;
 
-/// Unit of a figure.
+/// Unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -47,17 +47,17 @@ impl Unit {
     }
 }
 
-/// All figures, in the order of measurement.
+/// All metrics, in the order of measurement.
 #[derive(Debug)]
 pub struct Report {
     /// Name of the system that Meridian is compared with.
     other: Option<&'static str>,
-    figures: Vec<Figure>,
+    metrics: Vec<Metric>,
 }
 
-/// A figure: the values of all rounds for both systems.
+/// A metric: the values of all rounds for both systems.
 #[derive(Debug)]
-struct Figure {
+struct Metric {
     name: String,
     unit: Unit,
     meridian: Vec<f64>,
@@ -86,17 +86,17 @@ impl Report {
     /// Creates an empty report. `other` is the name of the system compared with.
     #[must_use]
     pub(super) fn new(other: Option<&'static str>) -> Self {
-        Self { other, figures: Vec::new() }
+        Self { other, metrics: Vec::new() }
     }
 
     /// Adds a round's value for Meridian.
     pub(super) fn meridian(&mut self, name: &str, unit: Unit, value: f64) {
-        self.figure(name, unit).meridian.push(value);
+        self.metric(name, unit).meridian.push(value);
     }
 
     /// Adds a round's value for the other system.
     pub(super) fn other(&mut self, name: &str, unit: Unit, value: f64) {
-        self.figure(name, unit).other.push(value);
+        self.metric(name, unit).other.push(value);
     }
 
     /// Adds the result of a load for Meridian or the other system.
@@ -109,24 +109,24 @@ impl Report {
             ("p99", Unit::Milliseconds, ms(sample.p99)),
             ("CPU time per change", Unit::Milliseconds, ms(sample.cpu)),
         ] {
-            let figure = self.figure(&format!("{label}: {what}"), unit);
-            if other { &mut figure.other } else { &mut figure.meridian }.push(value);
+            let metric = self.metric(&format!("{label}: {what}"), unit);
+            if other { &mut metric.other } else { &mut metric.meridian }.push(value);
         }
     }
 
-    fn figure(&mut self, name: &str, unit: Unit) -> &mut Figure {
-        let known = self.figures.iter().position(|figure| figure.name == name);
-        let index = known.unwrap_or(self.figures.len());
+    fn metric(&mut self, name: &str, unit: Unit) -> &mut Metric {
+        let known = self.metrics.iter().position(|metric| metric.name == name);
+        let index = known.unwrap_or(self.metrics.len());
         if known.is_none() {
             let (meridian, other) = (Vec::new(), Vec::new());
-            self.figures.push(Figure { name: name.to_owned(), unit, meridian, other });
+            self.metrics.push(Metric { name: name.to_owned(), unit, meridian, other });
         }
-        &mut self.figures[index]
+        &mut self.metrics[index]
     }
 
     fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        self.figures.iter().filter_map(|figure| {
-            let Figure { name, unit, meridian: own, other: others } = figure;
+        self.metrics.iter().filter_map(|metric| {
+            let Metric { name, unit, meridian: own, other: others } = metric;
             let meridian = median(own)?;
             let other = median(others);
             let ratio = other.map(|other| meridian / other);
@@ -139,7 +139,7 @@ impl Report {
     /// Formats the medians and the values of all rounds as JSON.
     ///
     /// # Errors
-    /// If a figure is not a finite number.
+    /// If a metric is not a finite number.
     pub fn json(reports: &[Self]) -> serde_json::Result<String> {
         serde_json::to_string_pretty(&reports.iter().flat_map(Self::lines).collect::<Vec<_>>())
     }

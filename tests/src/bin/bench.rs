@@ -11,13 +11,13 @@
 //! directories, and with real syncs to the same file system. Both run with their default
 //! configuration, except for Meridian's `network = "lan"`, which `meridian dev` also uses. The same
 //! gRPC client alternates between them, so that background load of the machine affects both. A
-//! figure is the median of its rounds. Only ratios are comparable across machines.
+//! metric is the median of its rounds. Only ratios are comparable across machines.
 //!
-//! | measurement | figure | definition |
+//! | measurement | metric | definition |
 //! | --- | --- | --- |
 //! | `changes` | changes/s | changes per second acknowledged to N clients, each sending its next change after the last response. Each change is a request of 256 bytes that scales a location without an agent: one event, no process. Compared with puts of 256 bytes, one key per client |
 //! | | median, p99 | latency of such a change |
-//! | | CPU time | CPU time of all three processes per change; on a busy machine the most stable of these figures |
+//! | | CPU time | CPU time of all three processes per change; on a busy machine the most stable of these metrics |
 //! | `failover` | first write | time from SIGKILL of the leader to the first acknowledgement of a change sent to a survivor afterwards. One change is sent every 10 ms to alternating survivors, so that client retry policies have no effect |
 //! | `memory` | idle agent | resident memory of an agent in a new, idle cluster: median of all three |
 //! | `scale` | ready unit | time from the acknowledgement of a scale by one unit to its `UnitReady` event on a watch of the same agent |
