@@ -88,7 +88,7 @@ pub async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::AgentDrain(args) => cluster::drain(&session, args).await,
     };
     if let Err(Failure::Conflict { conflict: Some(conflict), .. }) = &result {
-        conflict::print(&session, conflict)?;
+        conflict::print(session.output, conflict)?;
     }
     result
 }

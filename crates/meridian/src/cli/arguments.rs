@@ -11,7 +11,7 @@ use std::ffi::OsString;
 
 use clap::Command;
 
-use super::edit::MINUS;
+use super::count::MINUS;
 
 /// Arguments in the order that `clap` expects.
 pub(super) struct Arranged {

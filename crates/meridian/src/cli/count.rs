@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::edit::MINUS;
+/// Placeholder for the hyphen of a removal while `clap` parses the arguments: the typographic minus
+/// sign, which looks the same in its messages. See [`super::arguments`].
+pub(super) const MINUS: char = '\u{2212}';
 
 /// The text is not a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,11 +3,7 @@
 
 use std::str::FromStr;
 
-use super::count::UnitCount;
-
-/// Placeholder for the hyphen of a removal while `clap` parses the arguments: the typographic minus
-/// sign, which looks the same in its messages. See [`super::arguments`].
-pub(super) const MINUS: char = '\u{2212}';
+use super::count::{MINUS, UnitCount};
 
 /// One edit of `region set`.
 #[derive(Debug, Clone, PartialEq, Eq)]

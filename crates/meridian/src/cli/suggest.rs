@@ -3,8 +3,6 @@
 
 use clap::Command;
 
-use super::usage::see_help;
-
 /// Cause and next step for an unknown subcommand `word` of the command `parent`.
 pub(super) fn for_command(root: &Command, parent: &str, word: &str) -> (String, String) {
     let cause = format!("unknown command `{parent} {word}`");
@@ -190,6 +188,11 @@ fn closest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a 
     };
     let close = known.filter(|name| distance(name) <= allowed(name));
     close.min_by_key(|name| distance(name))
+}
+
+/// Next step that points to the help of a command.
+pub(super) fn see_help(command: &str) -> String {
+    format!("see `{command} --help`")
 }
 
 #[cfg(test)]

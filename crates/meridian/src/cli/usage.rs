@@ -64,12 +64,7 @@ fn two_lines(rendered: &str, named: &str) -> (String, String) {
             cause.push(line.strip_prefix("error: ").unwrap_or(&line).to_owned());
         }
     }
-    (cause.join("; "), see_help(&command))
-}
-
-/// Next step that points to the help of a command.
-pub(super) fn see_help(command: &str) -> String {
-    format!("see `{command} --help`")
+    (cause.join("; "), suggest::see_help(&command))
 }
 
 #[cfg(test)]

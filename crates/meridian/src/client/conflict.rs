@@ -5,8 +5,7 @@ use prost::Message;
 use tonic::Status;
 
 use super::failure::Failure;
-use super::output;
-use super::session::Session;
+use super::output::{self, Output};
 use super::view::EventView;
 use crate::exit;
 
@@ -23,7 +22,7 @@ pub fn attached(status: &Status) -> Option<v1::Conflict> {
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub fn print(session: &Session, conflict: &v1::Conflict) -> Result<(), Failure> {
+pub fn print(output: Output, conflict: &v1::Conflict) -> Result<(), Failure> {
     if conflict.more {
         exit::message(format_args!(
             "the newest of the changes since then follow; `meridian events --from {}` shows all",
@@ -31,8 +30,8 @@ pub fn print(session: &Session, conflict: &v1::Conflict) -> Result<(), Failure> 
         ));
     }
     let events: Vec<EventView> = conflict.events.iter().cloned().map(EventView::from).collect();
-    match session.output.is_json() {
-        true => session.output.list(&events),
+    match output.is_json() {
+        true => output.list(&events),
         false => output::write(&events.iter().map(EventView::line).collect::<String>()),
     }
 }
