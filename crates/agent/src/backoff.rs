@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_is_reported_ready_at_once_unless_it_failed_before() {
+    fn a_unit_is_reported_ready_immediately_unless_it_failed_before() {
         let (mut backoff, now) = (Backoff::default(), Moment::now());
         backoff.observe_unit(UNIT, Some(&Phase::Ready), now);
         assert_eq!(backoff.ready_after(UNIT), None);

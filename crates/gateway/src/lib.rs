@@ -6,7 +6,7 @@
 //! backends of its service's APIs, and it obeys its control socket (`meridian.v1`, `control.proto`)
 //! and SIGTERM, even after its agent died. It must not know the log, placement, or any other unit.
 //! It never decides to stop, with one exception: it drains if its lock file was deleted or its run
-//! directory was replaced by another one, because no agent can reach it any more.
+//! directory was replaced by another one, because no agent can reach it anymore.
 //!
 //! Files in the run directory, named after the unit's incarnation:
 //!

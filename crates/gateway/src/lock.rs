@@ -146,7 +146,7 @@ impl Lock {
         })
     }
 
-    /// Waits until no agent can want this process any more, and returns the reason. Never returns
+    /// Waits until no agent can want this process anymore, and returns the reason. Never returns
     /// while that cannot be determined.
     pub(crate) async fn obsolete(&self) -> &'static str {
         loop {

@@ -30,7 +30,7 @@ pub enum RunError {
 }
 
 /// Runs this process as the unit that `config` describes, until it receives SIGTERM, its agent
-/// drains it, or no agent can want it any more. Requires a tokio runtime.
+/// drains it, or no agent can want it anymore. Requires a tokio runtime.
 ///
 /// # Errors
 /// If the unit fails to start. Once it serves, it ends without an error.

@@ -57,7 +57,7 @@ impl Unit {
     /// [runs](Self::run), and serves requests once it has a configuration.
     ///
     /// # Errors
-    /// If the incarnation is already running or not wanted any more, a socket cannot be used, or a
+    /// If the incarnation is already running or not wanted anymore, a socket cannot be used, or a
     /// thread cannot be started.
     ///
     /// # Panics

@@ -60,7 +60,7 @@ pub fn message(line: Arguments<'_>) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// Prints data to standard output and returns the exit code. A closed pipe is no failure.
+/// Prints data to standard output and returns the exit code. A closed pipe is not a failure.
 pub fn print(data: &[u8]) -> ExitCode {
     let mut out = io::stdout().lock();
     match out.write_all(data).and_then(|()| out.flush()) {

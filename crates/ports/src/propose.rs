@@ -133,6 +133,6 @@ pub trait Propose: Send + Sync {
     /// Dropping the future leaves the outcome unknown.
     ///
     /// # Errors
-    /// A [`ProposeError`]. A rejection by a rule is no error but a [`Receipt`].
+    /// A [`ProposeError`]. A rejection by a rule is not an error but a [`Receipt`].
     async fn propose(&self, proposal: Proposal) -> Result<Receipt, ProposeError>;
 }

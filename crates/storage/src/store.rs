@@ -128,7 +128,7 @@ impl Core {
         }
     }
 
-    /// Fails if the node is stopping: nothing is acknowledged any more.
+    /// Fails if the node is stopping: nothing is acknowledged anymore.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.fuse.cause() {
             None => Ok(()),
@@ -143,7 +143,7 @@ impl Core {
             return io::Error::other("the derived store is closed");
         }
         // Without a cause, the writer panicked, or the Raft log ended before it. In both cases
-        // nothing would be written any more.
+        // nothing would be written anymore.
         self.fuse
             .blow("the writer of the derived store stopped: it panicked or the Raft log ended");
         let cause = self.fuse.cause().unwrap_or_default();

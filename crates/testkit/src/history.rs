@@ -60,7 +60,7 @@ pub mod mark {
     pub const LOAD: &str = "load";
     /// Clients stop.
     pub const LOAD_ENDED: &str = "load-ended";
-    /// No fault is active any more.
+    /// No fault is active anymore.
     pub const HEALED: &str = "healed";
     /// No operation is in flight and all agents had time to catch up. No event is expected from
     /// here on.

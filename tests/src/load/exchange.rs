@@ -54,7 +54,7 @@ pub(super) enum ExchangeError {
     /// While the request was about to be sent, the HTTP/2 server announced that it takes no further
     /// ones on this connection (RFC 9113, section 6.8).
     Unprocessed,
-    /// It failed, and with HTTP/1.1 the connection is not usable any more.
+    /// It failed, and with HTTP/1.1 the connection is not usable anymore.
     Failed(Failure),
     /// The response was not the expected one. The flag is set if the server closes the connection.
     Unexpected(Failure, bool),

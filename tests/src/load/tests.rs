@@ -121,7 +121,7 @@ async fn a_missing_server_refuses_connections() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_every_connection_at_once_is_not_retried_forever() {
+async fn a_server_that_closes_every_connection_immediately_is_not_retried_forever() {
     let server = faulty(Fault::ClosesAtOnce).await;
     let plan = Plan::get(server.address(), "/").requests(10);
     assert_all_failed(&Load::start(plan.clone()).finish().await, FailureKind::Reset);

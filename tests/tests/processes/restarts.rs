@@ -7,7 +7,7 @@ use meridian_testkit::wait::until_ok;
 use crate::support::{Three, execute, log_of, same_log, same_state, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_agents_killed_at_once_recover_the_same_events_state_and_units() {
+async fn all_agents_killed_at_the_same_time_recover_the_same_events_state_and_units() {
     let three = Three::start().await;
     let contacted = &three.agents[0];
     execute(contacted, "region set westeurope=2 eastus=3 southeastasia=1 japaneast=4").await;

@@ -36,7 +36,7 @@ macro_rules! conformance {
             a_crash_during_a_start_leaves_no_surplus_unit
             dropping_a_driver_stops_no_unit
             a_deep_data_directory_does_not_matter
-            units_and_files_of_others_are_left_alone
+            units_and_files_of_others_are_ignored
         );
     };
     ($kind:ty: $($name:ident)*) => {
@@ -347,7 +347,7 @@ pub async fn a_deep_data_directory_does_not_matter<K: Kind>() {
     machine.tidy(&second).await;
 }
 
-pub async fn units_and_files_of_others_are_left_alone<K: Kind>() {
+pub async fn units_and_files_of_others_are_ignored<K: Kind>() {
     let machine = Machine::<K>::new();
     let ours = machine.driver(1).await;
     ours.start(machine.spec(1)).await.unwrap();

@@ -21,7 +21,7 @@ pub(crate) fn wait(state: &State, impact: &Impact) -> v1::Wait {
             let names = names.join(", ");
             v1::Wait {
                 cause: format!(
-                    "no agent in {region} takes units any more: {names} has no capacity left \
+                    "no agent in {region} takes units anymore: {names} has no capacity left \
                      there, and no other region replaces it"
                 ),
                 next_step: format!(

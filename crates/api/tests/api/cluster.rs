@@ -283,7 +283,7 @@ async fn a_drain_reports_what_it_waits_for_and_so_does_the_status() {
     assert_eq!((vote.reason.as_str(), vote.subject.as_str()), ("NO_MAJORITY", "agents/b"));
     assert_eq!(
         units.cause,
-        "no agent in eastus takes units any more: contoso has no capacity left there, and no other \
+        "no agent in eastus takes units anymore: contoso has no capacity left there, and no other \
          region replaces it"
     );
     assert_eq!(

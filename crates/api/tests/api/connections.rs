@@ -82,7 +82,7 @@ async fn half_open_connections_do_not_lock_out_regular_clients() {
 }
 
 #[tokio::test]
-async fn connections_that_do_not_speak_http2_are_dropped_at_once() {
+async fn connections_that_do_not_speak_http2_are_dropped_immediately() {
     let world = World::new().await;
     for said in
         [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n\r\nXX"]

@@ -13,7 +13,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn every_invalid_field_is_reported_at_once() {
+async fn all_invalid_fields_are_reported_together() {
     let mut world = World::with_contoso().await;
     let before = world.fake.revision();
     let zones = vec![0, 10];

@@ -139,7 +139,7 @@ async fn a_watch_that_starts_beyond_a_stale_node_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_watch_that_starts_beyond_the_end_ends_at_once_unless_it_follows() {
+async fn a_watch_that_starts_beyond_the_end_ends_immediately_unless_it_follows() {
     let world = World::with_contoso().await;
     for from in [world.fake.revision() + 1, u64::MAX] {
         let mut stream = watch(&world, from, false, 0).await.expect("starts");

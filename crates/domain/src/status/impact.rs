@@ -18,7 +18,7 @@ pub enum Impact {
         /// The region.
         region: RegionName,
     },
-    /// No agent in the region takes units any more: the services lose their capacity there.
+    /// No agent in the region takes units anymore: the services lose their capacity there.
     CapacityLost {
         /// The region.
         region: RegionName,

@@ -49,7 +49,7 @@ fn a_moving_unit_serves_until_its_replacement_is_ready() {
 }
 
 #[test]
-fn a_moving_unit_that_is_not_ready_is_released_at_once() {
+fn a_moving_unit_that_is_not_ready_is_released_immediately() {
     let mut world = two_ready_units_and_a_second_agent();
     let events = world.apply(Command::DrainAgent { agent: agent_name("second") });
     assert_eq!(
@@ -61,7 +61,7 @@ fn a_moving_unit_that_is_not_ready_is_released_at_once() {
 }
 
 #[test]
-fn scaling_down_releases_all_assignments_of_a_slot_at_once() {
+fn scaling_down_releases_all_assignments_of_a_slot_together() {
     let mut world = two_ready_units_and_a_second_agent();
     world.edit([scale("westeurope", 1)]);
     let draining = phases(&world).into_iter().filter(|(_, _, phase)| *phase == "draining");

@@ -108,7 +108,7 @@ fn an_agent_unheard_by_a_new_leader_is_unreachable_if_it_does_not_respond_either
 }
 
 #[test]
-fn an_agent_that_is_no_member_yet_counts_as_reachable() {
+fn an_agent_that_is_not_a_member_yet_counts_as_reachable() {
     let world = settled();
     let observations = led(&world, &[(1, NOW)]);
     let eastus = &world.state.agents[&agent_name("eastus")];

@@ -289,7 +289,7 @@ async fn an_http2_backend_that_does_not_read_the_request_body_is_a_gateway_timeo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_stalls_in_a_request_body_does_not_cost_a_connection() {
+async fn a_client_that_stalls_in_a_request_body_does_not_waste_a_connection() {
     let backend = Backend::start(echo).await;
     let unit = serving_with_short_timeouts(&backend);
     let client = Http2Client::connect(&unit).await;

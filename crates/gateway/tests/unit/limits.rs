@@ -18,7 +18,7 @@ fn limited(backend: &Backend, limits: GatewayLimits) -> GatewayConfiguration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_over_the_concurrency_limit_is_rejected_at_once() {
+async fn a_request_over_the_concurrency_limit_is_rejected_immediately() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = Arc::clone(&gate);
     let backend = Backend::start(move |_| {

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn options_before_the_command_move_behind_it() {
+    fn options_before_the_command_move_after_it() {
         for (line, expected) in [
             ("m -o json region list", "m region list -o json"),
             ("m --yes region -ojson remove a --wait", "m region remove --yes -ojson a --wait"),

@@ -15,7 +15,7 @@ pub(super) fn report(root: &Command, error: &clap::Error, named: &str) -> ExitCo
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // A closed pipe is no failure.
+            // A closed pipe is not a failure.
             let _ = error.print();
             ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE })
         }

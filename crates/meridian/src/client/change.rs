@@ -36,7 +36,7 @@ impl Intent {
 /// Sends the change that `message` builds from its context, prints the result, and waits for the
 /// goal if `--wait` was given.
 ///
-/// Once the change is acknowledged, a standard output that cannot be written is no failure.
+/// Once the change is acknowledged, a standard output that cannot be written is not a failure.
 ///
 /// # Errors
 /// The rejection, that no agent accepted it, that the outcome is unknown, or that the goal was not

@@ -25,7 +25,7 @@ pub fn attached(status: &Status) -> Option<v1::Conflict> {
 pub fn print(output: Output, conflict: &v1::Conflict) -> Result<(), Failure> {
     if conflict.more {
         exit::message(format_args!(
-            "the newest of the changes since then follow; `meridian events --from {}` shows all",
+            "only the newest changes follow; `meridian events --from {}` shows all of them",
             conflict.expected_revision.saturating_add(1)
         ));
     }

@@ -134,7 +134,7 @@ impl From<WaitView> for Missing {
 /// anything: then it was reported with the change.
 ///
 /// # Errors
-/// If the goal is not reached within `--wait-timeout`, or cannot be reached any more.
+/// If the goal is not reached within `--wait-timeout`, or cannot be reached anymore.
 pub async fn until(
     session: &Session,
     goal: &Goal,

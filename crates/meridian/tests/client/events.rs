@@ -66,7 +66,7 @@ async fn following_continues_at_the_next_revision() {
 }
 
 #[tokio::test]
-async fn a_closed_pipe_is_no_failure() {
+async fn a_closed_pipe_is_not_a_failure() {
     let frames = (0..200).map(|n| frame(n * 250 + 1..=(n + 1) * 250, false)).collect();
     let agent = Agent::start([]).await.with_streams([(frames, None)]);
     let mut reading = meridian(&agent.endpoints(), &["events", "-ojson"])

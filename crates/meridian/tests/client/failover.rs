@@ -42,7 +42,7 @@ async fn an_agent_that_recovers_in_time_is_retried_with_the_same_id() {
 }
 
 #[tokio::test]
-async fn no_reachable_agent_is_exit_code_4_at_once() {
+async fn no_reachable_agent_is_exit_code_4_immediately() {
     let endpoints = [fake::unreachable(), fake::unreachable()];
     let started = std::time::Instant::now();
     let run = run(&endpoints, &["region", "add", "a", "--service=s", "--timeout=1m"]).await;

@@ -27,7 +27,7 @@ async fn the_version_is_a_command_and_an_option() {
 }
 
 #[tokio::test]
-async fn unknown_commands_get_a_pointer_if_there_is_one() {
+async fn unknown_commands_get_a_suggestion_if_there_is_one() {
     for (line, text) in [
         ("login", "next: there is no login: name an agent with --endpoint"),
         ("get regions", "next: use `list` or `show`"),

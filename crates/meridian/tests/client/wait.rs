@@ -113,7 +113,7 @@ async fn a_standard_error_that_cannot_be_written_changes_no_exit_code() {
 }
 
 #[tokio::test]
-async fn a_change_without_wait_returns_at_once() {
+async fn a_change_without_wait_returns_immediately() {
     let broken = location("eastus", LocationStatus::NoAgent, 0, 2);
     let agent = Agent::start([Reply::Done]).await.with_locations([broken]);
     let started = Instant::now();

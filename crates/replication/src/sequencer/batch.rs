@@ -52,7 +52,7 @@ impl Batch {
     }
 
     /// Decides a command against `state` and applies it to `state`. Returns the command if it does
-    /// not fit into the entry any more.
+    /// not fit into the entry anymore.
     ///
     /// # Errors
     /// [`StatePoisoned`] if the state is unusable; the command has received its reply.

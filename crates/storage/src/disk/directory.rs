@@ -239,7 +239,7 @@ fn lock(directory: &Path) -> Result<File, DirectoryError> {
     Ok(file)
 }
 
-/// Returns true if the process is running. A process that is exiting has no command line any more,
+/// Returns true if the process is running. A process that is exiting has no command line anymore,
 /// but still holds its locks for a moment.
 fn is_running(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())

@@ -214,7 +214,7 @@ impl Drop for SledDatabase {
     fn drop(&mut self) {
         let Some(database) = self.database.take() else { return };
         if self.fuse.cause().is_some() {
-            // Nothing may be written any more. The exit of the process releases sled's lock.
+            // Nothing may be written anymore. The exit of the process releases sled's lock.
             std::mem::forget(database);
         } else if let Err(cause) = without_panic(|| {
             drop(database);

@@ -181,8 +181,8 @@ impl Staging {
         let differs = self.head_chain(before).is_some_and(|theirs| own != Some(theirs));
         if before == trimmed_rows(self.state.header.trimmed) && (before != end || differs) {
             // The snapshot has all events that exist, although this node has others: those are
-            // damaged, or so old that the ones in between are trimmed. None of them is used any
-            // more.
+            // damaged, or so old that the ones in between are trimmed. None of them is used
+            // anymore.
             self.staged.history = self.staged.epoch;
             let segments = before.0 / SEGMENT_EVENTS;
             self.chain = self.head_chain(before).unwrap_or_default();

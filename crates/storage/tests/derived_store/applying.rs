@@ -97,7 +97,7 @@ async fn an_inapplicable_entry_stops_the_node_and_changes_nothing() {
     assert_eq!(node.events().len(), 6);
     let cause = node.fuse.cause().unwrap();
     assert!(cause.contains("log index 3") && cause.contains("is assigned"), "{cause}");
-    assert!(node.apply(&entries).await.is_err(), "nothing is acknowledged any more");
+    assert!(node.apply(&entries).await.is_err(), "nothing is acknowledged anymore");
     assert!(node.machine.get_current_snapshot().await.is_err());
 }
 

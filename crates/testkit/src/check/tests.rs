@@ -65,7 +65,7 @@ fn mark_at(history: &[Record], name: &str) -> Micros {
 }
 
 #[test]
-fn a_good_history_passes_and_is_counted() {
+fn a_valid_history_passes_and_is_counted() {
     let Verdict { summary, violations } = check(&valid());
     assert_eq!(violations, []);
     assert_eq!((summary.acknowledged, summary.rejected, summary.reads), (5, 1, 7));

@@ -32,7 +32,7 @@ pub(super) struct Container {
     id: String,
     is_new: bool,
     /// The listening socket that the unit waits for, and the path of the socket at which it waits.
-    /// A weak reference: once no unit should serve on it any more, nothing may hold it.
+    /// A weak reference: once no unit should serve on it anymore, nothing may hold it.
     pending_listener: Option<(Weak<TcpListener>, PathBuf)>,
     exit: AbortOnDropHandle<ExitStatus>,
 }

@@ -97,7 +97,7 @@ macro_rules! needs_engine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containers_of_others_are_left_alone_regardless_of_their_labels() {
+async fn containers_of_others_are_ignored_regardless_of_their_labels() {
     needs_engine!();
     let (machine, engine) = (Machine::new(), Engine::connect().await);
     let directory = machine.run().join("u7.d");

@@ -92,7 +92,7 @@ fn only_an_unreachable_voter_is_demoted_before_its_replacement_has_caught_up() {
 }
 
 #[test]
-fn a_voter_whose_agent_was_removed_is_demoted_at_once() {
+fn a_voter_whose_agent_was_removed_is_demoted_immediately() {
     let removed = membership(&[1, 2, 3, 4], &[1, 2, 3], &[1, 2]);
     assert_eq!(step(&[1, 2, 4], &removed, &[1, 2, 4]), Some(Step::Demote(NodeId(3))));
     let demoted = membership(&[1, 2, 3, 4], &[1, 2, 4], &[1, 2, 4]);

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_rule_all_frames_arrive_at_once_and_in_order() {
+    fn without_a_rule_all_frames_arrive_immediately_and_in_order() {
         let (arrived, counters) = sent(1, Rule::default());
         assert_eq!(arrived.len(), 1_000);
         assert!(in_order(&arrived) && arrived.iter().all(|(_, late)| late.is_zero()));

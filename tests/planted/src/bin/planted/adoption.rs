@@ -80,7 +80,7 @@ fn kill(pid: u32) -> anyhow::Result<()> {
     ensure!(killed.success(), "cannot kill the unit");
     let process = Path::new("/proc").join(pid.to_string());
     let deadline = Instant::now() + TIMEOUT;
-    // The process may be a zombie, which has no program any more.
+    // The process may be a zombie, which has no program anymore.
     while process.join("exe").exists() {
         ensure!(Instant::now() < deadline, "the unit did not exit");
         std::thread::sleep(Duration::from_millis(5));
