@@ -55,7 +55,7 @@ fn a_moving_unit_that_is_not_ready_is_released_immediately() {
     assert_eq!(
         types(&events),
         ["AgentDrained", "UnitReleased", "UnitAssigned"],
-        "the starting unit is released at once"
+        "the starting unit is released immediately"
     );
     assert_eq!(phases(&world)[1], row(2, "westeurope", "ready"), "the ready one still serves");
 }
