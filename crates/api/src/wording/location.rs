@@ -66,8 +66,12 @@ fn next_step(service: &ServiceName, region: &RegionName, status: &LocationStatus
         LocationCondition::UnitsMissing if status.blocked.is_empty() => {
             format!("wait for its units to start, see {units}")
         }
-        LocationCondition::UnitsMissing => format!("fix the cause, see {units}"),
-        LocationCondition::RollingOut => format!("see {units} for its progress"),
+        LocationCondition::RollingOut if status.blocked.is_empty() => {
+            format!("see {units} for its progress")
+        }
+        LocationCondition::UnitsMissing | LocationCondition::RollingOut => {
+            format!("fix the cause, see {units}")
+        }
         LocationCondition::Disabled | LocationCondition::Ready => String::new(),
     }
 }

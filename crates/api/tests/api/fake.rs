@@ -32,6 +32,8 @@ pub struct Script {
     pub read: Option<ReadError>,
     pub cluster: Option<ClusterError>,
     pub leaderless: bool,
+    /// Time since this node heard from a leader; `None` for 20 ms.
+    pub leader_silence: Option<Duration>,
     /// Node number of a leader whose agent was removed.
     pub orphaned_leader: Option<u64>,
     /// Node numbers from which the leader has not heard for a minute.
@@ -255,10 +257,14 @@ impl Read for Fake {
     async fn read(&self, consistency: Consistency, _: Instant) -> Result<ReadPoint, ReadError> {
         match (consistency, self.script(|script| script.read.clone())) {
             (Consistency::Linearizable, Some(error)) => Err(error),
-            _ => Ok(ReadPoint {
-                revision: *self.latest.borrow(),
-                leader_contact: Some(Duration::from_millis(20)),
-            }),
+            _ => {
+                Ok(ReadPoint {
+                    revision: *self.latest.borrow(),
+                    leader_contact: Some(self.script(|script| {
+                        script.leader_silence.unwrap_or(Duration::from_millis(20))
+                    })),
+                })
+            }
         }
     }
 

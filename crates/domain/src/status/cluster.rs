@@ -122,7 +122,7 @@ impl Condition {
             | Self::AgentUnreachable { .. }
             | Self::AgentNotResponding { .. } => Severity::Degraded,
             Self::MemberPending(pending) => pending.severity(),
-            Self::Location { status, .. } => status.condition.severity(),
+            Self::Location { status, .. } => status.severity(),
             Self::FewVoters { .. } => Severity::Notice,
         }
     }
@@ -143,11 +143,16 @@ impl PendingMember {
     }
 }
 
-impl LocationCondition {
-    fn severity(self) -> Severity {
-        match self {
-            Self::Disabled | Self::Ready | Self::RollingOut => Severity::Notice,
-            Self::NoAgent | Self::AgentUnreachable | Self::UnitsMissing => Severity::Degraded,
+impl LocationStatus {
+    /// A rollout that is blocked, for example by a unit that fails, does not end by itself.
+    fn severity(&self) -> Severity {
+        match self.condition {
+            LocationCondition::Disabled | LocationCondition::Ready => Severity::Notice,
+            LocationCondition::RollingOut if self.blocked.is_empty() => Severity::Notice,
+            LocationCondition::RollingOut
+            | LocationCondition::NoAgent
+            | LocationCondition::AgentUnreachable
+            | LocationCondition::UnitsMissing => Severity::Degraded,
         }
     }
 }

@@ -120,7 +120,8 @@ impl Observations {
     /// Returns the silence of an unreachable agent; `None` if it is reachable, or nothing is known.
     ///
     /// An agent from which a new leader has not heard at all is also unreachable if it does not
-    /// respond to the contacted node.
+    /// respond to the contacted node. Without a leader, an agent that does not respond to the contacted
+    /// node is unreachable once that node has not heard from a leader for as long.
     #[must_use]
     pub fn silence(&self, agent: &Agent) -> Option<Silence> {
         let node = agent.description.node;
@@ -129,7 +130,8 @@ impl Observations {
         match self.source() {
             Source::Leader => self.silence_to_leader(node, is_mute),
             Source::Contacted if node == self.contacted => None,
-            Source::Contacted => is_mute.then(|| self.silence_to_contacted(node)),
+            Source::Contacted if !is_mute || self.followed_recently() => None,
+            Source::Contacted => Some(self.silence_to_contacted(node)),
         }
     }
 
@@ -143,6 +145,12 @@ impl Observations {
                 (is_mute || silence >= self.unreachable_after).then_some(Silence::AtLeast(silence))
             }
         }
+    }
+
+    /// True if the contacted node heard from a leader so recently that an agent that does not
+    /// respond to it may only be slow.
+    fn followed_recently(&self) -> bool {
+        self.leader_contact.is_some_and(|silence| silence < self.unreachable_after)
     }
 
     /// The contacted node keeps contact times of its leader only.

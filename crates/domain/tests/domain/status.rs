@@ -132,6 +132,16 @@ fn without_a_leader_the_responses_to_the_contacted_node_decide() {
 }
 
 #[test]
+fn an_agent_that_does_not_respond_may_only_be_slow_if_a_leader_was_just_heard_from() {
+    let world = settled();
+    let observations = leaderless(&world, &["eastus"]);
+    let heard = Some(LIMIT - Duration::from_millis(1));
+    let observations = Observations { leader_contact: heard, ..observations };
+    let eastus = &world.state.agents[&agent_name("eastus")];
+    assert_eq!(status::agent(&observations, eastus), AgentCondition::NotResponding);
+}
+
+#[test]
 fn a_unit_has_the_phase_that_its_agent_reported_unless_the_agent_is_unreachable() {
     let mut world = settled();
     world.edit([scale("eastus", 3)]);

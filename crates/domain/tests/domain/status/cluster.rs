@@ -1,13 +1,14 @@
 //! Status of the cluster.
 
+use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::status::{
     Condition, Health, LastContact, MemberChange, Next, Observations, Pending, PendingMember,
     Progress, Severity, Silence, WaitsFor,
 };
-use meridian_domain::{Command, Digest, NodeId, Revision, status};
+use meridian_domain::{Command, Digest, NodeId, Revision, Timestamp, UnitPhase, status};
 
 use super::{MINUTE, NOW, healthy, leaderless, led, settled};
-use crate::world::{add, agent_name, region};
+use crate::world::{add, agent_name, region, service};
 
 fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
     let kind = |condition: &Condition| match condition {
@@ -134,6 +135,22 @@ fn a_membership_change_that_waits_is_a_condition_and_one_in_progress_is_not() {
         assert_eq!(status.conditions, [Condition::MemberPending(pending)]);
         assert_eq!(status.conditions[0].severity(), severity);
     }
+}
+
+#[test]
+fn a_rollout_is_a_notice_unless_a_unit_that_fails_blocks_it() {
+    let mut world = settled();
+    world.apply(Command::RollUnits { service: service("contoso"), region: None });
+    let status = status::cluster(&world.state, &healthy(&world));
+    assert_eq!((kinds(&status), status.health()), (vec!["location"; 2], Health::Healthy));
+    let (next_try, cause) = (Timestamp(5), "exit code 1".to_owned());
+    let failed = UnitStatus::Failed { restarts: 2, next_try, cause };
+    let mut report = world.report("eastus", 2, failed);
+    let unit = |row: &ReportedUnit| &world.state.units[&(row.unit.clone(), row.incarnation)];
+    report.units.retain(|row| unit(row).phase == UnitPhase::Starting);
+    world.apply(Command::Report(report));
+    let status = status::cluster(&world.state, &healthy(&world));
+    assert_eq!((kinds(&status), status.health()), (vec!["location"; 2], Health::Degraded));
 }
 
 #[test]
