@@ -19,8 +19,21 @@ pub struct ContactTracker {
     raft: Raft,
     /// Time of the last append that this node accepted from a leader.
     last_append: Arc<Mutex<Option<Instant>>>,
-    /// Latest term in which this node was observed to lead, and the time of the first observation.
-    leading: Arc<Mutex<Option<(LeaderId, Instant)>>>,
+    /// Latest term in which this node was observed to lead.
+    leading: Arc<Mutex<Option<LedTerm>>>,
+}
+
+/// Term in which this node leads.
+struct LedTerm {
+    id: LeaderId,
+    /// Time at which each member was first observed in this term.
+    first_observed: BTreeMap<NodeId, Instant>,
+}
+
+impl LedTerm {
+    fn new(id: LeaderId) -> Self {
+        Self { id, first_observed: BTreeMap::new() }
+    }
 }
 
 impl ContactTracker {
@@ -50,26 +63,25 @@ impl ContactTracker {
     }
 
     /// Returns the last contact with each other member; `None` if this node does not lead. The
-    /// first call in a term records the time since which this node leads.
+    /// first call in a term after a member is added records the time since which this node expects
+    /// to hear from it.
     #[must_use]
     pub fn members(&self) -> Option<BTreeMap<NodeId, LastContact>> {
         let term = self.raft.as_leader().ok()?.to_committed_leader_id();
-        let led_for = {
-            let mut leading = self.leading.lock().expect("no holder of this lock panics");
-            match *leading {
-                Some((known, since)) if known == term => since.elapsed(),
-                Some(_) | None => {
-                    *leading = Some((term, Instant::now()));
-                    Duration::ZERO
-                }
-            }
-        };
         let acknowledged = self.raft.metrics().borrow_watched().heartbeat.clone();
-        let contact = |at: Option<SerdeInstantOf<TypeConfig>>| {
-            at.map_or(LastContact::NotWithin(led_for), |at| LastContact::Ago(at.elapsed()))
-        };
         let acknowledged = acknowledged.into_iter().flatten();
-        let others = acknowledged.filter(|(node, _)| node != self.raft.node_id());
-        Some(others.map(|(node, at)| (node, contact(at))).collect())
+        let others: BTreeMap<_, _> =
+            acknowledged.filter(|(node, _)| node != self.raft.node_id()).collect();
+
+        let mut leading = self.leading.lock().expect("no holder of this lock panics");
+        let led = leading.take().filter(|known| known.id == term);
+        let led = leading.insert(led.unwrap_or_else(|| LedTerm::new(term)));
+        led.first_observed.retain(|node, _| others.contains_key(node));
+        let contact = |(node, at): (NodeId, Option<SerdeInstantOf<TypeConfig>>)| {
+            let first = *led.first_observed.entry(node).or_insert_with(Instant::now);
+            let none = LastContact::NotWithin(first.elapsed());
+            (node, at.map_or(none, |at| LastContact::Ago(at.elapsed())))
+        };
+        Some(others.into_iter().map(contact).collect())
     }
 }

@@ -73,7 +73,7 @@ impl LeaderWatch {
         let _ = tokio::time::timeout(limit, changed).await;
     }
 
-    /// Publishes the leader to `to` until Raft stops, and then [`Leadership::Unknown`].
+    /// Publishes the leader to `to` until Raft stops.
     pub(crate) async fn publish(self, to: watch::Sender<Leadership>) {
         let mut metrics = self.metrics;
         loop {
@@ -84,7 +84,6 @@ impl LeaderWatch {
                 changed
             });
             if metrics.changed().await.is_err() {
-                to.send_replace(Leadership::Unknown);
                 return;
             }
         }

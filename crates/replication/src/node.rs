@@ -252,7 +252,8 @@ impl Node {
             // Whatever the cause, nothing is acknowledged from here on.
             self.fuse.blow(cause);
         }
-        tasks.abort_all();
+        tasks.shutdown().await;
+        self.leadership.send_replace(Leadership::Unknown);
         // An error here means only that a task of Raft panicked, which is already logged.
         let _ = self.raft.shutdown().await;
         if let Some(cause) = blown {
