@@ -34,6 +34,7 @@ use crate::telemetry::logs::LogFormat;
 pub use driver::Containers;
 pub use driver::UnitDriver;
 pub use error::ConfigError;
+use region::RegionError;
 use resolver::Resolver;
 use values::Values;
 
@@ -42,7 +43,7 @@ use values::Values;
 pub struct AgentConfig {
     /// Name, unique in the cluster.
     pub name: AgentName,
-    /// Region from the catalog.
+    /// Region: from the catalog or, unless the agent bootstraps a cluster, defined in the cluster.
     pub region: RegionName,
     /// Availability zone, 1 to 9. Default: none.
     pub zone: Option<Zone>,
@@ -126,7 +127,7 @@ impl AgentConfig {
         let http = resolver.listen("http_listen", insecure)?;
         let config = Self {
             name: resolver.required("name")?,
-            region: resolver.required_by("region", region::parse)?,
+            region: resolver.required_by("region", RegionName::parse)?,
             zone: resolver.optional_by("zone", parse::zone)?,
             witness: resolver.required("witness")?,
             data_dir: resolver.required_by("data_dir", parse::directory)?,
@@ -147,7 +148,18 @@ impl AgentConfig {
             log_level: resolver.required_by("log_level", parse::log_level)?,
         };
         config.check_ports()?;
+        config.check_region().map_err(|cause| resolver.invalid("region", &cause))?;
         Ok(config)
+    }
+
+    /// A cluster has no regions besides those of the catalog when it is bootstrapped. An existing one
+    /// decides which regions it accepts.
+    fn check_region(&self) -> Result<(), RegionError> {
+        match &self.start {
+            Start::Join(_) => Ok(()),
+            Start::Wait(peers) if peers.is_empty() => Ok(()),
+            Start::Wait(_) | Start::Bootstrap(_) => region::check(&self.region),
+        }
     }
 
     fn check_ports(&self) -> Result<(), ConfigError> {

@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 
 use crate::cli::AgentArgs;
 use crate::config::values::Values;
-use crate::config::{self, AgentConfig, ConfigError, render};
+use crate::config::{self, AgentConfig, ConfigError, region, render};
 use crate::exit;
 use crate::telemetry::{logs, metrics};
 use compose::Agent;
@@ -47,6 +47,7 @@ pub fn run(args: AgentArgs) -> ExitCode {
     };
     if args.check_config {
         anstream::print!("{}", render::in_effect(&values));
+        note_custom_region(&config);
         return ExitCode::SUCCESS;
     }
     match serve(config) {
@@ -62,6 +63,17 @@ fn configure(args: &AgentArgs) -> Result<(Values, AgentConfig), ConfigError> {
     let values = config::layers(args.flags.0.clone(), args.config.as_deref())?;
     let config = AgentConfig::resolve(&values)?;
     Ok((values, config))
+}
+
+/// Prints a note if the region is not in the catalog: it is custom, or misspelled.
+fn note_custom_region(config: &AgentConfig) {
+    if let Err(cause) = region::check(&config.region) {
+        exit::note(
+            &format!("the catalog does not have the region {}: {cause}", config.region),
+            "correct the name, or define the region in the cluster with `meridian region define` before \
+             the agent joins",
+        );
+    }
 }
 
 fn serve(config: AgentConfig) -> Result<(), AgentError> {

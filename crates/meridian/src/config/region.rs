@@ -1,4 +1,4 @@
-//! Region names that must be in the catalog.
+//! Names of regions that must be in the catalog.
 
 use meridian_domain::nearest::nearest;
 use meridian_domain::{NameError, RegionName, catalog};
@@ -30,8 +30,17 @@ fn suggestions(nearest: &[String]) -> String {
 /// If the text is not a region name, or the catalog does not have the region.
 pub fn parse(text: &str) -> Result<RegionName, RegionError> {
     let region = RegionName::parse(text)?;
-    if catalog::region(&region).is_some() {
-        return Ok(region);
+    check(&region)?;
+    Ok(region)
+}
+
+/// Checks that a region is in the catalog. All other regions have to be defined in a cluster.
+///
+/// # Errors
+/// [`RegionError::Unknown`].
+pub fn check(region: &RegionName) -> Result<(), RegionError> {
+    if catalog::region(region).is_some() {
+        return Ok(());
     }
     let known = catalog::regions().iter().map(|region| region.name.as_str());
     Err(RegionError::Unknown { nearest: nearest(region.as_str(), known) })

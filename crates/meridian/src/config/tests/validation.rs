@@ -103,18 +103,26 @@ fn an_invalid_flag_or_variable_is_named_in_the_error() {
 }
 
 #[test]
-fn an_unknown_region_is_refused_with_the_nearest_names() {
-    let text = "name = \"we-1\"\nregion = \"westeurop\"\n";
+fn a_bootstrap_in_an_unknown_region_is_refused_with_the_nearest_names() {
+    let text = "name = \"we-1\"\nregion = \"westeurop\"\nbootstrap = true\n";
     assert_eq!(
         refusal(text, Values::default()),
         "agent.toml line 2: invalid region \"westeurop\": unknown region; the nearest are \
          westeurope, westus, westus2"
     );
     assert_eq!(
-        refusal(MINIMAL, flags("--region zzyzx")),
+        refusal(MINIMAL, flags("--region zzyzx --bootstrap-peers 127.0.0.1:1,127.0.0.1:2")),
         "--region: invalid region \"zzyzx\": unknown region; `meridian region catalog` lists all \
          regions"
     );
+}
+
+#[test]
+fn an_agent_of_an_existing_cluster_may_be_in_a_region_defined_there() {
+    for start in ["--join 127.0.0.1:1", ""] {
+        let config = resolve(MINIMAL, flags(&format!("--region contoso-lab {start}")));
+        assert_eq!(config.expect("is accepted").region.as_str(), "contoso-lab");
+    }
 }
 
 #[test]
