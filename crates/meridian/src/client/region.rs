@@ -77,16 +77,27 @@ async fn edit(session: &mut Session, planned: Vec<Planned>) -> Result<(), Failur
         session.command_line.clone_from(&command_line);
         session.options.expect_revision = expected;
         let edits = scaling::resolve(session, &service, planned.clone()).await?;
-        if let Some(consequence) = consequence(&service, &edits).filter(|_| !is_confirmed) {
-            service::confirm_edits(session, &service, &edits, &consequence).await?;
-            is_confirmed = true;
-        }
         attempts_left -= 1;
-        match service::edit(session, service.clone(), edits).await {
+        match confirm_and_send(session, &service, edits, &mut is_confirmed).await {
             Err(Failure::Conflict { .. }) if attempts_left > 0 => {}
             result => return result,
         }
     }
+}
+
+/// Sends the edits once; first asks for confirmation if they are destructive and the user has not
+/// confirmed them yet.
+async fn confirm_and_send(
+    session: &Session,
+    service: &str,
+    edits: Vec<EditKind>,
+    is_confirmed: &mut bool,
+) -> Result<(), Failure> {
+    if let Some(consequence) = consequence(service, &edits).filter(|_| !*is_confirmed) {
+        service::confirm_edits(session, service, &edits, &consequence).await?;
+        *is_confirmed = true;
+    }
+    service::edit(session, service.to_owned(), edits).await
 }
 
 /// Consequence of destructive edits, for confirmation; `None` if no edit is destructive.

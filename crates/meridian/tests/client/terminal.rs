@@ -8,7 +8,7 @@ use meridian_proto::v1::LocationStatus;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::fake::{Agent, Reply, location};
+use crate::fake::{Agent, Reply, conflict, location};
 use crate::run::meridian;
 
 /// Runs the binary with a terminal for standard input and standard error. Types `input`, and returns
@@ -68,4 +68,17 @@ async fn a_destructive_command_asks_on_a_terminal() {
             assert_eq!(agent.changes().len(), changes, "one is a dry run");
         }
     }
+}
+
+#[tokio::test]
+async fn a_conflict_while_a_relative_change_is_rehearsed_is_resolved_again() {
+    let location = || location("eastus", LocationStatus::Ready, 2, 2);
+    let replies = [conflict(), Reply::Done, conflict(), Reply::Done];
+    let agent = Agent::start(replies).await.with_locations([location()]);
+    let line = ["region", "set", "eastus=+1", "-westus"];
+    let (exit, shown) = on_terminal(&agent, &line, "y\n").await;
+    assert_eq!(exit, Some(0), "{shown}");
+    assert_eq!(shown.matches("Continue? [y/N] ").count(), 1, "{shown}");
+    let dry: Vec<_> = agent.changes().iter().map(|(_, context)| context.dry_run).collect();
+    assert_eq!(dry, [true, true, false, false]);
 }
