@@ -100,7 +100,7 @@ async fn serve(args: DevArgs) -> Result<(), DevError> {
     };
     screen::note("\nstopping the agents and their units");
     let failures = cluster.stop(&shutdown.forced).await;
-    units::stop_orphans(&directory.real_paths(), &shutdown.forced).await;
+    units::stop_orphans(&directory.run_paths(&development.plans), &shutdown.forced).await;
     // Without its data directory, an agent's units can only be stopped as orphans.
     if !matches!(result, Err(DevError::Removed { .. })) {
         failures.iter().for_each(|failure| screen::note(failure));

@@ -27,6 +27,7 @@ use super::layout::{Layout, Plan};
 use crate::config::key::find;
 use crate::config::render;
 use crate::config::values::{Origin, Values};
+use crate::daemon::RUN_DIRECTORY;
 
 /// Name of the file with the layout.
 const LAYOUT: &str = "dev.toml";
@@ -164,14 +165,19 @@ impl DevDirectory {
         &self.path
     }
 
-    /// Returns the path without symbolic links, and the current one if the directory was moved.
+    /// Returns the directories in which the units of the agents run, without symbolic links. If the
+    /// data directory was moved, returns both the earlier and the current ones.
     #[must_use]
-    pub fn real_paths(&self) -> Vec<PathBuf> {
+    pub fn run_paths(&self, plans: &[Plan]) -> Vec<PathBuf> {
         let lock = format!("/proc/self/fd/{}", self.lock.as_raw_fd());
         let current =
             std::fs::read_link(lock).ok().and_then(|path| Some(path.parent()?.to_owned()));
         let moved = current.filter(|current| *current != self.real_path);
-        std::iter::once(self.real_path.clone()).chain(moved).collect()
+        let roots: Vec<_> = std::iter::once(self.real_path.clone()).chain(moved).collect();
+        let paths = plans.iter().map(|plan| data_path(plan).join(RUN_DIRECTORY));
+        let relative =
+            paths.filter_map(|path| Some(path.strip_prefix(&self.path).ok()?.to_owned()));
+        relative.flat_map(|path| roots.iter().map(move |root| root.join(&path))).collect()
     }
 
     /// Stores the layout, and writes the configuration of each agent that has none. Durable once it

@@ -75,33 +75,59 @@ async fn take(plan: &Plan, forced: &CancellationToken) -> Result<DataDirectory, 
     }
 }
 
-/// Stops the units whose run directory is, or was, within one of `directories`. Finds them by their
-/// working directory, so it works after a directory and all its lock files were removed.
-pub async fn stop_orphans(directories: &[PathBuf], forced: &CancellationToken) {
-    let handles: Vec<_> = directories.iter().flat_map(|it| orphans(it)).collect();
+/// Stops the units whose working directory is, or was, one of `run_directories`. So it works after
+/// a directory and all its lock files were removed.
+pub async fn stop_orphans(run_directories: &[PathBuf], forced: &CancellationToken) {
+    let handles = orphans(run_directories);
     join_all(handles.iter().map(|handle| handle.stop(forced))).await;
 }
 
-fn orphans(directory: &Path) -> Vec<Handle> {
+fn orphans(run_directories: &[PathBuf]) -> Vec<Handle> {
     let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| is_unit_of(*pid, directory))
+    pids.filter(|pid| is_unit_in(*pid, run_directories))
         .filter_map(|pid| {
             let handle = Handle::open(pid).ok()?;
             // The pid may have been reused before the handle was opened.
-            is_unit_of(pid, directory).then_some(handle)
+            is_unit_in(pid, run_directories).then_some(handle)
         })
         .collect()
 }
 
-/// Returns true if the process is a unit (`meridian unit --cluster ...`) that runs in `directory`.
-fn is_unit_of(pid: u32, directory: &Path) -> bool {
+/// Returns true if the process is a unit (`meridian unit --cluster ...`) that runs in one of the
+/// directories.
+fn is_unit_in(pid: u32, run_directories: &[PathBuf]) -> bool {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let Ok(working_directory) = std::fs::read_link(process.join("cwd")) else { return false };
     let Ok(command) = std::fs::read(process.join("cmdline")) else { return false };
     let mut arguments = command.split(|byte| *byte == 0).map(OsStr::from_bytes).skip(1);
-    // Linux appends " (deleted)" to the last component of the path of a removed directory.
-    working_directory.starts_with(directory)
+    run_directories.iter().any(|directory| is_or_was(&working_directory, directory))
         && arguments.next() == Some(OsStr::new("unit"))
         && arguments.next() == Some(OsStr::new("--cluster"))
+}
+
+/// Returns true if `link`, a link to a directory below `/proc`, refers to `directory`. Linux appends
+/// " (deleted)" to the path of a removed directory.
+fn is_or_was(link: &Path, directory: &Path) -> bool {
+    let rest = link.as_os_str().as_bytes().strip_prefix(directory.as_os_str().as_bytes());
+    matches!(rest, Some(b"" | b" (deleted)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_belongs_to_exactly_one_run_directory() {
+        let run = Path::new("/tmp/a/eastus/data/run");
+        for (link, expected) in [
+            ("/tmp/a/eastus/data/run", true),
+            ("/tmp/a/eastus/data/run (deleted)", true),
+            ("/tmp/a/eastus/data/run/other", false),
+            ("/tmp/a/eastus/data/run2", false),
+            ("/tmp/a/nested/eastus/data/run", false),
+        ] {
+            assert_eq!(is_or_was(Path::new(link), run), expected, "{link}");
+        }
+    }
 }

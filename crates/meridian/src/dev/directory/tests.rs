@@ -113,10 +113,13 @@ async fn a_removed_or_replaced_directory_is_noticed() {
 fn a_moved_directory_is_found_at_its_new_path() {
     let (parent, directory) = directory();
     let parent = parent.path().canonicalize().expect("exists");
-    assert_eq!(directory.real_paths(), [parent.join("dev")]);
+    let (_, plans) = layout(&directory);
+    let run = |moved: &str, agent: &str| parent.join(moved).join(agent).join("data/run");
+    assert_eq!(directory.run_paths(&plans[..1]), [run("dev", "westeurope")]);
     std::fs::rename(directory.path(), parent.join("moved")).expect("movable");
     assert!(!directory.is_present());
-    assert_eq!(directory.real_paths(), [parent.join("dev"), parent.join("moved")]);
+    let both = [run("dev", "westeurope"), run("moved", "westeurope")];
+    assert_eq!(directory.run_paths(&plans[..1]), both);
 }
 
 #[test]
