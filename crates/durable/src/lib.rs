@@ -92,7 +92,8 @@ pub fn sync_file(path: &Path) -> Result<(), FileError> {
 /// Creates a directory and its missing parents, durably.
 ///
 /// A directory that already exists is also synced into its parent: an earlier process may have
-/// crashed after creating it and before syncing it.
+/// crashed after creating it and before syncing it. If this process may not read the parent, another
+/// one created the directory, for example a service manager.
 ///
 /// # Errors
 /// If a directory cannot be created or synced.
@@ -101,11 +102,14 @@ pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
         create_directory(parent)?;
     }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        created => created.map_err(naming("create the directory", path))?,
+    let exists = match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => true,
+        created => created.map(|()| false).map_err(naming("create the directory", path))?,
+    };
+    match sync_parent(path) {
+        Err(error) if exists && error.cause.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
-    sync_parent(path)
 }
 
 /// Replaces the content of the file at `path` with `bytes`, atomically and durably. Creates the
