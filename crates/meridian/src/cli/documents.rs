@@ -44,6 +44,13 @@ impl Document {
         simple.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
     }
 
+    /// Commands of `meridian` in the running text: `` `meridian status --check` ``.
+    fn inline_commands(&self) -> Vec<String> {
+        let prose = self.text.split("```").step_by(2);
+        let code = prose.flat_map(|text| text.split('`').skip(1).step_by(2));
+        code.filter(|code| code.starts_with("meridian ")).map(str::to_owned).collect()
+    }
+
     /// Targets of the links to files of the repository.
     fn links(&self) -> Vec<&str> {
         let targets = self.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -77,7 +84,7 @@ fn words(command: &str) -> Vec<String> {
 fn every_meridian_command_in_the_documents_parses() {
     let (definition, mut parsed) = (Cli::definition(), 0);
     for document in documents() {
-        for command in document.commands() {
+        for command in document.commands().into_iter().chain(document.inline_commands()) {
             let words = words(&command);
             let Some(start) = words.iter().position(|word| {
                 matches!(word.as_str(), "meridian" | "/meridian" | "target/release/meridian")
@@ -93,6 +100,9 @@ fn every_meridian_command_in_the_documents_parses() {
             match Cli::from_arranged(arranged.arguments) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::DisplayHelp => {}
+                // The text names a group of commands.
+                Err(error)
+                    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {}
                 Err(error) => panic!("{}: `{command}`: {error}", document.path.display()),
             }
         }
