@@ -24,8 +24,8 @@ async fn stopping_dev_ends_all_processes_and_a_restart_continues() {
         2,
         "nothing restarts the agent"
     );
-    until("the events to be printed", async || dev.stdout().contains("contoso/").then_some(()))
-        .await;
+    let event = "reported unit contoso/eastus/1 ready";
+    until("the events to be printed", async || dev.stdout().contains(event).then_some(())).await;
     let log = log_of(&agents[0]).await.expect("the agent responds");
 
     let status = dev.stop(&sandbox).await.expect("dev stops");

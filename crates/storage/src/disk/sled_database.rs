@@ -290,6 +290,8 @@ fn sync_everything(directory: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn batch(changes: &[(&str, Option<&[u8]>)]) -> Batch {
@@ -306,10 +308,13 @@ mod tests {
     /// Opens a database again. Under load, sled's threads release its lock only a while after a
     /// drop.
     fn reopen(path: &Path) -> SledDatabase {
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             match SledDatabase::open(path, Fuse::default()) {
-                Err(OpenError::Sled { cause, .. }) if cause.contains("acquire lock") => {
-                    std::thread::sleep(std::time::Duration::from_millis(10));
+                Err(OpenError::Sled { cause, .. })
+                    if cause.contains("acquire lock") && Instant::now() < deadline =>
+                {
+                    std::thread::sleep(Duration::from_millis(10));
                 }
                 opened => return opened.expect("is intact"),
             }
