@@ -16,10 +16,9 @@ use meridian_replication::node::{Node, NodeConfig};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::assemble;
-use meridian_transport::Dialer;
+use meridian_transport::{Dialer, settings};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 
 use crate::disk::Disk;
 use crate::machine::Machine;
@@ -248,7 +247,9 @@ impl Agent {
 }
 
 fn serve(listener: Listener, lobby: &Lobby, node: Option<&Node>, shutdown: CancellationToken) {
-    let router = Server::builder()
+    // As in the daemon: without a keepalive, a stream whose end is lost never ends.
+    let router = settings::PEER
+        .server()
         .add_service(lobby.service())
         .add_optional_service(node.map(Node::peer_service));
     let serving =

@@ -193,7 +193,8 @@ pub(super) fn serve(
     node: Option<&Node>,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
-    let router = tonic::transport::Server::builder()
+    let router = meridian_transport::settings::PEER
+        .server()
         .add_service(lobby.service())
         .add_optional_service(node.map(Node::peer_service));
     let incoming = TcpListenerStream::new(listener);
