@@ -61,7 +61,7 @@ impl ClusterCommand {
 /// `meridian cluster join`.
 #[derive(Debug, Clone, Args)]
 pub struct JoinArgs {
-    /// Peer address of the waiting agent (its peer_advertise); the default port is 7401
+    /// Peer address of the waiting agent (its peer_advertise), usually with port 7401
     #[arg(value_name = "HOST:PORT", value_parser = peer_address)]
     pub peer_address: String,
     /// Also wait until the agent has its vote, and its units are ready

@@ -49,7 +49,7 @@ pub struct ClientOptions {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     pub timeout: Duration,
 
-    /// Output format: table or json
+    /// Output format: table, wide or json
     #[arg(
         short,
         long,

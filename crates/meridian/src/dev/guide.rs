@@ -60,6 +60,12 @@ impl Guide<'_> {
         table.lines().map(|line| line.trim().to_owned() + "\n").collect()
     }
 
+    /// Returns the client addresses of two agents: one is left after the other is killed.
+    fn endpoints(&self) -> String {
+        let address = |plan: &Plan| format!("{}:{}", plan.address, self.layout.client_port);
+        self.plans.iter().take(2).map(address).collect::<Vec<_>>().join(",")
+    }
+
     /// Returns commands to try, the same as in README. `path` is the line that puts the binary on the
     /// PATH, if it is not there.
     fn commands(&self, path: Option<&str>, pids: &[Option<u32>]) -> String {
@@ -74,11 +80,8 @@ impl Guide<'_> {
         // The client knows the default addresses.
         let base = self.layout.address_base.octets();
         let default = self.layout.client_port == 7400 && base == [127, 0, 1, 0];
-        if let Some(plan) = self.plans.first().filter(|_| !default) {
-            line(&format!(
-                "export MERIDIAN_ENDPOINTS={}:{}",
-                plan.address, self.layout.client_port
-            ));
+        if !default {
+            line(&format!("export MERIDIAN_ENDPOINTS={}", self.endpoints()));
         }
         let regions = &self.layout.regions;
         let (Some(primary), target) = (regions.first(), regions.get(1)) else {
@@ -127,14 +130,19 @@ pub async fn follow(layout: &Layout, plans: &[Plan], from: u64) -> Result<(), cl
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::path::PathBuf;
 
     use super::*;
     use crate::cli::LayoutArgs;
 
     fn header(regions: &str, served: &[&str]) -> String {
+        header_at(None, regions, served)
+    }
+
+    fn header_at(address_base: Option<Ipv4Addr>, regions: &str, served: &[&str]) -> String {
         let regions = Some(regions.split(',').map(str::to_owned).collect());
-        let arguments = LayoutArgs { regions, ..LayoutArgs::default() };
+        let arguments = LayoutArgs { regions, address_base, ..LayoutArgs::default() };
         let layout = Layout::resolve(None, &arguments).expect("valid layout");
         let directory = std::env::current_dir().expect("exists").join(".meridian");
         let plans = layout.plans(&directory).expect("valid names");
@@ -168,6 +176,14 @@ To try in another terminal:
     kill -9 4194301; meridian region scale eastus --units 3 --wait
 ";
         assert_eq!(header("westeurope,eastus,southeastasia", &[]), expected);
+    }
+
+    #[test]
+    fn the_commands_work_at_other_addresses_even_after_one_agent_is_killed() {
+        let header = header_at(Some(Ipv4Addr::new(127, 100, 100, 200)), "eastus,japaneast", &[]);
+        let export = "export MERIDIAN_ENDPOINTS=127.100.100.201:7400,127.100.100.202:7400\n";
+        assert!(header.contains(export), "{header}");
+        assert!(header.lines().all(|line| line.chars().count() <= 80), "{header}");
     }
 
     #[test]
