@@ -18,7 +18,7 @@ pub(crate) fn warnings(state: &State, status: &ClusterStatus) -> Vec<v1::Warning
         let is_location = matches!(condition, Condition::Location { .. });
         locations += usize::from(is_location);
         if !is_location || locations <= LOCATIONS_LISTED {
-            warnings.push(warning(state, condition));
+            warnings.push(warning(state, condition, status.health()));
         }
     }
     let more = locations.saturating_sub(LOCATIONS_LISTED);
@@ -43,8 +43,8 @@ pub(crate) fn health(health: Health) -> v1::Health {
     }
 }
 
-fn warning(state: &State, condition: &Condition) -> v1::Warning {
-    let (reason, subject, message, next_step) = parts(state, condition);
+fn warning(state: &State, condition: &Condition, health: Health) -> v1::Warning {
+    let (reason, subject, message, next_step) = parts(state, condition, health);
     let severity = match condition.severity() {
         Severity::Notice => v1::Severity::Notice,
         Severity::Degraded => v1::Severity::Degraded,
@@ -54,7 +54,7 @@ fn warning(state: &State, condition: &Condition) -> v1::Warning {
 }
 
 /// Reason, subject, message and next step.
-fn parts(state: &State, condition: &Condition) -> (String, String, String, String) {
+fn parts(state: &State, condition: &Condition, health: Health) -> (String, String, String, String) {
     let (reason, subject, message, next_step) = match condition {
         Condition::NoQuorum { reachable, voters, needed } => (
             "NO_QUORUM",
@@ -85,10 +85,13 @@ fn parts(state: &State, condition: &Condition) -> (String, String, String, Strin
                     units => format!("the state of its {} is unknown", count(*units, "unit")),
                 }
             ),
-            format!(
-                "start it or fix its network; if it is lost, remove it with `meridian cluster \
-                 remove {agent}`"
-            ),
+            match health {
+                Health::ChangesRefused => "start it or fix its network".to_owned(),
+                Health::Healthy | Health::Degraded => format!(
+                    "start it or fix its network; if it is lost, remove it with `meridian cluster \
+                     remove {agent}`"
+                ),
+            },
         ),
         Condition::MemberPending(pending) => {
             let wait = pending_wait(state, pending);

@@ -229,10 +229,10 @@ ChangesRefused NO_QUORUM : no quorum: 1 of 3 voters reachable, 2 needed
   start the agents that are unreachable or fix their network
 Degraded AGENT_UNREACHABLE agents/b: \
         agent b in eastus unreachable for 60 s; the state of its 2 units is unknown
-  start it or fix its network; if it is lost, remove it with `meridian cluster remove b`
+  start it or fix its network
 Degraded AGENT_UNREACHABLE agents/c: \
         agent c in southeastasia unreachable for 60 s; it has no units
-  start it or fix its network; if it is lost, remove it with `meridian cluster remove c`
+  start it or fix its network
 Degraded AGENT_UNREACHABLE services/contoso/regions/eastus: \
         contoso in eastus: 0 of 2 units ready, 2 unknown; agent b unreachable for 60 s
   start the agent b or fix its network
