@@ -69,7 +69,8 @@ pub fn unavailable(attempts: &Attempts, request: &RequestInfo<'_>) -> Failure {
     };
     let next = match (attempts.agent_reached, request.kind) {
         (true, RequestKind::Read) => {
-            "check `meridian status` and start the missing agents; --stale reads from one agent alone"
+            "check `meridian status` and start the missing agents; commands that list also accept \
+             --stale, which reads from one agent"
         }
         (true, RequestKind::Change | RequestKind::Once) => {
             "check `meridian status`, start the missing agents, and retry"

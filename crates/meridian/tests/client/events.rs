@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use meridian_proto::v1;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tonic::{Code, Status};
@@ -102,13 +103,13 @@ async fn with_log() -> Agent {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seconds = now.expect("is after 1970").as_secs().cast_signed() - age;
         let time = Some(prost_types::Timestamp { seconds, nanos: 0 });
-        meridian_proto::v1::Event { time, ..event_of(revision, "UnitsScaled", data) }
+        v1::Event { time, ..event_of(revision, "UnitsScaled", data) }
     };
     let unit = json!({"service": "contoso", "region": "eastus", "slot": 1});
     let data = json!({"unit": unit, "incarnation": 2, "pid": 7, "configuration": 1});
     let ready = event_of(3, "UnitReady", data);
     let events = vec![scaled(1, "contoso", 7_000), scaled(2, "fabrikam", 5), ready];
-    let events = meridian_proto::v1::WatchResponse { events, ..Default::default() };
+    let events = v1::WatchResponse { events, ..Default::default() };
     let caught_up = frame([], true);
     Agent::start([]).await.with_streams(vec![(vec![events, caught_up], None); 1])
 }
@@ -141,4 +142,20 @@ async fn events_are_selected_by_age_service_type_and_number() {
         run.exits(0);
         assert_eq!(revisions(&run.out), expected, "{options:?}");
     }
+}
+
+#[tokio::test]
+async fn events_in_a_file_or_pipe_are_not_truncated() {
+    let cause = "exit code 1, ".repeat(10);
+    let unit = json!({"service": "contoso", "region": "eastus", "slot": 1});
+    let data = json!({"unit": unit, "incarnation": 7, "restarts": 1, "cause": cause});
+    let failed = event_of(1, "UnitFailed", data);
+    let frame = v1::WatchResponse { events: vec![failed], caught_up: true, ..frame([], true) };
+    let agent = Agent::start([]).await.with_streams([(vec![frame], None)]);
+    let run = run(&agent.endpoints(), &["events"]).await;
+    run.exits(0);
+    assert!(
+        run.out.contains("exit code 1, exit code 1, exit code 1, exit code 1, exit"),
+        "{run:?}"
+    );
 }

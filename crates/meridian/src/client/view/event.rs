@@ -1,5 +1,6 @@
 //! Events.
 
+use std::io::{self, IsTerminal};
 use std::time::SystemTime;
 
 use meridian_domain::Event;
@@ -85,15 +86,15 @@ impl Row for EventView {
 }
 
 impl EventView {
-    /// A line of at most 80 columns with the age of the event, such as
-    /// `12  5 s ago  ada@host drained agent eastus-1`.
+    /// A line with the age of the event, such as `12  5 s ago  ada@host drained agent eastus-1`. At
+    /// most 80 columns on a terminal, whole in a file or pipe.
     pub fn line(&self) -> String {
-        self.line_at(SystemTime::now())
+        self.line_at(SystemTime::now(), width())
     }
 
-    pub(super) fn line_at(&self, now: SystemTime) -> String {
+    pub(super) fn line_at(&self, now: SystemTime, width: usize) -> String {
         let age = |at| time::ago(time::age(at, now));
-        self.line_with(&self.at.map(age).unwrap_or_default())
+        self.line_with(&self.at.map(age).unwrap_or_default(), width)
     }
 
     /// A line with the time of the event, for output that stays on the screen: the time of day in
@@ -109,12 +110,12 @@ impl EventView {
                 .unwrap_or_default()
                 .to_owned(),
         };
-        self.line_with(&time)
+        self.line_with(&time, width())
     }
 
-    fn line_with(&self, time: &str) -> String {
+    fn line_with(&self, time: &str, width: usize) -> String {
         let line = format!("{:>6}  {time:>10}  {} {}", self.revision, self.actor, self.sentence());
-        format!("{}\n", truncated(&line, WIDTH))
+        format!("{}\n", truncated(&line, width))
     }
 
     /// A line with the exact time and the whole sentence.
@@ -165,6 +166,11 @@ fn fields(data: &Value) -> String {
     fields.map(|(key, value)| format!(" {key}={value}")).collect()
 }
 
+/// Width of a line on standard output.
+fn width() -> usize {
+    if io::stdout().is_terminal() { WIDTH } else { usize::MAX }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
@@ -204,14 +210,14 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_millis(1_795_000_012_500);
         let with_reason = v1::Event { reason: "more load".to_owned(), ..added() };
         assert_eq!(
-            view(added()).line_at(now),
+            view(added()).line_at(now, WIDTH),
             "    12    12 s ago  ada@host added eastus to contoso with 2 units in zones 1,2\n"
         );
         let with_reason = view(with_reason);
         assert!(
-            with_reason.line_at(now).ends_with(" in zones 1,2…\n"),
+            with_reason.line_at(now, WIDTH).ends_with(" in zones 1,2…\n"),
             "{}",
-            with_reason.line_at(now)
+            with_reason.line_at(now, WIDTH)
         );
         assert_eq!(
             with_reason.wide_line(),

@@ -298,7 +298,7 @@ DEVELOPER UNITS  BASIC UNITS  STANDARD UNITS  PREMIUM UNITS  VOTERS
 fn events_at_80_columns() {
     assert_fits(&table(&events()));
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_012);
-    let text: String = events().iter().map(|event| event.line_at(now)).collect();
+    let text: String = events().iter().map(|event| event.line_at(now, WIDTH)).collect();
     assert_fits(&text);
     assert_eq!(
         text,
