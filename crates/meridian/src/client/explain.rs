@@ -75,7 +75,10 @@ pub fn unavailable(attempts: &Attempts, request: &RequestInfo<'_>) -> Failure {
         (true, RequestKind::Change | RequestKind::Once) => {
             "check `meridian status`, start the missing agents, and retry"
         }
-        (false, _) if attempts.timed_out() => "retry with a longer --timeout",
+        (false, _) if attempts.timed_out() => {
+            "retry with a longer --timeout; an agent that is not a member of a cluster yet does not \
+             respond: see its log"
+        }
         (false, _) if request.default_endpoints => {
             "start a cluster on this machine with `meridian dev`, or name an agent with --endpoint \
              HOST:PORT or MERIDIAN_ENDPOINTS"
