@@ -73,8 +73,8 @@ impl LeaderWatch {
         let _ = tokio::time::timeout(limit, changed).await;
     }
 
-    /// Publishes the leader to `to` until Raft stops.
-    pub(crate) async fn publish(self, to: watch::Sender<Leadership>) {
+    /// Publishes the leader to `to`. Returns once the main task of Raft has exited.
+    pub(crate) async fn publish(self, to: &watch::Sender<Leadership>) {
         let mut metrics = self.metrics;
         loop {
             let leadership = leadership(&metrics.borrow_and_update());

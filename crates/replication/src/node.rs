@@ -14,7 +14,6 @@ use meridian_storage::log_store::LogStore;
 use meridian_storage::open::Stores;
 use meridian_storage::state_machine::StateMachine;
 use meridian_storage::store::Store;
-use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -232,7 +231,6 @@ impl Node {
             fuse: self.fuse.clone(),
         };
         tasks.spawn(leader_tasks.run());
-        tasks.spawn(self.members.leader_watch.clone().publish(self.leadership.clone()));
         tasks.spawn(watch_disk(self.config.data_directory.clone(), self.space.clone()));
         tasks.spawn(announce_description(
             self.config.description.clone(),
@@ -243,7 +241,7 @@ impl Node {
         let blown = tokio::select! {
             () = shutdown.cancelled() => None,
             cause = self.fuse.blown() => Some(cause),
-            () = raft_stopped(&self.raft) => {
+            () = self.members.leader_watch.clone().publish(&self.leadership) => {
                 Some("Raft stopped unexpectedly; see the log of the agent".to_owned())
             }
             cause = task_panicked(&mut tasks) => Some(cause),
@@ -252,7 +250,8 @@ impl Node {
             // Whatever the cause, nothing is acknowledged from here on.
             self.fuse.blow(cause);
         }
-        tasks.shutdown().await;
+        // Not awaited: a task may be blocked by a disk that hangs.
+        tasks.abort_all();
         self.leadership.send_replace(Leadership::Unknown);
         // An error here means only that a task of Raft panicked, which is already logged.
         let _ = self.raft.shutdown().await;
@@ -277,12 +276,6 @@ async fn start_raft(
     let node = config.description.node;
     let raft = Raft::new(node, raft_config, network, log, state_machine).await;
     raft.map_err(|error| failed(&error))
-}
-
-/// Returns once the main task of Raft has exited.
-async fn raft_stopped(raft: &Raft) {
-    let mut metrics = raft.server_metrics();
-    while metrics.changed().await.is_ok() {}
 }
 
 /// Returns the cause once a task has panicked. Tasks that exit normally are ignored.
