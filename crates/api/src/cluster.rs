@@ -15,7 +15,6 @@ use meridian_proto::v1::cluster_server::Cluster;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
-use crate::services::is_dry_run;
 use crate::wording::{self, name_of};
 use crate::{Ports, change, deadline, observe, read};
 
@@ -82,16 +81,18 @@ impl Cluster for ClusterApi {
         request: Request<v1::DrainAgentRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
         let message = request.get_ref();
-        let decommission = if message.undo { None } else { self.decommission(&message.agent) };
-        self.change_agent(decommission, request).await
+        let agent = AgentName::new(&message.agent).ok().filter(|_| !message.undo);
+        let drain = agent.and_then(|agent| Decommission::drain(&self.0.read.state(), &agent));
+        self.change_agent(drain, request).await
     }
 
     async fn remove_agent(
         &self,
         request: Request<v1::RemoveAgentRequest>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
-        let decommission = self.decommission(&request.get_ref().agent);
-        self.change_agent(decommission, request).await
+        let agent = AgentName::new(&request.get_ref().agent).ok();
+        let removal = agent.and_then(|agent| Decommission::removal(&self.0.read.state(), &agent));
+        self.change_agent(removal, request).await
     }
 
     async fn transfer_leader(
@@ -150,10 +151,6 @@ impl Cluster for ClusterApi {
 }
 
 impl ClusterApi {
-    fn decommission(&self, agent: &str) -> Option<Decommission> {
-        Decommission::new(&self.0.read.state(), &AgentName::new(agent).ok()?)
-    }
-
     /// Handles a change of an agent, and adds the impact of its decommission to the response.
     async fn change_agent<R: ChangeRequest>(
         &self,
@@ -161,13 +158,18 @@ impl ClusterApi {
         request: Request<R>,
     ) -> Result<Response<v1::ChangeResponse>, Status> {
         let deadline = deadline::of(request.metadata());
-        let is_dry_run = is_dry_run(request.get_ref());
+        let is_dry_run = request.get_ref().context().is_some_and(|context| context.dry_run);
         let mut response = change::handle(&self.0, request).await?;
-        if let Some(decommission) = decommission.filter(|_| !is_dry_run) {
+        if let Some(decommission) = decommission {
             let deadline = deadline::within(deadline, MEMBERS_WAIT);
             let members = observe::members(&self.0, deadline).await;
             let state = self.0.read.state();
-            let impact = impact::of_decommission(&state, &members, &decommission);
+            let impact = if is_dry_run {
+                let unreachable_after = self.0.cluster.unreachable_after();
+                impact::forecast(&state, &members, &decommission, unreachable_after)
+            } else {
+                impact::of_decommission(&state, &members, &decommission)
+            };
             let waits = impact.iter().map(|impact| wording::impact(&state, impact));
             response.get_mut().waits = waits.collect();
         }
@@ -183,11 +185,7 @@ impl ClusterApi {
         let state = self.0.read.state();
         match state.agents.get(&agent) {
             Some(known) => Ok(Some(known.description.node)),
-            None => {
-                let known = state.agents.keys().map(AgentName::as_str);
-                let nearest = meridian_domain::nearest::nearest(agent.as_str(), known);
-                Err(Error::rejected(vec![Rejection::AgentUnknown { agent, nearest }]))
-            }
+            None => Err(Error::rejected(vec![Rejection::unknown_agent(&state, &agent)])),
         }
     }
 }

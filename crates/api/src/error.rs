@@ -58,6 +58,9 @@ pub(crate) enum Error {
     /// The agent belongs to another cluster.
     #[error("wrong cluster: this is {ours}, and the agent has the data of {given}")]
     WrongCluster { ours: ClusterId, given: ClusterId },
+    /// The agent is not a member of a cluster yet.
+    #[error("this agent is not a member of a cluster yet; its log says what it waits for")]
+    NotAMember,
     /// The agent is shutting down.
     #[error("this agent is shutting down; retry on another agent")]
     ShuttingDown,
@@ -127,6 +130,7 @@ impl Error {
             | Self::Gap { .. }
             | Self::Cluster(_)
             | Self::WrongCluster { .. }
+            | Self::NotAMember
             | Self::ShuttingDown
             | Self::Panicked => {}
         }
@@ -171,6 +175,7 @@ impl Error {
                 Class::of(Code::FailedPrecondition, "NOT_INVITED")
             }
             Self::WrongCluster { .. } => Class::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
+            Self::NotAMember => Class::of(Code::Unavailable, "NOT_A_MEMBER").retry(SOON),
             Self::ShuttingDown => Class::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON),
             Self::Gap { .. } | Self::Panicked => Class::of(Code::Internal, "INTERNAL"),
         }
@@ -191,6 +196,7 @@ impl Error {
             | Self::Gap { .. }
             | Self::Cluster(_)
             | Self::WrongCluster { .. }
+            | Self::NotAMember
             | Self::ShuttingDown
             | Self::Panicked => None,
         };

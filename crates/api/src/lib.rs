@@ -27,4 +27,4 @@ mod wording;
 use meridian_ports::Ports;
 
 pub use metrics::describe_metrics;
-pub use server::{BuildError, Config, ServeError, Server};
+pub use server::{BuildError, Config, ServeError, Server, refuse_requests};

@@ -45,7 +45,7 @@ pub(crate) fn point(state: &State, read: &ReadPoint) -> Option<v1::ReadPoint> {
 pub(crate) fn service<'a>(state: &'a State, given: &str) -> Result<&'a Service, Error> {
     if !given.is_empty() {
         let name = service_name(given)?;
-        return state.services.get(&name).ok_or_else(|| unknown_service(state, name));
+        return state.services.get(&name).ok_or_else(|| unknown_service(state, &name));
     }
     let mut services = state.services.values();
     match (services.next(), services.next()) {
@@ -63,10 +63,8 @@ pub(crate) fn service_name(given: &str) -> Result<ServiceName, Violations> {
 }
 
 /// Creates the error for an unknown service, with the nearest names.
-pub(crate) fn unknown_service(state: &State, service: ServiceName) -> Error {
-    let known = state.services.keys().map(ServiceName::as_str);
-    let nearest = meridian_domain::nearest::nearest(service.as_str(), known);
-    Error::rejected(vec![Rejection::ServiceUnknown { service, nearest }])
+pub(crate) fn unknown_service(state: &State, service: &ServiceName) -> Error {
+    Error::rejected(vec![Rejection::unknown_service(state, service)])
 }
 
 fn several_services(state: &State) -> String {

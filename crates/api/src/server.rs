@@ -1,5 +1,7 @@
 //! The server of the client port.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_proto::DESCRIPTORS;
@@ -11,12 +13,17 @@ use meridian_transport::settings;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::Request;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::service_fn;
 
 use crate::cluster::ClusterApi;
+use crate::error::Error;
 use crate::events::EventsApi;
 use crate::rpc::RpcLayer;
 use crate::services::ServicesApi;
@@ -100,7 +107,7 @@ impl Server {
     /// If the server fails before that.
     pub async fn run(
         self,
-        listener: TcpListener,
+        listener: impl Into<Arc<TcpListener>>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let Self { config, routes, health, ready, stopping } = self;
@@ -119,7 +126,7 @@ impl Server {
             }
         };
         let serve = transport()
-            .layer(RpcLayer::of([DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]))
+            .layer(rpc_layer())
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming(listener, config.accept), signal);
         let drained = async {
@@ -136,6 +143,26 @@ impl Server {
             () = report_health(&health, ready) => Ok(()),
         }
     }
+}
+
+/// Serves the port of an agent that is not a member of a cluster yet, until dropped: every request
+/// fails at once with `NOT_A_MEMBER`, so that its client knows that nothing was submitted.
+///
+/// # Errors
+/// If the server fails.
+pub async fn refuse_requests(listener: Arc<TcpListener>) -> Result<(), ServeError> {
+    let refuse = |_: Request<Body>| async {
+        Ok::<_, Infallible>(Status::from(Error::NotAMember).into_http::<Body>())
+    };
+    let incoming = incoming(listener, accept::Limits::default());
+    // With a shutdown signal, even one that never comes, connections close when this is dropped.
+    let never = std::future::pending();
+    let server = transport().layer(rpc_layer());
+    Ok(server.serve_with_incoming_shutdown(service_fn(refuse), incoming, never).await?)
+}
+
+fn rpc_layer() -> RpcLayer {
+    RpcLayer::of([DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET])
 }
 
 fn transport() -> tonic::transport::Server {

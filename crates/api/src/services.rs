@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::try_join;
 use meridian_domain::status::impact;
 use meridian_domain::{RegionName, State};
-use meridian_proto::convert::{ChangeRequest, Mode};
+use meridian_proto::convert::ChangeRequest;
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
 use meridian_proto::v1::services_server::Services;
@@ -146,14 +146,6 @@ impl ServicesApi {
             impact.iter().map(|impact| wording::impact(&state, impact)).collect();
         Ok(response)
     }
-}
-
-/// True if the request is a valid dry run.
-pub(crate) fn is_dry_run(request: &impl ChangeRequest) -> bool {
-    request.checked().is_ok_and(|change| match change.mode {
-        Mode::DryRun => true,
-        Mode::Apply { .. } => false,
-    })
 }
 
 /// Returns the region in which an edit declares units.

@@ -145,20 +145,3 @@ impl Agent {
         !self.drained && !self.description.witness
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        for good in ["127.0.0.1:7400", "eu-1.example.net:1", "[::1]:65535"] {
-            assert_eq!(Address::new(good).expect("valid address").as_str(), good);
-        }
-        for bad in
-            ["", "7400", ":7400", "a:", "a:0", "a:65536", "a:+1", "a b:1", "http://a:1", "::1:1"]
-        {
-            assert!(Address::new(bad).is_err(), "{bad:?} was accepted");
-        }
-    }
-}

@@ -159,20 +159,3 @@ pub enum Edit {
         api: ApiName,
     },
 }
-
-impl Edit {
-    /// Returns the region of the edit, if it is about a region.
-    #[must_use]
-    pub fn region(&self) -> Option<&RegionName> {
-        match self {
-            Self::Add { region, .. }
-            | Self::Scale { region, .. }
-            | Self::Set { region, .. }
-            | Self::Remove { region }
-            | Self::Promote { region }
-            | Self::Enable { region }
-            | Self::Disable { region } => Some(region),
-            Self::Tier(_) | Self::Port(_) | Self::PublishApi(_) | Self::RemoveApi { .. } => None,
-        }
-    }
-}

@@ -16,7 +16,7 @@ pub const API_PATH_CHARS: usize = 256;
 /// Maximum characters of a backend URL: the longest host name (RFC 1035) and a path of the same
 /// length.
 pub const BACKEND_CHARS: usize = 512;
-/// Maximum characters of a region name: twice the longest in the catalog.
+/// Maximum characters of a region name: more than the longest in the catalog.
 pub const REGION_NAME_CHARS: usize = 40;
 /// Maximum characters of the display name of a region.
 pub const DISPLAY_NAME_CHARS: usize = 60;

@@ -18,32 +18,18 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> V
     similar.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
 }
 
+/// Returns a question such as `; did you mean eastus?`, to follow an error; empty without names.
+#[must_use]
+pub fn did_you_mean(nearest: &[String]) -> String {
+    match nearest {
+        [] => String::new(),
+        [only] => format!("; did you mean {only}?"),
+        [others @ .., last] => format!("; did you mean {} or {last}?", others.join(", ")),
+    }
+}
+
 /// Returns the higher of two measures: edit distance detects typos, shared letter pairs detect
 /// words in another order (`europewest`).
 fn similarity(unknown: &str, name: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(unknown, name).max(strsim::sorensen_dice(unknown, name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog;
-
-    fn nearest_regions(unknown: &str) -> Vec<String> {
-        nearest(unknown, catalog::regions().iter().map(|region| region.name.as_str()))
-    }
-
-    #[test]
-    fn a_typo_suggests_the_intended_name() {
-        assert_eq!(nearest_regions("westeurop")[0], "westeurope");
-        assert_eq!(nearest_regions("eatsus")[0], "eastus");
-        assert_eq!(nearest_regions("europewest")[0], "westeurope");
-        assert!(nearest_regions("eastus4").len() <= SUGGESTIONS);
-    }
-
-    #[test]
-    fn a_name_unlike_all_others_has_no_suggestions() {
-        assert_eq!(nearest_regions("zzyzx"), Vec::<String>::new());
-        assert_eq!(nearest("contoso", []), Vec::<String>::new());
-    }
 }

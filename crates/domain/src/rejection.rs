@@ -7,6 +7,8 @@ use strum::VariantNames;
 use crate::id::{ClusterId, DataVersion, NodeId, Revision, Zones};
 use crate::limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
+use crate::nearest::{did_you_mean, nearest};
+use crate::state::State;
 use crate::tier::Tier;
 
 /// A rule that a command violates. Stored by position: append only.
@@ -234,6 +236,27 @@ impl Rejection {
     pub fn type_name(&self) -> &'static str {
         self.into()
     }
+
+    /// Rejects a command about an agent that does not exist, with the nearest names.
+    #[must_use]
+    pub fn unknown_agent(state: &State, agent: &AgentName) -> Self {
+        let nearest = nearest(agent.as_str(), state.agents.keys().map(AgentName::as_str));
+        Self::AgentUnknown { agent: agent.clone(), nearest }
+    }
+
+    /// Rejects a command about a service that does not exist, with the nearest names.
+    #[must_use]
+    pub fn unknown_service(state: &State, service: &ServiceName) -> Self {
+        let nearest = nearest(service.as_str(), state.services.keys().map(ServiceName::as_str));
+        Self::ServiceUnknown { service: service.clone(), nearest }
+    }
+
+    /// Rejects a command about a region that does not exist, with the nearest names.
+    #[must_use]
+    pub fn unknown_region(state: &State, region: &RegionName) -> Self {
+        let known = state.all_regions().map(|region| region.name.as_str());
+        Self::RegionUnknown { region: region.clone(), nearest: nearest(region.as_str(), known) }
+    }
 }
 
 fn agents_text(zones: &Zones) -> String {
@@ -251,25 +274,5 @@ fn zones_text(zones: &Zones, conjunction: &str) -> String {
             format!("zones {} {conjunction} {last}", others.join(", "))
         }
         one_or_none => format!("zone {}", one_or_none.concat()),
-    }
-}
-
-fn did_you_mean(nearest: &[String]) -> String {
-    match nearest {
-        [] => String::new(),
-        [only] => format!("; did you mean {only}?"),
-        [others @ .., last] => format!("; did you mean {} or {last}?", others.join(", ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn type_names_are_derived_from_the_variants() {
-        assert_eq!(Rejection::NoFreePort.type_name(), "NO_FREE_PORT");
-        assert_eq!(Rejection::AndMore { count: 1 }.type_name(), "AND_MORE");
-        assert!(Rejection::TYPE_NAMES.contains(&"REGION_EXISTS"));
     }
 }

@@ -95,11 +95,10 @@ impl State {
         newest_of_each_slot(wanted)
     }
 
-    /// Returns the number of slots of a location with a ready unit.
-    #[must_use]
-    pub fn ready_units(&self, service: &ServiceName, region: &RegionName) -> u32 {
-        let ready = self.units_of(service, region).filter(|unit| unit.is_ready());
-        u32::try_from(newest_of_each_slot(ready).count()).unwrap_or(u32::MAX)
+    /// Returns the agents of a region that take units, by name.
+    pub fn hosts_in<'a>(&'a self, region: &'a RegionName) -> impl Iterator<Item = &'a Agent> {
+        let agents = self.agents.values().filter(|agent| agent.takes_units());
+        agents.filter(move |agent| agent.description.region == *region)
     }
 
     /// Returns the units that are assigned to an agent, including draining ones.

@@ -14,8 +14,7 @@
 //! impact::of_edits(state, ...)            -> Impact               what a change leaves pending
 //! ```
 //!
-//! Reasons are enums with names and numbers. Sentences are written where they are shown: by the
-//! gRPC services, the command line and the portal.
+//! Reasons are enums with names and numbers. Sentences are written where they are shown.
 
 mod agent;
 mod cluster;

@@ -21,6 +21,8 @@ use super::rejection;
 const DETAILS_BYTES: usize = 4_800;
 /// Bytes reserved for the events of a conflict among other rejections.
 const CONFLICT_BYTES: usize = 3_600;
+/// Bytes reserved for the number of missing entries.
+const MORE_BYTES: usize = 128;
 /// Bytes of the tag and the length of each message.
 const FRAME_BYTES: usize = 8;
 /// Maximum characters of a message.
@@ -62,23 +64,37 @@ impl Details {
             description: violation.problem.clone(),
             ..FieldViolation::default()
         });
-        let (field_violations, _) = fitting(each, self.capacity);
+        let capacity = self.capacity.saturating_sub(MORE_BYTES);
+        let (mut field_violations, cut) = fitting(each, capacity);
+        if cut {
+            let count = violations.iter().count() - field_violations.len();
+            field_violations.push(FieldViolation {
+                description: format!("and {count} more"),
+                ..FieldViolation::default()
+            });
+        }
         self.attach("google.rpc.BadRequest", &pb::BadRequest { field_violations });
     }
 
     pub(super) fn rejections(&mut self, rejections: &[Rejection]) {
         let conflict =
             rejections.iter().any(|rejection| matches!(rejection, Rejection::Conflict { .. }));
-        let reserved = if conflict { CONFLICT_BYTES } else { 0 };
+        let reserved = if conflict { CONFLICT_BYTES } else { 0 } + MORE_BYTES;
         let each = rejections.iter().map(|rejection| PreconditionViolation {
             r#type: rejection.type_name().to_owned(),
             subject: rejection::subject(rejection),
             description: rejection.to_string(),
         });
-        let (violations, cut) = fitting(each, self.capacity.saturating_sub(reserved));
+        let (mut violations, cut) = fitting(each, self.capacity.saturating_sub(reserved));
         if cut {
             let missing = rejection::count(rejections) - violations.len();
             self.message.push_str(&format!(" ({missing} missing in the details)"));
+            let more = Rejection::AndMore { count: u32::try_from(missing).unwrap_or(u32::MAX) };
+            violations.push(PreconditionViolation {
+                r#type: more.type_name().to_owned(),
+                subject: String::new(),
+                description: more.to_string(),
+            });
         }
         self.attach("google.rpc.PreconditionFailure", &pb::PreconditionFailure { violations });
     }
@@ -149,7 +165,9 @@ mod tests {
         assert_eq!(status.code(), Code::NotFound);
         assert!(status.message().starts_with("128 rules reject the change: "));
         let failure = status.get_details_precondition_failure().expect("has the rejections");
-        let missing = 128 - failure.violations.len();
+        let missing = 128 - (failure.violations.len() - 1);
+        let last = failure.violations.last().expect("is not empty");
+        assert!(last.description.contains(&missing.to_string()), "{last:?}");
         assert!(status.message().contains(&format!("{missing} missing")), "{}", status.message());
     }
 }

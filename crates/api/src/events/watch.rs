@@ -62,7 +62,10 @@ impl Watch {
         let ports = api.ports.clone();
         let latest = ports.history.latest();
         let point = ports.read.read(consistency, deadline).await?;
-        let from = Revision(request.from.max(1));
+        let from = match request.from {
+            0 => ports.read.state().header.trimmed.next(),
+            from => Revision(from),
+        };
         let before = Revision(from.0 - 1);
         let target = match consistency {
             Consistency::Linearizable => point.revision,

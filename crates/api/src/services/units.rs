@@ -20,7 +20,7 @@ pub(super) fn list(
     let name = read::service_name(service)?;
     let units = units(state, observations, Some(&name));
     if units.is_empty() && !state.services.contains_key(&name) {
-        return Err(read::unknown_service(state, name));
+        return Err(read::unknown_service(state, &name));
     }
     Ok(units)
 }
@@ -53,14 +53,14 @@ fn row(state: &State, observations: &Observations, unit: &Unit) -> v1::Unit {
         ..v1::Unit::default()
     };
     match status::unit(state, observations, unit) {
-        UnitCondition::Starting | UnitCondition::Draining => row,
-        UnitCondition::Ready { pid, configuration } => {
-            v1::Unit { pid, configuration: configuration.0, ..row }
+        UnitCondition::Reported(UnitPhase::Starting | UnitPhase::Draining) => row,
+        UnitCondition::Reported(UnitPhase::Ready { pid, configuration }) => {
+            v1::Unit { pid: *pid, configuration: configuration.0, ..row }
         }
-        UnitCondition::Failed { restarts, cause } => {
-            v1::Unit { cause: cause.to_owned(), restarts, ..row }
+        UnitCondition::Reported(UnitPhase::Failed { restarts, next_try: _, cause }) => {
+            v1::Unit { cause: cause.clone(), restarts: *restarts, ..row }
         }
-        UnitCondition::Unknown { silence, reported: _ } => v1::Unit {
+        UnitCondition::Unknown { silence } => v1::Unit {
             state: "unknown".to_owned(),
             unknown_for: Some(wording::silence(silence)),
             ..row

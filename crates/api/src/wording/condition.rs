@@ -12,26 +12,30 @@ const LOCATIONS_LISTED: usize = 20;
 
 /// Converts the conditions of the cluster, worst first.
 pub(crate) fn warnings(state: &State, status: &ClusterStatus) -> Vec<v1::Warning> {
-    let mut locations: usize = 0;
+    let is_location = |condition: &&Condition| matches!(condition, Condition::Location { .. });
+    let locations = status.conditions.iter().filter(is_location).count();
+    let mut listed: usize = 0;
     let mut warnings = Vec::new();
     for condition in &status.conditions {
-        let is_location = matches!(condition, Condition::Location { .. });
-        locations += usize::from(is_location);
-        if !is_location || locations <= LOCATIONS_LISTED {
+        listed += usize::from(is_location(&condition));
+        if !is_location(&condition) || listed <= LOCATIONS_LISTED {
             warnings.push(warning(state, condition, status.health()));
+        } else if listed == LOCATIONS_LISTED + 1 {
+            warnings.push(more_locations(locations - LOCATIONS_LISTED, condition));
         }
     }
-    let more = locations.saturating_sub(LOCATIONS_LISTED);
-    if more > 0 {
-        warnings.push(v1::Warning {
-            reason: "MORE_LOCATIONS".to_owned(),
-            severity: v1::Severity::Degraded.into(),
-            message: format!("{} not ready", count(more, "more location")),
-            next_step: "see `meridian region list --service NAME`".to_owned(),
-            subject: String::new(),
-        });
-    }
     warnings
+}
+
+/// Counts the locations that are not listed, the worst of which is `first`.
+fn more_locations(more: usize, first: &Condition) -> v1::Warning {
+    v1::Warning {
+        reason: "MORE_LOCATIONS".to_owned(),
+        severity: severity(first).into(),
+        message: format!("{} not converged", count(more, "more location")),
+        next_step: "see `meridian region list --service NAME`".to_owned(),
+        subject: String::new(),
+    }
 }
 
 /// Converts the health of the cluster.
@@ -45,12 +49,15 @@ pub(crate) fn health(health: Health) -> v1::Health {
 
 fn warning(state: &State, condition: &Condition, health: Health) -> v1::Warning {
     let (reason, subject, message, next_step) = parts(state, condition, health);
-    let severity = match condition.severity() {
+    v1::Warning { reason, severity: severity(condition).into(), message, next_step, subject }
+}
+
+fn severity(condition: &Condition) -> v1::Severity {
+    match condition.severity() {
         Severity::Notice => v1::Severity::Notice,
         Severity::Degraded => v1::Severity::Degraded,
         Severity::ChangesRefused => v1::Severity::ChangesRefused,
-    };
-    v1::Warning { reason, severity: severity.into(), message, next_step, subject }
+    }
 }
 
 /// Reason, subject, message and next step.

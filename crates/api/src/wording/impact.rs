@@ -21,8 +21,8 @@ pub(crate) fn wait(state: &State, impact: &Impact) -> v1::Wait {
             let names = names.join(", ");
             v1::Wait {
                 cause: format!(
-                    "no agent in {region} takes units anymore: {names} has no capacity left \
-                     there, and no other region replaces it"
+                    "no agent in {region} takes units anymore: no capacity is left there for \
+                     {names}, and no other region replaces it"
                 ),
                 next_step: format!(
                     "add units elsewhere with `meridian region scale`, or join an agent in {region}"

@@ -59,7 +59,7 @@ fn obstacle(state: &State, pending: &PendingMember) -> String {
             )
         }
         WaitsFor::Replacement { by } => {
-            format!("its replacement {} is not ready to vote", list(state, by))
+            format!("{} is to replace it and is not ready to vote", list(state, by))
         }
         WaitsFor::TransferTarget { among } => {
             format!("it leads, and {} is not ready to take over", list(state, among))
@@ -77,7 +77,9 @@ fn next_step(state: &State, pending: &PendingMember) -> String {
         WaitsFor::Replacement { by } => {
             format!("see `meridian cluster members` for what {} waits for", list(state, by))
         }
-        WaitsFor::TransferTarget { among } => start(state, among),
+        WaitsFor::TransferTarget { among } => {
+            format!("see `meridian status`: {} must respond and catch up", list(state, among))
+        }
     }
 }
 
@@ -102,10 +104,11 @@ fn subject(state: &State, node: NodeId) -> String {
 fn start(state: &State, silent: &[NodeId]) -> String {
     let start = format!("start {}", list(state, silent));
     match silent.iter().find_map(|node| agent_of(state, *node)) {
-        Some(agent) => format!(
-            "{start}; if it is lost, remove it with `meridian cluster remove {}`",
-            agent.description.name
-        ),
+        Some(agent) => {
+            let name = &agent.description.name;
+            let lost = if silent.len() == 1 { "it" } else { name.as_str() };
+            format!("{start}; if {lost} is lost, remove it with `meridian cluster remove {name}`")
+        }
         None => start,
     }
 }

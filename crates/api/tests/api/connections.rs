@@ -1,16 +1,17 @@
 //! Connections, and requests outside the contract.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_api::{Config, describe_metrics};
+use meridian_api::{Config, describe_metrics, refuse_requests};
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit;
 use meridian_transport::accept;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use prost::bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -207,6 +208,8 @@ async fn requests_are_counted_by_method_and_code_and_unknown_methods_as_one() {
     metrics::set_global_recorder(recorder).expect("is the only one");
     describe_metrics();
     meridian_transport::metrics::describe_metrics();
+    let never_dropped = "meridian_accept_dropped_total{reason=\"full\"} 0";
+    assert!(metrics.render().contains(never_dropped), "{}", metrics.render());
     let mut world = World::with_contoso().await;
     world.edit(vec![crate::harness::scale("eastus", 0)]).await.expect_err("is refused");
     send(&world, "/meridian.v1.Services/Invented", Vec::new()).await;
@@ -272,3 +275,23 @@ macro_rules! reflects {
 
 reflects!(reflection_supports_version_1, v1);
 reflects!(reflection_supports_version_1_alpha, v1alpha);
+
+#[tokio::test]
+async fn an_agent_refuses_requests_until_it_is_a_member_and_then_serves_the_same_clients() {
+    let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("a port is free"));
+    let refusing = tokio::spawn(refuse_requests(Arc::clone(&listener)));
+    let channel = connect(listener.local_addr().expect("is bound")).await;
+    let mut services = v1::services_client::ServicesClient::new(channel);
+    let refused = services.list_services(v1::ListServicesRequest::default()).await;
+    let refused = refused.expect_err("the agent is not a member");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "NOT_A_MEMBER"));
+
+    refusing.abort();
+    let _world = World::on(listener, Config::default()).await;
+    let served = async {
+        while services.list_services(v1::ListServicesRequest::default()).await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, served).await.expect("the connection to the refusing server ends");
+}

@@ -41,6 +41,11 @@ impl World {
     }
 
     pub async fn with(config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        Self::on(Arc::new(listener), config).await
+    }
+
+    pub async fn on(listener: Arc<TcpListener>, config: Config) -> Self {
         let fake = Fake::bootstrapped();
         let ports = Ports {
             propose: fake.clone(),
@@ -52,7 +57,6 @@ impl World {
         };
         let (ready, is_ready) = watch::channel(true);
         let (stop, stopped) = oneshot::channel();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("is bound");
         let server = Server::build(config, ports, is_ready).expect("the contracts are whole");
         let server = tokio::spawn(async move {

@@ -53,6 +53,7 @@ async fn all_invalid_fields_are_reported_together() {
         "edits[2].tier",
         "edits[3].port",
         "edits[4].add.zones[0]",
+        "edits[4].add.zones[1]",
     ];
     assert_eq!(fields(&status), expected);
     assert_eq!(reason(&status), "FIELDS_INVALID");

@@ -5,10 +5,8 @@ use super::decision::Decision;
 use crate::agent::{Agent, AgentDescription, is_host};
 use crate::event::Event;
 use crate::limits;
-use crate::name::{AgentName, RegionName};
-use crate::nearest::nearest;
+use crate::name::AgentName;
 use crate::rejection::Rejection;
-use crate::state::State;
 
 pub(super) fn register(decision: &mut Decision<'_>, agent: &AgentDescription) {
     check(decision, agent);
@@ -28,7 +26,7 @@ pub(super) fn register_initial(decision: &mut Decision<'_>, agent: &AgentDescrip
 fn check(decision: &mut Decision<'_>, agent: &AgentDescription) {
     let state = decision.state;
     if state.region(&agent.region).is_none() {
-        decision.reject(unknown_region(state, &agent.region));
+        decision.reject(Rejection::unknown_region(state, &agent.region));
     }
     if agent.gateway_host.len() > limits::ADDRESS_BYTES || !is_host(&agent.gateway_host) {
         let host = agent.gateway_host.chars().take(limits::ADDRESS_BYTES).collect();
@@ -131,7 +129,7 @@ fn find<'a>(decision: &mut Decision<'a>, name: &AgentName) -> Option<&'a Agent> 
     let state = decision.state;
     let agent = state.agents.get(name);
     if agent.is_none() {
-        decision.reject(unknown_agent(state, name));
+        decision.reject(Rejection::unknown_agent(state, name));
     }
     agent
 }
@@ -142,14 +140,4 @@ fn check_not_last(decision: &mut Decision<'_>, name: &AgentName) {
     if others.all(|(_, other)| other.drained) {
         decision.reject(Rejection::LastAgent { agent: name.clone() });
     }
-}
-
-pub(super) fn unknown_agent(state: &State, agent: &AgentName) -> Rejection {
-    let nearest = nearest(agent.as_str(), state.agents.keys().map(AgentName::as_str));
-    Rejection::AgentUnknown { agent: agent.clone(), nearest }
-}
-
-pub(super) fn unknown_region(state: &State, region: &RegionName) -> Rejection {
-    let known = state.all_regions().map(|region| region.name.as_str());
-    Rejection::RegionUnknown { region: region.clone(), nearest: nearest(region.as_str(), known) }
 }

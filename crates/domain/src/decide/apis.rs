@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::agent::unknown_region;
 use super::decision::Decision;
 use super::draft::Draft;
 use crate::api::{Api, BackendUrl};
@@ -76,7 +75,7 @@ fn check_backends(decision: &mut Decision<'_>, api: &Api) {
         });
     }
     for region in api.regional.keys().filter(|region| state.region(region).is_none()) {
-        decision.reject(unknown_region(state, region));
+        decision.reject(Rejection::unknown_region(state, region));
     }
     for backend in api.backends() {
         if let Some(rejection) = forwarding_loop(state, api, backend) {

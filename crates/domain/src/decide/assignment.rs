@@ -15,11 +15,8 @@ use crate::unit::Unit;
 
 /// Returns the agents of a region that can run units.
 pub(super) fn hosts(state: &State, region: &RegionName) -> Hosts {
-    let agents = state.agents.iter();
-    agents
-        .filter(|(_, agent)| agent.takes_units() && agent.description.region == *region)
-        .map(|(name, agent)| (name.clone(), agent.description.zone))
-        .collect()
+    let descriptions = state.hosts_in(region).map(|agent| &agent.description);
+    descriptions.map(|agent| (agent.name.clone(), agent.zone)).collect()
 }
 
 /// Places the units of one location. `service` is the service after the command.

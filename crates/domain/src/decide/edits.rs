@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use super::agent::unknown_region;
 use super::decision::Decision;
 use super::draft::Draft;
 use super::{apis, port};
@@ -173,7 +172,7 @@ fn add(
     zones: &Zones,
 ) {
     if decision.state.region(region).is_none() {
-        decision.reject(unknown_region(decision.state, region));
+        decision.reject(Rejection::unknown_region(decision.state, region));
     }
     draft.locations.insert(region.clone(), Location::new(units, zones.clone()));
 }
@@ -200,7 +199,7 @@ fn locate<'a>(
         let (service, absent) = (draft.name.clone(), region.clone());
         decision.reject(match decision.state.region(region) {
             Some(_) => Rejection::RegionAbsent { service, region: absent },
-            None => unknown_region(decision.state, region),
+            None => Rejection::unknown_region(decision.state, region),
         });
     }
     draft.locations.get_mut(region)
@@ -259,9 +258,8 @@ fn check_location(
 /// and existing ones would stop. A region without any such agent is allowed, so that it can be
 /// added before its agents join.
 fn check_zones(decision: &mut Decision<'_>, region: &RegionName, zones: &Zones) {
-    let agents = decision.state.agents.values().filter(|agent| agent.takes_units());
-    let hosts = agents.map(|agent| &agent.description).filter(|agent| agent.region == *region);
-    let host_zones: Vec<Option<Zone>> = hosts.map(|agent| agent.zone).collect();
+    let hosts = decision.state.hosts_in(region);
+    let host_zones: Vec<Option<Zone>> = hosts.map(|agent| agent.description.zone).collect();
     let agents_in: Zones = host_zones.iter().copied().flatten().collect();
     let empty: Zones = zones.difference(&agents_in).copied().collect();
     if !host_zones.is_empty() && !empty.is_empty() {

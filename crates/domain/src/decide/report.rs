@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::agent::unknown_agent;
 use super::decision::Decision;
 use super::{assignment, roll};
 use crate::event::Event;
@@ -17,7 +16,7 @@ use crate::unit::{Unit, UnitPhase};
 pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
     let state = decision.state;
     let Some(agent) = state.agents.get(&report.agent) else {
-        return decision.reject(unknown_agent(state, &report.agent));
+        return decision.reject(Rejection::unknown_agent(state, &report.agent));
     };
     if (report.generation, report.sequence) <= agent.last_report {
         return decision.reject(Rejection::StaleReport { agent: report.agent.clone() });

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::agent::unknown_region;
 use super::decision::Decision;
 use super::draft::Draft;
 use super::{apis, assignment, edits, port};
@@ -11,7 +10,6 @@ use crate::event::Event;
 use crate::id::{Revision, Zones};
 use crate::limits;
 use crate::name::{RegionName, ServiceName};
-use crate::nearest::nearest;
 use crate::rejection::Rejection;
 use crate::service::{Location, Service};
 use crate::tier::Tier;
@@ -31,7 +29,7 @@ pub(super) fn create(
         decision.reject(Rejection::TooMany { resource, max: limits::SERVICES as u32 });
     }
     if state.region(primary).is_none() {
-        decision.reject(unknown_region(state, primary));
+        decision.reject(Rejection::unknown_region(state, primary));
     }
     let Some(port) = port.or_else(|| port::lowest_free(state, name)) else {
         return decision.reject(Rejection::NoFreePort);
@@ -96,8 +94,7 @@ pub(super) fn find<'a>(
 ) -> Option<&'a Service> {
     let state = decision.state;
     let Some(service) = state.services.get(name) else {
-        let nearest = nearest(name.as_str(), state.services.keys().map(ServiceName::as_str));
-        decision.reject(Rejection::ServiceUnknown { service: name.clone(), nearest });
+        decision.reject(Rejection::unknown_service(state, name));
         return None;
     };
     let current = service.revision;

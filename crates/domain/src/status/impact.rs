@@ -1,14 +1,16 @@
-//! Consequences of an accepted change that do not resolve on their own, or not immediately.
+//! Consequences of a change that do not resolve on their own, or not immediately.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::id::NodeId;
 use crate::name::{AgentName, RegionName, ServiceName};
 use crate::state::State;
+use crate::voter_selection::voters;
 
-use super::member::{Member, PendingMember, pending_member};
+use super::member::{Member, MemberChange, PendingMember, Role, WaitsFor, pending_member};
 
-/// Consequence of an accepted change.
+/// Consequence of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Impact {
     /// A membership change cannot proceed yet.
@@ -27,26 +29,37 @@ pub enum Impact {
     },
 }
 
-/// Agent that is about to be drained or removed.
+/// Drain or removal of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decommission {
     node: NodeId,
     region: RegionName,
+    change: MemberChange,
 }
 
 impl Decommission {
-    /// Looks up an agent before it is drained or removed; `None` if it is not registered.
+    /// Describes the drain of an agent; `None` if it is not registered.
     #[must_use]
-    pub fn new(state: &State, agent: &AgentName) -> Option<Self> {
+    pub fn drain(state: &State, agent: &AgentName) -> Option<Self> {
+        Self::new(state, agent, MemberChange::LoseVote)
+    }
+
+    /// Describes the removal of an agent that still is in `state`; `None` if it is not registered.
+    #[must_use]
+    pub fn removal(state: &State, agent: &AgentName) -> Option<Self> {
+        Self::new(state, agent, MemberChange::Leave)
+    }
+
+    fn new(state: &State, agent: &AgentName, change: MemberChange) -> Option<Self> {
         let description = &state.agents.get(agent)?.description;
-        Some(Self { node: description.node, region: description.region.clone() })
+        Some(Self { node: description.node, region: description.region.clone(), change })
     }
 }
 
 /// Returns the impact of edits that declare units in `regions`.
 #[must_use]
 pub fn of_edits(state: &State, regions: &BTreeSet<RegionName>) -> Vec<Impact> {
-    let without_agent = regions.iter().filter(|region| !takes_units(state, region));
+    let without_agent = regions.iter().filter(|region| !takes_units(state, region, None));
     without_agent.map(|region| Impact::UnitsWithoutAgent { region: region.clone() }).collect()
 }
 
@@ -59,11 +72,57 @@ pub fn of_decommission(
 ) -> Vec<Impact> {
     let pending = members.get(&decommission.node).and_then(pending_member);
     let pending = pending.map(Impact::MemberPending);
-    pending.into_iter().chain(capacity_lost(state, &decommission.region)).collect()
+    pending.into_iter().chain(capacity_lost(state, decommission)).collect()
 }
 
-fn capacity_lost(state: &State, region: &RegionName) -> Option<Impact> {
-    if takes_units(state, region) {
+/// Returns the impact that a drain or a removal would have. A member silent for `unreachable_after`
+/// counts as not responding.
+#[must_use]
+pub fn forecast(
+    state: &State,
+    members: &BTreeMap<NodeId, Member>,
+    decommission: &Decommission,
+    unreachable_after: Duration,
+) -> Vec<Impact> {
+    let &Decommission { node, change, .. } = decommission;
+    let waits_for = missing_majority(state, members, node, unreachable_after);
+    let pending = waits_for.map(|waits_for| PendingMember { node, change, waits_for });
+    let pending = pending.map(Impact::MemberPending);
+    pending.into_iter().chain(capacity_lost(state, decommission)).collect()
+}
+
+/// Returns the majority that would be missing once `node` has lost its vote; `None` if one would
+/// respond, or another agent would take over the vote.
+fn missing_majority(
+    state: &State,
+    members: &BTreeMap<NodeId, Member>,
+    node: NodeId,
+    unreachable_after: Duration,
+) -> Option<WaitsFor> {
+    let current = members.values().filter(|member| member.voter).map(|member| member.node);
+    let current: BTreeSet<NodeId> = current.collect();
+    let mut agents = state.agents.clone();
+    agents.retain(|_, agent| agent.description.node != node);
+    let after = State { header: state.header.clone(), agents, ..State::default() };
+    let mut remaining = current.clone();
+    if !remaining.remove(&node) || !voters(&after, &current).is_subset(&current) {
+        return None;
+    }
+    let responds = |node: &NodeId| {
+        members.get(node).is_some_and(|member| {
+            let contact = member.last_contact;
+            let may_respond = contact.is_none_or(|contact| contact.silence() < unreachable_after);
+            member.role == Role::Leader || may_respond
+        })
+    };
+    let silent: Vec<_> = remaining.iter().copied().filter(|node| !responds(node)).collect();
+    let lacks_majority = (remaining.len() - silent.len()) * 2 <= remaining.len();
+    lacks_majority.then_some(WaitsFor::Majority { voters: remaining.len(), silent })
+}
+
+fn capacity_lost(state: &State, decommission: &Decommission) -> Option<Impact> {
+    let region = &decommission.region;
+    if takes_units(state, region, Some(decommission.node)) {
         return None;
     }
     let services = state.services.values();
@@ -72,8 +131,7 @@ fn capacity_lost(state: &State, region: &RegionName) -> Option<Impact> {
     (!services.is_empty()).then(|| Impact::CapacityLost { region: region.clone(), services })
 }
 
-/// True if an agent in the region takes units.
-fn takes_units(state: &State, region: &RegionName) -> bool {
-    let mut agents = state.agents.values();
-    agents.any(|agent| agent.description.region == *region && agent.takes_units())
+/// True if an agent in the region, other than `except`, takes units.
+fn takes_units(state: &State, region: &RegionName, except: Option<NodeId>) -> bool {
+    state.hosts_in(region).any(|agent| Some(agent.description.node) != except)
 }

@@ -129,7 +129,6 @@ impl<'a> View<'a> {
         location: &'a Location,
     ) -> Self {
         let units = state.units_of(&service.name, region).filter(|unit| unit.is_wanted());
-        let agents = state.agents.values().filter(|agent| agent.description.region == *region);
         Self {
             state,
             observations,
@@ -137,7 +136,7 @@ impl<'a> View<'a> {
             location,
             units: units.collect(),
             current: state.current_units(&service.name, region).collect(),
-            agents: agents.filter(|agent| agent.takes_units()).collect(),
+            agents: state.hosts_in(region).collect(),
         }
     }
 
@@ -187,10 +186,7 @@ impl<'a> View<'a> {
     fn is_unknown(&self, unit: &Unit) -> bool {
         match unit_condition(self.state, self.observations, unit) {
             UnitCondition::Unknown { .. } => true,
-            UnitCondition::Starting
-            | UnitCondition::Ready { .. }
-            | UnitCondition::Failed { .. }
-            | UnitCondition::Draining => false,
+            UnitCondition::Reported(_) => false,
         }
     }
 
@@ -237,14 +233,16 @@ impl<'a> View<'a> {
 
     fn failure(&self, unit: &Unit) -> Option<Blocked> {
         match unit_condition(self.state, self.observations, unit) {
-            UnitCondition::Failed { restarts: _, cause } => Some(Blocked::UnitFailed {
-                unit: unit.id.clone(),
-                agent: unit.agent.clone(),
-                cause: cause.to_owned(),
-            }),
-            UnitCondition::Starting
-            | UnitCondition::Ready { .. }
-            | UnitCondition::Draining
+            UnitCondition::Reported(UnitPhase::Failed { restarts: _, next_try: _, cause }) => {
+                Some(Blocked::UnitFailed {
+                    unit: unit.id.clone(),
+                    agent: unit.agent.clone(),
+                    cause: cause.clone(),
+                })
+            }
+            UnitCondition::Reported(
+                UnitPhase::Starting | UnitPhase::Ready { .. } | UnitPhase::Draining,
+            )
             | UnitCondition::Unknown { .. } => None,
         }
     }

@@ -1,19 +1,25 @@
-//! Tests of the rules through the public API: tables of commands with their results, and properties
-//! of random sequences of commands.
+//! Tests of the rules through the public API: tables of commands with their results, properties of
+//! random sequences of commands, and values as text. There are none in the library itself, which would
+//! be compiled once more for them.
 
 mod agents;
 mod apis;
 mod bounds;
+mod catalog;
 mod cluster;
 mod events;
 mod evolution;
 mod invariants;
 mod moving;
+mod names;
+mod outcomes;
 mod placement;
 mod properties;
 mod random;
+mod rejections;
 mod reports;
 mod services;
 mod status;
+mod urls;
 mod voter_selection;
 mod world;

@@ -10,7 +10,7 @@ use meridian_domain::status::{
     AgentCondition, AgentResponse, LastContact, Member, Next, Observations, Progress, Role,
     Silence, Source, UnitCondition, UnitLoads,
 };
-use meridian_domain::{Digest, NodeId, status};
+use meridian_domain::{Digest, NodeId, UnitPhase, status};
 
 use crate::world::{World, add, agent_name, scale};
 
@@ -149,11 +149,11 @@ fn a_unit_has_the_phase_that_its_agent_reported_unless_the_agent_is_unreachable(
     let units: Vec<_> = world.state.units_on(&agent_name("eastus")).cloned().collect();
     let conditions = |observations: &Observations| -> Vec<bool> {
         let of = |unit| match status::unit(&world.state, observations, unit) {
-            UnitCondition::Ready { pid, configuration: served } => {
-                assert_eq!((pid, served), (Some(7), configuration));
+            UnitCondition::Reported(UnitPhase::Ready { pid, configuration: served }) => {
+                assert_eq!((*pid, *served), (Some(7), configuration));
                 true
             }
-            UnitCondition::Starting => false,
+            UnitCondition::Reported(UnitPhase::Starting) => false,
             other => panic!("{other:?}"),
         };
         units.iter().map(of).collect()
@@ -164,7 +164,7 @@ fn a_unit_has_the_phase_that_its_agent_reported_unless_the_agent_is_unreachable(
     for unit in &units {
         let condition = status::unit(&world.state, &silent, unit);
         let silence = Silence::Exactly(MINUTE);
-        assert_eq!(condition, UnitCondition::Unknown { silence, reported: &unit.phase });
+        assert_eq!(condition, UnitCondition::Unknown { silence });
         assert!(!condition.is_ready());
     }
 }

@@ -35,10 +35,10 @@ pub fn api(checks: &mut Checks, path: &str, given: &v1::Api) -> Option<Api> {
 }
 
 fn in_range(given: u32) -> Result<u32, String> {
-    let most = limits::MAX_TIMEOUT_MS;
+    let max = limits::MAX_TIMEOUT_MS;
     match given {
-        0 => Err(format!("must be a timeout from 1 to {most} ms; leave it out for the default")),
-        _ if given > most => Err(format!("must be a timeout of at most {most} ms, not {given}")),
+        0 => Err(format!("must be a timeout from 1 to {max} ms; leave it out for the default")),
+        _ if given > max => Err(format!("must be a timeout of at most {max} ms, not {given}")),
         _ => Ok(given),
     }
 }
@@ -49,21 +49,24 @@ fn regional(
     given: &[v1::RegionalBackend],
 ) -> Option<BTreeMap<RegionName, BackendUrl>> {
     if given.len() > limits::REGIONAL_BACKENDS {
-        let most = limits::REGIONAL_BACKENDS;
-        checks.refuse(path, format_args!("must have at most {most} regional backends"));
+        let max = limits::REGIONAL_BACKENDS;
+        checks.refuse(path, format_args!("must have at most {max} regional backends"));
         return None;
     }
     let mut regional = BTreeMap::new();
+    let mut all_valid = true;
     for (index, given) in given.iter().enumerate() {
         let region = field::region(checks, &format!("{path}[{index}].region"), &given.region);
         let backend = BackendUrl::new(&given.backend);
         let backend = checks.take(format!("{path}[{index}].backend"), backend);
-        if regional.insert(region?, backend?).is_some() {
+        all_valid &= region.is_some() && backend.is_some();
+        let earlier = region.zip(backend).and_then(|(region, url)| regional.insert(region, url));
+        if earlier.is_some() {
             checks.refuse(path, format_args!("{} is a duplicate", given.region));
-            return None;
+            all_valid = false;
         }
     }
-    Some(regional)
+    all_valid.then_some(regional)
 }
 
 impl From<&Api> for v1::Api {

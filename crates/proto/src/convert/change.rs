@@ -201,9 +201,9 @@ impl ChangeRequest for v1::DefineRegionRequest {
     }
 
     fn command(&self, checks: &mut Checks) -> Option<Command> {
-        let most = limits::DISPLAY_NAME_CHARS;
+        let max = limits::DISPLAY_NAME_CHARS;
         let name = field::region(checks, "name", &self.name);
-        let display_name = field::text(checks, "display_name", most, &self.display_name);
+        let display_name = field::text(checks, "display_name", max, &self.display_name);
         let latitude = field::microdegrees(checks, "latitude", 90, self.latitude);
         let longitude = field::microdegrees(checks, "longitude", 180, self.longitude);
         let region = Region {

@@ -7,9 +7,9 @@ use crate::v1;
 
 /// Converts all edits, or records the violations of each.
 pub fn edits(checks: &mut Checks, path: &str, given: &[v1::Edit]) -> Option<Vec<Edit>> {
-    let most = limits::EDITS_PER_CHANGE_SET;
-    if given.is_empty() || given.len() > most {
-        let problem = format_args!("must have 1 to {most} edits, not {}", given.len());
+    let max = limits::EDITS_PER_CHANGE_SET;
+    if given.is_empty() || given.len() > max {
+        let problem = format_args!("must have 1 to {max} edits, not {}", given.len());
         checks.refuse(path, problem);
         return None;
     }

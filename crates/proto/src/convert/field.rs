@@ -48,20 +48,20 @@ pub fn port(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
 
 /// Units of one location.
 pub fn units(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
-    let most = limits::MAX_UNITS_PER_LOCATION;
-    let units = u16::try_from(number).ok().filter(|units| (1..=most).contains(units));
+    let max = limits::MAX_UNITS_PER_LOCATION;
+    let units = u16::try_from(number).ok().filter(|units| (1..=max).contains(units));
     let problem = || match number {
         0 => "must be at least 1; to have no units, remove the region".to_owned(),
-        _ => format!("must be at most {most} units, not {number}"),
+        _ => format!("must be at most {max} units, not {number}"),
     };
     checks.take(path, units.ok_or_else(problem))
 }
 
 /// Maximum number of units of a location.
 pub fn unit_limit(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
-    let most = limits::MAX_UNITS_PER_LOCATION;
-    let limit = u16::try_from(number).ok().filter(|limit| (1..=most).contains(limit));
-    let problem = || format!("must be a limit from 1 to {most}, not {number}");
+    let max = limits::MAX_UNITS_PER_LOCATION;
+    let limit = u16::try_from(number).ok().filter(|limit| (1..=max).contains(limit));
+    let problem = || format!("must be a limit from 1 to {max}, not {number}");
     checks.take(path, limit.ok_or_else(problem))
 }
 
@@ -79,14 +79,17 @@ pub fn zones(checks: &mut Checks, path: &str, numbers: &[u32]) -> Option<Zones> 
         return None;
     }
     let mut zones = Zones::new();
+    let mut all_valid = true;
     for (index, number) in numbers.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        if !zones.insert(zone(checks, &path, *number)?) {
+        let zone = zone(checks, &path, *number);
+        all_valid &= zone.is_some();
+        if zone.is_some_and(|zone| !zones.insert(zone)) {
             checks.refuse(path, format_args!("zone {number} is a duplicate"));
-            return None;
+            all_valid = false;
         }
     }
-    Some(zones)
+    all_valid.then_some(zones)
 }
 
 /// Revision of an event, at least 1.
@@ -123,10 +126,10 @@ pub fn host(checks: &mut Checks, path: &str, text: &str) -> Option<String> {
 }
 
 /// Text for people, on one line.
-pub fn text(checks: &mut Checks, path: &str, most: usize, text: &str) -> Option<String> {
+pub fn text(checks: &mut Checks, path: &str, max: usize, text: &str) -> Option<String> {
     let length = text.chars().count();
-    if length == 0 || length > most {
-        checks.refuse(path, format_args!("must have 1 to {most} characters, not {length}"));
+    if length == 0 || length > max {
+        checks.refuse(path, format_args!("must have 1 to {max} characters, not {length}"));
         return None;
     }
     if text.chars().any(char::is_control) {
@@ -136,10 +139,10 @@ pub fn text(checks: &mut Checks, path: &str, most: usize, text: &str) -> Option<
     Some(text.to_owned())
 }
 
-/// Angle in degrees, from `-most` to `most`, converted to millionths.
-pub fn microdegrees(checks: &mut Checks, path: &str, most: i32, degrees: f64) -> Option<i32> {
-    if !degrees.is_finite() || degrees.abs() > f64::from(most) {
-        checks.refuse(path, format_args!("must be from -{most} to {most} degrees, not {degrees}"));
+/// Angle in degrees, from `-max` to `max`, converted to millionths.
+pub fn microdegrees(checks: &mut Checks, path: &str, max: i32, degrees: f64) -> Option<i32> {
+    if !degrees.is_finite() || degrees.abs() > f64::from(max) {
+        checks.refuse(path, format_args!("must be from -{max} to {max} degrees, not {degrees}"));
         return None;
     }
     #[allow(clippy::cast_possible_truncation, reason = "180 million fits, as was just checked")]

@@ -1,7 +1,11 @@
 //! Impact of changes.
 
+use std::time::Duration;
+
 use meridian_domain::status::impact::{self, Decommission, Impact};
-use meridian_domain::status::{MemberChange, Next, Pending, PendingMember, WaitsFor};
+use meridian_domain::status::{
+    LastContact, MemberChange, Next, Pending, PendingMember, Role, WaitsFor,
+};
 use meridian_domain::{Command, NodeId};
 
 use super::{healthy, settled};
@@ -19,7 +23,7 @@ fn edits_have_an_impact_in_regions_without_an_agent() {
 #[test]
 fn a_decommission_has_an_impact_on_the_vote_and_on_the_last_capacity_of_a_region() {
     let mut world = settled();
-    let eastus = Decommission::new(&world.state, &agent_name("eastus")).expect("is an agent");
+    let eastus = Decommission::drain(&world.state, &agent_name("eastus")).expect("is an agent");
     world.apply(Command::DrainAgent { agent: agent_name("eastus") });
     let mut members = healthy(&world).members;
     let lost =
@@ -36,5 +40,29 @@ fn a_decommission_has_an_impact_on_the_vote_and_on_the_last_capacity_of_a_region
     world.apply(Command::RegisterAgent(agent("eastus-2", 4, "eastus")));
     members.clear();
     assert_eq!(impact::of_decommission(&world.state, &members, &eastus), []);
-    assert_eq!(Decommission::new(&world.state, &agent_name("nobody")), None);
+    assert_eq!(Decommission::removal(&world.state, &agent_name("nobody")), None);
+}
+
+#[test]
+fn the_impact_of_a_decommission_is_forecast() {
+    let mut world = settled();
+    let limit = Duration::from_secs(1);
+    let eastus = Decommission::removal(&world.state, &agent_name("eastus")).expect("is an agent");
+    let lost =
+        Impact::CapacityLost { region: region("eastus"), services: vec![service("contoso")] };
+    let mut members = healthy(&world).members;
+    let forecast = impact::forecast(&world.state, &members, &eastus, limit);
+    assert_eq!(forecast, std::slice::from_ref(&lost));
+
+    let silent = members.values_mut().rfind(|member| member.role == Role::Follower);
+    let silent = silent.expect("there are followers");
+    silent.last_contact = Some(LastContact::Ago(limit));
+    let waits_for = WaitsFor::Majority { voters: 2, silent: vec![silent.node] };
+    let (node, change) = (NodeId(2), MemberChange::Leave);
+    let vote = Impact::MemberPending(PendingMember { node, change, waits_for });
+    assert_eq!(impact::forecast(&world.state, &members, &eastus, limit), [vote, lost]);
+
+    // An agent without a vote takes it over, and the units as well.
+    world.apply(Command::RegisterAgent(agent("eastus-2", 4, "eastus")));
+    assert_eq!(impact::forecast(&world.state, &members, &eastus, limit), []);
 }
