@@ -19,6 +19,8 @@ pub fn describe_metrics() {
     describe_gauge!(UNITS, Unit::Count, "Units of this agent, by state.");
     describe_histogram!(DURATION, Unit::Seconds, "Duration of a reconcile round.");
     describe_counter!(RESTARTS, Unit::Count, "Restarts of failed units.");
+    // A counter that first appears with the value 1 has no rate.
+    counter!(RESTARTS).increment(0);
     driver::describe_metrics();
 }
 

@@ -10,6 +10,7 @@
 //! and the unit drivers are in `crates/agent`.
 
 mod admission;
+mod client_port;
 mod compose;
 mod error;
 mod member;
@@ -46,9 +47,9 @@ pub fn run(args: AgentArgs) -> ExitCode {
         }
     };
     if args.check_config {
-        anstream::print!("{}", render::in_effect(&values));
+        let printed = exit::print(render::in_effect(&values).as_bytes());
         note_custom_region(&config);
-        return ExitCode::SUCCESS;
+        return printed;
     }
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,7 +70,7 @@ fn configure(args: &AgentArgs) -> Result<(Values, AgentConfig), ConfigError> {
 fn note_custom_region(config: &AgentConfig) {
     if let Err(cause) = region::check(&config.region) {
         exit::note(
-            &format!("the catalog does not have the region {}: {cause}", config.region),
+            &cause.to_string(),
             "correct the name, or define the region in the cluster with `meridian region define` before \
              the agent joins",
         );

@@ -15,10 +15,12 @@ const LOG_LEVEL: &str = "info";
 /// Returns the configuration of the unit if this process was started as one.
 #[must_use]
 pub fn requested() -> Option<Result<UnitConfig, ArgumentError>> {
-    let mut arguments = std::env::args().skip(1).peekable();
+    let mut arguments = std::env::args_os().skip(1).peekable();
     let is_unit = arguments.next().is_some_and(|command| command == "unit");
     let has_cluster = arguments.peek().is_some_and(|first| first == "--cluster");
-    (is_unit && has_cluster).then(|| UnitConfig::from_arguments(arguments))
+    // An agent passes text only.
+    let texts = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    (is_unit && has_cluster).then(|| UnitConfig::from_arguments(texts))
 }
 
 /// Runs the unit until it stops, and returns the exit code.

@@ -30,8 +30,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 pub enum BootstrapError {
     /// A member belongs to a cluster that this agent does not belong to.
     #[error(
-        "bootstrap peer {address} ({name}) already belongs to cluster {cluster}; start this agent \
-         with --join instead"
+        "bootstrap peer {address} ({name}) already belongs to cluster {cluster}; {}",
+        instead(*.bootstrapping)
     )]
     AlreadyBootstrapped {
         /// Peer address of the member.
@@ -40,6 +40,8 @@ pub enum BootstrapError {
         name: String,
         /// Cluster of the member.
         cluster: ClusterId,
+        /// True if this agent started to bootstrap a cluster, which its data directory belongs to.
+        bootstrapping: bool,
     },
     /// Two addresses belong to one agent, or to two agents with the same name.
     #[error("bootstrap peers {first} and {second} are both agent {name}")]
@@ -60,6 +62,15 @@ pub enum BootstrapError {
     /// Raft was not initialized.
     #[error("failed to initialize Raft: {0}")]
     Raft(String),
+}
+
+fn instead(bootstrapping: bool) -> &'static str {
+    if bootstrapping {
+        "only one initial member may be configured with bootstrap: on all others, remove it and \
+         empty the data directory"
+    } else {
+        "start this agent with --join instead"
+    }
 }
 
 /// Initial members of a cluster, all admitted to it.
@@ -171,7 +182,13 @@ fn check_no_other_cluster(
     for (address, peer) in peers {
         if let Some(cluster) = peer.cluster.filter(|cluster| Some(*cluster) != own_cluster) {
             let (address, name) = (address.clone(), peer.description.name.to_string());
-            return Err(BootstrapError::AlreadyBootstrapped { address, name, cluster });
+            let bootstrapping = own_cluster.is_some();
+            return Err(BootstrapError::AlreadyBootstrapped {
+                address,
+                name,
+                cluster,
+                bootstrapping,
+            });
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver as _;
 
@@ -41,6 +41,8 @@ pub fn describe_metrics() {
         "Free space on the disk of the data directory."
     );
     describe_counter!("meridian_proposals_total", "Entries proposed by this node as leader.");
+    // A counter that first appears with the value 1 has no rate.
+    counter!("meridian_proposals_total").increment(0);
     describe_histogram!("meridian_proposal_changes", "Number of changes in a proposed entry.");
 }
 

@@ -98,4 +98,11 @@ mod tests {
             timing.raft_config(1_000, 100).validate().expect("is valid");
         }
     }
+
+    #[test]
+    fn a_member_is_unreachable_after_two_maximum_election_timeouts() {
+        let after = |profile: Profile| profile.timing().unreachable_after();
+        assert_eq!(after(Profile::Lan), Duration::from_millis(600));
+        assert_eq!(after(Profile::Wan), Duration::from_secs(5));
+    }
 }

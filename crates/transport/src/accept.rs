@@ -51,13 +51,13 @@ impl Default for Limits {
 }
 
 /// Returns a stream of the connections of `listener` that have sent their preface. The stream never
-/// ends; dropping it closes the listener and the half-open connections.
+/// ends; dropping it closes the half-open connections, and the listener unless it is shared.
 pub fn incoming(
-    listener: TcpListener,
+    listener: impl Into<Arc<TcpListener>>,
     limits: Limits,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
     let accept_loop = AcceptLoop {
-        listener,
+        listener: listener.into(),
         limits,
         permits: Arc::new(Semaphore::new(limits.connections)),
         handshakes: JoinSet::new(),
@@ -70,7 +70,7 @@ pub fn incoming(
 }
 
 struct AcceptLoop {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     limits: Limits,
     permits: Arc<Semaphore>,
     handshakes: JoinSet<Option<Connection>>,

@@ -30,6 +30,19 @@ async fn an_unknown_key_is_rejected_with_the_nearest_known_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bootstrap_in_an_unknown_region_is_rejected_with_the_nearest_ones() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
+    let agent = sandbox.agent(1, "solo");
+    agent.configure("westeurop", "bootstrap = true").expect("the configuration is written");
+    for flags in [&["--check-config"][..], &[]] {
+        let rejected = start(&agent, flags).await;
+        assert_eq!(rejected.code, Some(2), "{rejected:?}");
+        assert!(rejected.stderr.contains("westeurope"), "{rejected:?}");
+        assert!(!agent.home().join("data").exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_or_port_in_use_is_reported_with_its_owner() {
     let sandbox = Sandbox::new().await.expect("a sandbox");
     let other = TcpListener::bind((sandbox.address(1), port::PEER)).expect("the port is free");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use meridian_testkit::process::Dev;
 use meridian_testkit::wait::{until, until_ok};
 
@@ -36,11 +36,20 @@ async fn changes_continue_without_the_leader_and_its_units_serve_until_it_adopts
         units.contains(&serving_unit(&primary).await.expect("the units of the killed agent serve"))
     );
     until_ok("the killed agent to be reported unreachable", async || {
-        let row = location(&survivors[1], "westeurope").await;
-        ensure!(row.is_some_and(|row| row["status"] == "agentUnreachable"));
+        let row = location(&survivors[1], "westeurope").await.context("no such location")?;
+        ensure!(row["status"] == "agentUnreachable", "{row}");
+        ensure!((&row["readyUnits"], &row["unknownUnits"]) == (&0.into(), &3.into()), "{row}");
         Ok(())
     })
     .await;
+    let rows = execute(&survivors[1], "unit list").await;
+    let rows: Vec<_> = rows.as_array().into_iter().flatten().collect();
+    let unknown = rows.iter().filter(|unit| unit["state"] == "unknown");
+    let unknown = unknown.filter(|unit| unit["unknownFor"]["ms"].as_u64().is_some());
+    assert_eq!(unknown.count(), 3, "{rows:#?}");
+    let checked = survivors[1].run(&["status", "--check"]).await.expect("the command runs");
+    assert_eq!(checked.code, Some(10), "{checked:?}");
+    assert!(checked.stdout.starts_with("degraded: agent westeurope"), "{checked:?}");
 
     let line = three.dev.restart_command(&primary.name).await;
     let _shell = Dev::run_in_shell(&line).expect("a shell");

@@ -17,6 +17,13 @@ async fn agents_join_in_both_ways_run_units_and_leave_without_any() {
     let fifth = three.sandbox.agent(5, "eastus-2");
     fifth.configure("eastus", "").expect("the configuration is written");
     fifth.start().expect("the agent starts");
+    until("the uninvited agent to refuse a change", async || {
+        let change = ["service", "create", "second", "--region", "eastus"];
+        let refused = fifth.run(&change).await.expect("the command runs");
+        let reason = "not a member of a cluster yet";
+        (refused.code == Some(4) && refused.stderr.contains(reason)).then_some(())
+    })
+    .await;
     until_ok("the invitation to be accepted", async || {
         contacted.json(&["cluster", "join", &fifth.peer_endpoint()]).await
     })

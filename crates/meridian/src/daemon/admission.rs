@@ -40,7 +40,7 @@ pub struct Membership {
 pub enum AdmissionError {
     /// The cluster cannot be bootstrapped.
     #[error(transparent)]
-    Founding(#[from] BootstrapError),
+    Bootstrap(#[from] BootstrapError),
     /// The cluster cannot be joined.
     #[error(transparent)]
     Join(#[from] JoinError),

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::become_member;
+use super::client_port::ClientPort;
 use super::error::AgentError;
 use super::member::Member;
 use super::peer_port::{self, Late};
@@ -81,6 +82,7 @@ impl Agent {
     /// # Errors
     /// The fatal error.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AgentError> {
+        let client = ClientPort::new(self.client);
         let peer_service = Late::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(http::serve(self.http, self.health.clone(), self.metrics.clone()));
@@ -104,7 +106,7 @@ impl Agent {
             health: self.health,
             membership,
         };
-        member.run(stores, self.fuse, self.client, peer_service, shutdown).await
+        member.run(stores, self.fuse, client, peer_service, shutdown).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use meridian_replication::bootstrap::BootstrapError;
 use meridian_replication::node::NodeError;
+use meridian_replication::peer::meeting::AdmitError;
 use meridian_storage::disk::directory::DirectoryError;
 use meridian_storage::open::OpenError;
 
@@ -43,7 +44,7 @@ pub enum AgentError {
     Join(#[from] JoinError),
     /// The cluster cannot be bootstrapped.
     #[error(transparent)]
-    Founding(#[from] BootstrapError),
+    Bootstrap(#[from] BootstrapError),
     /// The stored data cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -74,15 +75,24 @@ impl AgentError {
             Self::Directory(DirectoryError::InUse { .. }) => {
                 "stop the other process, or set another data_dir for this agent"
             }
-            Self::Listen(_) => "stop the other process, or configure another address",
-            Self::Admission(_) | Self::Join(_) | Self::Founding(_) => {
+            Self::Listen(ListenError::InUse { .. }) => {
+                "stop the other process, or configure another address"
+            }
+            Self::Listen(ListenError::Refused { .. }) => {
+                "configure an address of this machine and a port that this user may open"
+            }
+            Self::Admission(AdmissionError::Admit(AdmitError::NotDurable(_)))
+            | Self::Open(OpenError::Unavailable { .. }) => {
+                "fix the cause, such as a full disk, and restart the agent"
+            }
+            Self::Admission(_) | Self::Join(_) | Self::Bootstrap(_) => {
                 "fix the configuration and restart the agent"
             }
             Self::Directory(DirectoryError::File(_)) => {
                 "check that path and its permissions, or set another data_dir for this agent"
             }
             // The data is intact: for example, units of another driver are still running.
-            Self::Units(UnitsError::Driver(_)) => {
+            Self::Units(UnitsError::Driver(_) | UnitsError::Drain(_)) => {
                 "fix the cause, then restart the agent; its units keep running meanwhile"
             }
             Self::Directory(_) | Self::Open(_) | Self::Units(_) => {

@@ -13,11 +13,11 @@ use meridian_replication::peer::meeting::Lobby;
 use meridian_replication::peer::server::CheckedPeerService;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::Stores;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{Membership, gather, with_newest_invitation};
+use super::client_port::ClientPort;
 use super::error::{AgentError, SHUTDOWN_TIMEOUT};
 use super::peer_port::Late;
 use super::readiness;
@@ -45,7 +45,7 @@ impl Member {
         mut self,
         stores: Stores,
         fuse: Fuse,
-        client: TcpListener,
+        client: ClientPort,
         peer_service: Late<CheckedPeerService>,
         shutdown: CancellationToken,
     ) -> Result<(), AgentError> {
@@ -68,7 +68,8 @@ impl Member {
         // The node stops last, because it completes the requests that clients already sent.
         let (stop, stop_node) = (shutdown.child_token(), CancellationToken::new());
         let (cluster, read) = (self.membership.cluster, ports.read.clone());
-        let serving = cancelling(&stop, server.run(client, stop.clone().cancelled_owned()));
+        let stopping = stop.clone().cancelled_owned();
+        let serving = cancelling(&stop, server.run(client.into_listener(), stopping));
         let reconciling = cancelling(&stop, units::run(&self.config, cluster, ports, stop.clone()));
         let front = cancelling(&stop_node, async { tokio::join!(serving, reconciling) });
         let behind = cancelling(&stop, node.run(stop_node.clone()));

@@ -78,7 +78,7 @@ pub async fn check_cluster(endpoints: &[Address], own: ClusterId) -> Result<(), 
 /// Cancel-safe.
 ///
 /// # Errors
-/// If the agent that responds is not a member of a cluster.
+/// If the agent that responds returns an invalid id.
 pub async fn find_cluster(endpoints: &[Address]) -> Result<ClusterId, JoinError> {
     let rpc = async |mut client: ClusterClient<Channel>| {
         let response = client.get_status(request(GetStatusRequest {})).await?;
