@@ -88,7 +88,8 @@ pub async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::AgentDrain(args) => cluster::drain(&session, args).await,
     };
     if let Err(Failure::Conflict { conflict: Some(conflict), .. }) = &result {
-        conflict::print(session.output, conflict)?;
+        // The conflict remains the failure, even if its events cannot be printed.
+        let _ = conflict::print(session.output, conflict);
     }
     result
 }

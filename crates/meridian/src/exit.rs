@@ -20,7 +20,7 @@ pub const CONFLICT: u8 = 3;
 pub const UNAVAILABLE: u8 = 4;
 /// The change may have happened: no response arrived.
 pub const UNKNOWN: u8 = 5;
-/// The change was accepted, and its effect was not observed within `--wait-timeout`.
+/// The change was accepted, and its effect was not observed within `--wait-timeout` or before Ctrl-C.
 pub const NOT_CONVERGED: u8 = 6;
 /// `status --check`: the cluster is degraded.
 pub const DEGRADED: u8 = 10;
@@ -37,7 +37,7 @@ pub const CODES: [(u8, &str); 10] = [
     (CONFLICT, "conflict with the expected revision; nothing was changed"),
     (UNAVAILABLE, "no agent reachable or no quorum; the change was not submitted"),
     (UNKNOWN, "outcome unknown; the error message has the command that retries"),
-    (NOT_CONVERGED, "accepted, but not converged within --wait-timeout"),
+    (NOT_CONVERGED, "accepted, but not converged within --wait-timeout or before Ctrl-C"),
     (DEGRADED, "status --check: degraded"),
     (CHANGES_REFUSED, "status --check: changes are refused"),
     (INTERRUPTED, "interrupted with Ctrl-C"),

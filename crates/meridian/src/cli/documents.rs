@@ -1,5 +1,5 @@
-//! Tests that the commands in README.md, CONTRIBUTING.md and `docs/` parse, and that their links
-//! resolve.
+//! Tests that the commands in README.md, CONTRIBUTING.md, `docs/` and the messages parse, and that the
+//! links resolve.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -166,4 +166,68 @@ fn the_glossary_has_every_exit_code() {
     for (code, meaning) in exit::CODES {
         assert!(glossary.contains(&format!("| {code} | {meaning} |")), "{code}: {meaning}");
     }
+}
+
+/// Commands of `meridian` that messages and next steps name, from the sources.
+fn suggested_commands() -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<PathBuf> = vec![root().join("crates")];
+    let mut commands = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).expect("is readable").flatten().map(|entry| entry.path())
+        {
+            if path.is_dir() && !path.ends_with("tests") {
+                folders.push(path);
+            } else if path.extension() == Some("rs".as_ref()) {
+                let text = fs::read_to_string(&path).expect("is readable").replace("\\\n", "");
+                // Tests also have commands that are wrong on purpose.
+                let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                let code = code.flat_map(|line| line.split('`').skip(1).step_by(2));
+                let named = code.filter(|code| {
+                    let is_whole = !code.contains('"') && !code.contains("{command}");
+                    code.starts_with("meridian ") && is_whole
+                });
+                commands.extend(named.map(|command| (path.clone(), command.to_owned())));
+            }
+        }
+    }
+    commands
+}
+
+/// The command with a value in place of each `{placeholder}`, as a number where one is needed.
+fn filled(command: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in command.split_whitespace() {
+        let after = words.last().map_or("", String::as_str);
+        let numeric = ["--units", "--expect-revision", "--from", "--through"].contains(&after);
+        let value = if numeric || word.contains('=') { "1" } else { "x" };
+        let mut word = word.replace("{edits}", "x=1");
+        while let (Some(start), Some(end)) = (word.find('{'), word.find('}')) {
+            word.replace_range(start..=end, value);
+        }
+        words.push(if word == "N" { "1".to_owned() } else { word });
+    }
+    words.join(" ")
+}
+
+#[test]
+fn every_command_that_a_message_suggests_parses() {
+    let (definition, mut parsed) = (Cli::definition(), 0);
+    for (path, command) in suggested_commands() {
+        let words: Vec<String> = filled(&command).split(' ').map(str::to_owned).collect();
+        let arranged = arguments::arrange(&definition, words.iter().map(Into::into));
+        parsed += 1;
+        match Cli::from_arranged(arranged.arguments) {
+            Ok(_) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::DisplayHelp
+                        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                        | ErrorKind::MissingRequiredArgument
+                ) => {}
+            Err(error) => panic!("{}: `{command}`: {error}", path.display()),
+        }
+    }
+    assert!(parsed > 20, "only {parsed} commands were found");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use meridian_domain::EventType;
-use meridian_domain::nearest::nearest;
+use meridian_domain::nearest::{did_you_mean, nearest};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -34,9 +34,9 @@ pub struct EventsArgs {
     /// Only the newest N of the selected events [default: all]
     #[arg(long, short = 'n', value_name = "N", value_parser = count::parse, allow_negative_numbers = true)]
     pub limit: Option<u32>,
-    /// First revision to read
-    #[arg(long, value_name = "REVISION", default_value_t = 1, value_parser = count::parse_revision, allow_negative_numbers = true)]
-    pub from: u64,
+    /// First revision to read [default: the oldest]
+    #[arg(long, value_name = "REVISION", value_parser = count::parse_revision, allow_negative_numbers = true)]
+    pub from: Option<u64>,
     /// Only events since this time, such as 2026-11-30T08:00:00Z, or this long ago, such as 10m
     #[arg(long, value_name = "TIME")]
     pub since: Option<Since>,
@@ -59,9 +59,9 @@ impl EventsArgs {
 
 /// The text is not the type of an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such type of event{}", .nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
+#[error("there is no such type of event{}", did_you_mean(nearest))]
 struct NotAType {
-    nearest: Option<String>,
+    nearest: Vec<String>,
 }
 
 /// Parses the type of an event; case is ignored.
@@ -69,7 +69,7 @@ fn parse_type(text: &str) -> Result<String, NotAType> {
     let mut known = EventType::ALL.iter().map(|known| known.as_str());
     match known.clone().find(|name| name.eq_ignore_ascii_case(text)) {
         Some(name) => Ok(name.to_owned()),
-        None => Err(NotAType { nearest: nearest(text, &mut known).into_iter().next() }),
+        None => Err(NotAType { nearest: nearest(text, &mut known).into_iter().take(1).collect() }),
     }
 }
 

@@ -41,13 +41,15 @@ fn write_man_pages(directory: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::tests::commands;
 
     #[test]
     fn every_command_has_a_man_page() {
         let directory = tempfile::tempdir().expect("a temporary directory can be created");
         write_man_pages(directory.path()).expect("can be written");
-        for page in ["meridian.1", "meridian-region-add.1", "meridian-cluster-limits-set.1"] {
-            let text = std::fs::read_to_string(directory.path().join(page)).expect(page);
+        for (path, _) in commands().into_iter().filter(|(_, command)| !command.is_hide_set()) {
+            let page = format!("{}.1", path.replace(' ', "-"));
+            let text = std::fs::read_to_string(directory.path().join(&page)).expect(&page);
             assert!(text.contains(".SH SYNOPSIS"), "{page}");
         }
     }

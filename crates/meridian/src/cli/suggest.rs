@@ -241,6 +241,11 @@ mod tests {
                 "see `meridian region list --help`",
             ),
             (
+                "region add eastus --watch",
+                "`meridian region add` has no option --watch",
+                "see `meridian region add --help`",
+            ),
+            (
                 "region list --wait",
                 "`meridian region list` has no option --wait",
                 "see `meridian region list --help`",

@@ -11,7 +11,7 @@ use super::Cli;
 const COLUMNS: usize = 80;
 
 /// Every command except `help`, with its path.
-fn commands() -> Vec<(String, Command)> {
+pub(super) fn commands() -> Vec<(String, Command)> {
     fn collect(path: &str, command: &Command, all: &mut Vec<(String, Command)>) {
         all.push((path.to_owned(), command.clone()));
         for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {

@@ -1,6 +1,6 @@
 //! `meridian api`.
 
-use meridian_domain::nearest::nearest;
+use meridian_domain::nearest::{did_you_mean, nearest};
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
 
@@ -38,10 +38,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         Some(api) => session.output.one(api, |api| session.output.table(std::slice::from_ref(api))),
         None => {
             let nearest = nearest(name, apis.iter().map(|api| api.name.as_str()));
-            let hint = match nearest.first() {
-                Some(nearest) => format!("; did you mean {nearest}?"),
-                None => String::new(),
-            };
+            let hint = did_you_mean(&nearest);
             Err(Failure::Refused {
                 cause: format!("{service} has no API {name}{hint}"),
                 next: format!("`meridian api list --service {service}` lists its APIs"),

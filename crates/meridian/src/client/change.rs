@@ -24,12 +24,14 @@ pub struct Intent {
     pub goal: Option<Goal>,
     /// The service and its edits, if the change edits one.
     pub edits: Option<(String, Vec<EditKind>)>,
+    /// Reason why the change may have no effect, unless that is the state that it asks for.
+    pub unchanged: Option<String>,
 }
 
 impl Intent {
     /// A change with a goal and no edits of a service.
     pub fn with_goal(goal: Goal) -> Self {
-        Self { goal: Some(goal), edits: None }
+        Self { goal: Some(goal), ..Self::default() }
     }
 }
 
@@ -62,9 +64,9 @@ pub async fn change<M: Clone>(
         Err(error) => return Err(failed(session, &intent, error, &request).await),
     };
     if context.dry_run {
-        return print_dry_run(session, &view).await;
+        return print_dry_run(session, &intent, &view).await;
     }
-    acknowledged(print(session, &view));
+    acknowledged(print(session, &intent, &view));
     match intent.goal {
         Some(goal) if session.options.wait => wait::until(session, &goal, id, &view.waits).await,
         _ => Ok(()),
@@ -127,21 +129,25 @@ pub fn acknowledged(printed: Result<(), Failure>) {
     }
 }
 
-fn print(session: &Session, view: &ChangeView) -> Result<(), Failure> {
+fn print(session: &Session, intent: &Intent, view: &ChangeView) -> Result<(), Failure> {
     note(session, &view.waits);
     if session.output.is_json() {
         return session.output.one(view, |_| String::new());
     }
-    exit::message(format_args!("{}", summary(view)));
+    exit::message(format_args!("{}", summary(intent, view)));
     output::write(&view.events.iter().map(EventView::short_line).collect::<String>())
 }
 
-async fn print_dry_run(session: &Session, view: &ChangeView) -> Result<(), Failure> {
+async fn print_dry_run(
+    session: &Session,
+    intent: &Intent,
+    view: &ChangeView,
+) -> Result<(), Failure> {
     note(session, &view.waits);
     if session.output.is_json() {
         return session.output.one(view, |_| String::new());
     }
-    exit::message(format_args!("{}", summary(view)));
+    exit::message(format_args!("{}", summary(intent, view)));
     output::write(&diff::lines(session, &view.events).await)
 }
 
@@ -155,10 +161,11 @@ pub fn note<'a>(session: &Session, waits: impl IntoIterator<Item = &'a WaitView>
 }
 
 /// The result of a change in one line.
-fn summary(view: &ChangeView) -> String {
+fn summary(intent: &Intent, view: &ChangeView) -> String {
     let base = view.base;
     if view.revision == base {
-        return format!("no change: already in that state (revision {base})");
+        let reason = intent.unchanged.as_deref().unwrap_or("already in that state");
+        return format!("no change: {reason} (revision {base})");
     }
     let Some(id) = view.request_id.as_deref() else {
         return format!("dry run at revision {base}, no changes made:");

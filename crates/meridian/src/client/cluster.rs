@@ -1,5 +1,6 @@
 //! `meridian cluster` and `meridian agent drain`.
 
+use meridian_domain::limits::SEGMENT_EVENTS;
 use meridian_proto::v1;
 
 use crate::cli::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand};
@@ -15,6 +16,7 @@ use super::view::{LeaderView, LimitsView, SnapshotView};
 use super::wait::{self, Goal};
 use crate::exit;
 
+const SEE_STATUS: &str = "see `meridian status`";
 /// Hexadecimal digits of a member id.
 const ID_DIGITS: usize = 16;
 
@@ -42,6 +44,10 @@ async fn members(session: &Session) -> Result<(), Failure> {
     let members = lookup::members(session).await?;
     session.output.list(&members)?;
     note(session, members.iter().filter_map(|member| member.waits_for.as_ref()));
+    let leaderless = members.iter().all(|member| member.next.is_none());
+    if leaderless && !session.output.is_json() {
+        exit::note("no leader responds; members as the contacted agent knows them", SEE_STATUS);
+    }
     Ok(())
 }
 
@@ -77,12 +83,12 @@ async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
     if before.iter().any(|member| member.agent.as_ref() == Some(&agent)) {
         exit::message(format_args!("no change: {agent} is already a member"));
     }
-    wait::until(session, &Goal::AgentJoined(agent.clone()), None, &[]).await?;
-    if session.options.wait {
-        wait::until(session, &Goal::AgentSettled(agent.clone()), None, &[]).await?;
-    }
-    let joined = lookup::member(session, &agent).await?;
-    let joined = joined.ok_or(Failure::InvalidResponse { what: "the member that just joined" })?;
+    let goal = if session.options.wait { Goal::AgentSettled } else { Goal::AgentJoined };
+    wait::until(session, &goal(agent.clone()), None, &[]).await?;
+    let Ok(Some(joined)) = lookup::member(session, &agent).await else {
+        exit::note(&format!("{agent} joined; it cannot be shown now"), SEE_STATUS);
+        return Ok(());
+    };
     acknowledged(
         session.output.one(&joined, |member| session.output.table(std::slice::from_ref(member))),
     );
@@ -163,7 +169,12 @@ async fn set_limits(session: &Session, args: &LimitArgs) -> Result<(), Failure> 
 async fn trim_history(session: &Session, through: u64) -> Result<(), Failure> {
     confirm(session, &format!("delete the events up to revision {through} permanently"))?;
     let message = |context| v1::TrimHistoryRequest { context: Some(context), through };
-    change(session, Intent::default(), message, async |channel, request| {
+    let unchanged = format!(
+        "events are trimmed in segments of {SEGMENT_EVENTS}, and no other segment ends at or before \
+         revision {through}"
+    );
+    let intent = Intent { unchanged: Some(unchanged), ..Intent::default() };
+    change(session, intent, message, async |channel, request| {
         contract::cluster(channel).trim_history(request).await
     })
     .await

@@ -1,23 +1,23 @@
 //! Classification of events by what a command reports about them.
 
-use meridian_domain::Event;
+use meridian_domain::{Event, UnitId};
 
 /// Class of an event for the report of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum Effect<'a> {
     /// A unit gets an agent.
-    AssignsUnit,
+    AssignsUnit(&'a UnitId),
     /// A rollout starts, which continues after the change.
     StartsRollout,
     /// No effect that a report mentions besides the event itself.
     None,
 }
 
-impl Effect {
+impl<'a> Effect<'a> {
     /// The effect of an event. Matches every variant, so that a new one must be classified here.
-    pub fn of(event: &Event) -> Self {
+    pub fn of(event: &'a Event) -> Self {
         match event {
-            Event::UnitAssigned { .. } => Self::AssignsUnit,
+            Event::UnitAssigned { unit, .. } => Self::AssignsUnit(unit),
             Event::RollStarted { .. } => Self::StartsRollout,
             Event::ClusterBootstrapped { .. }
             | Event::DataVersionRaised { .. }

@@ -10,6 +10,9 @@ use super::failure::Failure;
 use super::grpc_status;
 use super::rule::{FIX_AND_RETRY, Rule};
 
+/// Reason of an agent that is not a member of a cluster yet.
+const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
+
 /// Properties of a request that explain its error.
 #[derive(Debug)]
 pub struct RequestInfo<'a> {
@@ -57,36 +60,37 @@ pub fn unknown(cause: &str, request: &RequestInfo<'_>) -> Failure {
 
 /// The failure of a request that no agent accepted.
 pub fn unavailable(attempts: &Attempts, request: &RequestInfo<'_>) -> Failure {
-    let (cause, outcome) = match (attempts.agent_reached, request.kind) {
-        (false, _) if attempts.timed_out() => ("request timed out", ""),
-        (false, _) => ("no agent reachable", ""),
-        (true, RequestKind::Read) => ("no agent can serve a linearizable read", ""),
-        (true, RequestKind::Change | RequestKind::Once) => ("no agent can accept the change", ""),
+    let is_change = match request.kind {
+        RequestKind::Read => false,
+        RequestKind::Change | RequestKind::Once => true,
     };
-    let outcome = match request.kind {
-        RequestKind::Read => outcome,
-        RequestKind::Change | RequestKind::Once => "; the change was not submitted",
+    let cause = match (attempts.refusals.is_empty(), is_change) {
+        (true, _) if attempts.timed_out() => "request timed out",
+        (true, _) => "no agent reachable",
+        (false, false) => "no agent can serve the request",
+        (false, true) => "no agent can accept the change",
     };
-    let next = match (attempts.agent_reached, request.kind) {
-        (true, RequestKind::Read) => {
-            "check `meridian status` and start the missing agents; commands that list also accept \
-             --stale, which reads from one agent"
-        }
-        (true, RequestKind::Change | RequestKind::Once) => {
-            "check `meridian status`, start the missing agents, and retry"
-        }
-        (false, _) if attempts.timed_out() => {
-            "retry with a longer --timeout; an agent that is not a member of a cluster yet does not \
-             respond: see its log"
-        }
-        (false, _) if request.default_endpoints => {
+    let outcome = if is_change { "; the change was not submitted" } else { "" };
+    let reached_no_member = attempts.refusals.iter().all(|reason| reason == NOT_A_MEMBER);
+    let next = match (attempts.refusals.is_empty(), is_change) {
+        (true, _) if attempts.timed_out() => "retry with a longer --timeout",
+        (true, _) if request.default_endpoints => {
             "start a cluster on this machine with `meridian dev`, or name an agent with --endpoint \
              HOST:PORT or MERIDIAN_ENDPOINTS"
         }
-        (false, _) => {
+        (true, _) => {
             "check that an agent runs there, or name another one with --endpoint or \
              MERIDIAN_ENDPOINTS"
         }
+        (false, _) if reached_no_member => {
+            "see the log of that agent, or name a member of the cluster with --endpoint or \
+             MERIDIAN_ENDPOINTS"
+        }
+        (false, false) => {
+            "check `meridian status` and start the missing agents; commands that list also accept \
+             --stale, which reads from one agent"
+        }
+        (false, true) => "check `meridian status`, start the missing agents, and retry",
     };
     Failure::Unavailable { cause: format!("{cause}: {attempts}{outcome}"), next: next.to_owned() }
 }

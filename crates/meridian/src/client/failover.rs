@@ -12,6 +12,7 @@
 //! | responded, and the response cannot be decoded | none | exit code 5 for a change |
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use meridian_transport::{ConnectError, Dialer, root_cause, settings};
@@ -68,8 +69,8 @@ pub enum RequestError {
 #[derive(Debug, Default)]
 pub struct Attempts {
     last_errors: Vec<(Endpoint, String)>,
-    /// True if some agent responded that it cannot serve the request now.
-    pub agent_reached: bool,
+    /// Reasons that agents gave for not serving the request now.
+    pub refusals: BTreeSet<String>,
     /// True if a response may have been lost or late.
     maybe_executed: bool,
     /// True if a connection attempt was cut short by the timeout.
@@ -128,6 +129,7 @@ enum Attempt<R> {
     /// The agent cannot serve the request now, and changed nothing.
     NotAccepted {
         error: String,
+        reason: String,
         retry_after: Option<Duration>,
     },
     /// The response cannot be decoded.
@@ -202,7 +204,7 @@ impl FailoverClient {
         let mut backoff = INITIAL_BACKOFF;
         loop {
             let mut none_connected = true;
-            let mut pause = backoff;
+            let mut suggested: Option<Duration> = None;
             let endpoints: Vec<_> = self.in_order().collect();
             for (turn, (index, endpoint)) in endpoints.iter().enumerate() {
                 let share = share(self.remaining(), endpoints.len() - turn);
@@ -226,9 +228,10 @@ impl FailoverClient {
                             share < CONNECT_TIMEOUT && started.elapsed() >= share;
                         attempts.record(endpoint, error);
                     }
-                    Attempt::NotAccepted { error, retry_after } => {
-                        attempts.agent_reached = true;
-                        pause = pause.max(retry_after.unwrap_or_default());
+                    Attempt::NotAccepted { error, reason, retry_after } => {
+                        attempts.refusals.insert(reason);
+                        let delay = retry_after.unwrap_or_default();
+                        suggested = Some(suggested.map_or(delay, |least| least.min(delay)));
                         attempts.record(endpoint, error);
                     }
                     Attempt::Undecodable(status) => {
@@ -249,6 +252,7 @@ impl FailoverClient {
                     }
                 }
             }
+            let pause = backoff.max(suggested.unwrap_or_default());
             // If no agent runs at all, none will appear within the timeout. An unknown outcome is
             // worth every attempt that the timeout allows.
             let remaining = self.remaining().saturating_sub(pause);
@@ -305,8 +309,8 @@ fn failed_attempt<R>(status: Status) -> Attempt<R> {
     match grpc_status::classify(&status) {
         Class::Rejected => Attempt::Rejected(Box::new(status)),
         Class::Undecodable => Attempt::Undecodable(Box::new(status)),
-        Class::NotAccepted { retry_after } => {
-            Attempt::NotAccepted { error: status.message().to_owned(), retry_after }
+        Class::NotAccepted { reason, retry_after } => {
+            Attempt::NotAccepted { error: status.message().to_owned(), reason, retry_after }
         }
         Class::NotAnAgent => Attempt::NotConnected(grpc_status::NOT_AN_AGENT.to_owned()),
         Class::NotSent => Attempt::NotConnected(root_cause(&status)),

@@ -11,7 +11,7 @@ use tonic_types::StatusExt;
 const DOMAIN: &str = "meridian";
 
 /// Implication of a status for the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Class {
     /// An agent rejected it. A retry gives the same result.
     Rejected,
@@ -19,6 +19,8 @@ pub enum Class {
     Undecodable,
     /// An agent cannot serve it now; it certainly changed nothing.
     NotAccepted {
+        /// Reason that the agent attached, such as `NO_LEADER`.
+        reason: String,
         /// Delay that the agent suggests.
         retry_after: Option<Duration>,
     },
@@ -43,6 +45,7 @@ pub fn classify(status: &Status) -> Class {
     if status.code() == Code::Unimplemented || is_http_client_error(status) {
         return Class::NotAnAgent;
     }
+    let reason = reason(status);
     match status.code() {
         Code::InvalidArgument
         | Code::FailedPrecondition
@@ -51,21 +54,22 @@ pub fn classify(status: &Status) -> Class {
         | Code::Aborted
         | Code::PermissionDenied
         | Code::Unauthenticated => Class::Rejected,
-        Code::OutOfRange if reason(status).is_some() => Class::Rejected,
+        Code::OutOfRange if reason.is_some() => Class::Rejected,
         // The library reports a response that is too large: the request was executed.
         Code::OutOfRange => Class::Undecodable,
         // A proxy returns these too, and may have forwarded the request. Only an agent attaches a
         // reason.
-        Code::Unavailable | Code::ResourceExhausted if reason(status).is_some() => {
-            let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-            Class::NotAccepted { retry_after }
-        }
+        Code::Unavailable | Code::ResourceExhausted => match reason {
+            Some(reason) => {
+                let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+                Class::NotAccepted { reason, retry_after }
+            }
+            None => Class::Unknown,
+        },
         Code::Ok
         | Code::Cancelled
         | Code::Unknown
         | Code::DeadlineExceeded
-        | Code::Unavailable
-        | Code::ResourceExhausted
         | Code::Unimplemented
         | Code::Internal
         | Code::DataLoss => Class::Unknown,
@@ -141,7 +145,7 @@ mod tests {
 
     #[test]
     fn only_a_status_of_an_agent_proves_that_nothing_changed() {
-        let not_accepted = Class::NotAccepted { retry_after: None };
+        let not_accepted = Class::NotAccepted { reason: "NO_LEADER".to_owned(), retry_after: None };
         assert_eq!(classify(&of_an_agent(Code::Unavailable)), not_accepted);
         assert_eq!(classify(&of_an_agent(Code::ResourceExhausted)), not_accepted);
         assert_eq!(classify(&Status::unavailable("upstream reset")), Class::Unknown);

@@ -87,12 +87,13 @@ fn shrink(
     limits: &v1::Limits,
     locations: &[LocationView],
 ) -> Option<String> {
-    let (max_units, allows_regions) = match tier {
-        Tier::Developer => (limits.developer_units, false),
-        Tier::Basic => (limits.basic_units, false),
-        Tier::Standard => (limits.standard_units, false),
-        Tier::Premium => (limits.premium_units, true),
+    let max_units = match tier {
+        Tier::Developer => limits.developer_units,
+        Tier::Basic => limits.basic_units,
+        Tier::Standard => limits.standard_units,
+        Tier::Premium => limits.premium_units,
     };
+    let allows_regions = tier.allows_several_regions();
     let present = locations.iter().filter(|location| location.status != StatusWord::Removing);
     let edits: Vec<String> = present
         .filter_map(|location| match (&location.region, location.primary || allows_regions) {

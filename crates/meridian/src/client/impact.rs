@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use meridian_domain::Event;
 use meridian_proto::v1;
 
 use super::confirm;
@@ -47,9 +48,14 @@ async fn predict(session: &Session, agent: &str) -> Result<Impact, Failure> {
         contract::cluster(channel).remove_agent(request).await
     });
     let events = sending.await.map_err(|error| explain(error, &info))?.events;
-    let events = events.into_iter().filter_map(|event| EventView::from(event).event);
-    let assigned = events.filter(|event| Effect::of(event) == Effect::AssignsUnit).count();
-    Ok(Impact::of(agent, &lookup::units(session, "").await?, assigned))
+    let events: Vec<Event> =
+        events.into_iter().filter_map(|event| EventView::from(event).event).collect();
+    let assigned = events.iter().filter_map(|event| match Effect::of(event) {
+        Effect::AssignsUnit(unit) => Some(unit.to_string()),
+        Effect::StartsRollout | Effect::None => None,
+    });
+    let assigned = assigned.collect();
+    Ok(Impact::of(agent, &lookup::units(session, "").await?, &assigned))
 }
 
 /// Impact on the units of one agent.
@@ -64,25 +70,23 @@ struct Impact {
 }
 
 impl Impact {
-    /// Computes the impact if the agent is gone and `assigned` units get another agent.
-    fn of(agent: &str, all: &[UnitView], assigned: usize) -> Self {
+    /// Computes the impact if the agent is gone and the `assigned` units get another agent.
+    fn of(agent: &str, all: &[UnitView], assigned: &BTreeSet<String>) -> Self {
         let wanted = || all.iter().filter(|unit| unit.state != DRAINING);
-        let own: Vec<&UnitView> = wanted().filter(|unit| unit.agent == agent).collect();
-        let moving = assigned.min(own.len());
-        let stopping = own.len() - moving;
-        let has_others = |lost: &UnitView| {
-            wanted().any(|unit| {
-                unit.agent != agent
-                    && (&unit.service, &unit.region) == (&lost.service, &lost.region)
-            })
-        };
-        let last = own.iter().filter(|unit| moving == 0 && !has_others(unit));
-        let without_capacity = last.map(|unit| format!("{} in {}", unit.service, unit.region));
+        let own = wanted().filter(|unit| unit.agent == agent);
+        let (moving, stopping): (Vec<_>, Vec<_>) =
+            own.partition(|unit| assigned.contains(&unit.unit));
+        let place = |unit: &UnitView| (unit.service.clone(), unit.region.clone());
+        let others = wanted().filter(|unit| unit.agent != agent);
+        let served: BTreeSet<_> = others.chain(moving.iter().copied()).map(place).collect();
+        let lost = stopping.iter().map(|unit| place(unit)).filter(|lost| !served.contains(lost));
         let count = |units: usize| u32::try_from(units).unwrap_or(u32::MAX);
         Self {
-            moving: count(moving),
-            stopping: count(stopping),
-            without_capacity: without_capacity.collect(),
+            moving: count(moving.len()),
+            stopping: count(stopping.len()),
+            without_capacity: lost
+                .map(|(service, region)| format!("{service} in {region}"))
+                .collect(),
         }
     }
 }
@@ -131,21 +135,22 @@ mod tests {
             unit("contoso/westus/2", "w2", "ready"),
         ];
         for (agent, assigned, text) in [
-            ("e1", 2, "2 units moving to other agents"),
+            ("e1", &["contoso/eastus/1", "contoso/eastus/2"][..], "2 units moving to other agents"),
             (
                 "e1",
-                1,
+                &["contoso/eastus/2", "contoso/westus/9"],
                 "1 unit moving to other agents, 1 unit stopping: no other agent can run them",
             ),
             (
                 "e1",
-                0,
+                &["contoso/westus/9"],
                 "2 units stopping: no other agent can run them; no capacity left for contoso in eastus",
             ),
-            ("w1", 0, "1 unit stopping: no other agent can run them"),
-            ("witness", 0, "no units"),
+            ("w1", &[], "1 unit stopping: no other agent can run them"),
+            ("witness", &[], "no units"),
         ] {
-            assert_eq!(Impact::of(agent, &units, assigned).to_string(), text, "{agent}");
+            let assigned = assigned.iter().map(ToString::to_string).collect();
+            assert_eq!(Impact::of(agent, &units, &assigned).to_string(), text, "{agent}");
         }
     }
 }

@@ -13,12 +13,15 @@ use super::failure::Failure;
 pub const WIDTH: usize = 80;
 /// Minimum width to which the last column of a default table is truncated.
 const MIN_LAST: usize = 8;
+/// Number of characters at the end of a name that are kept when it is shortened.
+const KEPT_END: usize = 4;
 /// Characters between two columns.
 const GAP: usize = 2;
 
 /// Row of a table for people, and object of a list for programs.
 pub trait Row: Serialize {
-    /// Heads of the default table. Its last column is truncated to fit 80 characters.
+    /// Heads of the default table. Its last column is truncated, and long names in the others are
+    /// shortened, to fit 80 characters.
     const HEADS: &'static [&'static str];
     /// Heads of the wide table.
     const WIDE_HEADS: &'static [&'static str];
@@ -123,16 +126,39 @@ pub fn write(text: &str) -> Result<(), Failure> {
 /// Formats the default table.
 pub fn table<T: Row>(rows: &[T]) -> String {
     let mut cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    let Some(last) = T::HEADS.len().checked_sub(1) else { return String::new() };
     let widest = |column: usize| {
         let cells = cells.iter().map(|row| row[column].chars().count());
-        cells.chain([T::HEADS[column].len()]).max().unwrap_or_default() + GAP
+        cells.chain([T::HEADS[column].len()]).max().unwrap_or_default()
     };
-    let available = WIDTH.saturating_sub((0..last).map(widest).sum()).max(MIN_LAST);
+    let widths = fitted((0..T::HEADS.len()).map(widest).collect());
     for row in &mut cells {
-        row[last] = truncated(&row[last], available);
+        if let (Some((last, others)), Some((last_width, widths))) =
+            (row.split_last_mut(), widths.split_last())
+        {
+            *last = truncated(last, *last_width);
+            for (cell, width) in others.iter_mut().zip(widths) {
+                *cell = shortened(cell, *width);
+            }
+        }
     }
     lines(T::HEADS, cells)
+}
+
+/// Reduces the widths of columns to fit 80 characters: that of the last column, then the widest.
+fn fitted(mut widths: Vec<usize>) -> Vec<usize> {
+    let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+    let mut excess = total.saturating_sub(WIDTH);
+    if let Some(last) = widths.last_mut() {
+        let cut = excess.min(last.saturating_sub(MIN_LAST));
+        *last -= cut;
+        excess -= cut;
+    }
+    for _ in 0..excess {
+        if let Some(widest) = widths.iter_mut().max() {
+            *widest -= 1;
+        }
+    }
+    widths
 }
 
 /// Formats the table with all columns.
@@ -158,6 +184,19 @@ pub fn truncated(text: &str, limit: usize) -> String {
     }
     let start: String = text.chars().take(limit.saturating_sub(1)).collect();
     format!("{}…", start.trim_end())
+}
+
+/// Returns at most `limit` characters, with an ellipsis before the end if any are missing: the end
+/// of a name, such as the slot of a unit, distinguishes it.
+fn shortened(text: &str, limit: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return text.to_owned();
+    }
+    let end = KEPT_END.min(limit.saturating_sub(1));
+    let start: String = text.chars().take(limit.saturating_sub(end + 1)).collect();
+    let end: String = text.chars().skip(length - end).collect();
+    format!("{start}…{end}")
 }
 
 /// Placeholder in an empty cell.
@@ -217,6 +256,15 @@ mod tests {
         assert_eq!(truncated("tangerine", 9), "tangerine");
         assert_eq!(truncated("tangerine", 8), "tangeri…");
         assert_eq!(truncated("one two", 5), "one…");
+    }
+
+    #[test]
+    fn a_long_name_is_shortened_before_its_end() {
+        assert_eq!(shortened("contoso/eastus/12", 17), "contoso/eastus/12");
+        assert_eq!(shortened("contoso/eastus/12", 12), "contoso…s/12");
+        assert_eq!(fitted(vec![10, 20]), [10, 20]);
+        assert_eq!(fitted(vec![70, 20]), [70, 8]);
+        assert_eq!(fitted(vec![90, 30, 20]), [38, 30, 8]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use meridian_proto::v1::edit::Edit as EditKind;
 
 use crate::cli::UnitCount;
 
+use super::command_line::quote;
 use super::failure::Failure;
 use super::lookup;
 use super::sentence::units;
@@ -126,7 +127,7 @@ fn absolute(
         .filter(|location| location.status != StatusWord::Removing)
         .ok_or_else(|| Failure::Refused {
             cause: format!("{service} is not in {region}: {count} needs a current number of units"),
-            next: format!("add it: `meridian region add {region} --service {service}`"),
+            next: format!("add it: `meridian region add {} --service {service}`", quote(region)),
         })?;
     let (region, current) = (&location.region, location.units);
     count.applied_to(current).ok_or_else(|| Failure::Refused {

@@ -110,6 +110,7 @@ fn intent(service: &str, edits: &[EditKind]) -> Intent {
     Intent {
         goal: Some(Goal::Converged { service: service.to_owned(), regions }),
         edits: Some((service.to_owned(), edits.to_vec())),
+        ..Intent::default()
     }
 }
 

@@ -140,6 +140,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_default_endpoints_are_recognized() {
+        let is_default = |endpoints: &[&str]| {
+            let endpoints = endpoints.iter().map(|text| text.parse().expect("is an endpoint"));
+            let client = FailoverClient::new(endpoints.collect(), std::time::Duration::ZERO);
+            client.has_endpoints(&DEFAULT_ENDPOINTS)
+        };
+        assert!(is_default(&DEFAULT_ENDPOINTS));
+        assert!(!is_default(&["127.0.0.1:7400"]) && !is_default(&DEFAULT_ENDPOINTS[1..]));
+    }
+
+    #[test]
     fn an_empty_variable_counts_as_unset() {
         let endpoints = |given: &[&str], variable| {
             let given: Vec<String> = given.iter().map(ToString::to_string).collect();

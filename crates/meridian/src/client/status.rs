@@ -20,15 +20,17 @@ pub async fn show(session: &Session, args: &StatusArgs) -> Result<(), Failure> {
         contract::cluster(channel).get_status(request).await
     });
     let status = StatusView::from(response.await?);
-    session.output.one(&status, |status| text(session.output, status))?;
-    match status.health {
-        HealthWord::Degraded if args.check => Err(Failure::Degraded),
-        HealthWord::ChangesRefused if args.check => Err(Failure::ChangesRefused),
-        HealthWord::Healthy
-        | HealthWord::Notice
-        | HealthWord::Degraded
-        | HealthWord::ChangesRefused
-        | HealthWord::Unknown => Ok(()),
+    let printed = session.output.one(&status, |status| text(session.output, status));
+    // The result of the check does not depend on who reads the output.
+    if args.check { check(status.health).and(printed) } else { printed }
+}
+
+fn check(health: HealthWord) -> Result<(), Failure> {
+    match health {
+        HealthWord::Healthy | HealthWord::Notice => Ok(()),
+        HealthWord::Degraded => Err(Failure::Degraded),
+        HealthWord::ChangesRefused => Err(Failure::ChangesRefused),
+        HealthWord::Unknown => Err(Failure::InvalidResponse { what: "the health" }),
     }
 }
 

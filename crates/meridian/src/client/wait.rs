@@ -372,7 +372,7 @@ async fn units_left(
             Ok((!texts.is_empty()).then(|| texts.join("; ")))
         }
         // A deleted service without units is unknown.
-        Err(Failure::Refused { .. }) => Ok(None),
+        Err(Failure::Refused { .. }) if !service.is_empty() => Ok(None),
         Err(failure) => Err(failure),
     }
 }

@@ -36,7 +36,7 @@ pub async fn events(session: &Session, args: &EventsArgs) -> Result<(), Failure>
     let reader = Reader {
         session,
         follow: args.follow,
-        next: args.from.max(1),
+        next: args.from,
         connected: false,
         last_frame: Instant::now(),
         attempts: Attempts::default(),
@@ -55,20 +55,20 @@ enum End {
     /// The agent rejected the request; every other agent would, too.
     Rejected(Box<Status>),
     /// The agent failed, or cannot serve the request.
-    Lost { error: String, agent_reached: bool },
+    Lost { error: String, refusal: Option<String> },
 }
 
 impl End {
     fn lost(error: String) -> Self {
-        Self::Lost { error, agent_reached: false }
+        Self::Lost { error, refusal: None }
     }
 }
 
 struct Reader<'a> {
     session: &'a Session,
     follow: bool,
-    /// Next revision to read.
-    next: u64,
+    /// Next revision to read; `None` for the oldest.
+    next: Option<u64>,
     /// True once any agent sent a frame.
     connected: bool,
     last_frame: Instant,
@@ -90,14 +90,14 @@ impl Reader<'_> {
                 match self.read_from(endpoint, *index, share).await? {
                     End::CaughtUp => return Ok(()),
                     End::Rejected(status) => return Err(explain_rejection(&status)),
-                    End::Lost { error, agent_reached } => {
-                        self.record(endpoint, error, agent_reached);
+                    End::Lost { error, refusal } => {
+                        self.record(endpoint, error, refusal);
                     }
                 }
             }
             if self.last_frame > before {
                 backoff = INITIAL_BACKOFF;
-            } else if !self.connected && !self.attempts.agent_reached {
+            } else if !self.connected && self.attempts.refusals.is_empty() {
                 return Err(self.unavailable());
             }
             tokio::time::sleep(backoff).await;
@@ -119,12 +119,12 @@ impl Reader<'_> {
         failover::share(timeout.saturating_sub(self.last_frame.elapsed()), endpoints_left)
     }
 
-    fn record(&mut self, endpoint: &Endpoint, error: String, agent_reached: bool) {
-        let line = format!("note: {endpoint}: {error}; continuing with another agent");
+    fn record(&mut self, endpoint: &Endpoint, error: String, refusal: Option<String>) {
+        let line = format!("note: {endpoint}: {error}; reconnecting");
         if self.attempts.record(endpoint, error) && self.follow && self.connected {
             exit::message(format_args!("{line}"));
         }
-        self.attempts.agent_reached |= agent_reached;
+        self.attempts.refusals.extend(refusal);
     }
 
     async fn read_from(
@@ -173,7 +173,7 @@ impl Reader<'_> {
             .map_err(|error| End::lost(error.to_string()))?;
         let remaining = share.saturating_sub(started.elapsed());
         let mut request = Request::new(v1::WatchRequest {
-            from: self.next,
+            from: self.next.unwrap_or_default(),
             follow: self.follow,
             consistency: self.session.consistency().into(),
         });
@@ -191,14 +191,15 @@ impl Reader<'_> {
         let mut new = Vec::new();
         let mut gap = None;
         for event in events {
-            if event.revision < self.next {
+            let next = self.next.unwrap_or(event.revision);
+            if event.revision < next {
                 continue;
             }
-            if event.revision > self.next {
-                gap = Some(format!("revision {} is missing", self.next));
+            if event.revision > next {
+                gap = Some(format!("revision {next} is missing"));
                 break;
             }
-            self.next += 1;
+            self.next = Some(next + 1);
             new.push(EventView::from(event));
         }
         self.printer.add(new)?;
@@ -209,8 +210,8 @@ impl Reader<'_> {
 fn end_of(status: Status) -> End {
     match grpc_status::classify(&status) {
         Class::Rejected | Class::Undecodable => End::Rejected(Box::new(status)),
-        Class::NotAccepted { .. } => {
-            End::Lost { error: status.message().to_owned(), agent_reached: true }
+        Class::NotAccepted { reason, .. } => {
+            End::Lost { error: status.message().to_owned(), refusal: Some(reason) }
         }
         Class::NotAnAgent => End::lost(grpc_status::NOT_AN_AGENT.to_owned()),
         Class::NotSent | Class::Unknown => End::lost(grpc_status::loss(&status)),
@@ -229,6 +230,8 @@ struct Printer<'a> {
     limit: Option<usize>,
     /// The newest selected events, while there is a limit.
     backlog: VecDeque<EventView>,
+    /// True once an event was selected.
+    selected_any: bool,
 }
 
 impl<'a> Printer<'a> {
@@ -242,6 +245,7 @@ impl<'a> Printer<'a> {
             types: &args.types,
             limit,
             backlog: VecDeque::new(),
+            selected_any: false,
         }
     }
 
@@ -255,6 +259,7 @@ impl<'a> Printer<'a> {
     fn add(&mut self, events: Vec<EventView>) -> Result<(), Failure> {
         let selected = events.into_iter().filter(|event| self.selects(event));
         let mut selected: VecDeque<EventView> = selected.collect();
+        self.selected_any |= !selected.is_empty();
         let Some(limit) = self.limit else {
             return self.print(&selected);
         };
@@ -268,6 +273,10 @@ impl<'a> Printer<'a> {
     fn caught_up(&mut self) -> Result<(), Failure> {
         self.limit = None;
         let backlog = std::mem::take(&mut self.backlog);
+        let follows = self.clock;
+        if !self.selected_any && !follows && !self.output.is_json() {
+            exit::message(format_args!("no event matches"));
+        }
         self.print(&backlog)
     }
 

@@ -75,7 +75,7 @@ fn expected(kind: Kind) -> &'static str {
     }
 }
 
-/// Makes paths absolute: a relative path in a file is relative to the file's directory, not to the
+/// Resolves paths: a relative path in a file is relative to the directory of the file, not to the
 /// working directory of the agent.
 fn relative_to(file: &Path, key: &Key, texts: Vec<String>) -> Vec<String> {
     let is_path = matches!(key.name, "data_dir" | "driver_template" | "docker_socket");

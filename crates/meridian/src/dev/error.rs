@@ -76,7 +76,10 @@ impl DevError {
             Self::Directory(error) => error.next_step(),
             Self::AgentsRun { agents } => {
                 let pids = agents.iter().filter_map(|(_, pid)| *pid).map(|pid| pid.to_string());
-                format!("stop them: kill {}", pids.collect::<Vec<_>>().join(" "))
+                match pids.collect::<Vec<_>>().as_slice() {
+                    [] => "stop them, or use another --data-dir".to_owned(),
+                    pids => format!("stop them: kill {}", pids.join(" ")),
+                }
             }
             Self::Listen(_) => "stop the other process, or use another --address-base or port, \
                                 with another --data-dir"

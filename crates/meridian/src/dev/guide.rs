@@ -135,6 +135,7 @@ mod tests {
 
     use super::*;
     use crate::cli::LayoutArgs;
+    use crate::dev::screen;
 
     fn header(regions: &str, served: &[&str]) -> String {
         header_at(None, regions, served)
@@ -176,6 +177,17 @@ To try in another terminal:
     kill -9 4194301; meridian region scale eastus --units 3 --wait
 ";
         assert_eq!(header("westeurope,eastus,southeastasia", &[]), expected);
+        let readme = include_str!("../../../../README.md");
+        let lines: Vec<_> =
+            readme.lines().map(|line| line.split(" #").next().unwrap_or("")).collect();
+        let commands = expected.lines().filter_map(|line| line.strip_prefix("    "));
+        for command in commands.filter(|line| !line.starts_with("export ")) {
+            let command = command.strip_prefix("kill -9 4194301; ").unwrap_or(command);
+            assert!(
+                lines.iter().any(|line| line.trim() == command),
+                "{command} is not in README.md"
+            );
+        }
     }
 
     #[test]
@@ -192,7 +204,7 @@ To try in another terminal:
         for regions in [regions, "eastus,japaneast", "eastus"] {
             let header = header(regions, &[]);
             assert!(header.lines().all(|line| line.chars().count() <= 80), "{header}");
-            assert!(header.lines().count() <= 14, "{header}");
+            assert!(screen::fits(&header, 24, 80), "{header}");
         }
         assert!(!header("eastus", &[]).contains("kill"));
         assert!(!header("eastus,japaneast", &["japaneast"]).contains("region add"));

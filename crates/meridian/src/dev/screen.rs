@@ -106,7 +106,8 @@ impl Header {
     }
 }
 
-fn fits(text: &str, rows: usize, columns: usize) -> bool {
+/// True if a header leaves room for events on a terminal of this size.
+pub(super) fn fits(text: &str, rows: usize, columns: usize) -> bool {
     text.lines().count() + MIN_ROWS_BELOW <= rows
         && text.lines().all(|line| line.chars().count() <= columns)
 }

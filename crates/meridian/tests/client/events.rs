@@ -29,7 +29,7 @@ async fn the_log_continues_from_another_agent_without_gaps_or_duplicates() {
     let run = run(&endpoints, &["events", "-o", "json"]).await;
     run.exits(0);
     assert_eq!(revisions(&run.out), [1, 2, 3, 4, 5, 6]);
-    assert_eq!((first.watched_from(), second.watched_from()), (vec![1], vec![4]));
+    assert_eq!((first.watched_from(), second.watched_from()), (vec![0], vec![4]));
 }
 
 #[tokio::test]
@@ -158,4 +158,12 @@ async fn events_in_a_file_or_pipe_are_not_truncated() {
         run.out.contains("exit code 1, exit code 1, exit code 1, exit code 1, exit"),
         "{run:?}"
     );
+}
+
+#[tokio::test]
+async fn a_selection_without_events_is_reported() {
+    let agent = with_log().await;
+    let run = run(&agent.endpoints(), &["events", "--service", "nosuch"]).await;
+    run.exits(0);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", "no event matches\n"));
 }

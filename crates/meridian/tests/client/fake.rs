@@ -46,6 +46,10 @@ struct Script {
     locations: VecDeque<v1::Location>,
     others: Vec<v1::Location>,
     apis: Vec<v1::Api>,
+    units: Vec<v1::Unit>,
+    members: VecDeque<Vec<v1::Member>>,
+    catalog: Vec<v1::Region>,
+    observer: Option<v1::Observer>,
     edits: Vec<v1::Edit>,
     expected: Vec<Option<u64>>,
     rolls: Vec<(String, String)>,
@@ -107,6 +111,30 @@ impl Agent {
     /// The APIs of every service.
     pub fn with_apis(self, apis: impl IntoIterator<Item = v1::Api>) -> Self {
         self.script().apis = apis.into_iter().collect();
+        self
+    }
+
+    /// The units of all services.
+    pub fn with_units(self, units: impl IntoIterator<Item = v1::Unit>) -> Self {
+        self.script().units = units.into_iter().collect();
+        self
+    }
+
+    /// The members, one list per request; the last one stays.
+    pub fn with_members(self, lists: impl IntoIterator<Item = Vec<v1::Member>>) -> Self {
+        self.script().members = lists.into_iter().collect();
+        self
+    }
+
+    /// The catalog of regions.
+    pub fn with_catalog(self, regions: impl IntoIterator<Item = v1::Region>) -> Self {
+        self.script().catalog = regions.into_iter().collect();
+        self
+    }
+
+    /// The observer of all lists, without a leader: this agent.
+    pub fn without_leader(self, agent: &str) -> Self {
+        self.script().observer = Some(v1::Observer { agent: agent.to_owned(), leader: false });
         self
     }
 
@@ -277,6 +305,14 @@ pub fn frame(revisions: impl IntoIterator<Item = u64>, caught_up: bool) -> v1::W
 }
 
 fn service(name: &str) -> v1::Service {
-    let (name, tier) = (name.to_owned(), "premium".to_owned());
-    v1::Service { name, tier, port: 8080, ..Default::default() }
+    v1::Service {
+        name: name.to_owned(),
+        tier: "premium".to_owned(),
+        primary: "westeurope".to_owned(),
+        regions: vec!["westeurope".to_owned(), "eastus".to_owned()],
+        units: 3,
+        port: 8080,
+        revision: 9,
+        configuration: 7,
+    }
 }

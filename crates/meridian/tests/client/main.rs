@@ -8,6 +8,7 @@ mod apis;
 mod change;
 mod events;
 mod failover;
+mod golden;
 mod outcome;
 mod terminal;
 mod units;

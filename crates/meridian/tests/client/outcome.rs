@@ -5,7 +5,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::fake::{Agent, Reply, event, status};
-use crate::run::run;
+use crate::run::{broken_outputs, run, run_with_stdout};
 
 const ID: &str = "01932f5e-8b1a-7c3d-9e4f-0123456789ab";
 
@@ -112,15 +112,8 @@ async fn a_forgotten_request_may_have_happened() {
     assert!(run.err.contains("check `meridian events` for its effect"), "{run:?}");
 }
 
-#[tokio::test]
-async fn a_conflict_prints_the_changes_in_between() {
-    let conflict = v1::Conflict {
-        service: "contoso".to_owned(),
-        expected_revision: 3,
-        current_revision: 9,
-        events: vec![event(7), event(9)],
-        more: true,
-    };
+/// A status with a conflict attached.
+fn conflicting(conflict: &v1::Conflict) -> Status {
     let details = tonic_types::pb::Status {
         code: Code::Aborted.into(),
         message: "service contoso was changed after revision 3; it is at revision 9".to_owned(),
@@ -130,9 +123,20 @@ async fn a_conflict_prints_the_changes_in_between() {
         }],
     };
     let bytes = details.encode_to_vec().into();
-    let status = Status::with_details(Code::Aborted, details.message, bytes);
+    Status::with_details(Code::Aborted, details.message, bytes)
+}
+
+#[tokio::test]
+async fn a_conflict_prints_the_changes_in_between() {
+    let conflict = v1::Conflict {
+        service: "contoso".to_owned(),
+        expected_revision: 3,
+        current_revision: 9,
+        events: vec![event(7), event(9)],
+        more: true,
+    };
     let line = ["region", "add", "eastus", "--expect-revision=3", "-ojson"];
-    let run = refused_with(status, &line).await;
+    let run = refused_with(conflicting(&conflict), &line).await;
     run.exits(3);
     let events = run.json();
     assert_eq!((&events[0]["revision"], &events[1]["revision"]), (&7.into(), &9.into()));
@@ -228,6 +232,10 @@ async fn a_status_check_exits_with_the_health_of_the_cluster() {
         let checked = run(&agent.endpoints(), &["status", "--check"]).await;
         assert_eq!((checked.code, checked.err.as_str()), (Some(code), ""), "{checked:?}");
         assert_eq!(checked.out, shown.out);
+        for stdout in broken_outputs() {
+            let checked = run_with_stdout(&agent.endpoints(), &["status", "--check"], stdout).await;
+            assert!(code == 0 || checked.code == Some(code), "{checked:?}");
+        }
         let first = match health {
             v1::Health::Healthy => "healthy: ",
             v1::Health::Degraded => "degraded: the worst thing\nnext: fix it\n",
@@ -237,5 +245,26 @@ async fn a_status_check_exits_with_the_health_of_the_cluster() {
         };
         assert!(shown.out.starts_with(first), "{shown:?}");
         assert!(shown.out.contains("the worst thing"), "{shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_health_is_not_healthy() {
+    let agent = Agent::start([]).await;
+    run(&agent.endpoints(), &["status"]).await.exits(0);
+    run(&agent.endpoints(), &["status", "--check"]).await.exits(1);
+}
+
+#[tokio::test]
+async fn a_conflict_remains_one_if_its_changes_cannot_be_printed() {
+    let conflict = v1::Conflict {
+        service: "contoso".to_owned(),
+        events: vec![event(9)],
+        ..v1::Conflict::default()
+    };
+    let agent = Agent::start([Reply::Fail(conflicting(&conflict))]).await;
+    for stdout in broken_outputs() {
+        let line = ["region", "scale", "eastus", "--units=3", "--expect-revision=9"];
+        run_with_stdout(&agent.endpoints(), &line, stdout).await.exits(3);
     }
 }

@@ -1,5 +1,6 @@
 //! Runs the binary.
 
+use std::fs::File;
 use std::process::{Output, Stdio};
 
 use tokio::process::Command;
@@ -29,6 +30,21 @@ pub fn meridian(endpoints: &[String], arguments: &[&str]) -> Command {
 pub async fn run(endpoints: &[String], arguments: &[&str]) -> Run {
     let output = meridian(endpoints, arguments).output().await.expect("the binary starts");
     Run::from(output)
+}
+
+/// Runs the binary with this standard output.
+pub async fn run_with_stdout(endpoints: &[String], arguments: &[&str], stdout: Stdio) -> Run {
+    let mut command = meridian(endpoints, arguments);
+    let child = command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    Run::from(child.wait_with_output().await.expect("exits"))
+}
+
+/// A standard output on a full disk, and one whose reader is gone.
+pub fn broken_outputs() -> [Stdio; 2] {
+    let full = File::options().write(true).open("/dev/full").expect("exists");
+    let (reader, writer) = std::io::pipe().expect("there are pipes");
+    drop(reader);
+    [full.into(), writer.into()]
 }
 
 impl From<Output> for Run {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use meridian_proto::v1::LocationStatus;
 
 use crate::fake::{Agent, Reply, location};
-use crate::run::{Run, meridian, run};
+use crate::run::{broken_outputs, meridian, run, run_with_stdout};
 
 const ADD: [&str; 5] = ["region", "add", "eastus", "--wait", "--wait-timeout=1s"];
 
@@ -68,6 +68,36 @@ async fn what_cannot_converge_by_itself_is_reported_before_the_timeout() {
 }
 
 #[tokio::test]
+async fn what_cannot_converge_by_itself_is_reported_at_once() {
+    let states = [
+        location("eastus", LocationStatus::NoAgent, 0, 2),
+        location("eastus", LocationStatus::Converging, 1, 2),
+        location("eastus", LocationStatus::Ready, 2, 2),
+    ];
+    let agent = Agent::start([Reply::Done]).await.with_locations(states);
+    let run = run(&agent.endpoints(), &ADD).await;
+    run.exits(0);
+    let note = run.err.find("note: eastus cannot converge").expect("is reported");
+    assert!(note < run.err.find("converged in").expect("ends"), "{run:?}");
+    assert!(!run.err.contains('\u{1b}'), "no control characters without a terminal: {run:?}");
+}
+
+#[tokio::test]
+async fn every_change_of_a_service_can_be_waited_for() {
+    for line in [
+        &["service", "create", "contoso", "--primary", "eastus", "--wait"][..],
+        &["service", "delete", "contoso", "--yes", "--wait"],
+        &["api", "publish", "orders", "--path=/", "--backend=http://a", "--wait"],
+    ] {
+        let ready = location("eastus", LocationStatus::Ready, 2, 2);
+        let agent = Agent::start([Reply::Done]).await.with_locations([ready]);
+        let run = run(&agent.endpoints(), line).await;
+        run.exits(0);
+        assert!(run.err.lines().last().is_some_and(|last| last.starts_with("converged in ")));
+    }
+}
+
+#[tokio::test]
 async fn a_wait_whose_service_disappears_is_exit_code_6() {
     let agent = Agent::start([Reply::Done]).await.with_locations([]);
     let gone = tonic::Status::not_found("there is no service contoso");
@@ -77,27 +107,22 @@ async fn a_wait_whose_service_disappears_is_exit_code_6() {
     assert!(run.err.contains("there is no service contoso"), "{run:?}");
 }
 
-/// Runs a change with this standard output.
-async fn with_stdout(agent: &Agent, stdout: Stdio) -> Run {
-    let mut command = meridian(&agent.endpoints(), &ADD);
-    let child = command.stdout(stdout).stderr(Stdio::piped()).spawn().expect("the binary starts");
-    Run::from(child.wait_with_output().await.expect("exits"))
-}
-
 #[tokio::test]
 async fn an_acknowledged_change_succeeds_if_its_result_cannot_be_printed() {
     let ready = || location("eastus", LocationStatus::Ready, 2, 2);
     let agent = Agent::start([Reply::Done]).await.with_locations([ready()]);
-    let full = File::options().write(true).open("/dev/full").expect("exists");
-    let run = with_stdout(&agent, full.into()).await;
+    let [full, closed] = broken_outputs();
+    let run = run_with_stdout(&agent.endpoints(), &ADD, full).await;
     run.exits(0);
     assert!(run.err.contains("the change was accepted, but its result was not printed"), "{run:?}");
     assert!(run.err.contains("converged in "), "{run:?}");
-    let (reader, writer) = std::io::pipe().expect("there are pipes");
-    drop(reader);
-    let run = with_stdout(&agent, writer.into()).await;
+    let run = run_with_stdout(&agent.endpoints(), &ADD, closed).await;
     run.exits(0);
     assert!(run.err.contains("converged in "), "it waits: {run:?}");
+    for stdout in broken_outputs() {
+        let line = ["cluster", "transfer-leader", "--yes"];
+        run_with_stdout(&agent.endpoints(), &line, stdout).await.exits(0);
+    }
 }
 
 #[tokio::test]

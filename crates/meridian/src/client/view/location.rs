@@ -21,7 +21,7 @@ pub struct LocationView {
     pub units: u32,
     /// Units ready. Units of an unreachable agent do not count.
     pub ready_units: u32,
-    /// Units that were last reported ready and whose agent is unreachable.
+    /// Units whose state is unknown, because their agent is unreachable.
     pub unknown_units: u32,
     /// Zones of the units; empty for no zones.
     pub zones: Vec<u32>,
@@ -113,12 +113,12 @@ impl LocationView {
     }
 
     /// The status, with the time since the agent was last heard from.
-    fn status_cell(&self) -> String {
+    fn status_cell(&self, suffix: fn(SilenceView) -> String) -> String {
         let status = self.status.as_str();
         let silence = self.unreachable_agents.iter().find_map(|agent| agent.silence);
         match self.status {
             StatusWord::AgentUnreachable => {
-                format!("{status}{}", silence.map(SilenceView::suffix).unwrap_or_default())
+                format!("{status}{}", silence.map(suffix).unwrap_or_default())
             }
             StatusWord::Ready
             | StatusWord::Converging
@@ -168,7 +168,7 @@ impl Row for LocationView {
             self.region.clone(),
             yes_no(self.primary),
             format!("{}/{}", self.ready_units, self.units),
-            self.status_cell(),
+            self.status_cell(SilenceView::suffix),
             cell(self.gateway_url.as_ref()),
         ]
     }
@@ -183,7 +183,7 @@ impl Row for LocationView {
             self.units.to_string(),
             cells_of(&self.zones),
             if self.gateway_enabled { "enabled".to_owned() } else { "disabled".to_owned() },
-            self.status_cell(),
+            self.status_cell(SilenceView::exact_suffix),
             cell(self.configuration.as_ref()),
             cell(self.gateway_url.as_ref()),
             cell(self.blocked_reason.as_ref()),

@@ -50,4 +50,13 @@ impl SilenceView {
             false => format!(" {duration}"),
         }
     }
+
+    /// Returns the same with milliseconds, such as ` over 12000 ms`.
+    pub fn exact_suffix(self) -> String {
+        match (self.ms, self.at_least) {
+            (None, _) => String::new(),
+            (Some(ms), true) => format!(" over {ms} ms"),
+            (Some(ms), false) => format!(" {ms} ms"),
+        }
+    }
 }

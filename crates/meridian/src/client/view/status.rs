@@ -150,11 +150,11 @@ pub struct AgentView {
 }
 
 impl AgentView {
-    fn status_cell(&self) -> String {
+    fn status_cell(&self, suffix: fn(SilenceView) -> String) -> String {
         match (self.reachable, self.silence) {
             (true, _) if self.drained => "drained".to_owned(),
             (true, _) => "reachable".to_owned(),
-            (false, Some(silence)) => format!("unreachable{}", silence.suffix()),
+            (false, Some(silence)) => format!("unreachable{}", suffix(silence)),
             (false, None) => "not responding".to_owned(),
         }
     }
@@ -189,7 +189,7 @@ impl Row for AgentView {
         vec![
             self.name.clone(),
             self.region.clone(),
-            self.status_cell(),
+            self.status_cell(SilenceView::suffix),
             cell(self.revision.as_ref()),
             lag.unwrap_or_else(|| NONE.to_owned()),
         ]
@@ -200,7 +200,7 @@ impl Row for AgentView {
         vec![
             self.name.clone(),
             self.region.clone(),
-            self.status_cell(),
+            self.status_cell(SilenceView::exact_suffix),
             cell(self.revision.as_ref()),
             cell(lag.as_ref()),
             yes_no(self.witness),

@@ -105,6 +105,7 @@ fn a_location_has_these_keys() {
 
 #[test]
 fn a_status_has_words_for_people_and_a_stable_key_for_programs() {
+    let listed = glossary("location");
     for (status, words, key) in [
         (StatusWord::Ready, "ready", "ready"),
         (StatusWord::Converging, "converging", "converging"),
@@ -115,7 +116,28 @@ fn a_status_has_words_for_people_and_a_stable_key_for_programs() {
         (StatusWord::Unknown, "unknown", "unknown"),
     ] {
         assert_eq!((status.as_str(), printed(&status)), (words, format!("{key:?}")));
+        assert!(listed.contains(&words.to_owned()), "{words} is not in {listed:?}");
     }
+    let listed = glossary("cluster");
+    for health in [
+        HealthWord::Healthy,
+        HealthWord::Notice,
+        HealthWord::Degraded,
+        HealthWord::ChangesRefused,
+        HealthWord::Unknown,
+    ] {
+        let words = health.as_str().to_owned();
+        assert!(listed.contains(&words), "{words} is not in {listed:?}");
+    }
+}
+
+/// The status words of one kind that the glossary lists.
+fn glossary(kind: &str) -> Vec<String> {
+    let text = include_str!("../../../../../docs/glossary.md");
+    let table = text.split(&format!("| {kind} | meaning |\n")).nth(1).expect("has the table");
+    let table = table.split("\n\n").next().unwrap_or_default();
+    let words = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    words.flat_map(|words| words.split(", ")).map(str::to_owned).collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 const MINUTE_S: u64 = 60;
 const HOUR_S: u64 = 60 * MINUTE_S;
@@ -36,7 +36,7 @@ pub fn age(time: SystemTime, now: SystemTime) -> Duration {
 
 /// Returns a time as RFC 3339 in UTC with milliseconds.
 pub fn rfc3339(time: SystemTime) -> String {
-    let utc = OffsetDateTime::from(time);
+    let utc = utc(time);
     let (date, clock) = (utc.date(), utc.time());
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
@@ -52,8 +52,16 @@ pub fn rfc3339(time: SystemTime) -> String {
 
 /// Returns the time of day in UTC, such as `11:06:40`.
 pub fn clock(time: SystemTime) -> String {
-    let clock = OffsetDateTime::from(time).time();
+    let clock = utc(time).time();
     format!("{:02}:{:02}:{:02}", clock.hour(), clock.minute(), clock.second())
+}
+
+/// Converts a time; beyond the year 9999, the end of it.
+fn utc(time: SystemTime) -> OffsetDateTime {
+    let since_epoch = age(SystemTime::UNIX_EPOCH, time);
+    let utc =
+        since_epoch.try_into().ok().and_then(|since| OffsetDateTime::UNIX_EPOCH.checked_add(since));
+    utc.unwrap_or(PrimitiveDateTime::MAX.assume_utc())
 }
 
 #[cfg(test)]
@@ -74,6 +82,13 @@ mod tests {
         ] {
             assert_eq!(ago(Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_its_end() {
+        let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(rfc3339(time(1_795_000_000)), "2026-11-18T11:06:40.000Z");
+        assert_eq!(rfc3339(time(1 << 50)), "9999-12-31T23:59:59.999Z");
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Row for UnitView {
     }
 
     fn wide_cells(&self) -> Vec<String> {
-        let unknown_for = self.unknown_for.map(SilenceView::suffix).unwrap_or_default();
+        let unknown_for = self.unknown_for.map(SilenceView::exact_suffix).unwrap_or_default();
         vec![
             self.unit.clone(),
             self.incarnation.to_string(),

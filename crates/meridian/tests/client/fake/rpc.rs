@@ -1,5 +1,7 @@
 //! The gRPC services of a fake agent.
 
+use std::collections::VecDeque;
+
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_server::Cluster;
 use meridian_proto::v1::events_server::Events;
@@ -10,8 +12,9 @@ use super::{Agent, status};
 
 type RpcResult<T> = Result<Response<T>, Status>;
 
-fn not_scripted<T>() -> RpcResult<T> {
-    Err(Status::unimplemented("no test scripts this RPC"))
+/// The next state of a list; the last one stays.
+fn next<T: Clone>(states: &mut VecDeque<T>) -> Option<T> {
+    if states.len() > 1 { states.pop_front() } else { states.front().cloned() }
 }
 
 #[tonic::async_trait]
@@ -52,14 +55,15 @@ impl Services for Agent {
         if let Some(status) = &script.list_error {
             return Err(status.clone());
         }
-        let location = match script.locations.len() {
-            0 | 1 => script.locations.front().cloned(),
-            _ => script.locations.pop_front(),
-        };
+        let location = next(&mut script.locations);
         let locations = location.into_iter().chain(script.others.clone()).collect();
-        let service_revision = 9;
-        let response =
-            v1::ListLocationsResponse { locations, service_revision, ..Default::default() };
+        let (service_revision, observer) = (9, script.observer.clone());
+        let response = v1::ListLocationsResponse {
+            locations,
+            service_revision,
+            observer,
+            ..Default::default()
+        };
         Ok(Response::new(response))
     }
     async fn list_apis(&self, r: Request<v1::ListApisRequest>) -> RpcResult<v1::ListApisResponse> {
@@ -75,13 +79,15 @@ impl Services for Agent {
         &self,
         _: Request<v1::ListUnitsRequest>,
     ) -> RpcResult<v1::ListUnitsResponse> {
-        Ok(Response::new(v1::ListUnitsResponse::default()))
+        let script = self.script();
+        let (units, observer) = (script.units.clone(), script.observer.clone());
+        Ok(Response::new(v1::ListUnitsResponse { units, observer, ..Default::default() }))
     }
     async fn list_catalog(
         &self,
         _: Request<v1::ListCatalogRequest>,
     ) -> RpcResult<v1::ListCatalogResponse> {
-        not_scripted()
+        Ok(Response::new(v1::ListCatalogResponse { regions: self.script().catalog.clone() }))
     }
 }
 
@@ -106,7 +112,8 @@ impl Cluster for Agent {
         &self,
         _: Request<v1::ListMembersRequest>,
     ) -> RpcResult<v1::ListMembersResponse> {
-        not_scripted()
+        let members = next(&mut self.script().members).unwrap_or_default();
+        Ok(Response::new(v1::ListMembersResponse { members }))
     }
     async fn get_status(
         &self,
@@ -118,13 +125,13 @@ impl Cluster for Agent {
         &self,
         _: Request<v1::RegisterAgentRequest>,
     ) -> RpcResult<v1::RegisterAgentResponse> {
-        not_scripted()
+        Err(Status::unimplemented("the command line registers no agents"))
     }
     async fn invite_agent(
         &self,
         _: Request<v1::InviteAgentRequest>,
     ) -> RpcResult<v1::InviteAgentResponse> {
-        not_scripted()
+        Ok(Response::new(v1::InviteAgentResponse { agent: "japaneast-1".to_owned() }))
     }
     async fn drain_agent(
         &self,
@@ -149,7 +156,7 @@ impl Cluster for Agent {
         &self,
         _: Request<v1::TakeSnapshotRequest>,
     ) -> RpcResult<v1::TakeSnapshotResponse> {
-        not_scripted()
+        Ok(Response::new(v1::TakeSnapshotResponse { revision: 12 }))
     }
     async fn set_limits(&self, r: Request<v1::SetLimitsRequest>) -> RpcResult<v1::ChangeResponse> {
         self.change("SetLimits", r.into_inner().context).await

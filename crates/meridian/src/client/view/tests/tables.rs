@@ -233,6 +233,38 @@ checkout-production/germanywestcentral/12  unknown over 12 s  -     germanywestâ
 }
 
 #[test]
+fn the_longest_names_fit_80_columns() {
+    let (service, region, agent) = ("s".repeat(50), "r".repeat(50), "a".repeat(50));
+    let unit = v1::Unit {
+        unit: format!("{service}/{region}/12"),
+        agent: agent.clone(),
+        state: "unknown".to_owned(),
+        unknown_for: Some(silence(true)),
+        ..Default::default()
+    };
+    let member = v1::Member {
+        agent: agent.clone(),
+        region: region.clone(),
+        role: "follower".to_owned(),
+        ..Default::default()
+    };
+    let status = v1::AgentStatus { name: agent, region: region.clone(), ..Default::default() };
+    let location = v1::Location { region: region.clone(), ..Default::default() };
+    let service =
+        v1::Service { name: service.clone(), primary: region.clone(), ..Default::default() };
+    let api = v1::Api { name: "n".repeat(50), path: "/p".repeat(64), ..Default::default() };
+    let custom = v1::Region { name: region, display_name: "D".repeat(50), ..Default::default() };
+    let text = default_table(&[UnitView::from(unit)]);
+    assert!(text.contains("r/12  unknown over 12 s"), "{text}");
+    default_table(&[MemberView::from(member)]);
+    default_table(&[AgentView::from(status)]);
+    default_table(&[LocationView::from(location)]);
+    default_table(&[ServiceView::from(service)]);
+    default_table(&[ApiView::from(api)]);
+    default_table(&[RegionView::from(custom)]);
+}
+
+#[test]
 fn members_at_80_columns() {
     assert_eq!(
         default_table(&members()),
@@ -321,7 +353,7 @@ fn wide_tables_have_everything() {
     assert_eq!(heads(wide_table(&units())), UnitView::WIDE_HEADS);
     assert_eq!(heads(wide_table(&members())), MemberView::WIDE_HEADS);
     let wide = wide_table(&units());
-    assert!(wide.contains("address already in use") && wide.contains("over 12 s"), "{wide}");
+    assert!(wide.contains("address already in use") && wide.contains("over 12000 ms"), "{wide}");
     let wide = wide_table(&members());
     assert!(wide.contains("over 12000 ms") && wide.contains("lose vote, waits"), "{wide}");
     let wide = wide_table(&apis());
