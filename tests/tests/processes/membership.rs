@@ -18,7 +18,7 @@ async fn agents_join_in_both_ways_run_units_and_leave_without_any() {
     fifth.configure("eastus", "").expect("the configuration is written");
     fifth.start().expect("the agent starts");
     until("the uninvited agent to refuse a change", async || {
-        let change = ["service", "create", "second", "--region", "eastus"];
+        let change = ["service", "create", "second", "--primary", "eastus"];
         let refused = fifth.run(&change).await.expect("the command runs");
         let reason = "not a member of a cluster yet";
         (refused.code == Some(4) && refused.stderr.contains(reason)).then_some(())

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::addresses::Addresses;
 use super::agent::Agent;
+use super::binary::binary;
 use super::disk::Disk;
 use super::running::Process;
 
@@ -38,8 +39,10 @@ impl Sandbox {
     /// Creates an empty sandbox, once fewer than the maximum are in use.
     ///
     /// # Errors
-    /// If no directory or no address range is available.
+    /// If no directory or no address range is available, or the binary cannot be built.
     pub async fn new() -> anyhow::Result<Self> {
+        // Built here, so that no timeout of a test includes the build.
+        binary()?;
         static PERMITS: OnceLock<Arc<Semaphore>> = OnceLock::new();
         let permits = PERMITS.get_or_init(|| Semaphore::new(CONCURRENT).into());
         let permit = permits.clone().acquire_owned().await.context("the semaphore is closed")?;
