@@ -17,6 +17,9 @@
 //! is newer than this software is rejected with an error that names it. Golden-byte tests pin every
 //! version.
 
+use std::error::Error;
+use std::io;
+
 use bincode::Options;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,10 +96,20 @@ pub enum DecodeError {
     },
 }
 
-impl From<DecodeError> for std::io::Error {
+impl From<DecodeError> for io::Error {
     fn from(error: DecodeError) -> Self {
-        Self::new(std::io::ErrorKind::InvalidData, error)
+        Self::new(io::ErrorKind::InvalidData, error)
     }
+}
+
+/// Returns true if the error, or one of its causes, is [`DecodeError::Newer`]: the data is intact.
+#[must_use]
+pub fn is_newer(error: &(dyn Error + 'static)) -> bool {
+    // The source of an `io::Error` is that of the error in it.
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    matches!(error.downcast_ref(), Some(DecodeError::Newer { .. }))
+        || inner.is_some_and(|inner| is_newer(inner))
+        || error.source().is_some_and(is_newer)
 }
 
 fn body_format() -> impl Options {
@@ -211,4 +224,15 @@ stored! {
     meridian_domain::AgentDescription = 10, version 1, "agent description";
     meridian_ports::Receipt = 40, version 1, "receipt";
     meridian_ports::ProposeError = 41, version 1, "refusal";
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    /// Raises the version in an envelope, as newer software would write it.
+    pub(crate) fn raise_version(envelope: &mut [u8]) {
+        let version = u16::from_le_bytes([envelope[4], envelope[5]]) + 1;
+        envelope[4..6].copy_from_slice(&version.to_le_bytes());
+        let checksum = super::checksum(envelope);
+        envelope[12..16].copy_from_slice(&checksum.to_le_bytes());
+    }
 }

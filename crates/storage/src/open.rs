@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use crate::codec;
 use crate::disk::database::Database;
 use crate::disk::directory::{DataDirectory, Identity};
 use crate::disk::journal::Journal;
@@ -11,6 +12,7 @@ use crate::disk::sled_database::{self, SledDatabase};
 use crate::disk::wal::{ChunkLimits, Wal, WalError};
 use crate::fuse::Fuse;
 use crate::log_store::LogStore;
+use crate::rows;
 use crate::state_machine::StateMachine;
 use crate::store::{self, LogGap, Store};
 use meridian_durable::is_remediable;
@@ -34,6 +36,15 @@ pub enum OpenError {
     /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] sled_database::OpenError),
+    /// The derived store was written by newer software.
+    #[error("the data in {} was written by newer software", path.display())]
+    Unsupported {
+        /// Directory of the database.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        cause: AssembleError,
+    },
     /// The derived store is damaged, cannot be read, or does not match the Raft log.
     #[error(
         "cannot use the data in {}; unless newer software wrote it, wipe the data directory and \
@@ -64,6 +75,12 @@ impl OpenError {
             AssembleError::Store(store::OpenError::Database(error)) if is_remediable(error) => {
                 Self::Unavailable { path, cause }
             }
+            AssembleError::Store(store::OpenError::UnsupportedFormat { found })
+                if *found > rows::FORMAT =>
+            {
+                Self::Unsupported { path, cause }
+            }
+            AssembleError::Store(_) if codec::is_newer(&cause) => Self::Unsupported { path, cause },
             AssembleError::Store(_) | AssembleError::Gap(_) => Self::Derived { path, cause },
         }
     }
@@ -126,4 +143,25 @@ pub fn assemble(
     let first = bounds.purged.map_or(0, |purged| purged.index + 1);
     store.verify_against_log(first, bounds.last.map(|last| last.index))?;
     Ok(Stores { log, state_machine, store })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::DecodeError;
+
+    #[test]
+    fn a_derived_store_of_newer_software_is_not_to_be_wiped() {
+        let cause = DecodeError::Newer { name: "position", supported: 2, found: 3 };
+        for error in [
+            store::OpenError::UnsupportedFormat { found: rows::FORMAT + 1 },
+            store::OpenError::Single { row: "the position", cause },
+        ] {
+            let error = OpenError::of_derived("database".into(), error.into());
+            assert!(matches!(error, OpenError::Unsupported { .. }), "{error}");
+        }
+        let older = store::OpenError::UnsupportedFormat { found: rows::FORMAT - 1 };
+        let error = OpenError::of_derived("database".into(), older.into());
+        assert!(matches!(error, OpenError::Derived { .. }), "{error}");
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use meridian_replication::bootstrap::BootstrapError;
 use meridian_replication::node::NodeError;
 use meridian_replication::peer::meeting::AdmitError;
+use meridian_storage::codec::is_newer;
 use meridian_storage::disk::directory::DirectoryError;
 use meridian_storage::open::OpenError;
 
@@ -17,6 +18,9 @@ use meridian_transport::listen::ListenError;
 
 /// Maximum time for an agent to shut down: longer than the longest drain of its units.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Next step if the data is intact, but newer software wrote it.
+const NEWER: &str = "run the newer software on this data";
 
 /// Reason why an agent did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +73,8 @@ impl AgentError {
     /// Returns the next step for the operator, in one line.
     pub fn next_step(&self) -> &'static str {
         match self {
+            Self::Open(OpenError::Unsupported { .. }) => NEWER,
+            _ if is_newer(self) => NEWER,
             Self::Log(_) | Self::Metrics(_) | Self::Runtime(_) => {
                 "check the limits of this process, such as its maximum number of open files"
             }
@@ -104,5 +110,19 @@ impl AgentError {
             }
             Self::Api(_) | Self::Serve(_) | Self::ShutdownTimeout => "restart the agent",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_storage::codec::DecodeError;
+
+    use super::*;
+
+    #[test]
+    fn data_of_newer_software_is_not_to_be_wiped() {
+        let cause = DecodeError::Newer { name: "identity", supported: 1, found: 2 };
+        let error = DirectoryError::Unsupported { path: "identity".into(), cause };
+        assert_eq!(AgentError::from(error).next_step(), NEWER);
     }
 }

@@ -64,7 +64,16 @@ pub enum DirectoryError {
         /// Process id of the holder, if known.
         holder: Option<u32>,
     },
-    /// The identity file is damaged or unsupported.
+    /// The identity file was written by newer software.
+    #[error("{} was written by newer software", path.display())]
+    Unsupported {
+        /// Identity file.
+        path: PathBuf,
+        /// Cause and next step.
+        #[source]
+        cause: DecodeError,
+    },
+    /// The identity file is damaged.
     #[error(
         "cannot read {}; wipe the data directory and join as a new node",
         path.display()
@@ -198,8 +207,11 @@ impl DataDirectory {
             }
             read => read.map_err(naming("read", &path))?,
         };
-        let stored: StoredIdentity =
-            codec::decode(&bytes).map_err(|cause| DirectoryError::Identity { path, cause })?;
+        let stored: Result<StoredIdentity, _> = codec::decode(&bytes);
+        let stored = stored.map_err(|cause| match cause {
+            DecodeError::Newer { .. } => DirectoryError::Unsupported { path, cause },
+            _ => DirectoryError::Identity { path, cause },
+        })?;
         Ok(Some(stored.into()))
     }
 }
@@ -316,16 +328,23 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_identity_is_rejected() {
+    fn a_damaged_identity_and_one_of_newer_software_are_rejected() {
         let parent = tempfile::tempdir().expect("can create a directory");
         let mut directory = DataDirectory::open(parent.path()).expect("is new");
         directory.establish(identity(1)).expect("has none");
         let path = directory.identity_path();
         drop(directory);
-        let mut bytes = std::fs::read(&path).expect("exists");
+        let intact = std::fs::read(&path).expect("exists");
+        let mut bytes = intact.clone();
         *bytes.last_mut().expect("is not empty") ^= 1;
         std::fs::write(&path, bytes).expect("can be written");
         let error = DataDirectory::open(parent.path()).expect_err("is damaged").to_string();
-        assert!(error.contains("identity"), "{error}");
+        assert!(error.contains("identity") && error.contains("wipe"), "{error}");
+        let mut bytes = intact;
+        codec::tests::raise_version(&mut bytes);
+        std::fs::write(&path, bytes).expect("can be written");
+        let error = DataDirectory::open(parent.path()).expect_err("is newer");
+        let error = error_reporter::Report::new(error).to_string();
+        assert!(error.contains("run the newer software") && !error.contains("wipe"), "{error}");
     }
 }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec;
+use crate::codec::{self, DecodeError};
 use crate::disk::directory::{Identity, StoredIdentity};
 use crate::disk::entry::{Position, StoredVote};
 use crate::stored;
@@ -65,6 +65,15 @@ pub enum MarkError {
     Damaged {
         /// File of the mark.
         path: PathBuf,
+    },
+    /// At least one slot was written by newer software, which may have the newest mark.
+    #[error("{} was written by newer software", path.display())]
+    Unsupported {
+        /// File of the mark.
+        path: PathBuf,
+        /// Cause and next step.
+        #[source]
+        cause: DecodeError,
     },
     /// The mark belongs to another node.
     #[error(
@@ -109,14 +118,16 @@ impl Mark {
     /// Opens the mark at `path`. Returns `None` if the file does not exist.
     ///
     /// # Errors
-    /// If the mark is damaged, or does not belong to `owner`.
+    /// If the mark is damaged, was written by newer software, or does not belong to `owner`.
     pub fn open(path: &Path, owner: Identity) -> Result<Option<Self>, MarkError> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(naming("read", path))?,
         };
-        let newest =
-            bytes.chunks(SLOT_BYTES).filter_map(decode_slot).max_by_key(|mark| mark.sequence);
+        let slots: Result<Vec<_>, _> = bytes.chunks(SLOT_BYTES).map(decode_slot).collect();
+        let slots =
+            slots.map_err(|cause| MarkError::Unsupported { path: path.to_path_buf(), cause })?;
+        let newest = slots.into_iter().flatten().max_by_key(|mark| mark.sequence);
         let current = newest.ok_or_else(|| MarkError::Damaged { path: path.to_path_buf() })?;
         let found = Identity::from(current.owner.clone());
         if found != owner {
@@ -180,12 +191,20 @@ fn encode_slot(mark: &StoredMark) -> Vec<u8> {
     bytes
 }
 
-fn decode_slot(slot: &[u8]) -> Option<StoredMark> {
-    let (length, rest) = slot.split_first_chunk::<LENGTH_BYTES>()?;
-    let envelope = rest.get(..u32::from_le_bytes(*length) as usize)?;
-    let mark: StoredMark = codec::decode(envelope).ok()?;
-    // No node writes this many marks, and there would be no number for the next one.
-    (mark.sequence < u64::MAX).then_some(mark)
+/// Returns the mark in a slot; `None` if the slot is damaged.
+///
+/// # Errors
+/// If newer software wrote the slot.
+fn decode_slot(slot: &[u8]) -> Result<Option<StoredMark>, DecodeError> {
+    let parts = slot.split_first_chunk::<LENGTH_BYTES>();
+    let envelope =
+        parts.and_then(|(length, rest)| rest.get(..u32::from_le_bytes(*length) as usize));
+    match envelope.map(codec::decode::<StoredMark>) {
+        // No node writes this many marks, and there would be no number for the next one.
+        Some(Ok(mark)) => Ok((mark.sequence < u64::MAX).then_some(mark)),
+        Some(Err(newer @ DecodeError::Newer { .. })) => Err(newer),
+        Some(Err(_)) | None => Ok(None),
+    }
 }
 
 #[cfg(test)]
@@ -225,6 +244,29 @@ mod tests {
         std::fs::write(&path, &bytes).expect("can be written");
         let error = Mark::open(&path, owner(1)).expect_err("both are damaged").to_string();
         assert!(error.contains("join as a new node"), "{error}");
+    }
+
+    #[test]
+    fn a_mark_of_newer_software_is_rejected_without_the_advice_to_wipe_it() {
+        let directory = tempfile::tempdir().expect("can create a directory");
+        let path = directory.path().join("mark");
+        let mut mark = Mark::create(&path, owner(1)).expect("is new");
+        mark.write(None, at(1)).expect("can be written");
+        for slots in [0..1, 1..2, 0..2] {
+            let intact = std::fs::read(&path).expect("exists");
+            let mut newer = intact.clone();
+            for slot in slots {
+                let envelope = &mut newer[slot * SLOT_BYTES..][LENGTH_BYTES..];
+                let bytes = codec::envelope_bytes(envelope).expect("is an envelope");
+                codec::tests::raise_version(&mut envelope[..bytes]);
+            }
+            std::fs::write(&path, newer).expect("can be written");
+            let error = Mark::open(&path, owner(1)).expect_err("is newer");
+            assert!(matches!(error, MarkError::Unsupported { .. }), "{error}");
+            let error = error_reporter::Report::new(error).to_string();
+            assert!(error.contains("run the newer software") && !error.contains("wipe"), "{error}");
+            std::fs::write(&path, intact).expect("can be written");
+        }
     }
 
     #[test]

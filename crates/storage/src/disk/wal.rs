@@ -115,8 +115,9 @@ impl Wal {
     /// is durable. A failure to write the mark in the background blows `fuse`.
     ///
     /// # Errors
-    /// If the log is damaged, does not reach its mark, or belongs to another node, or the operating
-    /// system returns an error. The message names the file and states how to recover.
+    /// If the log is damaged, does not reach its mark, was written by newer software, or belongs to
+    /// another node, or the operating system returns an error. The message names the file and
+    /// states how to recover.
     pub fn open(
         directory: &DataDirectory,
         identity: Identity,
@@ -138,7 +139,9 @@ impl Wal {
             false => WalError::RaftLog { path: path.clone(), cause },
         };
         let config = Arc::new(config(&path, limits));
-        let mut log = RaftLog::open(config).map_err(failed)?;
+        let opened = RaftLog::open(config);
+        let mut log =
+            opened.map_err(|cause| tail::find_newer(&path).unwrap_or_else(|| failed(cause)))?;
         check::contiguous(&log, &path)?;
         check::reaches_mark(&log, &mark, &path)?;
         // Opening synced neither what it read nor the name of a chunk that it created.

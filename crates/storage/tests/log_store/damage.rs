@@ -178,6 +178,27 @@ async fn damage_in_a_closed_chunk_is_rejected() {
 }
 
 #[tokio::test]
+async fn a_log_of_newer_software_is_rejected_without_the_advice_to_wipe_it() {
+    // The entry is in the last chunk, or in a closed one.
+    for limits in [LARGE, SMALL] {
+        let directory = written(limits, 30).await;
+        directory.alter_chunk(0, |bytes| {
+            let at = payload_offset(bytes, 0) - FROM_LENGTH_TO_PAYLOAD;
+            let (length, rest) = bytes[at..].split_first_chunk_mut().expect("is a record");
+            let envelope = &mut rest[..u32::from_be_bytes(*length) as usize];
+            envelope[4] += 1;
+            let mut checksum = crc32fast::Hasher::new();
+            checksum.update(&envelope[4..12]);
+            checksum.update(&envelope[16..]);
+            envelope[12..16].copy_from_slice(&checksum.finalize().to_le_bytes());
+        });
+        let error = directory.open_error();
+        assert!(error.contains(".wal was written by newer software"), "{error}");
+        assert!(error.contains("run the newer software") && !error.contains("wipe"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn any_missing_chunk_is_rejected() {
     for missing in [0, 1, usize::MAX] {
         let directory = written(SMALL, 30).await;

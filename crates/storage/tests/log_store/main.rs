@@ -60,12 +60,12 @@ impl LogDirectory {
         Ok(OpenLog { store: store(Box::new(wal), &fuse), fuse, _directory: directory })
     }
 
-    /// Returns the error message of a log that fails to open.
+    /// Returns the error message of a log that fails to open, with its causes.
     fn open_error(&self) -> String {
         let Err(error) = self.open(LARGE) else {
             panic!("a damaged log was opened");
         };
-        error.to_string()
+        error_reporter::Report::new(error).to_string()
     }
 
     fn chunks(&self) -> Vec<PathBuf> {

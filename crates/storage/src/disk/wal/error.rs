@@ -35,6 +35,15 @@ pub enum WalError {
         #[source]
         cause: io::Error,
     },
+    /// A record was written by newer software.
+    #[error("{} was written by newer software", path.display())]
+    Unsupported {
+        /// File of the chunk.
+        path: PathBuf,
+        /// Cause and next step.
+        #[source]
+        cause: io::Error,
+    },
     /// Entries are missing in the middle or at the start.
     #[error(
         "the Raft log in {} has a gap: index {missing} is missing, last purged index {}, \

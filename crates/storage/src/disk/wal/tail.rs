@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use raft_log::chunked_wal;
 use raft_log::codeq::Decode;
 
+use crate::codec;
 use crate::disk::wal::WalError;
 use crate::disk::wal::record::{POSITION_BYTES, Record};
 use meridian_durable::naming;
@@ -55,7 +56,8 @@ impl TornTail {
 /// Returns the torn records at the end of the log in `directory`.
 ///
 /// # Errors
-/// If the last chunk is damaged, an earlier one is empty, or a chunk cannot be read.
+/// If the last chunk is damaged or was written by newer software, an earlier one is empty, or a
+/// chunk cannot be read.
 pub(super) fn find_torn(directory: &Path) -> Result<Vec<TornTail>, WalError> {
     let mut torn = Vec::new();
     let mut chunks = chunks(directory)?.into_iter().rev();
@@ -106,21 +108,40 @@ pub(super) fn chunks(directory: &Path) -> Result<Vec<PathBuf>, WalError> {
     Ok(list().map_err(naming("list", directory))?)
 }
 
+/// Returns the error for the first chunk in `directory` that newer software wrote, if there is one.
+/// raft-log states the cause only as text.
+pub(super) fn find_newer(directory: &Path) -> Option<WalError> {
+    chunks(directory).ok()?.into_iter().find_map(|path| {
+        let (_, failure) = first_failure(&std::fs::read(&path).ok()?);
+        let cause = failure.filter(|failure| codec::is_newer(failure))?;
+        Some(WalError::Unsupported { path, cause })
+    })
+}
+
+/// Returns the offset of the first record that cannot be decoded, and its error; the length of the
+/// file if there is none.
+fn first_failure(file: &[u8]) -> (usize, Option<io::Error>) {
+    let mut offset = 0;
+    while offset < file.len() {
+        match record_length(&file[offset..]) {
+            Ok(length) => offset += length,
+            Err(failure) => return (offset, Some(failure)),
+        }
+    }
+    (offset, None)
+}
+
 fn find_torn_in(path: &Path) -> Result<Option<TornTail>, WalError> {
     let bytes = std::fs::read(path).map_err(naming("read", path))?;
-    let mut offset = 0;
-    let failure = loop {
-        let rest = &bytes[offset..];
-        if rest.is_empty() {
-            // A chunk without its first record is torn, although it has no bytes.
-            let torn = TornTail { path: path.to_path_buf(), offset, bytes: 0 };
-            return Ok((offset == 0).then_some(torn));
-        }
-        match record_length(rest) {
-            Ok(length) => offset += length,
-            Err(failure) => break failure,
-        }
+    let (offset, failure) = first_failure(&bytes);
+    let Some(failure) = failure else {
+        // A chunk without its first record is torn, although it has no bytes.
+        let torn = TornTail { path: path.to_path_buf(), offset, bytes: 0 };
+        return Ok((offset == 0).then_some(torn));
     };
+    if codec::is_newer(&failure) {
+        return Err(WalError::Unsupported { path: path.to_path_buf(), cause: failure });
+    }
     let rest = &bytes[offset..];
     let damaged = |cause: String| WalError::Damaged { path: path.to_path_buf(), offset, cause };
     let written = &bytes[offset..offset.max(written_bytes(&bytes))];
