@@ -259,7 +259,7 @@ impl Node {
             return Err(NodeError::Fuse { cause });
         }
         // The log closes first: the derived store writes only entries that are durable in the log.
-        self.log.close().map_err(NodeError::Close)?;
+        self.log.close().await.map_err(NodeError::Close)?;
         self.store.close().await.map_err(NodeError::Close)
     }
 }

@@ -38,6 +38,8 @@ const LIMITED_READ_BYTES: usize = 1 << 20;
 pub struct LogStore {
     group_commit: Arc<GroupCommit>,
     synced_through: Arc<AtomicU64>,
+    /// Set if closing the journal can block for long.
+    blocks: bool,
 }
 
 impl LogStore {
@@ -48,7 +50,8 @@ impl LogStore {
     /// log is never purged beyond it.
     #[must_use]
     pub fn new(journal: Box<dyn Journal>, fuse: Fuse, synced_through: Arc<AtomicU64>) -> Self {
-        Self { group_commit: GroupCommit::new(journal, fuse), synced_through }
+        let blocks = journal.blocks();
+        Self { group_commit: GroupCommit::new(journal, fuse), synced_through, blocks }
     }
 
     /// Returns a watch of the index of the last entry that is durable on this node. It decreases
@@ -61,12 +64,18 @@ impl LogStore {
 
     /// Syncs everything, writes the mark, and closes the store. Called after Raft has shut down.
     /// Dropping the store without closing it loses nothing, but reports errors only to the log
-    /// output.
+    /// output. Does not block the runtime while the disk hangs. Dropping the future does not stop
+    /// the closing.
     ///
     /// # Errors
     /// If the end of the log may not be durable.
-    pub fn close(&self) -> io::Result<()> {
-        self.group_commit.close()
+    pub async fn close(&self) -> io::Result<()> {
+        if !self.blocks {
+            return self.group_commit.close();
+        }
+        let group_commit = self.group_commit.clone();
+        let closed = tokio::task::spawn_blocking(move || group_commit.close()).await;
+        closed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     fn check_purge(&self, upto: Position) -> io::Result<()> {

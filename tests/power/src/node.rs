@@ -107,7 +107,7 @@ impl Node {
     /// # Errors
     /// If the last writes of a store may not be durable.
     pub async fn close(&self) -> Result<()> {
-        self.stores.log.close()?;
+        self.stores.log.close().await?;
         Ok(self.stores.store.close().await?)
     }
 }

@@ -87,6 +87,11 @@ pub trait Journal: Send + 'static {
     /// # Errors
     /// If durability cannot be guaranteed.
     fn close(&mut self) -> io::Result<()>;
+
+    /// Returns true if closing can block for long and therefore needs a separate thread.
+    fn blocks(&self) -> bool {
+        true
+    }
 }
 
 /// Callback for the result of one sync. Reports a failure if it is dropped without a result, so

@@ -237,6 +237,16 @@ impl GroupCommit {
     }
 }
 
+impl Drop for GroupCommit {
+    /// After the fuse has blown, the journal is never dropped: it would write what is pending and
+    /// wait for a disk that may hang. The exit of the process releases its lock.
+    fn drop(&mut self) {
+        if self.queue.fuse.cause().is_some() {
+            std::mem::forget(self.journal.clone());
+        }
+    }
+}
+
 impl fmt::Debug for GroupCommit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flushed = *self.queue.flushed.borrow();

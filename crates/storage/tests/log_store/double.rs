@@ -2,7 +2,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::time::Duration;
 
 use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
 use meridian_storage::disk::journal::{Bounds, Journal, SyncCallback};
@@ -18,7 +19,11 @@ struct Inner {
     syncs: Vec<SyncCallback>,
     started: usize,
     broken: bool,
+    close_held: Option<mpsc::Receiver<()>>,
 }
+
+/// Maximum time that closing waits for its release.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Journal controlled through its [`Controls`].
 pub struct Double(pub Controls);
@@ -43,6 +48,18 @@ impl Controls {
     /// Returns the number of syncs started so far.
     pub fn started(&self) -> usize {
         self.inner().started
+    }
+
+    /// Makes closing block its thread until the returned sender is used.
+    pub fn hold_close(&self) -> mpsc::Sender<()> {
+        let (release, held) = mpsc::channel();
+        self.inner().close_held = Some(held);
+        release
+    }
+
+    /// Returns true if the journal was not dropped.
+    pub fn journal_exists(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// Makes all further writes fail.
@@ -107,6 +124,7 @@ impl Journal for Double {
     }
 
     fn close(&mut self) -> io::Result<()> {
-        Ok(())
+        let held = self.0.inner().close_held.take();
+        held.map_or(Ok(()), |held| held.recv_timeout(CLOSE_TIMEOUT).map_err(io::Error::other))
     }
 }

@@ -67,7 +67,7 @@ async fn truncated_entries_stay_removed_and_their_replacements_stay() {
     let mut log = directory.open(SMALL).expect("is new");
     log.append(1, 0..20).await;
     // Closing writes the mark up to the end, so the truncation has to lower it.
-    log.store.close().expect("can be closed");
+    log.store.close().await.expect("can be closed");
     drop(log);
 
     let mut log = directory.open(SMALL).expect("is intact");
@@ -138,7 +138,7 @@ async fn closing_writes_the_mark_up_to_the_end() {
     let directory = LogDirectory::new();
     let mut log = directory.open(LARGE).expect("is new");
     log.append(1, 0..5).await;
-    log.store.close().expect("can be closed");
+    log.store.close().await.expect("can be closed");
     log.store.save_vote(&vote(9)).await.expect_err("is closed");
     drop(log);
     // Removes the last record. Without the mark, it would look as if it had never been written.

@@ -116,6 +116,23 @@ async fn a_dropped_sync_is_reported_as_failed() {
 }
 
 #[tokio::test]
+async fn closing_does_not_block_the_runtime() {
+    let (store, controls, _) = store_on_double();
+    let release = controls.hold_close();
+    let (closed, released) = tokio::join!(store.close(), async { release.send(()) });
+    closed.expect("is released");
+    released.expect("is closing");
+}
+
+#[tokio::test]
+async fn the_journal_is_not_dropped_after_the_node_stopped() {
+    let (store, controls, fuse) = store_on_double();
+    fuse.blow("the disk hangs");
+    drop(store);
+    assert!(controls.journal_exists());
+}
+
+#[tokio::test]
 async fn pending_appends_fail_when_the_store_is_dropped() {
     let (mut store, controls, _) = store_on_double();
     let first = append(&mut store, 1, 0).await;

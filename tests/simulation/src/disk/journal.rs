@@ -205,4 +205,8 @@ impl Journal for SimJournal {
         disk.journal.sync_through(u64::MAX);
         Ok(())
     }
+
+    fn blocks(&self) -> bool {
+        false
+    }
 }
