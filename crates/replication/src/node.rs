@@ -58,8 +58,8 @@ pub struct NodeConfig {
     pub keep_entries: u64,
     /// Minimum free space of the disk in bytes, below which changes are rejected; 0 for no minimum.
     pub disk_floor: u64,
-    /// Data directory, on that disk.
-    pub data_directory: PathBuf,
+    /// Data directory, on that disk; `None` if the disk is simulated, so that nothing is measured.
+    pub data_directory: Option<PathBuf>,
     /// Connections and clock.
     pub environment: Environment,
 }
@@ -231,7 +231,9 @@ impl Node {
             fuse: self.fuse.clone(),
         };
         tasks.spawn(leader_tasks.run());
-        tasks.spawn(watch_disk(self.config.data_directory.clone(), self.space.clone()));
+        if let Some(directory) = self.config.data_directory.clone() {
+            tasks.spawn(watch_disk(directory, self.space.clone()));
+        }
         tasks.spawn(announce_description(
             self.config.description.clone(),
             self.reader.clone(),
@@ -291,7 +293,10 @@ async fn task_panicked(tasks: &mut JoinSet<()>) -> String {
 /// Updates the free disk space for the sequencer until aborted.
 async fn watch_disk(directory: PathBuf, space: Arc<DiskSpace>) {
     loop {
-        match free_bytes(&directory) {
+        let directory = directory.clone();
+        // A disk that hangs must not block the runtime.
+        let measured = tokio::task::spawn_blocking(move || free_bytes(&directory)).await;
+        match measured.unwrap_or_else(|panic| Err(panic.into())) {
             Ok(free) => {
                 metrics::gauge!("meridian_disk_free_bytes").set(free as f64);
                 space.set_free(free);

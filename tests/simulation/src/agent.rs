@@ -204,7 +204,7 @@ impl Agent {
             snapshot_after: self.plan.snapshot_after,
             keep_entries: self.plan.keep_entries,
             disk_floor: 0,
-            data_directory: "/".into(),
+            data_directory: None,
             environment: Environment { dialer, clock },
         }
     }

@@ -101,7 +101,7 @@ impl Member {
             snapshot_after: self.config.snapshot_after_entries,
             keep_entries: self.config.keep_entries,
             disk_floor: self.config.disk_floor_bytes,
-            data_directory: self.config.data_dir.clone(),
+            data_directory: Some(self.config.data_dir.clone()),
             environment: Environment::default(),
         }
     }

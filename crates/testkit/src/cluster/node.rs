@@ -168,7 +168,7 @@ async fn start(
         snapshot_after: options.snapshot_after,
         keep_entries: options.keep_entries,
         disk_floor: options.disk_floor,
-        data_directory: directory,
+        data_directory: Some(directory),
         environment: Environment::default(),
     };
     let fuse = Fuse::default();
