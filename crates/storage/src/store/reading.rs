@@ -96,7 +96,7 @@ impl Core {
             // A snapshot that was installed meanwhile may have replaced this history, or trimmed
             // it. Then the read is retried.
             let log = &self.tail().log;
-            if log.trimmed >= from {
+            if trimmed_rows(log.trimmed) >= from {
                 return Err(HistoryError::Trimmed { from, oldest: log.trimmed.next() });
             }
             if log.history == history {

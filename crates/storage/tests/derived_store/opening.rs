@@ -13,7 +13,11 @@ async fn filled(events: u64) -> MemoryDatabase {
     node.database
 }
 
-fn change(database: &MemoryDatabase, key: Vec<u8>, how: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+pub fn change(
+    database: &MemoryDatabase,
+    key: Vec<u8>,
+    how: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>,
+) {
     let value = database.get(&key).unwrap().unwrap();
     let mut batch = Batch::default();
     batch.changes.push((key, how(value)));
@@ -21,7 +25,7 @@ fn change(database: &MemoryDatabase, key: Vec<u8>, how: impl FnOnce(Vec<u8>) -> 
 }
 
 /// Returns the key of the row that contains the event.
-fn event_key(database: &MemoryDatabase, revision: u64) -> Vec<u8> {
+pub fn event_key(database: &MemoryDatabase, revision: u64) -> Vec<u8> {
     let from = [b"e/".as_slice(), &0_u64.to_be_bytes(), &revision.to_be_bytes()].concat();
     database.scan(&from, b"e0", 1).unwrap().remove(0).0
 }

@@ -5,6 +5,7 @@ use meridian_storage::event_log::stored;
 
 use crate::entries::{many, operator_entry};
 use crate::node::{Node, send};
+use crate::opening::{change, event_key};
 
 /// Returns a node with 10,000 events of which those up to `through` are trimmed by one more event.
 async fn trimmed(through: u64) -> Node {
@@ -41,6 +42,18 @@ async fn trimmed_events_are_rejected_and_complete_segments_are_deleted() {
     assert_eq!(node.store.events(Revision(5_000), 1), Err(expected));
     assert_eq!(node.store.events(Revision(5_001), usize::MAX).unwrap(), kept_events);
     assert_eq!(node.restart().await.sum(), sum);
+}
+
+#[tokio::test]
+async fn a_lost_row_of_a_trimmed_event_whose_segment_remains_stops_the_node() {
+    let node = trimmed(5_000).await.restart().await;
+    let (first, last) = (Revision(4_097), Revision(5_000));
+    node.store.stored_events(first, last).unwrap();
+    change(&node.database, event_key(&node.database, first.0), |_| None);
+    let error = node.store.stored_events(first, last).unwrap_err();
+    assert!(matches!(error, HistoryError::Storage { .. }), "{error}");
+    let cause = node.fuse.cause().unwrap();
+    assert!(cause.contains("event 4097 is missing"), "{cause}");
 }
 
 #[tokio::test]
