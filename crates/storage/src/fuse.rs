@@ -1,6 +1,8 @@
 //! Node-wide stop on the first unrecoverable error.
 
+use std::any::Any;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -49,6 +51,17 @@ impl Fuse {
         self.cause.borrow().clone()
     }
 
+    /// Checks that the fuse has not blown: nothing is written or acknowledged afterwards.
+    ///
+    /// # Errors
+    /// If the fuse has blown, with the cause.
+    pub fn check(&self) -> io::Result<()> {
+        match self.cause() {
+            None => Ok(()),
+            Some(cause) => Err(io::Error::other(format!("this node is stopping: {cause}"))),
+        }
+    }
+
     /// Waits until the fuse has blown and returns the cause. Cancel-safe.
     pub async fn blown(&self) -> String {
         let mut cause = self.cause.subscribe();
@@ -62,4 +75,10 @@ impl fmt::Debug for Fuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fuse").field("cause", &self.cause()).finish()
     }
+}
+
+/// Returns the message of a panic that was caught.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

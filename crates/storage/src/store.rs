@@ -128,14 +128,6 @@ impl Core {
         }
     }
 
-    /// Fails if the node is stopping: nothing is acknowledged anymore.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        match self.fuse.cause() {
-            None => Ok(()),
-            Some(cause) => Err(io::Error::other(format!("this node is stopping: {cause}"))),
-        }
-    }
-
     /// Returns the error for a caller that finds the writer stopped. Blows the fuse unless the
     /// store was closed.
     pub(crate) fn writer_stopped(&self) -> io::Error {
@@ -146,8 +138,7 @@ impl Core {
         // nothing would be written anymore.
         self.fuse
             .blow("the writer of the derived store stopped: it panicked or the Raft log ended");
-        let cause = self.fuse.cause().unwrap_or_default();
-        io::Error::other(format!("this node is stopping: {cause}"))
+        self.fuse.check().expect_err("the fuse has blown")
     }
 
     /// Stops the node because of a storage error, and returns the error.
@@ -287,7 +278,7 @@ impl Store {
         &self,
         job: impl FnOnce(oneshot::Sender<()>) -> Job,
     ) -> io::Result<()> {
-        self.core.check()?;
+        self.core.fuse.check()?;
         let (reply, replied) = oneshot::channel();
         self.jobs.send(job(reply)).await.map_err(|_| self.core.writer_stopped())?;
         replied.await.map_err(|_| self.core.writer_stopped())

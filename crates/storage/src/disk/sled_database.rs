@@ -44,7 +44,7 @@ use std::sync::Mutex;
 use error_reporter::Report;
 
 use crate::disk::database::{Batch, Database};
-use crate::fuse::Fuse;
+use crate::fuse::{Fuse, panic_message};
 use meridian_durable::{self as durable, FileError, naming};
 
 /// Maximum size of a value in bytes. sled moves a page above a quarter of a segment to a separate
@@ -136,9 +136,7 @@ impl SledDatabase {
         name: &str,
         action: impl FnOnce(&sled::Db) -> Result<T, sled::Error>,
     ) -> io::Result<T> {
-        if let Some(cause) = self.fuse.cause() {
-            return Err(io::Error::other(format!("this node has stopped: {cause}")));
-        }
+        self.fuse.check()?;
         let database = self.database.as_ref().expect("is present until it is dropped");
         without_panic(|| action(database)).map_err(|cause| {
             let error = format!("cannot {name} the database in {}: {cause}", self.path.display());
@@ -270,10 +268,7 @@ fn without_panic<T>(action: impl FnOnce() -> Result<T, sled::Error>) -> io::Resu
         Ok(Err(sled::Error::Io(error))) => Err(error),
         Ok(Err(error)) => Err(io::Error::other(error.to_string())),
         Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or(panic.downcast_ref::<String>().map(String::as_str));
-            let text = text.unwrap_or("no message");
-            Err(io::Error::other(format!("sled panicked: {text}")))
+            Err(io::Error::other(format!("sled panicked: {}", panic_message(panic.as_ref()))))
         }
     }
 }

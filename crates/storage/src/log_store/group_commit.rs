@@ -225,7 +225,7 @@ impl GroupCommit {
         action: &str,
         run: impl FnOnce(&mut dyn Journal) -> io::Result<T>,
     ) -> io::Result<T> {
-        self.queue.check_fuse()?;
+        self.queue.fuse.check()?;
         let result = match self.journal.lock() {
             Ok(_) if self.closed.load(Ordering::Acquire) => return Err(closed()),
             Ok(mut journal) => run(&mut **journal),
@@ -264,13 +264,6 @@ impl Queue {
         self.fuse.blow(format_args!("cannot {action}: {}", Report::new(error)));
     }
 
-    fn check_fuse(&self) -> io::Result<()> {
-        match self.fuse.cause() {
-            None => Ok(()),
-            Some(cause) => Err(io::Error::other(format!("this node has stopped: {cause}"))),
-        }
-    }
-
     /// Starts a sync for the pending waiters if none is in flight.
     fn start(self: &Arc<Self>, journal: &mut dyn Journal) -> io::Result<()> {
         {
@@ -290,7 +283,7 @@ impl Queue {
     fn complete(self: &Arc<Self>, result: io::Result<()>) {
         let result = result
             .inspect_err(|error| self.fail("sync the log", error))
-            .and_then(|()| self.check_fuse());
+            .and_then(|()| self.fuse.check());
         let sync = {
             let mut state = self.state();
             let Some(sync) = state.in_flight.take() else {

@@ -28,7 +28,7 @@ impl Store {
         meta: &SnapshotMetaOf<TypeConfig>,
         snapshot: Snapshot,
     ) -> io::Result<()> {
-        self.core.check()?;
+        self.core.fuse.check()?;
         let Some(last) = meta.last_log_id else { return Ok(()) };
         if self.core.tail().applied >= Some(last) {
             return Ok(());

@@ -114,7 +114,7 @@ impl Store {
     /// # Errors
     /// If another snapshot is being received, the head is inconsistent, or this node is stopping.
     pub fn stage(&self, head: Head) -> Result<Staging, StagingError> {
-        self.core.check()?;
+        self.core.fuse.check()?;
         let permit = self.core.staging.clone().try_acquire_owned();
         let permit = permit.map_err(|_| StagingError::Busy)?;
         if head.segments.len() as u64 != head.revision.0 / SEGMENT_EVENTS {

@@ -1,7 +1,6 @@
 //! Applies a range of entries: first in memory, for all readers at the same time, then as rows for
 //! the writer.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +15,7 @@ use tokio::sync::mpsc::Permit;
 use crate::codec::{self, DecodeError};
 use crate::disk::database::Batch;
 use crate::event_log::{StoredEvent, trimmed_rows};
+use crate::fuse::panic_message;
 use crate::planted::{Bug, planted};
 use crate::raft::{Applied, Payload, TypeConfig};
 use crate::rows::position::{Members, SegmentEnd};
@@ -54,7 +54,7 @@ pub(super) fn apply(
     entries: Vec<io::Result<EntryResponder<TypeConfig>>>,
     slot: Permit<'_, Job>,
 ) -> io::Result<()> {
-    core.check()?;
+    core.fuse.check()?;
     let started = Instant::now();
     let mut changes = Changes::default();
     let result = {
@@ -203,12 +203,6 @@ fn evolve_or_restore(
 ) -> Result<Result<(), evolve::BaseMismatch>, String> {
     catch_unwind(AssertUnwindSafe(|| evolve::apply(state, entry))).map_err(|panic| {
         before.iter().cloned().for_each(|row| row.put(state));
-        panic_message(panic.as_ref())
+        panic_message(panic.as_ref()).to_owned()
     })
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "panic without a message".to_owned())
 }

@@ -131,10 +131,8 @@ impl Handle {
     /// Writes all that was recorded to the mark. Fails if the node has stopped: nothing is retried
     /// after a failed sync.
     pub fn write(&self) -> io::Result<()> {
-        match self.fuse.cause() {
-            None => self.lock().write(),
-            Some(cause) => Err(io::Error::other(format!("this node has stopped: {cause}"))),
-        }
+        self.fuse.check()?;
+        self.lock().write()
     }
 
     fn run(&self) {
