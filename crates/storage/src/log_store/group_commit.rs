@@ -130,7 +130,8 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.report(Err(closed()));
+        let cause = "the write was abandoned: it failed, or the Raft log is closed";
+        self.report(Err(io::Error::other(cause)));
     }
 }
 
@@ -215,7 +216,11 @@ impl GroupCommit {
     pub fn close(&self) -> io::Result<()> {
         self.with("close the log", |journal| {
             self.closed.store(true, Ordering::Release);
-            journal.close()
+            let result = journal.close().and_then(|()| self.queue.fuse.check());
+            // Closing has synced what they wait for, and no other sync may be started.
+            let pending = std::mem::take(&mut self.queue.state().pending);
+            complete_all(pending, &result);
+            result
         })
     }
 
@@ -301,10 +306,7 @@ impl Queue {
             let bytes: usize = sync.waiters.iter().map(|waiter| waiter.bytes).sum();
             metrics::counter!(SYNCED_BYTES).increment(bytes as u64);
         }
-        for waiter in sync.waiters {
-            // The fuse has the cause itself; an `io::Error` cannot be cloned.
-            waiter.complete(result.as_ref().map_err(copy).copied());
-        }
+        complete_all(sync.waiters, &result);
         self.start_next();
     }
 
@@ -330,11 +332,9 @@ impl Queue {
             if idle {
                 return;
             }
-            if self.fuse.cause().is_some() {
-                // Dropping the waiters reports the failure.
+            if let Err(stopping) = self.fuse.check() {
                 let failed = std::mem::take(&mut self.state().pending);
-                drop(failed);
-                return;
+                return complete_all(failed, &Err(stopping));
             }
             match journal.try_lock() {
                 Ok(mut journal) => {
@@ -353,6 +353,13 @@ impl Queue {
 
 fn closed() -> io::Error {
     io::Error::other("the Raft log is closed")
+}
+
+fn complete_all(waiters: Vec<Waiter>, result: &io::Result<()>) {
+    for waiter in waiters {
+        // The fuse has the cause itself; an `io::Error` cannot be cloned.
+        waiter.complete(result.as_ref().map_err(copy).copied());
+    }
 }
 
 fn copy(error: &io::Error) -> io::Error {

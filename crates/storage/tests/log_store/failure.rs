@@ -125,6 +125,18 @@ async fn closing_does_not_block_the_runtime() {
 }
 
 #[tokio::test]
+async fn no_sync_starts_after_the_store_was_closed() {
+    let (mut store, controls, _) = store_on_double();
+    let first = append(&mut store, 1, 0).await;
+    let second = append(&mut store, 1, 1).await;
+    store.close().await.expect("can be closed");
+    controls.complete_syncs(|| Ok(()));
+    assert_eq!(controls.started(), 1);
+    outcome(first).await.expect("is durable");
+    outcome(second).await.expect("is durable");
+}
+
+#[tokio::test]
 async fn the_journal_is_not_dropped_after_the_node_stopped() {
     let (store, controls, fuse) = store_on_double();
     fuse.blow("the disk hangs");
