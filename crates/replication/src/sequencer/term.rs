@@ -146,8 +146,12 @@ impl<'a> Term<'a> {
         }
     }
 
+    /// Returns true if this term is not over. Reads the metrics whose changes are awaited: openraft
+    /// publishes the others later.
     fn still_leads(&self) -> bool {
-        self.raft.as_leader().is_ok_and(|l| l.to_committed_leader_id() == self.leader)
+        let metrics = self.raft.server_metrics();
+        let vote = &metrics.borrow_watched().vote;
+        vote.committed && vote.leader_id == self.leader
     }
 
     /// Batches pending commands and proposes the entries that are due. Returns false if the term is
@@ -211,9 +215,16 @@ impl<'a> Term<'a> {
     /// Replies to all waiters. While this node still leads, waits for the entries in flight first:
     /// later commands must be decided against their outcomes.
     async fn end(&mut self) {
+        let mut metrics = self.raft.server_metrics();
         while self.still_leads() && !self.in_flight.is_empty() {
-            let outcome = self.in_flight.next_outcome().await;
-            self.in_flight.complete_oldest(outcome);
+            tokio::select! {
+                biased;
+                outcome = self.in_flight.next_outcome() => {
+                    self.in_flight.complete_oldest(outcome);
+                }
+                // After the term, an outcome may take until a new leader is elected.
+                changed = metrics.changed() => if changed.is_err() { break },
+            }
         }
         for pending in self.pending.drain(..) {
             let _ = pending.reply.send(Reply::NotLeader);
@@ -229,3 +240,6 @@ async fn sleep_until_due(due: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
