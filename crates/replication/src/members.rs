@@ -104,7 +104,7 @@ impl Members {
         deadline: Instant,
     ) -> Result<NodeId, ClusterError> {
         let view = self.view(deadline).await.ok_or(ClusterError::NoLeader)?;
-        let metrics = self.raft.metrics().borrow_watched().clone();
+        let metrics = self.raft.server_metrics().borrow_watched().clone();
         let leader = metrics.current_leader.ok_or(ClusterError::NoLeader)?;
         let voters: Vec<_> = metrics.membership_config.voter_ids().collect();
         // A member that a new leader has not heard from yet counts as reachable.
@@ -122,12 +122,9 @@ impl Members {
             }),
             Some(node) => Ok(node),
             None => {
-                let progress = metrics.replication.unwrap_or_default();
                 let others =
                     voters.into_iter().filter(|node| *node != leader && is_reachable(node));
-                others
-                    .max_by_key(|node| progress.get(node).cloned().flatten().map(|log| log.index))
-                    .ok_or(ClusterError::NoTransferTarget)
+                view.most_up_to_date(others).ok_or(ClusterError::NoTransferTarget)
             }
         }
     }

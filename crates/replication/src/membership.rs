@@ -33,8 +33,17 @@ pub(crate) const CONTACT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct MembershipView {
     /// Last contact with each other member.
     pub contacts: BTreeMap<NodeId, LastContact>,
+    /// Number of log entries that each other member lacks. Members without any entry are absent.
+    pub lag: BTreeMap<NodeId, u64>,
     /// Pending change of each member that has one.
     pub pending: BTreeMap<NodeId, Pending>,
+}
+
+impl MembershipView {
+    /// Returns the candidate that lacks the fewest log entries.
+    pub fn most_up_to_date(&self, candidates: impl Iterator<Item = NodeId>) -> Option<NodeId> {
+        candidates.min_by_key(|node| self.lag.get(node).copied().unwrap_or(u64::MAX))
+    }
 }
 
 /// Reads and changes the membership. Cheap to clone.
@@ -67,7 +76,8 @@ impl Membership {
         let state = self.store.state();
         let desired_voters = voter_selection::voters(&state, &current.voters);
         let pending = pending_changes(&state, &current, &desired_voters, *self.raft.node_id());
-        Some(MembershipView { contacts, pending: pending.into_iter().collect() })
+        let lag = current.lag.into_iter().filter(|(node, _)| contacts.contains_key(node)).collect();
+        Some(MembershipView { contacts, lag, pending: pending.into_iter().collect() })
     }
 
     /// Transfers leadership to `to` if this node leads and `to` is a voter now; it may have lost
@@ -130,6 +140,21 @@ impl Membership {
             lag: lag.collect(),
             reachable,
             unreachable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_up_to_date_member_lacks_the_fewest_entries() {
+        let lag = BTreeMap::from([(NodeId(1), 9), (NodeId(2), 2)]);
+        let view = MembershipView { lag, ..MembershipView::default() };
+        for (candidates, expected) in [(&[1, 2, 3][..], 2), (&[3, 1], 1), (&[3], 3)] {
+            let found = view.most_up_to_date(candidates.iter().copied().map(NodeId));
+            assert_eq!(found, Some(NodeId(expected)));
         }
     }
 }

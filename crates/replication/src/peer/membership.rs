@@ -13,11 +13,12 @@ use crate::membership::MembershipView;
 /// Returns the response of a leader with this view, or of a node that does not lead.
 pub(super) fn membership_response(view: Option<MembershipView>) -> proto::MembershipResponse {
     let leads = view.is_some();
-    let MembershipView { contacts, pending } = view.unwrap_or_default();
+    let MembershipView { contacts, lag, pending } = view.unwrap_or_default();
     let contacts = contacts.into_iter().map(|(node, contact)| proto::Contact {
         node: node.0,
         ms: milliseconds(contact.silence()),
         never: matches!(contact, LastContact::NotWithin(_)),
+        behind: lag.get(&node).copied(),
     });
     proto::MembershipResponse {
         contacts: contacts.collect(),
@@ -30,14 +31,16 @@ pub(super) fn membership_response(view: Option<MembershipView>) -> proto::Member
 pub(crate) fn parse_membership_response(
     response: proto::MembershipResponse,
 ) -> Option<MembershipView> {
-    let contact = |contact: proto::Contact| {
+    let contact = |contact: &proto::Contact| {
         let silence = Duration::from_millis(contact.ms);
         let last_contact =
             if contact.never { LastContact::NotWithin(silence) } else { LastContact::Ago(silence) };
         (NodeId(contact.node), last_contact)
     };
+    let lag = |contact: &proto::Contact| Some((NodeId(contact.node), contact.behind?));
     let view = || MembershipView {
-        contacts: response.contacts.into_iter().map(contact).collect(),
+        contacts: response.contacts.iter().map(contact).collect(),
+        lag: response.contacts.iter().filter_map(lag).collect(),
         pending: response.pending.into_iter().filter_map(parse_pending).collect::<BTreeMap<_, _>>(),
     };
     response.leads.then(view)
@@ -120,6 +123,7 @@ mod tests {
                 (NodeId(1), LastContact::Ago(Duration::from_millis(7))),
                 (NodeId(2), LastContact::NotWithin(Duration::from_secs(60))),
             ]),
+            lag: BTreeMap::from([(NodeId(1), 3)]),
             pending: pending.collect(),
         };
         let response = membership_response(Some(view.clone()));
