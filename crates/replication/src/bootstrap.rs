@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use error_reporter::Report;
 use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
 use meridian_storage::raft::Member;
@@ -145,7 +146,7 @@ async fn admit_all(
     peers: &BTreeMap<Address, PeerInfo>,
 ) -> Result<(), String> {
     let admission = Admission { cluster, endpoints: Vec::new() };
-    lobby.admit(admission.clone()).map_err(|error| error.to_string())?;
+    lobby.admit(admission.clone()).map_err(|error| Report::new(error).to_string())?;
     for (address, peer) in peers {
         admit(dialer, address, peer.description.node, &admission, REQUEST_TIMEOUT).await?;
     }

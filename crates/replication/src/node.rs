@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use error_reporter::Report;
 use meridian_domain::{AgentDescription, ClusterId, Command, Verdict};
 use meridian_ports::{
     Consistency, Leadership, Ports, Proposal, Propose, Read, Requester, UnitLoads,
@@ -301,7 +302,9 @@ async fn watch_disk(directory: PathBuf, space: Arc<DiskSpace>) {
                 metrics::gauge!("meridian_disk_free_bytes").set(free as f64);
                 space.set_free(free);
             }
-            Err(error) => tracing::warn!(%error, "failed to read the free disk space"),
+            Err(error) => {
+                tracing::warn!(error = %Report::new(&error), "failed to read the free disk space");
+            }
         }
         tokio::time::sleep(DISK_CHECK_INTERVAL).await;
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use error_reporter::Report;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, ClusterId, NodeId};
 use meridian_proto::v1 as proto;
@@ -134,7 +135,7 @@ impl Meeting for Lobby {
         let cluster = cluster.map_err(|_| Status::invalid_argument("cluster_id: invalid UUID"))?;
         let admission = Admission { cluster, endpoints: request.endpoints };
         Lobby::admit(self, admission)
-            .map_err(|error| Status::failed_precondition(error.to_string()))?;
+            .map_err(|error| Status::failed_precondition(Report::new(error).to_string()))?;
         Ok(Response::new(proto::AdmitResponse {}))
     }
 }

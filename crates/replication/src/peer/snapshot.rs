@@ -2,10 +2,12 @@
 //! that the receiver lacks.
 
 use bytes::Bytes;
+use error_reporter::Report;
 use meridian_domain::{Digest, Revision};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::snapshot_part::Part;
 use meridian_storage::raft::{TypeConfig, Vote};
+use meridian_storage::snapshot::staging::StagingError;
 use meridian_storage::snapshot::{Head, Snapshot, StateRow};
 use meridian_storage::store::Store;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf};
@@ -86,23 +88,23 @@ pub(crate) async fn receive(
     store: &Store,
     mut parts: Streaming<proto::SnapshotPart>,
 ) -> Result<(Vote, SnapshotOf<TypeConfig, Snapshot>), Status> {
-    let aborted = |error: &dyn std::fmt::Display| Status::aborted(error.to_string());
+    let aborted = |error: StagingError| Status::aborted(Report::new(error).to_string());
     let malformed = || Status::aborted("incomplete or malformed snapshot stream");
     let (raft_meta, head) = match parts.message().await?.and_then(|part| part.part) {
         Some(Part::Head(head)) => read_head(head)?,
         Some(Part::Rows(_) | Part::Events(_)) | None => return Err(malformed()),
     };
     tracing::info!(revision = %head.revision, first_event = %head.first_event, "receiving a snapshot");
-    let mut staging = store.stage(head).map_err(|error| aborted(&error))?;
+    let mut staging = store.stage(head).map_err(aborted)?;
     while let Some(part) = parts.message().await? {
         let staged = match part.part {
             Some(Part::Rows(rows)) => staging.rows(state_rows(rows)).await,
             Some(Part::Events(events)) => staging.events(events.events).await,
             Some(Part::Head(_)) | None => return Err(malformed()),
         };
-        staged.map_err(|error| aborted(&error))?;
+        staged.map_err(aborted)?;
     }
-    let snapshot = staging.finish().map_err(|error| aborted(&error))?;
+    let snapshot = staging.finish().map_err(aborted)?;
     let RaftSnapshotMeta { vote, last_log_id, last_membership } = raft_meta;
     let meta = SnapshotMetaOf::<TypeConfig> { last_log_id, last_membership };
     Ok((vote, SnapshotOf::<TypeConfig, Snapshot> { meta, snapshot }))
