@@ -25,6 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
+use error_reporter::Report;
 use meridian_domain::AgentName;
 use meridian_domain::agent::Address;
 use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
@@ -63,7 +64,7 @@ pub fn run(args: DevArgs) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            exit::report(&error.to_string(), &error.next_step());
+            exit::report(&Report::new(&error).to_string(), &error.next_step());
             ExitCode::from(error.code())
         }
     }

@@ -22,7 +22,7 @@ pub enum ListenError {
         holder: Option<PortHolder>,
     },
     /// The operating system refused.
-    #[error("{key} {address}: cannot listen: {source}")]
+    #[error("{key} {address}: cannot listen")]
     Refused {
         /// Configuration key of the port.
         key: &'static str,

@@ -62,7 +62,7 @@ pub enum DirectoryError {
         cause: String,
     },
     /// The operating system returned an error.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}", path.display())]
     File {
         /// The file or directory.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum DirectoryError {
         source: io::Error,
     },
     /// A file cannot be written durably.
-    #[error("{error}: {}", error.cause)]
+    #[error(transparent)]
     Write {
         /// The failed operation.
         error: FileError,

@@ -23,7 +23,7 @@ pub enum DevError {
     AgentsRun { agents: Vec<(AgentName, Option<u32>)> },
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("cannot start the processes: {0}")]
+    #[error("cannot start the processes")]
     Process(#[source] io::Error),
     #[error("every agent exited before the cluster was ready")]
     AllExited,

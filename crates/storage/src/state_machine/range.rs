@@ -27,12 +27,16 @@ use crate::store::{Core, Tail};
 /// An entry of the log cannot be applied. Every node with the entry stops.
 #[derive(Debug, thiserror::Error)]
 enum ApplyError {
-    #[error("cannot decode the entry at log index {index}: {cause}")]
-    Unreadable { index: u64, cause: DecodeError },
+    #[error("cannot decode the entry at log index {index}")]
+    Unreadable {
+        index: u64,
+        #[source]
+        cause: DecodeError,
+    },
     #[error("the entry at log index {index} does not apply to the state: {panic}")]
     Inapplicable { index: u64, panic: String },
-    #[error("cannot read the Raft log: {0}")]
-    Log(io::Error),
+    #[error("cannot read the Raft log")]
+    Log(#[source] io::Error),
 }
 
 /// Changes of the entries of a range.
