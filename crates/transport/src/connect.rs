@@ -51,20 +51,29 @@ pub async fn connect(
         .tcp_nodelay(true);
     match timeout(limit, dialer.dial(settings.apply(endpoint))).await {
         Ok(Ok(channel)) => Ok(channel),
-        Ok(Err(error)) => Err(ConnectError::Failed { cause: root_cause(&error) }),
-        Err(_) => Err(ConnectError::TimedOut { limit }),
+        // The timeout of the endpoint has the same length, and may elapse first.
+        Ok(Err(error)) if io_error_kind(&error) != Some(io::ErrorKind::TimedOut) => {
+            Err(ConnectError::Failed { cause: root_cause(&error) })
+        }
+        Ok(Err(_)) | Err(_) => Err(ConnectError::TimedOut { limit }),
     }
 }
 
 /// Returns the innermost cause of a connection error. The outer ones state only that it failed.
 #[must_use]
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let innermost = std::iter::successors(Some(error), |&error| error.source()).last();
-    let innermost = innermost.unwrap_or(error);
-    match innermost.downcast_ref::<io::Error>().map(io::Error::kind) {
+    match io_error_kind(error) {
         Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
-        _ => innermost.to_string(),
+        _ => innermost(error).to_string(),
     }
+}
+
+fn io_error_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    innermost(error).downcast_ref::<io::Error>().map(io::Error::kind)
+}
+
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
 }
 
 #[cfg(test)]
@@ -88,10 +97,13 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_never_established_ends_at_its_timeout() {
         let never = Dialer::new(|_| Box::pin(std::future::pending()));
+        // As if the timeout of the endpoint had elapsed first.
+        let timed_out = Dialer::new(|_| Box::pin(async { Err(io::ErrorKind::TimedOut.into()) }));
         let limit = Duration::from_millis(20);
-        let error = connect(&never, "a:1", &CLIENT, limit).await.expect_err("times out");
-        // The connector's own timeout has the same length and may win.
-        assert!(matches!(error, ConnectError::TimedOut { .. } | ConnectError::Failed { .. }));
+        for dialer in [never, timed_out] {
+            let error = connect(&dialer, "a:1", &CLIENT, limit).await.expect_err("times out");
+            assert_eq!(error, ConnectError::TimedOut { limit });
+        }
     }
 
     #[tokio::test]
