@@ -165,6 +165,9 @@ impl Error {
             Self::Cluster(ClusterError::NotAVoter { .. }) => {
                 Class::of(Code::FailedPrecondition, "NOT_A_VOTER")
             }
+            Self::Cluster(ClusterError::NotElected { .. }) => {
+                Class::of(Code::FailedPrecondition, "NOT_ELECTED")
+            }
             Self::Cluster(ClusterError::TimedOut { .. }) => {
                 Class::of(Code::DeadlineExceeded, "OUTCOME_UNKNOWN")
             }

@@ -23,6 +23,12 @@ pub enum ClusterError {
         /// The agent that was named, or the id of its node.
         agent: String,
     },
+    /// Another voter was elected during a leadership transfer.
+    #[error("{leader} was elected instead of the transfer target")]
+    NotElected {
+        /// Agent of the new leader, or the id of its node.
+        leader: String,
+    },
     /// The operation was started and did not complete in time.
     #[error("{what} was started and did not complete within {waited:.1?}")]
     TimedOut {

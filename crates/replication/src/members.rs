@@ -214,8 +214,7 @@ impl Cluster for Members {
                         return Err(ClusterError::NotAVoter { agent: self.name_of(target) });
                     }
                     Some(leader) if Some(leader) != first => {
-                        let cause = "was elected instead of the transfer target".to_owned();
-                        return Err(ClusterError::Peer { peer: leader.to_string(), cause });
+                        return Err(ClusterError::NotElected { leader: self.name_of(leader) });
                     }
                     // Requested again in each iteration, because Raft does not retransmit a lost
                     // request.
@@ -223,7 +222,11 @@ impl Cluster for Members {
                         let requested = self.membership.transfer_leadership(target).await;
                         requested.map_err(|_| ClusterError::NoLeader)?;
                     }
-                    Some(leader) => drop(self.links.transfer_leadership(leader, target).await),
+                    Some(leader) => tokio::select! {
+                        _ = self.links.transfer_leadership(leader, target) => {}
+                        // A leader that hangs would hold the request, although it was replaced.
+                        () = self.leader_watch.leader_other_than(leader) => continue,
+                    },
                     None => {}
                 }
                 self.leader_watch.changed_within(RETRY_INTERVAL).await;

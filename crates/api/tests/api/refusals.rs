@@ -247,6 +247,11 @@ async fn operations_on_the_cluster_fail_with_a_reason() {
             "NOT_A_VOTER",
         ),
         (
+            ClusterError::NotElected { leader: "c".to_owned() },
+            Code::FailedPrecondition,
+            "NOT_ELECTED",
+        ),
+        (
             ClusterError::TimedOut { what: "the transfer", waited },
             Code::DeadlineExceeded,
             "OUTCOME_UNKNOWN",
