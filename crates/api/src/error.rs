@@ -179,7 +179,9 @@ impl Error {
             }
             Self::WrongCluster { .. } => Class::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
             Self::NotAMember => Class::of(Code::Unavailable, "NOT_A_MEMBER").retry(SOON),
-            Self::ShuttingDown => Class::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON),
+            Self::ShuttingDown | Self::Cluster(ClusterError::ShuttingDown) => {
+                Class::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON)
+            }
             Self::Gap { .. } | Self::Panicked => Class::of(Code::Internal, "INTERNAL"),
         }
     }

@@ -11,9 +11,12 @@ use tokio::time::Instant;
 /// Error of an operation on the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClusterError {
-    /// No leader is available to carry it out.
-    #[error("no leader: no majority of the voters is reachable")]
+    /// No leader responded in time.
+    #[error("no leader responded: possibly no majority of the voters is reachable")]
     NoLeader,
+    /// Raft has stopped on this node.
+    #[error("this agent is shutting down; retry on another agent")]
+    ShuttingDown,
     /// No other voter is able to lead.
     #[error("no transfer target: no other voter responds to the leader")]
     NoTransferTarget,

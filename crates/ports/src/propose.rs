@@ -53,8 +53,10 @@ pub struct Receipt {
 /// may still be applied. Agents of different versions exchange it: append only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProposeError {
-    /// No leader was found in time. Nothing was proposed.
-    #[error("no leader found within {waited:.1?}: no majority of the voters is reachable")]
+    /// No leader responded in time. Nothing was proposed.
+    #[error(
+        "no leader responded within {waited:.1?}: possibly no majority of the voters is reachable"
+    )]
     NoLeader {
         /// Time waited.
         waited: Duration,

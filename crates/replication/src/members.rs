@@ -220,7 +220,7 @@ impl Cluster for Members {
                     // request.
                     Some(leader) if leader == self.node => {
                         let requested = self.membership.transfer_leadership(target).await;
-                        requested.map_err(|_| ClusterError::NoLeader)?;
+                        requested.map_err(|_| ClusterError::ShuttingDown)?;
                     }
                     Some(leader) => tokio::select! {
                         _ = self.links.transfer_leadership(leader, target) => {}
@@ -240,7 +240,7 @@ impl Cluster for Members {
 
     async fn snapshot(&self, deadline: Instant) -> Result<Revision, ClusterError> {
         let started = Instant::now();
-        let stopped = |_| ClusterError::NoLeader;
+        let stopped = |_| ClusterError::ShuttingDown;
         let applied = *self.store.applied().borrow();
         let built = |metrics: &RaftMetrics<TypeConfig>| {
             metrics.snapshot.as_ref().is_some_and(|snapshot| snapshot.index >= applied)
@@ -261,8 +261,8 @@ impl Cluster for Members {
                 }
             }
         };
-        let snapshot = self.raft.get_snapshot().await.map_err(|_| ClusterError::NoLeader)?;
-        let revision = snapshot.ok_or(ClusterError::NoLeader)?.snapshot.revision();
+        let snapshot = self.raft.get_snapshot().await.map_err(|_| ClusterError::ShuttingDown)?;
+        let revision = snapshot.expect("a snapshot was built").snapshot.revision();
         self.raft.trigger().purge_log(index).await.map_err(stopped)?;
         // A leader does not purge entries that it is sending. A dead member delays the purge only
         // briefly.
@@ -272,7 +272,7 @@ impl Cluster for Members {
         let left = deadline.saturating_duration_since(Instant::now());
         let purge = self.raft.wait(Some(left)).metrics(purged, "the log is purged").await;
         purge.map(|_| revision).map_err(|error| match error {
-            WaitError::ShuttingDown => ClusterError::NoLeader,
+            WaitError::ShuttingDown => ClusterError::ShuttingDown,
             WaitError::Timeout(..) => {
                 let what = "purging the log up to the snapshot";
                 ClusterError::TimedOut { what, waited: started.elapsed() }

@@ -239,6 +239,7 @@ async fn operations_on_the_cluster_fail_with_a_reason() {
     let (peer, cause) = peer();
     let cases = [
         (ClusterError::NoLeader, Code::Unavailable, "NO_LEADER"),
+        (ClusterError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
         (ClusterError::NoTransferTarget, Code::FailedPrecondition, "NO_TRANSFER_TARGET"),
         (ClusterError::NotInvited { cause: peer.clone() }, Code::FailedPrecondition, "NOT_INVITED"),
         (
