@@ -59,20 +59,23 @@ pub(crate) struct LeaderTasks {
 impl LeaderTasks {
     /// Runs until the fuse blows or the task is aborted.
     pub async fn run(self) {
-        let mut backoff = TransferBackoff::default();
+        let (mut backoff, mut last_failure) = (TransferBackoff::default(), LastFailure::default());
         loop {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
                 _ = self.fuse.blown() => return,
             }
-            let round = self.round(&mut backoff);
-            if self.raft.is_leader() && tokio::time::timeout(ROUND_TIMEOUT, round).await.is_err() {
-                tracing::warn!("leader task timed out after {ROUND_TIMEOUT:?}, retrying");
+            let round = tokio::time::timeout(ROUND_TIMEOUT, self.round(&mut backoff));
+            let result = if self.raft.is_leader() { round.await } else { Ok(Ok(())) };
+            let result =
+                result.unwrap_or_else(|_| Err(format!("timed out after {ROUND_TIMEOUT:?}")));
+            if let Some(cause) = last_failure.record(result) {
+                tracing::warn!(%cause, "leader task failed, retrying");
             }
         }
     }
 
-    async fn round(&self, backoff: &mut TransferBackoff) {
+    async fn round(&self, backoff: &mut TransferBackoff) -> Result<(), String> {
         let (bootstrapped, raise) = {
             let state = self.store.state();
             (state.header.cluster.is_some(), data_version_to_raise_to(&state))
@@ -85,17 +88,17 @@ impl LeaderTasks {
             if matches!(step, Step::TransferLeadership(_)) {
                 backoff.record_attempt(now);
             }
-            tracing::info!(?step, "membership step");
-            if let Err(cause) = self.execute(step).await {
-                tracing::info!(%cause, "membership step failed, retrying");
-            }
+            let name = format!("{step:?}");
+            self.execute(step).await.map_err(|cause| format!("{name}: {cause}"))?;
+            tracing::info!(step = name, "membership step");
         } else if let Some(version) = raise {
-            self.propose(Command::RaiseDataVersion { version }).await;
+            self.propose(Command::RaiseDataVersion { version }).await?;
         }
+        Ok(())
     }
 
     /// Proposes the first change of the log: the cluster and its initial agents.
-    async fn bootstrap(&self) {
+    async fn bootstrap(&self) -> Result<(), String> {
         let mut agents = Vec::new();
         for (node, address) in self.links.members() {
             match identify(self.links.dialer(), &address, IDENTIFY_TIMEOUT).await {
@@ -104,27 +107,25 @@ impl LeaderTasks {
                 }
                 Ok(peer) => {
                     let (found, name) = (peer.description.node, peer.description.name);
-                    return tracing::warn!(
-                        %name, expected = %node, %found,
-                        "an initial member lost its data before the bootstrap completed; empty the \
-                         data directories of all initial members and bootstrap again"
-                    );
+                    return Err(format!(
+                        "initial member {name} lost its data before the bootstrap completed: \
+                         expected node {node}, found {found}; empty the data directories of all \
+                         initial members and bootstrap again"
+                    ));
                 }
-                Err(cause) => return tracing::info!(%cause, "bootstrap waits for initial members"),
+                Err(cause) => return Err(format!("bootstrap waits for initial members: {cause}")),
             }
         }
-        self.propose(Command::BootstrapCluster { cluster: self.cluster, agents }).await;
+        self.propose(Command::BootstrapCluster { cluster: self.cluster, agents }).await
     }
 
-    async fn propose(&self, command: Command) {
+    async fn propose(&self, command: Command) -> Result<(), String> {
         let deadline = Instant::now() + ROUND_TIMEOUT;
         let proposal = Proposal { command, requester: Requester::System, deadline };
         match self.proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
-            Ok(Verdict::Accepted) => {}
-            Ok(Verdict::Rejected(rejections)) => {
-                tracing::warn!(?rejections, "leader task rejected, retrying");
-            }
-            Err(error) => tracing::info!(%error, "leader task failed, retrying"),
+            Ok(Verdict::Accepted) => Ok(()),
+            Ok(Verdict::Rejected(rejections)) => Err(format!("rejected: {rejections:?}")),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -151,8 +152,38 @@ impl LeaderTasks {
     }
 }
 
+/// Failure of the last round. One that persists is logged only once.
+#[derive(Debug, Default)]
+struct LastFailure(Option<String>);
+
+impl LastFailure {
+    /// Records the result of a round, and returns its failure unless the last round had the same.
+    fn record(&mut self, result: Result<(), String>) -> Option<&str> {
+        let failure = result.err();
+        let is_new = failure != self.0;
+        self.0 = failure;
+        self.0.as_deref().filter(|_| is_new)
+    }
+}
+
 /// Returns the highest data version that all agents support, if it is above the current one.
 fn data_version_to_raise_to(state: &State) -> Option<DataVersion> {
     let supported = state.agents.values().map(|agent| agent.description.supports).min()?;
     (supported > state.header.data_version).then_some(supported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_persists_is_logged_once() {
+        let mut last = LastFailure::default();
+        let failed = |cause: &str| Err(cause.to_owned());
+        assert_eq!(last.record(failed("a")), Some("a"));
+        assert_eq!(last.record(failed("a")), None);
+        assert_eq!(last.record(failed("b")), Some("b"));
+        assert_eq!(last.record(Ok(())), None);
+        assert_eq!(last.record(failed("b")), Some("b"));
+    }
 }

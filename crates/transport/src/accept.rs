@@ -62,6 +62,7 @@ pub fn incoming(
         permits: Arc::new(Semaphore::new(limits.connections)),
         handshakes: JoinSet::new(),
         oldest_first: VecDeque::new(),
+        failing: false,
     };
     stream::unfold(accept_loop, |mut accept_loop| async {
         let connection = accept_loop.next().await;
@@ -76,6 +77,8 @@ struct AcceptLoop {
     handshakes: JoinSet<Option<Connection>>,
     /// Handles of the handshakes, the oldest first.
     oldest_first: VecDeque<AbortHandle>,
+    /// Set after a failed accept, so that a failure that persists is logged only once.
+    failing: bool,
 }
 
 impl AcceptLoop {
@@ -89,9 +92,14 @@ impl AcceptLoop {
                     }
                 }
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.start_handshake(stream),
+                    Ok((stream, _)) => {
+                        self.failing = false;
+                        self.start_handshake(stream);
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "failed to accept a connection");
+                        if !std::mem::replace(&mut self.failing, true) {
+                            tracing::warn!(%error, "failed to accept connections, retrying");
+                        }
                         sleep(RETRY_DELAY).await;
                     }
                 },
