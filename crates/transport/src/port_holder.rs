@@ -21,8 +21,8 @@ pub struct PortHolder {
 
 impl PortHolder {
     /// Finds a process that prevents others from listening on `address`. Returns `None` if there is
-    /// none, or if it belongs to another user whose descriptors are not visible. Blocking: reads the
-    /// descriptors of every process under `/proc`.
+    /// none anymore, or if its descriptors are not visible, because it belongs to another user or
+    /// runs in another namespace. Blocking: reads the descriptors of every process under `/proc`.
     #[must_use]
     pub fn of(address: SocketAddr) -> Option<Self> {
         let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
@@ -48,7 +48,7 @@ impl PortHolder {
 pub fn held_by(holder: Option<&PortHolder>) -> String {
     match holder {
         Some(holder) => format!(" by process {} ({})", holder.pid, holder.command),
-        None => " by a process of another user".to_owned(),
+        None => " by another process, which is not visible to this user".to_owned(),
     }
 }
 
