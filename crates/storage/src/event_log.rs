@@ -11,7 +11,7 @@ use meridian_domain::{Digest, EventRecord, Revision};
 use sha2::Digest as _;
 
 use crate::codec::{self, DecodeError};
-use crate::rows::{HASH_BYTES, SEGMENT_EVENTS};
+use crate::rows::{self, HASH_BYTES, KeyRange, SEGMENT_EVENTS};
 
 pub mod stored;
 
@@ -272,4 +272,12 @@ pub fn chain_before_segment(segments: &[Digest], segment: u64) -> Digest {
 #[must_use]
 pub fn trimmed_rows(trimmed: Revision) -> Revision {
     Revision(trimmed.0 / SEGMENT_EVENTS * SEGMENT_EVENTS)
+}
+
+/// Returns the keys of the event rows that may be removed if everything up to `trimmed` may: those
+/// of earlier histories, and those of `history` up to [`trimmed_rows`].
+#[must_use]
+pub fn removable_keys(history: u64, trimmed: Revision) -> KeyRange {
+    let first_kept = rows::event_key(history, trimmed_rows(trimmed).next());
+    rows::event_keys(0..u64::MAX).start..first_kept
 }

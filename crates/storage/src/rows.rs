@@ -52,7 +52,7 @@
 
 use std::ops::Range;
 
-use meridian_domain::{ApiName, Digest, Revision, ServiceName, State};
+use meridian_domain::{ApiName, Digest, Revision, ServiceName, State, limits};
 
 mod key;
 pub mod outcome_watermark;
@@ -65,8 +65,8 @@ pub use row::{Forgotten, Row, RowError, StoredApi};
 
 /// Version of the layout above.
 pub const FORMAT: u32 = 3;
-/// Number of events in a segment.
-pub const SEGMENT_EVENTS: u64 = 4_096;
+/// Number of events in a segment. Part of the layout: a change needs a new [`FORMAT`].
+pub const SEGMENT_EVENTS: u64 = limits::SEGMENT_EVENTS;
 
 /// Key of [`position::Format`].
 pub const FORMAT_KEY: &[u8] = b"m/format";

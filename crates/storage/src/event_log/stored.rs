@@ -12,6 +12,7 @@ use meridian_domain::Revision;
 use super::{BrokenEvent, StoredEvent};
 use crate::codec;
 use crate::disk::database::{Batch, Database};
+use crate::rows::position::SegmentEnd;
 use crate::rows::{self, HASH_BYTES, SEGMENT_EVENTS};
 
 /// Maximum size in bytes of a row with several events.
@@ -36,6 +37,15 @@ pub fn write(
         if ends || !events.peek().is_some_and(|(_, next)| fits(next)) {
             batch.insert(rows::event_key(history, *revision), std::mem::take(&mut row));
         }
+    }
+}
+
+/// Adds the segment hash to `batch` if `event`, with this revision, is the last one of its segment.
+pub fn write_segment_end(batch: &mut Batch, history: u64, revision: Revision, event: &StoredEvent) {
+    if revision.0.is_multiple_of(SEGMENT_EVENTS) {
+        let segment = revision.0 / SEGMENT_EVENTS - 1;
+        let end = SegmentEnd { chain: event.chain() };
+        batch.insert(rows::segment_key(history, segment), codec::encode(&end));
     }
 }
 

@@ -8,7 +8,7 @@ use openraft::alias::{LogIdOf, SnapshotMetaOf};
 
 use super::Snapshot;
 use super::staging::{Staged, StagingError};
-use crate::event_log::{EventLog, trimmed_rows};
+use crate::event_log::{EventLog, removable_keys};
 use crate::raft::TypeConfig;
 use crate::rows::position::{Members, Position};
 use crate::rows::{self, KeyRange};
@@ -86,12 +86,11 @@ impl Store {
         let Snapshot { state: new, revision, chain, segments, .. } = snapshot;
         let mut log = EventLog::stored(staged.history, revision, chain, segments.to_vec());
         log.trimmed = new.header.trimmed;
-        let first_kept = rows::event_key(staged.history, trimmed_rows(log.trimmed).next());
         let mut state = self.core.state_mut();
         let mut tail = self.core.tail();
         let old = vec![
             rows::state_keys(tail.epoch..tail.epoch + 1),
-            rows::event_keys(0..u64::MAX).start..first_kept,
+            removable_keys(staged.history, log.trimmed),
             rows::segment_keys(0..staged.history),
         ];
         *state = Arc::unwrap_or_clone(new);

@@ -14,13 +14,12 @@ use tokio::sync::mpsc::Permit;
 
 use crate::codec::{self, DecodeError};
 use crate::disk::database::Batch;
-use crate::event_log::{StoredEvent, trimmed_rows};
+use crate::event_log::{StoredEvent, removable_keys, stored, trimmed_rows};
 use crate::fuse::panic_message;
 use crate::planted::{Bug, planted};
 use crate::raft::{Applied, Payload, TypeConfig};
-use crate::rows::position::{Members, SegmentEnd};
-use crate::rows::{self, Key, Row, SEGMENT_EVENTS};
-use crate::rows::{outcome_watermark, touched};
+use crate::rows::position::Members;
+use crate::rows::{self, Key, Row, outcome_watermark, touched};
 use crate::store::writer::{AppliedRange, Job};
 use crate::store::{Core, Tail};
 
@@ -175,24 +174,19 @@ impl Changes {
             }
         }
         for (revision, event) in &self.events {
-            if revision.0.is_multiple_of(SEGMENT_EVENTS) {
-                let segment = revision.0 / SEGMENT_EVENTS - 1;
-                let end = SegmentEnd { chain: event.chain() };
-                batch.insert(rows::segment_key(history, segment), codec::encode(&end));
-            }
+            stored::write_segment_end(&mut batch, history, *revision, event);
         }
         if self.membership {
             Members::from(&tail.membership).write(&mut batch);
         }
         batch.insert(rows::POSITION_KEY, codec::encode(&tail.position(&state)));
-        let first_kept = rows::event_key(history, trimmed_rows(tail.log.trimmed).next());
         AppliedRange {
             index,
             revision: tail.log.revision,
             batch,
             history,
             events: self.events,
-            trimmed: self.trimmed.then(|| rows::event_keys(0..u64::MAX).start..first_kept),
+            trimmed: self.trimmed.then(|| removable_keys(history, tail.log.trimmed)),
             ranges: 1,
         }
     }

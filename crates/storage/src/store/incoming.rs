@@ -9,8 +9,8 @@ use super::Core;
 use crate::codec;
 use crate::disk::database::Batch;
 use crate::event_log::{StoredEvent, stored};
-use crate::rows::position::{Members, Position, SegmentEnd};
-use crate::rows::{self, SEGMENT_EVENTS};
+use crate::rows;
+use crate::rows::position::{Members, Position};
 
 /// Part of a received snapshot.
 pub(crate) struct Chunk {
@@ -41,11 +41,7 @@ impl Chunk {
                 continue;
             }
             batch.insert(rows::event_key(self.history, revision), event.row());
-            if revision.0.is_multiple_of(SEGMENT_EVENTS) {
-                let segment = revision.0 / SEGMENT_EVENTS - 1;
-                let end = SegmentEnd { chain: event.chain() };
-                batch.insert(rows::segment_key(self.history, segment), codec::encode(&end));
-            }
+            stored::write_segment_end(&mut batch, self.history, revision, &event);
         }
         batch
     }

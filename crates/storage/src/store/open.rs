@@ -13,7 +13,7 @@ use super::writer::{MAX_QUEUED_JOBS, Writer, sweep_some};
 use super::{Core, Store, Tail, durability};
 use crate::codec;
 use crate::disk::database::{Batch, Database};
-use crate::event_log::trimmed_rows;
+use crate::event_log::removable_keys;
 use crate::fuse::Fuse;
 use crate::rows::position::Format;
 use crate::rows::{self, KeyRange};
@@ -108,10 +108,9 @@ fn remove_staged(database: &dyn Database, tail: &Tail) -> io::Result<u64> {
 /// Returns the rows that earlier snapshots and trimming may have left.
 fn garbage(tail: &Tail) -> Vec<KeyRange> {
     let history = tail.log.history;
-    let first_kept = rows::event_key(history, trimmed_rows(tail.log.trimmed).next());
     vec![
         rows::state_keys(0..tail.epoch),
-        rows::event_keys(0..u64::MAX).start..first_kept,
+        removable_keys(history, tail.log.trimmed),
         rows::segment_keys(0..history),
     ]
 }
