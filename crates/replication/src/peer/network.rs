@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
+use meridian_proto::v1 as proto;
 use meridian_storage::raft::{Member, TypeConfig, Vote};
 use meridian_storage::snapshot::Snapshot;
 use meridian_storage::store::Store;
@@ -30,6 +31,7 @@ use super::error::{RpcError, describe, network_error};
 use super::identity::Headers;
 use super::message::{unwrap, wrap};
 use super::snapshot;
+use super::wire::Message;
 use crate::timing::Timing;
 
 /// Creates connections for openraft.
@@ -86,6 +88,24 @@ impl Network {
             self.client = None;
             RPCError::Unreachable(Unreachable::from_string(describe(&status)))
         })
+    }
+
+    /// Sends a message of openraft with `send`, and returns the response.
+    async fn request<M, R, F>(
+        &mut self,
+        request: M,
+        option: RPCOption,
+        send: impl FnOnce(Client, proto::RaftMessage) -> F,
+    ) -> Result<R, RpcError>
+    where
+        M: Message,
+        R: Message,
+        F: Future<Output = Result<Response<proto::RaftMessage>, Status>>,
+    {
+        let sent = send(self.client().await?, wrap(request));
+        let response = with_timeout(option.soft_ttl(), sent).await;
+        let message = self.handle_response(response)?;
+        unwrap(&message).map_err(|status| network_error(describe(&status)))
     }
 
     /// Opens a stream of appends.
@@ -155,10 +175,8 @@ impl NetVote<TypeConfig> for Network {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        let mut client = self.client().await?;
-        let response = with_timeout(option.soft_ttl(), client.vote(wrap(request))).await;
-        let message = self.handle_response(response)?;
-        unwrap(&message).map_err(|status| network_error(describe(&status)))
+        let send = |mut client: Client, message| async move { client.vote(message).await };
+        self.request(request, option, send).await
     }
 
     async fn pre_vote(
@@ -166,10 +184,8 @@ impl NetVote<TypeConfig> for Network {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        let mut client = self.client().await?;
-        let response = with_timeout(option.soft_ttl(), client.pre_vote(wrap(request))).await;
-        let message = self.handle_response(response)?;
-        unwrap(&message).map_err(|status| network_error(describe(&status)))
+        let send = |mut client: Client, message| async move { client.pre_vote(message).await };
+        self.request(request, option, send).await
     }
 }
 
@@ -179,10 +195,9 @@ impl NetTransferLeader<TypeConfig> for Network {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
-        let mut client = self.client().await?;
-        let response = with_timeout(option.soft_ttl(), client.transfer_leader(wrap(request))).await;
-        let message = self.handle_response(response)?;
-        unwrap(&message).map_err(|status| network_error(describe(&status)))
+        let send =
+            |mut client: Client, message| async move { client.transfer_leader(message).await };
+        self.request(request, option, send).await
     }
 }
 

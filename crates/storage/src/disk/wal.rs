@@ -145,7 +145,7 @@ impl Wal {
         check::contiguous(&log, &path)?;
         check::reaches_mark(&log, &mark, &path)?;
         // Opening synced neither what it read nor the name of a chunk that it created.
-        flush_and_wait(&mut log).map_err(failed)?;
+        wait_for_sync(|done| log.flush(true, Some(done))).map_err(failed)?;
         durable::sync_directory(&path)?;
         let state = log.log_state();
         mark.write(state.vote().copied(), state.last().copied())?;
@@ -235,12 +235,7 @@ impl Journal for Wal {
 
     fn close(&mut self) -> io::Result<()> {
         self.closed = true;
-        let (send, receive) = mpsc::sync_channel(1);
-        self.start_sync(SyncCallback::new(move |result| {
-            // The receiver is gone if waiting has failed.
-            let _ = send.send(result);
-        }))?;
-        receive.recv().map_err(io::Error::other)??;
+        wait_for_sync(|done| self.start_sync(done))?;
         self.mark_writer.stop();
         self.mark_writer.handle().write()
     }
@@ -279,14 +274,12 @@ fn open_mark(directory: &DataDirectory, identity: Identity) -> Result<Mark, WalE
     }
 }
 
-fn flush_and_wait(log: &mut RaftLog<Records>) -> io::Result<()> {
+/// Starts a sync with `start`, and returns its result.
+fn wait_for_sync(start: impl FnOnce(SyncCallback) -> io::Result<()>) -> io::Result<()> {
     let (send, receive) = mpsc::sync_channel(1);
-    log.flush(
-        true,
-        Some(SyncCallback::new(move |result| {
-            // The receiver is gone if waiting has failed.
-            let _ = send.send(result);
-        })),
-    )?;
+    start(SyncCallback::new(move |result| {
+        // The receiver is gone if waiting has failed.
+        let _ = send.send(result);
+    }))?;
     receive.recv().map_err(io::Error::other)?
 }
