@@ -29,7 +29,8 @@ impl Batch {
     }
 }
 
-/// Ordered map of byte strings. Writes must be serialized by the caller: only one thread writes.
+/// Ordered map of byte strings. Writes and syncs must be serialized by the caller: only one thread
+/// writes.
 ///
 /// After any error, no further result of the object may be trusted: the node stops.
 pub trait Database: Send + Sync + 'static {

@@ -148,12 +148,6 @@ impl Mark {
         self.current.durable
     }
 
-    /// Returns the path of the file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Writes the mark, and returns after it is durable. Does nothing if the values are unchanged.
     ///
     /// # Errors

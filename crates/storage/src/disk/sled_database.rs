@@ -21,7 +21,8 @@
 //! - A sync is sled's flush followed by `fdatasync` of `db` through a separate file handle.
 //! - sled never syncs `blobs/`, where it moves pages with large values. So values are limited to
 //!   [`MAX_VALUE_BYTES`], and segments are large.
-//! - All writes go to one tree: a batch is atomic only within one. Writes and syncs are serialized.
+//! - All writes go to one tree: a batch is atomic only within one. The caller serializes
+//!   writes and syncs.
 //! - sled panics on some kinds of damage: a panic becomes an error that names the directory. It
 //!   also panics when it is dropped while the disk fails: after the first error it is not dropped.
 //! - Opening allocates a segment of 8 MiB immediately, even if little is stored. The minimum free
@@ -39,7 +40,6 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use error_reporter::Report;
 
@@ -84,8 +84,6 @@ pub struct SledDatabase {
     path: PathBuf,
     /// Own handle of the file `db`: sled does not expose its handle.
     file: File,
-    /// Held during each write and each sync.
-    write_lock: Mutex<()>,
     fuse: Fuse,
 }
 
@@ -121,13 +119,7 @@ impl SledDatabase {
         }
         let file = path.join("db");
         let file = File::open(&file).map_err(naming("open", &file))?;
-        Ok(Self {
-            database: Some(database),
-            path: path.to_path_buf(),
-            file,
-            write_lock: Mutex::new(()),
-            fuse,
-        })
+        Ok(Self { database: Some(database), path: path.to_path_buf(), file, fuse })
     }
 
     /// Runs `action` unless the node has stopped. The first error stops the node.
@@ -195,15 +187,11 @@ impl Database for SledDatabase {
                 None => changes.remove(key),
             }
         }
-        self.guarded("write", |database| {
-            let _guard = self.write_lock.lock().map_err(|_| poisoned())?;
-            database.apply_batch(changes)
-        })
+        self.guarded("write", |database| database.apply_batch(changes))
     }
 
     fn sync(&self) -> io::Result<()> {
         self.guarded("sync", |database| {
-            let _guard = self.write_lock.lock().map_err(|_| poisoned())?;
             database.flush()?;
             self.file.sync_data().map_err(sled::Error::Io)
         })
@@ -255,10 +243,6 @@ fn remove_partial_indexes(directory: &Path) -> Result<(), FileError> {
         }
     }
     Ok(())
-}
-
-fn poisoned() -> sled::Error {
-    sled::Error::Io(io::Error::other("a previous write panicked"))
 }
 
 fn without_panic<T>(action: impl FnOnce() -> Result<T, sled::Error>) -> io::Result<T> {
