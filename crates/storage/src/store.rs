@@ -167,7 +167,6 @@ impl Core {
         raise(&self.latest, revision);
         if let Some(index) = index {
             raise(&self.applied, index);
-            metrics::gauge!("meridian_applied_log_index").set(index as f64);
         }
     }
 }
@@ -307,11 +306,6 @@ impl History for Store {
 /// Registers the descriptions of the metrics of the derived store with the recorder.
 pub fn describe_metrics() {
     use metrics::Unit;
-    metrics::describe_gauge!(
-        "meridian_applied_log_index",
-        Unit::Count,
-        "Index of the last applied entry of the Raft log."
-    );
     metrics::describe_histogram!(
         "meridian_apply_duration_seconds",
         Unit::Seconds,
