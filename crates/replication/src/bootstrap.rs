@@ -123,8 +123,8 @@ impl InitialMembers {
         self.cluster
     }
 
-    /// Initializes Raft with these members. Returns once that is committed; until then, no member
-    /// can be added.
+    /// Initializes Raft with these members. Returns once that is durable on this node; until it is
+    /// committed, no member can be added.
     ///
     /// # Errors
     /// [`BootstrapError::Raft`].

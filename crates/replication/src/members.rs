@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
-use crate::membership::{CONTACT_TIMEOUT, Membership, MembershipView};
+use crate::membership::{MAX_SILENCE, Membership, MembershipView};
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
 use crate::peer::membership::parse_membership_response;
@@ -110,7 +110,7 @@ impl Members {
         // A member that a new leader has not heard from yet counts as reachable.
         let is_reachable = |node: &NodeId| {
             let contact = view.contacts.get(node);
-            *node == leader || contact.is_some_and(|contact| contact.silence() < CONTACT_TIMEOUT)
+            *node == leader || contact.is_some_and(|contact| contact.silence() < MAX_SILENCE)
         };
         match requested {
             Some(node) if !voters.contains(&node) => {

@@ -24,9 +24,10 @@ use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use plan::{CurrentMembership, Step, next_step, pending_changes};
 
-/// Time without contact after which a member counts as unreachable. A new leader waits this long
-/// for a first contact.
-pub(crate) const CONTACT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Silence after which a member counts as unreachable in decisions on the membership and on
+/// leadership transfers. A new leader waits this long for a first contact. The same in every network
+/// profile; status reports use [`Timing::unreachable_after`](crate::timing::Timing::unreachable_after).
+pub(crate) const MAX_SILENCE: Duration = Duration::from_secs(3);
 
 /// The leader's view of the members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub(crate) struct Membership {
     raft: Raft,
     store: Store,
     contact: ContactTracker,
-    /// Held during a membership change.
+    /// Held during a membership change, except the addition of a learner, which has no vote.
     change_lock: Arc<Mutex<()>>,
 }
 
@@ -122,8 +123,8 @@ impl Membership {
         let (mut reachable, mut unreachable) = (BTreeSet::from([own]), BTreeSet::new());
         for (node, contact) in self.contact.members().unwrap_or_default() {
             match contact {
-                LastContact::Ago(age) if age < CONTACT_TIMEOUT => reachable.insert(node),
-                LastContact::NotWithin(led_for) if led_for < CONTACT_TIMEOUT => false,
+                LastContact::Ago(age) if age < MAX_SILENCE => reachable.insert(node),
+                LastContact::NotWithin(silence) if silence < MAX_SILENCE => false,
                 LastContact::Ago(_) | LastContact::NotWithin(_) => unreachable.insert(node),
             };
         }

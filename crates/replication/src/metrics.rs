@@ -68,7 +68,7 @@ pub(crate) async fn run(raft: Raft, contact: ContactTracker) {
         gauge!("meridian_raft_applied_index").set(index(&metrics.last_applied));
         gauge!("meridian_raft_snapshot_index").set(index(&metrics.snapshot));
         gauge!("meridian_raft_voters").set(metrics.membership_config.voter_ids().count() as f64);
-        // Called for its side effect: it records since when this node leads.
+        // Called for its side effect: it records the first observation of each member.
         let _ = contact.members();
         let since = contact.since_leader_contact().map_or(-1.0, |age| age.as_secs_f64());
         gauge!("meridian_raft_leader_contact_seconds").set(since);

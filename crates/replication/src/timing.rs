@@ -48,7 +48,8 @@ impl Profile {
 }
 
 impl Timing {
-    /// Silence after which a member counts as unreachable: twice the maximum election timeout.
+    /// Silence after which status reports a member as unreachable: twice the maximum election
+    /// timeout.
     #[must_use]
     pub fn unreachable_after(&self) -> Duration {
         2 * self.election_max
@@ -66,7 +67,7 @@ impl Timing {
             // Streaming a snapshot over a slow link may take long without being a failure, so it
             // has no tight timeout.
             install_snapshot_timeout: ms(Duration::from_secs(24 * 60 * 60)),
-            // Limits an append message to about a megabyte: 16 entries of at most 64 KiB.
+            // The log store also limits the payload of an append message, to 1 MiB or one entry.
             max_payload_entries: 16,
             snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(snapshot_after),
             max_in_snapshot_log_to_keep: keep,

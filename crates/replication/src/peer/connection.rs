@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 
 use super::identity::Headers;
 
-/// Maximum size of a message between agents in bytes. Sixteen entries fit, or one part of a
-/// snapshot.
+/// Maximum size of a message between agents in bytes: far above the entries of an append, which the
+/// log store limits to 1 MiB or one entry, and one part of a snapshot.
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// Connection that adds the identity headers to every request.

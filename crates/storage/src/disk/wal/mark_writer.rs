@@ -69,7 +69,7 @@ impl MarkWriter {
         self.handle.clone()
     }
 
-    /// Stops the thread without writing the mark.
+    /// Stops the thread. It writes the mark before only if it was about to.
     pub fn stop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.handle.lock().stopping = true;
