@@ -1,5 +1,5 @@
-//! Durable file operations: files and directories that survive a crash and a power loss. Used for every
-//! file outside of the Raft log and the database; knows nothing of what files contain.
+//! Durable file operations: files and directories that survive a crash and a power loss. Knows nothing
+//! of what files contain.
 //!
 //! A file is durable only when two things have reached the disk: its content (`fsync` of the file)
 //! and its name (`fsync` of the directory that contains it). Each function returns only after the
@@ -91,9 +91,10 @@ pub fn sync_file(path: &Path) -> Result<(), FileError> {
 
 /// Creates a directory and its missing parents, durably.
 ///
-/// A directory that already exists is also synced into its parent: an earlier process may have
-/// crashed after creating it and before syncing it. If this process may not read the parent, another
-/// one created the directory, for example a service manager.
+/// If `path` already exists, it is also synced into its parent: an earlier process may have crashed
+/// after creating it and before syncing it. If this process may not read the parent, another one
+/// created the directory, for example a service manager. Of the directories above `path`, those that
+/// already exist are not synced into their parents.
 ///
 /// # Errors
 /// If a directory cannot be created or synced.
