@@ -5,7 +5,7 @@ use meridian_ports::Proposal;
 use meridian_proto::v1::{ProposeRequest, ProposeResponse, RaftMessage};
 use meridian_replication::attempt::Attempt;
 use meridian_replication::peer::message::{
-    parse_propose_request, parse_propose_response, propose_request, unwrap, wrap,
+    decode, encode, parse_propose_request, parse_propose_response, propose_request,
 };
 use meridian_replication::peer::wire::{Message, RaftSnapshotMeta};
 use meridian_storage::codec::Stored;
@@ -39,10 +39,10 @@ pub fn accepts(data: &[u8]) -> bool {
 fn raft<M: Message>(bytes: &[u8]) -> bool {
     let mut accepted = false;
     for body in [bytes.to_vec(), seal::<M::Wire>(bytes)] {
-        let Ok(message) = unwrap::<M>(&RaftMessage { body: body.into() }) else { continue };
-        let sent = wrap(message);
-        let again = unwrap::<M>(&sent).expect("a sent message is readable");
-        assert_eq!(wrap(again), sent, "{} does not survive a round trip", M::Wire::NAME);
+        let Ok(message) = decode::<M>(&RaftMessage { body: body.into() }) else { continue };
+        let sent = encode(message);
+        let again = decode::<M>(&sent).expect("a sent message is readable");
+        assert_eq!(encode(again), sent, "{} does not survive a round trip", M::Wire::NAME);
         accepted = true;
     }
     accepted

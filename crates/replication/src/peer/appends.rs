@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 
 use super::error::{RpcError, describe, network_error};
-use super::message::{unwrap, wrap};
+use super::message::{decode, encode};
 
 /// Splits the requests of one stream into the stream for gRPC and the guard that ends it.
 pub(super) fn requests<S>(input: S) -> (Requests, RequestsGuard)
@@ -73,7 +73,7 @@ impl Stream for Requests {
         input.poll_next_unpin(cx).map(|next| {
             let request = next?;
             awaiting_response.push_back(Instant::now());
-            Some(wrap(request))
+            Some(encode(request))
         })
     }
 }
@@ -126,7 +126,7 @@ pub(super) async fn next_result(responses: Option<Responses>) -> Step {
         match timeout_at(deadline, responses.stream.message()).await {
             Ok(Ok(Some(message))) => {
                 responses.requests.record_response();
-                return Some(match unwrap::<StreamAppendResult<TypeConfig>>(&message) {
+                return Some(match decode::<StreamAppendResult<TypeConfig>>(&message) {
                     Ok(Ok(matching)) => (Ok(Ok(matching)), Some(responses)),
                     Ok(Err(error)) => (Ok(Err(error)), None),
                     Err(status) => (Err(network_error(describe(&status))), None),

@@ -16,7 +16,7 @@ use crate::attempt::Attempt;
 
 /// Encodes a message of openraft.
 #[must_use]
-pub fn wrap<M: Message>(message: M) -> proto::RaftMessage {
+pub fn encode<M: Message>(message: M) -> proto::RaftMessage {
     proto::RaftMessage { body: Bytes::from(codec::encode(&message.into_wire())) }
 }
 
@@ -24,7 +24,7 @@ pub fn wrap<M: Message>(message: M) -> proto::RaftMessage {
 ///
 /// # Errors
 /// If the bytes are not a valid message of this type.
-pub fn unwrap<M: Message>(message: &proto::RaftMessage) -> Result<M, Status> {
+pub fn decode<M: Message>(message: &proto::RaftMessage) -> Result<M, Status> {
     let wire = codec::decode(&message.body).map_err(io::Error::from);
     wire.and_then(M::from_wire).map_err(|error| Status::invalid_argument(error.to_string()))
 }

@@ -29,7 +29,7 @@ use super::appends::{self, Responses, next_result};
 use super::connection::{Client, connect};
 use super::error::{RpcError, describe, network_error};
 use super::identity::Headers;
-use super::message::{unwrap, wrap};
+use super::message::{decode, encode};
 use super::snapshot;
 use super::wire::Message;
 use crate::timing::Timing;
@@ -102,10 +102,10 @@ impl Network {
         R: Message,
         F: Future<Output = Result<Response<proto::RaftMessage>, Status>>,
     {
-        let sent = send(self.client().await?, wrap(request));
+        let sent = send(self.client().await?, encode(request));
         let response = with_timeout(option.soft_ttl(), sent).await;
         let message = self.handle_response(response)?;
-        unwrap(&message).map_err(|status| network_error(describe(&status)))
+        decode(&message).map_err(|status| network_error(describe(&status)))
     }
 
     /// Opens a stream of appends.

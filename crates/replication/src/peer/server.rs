@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::connection::MAX_MESSAGE_BYTES;
 use super::identity::Check;
 use super::membership::{membership_response, milliseconds};
-use super::message::{parse_propose_request, propose_response, unwrap, wrap};
+use super::message::{decode, encode, parse_propose_request, propose_response};
 use super::proposals::MAX_IN_FLIGHT;
 use super::snapshot;
 use crate::attempt::Attempt;
@@ -93,7 +93,7 @@ impl Peer for PeerService {
         // A corrupt message ends the stream of requests, and with it the responses. The leader then
         // opens a new stream.
         let requests = request.into_inner().scan((), |(), message| {
-            let request = message.and_then(|message| unwrap(&message));
+            let request = message.and_then(|message| decode(&message));
             let request = request.map_err(|status| tracing::debug!(%status, "append stream ended"));
             async move { request.ok() }
         });
@@ -103,7 +103,7 @@ impl Peer for PeerService {
                 if result.is_ok() {
                     contact.record_append();
                 }
-                Ok(wrap(result))
+                Ok(encode(result))
             }
             Err(fatal) => Err(stopped(fatal)),
         });
@@ -114,25 +114,25 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let response = self.raft.vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
-        Ok(Response::new(wrap(response)))
+        let response = self.raft.vote(decode(request.get_ref())?).await.map_err(stopped)?;
+        Ok(Response::new(encode(response)))
     }
 
     async fn pre_vote(
         &self,
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let response = self.raft.pre_vote(unwrap(request.get_ref())?).await.map_err(stopped)?;
-        Ok(Response::new(wrap(response)))
+        let response = self.raft.pre_vote(decode(request.get_ref())?).await.map_err(stopped)?;
+        Ok(Response::new(encode(response)))
     }
 
     async fn transfer_leader(
         &self,
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let request = unwrap(request.get_ref())?;
+        let request = decode(request.get_ref())?;
         let response = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
-        Ok(Response::new(wrap(response)))
+        Ok(Response::new(encode(response)))
     }
 
     async fn describe_history(
@@ -150,7 +150,7 @@ impl Peer for PeerService {
     ) -> Result<Response<proto::RaftMessage>, Status> {
         let (vote, snapshot) = snapshot::receive(&self.store, request.into_inner()).await?;
         let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        Ok(Response::new(wrap(response)))
+        Ok(Response::new(encode(response)))
     }
 
     async fn propose(

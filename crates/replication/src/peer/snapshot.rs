@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::connection::Client;
-use super::message::{unwrap, wrap};
+use super::message::{decode, encode};
 use super::wire::RaftSnapshotMeta;
 
 /// Maximum number of parts that are read ahead of the network.
@@ -47,7 +47,7 @@ pub(crate) async fn send(
     let (sent, response) = tokio::join!(sending, install);
     // Checked first: if sending failed, the receiver reports only an incomplete stream.
     sent?;
-    unwrap(&response?.into_inner())
+    decode(&response?.into_inner())
 }
 
 /// Sends all parts. Returns `Ok` if the receiver closed the stream: its response has the cause.
@@ -119,7 +119,7 @@ pub fn state_rows(rows: proto::SnapshotRows) -> Vec<StateRow> {
 fn head_part(raft_meta: RaftSnapshotMeta, head: &Head) -> Part {
     let bytes = |digest: &Digest| Bytes::copy_from_slice(&digest.0);
     Part::Head(proto::SnapshotHead {
-        raft_meta: wrap(raft_meta).body,
+        raft_meta: encode(raft_meta).body,
         revision: head.revision.0,
         chain: bytes(&head.chain),
         segments: head.segments.iter().map(bytes).collect(),
@@ -132,7 +132,7 @@ fn head_part(raft_meta: RaftSnapshotMeta, head: &Head) -> Part {
 /// # Errors
 /// If a hash does not have 32 bytes, or the Raft metadata is invalid.
 pub fn read_head(head: proto::SnapshotHead) -> Result<(RaftSnapshotMeta, Head), Status> {
-    let raft_meta = unwrap(&proto::RaftMessage { body: head.raft_meta })?;
+    let raft_meta = decode(&proto::RaftMessage { body: head.raft_meta })?;
     let segments: Result<Vec<_>, _> = head.segments.iter().map(digest).collect();
     let head = Head {
         revision: Revision(head.revision),

@@ -18,6 +18,6 @@ pub enum Reply {
     Receipt(Receipt),
     /// There is no receipt. The error states whether the command may still be applied.
     Failed(ProposeError),
-    /// This node does not lead; nothing was proposed.
+    /// This node does not lead, or the cluster is not bootstrapped yet; nothing was proposed.
     NotLeader,
 }

@@ -12,7 +12,7 @@ use meridian_domain::{
 };
 use meridian_ports::{Proposal, ProposeError, Receipt, Requester};
 use meridian_proto::v1::{self, snapshot_part::Part};
-use meridian_replication::peer::message::{propose_request, wrap};
+use meridian_replication::peer::message::{encode, propose_request};
 use meridian_replication::peer::wire::RaftSnapshotMeta;
 use meridian_storage::codec;
 use meridian_storage::disk::database::Database as _;
@@ -212,10 +212,10 @@ fn messages(entries: &[Entry]) -> Vec<Seed> {
     let response = v1::ProposeResponse { number: 3, result: Some(receipt) };
     let raft = |message: v1::RaftMessage| message.body[HEADER_BYTES..].to_vec();
     vec![
-        seed("peer_messages", "append", 0, raft(wrap(append))),
-        seed("peer_messages", "append-response", 1, raft(wrap(appended))),
-        seed("peer_messages", "vote-request", 2, raft(wrap(vote_request))),
-        seed("peer_messages", "snapshot-place", 7, raft(wrap(place))),
+        seed("peer_messages", "append", 0, raft(encode(append))),
+        seed("peer_messages", "append-response", 1, raft(encode(appended))),
+        seed("peer_messages", "vote-request", 2, raft(encode(vote_request))),
+        seed("peer_messages", "snapshot-place", 7, raft(encode(place))),
         seed("peer_messages", "proposal", 8, propose_request(&proposal).encode_to_vec()),
         seed("peer_messages", "receipt", 9, response.encode_to_vec()),
     ]
@@ -254,7 +254,7 @@ async fn store(entries: &[Entry]) -> Vec<Seed> {
     let snapshot = snapshot.snapshot;
     let head = snapshot.head(Revision(1));
     let head = Part::Head(v1::SnapshotHead {
-        raft_meta: wrap(place).body,
+        raft_meta: encode(place).body,
         revision: head.revision.0,
         chain: head.chain.0.to_vec().into(),
         segments: Vec::new(),
