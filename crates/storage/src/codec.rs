@@ -223,7 +223,7 @@ stored! {
     meridian_domain::outcome::Outcome = 9, version 1, "outcome";
     meridian_domain::AgentDescription = 10, version 1, "agent description";
     meridian_ports::Receipt = 40, version 1, "receipt";
-    meridian_ports::ProposeError = 41, version 1, "refusal";
+    meridian_ports::ProposeError = 41, version 1, "propose error";
 }
 
 #[cfg(test)]

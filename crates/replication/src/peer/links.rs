@@ -162,7 +162,8 @@ impl Links {
     ) -> Result<T, RequestError> {
         response.map(Response::into_inner).map_err(|status| {
             self.clients().remove(&node);
-            let cause = format!("{node} responded with {}", describe(&status));
+            // The status may be local: the node may not have responded.
+            let cause = format!("request to {node} failed: {}", describe(&status));
             match status.code() {
                 // Returned before the receiver processes a request.
                 Code::FailedPrecondition | Code::Unimplemented => RequestError::NotSent(cause),
