@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meridian_domain::status::impact::{self, Decommission};
 use meridian_domain::status::{LastContact, Member, Role, agent_of};
-use meridian_domain::{AgentName, Command, NodeId, Rejection, State};
+use meridian_domain::{AgentName, Command, NodeId, State, unknown};
 use meridian_ports::Requester;
 use meridian_proto::convert::agent::Registration;
 use meridian_proto::convert::{ChangeRequest, Checks, Violations, field, time};
@@ -185,7 +185,7 @@ impl ClusterApi {
         let state = self.0.read.state();
         match state.agents.get(&agent) {
             Some(known) => Ok(Some(known.description.node)),
-            None => Err(Error::rejected(vec![Rejection::unknown_agent(&state, &agent)])),
+            None => Err(Error::rejected(vec![unknown::agent(&state, &agent)])),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Common parts of all reads.
 
-use meridian_domain::{Rejection, Service, ServiceName, State};
+use meridian_domain::{Service, ServiceName, State, unknown};
 use meridian_ports::{Consistency, ReadPoint};
 use meridian_proto::convert::{Checks, Violations, field, time};
 use meridian_proto::v1;
@@ -64,7 +64,7 @@ pub(crate) fn service_name(given: &str) -> Result<ServiceName, Violations> {
 
 /// Creates the error for an unknown service, with the nearest names.
 pub(crate) fn unknown_service(state: &State, service: &ServiceName) -> Error {
-    Error::rejected(vec![Rejection::unknown_service(state, service)])
+    Error::rejected(vec![unknown::service(state, service)])
 }
 
 fn several_services(state: &State) -> String {

@@ -39,6 +39,7 @@ pub mod state;
 pub mod status;
 pub mod tier;
 pub mod unit;
+pub mod unknown;
 pub mod voter_selection;
 
 pub use agent::{Address, Agent, AgentDescription};

@@ -7,8 +7,7 @@ use strum::VariantNames;
 use crate::id::{ClusterId, DataVersion, NodeId, Revision, Zones};
 use crate::limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
-use crate::nearest::{did_you_mean, nearest};
-use crate::state::State;
+use crate::nearest::did_you_mean;
 use crate::tier::Tier;
 
 /// A rule that a command violates. Stored by position: append only.
@@ -235,27 +234,6 @@ impl Rejection {
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         self.into()
-    }
-
-    /// Rejects a command about an agent that does not exist, with the nearest names.
-    #[must_use]
-    pub fn unknown_agent(state: &State, agent: &AgentName) -> Self {
-        let nearest = nearest(agent.as_str(), state.agents.keys().map(AgentName::as_str));
-        Self::AgentUnknown { agent: agent.clone(), nearest }
-    }
-
-    /// Rejects a command about a service that does not exist, with the nearest names.
-    #[must_use]
-    pub fn unknown_service(state: &State, service: &ServiceName) -> Self {
-        let nearest = nearest(service.as_str(), state.services.keys().map(ServiceName::as_str));
-        Self::ServiceUnknown { service: service.clone(), nearest }
-    }
-
-    /// Rejects a command about a region that does not exist, with the nearest names.
-    #[must_use]
-    pub fn unknown_region(state: &State, region: &RegionName) -> Self {
-        let known = state.all_regions().map(|region| region.name.as_str());
-        Self::RegionUnknown { region: region.clone(), nearest: nearest(region.as_str(), known) }
     }
 }
 

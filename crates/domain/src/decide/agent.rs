@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::limits;
 use crate::name::AgentName;
 use crate::rejection::Rejection;
+use crate::unknown;
 
 pub(super) fn register(decision: &mut Decision<'_>, agent: &AgentDescription) {
     check(decision, agent);
@@ -26,7 +27,7 @@ pub(super) fn register_initial(decision: &mut Decision<'_>, agent: &AgentDescrip
 fn check(decision: &mut Decision<'_>, agent: &AgentDescription) {
     let state = decision.state;
     if state.region(&agent.region).is_none() {
-        decision.reject(Rejection::unknown_region(state, &agent.region));
+        decision.reject(unknown::region(state, &agent.region));
     }
     if agent.gateway_host.len() > limits::ADDRESS_BYTES || !is_host(&agent.gateway_host) {
         let host = agent.gateway_host.chars().take(limits::ADDRESS_BYTES).collect();
@@ -129,7 +130,7 @@ fn find<'a>(decision: &mut Decision<'a>, name: &AgentName) -> Option<&'a Agent> 
     let state = decision.state;
     let agent = state.agents.get(name);
     if agent.is_none() {
-        decision.reject(Rejection::unknown_agent(state, name));
+        decision.reject(unknown::agent(state, name));
     }
     agent
 }

@@ -11,6 +11,7 @@ use crate::name::{ApiName, ServiceName};
 use crate::nearest::nearest;
 use crate::rejection::Rejection;
 use crate::state::State;
+use crate::unknown;
 
 pub(super) fn remove(
     decision: &mut Decision<'_>,
@@ -75,7 +76,7 @@ fn check_backends(decision: &mut Decision<'_>, api: &Api) {
         });
     }
     for region in api.regional.keys().filter(|region| state.region(region).is_none()) {
-        decision.reject(Rejection::unknown_region(state, region));
+        decision.reject(unknown::region(state, region));
     }
     for backend in api.backends() {
         if let Some(rejection) = forwarding_loop(state, api, backend) {

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::name::{ApiName, RegionName};
 use crate::rejection::Rejection;
 use crate::service::{Location, Service};
+use crate::unknown;
 
 /// Returns the service after the edits, or `None` if they are rejected.
 pub(super) fn draft(decision: &mut Decision<'_>, before: &Draft, edits: &[Edit]) -> Option<Draft> {
@@ -172,7 +173,7 @@ fn add(
     zones: &Zones,
 ) {
     if decision.state.region(region).is_none() {
-        decision.reject(Rejection::unknown_region(decision.state, region));
+        decision.reject(unknown::region(decision.state, region));
     }
     draft.locations.insert(region.clone(), Location::new(units, zones.clone()));
 }
@@ -199,7 +200,7 @@ fn locate<'a>(
         let (service, absent) = (draft.name.clone(), region.clone());
         decision.reject(match decision.state.region(region) {
             Some(_) => Rejection::RegionAbsent { service, region: absent },
-            None => Rejection::unknown_region(decision.state, region),
+            None => unknown::region(decision.state, region),
         });
     }
     draft.locations.get_mut(region)

@@ -10,13 +10,14 @@ use crate::limits;
 use crate::rejection::Rejection;
 use crate::report::{Report, UnitStatus};
 use crate::unit::{Unit, UnitPhase};
+use crate::unknown;
 
 /// Applies a report. Rows about units that the state does not have on that agent are ignored: their
 /// incarnation ended, or the unit moved.
 pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
     let state = decision.state;
     let Some(agent) = state.agents.get(&report.agent) else {
-        return decision.reject(Rejection::unknown_agent(state, &report.agent));
+        return decision.reject(unknown::agent(state, &report.agent));
     };
     if (report.generation, report.sequence) <= agent.last_report {
         return decision.reject(Rejection::StaleReport { agent: report.agent.clone() });

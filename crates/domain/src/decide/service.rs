@@ -13,6 +13,7 @@ use crate::name::{RegionName, ServiceName};
 use crate::rejection::Rejection;
 use crate::service::{Location, Service};
 use crate::tier::Tier;
+use crate::unknown;
 
 pub(super) fn create(
     decision: &mut Decision<'_>,
@@ -29,7 +30,7 @@ pub(super) fn create(
         decision.reject(Rejection::TooMany { resource, max: limits::SERVICES as u32 });
     }
     if state.region(primary).is_none() {
-        decision.reject(Rejection::unknown_region(state, primary));
+        decision.reject(unknown::region(state, primary));
     }
     let Some(port) = port.or_else(|| port::lowest_free(state, name)) else {
         return decision.reject(Rejection::NoFreePort);
@@ -94,7 +95,7 @@ pub(super) fn find<'a>(
 ) -> Option<&'a Service> {
     let state = decision.state;
     let Some(service) = state.services.get(name) else {
-        decision.reject(Rejection::unknown_service(state, name));
+        decision.reject(unknown::service(state, name));
         return None;
     };
     let current = service.revision;
