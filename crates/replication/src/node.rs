@@ -111,14 +111,7 @@ impl Node {
         let Stores { log, state_machine, store } = stores;
         let (cluster, node) = (config.cluster, config.description.node);
         let Environment { dialer, clock } = config.environment.clone();
-        let network = Factory {
-            cluster,
-            timing: config.timing,
-            dialer: dialer.clone(),
-            store: store.clone(),
-        };
-        let raft = start_raft(&config, network, log.clone(), state_machine).await?;
-
+        let raft = start_raft(&config, &store, log.clone(), state_machine).await?;
         let space = Arc::new(DiskSpace::new(config.disk_floor));
         let leader_watch = LeaderWatch::new(&raft);
         let contact = ContactTracker::new(raft.clone());
@@ -269,13 +262,19 @@ impl Node {
 
 async fn start_raft(
     config: &NodeConfig,
-    network: Factory,
+    store: &Store,
     log: LogStore,
     state_machine: StateMachine,
 ) -> Result<Raft, NodeError> {
     let failed = |cause: &dyn std::fmt::Display| NodeError::Raft { cause: cause.to_string() };
     let raft_config = config.timing.raft_config(config.snapshot_after, config.keep_entries);
     let raft_config = Arc::new(raft_config.validate().map_err(|error| failed(&error))?);
+    let network = Factory {
+        cluster: config.cluster,
+        timing: config.timing,
+        dialer: config.environment.dialer.clone(),
+        store: store.clone(),
+    };
     let node = config.description.node;
     let raft = Raft::new(node, raft_config, network, log, state_machine).await;
     raft.map_err(|error| failed(&error))
