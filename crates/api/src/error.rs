@@ -61,6 +61,9 @@ pub(crate) enum Error {
     /// The agent is not a member of a cluster yet.
     #[error("this agent is not a member of a cluster yet; its log says what it waits for")]
     NotAMember,
+    /// The agent is a member and does not serve requests yet.
+    #[error("this agent is starting; retry on another agent")]
+    Starting,
     /// The agent is shutting down.
     #[error("this agent is shutting down; retry on another agent")]
     ShuttingDown,
@@ -131,6 +134,7 @@ impl Error {
             | Self::Cluster(_)
             | Self::WrongCluster { .. }
             | Self::NotAMember
+            | Self::Starting
             | Self::ShuttingDown
             | Self::Panicked => {}
         }
@@ -179,6 +183,7 @@ impl Error {
             }
             Self::WrongCluster { .. } => Class::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
             Self::NotAMember => Class::of(Code::Unavailable, "NOT_A_MEMBER").retry(SOON),
+            Self::Starting => Class::of(Code::Unavailable, "STARTING").retry(SOON),
             Self::ShuttingDown | Self::Cluster(ClusterError::ShuttingDown) => {
                 Class::of(Code::Unavailable, "SHUTTING_DOWN").retry(SOON)
             }
@@ -202,6 +207,7 @@ impl Error {
             | Self::Cluster(_)
             | Self::WrongCluster { .. }
             | Self::NotAMember
+            | Self::Starting
             | Self::ShuttingDown
             | Self::Panicked => None,
         };

@@ -145,14 +145,19 @@ impl Server {
     }
 }
 
-/// Serves the port of an agent that is not a member of a cluster yet, until dropped: every request
-/// fails at once with `NOT_A_MEMBER`, so that its client knows that nothing was submitted.
+/// Serves the port of an agent that cannot serve requests yet, until dropped: every request fails
+/// at once, so that its client knows that nothing was submitted. The reason is `STARTING` if
+/// `is_member` returns true, else `NOT_A_MEMBER`.
 ///
 /// # Errors
 /// If the server fails.
-pub async fn refuse_requests(listener: Arc<TcpListener>) -> Result<(), ServeError> {
-    let refuse = |_: Request<Body>| async {
-        Ok::<_, Infallible>(Status::from(Error::NotAMember).into_http::<Body>())
+pub async fn refuse_requests(
+    listener: Arc<TcpListener>,
+    is_member: impl Fn() -> bool + Clone + Send + 'static,
+) -> Result<(), ServeError> {
+    let refuse = move |_: Request<Body>| {
+        let error = if is_member() { Error::Starting } else { Error::NotAMember };
+        std::future::ready(Ok::<_, Infallible>(Status::from(error).into_http::<Body>()))
     };
     let incoming = incoming(listener, accept::Limits::default());
     // With a shutdown signal, even one that never comes, connections close when this is dropped.

@@ -127,3 +127,44 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
 fn names(agents: &[AgentName]) -> String {
     agents.iter().map(AgentName::as_str).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use meridian_domain::status::{LocationCondition, LocationStatus};
+    use meridian_domain::{RegionName, Revision, ServiceName};
+
+    use super::*;
+
+    fn location(number: usize, condition: LocationCondition) -> Condition {
+        Condition::Location {
+            service: ServiceName::new(format!("s{number}")).expect("is a name"),
+            region: RegionName::new("eastus").expect("is a name"),
+            units: 1,
+            status: LocationStatus {
+                condition,
+                ready_units: 0,
+                unknown_units: 0,
+                configuration: Some(Revision(1)),
+                converged: false,
+                blocked: Vec::new(),
+                gateway: None,
+            },
+        }
+    }
+
+    #[test]
+    fn locations_that_are_not_listed_are_counted_with_their_severity() {
+        let notice: i32 = v1::Severity::Notice.into();
+        for (condition, severity) in [
+            (LocationCondition::RollingOut, v1::Severity::Notice),
+            (LocationCondition::UnitsMissing, v1::Severity::Degraded),
+        ] {
+            let locations = (0..LOCATIONS_LISTED + 5).map(|number| location(number, condition));
+            let conditions = locations.chain([Condition::FewVoters { voters: 1 }]).collect();
+            let warnings = warnings(&State::default(), &ClusterStatus { conditions });
+            let [.., more, last] = warnings.as_slice() else { panic!("{warnings:?}") };
+            assert_eq!(more.message, "5 more locations not converged");
+            assert_eq!((more.severity, last.severity), (severity.into(), notice));
+        }
+    }
+}

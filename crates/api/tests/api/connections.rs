@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use meridian_api::{Config, describe_metrics, refuse_requests};
@@ -279,12 +280,18 @@ reflects!(reflection_supports_version_1_alpha, v1alpha);
 #[tokio::test]
 async fn an_agent_refuses_requests_until_it_is_a_member_and_then_serves_the_same_clients() {
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("a port is free"));
-    let refusing = tokio::spawn(refuse_requests(Arc::clone(&listener)));
+    let is_member = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_member);
+    let refusing =
+        tokio::spawn(refuse_requests(Arc::clone(&listener), move || asked.load(Ordering::Relaxed)));
     let channel = connect(listener.local_addr().expect("is bound")).await;
     let mut services = v1::services_client::ServicesClient::new(channel);
-    let refused = services.list_services(v1::ListServicesRequest::default()).await;
-    let refused = refused.expect_err("the agent is not a member");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "NOT_A_MEMBER"));
+    for (member, expected) in [(false, "NOT_A_MEMBER"), (true, "STARTING")] {
+        is_member.store(member, Ordering::Relaxed);
+        let refused = services.list_services(v1::ListServicesRequest::default()).await;
+        let refused = refused.expect_err("the agent cannot serve requests yet");
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, expected));
+    }
 
     refusing.abort();
     let _world = World::on(listener, Config::default()).await;

@@ -168,6 +168,12 @@ impl Fake {
         });
     }
 
+    /// Trims the events up to this revision.
+    pub fn trim(&self, through: u64) {
+        self.set(|script| script.trimmed = through);
+        self.state.write().expect("is whole").header.trimmed = Revision(through);
+    }
+
     fn script<T>(&self, read: impl FnOnce(&Script) -> T) -> T {
         read(&self.script.lock().expect("is whole"))
     }

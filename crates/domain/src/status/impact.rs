@@ -85,29 +85,20 @@ pub fn forecast(
     unreachable_after: Duration,
 ) -> Vec<Impact> {
     let &Decommission { node, change, .. } = decommission;
-    let waits_for = missing_majority(state, members, node, unreachable_after);
+    let waits_for = vote_loss_waits_for(state, members, decommission, unreachable_after);
     let pending = waits_for.map(|waits_for| PendingMember { node, change, waits_for });
     let pending = pending.map(Impact::MemberPending);
     pending.into_iter().chain(capacity_lost(state, decommission)).collect()
 }
 
-/// Returns the majority that would be missing once `node` has lost its vote; `None` if one would
-/// respond, or another agent would take over the vote.
-fn missing_majority(
+/// Returns the condition that the loss of the vote would wait for. The replacements of a drained
+/// voter have to be ready first; a removed one is not replaced before it is gone.
+fn vote_loss_waits_for(
     state: &State,
     members: &BTreeMap<NodeId, Member>,
-    node: NodeId,
+    decommission: &Decommission,
     unreachable_after: Duration,
 ) -> Option<WaitsFor> {
-    let current = members.values().filter(|member| member.voter).map(|member| member.node);
-    let current: BTreeSet<NodeId> = current.collect();
-    let mut agents = state.agents.clone();
-    agents.retain(|_, agent| agent.description.node != node);
-    let after = State { header: state.header.clone(), agents, ..State::default() };
-    let mut remaining = current.clone();
-    if !remaining.remove(&node) || !voters(&after, &current).is_subset(&current) {
-        return None;
-    }
     let responds = |node: &NodeId| {
         members.get(node).is_some_and(|member| {
             let contact = member.last_contact;
@@ -115,6 +106,21 @@ fn missing_majority(
             member.role == Role::Leader || may_respond
         })
     };
+    let current = members.values().filter(|member| member.voter).map(|member| member.node);
+    let current: BTreeSet<NodeId> = current.collect();
+    let mut remaining = current.clone();
+    if !remaining.remove(&decommission.node) {
+        return None;
+    }
+    let mut agents = state.agents.clone();
+    agents.retain(|_, agent| agent.description.node != decommission.node);
+    let after = State { header: state.header.clone(), agents, ..State::default() };
+    let desired = voters(&after, &current);
+    let replacements: Vec<_> = desired.difference(&current).copied().collect();
+    if decommission.change == MemberChange::LoseVote && !replacements.is_empty() {
+        let by: Vec<_> = replacements.into_iter().filter(|node| !responds(node)).collect();
+        return (!by.is_empty()).then_some(WaitsFor::Replacement { by });
+    }
     let silent: Vec<_> = remaining.iter().copied().filter(|node| !responds(node)).collect();
     let lacks_majority = (remaining.len() - silent.len()) * 2 <= remaining.len();
     lacks_majority.then_some(WaitsFor::Majority { voters: remaining.len(), silent })

@@ -18,7 +18,7 @@ use super::session::Session;
 use super::view::{EventView, UnitView};
 use crate::exit;
 
-/// State of a unit that finishes its requests and then stops, as the contract names it.
+/// State of a unit that finishes its requests and then stops, as its agent reported it last.
 const DRAINING: &str = "draining";
 
 /// Asks the user to confirm `what`, with its impact on the units of `agent`. A dry run prints the
@@ -28,7 +28,8 @@ const DRAINING: &str = "draining";
 /// Same as [`confirm::confirm`], and if the impact cannot be determined.
 pub async fn confirm(session: &Session, agent: &str, what: &str) -> Result<(), Failure> {
     if session.options.dry_run {
-        let impact = predict(session, agent).await?;
+        // The response has the regions without capacity.
+        let impact = Impact { without_capacity: BTreeSet::new(), ..predict(session, agent).await? };
         exit::message(format_args!("agent {agent}: {impact}"));
         return Ok(());
     }
@@ -72,10 +73,12 @@ struct Impact {
 impl Impact {
     /// Computes the impact if the agent is gone and the `assigned` units get another agent.
     fn of(agent: &str, all: &[UnitView], assigned: &BTreeSet<String>) -> Self {
-        let wanted = || all.iter().filter(|unit| unit.state != DRAINING);
+        let wanted = || all.iter().filter(|unit| unit.reported_state != DRAINING);
         let own = wanted().filter(|unit| unit.agent == agent);
+        let has_another_agent =
+            |unit: &UnitView| wanted().any(|other| other.agent != agent && other.unit == unit.unit);
         let (moving, stopping): (Vec<_>, Vec<_>) =
-            own.partition(|unit| assigned.contains(&unit.unit));
+            own.partition(|unit| assigned.contains(&unit.unit) || has_another_agent(unit));
         let place = |unit: &UnitView| (unit.service.clone(), unit.region.clone());
         let others = wanted().filter(|unit| unit.agent != agent);
         let served: BTreeSet<_> = others.chain(moving.iter().copied()).map(place).collect();
@@ -121,6 +124,7 @@ mod tests {
             region: parts[1].to_owned(),
             agent: agent.to_owned(),
             state: state.to_owned(),
+            reported_state: state.to_owned(),
             ..v1::Unit::default()
         })
     }
@@ -133,6 +137,9 @@ mod tests {
             unit("contoso/eastus/3", "e1", "draining"),
             unit("contoso/westus/1", "w1", "ready"),
             unit("contoso/westus/2", "w2", "ready"),
+            // Its slot was assigned to another agent before.
+            unit("contoso/westus/3", "w3", "ready"),
+            unit("contoso/westus/3", "w4", "starting"),
         ];
         for (agent, assigned, text) in [
             ("e1", &["contoso/eastus/1", "contoso/eastus/2"][..], "2 units moving to other agents"),
@@ -147,6 +154,7 @@ mod tests {
                 "2 units stopping: no other agent can run them; no capacity left for contoso in eastus",
             ),
             ("w1", &[], "1 unit stopping: no other agent can run them"),
+            ("w3", &[], "1 unit moving to other agents"),
             ("witness", &[], "no units"),
         ] {
             let assigned = assigned.iter().map(ToString::to_string).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use meridian_domain::status::impact::{self, Decommission, Impact};
 use meridian_domain::status::{
-    LastContact, MemberChange, Next, Pending, PendingMember, Role, WaitsFor,
+    LastContact, Member, MemberChange, Next, Pending, PendingMember, Role, WaitsFor,
 };
 use meridian_domain::{Command, NodeId};
 
@@ -60,9 +60,26 @@ fn the_impact_of_a_decommission_is_forecast() {
     let waits_for = WaitsFor::Majority { voters: 2, silent: vec![silent.node] };
     let (node, change) = (NodeId(2), MemberChange::Leave);
     let vote = Impact::MemberPending(PendingMember { node, change, waits_for });
-    assert_eq!(impact::forecast(&world.state, &members, &eastus, limit), [vote, lost]);
+    let forecast = impact::forecast(&world.state, &members, &eastus, limit);
+    assert_eq!(forecast, [vote.clone(), lost]);
 
-    // An agent without a vote takes it over, and the units as well.
+    // Another agent takes the units over. It also takes over the vote of a drained agent, once it
+    // responds, and that of a removed one only afterwards.
     world.apply(Command::RegisterAgent(agent("eastus-2", 4, "eastus")));
-    assert_eq!(impact::forecast(&world.state, &members, &eastus, limit), []);
+    let forecast = |decommission| impact::forecast(&world.state, &members, decommission, limit);
+    assert_eq!(forecast(&eastus), [vote]);
+    let drain = Decommission::drain(&world.state, &agent_name("eastus")).expect("is an agent");
+    let (change, waits_for) =
+        (MemberChange::LoseVote, WaitsFor::Replacement { by: vec![NodeId(4)] });
+    let waits = Impact::MemberPending(PendingMember { node, change, waits_for });
+    assert_eq!(forecast(&drain), [waits]);
+    let learner = Member {
+        node: NodeId(4),
+        role: Role::Learner,
+        voter: false,
+        last_contact: Some(LastContact::Ago(Duration::ZERO)),
+        next: None,
+    };
+    let members = [(NodeId(4), learner)].into_iter().chain(members).collect();
+    assert_eq!(impact::forecast(&world.state, &members, &drain, limit), []);
 }
