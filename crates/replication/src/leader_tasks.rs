@@ -31,6 +31,7 @@ use openraft::ChangeMembers;
 use tokio::time::Instant;
 
 use crate::instance::Raft;
+use crate::last_failure::LastFailure;
 use crate::membership::Membership;
 use crate::membership::plan::Step;
 use crate::peer::links::Links;
@@ -40,8 +41,8 @@ use transfer_backoff::TransferBackoff;
 
 /// Interval between rounds.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Timeout of a round. The next round starts over.
-const ROUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of a membership step and of a proposal. The next round starts over.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for one initial member to identify itself.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -65,10 +66,8 @@ impl LeaderTasks {
                 () = tokio::time::sleep(INTERVAL) => {}
                 _ = self.fuse.blown() => return,
             }
-            let round = tokio::time::timeout(ROUND_TIMEOUT, self.round(&mut backoff));
-            let result = if self.raft.is_leader() { round.await } else { Ok(Ok(())) };
-            let result =
-                result.unwrap_or_else(|_| Err(format!("timed out after {ROUND_TIMEOUT:?}")));
+            let leads = self.raft.is_leader();
+            let result = if leads { self.round(&mut backoff).await } else { Ok(()) };
             if let Some(cause) = last_failure.record(result) {
                 tracing::warn!(%cause, "leader task failed, retrying");
             }
@@ -89,7 +88,10 @@ impl LeaderTasks {
                 backoff.record_attempt(now);
             }
             let name = format!("{step:?}");
-            self.execute(step).await.map_err(|cause| format!("{name}: {cause}"))?;
+            let executed = tokio::time::timeout(STEP_TIMEOUT, self.execute(step)).await;
+            let executed =
+                executed.unwrap_or_else(|_| Err(format!("timed out after {STEP_TIMEOUT:?}")));
+            executed.map_err(|cause| format!("{name}: {cause}"))?;
             tracing::info!(step = name, "membership step");
         } else if let Some(version) = raise {
             self.propose(Command::RaiseDataVersion { version }).await?;
@@ -120,7 +122,7 @@ impl LeaderTasks {
     }
 
     async fn propose(&self, command: Command) -> Result<(), String> {
-        let deadline = Instant::now() + ROUND_TIMEOUT;
+        let deadline = Instant::now() + STEP_TIMEOUT;
         let proposal = Proposal { command, requester: Requester::System, deadline };
         match self.proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
             Ok(Verdict::Accepted) => Ok(()),
@@ -152,38 +154,8 @@ impl LeaderTasks {
     }
 }
 
-/// Failure of the last round. One that persists is logged only once.
-#[derive(Debug, Default)]
-struct LastFailure(Option<String>);
-
-impl LastFailure {
-    /// Records the result of a round, and returns its failure unless the last round had the same.
-    fn record(&mut self, result: Result<(), String>) -> Option<&str> {
-        let failure = result.err();
-        let is_new = failure != self.0;
-        self.0 = failure;
-        self.0.as_deref().filter(|_| is_new)
-    }
-}
-
 /// Returns the highest data version that all agents support, if it is above the current one.
 fn data_version_to_raise_to(state: &State) -> Option<DataVersion> {
     let supported = state.agents.values().map(|agent| agent.description.supports).min()?;
     (supported > state.header.data_version).then_some(supported)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_that_persists_is_logged_once() {
-        let mut last = LastFailure::default();
-        let failed = |cause: &str| Err(cause.to_owned());
-        assert_eq!(last.record(failed("a")), Some("a"));
-        assert_eq!(last.record(failed("a")), None);
-        assert_eq!(last.record(failed("b")), Some("b"));
-        assert_eq!(last.record(Ok(())), None);
-        assert_eq!(last.record(failed("b")), Some("b"));
-    }
 }

@@ -27,6 +27,7 @@ pub mod bootstrap;
 pub mod contact;
 pub mod environment;
 pub mod instance;
+mod last_failure;
 mod leader_tasks;
 mod leader_watch;
 pub mod members;

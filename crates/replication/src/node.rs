@@ -24,6 +24,7 @@ use crate::bootstrap::{BootstrapError, InitialMembers};
 use crate::contact::ContactTracker;
 use crate::environment::Environment;
 use crate::instance::Raft;
+use crate::last_failure::LastFailure;
 use crate::leader_tasks::LeaderTasks;
 use crate::leader_watch::LeaderWatch;
 use crate::members::Members;
@@ -292,18 +293,21 @@ async fn task_panicked(tasks: &mut JoinSet<()>) -> String {
 
 /// Updates the free disk space for the sequencer until aborted.
 async fn watch_disk(directory: PathBuf, space: Arc<DiskSpace>) {
+    let mut last_failure = LastFailure::default();
     loop {
         let directory = directory.clone();
         // A disk that hangs must not block the runtime.
         let measured = tokio::task::spawn_blocking(move || free_bytes(&directory)).await;
-        match measured.unwrap_or_else(|panic| Err(panic.into())) {
+        let result = match measured.unwrap_or_else(|panic| Err(panic.into())) {
             Ok(free) => {
                 metrics::gauge!("meridian_disk_free_bytes").set(free as f64);
                 space.set_free(free);
+                Ok(())
             }
-            Err(error) => {
-                tracing::warn!(error = %Report::new(&error), "failed to read the free disk space");
-            }
+            Err(error) => Err(Report::new(&error).to_string()),
+        };
+        if let Some(cause) = last_failure.record(result) {
+            tracing::warn!(cause, "failed to read the free disk space");
         }
         tokio::time::sleep(DISK_CHECK_INTERVAL).await;
     }

@@ -1,8 +1,9 @@
 //! The client port. It is served from the start: requests are refused, with the reason, until the agent
-//! is a member of a cluster.
+//! can serve them.
 
 use std::sync::Arc;
 
+use meridian_replication::peer::meeting::Lobby;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,12 +14,13 @@ pub struct ClientPort {
 }
 
 impl ClientPort {
-    /// Starts to refuse requests.
-    pub fn new(listener: TcpListener) -> Self {
+    /// Starts to refuse requests. The lobby knows whether the agent is a member of a cluster.
+    pub fn new(listener: TcpListener, lobby: Lobby) -> Self {
         let listener = Arc::new(listener);
         let shared = Arc::clone(&listener);
-        let refusing = tokio::spawn(async {
-            if let Err(error) = meridian_api::refuse_requests(shared).await {
+        let refusing = tokio::spawn(async move {
+            let is_member = move || lobby.cluster().is_some();
+            if let Err(error) = meridian_api::refuse_requests(shared, is_member).await {
                 tracing::error!(%error, "client port failed");
             }
         });

@@ -82,19 +82,23 @@ impl Agent {
     /// # Errors
     /// The fatal error.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        let client = ClientPort::new(self.client);
+        let client = ClientPort::new(self.client, self.lobby.clone());
         let peer_service = Late::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(http::serve(self.http, self.health.clone(), self.metrics.clone()));
         tasks.spawn(metrics::upkeep(self.metrics));
         tasks.spawn(peer_port::serve(self.peer, self.lobby.clone(), peer_service.clone()));
-        self.health.set_not_ready(Some("this agent is not a member of a cluster yet".to_owned()));
+        if self.lobby.cluster().is_none() {
+            let reason = "this agent is not a member of a cluster yet";
+            self.health.set_not_ready(Some(reason.to_owned()));
+        }
         let membership = tokio::select! {
             membership = become_member(&self.lobby, &self.description, &self.config.start) => {
                 membership?
             }
             () = shutdown.cancelled() => return Ok(()),
         };
+        self.health.set_not_ready(Some("this agent is starting".to_owned()));
         let identity = Identity { cluster: membership.cluster, node: self.description.node };
         let stores = tokio::task::block_in_place(|| {
             open::open(&lock(&self.directory), identity, &self.fuse)

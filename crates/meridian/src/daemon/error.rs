@@ -102,8 +102,8 @@ impl AgentError {
                 "fix the cause, then restart the agent; its units keep running meanwhile"
             }
             Self::Directory(_) | Self::Open(_) | Self::Units(_) => {
-                "check the disk; if the data cannot be repaired, wipe the data directory and join \
-                 as a new node"
+                "check the disk, and whether a newer version wrote the data; only if the data cannot \
+                 be repaired, wipe the data directory and join as a new node"
             }
             Self::Node(_) => {
                 "fix the cause, then restart the agent; its units keep running meanwhile"

@@ -23,7 +23,7 @@ pub enum OpenError {
         found: u32,
     },
     /// A metadata row cannot be decoded.
-    #[error("the derived store is damaged: cannot decode {row}")]
+    #[error("cannot decode {row} of the derived store")]
     Single {
         /// Row.
         row: &'static str,
@@ -35,7 +35,7 @@ pub enum OpenError {
     #[error("the derived store is damaged")]
     Membership(#[from] InvalidMembership),
     /// A state row cannot be decoded.
-    #[error("the derived store is damaged")]
+    #[error("cannot decode a state row of the derived store")]
     Row(#[from] RowError),
     /// State rows are missing, or there are too many.
     #[error(
