@@ -24,7 +24,7 @@ use std::io;
 use std::sync::Arc;
 
 use meridian_domain::{
-    AgentName, Configuration, Incarnation, Revision, ServiceName, State, Unit, UnitId,
+    AgentName, Configuration, Incarnation, NodeId, Revision, ServiceName, State, Unit, UnitId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,14 @@ pub(crate) struct DesiredUnit {
 }
 
 impl Desired {
-    /// Returns the set that `state` assigns to `agent`.
-    pub(crate) fn of(state: &State, agent: &AgentName) -> Self {
+    /// Returns the set that `state` assigns to `agent` on `node`. Empty if another node has the name:
+    /// a node that replaces it replays the history of its predecessor before its own.
+    pub(crate) fn of(state: &State, agent: &AgentName, node: NodeId) -> Self {
+        let revision = state.header.revision;
+        let known = state.agents.get(agent);
+        if known.is_none_or(|known| known.description.node != node) {
+            return Self { revision, ..Self::default() };
+        }
         let desired = |unit: &Unit| DesiredUnit {
             unit: unit.id.clone(),
             incarnation: unit.incarnation,
@@ -75,7 +81,7 @@ impl Desired {
             let configuration = || Arc::new(Configuration::of(state, service, region));
             configurations.entry(service.clone()).or_insert_with(configuration);
         }
-        Self { revision: state.header.revision, removed: false, units, configurations }
+        Self { revision, removed: false, units, configurations }
     }
 
     /// Returns the configuration that a unit should serve, or `None` if it should not run.

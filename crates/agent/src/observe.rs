@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meridian_domain::{AgentName, Incarnation, Revision};
+use meridian_domain::{AgentName, Incarnation, NodeId, Revision};
 use meridian_ports::Read;
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ pub(crate) type Observed = BTreeMap<Incarnation, RunningUnit>;
 /// Reads from the driver and from the log.
 pub(crate) struct Observer {
     agent: AgentName,
+    node: NodeId,
     driver: Arc<dyn Driver>,
     read: Arc<dyn Read>,
     changes: watch::Receiver<u64>,
@@ -25,9 +26,14 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(agent: AgentName, driver: Arc<dyn Driver>, read: Arc<dyn Read>) -> Self {
+    pub(crate) fn new(
+        agent: AgentName,
+        node: NodeId,
+        driver: Arc<dyn Driver>,
+        read: Arc<dyn Read>,
+    ) -> Self {
         let (changes, durable) = (driver.changes(), read.durable());
-        Self { agent, driver, read, changes, durable, pending: None }
+        Self { agent, node, driver, read, changes, durable, pending: None }
     }
 
     /// Lists the units of the driver.
@@ -45,7 +51,7 @@ impl Observer {
     /// state is durable might never end.
     pub(crate) fn desired(&mut self) -> Option<Desired> {
         let durable = *self.durable.borrow_and_update();
-        let newest = Desired::of(&self.read.state(), &self.agent);
+        let newest = Desired::of(&self.read.state(), &self.agent, self.node);
         if newest.revision <= durable {
             self.pending = None;
             return Some(newest);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use error_reporter::Report;
 use meridian_domain::report::UnitStatus;
-use meridian_domain::{AgentName, Generation, Incarnation};
+use meridian_domain::{AgentName, Generation, Incarnation, NodeId};
 use meridian_ports::{Propose, Read, UnitLoads};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -47,6 +47,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 pub struct ReconcilerConfig {
     /// Name of this agent.
     pub agent: AgentName,
+    /// Its node. Units that the log assigned to an earlier node of the same name are not its own.
+    pub node: NodeId,
     /// Data directory. The caller holds its lock.
     pub directory: PathBuf,
     /// Generation of this process run, from [`crate::generation::raise`].
@@ -132,12 +134,12 @@ impl Reconciler {
         read: Arc<dyn Read>,
         driver: Arc<dyn Driver>,
     ) -> Result<Self, BuildError> {
-        let ReconcilerConfig { agent, directory: _, generation, loads } = config;
+        let ReconcilerConfig { agent, node, directory: _, generation, loads } = config;
         let desired = desired::load(&*store)
             .map_err(|source| BuildError { path: store.path(), source: source.into() })?;
         let now = Instant::now();
         Ok(Self {
-            observer: Observer::new(agent.clone(), Arc::clone(&driver), Arc::clone(&read)),
+            observer: Observer::new(agent.clone(), node, Arc::clone(&driver), Arc::clone(&read)),
             actions: Actions::new(Arc::clone(&driver)),
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
             quorum_check: QuorumCheck::new(read),

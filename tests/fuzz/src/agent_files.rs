@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, RwLock, RwLockReadGuard};
 use async_trait::async_trait;
 use meridian_agent::driver::{Driver, RunningUnit, StartError, UnitSpec, Unreachable};
 use meridian_agent::{Reconciler, ReconcilerConfig, generation};
-use meridian_domain::{AgentName, Configuration, Generation, Incarnation, Revision, State};
+use meridian_domain::{AgentName, Configuration, Generation, Incarnation, NodeId, Revision, State};
 use meridian_gateway::{Unit, UnitConfig};
 use meridian_ports::{
     Consistency, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, UnitLoads,
@@ -49,6 +49,7 @@ fn reads_generation(directory: &Path) -> bool {
 fn reads_desired(directory: &Path) -> bool {
     let config = ReconcilerConfig {
         agent: AgentName::new("we-1").expect("a valid name"),
+        node: NodeId(1),
         directory: directory.to_owned(),
         generation: Generation(1),
         loads: watch::Sender::new(UnitLoads::default()),

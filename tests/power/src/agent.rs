@@ -126,7 +126,7 @@ impl Agent {
 /// Returns the reconciler's configuration, also used by the check.
 fn config(path: &Path, generation: Generation) -> ReconcilerConfig {
     let loads = watch::Sender::new(UnitLoads::default());
-    ReconcilerConfig { agent: name(), directory: path.to_owned(), generation, loads }
+    ReconcilerConfig { agent: name(), node: NODE, directory: path.to_owned(), generation, loads }
 }
 
 fn machine(path: &Path, generation: Generation) -> BuiltinConfig {

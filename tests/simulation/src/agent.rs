@@ -217,6 +217,7 @@ impl Agent {
     ) -> anyhow::Result<()> {
         let config = ReconcilerConfig {
             agent: self.description.name.clone(),
+            node: self.description.node,
             directory: "simulated".into(),
             generation,
             loads: ports.loads.clone(),

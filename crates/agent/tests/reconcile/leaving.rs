@@ -66,6 +66,20 @@ async fn an_unregistered_agent_runs_and_reports_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_starts_no_units_of_an_earlier_node_of_the_same_name() {
+    let mut world = World::contoso(1);
+    let own = world.log.state().clone();
+    let mut earlier = own.clone();
+    earlier.agents.get_mut(&name()).unwrap().description.node = NodeId(9);
+    world.log.replace(earlier);
+    let _agent = world.agent();
+    world.run_for(Duration::from_secs(60)).await;
+    assert_eq!(world.machine.starts(), []);
+    world.log.replace(own);
+    world.until("its own unit runs", || world.machine.ready().len() == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drained_agent_stops_its_units_and_keeps_running() {
     let mut world = World::contoso(2);
     let agent = world.converged_agent().await;
@@ -105,7 +119,7 @@ fn a_corrupt_desired_set_is_an_error_that_names_the_file() {
     std::fs::write(world.directory.path().join("desired"), "00000000 {}").unwrap();
     let directory = world.directory.path().to_owned();
     let (agent, generation, loads) = (name(), Generation(1), watch::Sender::default());
-    let config = ReconcilerConfig { agent, directory, generation, loads };
+    let config = ReconcilerConfig { agent, node: NodeId(1), directory, generation, loads };
     let driver = Arc::new(world.machine.clone());
     let built = Reconciler::build(config, world.log.clone(), world.log.clone(), driver);
     let error = built.map(|_| ()).unwrap_err();

@@ -59,6 +59,7 @@ impl World {
         self.generation = self.generation.next();
         let config = ReconcilerConfig {
             agent: name(),
+            node: agent().node,
             directory: self.directory.path().to_owned(),
             generation: self.generation,
             loads: watch::Sender::default(),

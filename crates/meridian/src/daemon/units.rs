@@ -59,8 +59,8 @@ pub async fn run(
     let generation = generation::raise(&config.data_dir)?;
     let driver = open(config, cluster, generation).await?;
     let directory = config.data_dir.clone();
-    let agent = config.name.clone();
-    let settings = ReconcilerConfig { agent, directory, generation, loads: ports.loads };
+    let (agent, node) = (config.name.clone(), ports.cluster.node());
+    let settings = ReconcilerConfig { agent, node, directory, generation, loads: ports.loads };
     let reconciler = Reconciler::build(settings, ports.propose, ports.read, driver.clone())?;
     match reconciler.run(shutdown).await? {
         Ended::Removed => {

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use meridian_agent::driver::{Driver, Phase, RunningUnit, StartError, UnitSpec, Unreachable};
 use meridian_agent::{Reconciler, ReconcilerConfig};
 use meridian_domain::{
-    AgentName, Configuration, Generation, Incarnation, RegionName, Revision, ServiceName, State,
-    UnitId,
+    AgentName, Configuration, Generation, Incarnation, NodeId, RegionName, Revision, ServiceName,
+    State, UnitId,
 };
 use meridian_ports::{
     Consistency, Proposal, Propose, ProposeError, Read, ReadError, ReadPoint, Receipt, UnitLoad,
@@ -55,6 +55,7 @@ async fn stopped(state: State, running: Vec<Incarnation>) -> anyhow::Result<Vec<
     });
     let config = ReconcilerConfig {
         agent: AgentName::new("we-1").expect("is a name"),
+        node: NodeId(1),
         directory: directory.path().to_owned(),
         generation: Generation(1),
         loads: watch::Sender::new(UnitLoads::default()),
