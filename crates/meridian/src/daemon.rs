@@ -70,7 +70,7 @@ fn configure(args: &AgentArgs) -> Result<(Values, AgentConfig), ConfigError> {
 fn note_custom_region(config: &AgentConfig) {
     if let Err(cause) = region::check(&config.region) {
         exit::note(
-            &cause.to_string(),
+            &format!("region {}: {cause}", config.region),
             "correct the name, or define the region in the cluster with `meridian region define` before \
              the agent joins",
         );

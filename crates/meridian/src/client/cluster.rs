@@ -16,6 +16,7 @@ use super::view::{LeaderView, LimitsView, SnapshotView};
 use super::wait::{self, Goal};
 use crate::exit;
 
+/// Next step of notes on a cluster that cannot be shown as a whole.
 const SEE_STATUS: &str = "see `meridian status`";
 /// Hexadecimal digits of a member id.
 const ID_DIGITS: usize = 16;

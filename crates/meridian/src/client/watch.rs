@@ -221,8 +221,8 @@ fn end_of(status: Status) -> End {
 /// Selects events and prints them.
 struct Printer<'a> {
     output: Output,
-    /// Set to print times of day instead of ages, which would become wrong on the screen.
-    clock: bool,
+    /// Set if the log is followed: ages would become wrong on the screen, so times of day are printed.
+    follow: bool,
     since: Option<SystemTime>,
     service: Option<&'a str>,
     types: &'a [String],
@@ -239,7 +239,7 @@ impl<'a> Printer<'a> {
         let limit = args.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Self {
             output: session.output,
-            clock: args.follow,
+            follow: args.follow,
             since: args.since.map(|since| since.instant(SystemTime::now())),
             service: args.service.as_deref(),
             types: &args.types,
@@ -273,8 +273,7 @@ impl<'a> Printer<'a> {
     fn caught_up(&mut self) -> Result<(), Failure> {
         self.limit = None;
         let backlog = std::mem::take(&mut self.backlog);
-        let follows = self.clock;
-        if !self.selected_any && !follows && !self.output.is_json() {
+        if !self.selected_any && !self.follow && !self.output.is_json() {
             exit::message(format_args!("no event matches"));
         }
         self.print(&backlog)
@@ -283,7 +282,7 @@ impl<'a> Printer<'a> {
     fn print(&self, events: &VecDeque<EventView>) -> Result<(), Failure> {
         let mut lines = String::new();
         for event in events {
-            lines += &match (self.output.format(), self.clock) {
+            lines += &match (self.output.format(), self.follow) {
                 (Format::Json, _) => output::json_line(event)?,
                 (Format::Wide, _) => event.wide_line(),
                 (Format::Table, true) => event.clock_line(),
