@@ -17,8 +17,9 @@
 //!
 //! One thread runs everything. Each host has its own runtime with paused time. Stores that use
 //! threads are replaced below their interfaces; the writer of a database that never blocks is a
-//! task, and a journal that never blocks is closed without a thread. `getrandom` and the clocks of the process are provided by `mad-turmoil`: hash maps,
-//! tokio's fair `select!`, openraft's election timeouts and all UUIDs are derived from the seed. A
+//! task, and a journal that never blocks is closed without a thread. `getrandom` and the clocks of
+//! the process are provided by `mad-turmoil`: hash maps, tokio's fair `select!`, openraft's election
+//! timeouts and all UUIDs are derived from the seed. A
 //! process simulates only one seed, because some counters (such as the seeds of tokio) are global
 //! to the process.
 
