@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use meridian_gateway::{DrainTimeouts, Unit, UnitConfig};
@@ -94,15 +95,26 @@ impl Running {
         Self::with_config(config(directory.path()), directory)
     }
 
-    /// Starts a unit as `config` describes, in its run directory and without a configuration.
+    /// Starts a unit as `config` describes, in its run directory and without a configuration. It
+    /// runs on a thread of its own, as a worker always does: its pool of connections relies on that.
     pub fn with_config(config: UnitConfig, directory: tempfile::TempDir) -> Self {
         let listener = listener();
         let address = listener.local_addr().unwrap();
-        let unit = Unit::build(config, listener).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let unit = {
+            let _entered = runtime.enter();
+            Unit::build(config, listener).unwrap()
+        };
         let (shutdown, shutdown_requested) = oneshot::channel();
-        let ended = tokio::spawn(unit.run(async {
-            shutdown_requested.await.ok();
-        }));
+        let (exited, exit) = oneshot::channel();
+        thread::spawn(move || {
+            runtime.block_on(unit.run(async {
+                shutdown_requested.await.ok();
+            }));
+            // The receiver is gone at the end of the test.
+            exited.send(()).ok();
+        });
+        let ended = tokio::spawn(async { exit.await.expect("the unit does not panic") });
         Self { directory, address, shutdown, ended }
     }
 
@@ -290,6 +302,6 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let limit = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < limit, "timed out after {TIMEOUT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }
