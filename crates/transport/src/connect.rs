@@ -33,7 +33,8 @@ pub enum ConnectError {
     },
 }
 
-/// Opens a connection to `address` (`HOST:PORT`) within `limit`. The address is resolved at each call.
+/// Opens a connection to `address` (`HOST:PORT`) within `limit`. A host name is resolved at each
+/// call; one that was resolved before is resolved in the background, for the next call.
 ///
 /// Cancel-safe: dropping the future abandons the connection.
 ///
@@ -47,9 +48,8 @@ pub async fn connect(
 ) -> Result<Channel, ConnectError> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|error| ConnectError::Invalid { cause: root_cause(&error) })?
-        .connect_timeout(limit)
-        .tcp_nodelay(true);
-    match timeout(limit, dialer.dial(settings.apply(endpoint))).await {
+        .connect_timeout(limit);
+    match timeout(limit, dialer.dial(settings.apply(endpoint), limit)).await {
         Ok(Ok(channel)) => Ok(channel),
         // The timeout of the endpoint has the same length, and may elapse first.
         Ok(Err(error)) if io_error_kind(&error) != Some(io::ErrorKind::TimedOut) => {

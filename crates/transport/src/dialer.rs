@@ -3,12 +3,16 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint, Error};
+
+use crate::resolver::Resolver;
 
 /// Bidirectional byte stream.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -17,9 +21,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 type Dial = dyn Fn(String) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> + Send + Sync;
 
-/// Opens connections. The default uses TCP and resolves the host name at each dial.
-#[derive(Clone, Default)]
-pub struct Dialer(Option<Arc<Dial>>);
+/// Opens connections. The default uses TCP and the system's resolver. Cheap to clone.
+#[derive(Clone)]
+pub struct Dialer(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Tcp(HttpConnector<Resolver>),
+    Custom(Arc<Dial>),
+}
 
 impl Dialer {
     /// Creates a dialer that opens each connection with `dial`, which receives `HOST:PORT`.
@@ -27,23 +37,53 @@ impl Dialer {
     pub fn new(
         dial: impl Fn(String) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Some(Arc::new(dial)))
+        Self(Kind::Custom(Arc::new(dial)))
     }
 
-    pub(crate) async fn dial(&self, endpoint: Endpoint) -> Result<Channel, Error> {
-        let Some(dial) = self.0.clone() else {
-            return endpoint.connect().await;
-        };
-        let connector = tower::service_fn(move |uri: Uri| {
-            let stream = dial(uri.authority().map(ToString::to_string).unwrap_or_default());
-            async move { stream.await.map(TokioIo::new) }
-        });
-        endpoint.connect_with_connector(connector).await
+    /// Creates a dialer that uses TCP and resolves host names with `resolver`. The addresses of a
+    /// name are tried in turn, those of the other IP version after 300 ms at the latest (RFC 8305).
+    #[must_use]
+    pub fn resolving(resolver: Resolver) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(resolver);
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        Self(Kind::Tcp(connector))
+    }
+
+    pub(crate) async fn dial(
+        &self,
+        endpoint: Endpoint,
+        timeout: Duration,
+    ) -> Result<Channel, Error> {
+        match self.0.clone() {
+            Kind::Tcp(mut connector) => {
+                // Divided among the addresses, so that one that does not respond leaves time for
+                // the next.
+                connector.set_connect_timeout(Some(timeout));
+                endpoint.connect_with_connector(connector).await
+            }
+            Kind::Custom(dial) => {
+                let connector = tower::service_fn(move |uri: Uri| {
+                    let stream = dial(uri.authority().map(ToString::to_string).unwrap_or_default());
+                    async move { stream.await.map(TokioIo::new) }
+                });
+                endpoint.connect_with_connector(connector).await
+            }
+        }
+    }
+}
+
+impl Default for Dialer {
+    fn default() -> Self {
+        Self::resolving(Resolver::default())
     }
 }
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Dialer(custom)" } else { "Dialer(TCP)" })
+        f.write_str(match &self.0 {
+            Kind::Tcp(_) => "Dialer(TCP)",
+            Kind::Custom(_) => "Dialer(custom)",
+        })
     }
 }
