@@ -22,14 +22,17 @@
 //!
 //! An acknowledged change is durable on a majority and applied by the leader that acknowledged it.
 
+mod announcement;
 pub mod attempt;
 pub mod bootstrap;
 pub mod contact;
 pub mod environment;
+mod heartbeats;
 pub mod instance;
 mod last_failure;
 mod leader_tasks;
 mod leader_watch;
+mod member_watch;
 pub mod members;
 mod membership;
 pub mod metrics;

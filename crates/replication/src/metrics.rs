@@ -36,6 +36,11 @@ pub fn describe_metrics() {
         "Time since the last contact with the leader; on the leader, with a majority; -1 if never."
     );
     describe_gauge!(
+        "meridian_peer_round_trip_seconds",
+        Unit::Seconds,
+        "Median round-trip time from this agent to each other one."
+    );
+    describe_gauge!(
         "meridian_disk_free_bytes",
         Unit::Bytes,
         "Free space on the disk of the data directory."

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use error_reporter::Report;
-use meridian_domain::{AgentDescription, ClusterId, Command, Verdict};
-use meridian_ports::{
-    Consistency, Leadership, Ports, Proposal, Propose, Read, Requester, UnitLoads,
-};
+use meridian_domain::{AgentDescription, ClusterId};
+use meridian_ports::{Leadership, Ports, UnitLoads};
 use meridian_storage::disk::space::free_bytes;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::log_store::LogStore;
@@ -17,20 +15,26 @@ use meridian_storage::state_machine::StateMachine;
 use meridian_storage::store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::announcement::Announcement;
 use crate::bootstrap::{BootstrapError, InitialMembers};
 use crate::contact::ContactTracker;
 use crate::environment::Environment;
+use crate::heartbeats;
 use crate::instance::Raft;
 use crate::last_failure::LastFailure;
 use crate::leader_tasks::LeaderTasks;
 use crate::leader_watch::LeaderWatch;
+use crate::member_watch::MemberWatch;
 use crate::members::Members;
 use crate::membership::Membership;
+use crate::peer::address_book::AddressBook;
+use crate::peer::identity::Source;
+use crate::peer::introductions::{Introductions, Verifier};
 use crate::peer::links::Links;
 use crate::peer::network::Factory;
+use crate::peer::pool::{Pool, PoolConfig};
 use crate::peer::server::{CheckedPeerService, PeerService};
 use crate::proposer::Proposer;
 use crate::reader::{ReadIndexFetcher, Reader};
@@ -39,11 +43,6 @@ use crate::timing::Timing;
 
 /// Interval between checks of the free disk space.
 const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Delay before this agent's description is announced again.
-const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
-/// Timeout of an attempt to announce it.
-const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Configuration of a node.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -76,6 +75,7 @@ pub struct Node {
     reader: Reader,
     members: Members,
     peer: PeerService,
+    verifier: Verifier,
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
     space: Arc<DiskSpace>,
@@ -111,13 +111,14 @@ impl Node {
     pub async fn build(config: NodeConfig, stores: Stores, fuse: Fuse) -> Result<Self, NodeError> {
         let Stores { log, state_machine, store } = stores;
         let (cluster, node) = (config.cluster, config.description.node);
-        let Environment { dialer, clock } = config.environment.clone();
-        let raft = start_raft(&config, &store, log.clone(), state_machine).await?;
+        let clock = config.environment.clock.clone();
+        let (pool, introductions, verifier) = connections(&config);
+        let raft = start_raft(&config, pool.clone(), &store, log.clone(), state_machine).await?;
         let space = Arc::new(DiskSpace::new(config.disk_floor));
         let leader_watch = LeaderWatch::new(&raft);
         let contact = ContactTracker::new(raft.clone());
         let membership = Membership::new(raft.clone(), store.clone(), contact.clone());
-        let links = Arc::new(Links::new(cluster, &raft, dialer, config.timing.connect));
+        let links = Arc::new(Links::new(pool.clone(), &raft));
         let sequencer =
             Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), clock);
         let proposer = Proposer {
@@ -145,7 +146,7 @@ impl Node {
             leader_watch: leader_watch.clone(),
             contact: contact.clone(),
             membership: membership.clone(),
-            unreachable_after: config.timing.unreachable_after(),
+            unreachable_after: config.timing.silence,
             loads: loads.subscribe(),
         };
         let peer = PeerService {
@@ -156,6 +157,7 @@ impl Node {
             contact,
             membership,
             loads: loads.subscribe(),
+            introductions,
         };
         Ok(Self {
             config,
@@ -166,6 +168,7 @@ impl Node {
             reader,
             members,
             peer,
+            verifier,
             leadership: watch::Sender::default(),
             loads,
             space,
@@ -229,11 +232,22 @@ impl Node {
         if let Some(directory) = self.config.data_directory.clone() {
             tasks.spawn(watch_disk(directory, self.space.clone()));
         }
-        tasks.spawn(announce_description(
-            self.config.description.clone(),
-            self.reader.clone(),
-            self.proposer.clone(),
-        ));
+        let announcement = Announcement {
+            description: self.config.description.clone(),
+            reader: self.reader.clone(),
+            proposer: self.proposer.clone(),
+        };
+        tasks.spawn(announcement.run());
+        tasks.spawn(heartbeats::run(self.raft.clone(), self.config.timing.heartbeat));
+        tasks.spawn(self.verifier.run());
+        let member_watch = MemberWatch {
+            node: self.config.description.node,
+            raft: self.raft.clone(),
+            store: self.store.clone(),
+            links: self.members.links.clone(),
+            timing: self.config.timing,
+        };
+        tasks.spawn(member_watch.run());
         tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
         let blown = tokio::select! {
             () = shutdown.cancelled() => None,
@@ -261,8 +275,28 @@ impl Node {
     }
 }
 
+/// Creates the connections to other members, and what learns of those that moved.
+fn connections(config: &NodeConfig) -> (Arc<Pool>, Introductions, Verifier) {
+    let (cluster, timing) = (config.cluster, config.timing);
+    let dialer = config.environment.dialer.clone();
+    let AgentDescription { node, peer_address: address, .. } = config.description.clone();
+    let book = Arc::<AddressBook>::default();
+    let (introductions, verifier) =
+        Introductions::new(cluster, book.clone(), dialer.clone(), timing.connect);
+    let pool = Pool::new(PoolConfig {
+        cluster,
+        source: Source { node, address },
+        dialer,
+        book,
+        connect_timeout: timing.connect,
+        stalled_after: timing.silence,
+    });
+    (Arc::new(pool), introductions, verifier)
+}
+
 async fn start_raft(
     config: &NodeConfig,
+    pool: Arc<Pool>,
     store: &Store,
     log: LogStore,
     state_machine: StateMachine,
@@ -270,12 +304,7 @@ async fn start_raft(
     let failed = |cause: &dyn std::fmt::Display| NodeError::Raft { cause: cause.to_string() };
     let raft_config = config.timing.raft_config(config.snapshot_after, config.keep_entries);
     let raft_config = Arc::new(raft_config.validate().map_err(|error| failed(&error))?);
-    let network = Factory {
-        cluster: config.cluster,
-        timing: config.timing,
-        dialer: config.environment.dialer.clone(),
-        store: store.clone(),
-    };
+    let network = Factory { pool, timing: config.timing, store: store.clone() };
     let node = config.description.node;
     let raft = Raft::new(node, raft_config, network, log, state_machine).await;
     raft.map_err(|error| failed(&error))
@@ -310,45 +339,5 @@ async fn watch_disk(directory: PathBuf, space: Arc<DiskSpace>) {
             tracing::warn!(cause, "failed to read the free disk space");
         }
         tokio::time::sleep(DISK_CHECK_INTERVAL).await;
-    }
-}
-
-/// Proposes the current description of this agent, for example new addresses, if it differs from
-/// the registered one. Returns once both are equal, or after a rejection: the same description
-/// would be rejected again.
-async fn announce_description(description: AgentDescription, reader: Reader, proposer: Proposer) {
-    loop {
-        let deadline = Instant::now() + ANNOUNCE_TIMEOUT;
-        if reader.read(Consistency::Linearizable, deadline).await.is_ok() {
-            let registered =
-                reader.state().agents.get(&description.name).map(|agent| agent.description.clone());
-            let (command, requester) =
-                (Command::RegisterAgent(description.clone()), Requester::System);
-            match registered {
-                Some(known) if known == description => return,
-                Some(known) if known.node == description.node => {
-                    let proposal = Proposal { command, requester, deadline };
-                    match proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
-                        Ok(Verdict::Accepted) => {}
-                        Ok(Verdict::Rejected(rejections)) => {
-                            let rejections: Vec<_> =
-                                rejections.iter().map(ToString::to_string).collect();
-                            tracing::error!(
-                                rejections = rejections.join("; "),
-                                "the cluster rejected the new description of this agent; restore its \
-                                 configuration, or remove the agent and join it again"
-                            );
-                            return;
-                        }
-                        Err(error) => {
-                            tracing::info!(%error, "failed to announce this agent, retrying");
-                        }
-                    }
-                }
-                // This node is not registered under this name. Registration is not done here.
-                Some(_) | None => {}
-            }
-        }
-        tokio::time::sleep(ANNOUNCE_INTERVAL).await;
     }
 }

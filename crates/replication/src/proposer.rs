@@ -14,8 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::attempt::Attempt;
 use crate::leader_watch::LeaderWatch;
-use crate::peer::connection::RequestError;
-use crate::peer::links::Links;
+use crate::peer::links::{Links, RequestError};
 use crate::peer::message;
 use crate::sequencer::Sequencer;
 

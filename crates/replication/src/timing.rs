@@ -14,54 +14,70 @@ pub enum Profile {
 
 /// Intervals and timeouts of Raft.
 ///
-/// A follower must miss several heartbeats before it starts an election, and a connection attempt
-/// to a dead member must time out before the next election starts, or elections never end.
-/// Therefore `heartbeat < connect < election_min`.
+/// A follower starts an election once it has not heard from the leader for `election_max`, for which
+/// it would refuse to vote, plus a time between `election_min` and `election_max`. A new leader needs
+/// three more round trips: Pre-Vote, vote, and the first entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// Interval between heartbeats of a leader.
+    /// Interval between heartbeats of a leader. A member with a longer round trip gets the next one
+    /// after its response.
     pub heartbeat: Duration,
-    /// Minimum election timeout: time without contact to the leader after which a follower starts
-    /// an election.
+    /// Time for the response to a heartbeat, after which the next one is sent.
+    pub heartbeat_timeout: Duration,
+    /// Minimum time between the end of the leader's lease and an election.
     pub election_min: Duration,
-    /// Maximum election timeout. Each election timeout is chosen at random between the two.
+    /// Maximum time between the end of the leader's lease and an election; also the lease. Each
+    /// election timeout is chosen at random between the two.
     pub election_max: Duration,
-    /// Timeout for opening a connection to another member.
+    /// Timeout for opening a connection to another member: two round trips for TCP and TLS, and a
+    /// retransmission of the first packet, which takes 1 s (RFC 6298). Longer than an election
+    /// timeout, because no election waits for a dial.
     pub connect: Duration,
+    /// Silence of a member with a request in flight after which its connection is replaced and
+    /// status reports it as unreachable.
+    pub silence: Duration,
+    /// Round-trip time to a voter above which a leader may lose its followers.
+    pub max_round_trip: Duration,
 }
 
 impl Profile {
     /// Returns the timing for this network.
     #[must_use]
     pub fn timing(self) -> Timing {
-        let (heartbeat, election_min, election_max) = match self {
-            Self::Lan => (50, 150, 300),
-            Self::Wan => (250, 1_250, 2_500),
-        };
-        Timing {
-            heartbeat: Duration::from_millis(heartbeat),
-            election_min: Duration::from_millis(election_min),
-            election_max: Duration::from_millis(election_max),
-            connect: Duration::from_millis(heartbeat * 2),
+        let ms = Duration::from_millis;
+        match self {
+            Self::Lan => Timing {
+                heartbeat: ms(50),
+                heartbeat_timeout: ms(100),
+                election_min: ms(150),
+                election_max: ms(300),
+                connect: ms(500),
+                silence: ms(1_000),
+                max_round_trip: ms(30),
+            },
+            Self::Wan => Timing {
+                heartbeat: ms(200),
+                heartbeat_timeout: ms(550),
+                election_min: ms(600),
+                election_max: ms(900),
+                connect: ms(2_000),
+                silence: ms(5_000),
+                max_round_trip: ms(350),
+            },
         }
     }
 }
 
 impl Timing {
-    /// Silence after which status reports a member as unreachable: twice the maximum election
-    /// timeout.
-    #[must_use]
-    pub fn unreachable_after(&self) -> Duration {
-        2 * self.election_max
-    }
-
     /// Returns the configuration of openraft. A snapshot is built after `snapshot_after` log
     /// entries; the last `keep` entries before it are not purged.
     pub(crate) fn raft_config(&self, snapshot_after: u64, keep: u64) -> openraft::Config {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         openraft::Config {
             cluster_name: "meridian".to_owned(),
-            heartbeat_interval: ms(self.heartbeat),
+            // Only the timeout of a heartbeat, and the interval between checks of the election
+            // timeout times 64/13: the heartbeats are sent by a task of the leader.
+            heartbeat_interval: ms(self.heartbeat_timeout),
             election_timeout_min: ms(self.election_min),
             election_timeout_max: ms(self.election_max),
             // Streaming a snapshot over a slow link may take long without being a failure, so it
@@ -95,15 +111,17 @@ mod tests {
     fn openraft_accepts_the_timing_of_every_profile() {
         for profile in [Profile::Lan, Profile::Wan] {
             let timing = profile.timing();
-            assert!(timing.heartbeat < timing.connect && timing.connect < timing.election_min);
+            assert!(timing.heartbeat < timing.heartbeat_timeout);
+            assert!(timing.max_round_trip < timing.heartbeat_timeout);
             timing.raft_config(1_000, 100).validate().expect("is valid");
         }
     }
 
     #[test]
-    fn a_member_is_unreachable_after_two_maximum_election_timeouts() {
-        let after = |profile: Profile| profile.timing().unreachable_after();
-        assert_eq!(after(Profile::Lan), Duration::from_millis(600));
-        assert_eq!(after(Profile::Wan), Duration::from_secs(5));
+    fn a_new_leader_commits_within_three_seconds_at_a_round_trip_of_300_ms() {
+        let timing = Profile::Wan.timing();
+        let check_interval = timing.heartbeat_timeout * 13 / 64;
+        let detected = timing.election_max * 2 + check_interval;
+        assert!(detected + 3 * Duration::from_millis(300) < Duration::from_secs(3));
     }
 }

@@ -131,6 +131,16 @@ impl Cluster {
         node.start(cluster, &options, listener.into_std()?, None).await
     }
 
+    /// Restarts a stopped node with its data directory on another port.
+    pub async fn restart_elsewhere(&mut self, index: usize) -> anyhow::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = Address::new(listener.local_addr()?.to_string())?;
+        let (cluster, options) = (self.cluster, self.options.clone());
+        let node = &mut self.nodes[index];
+        node.description.peer_address = address;
+        node.start(cluster, &options, listener.into_std()?, None).await
+    }
+
     /// Sets the disk floor of the nodes that are started from now on, in bytes.
     pub fn set_disk_floor(&mut self, bytes: u64) {
         self.options.disk_floor = bytes;

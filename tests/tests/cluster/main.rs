@@ -4,6 +4,7 @@ mod backups;
 mod changes;
 mod disk_space;
 mod membership;
+mod moving;
 mod reads;
 mod snapshots;
 mod support;

@@ -1,52 +1,86 @@
-//! Identity of the intended receiver, in two headers on every request. A request that reaches the
-//! wrong process (the address was reassigned to another machine, or another cluster uses the same
-//! ports) is rejected.
+//! Identity of the intended receiver and of the sender, in headers on every request. A request that
+//! reaches the wrong process (the address was reassigned to another machine, or another cluster uses
+//! the same ports) is rejected. The sender's address is only a hint, because it may have moved (see
+//! [`introductions`](super::introductions)).
 
+use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId};
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
+
+use super::introductions::Introductions;
 
 const CLUSTER: &str = "meridian-cluster";
 const TARGET: &str = "meridian-target";
+const SOURCE: &str = "meridian-source";
+const SOURCE_ADDRESS: &str = "meridian-source-address";
+
+/// Sender of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Node that sends the request.
+    pub node: NodeId,
+    /// Peer address that it advertises.
+    pub address: Address,
+}
 
 /// Headers of requests to one node.
 #[derive(Clone)]
 pub struct Headers {
     cluster: MetadataValue<Ascii>,
     target: MetadataValue<Ascii>,
+    source: MetadataValue<Ascii>,
+    source_address: MetadataValue<Ascii>,
 }
 
 impl Headers {
-    /// Creates the headers of requests to node `target` of `cluster`.
-    pub fn new(cluster: ClusterId, target: NodeId) -> Self {
-        let ascii = |text: String| text.parse().expect("ids are ASCII");
-        Self { cluster: ascii(cluster.to_string()), target: ascii(target.to_string()) }
+    /// Creates the headers of requests from `source` to node `target` of `cluster`.
+    pub fn new(cluster: ClusterId, target: NodeId, source: &Source) -> Self {
+        Self {
+            cluster: ascii(cluster.to_string()),
+            target: ascii(target.to_string()),
+            source: ascii(source.node.0.to_string()),
+            source_address: ascii(source.address.to_string()),
+        }
     }
+}
+
+fn ascii(text: String) -> MetadataValue<Ascii> {
+    text.parse().expect("ids and addresses are ASCII")
 }
 
 impl tonic::service::Interceptor for Headers {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert(CLUSTER, self.cluster.clone());
         request.metadata_mut().insert(TARGET, self.target.clone());
+        request.metadata_mut().insert(SOURCE, self.source.clone());
+        request.metadata_mut().insert(SOURCE_ADDRESS, self.source_address.clone());
         Ok(request)
     }
 }
 
-/// Rejects requests that are intended for another node or cluster.
+/// Rejects requests that are intended for another node or cluster, and records the senders of the
+/// others.
 #[derive(Clone)]
-pub struct Check(Headers);
+pub struct Check {
+    cluster: MetadataValue<Ascii>,
+    node: MetadataValue<Ascii>,
+    introductions: Introductions,
+}
 
 impl Check {
     /// Accepts requests to `node` of `cluster`.
-    pub fn new(cluster: ClusterId, node: NodeId) -> Self {
-        Self(Headers::new(cluster, node))
+    pub fn new(cluster: ClusterId, node: NodeId, introductions: Introductions) -> Self {
+        let (cluster, node) = (ascii(cluster.to_string()), ascii(node.to_string()));
+        Self { cluster, node, introductions }
     }
 }
 
 impl tonic::service::Interceptor for Check {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        for (key, expected) in [(CLUSTER, &self.0.cluster), (TARGET, &self.0.target)] {
-            let found = request.metadata().get(key);
+        let headers = request.metadata();
+        for (key, expected) in [(CLUSTER, &self.cluster), (TARGET, &self.node)] {
+            let found = headers.get(key);
             if found != Some(expected) {
                 let found = found.and_then(|value| value.to_str().ok()).unwrap_or("nothing");
                 return Err(Status::failed_precondition(format!(
@@ -55,6 +89,14 @@ impl tonic::service::Interceptor for Check {
                 )));
             }
         }
+        let node = text(headers, SOURCE).and_then(|node| node.parse().ok());
+        if let (Some(node), Some(address)) = (node, text(headers, SOURCE_ADDRESS)) {
+            self.introductions.record(NodeId(node), address);
+        }
         Ok(request)
     }
+}
+
+fn text<'a>(headers: &'a MetadataMap, key: &str) -> Option<&'a str> {
+    headers.get(key).and_then(|value| value.to_str().ok())
 }

@@ -1,13 +1,10 @@
-//! Connections for forwarded commands, reads and status requests: one for each node, opened when
-//! first needed and dropped on the first error, so that the next request resolves the address
-//! again.
+//! Forwarded commands, reads and status requests, over the connections of the [`Pool`].
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use meridian_domain::NodeId;
 use meridian_domain::agent::Address;
-use meridian_domain::{ClusterId, NodeId};
 use meridian_proto::v1::{self as proto};
 use meridian_storage::raft::TypeConfig;
 use meridian_transport::Dialer;
@@ -15,33 +12,34 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::type_config::alias::WatchReceiverOf;
 use tonic::{Code, Response, Status};
 
-use super::connection::{Client, RequestError, connect};
 use super::error::describe;
-use super::identity::Headers;
+use super::pool::{Client, Connection, Lane, Pool};
 use super::proposals::ProposalStream;
 use crate::instance::Raft;
 
-/// Connections of this node to the other members.
+/// Error of a request without a response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The receiver definitely did not process the request.
+    #[error("{0}")]
+    NotSent(String),
+    /// The receiver may have processed the request.
+    #[error("{0}")]
+    OutcomeUnknown(String),
+}
+
+/// Requests of this node to the other members.
 pub struct Links {
-    cluster: ClusterId,
-    dialer: Dialer,
-    connect_timeout: Duration,
+    pool: Arc<Pool>,
     metrics: WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>,
-    clients: Mutex<BTreeMap<NodeId, Client>>,
-    proposals: Mutex<BTreeMap<NodeId, ProposalStream>>,
+    /// Stream of commands to each node, with the number of its connection.
+    proposals: Mutex<BTreeMap<NodeId, (u64, ProposalStream)>>,
 }
 
 impl Links {
     /// Creates links to the members in the membership of `raft`.
-    pub(crate) fn new(
-        cluster: ClusterId,
-        raft: &Raft,
-        dialer: Dialer,
-        connect_timeout: Duration,
-    ) -> Self {
-        let (clients, proposals) = Default::default();
-        let metrics = raft.server_metrics();
-        Self { cluster, dialer, connect_timeout, metrics, clients, proposals }
+    pub(crate) fn new(pool: Arc<Pool>, raft: &Raft) -> Self {
+        Self { pool, metrics: raft.server_metrics(), proposals: Mutex::default() }
     }
 
     /// Forwards a command to `node`.
@@ -53,20 +51,27 @@ impl Links {
         node: NodeId,
         request: proto::ProposeRequest,
     ) -> Result<proto::ProposeResponse, RequestError> {
-        let open = self.proposals().get(&node).filter(|stream| !stream.is_closed()).cloned();
+        let connection = self.connection(node).await?;
+        let open = self.proposals().get(&node).cloned();
         let stream = match open {
-            Some(stream) => stream,
-            None => self.open_proposal_stream(node).await?,
+            Some((number, stream)) if number == connection.number() && !stream.is_closed() => {
+                stream
+            }
+            Some(_) | None => self.open_proposal_stream(node, &connection).await?,
         };
         stream.request(request).await
     }
 
-    async fn open_proposal_stream(&self, node: NodeId) -> Result<ProposalStream, RequestError> {
-        let opened = ProposalStream::open(self.client(node).await?).await;
-        let opened = self.handle_response(node, opened.map(Response::new));
+    async fn open_proposal_stream(
+        &self,
+        node: NodeId,
+        connection: &Connection,
+    ) -> Result<ProposalStream, RequestError> {
+        let opened = ProposalStream::open(connection.client.clone()).await;
+        let opened = self.handle_response(node, connection, opened.map(Response::new));
         // No command was sent on a stream that did not open.
         let stream = opened.map_err(|error| RequestError::NotSent(error.to_string()))?;
-        self.proposals().insert(node, stream.clone());
+        self.proposals().insert(node, (connection.number(), stream.clone()));
         Ok(stream)
     }
 
@@ -79,8 +84,7 @@ impl Links {
         node: NodeId,
         request: proto::ReadIndexRequest,
     ) -> Result<proto::ReadIndexResponse, RequestError> {
-        let mut client = self.client(node).await?;
-        self.handle_response(node, client.read_index(request).await)
+        self.request(node, async |mut client| client.read_index(request).await).await
     }
 
     /// Requests the applied position of `node`.
@@ -88,8 +92,8 @@ impl Links {
     /// # Errors
     /// A [`RequestError`].
     pub async fn position(&self, node: NodeId) -> Result<proto::PositionResponse, RequestError> {
-        let mut client = self.client(node).await?;
-        self.handle_response(node, client.position(proto::PositionRequest {}).await)
+        self.request(node, async |mut client| client.position(proto::PositionRequest {}).await)
+            .await
     }
 
     /// Requests the unit loads of the agent of `node`.
@@ -97,8 +101,7 @@ impl Links {
     /// # Errors
     /// A [`RequestError`].
     pub async fn loads(&self, node: NodeId) -> Result<proto::LoadsResponse, RequestError> {
-        let mut client = self.client(node).await?;
-        self.handle_response(node, client.loads(proto::LoadsRequest {}).await)
+        self.request(node, async |mut client| client.loads(proto::LoadsRequest {}).await).await
     }
 
     /// Requests the leader's view of the members from `node`.
@@ -109,8 +112,8 @@ impl Links {
         &self,
         node: NodeId,
     ) -> Result<proto::MembershipResponse, RequestError> {
-        let mut client = self.client(node).await?;
-        self.handle_response(node, client.membership(proto::MembershipRequest {}).await)
+        self.request(node, async |mut client| client.membership(proto::MembershipRequest {}).await)
+            .await
     }
 
     /// Asks `node`, the leader, to transfer leadership to `to`.
@@ -122,14 +125,26 @@ impl Links {
         node: NodeId,
         to: NodeId,
     ) -> Result<proto::TransferLeadershipResponse, RequestError> {
-        let mut client = self.client(node).await?;
         let request = proto::TransferLeadershipRequest { to: to.0 };
-        self.handle_response(node, client.transfer_leadership(request).await)
+        self.request(node, async |mut client| client.transfer_leadership(request).await).await
+    }
+
+    /// Sends the smallest possible request to `node`, which introduces this node to it.
+    ///
+    /// # Errors
+    /// A [`RequestError`].
+    pub(crate) async fn ping(&self, node: NodeId) -> Result<(), RequestError> {
+        let request = proto::PingRequest {};
+        self.request(node, async |mut client| client.ping(request).await).await.map(drop)
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Returns the dialer that opens the connections.
     pub(crate) fn dialer(&self) -> &Dialer {
-        &self.dialer
+        self.pool.dialer()
     }
 
     /// Returns the node id and address of every member.
@@ -138,30 +153,31 @@ impl Links {
         membership.nodes().map(|(node, member)| (*node, member.address.clone())).collect()
     }
 
-    async fn client(&self, node: NodeId) -> Result<Client, RequestError> {
-        if let Some(client) = self.clients().get(&node) {
-            return Ok(client.clone());
-        }
-        let members = self.members();
-        let address = members.into_iter().find(|(member, _)| *member == node);
-        let (_, address) =
-            address.ok_or_else(|| RequestError::NotSent(format!("{node} is not a member")))?;
-        let headers = Headers::new(self.cluster, node);
-        let client = connect(&self.dialer, &address, headers, self.connect_timeout)
-            .await
-            .map_err(RequestError::NotSent)?;
-        self.clients().insert(node, client.clone());
-        Ok(client)
+    async fn connection(&self, node: NodeId) -> Result<Connection, RequestError> {
+        self.pool.connection(node, Lane::Request).await.map_err(RequestError::NotSent)
     }
 
-    /// Returns the message of a response. An error drops the connection.
+    async fn request<T>(
+        &self,
+        node: NodeId,
+        send: impl AsyncFnOnce(Client) -> Result<Response<T>, Status>,
+    ) -> Result<T, RequestError> {
+        let connection = self.connection(node).await?;
+        connection.record_request();
+        let response = send(connection.client.clone()).await;
+        self.handle_response(node, &connection, response)
+    }
+
+    /// Returns the message of a response. An error discards the connection.
     fn handle_response<T>(
         &self,
         node: NodeId,
+        connection: &Connection,
         response: Result<Response<T>, Status>,
     ) -> Result<T, RequestError> {
+        connection.record_response();
         response.map(Response::into_inner).map_err(|status| {
-            self.clients().remove(&node);
+            self.pool.discard(node, Lane::Request, connection);
             // The status may be local: the node may not have responded.
             let cause = format!("request to {node} failed: {}", describe(&status));
             match status.code() {
@@ -172,11 +188,7 @@ impl Links {
         })
     }
 
-    fn proposals(&self) -> MutexGuard<'_, BTreeMap<NodeId, ProposalStream>> {
+    fn proposals(&self) -> MutexGuard<'_, BTreeMap<NodeId, (u64, ProposalStream)>> {
         self.proposals.lock().expect("no holder of this lock panics")
-    }
-
-    fn clients(&self) -> MutexGuard<'_, BTreeMap<NodeId, Client>> {
-        self.clients.lock().expect("no holder of this lock panics")
     }
 }

@@ -1,17 +1,15 @@
-//! openraft's connections to other members. Each [`Network`] is a separate connection: for each
-//! member, openraft creates one for appends, one for heartbeats and one for snapshots.
+//! openraft's requests to other members, over the connections of the [`Pool`].
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use meridian_domain::agent::Address;
-use meridian_domain::{ClusterId, NodeId};
+use meridian_domain::NodeId;
 use meridian_proto::v1 as proto;
 use meridian_storage::raft::{Member, TypeConfig, Vote};
 use meridian_storage::snapshot::Snapshot;
 use meridian_storage::store::Store;
-use meridian_transport::Dialer;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{
@@ -26,20 +24,18 @@ use tokio::time::{Instant, sleep_until};
 use tonic::{Response, Status};
 
 use super::appends::{self, Responses, next_result};
-use super::connection::{Client, connect};
 use super::error::{RpcError, describe, network_error};
-use super::identity::Headers;
 use super::message::{decode, encode};
+use super::pool::{Client, Connection, Lane, Pool};
 use super::snapshot;
 use super::wire::Message;
 use crate::timing::Timing;
 
-/// Creates connections for openraft.
+/// Creates the networks of openraft.
 #[derive(Clone)]
 pub struct Factory {
-    pub cluster: ClusterId,
+    pub pool: Arc<Pool>,
     pub timing: Timing,
-    pub dialer: Dialer,
     /// Store from which the events of a snapshot are read.
     pub store: Store,
 }
@@ -48,44 +44,36 @@ impl openraft::RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Network;
 
     async fn new_client(&mut self, target: NodeId, node: &Member) -> Network {
-        Network {
-            headers: Headers::new(self.cluster, target),
-            address: node.address.clone(),
-            timing: self.timing,
-            dialer: self.dialer.clone(),
-            store: self.store.clone(),
-            client: None,
-        }
+        self.pool.book().record_logged(target, &node.address);
+        let (pool, timing, store) = (Arc::clone(&self.pool), self.timing, self.store.clone());
+        Network { target, pool, timing, store }
     }
 }
 
-/// Connection to one member, opened when first used and reopened after each error.
+/// Requests to one member. Looks up its connection for each request.
 pub struct Network {
-    headers: Headers,
-    address: Address,
+    target: NodeId,
+    pool: Arc<Pool>,
     timing: Timing,
-    dialer: Dialer,
     store: Store,
-    client: Option<Client>,
 }
 
 impl Network {
-    async fn client(&mut self) -> Result<Client, RpcError> {
-        if let Some(client) = &self.client {
-            return Ok(client.clone());
-        }
-        let opened =
-            connect(&self.dialer, &self.address, self.headers.clone(), self.timing.connect).await;
-        let client = opened.map_err(Unreachable::from_string)?;
-        self.client = Some(client.clone());
-        Ok(client)
+    async fn connection(&self, lane: Lane) -> Result<Connection, RpcError> {
+        let connection = self.pool.connection(self.target, lane).await;
+        connection.map_err(|cause| RPCError::Unreachable(Unreachable::from_string(cause)))
     }
 
-    /// Returns the message of a response. An error drops the connection, so that the next request
-    /// opens a new one.
-    fn handle_response<T>(&mut self, response: Result<Response<T>, Status>) -> Result<T, RpcError> {
+    /// Returns the message of a response. An error discards the connection, so that the next request
+    /// dials a new one.
+    fn handle_response<T>(
+        &self,
+        lane: Lane,
+        connection: &Connection,
+        response: Result<Response<T>, Status>,
+    ) -> Result<T, RpcError> {
         response.map(Response::into_inner).map_err(|status| {
-            self.client = None;
+            self.pool.discard(self.target, lane, connection);
             RPCError::Unreachable(Unreachable::from_string(describe(&status)))
         })
     }
@@ -94,7 +82,6 @@ impl Network {
     async fn request<M, R, F>(
         &mut self,
         request: M,
-        option: RPCOption,
         send: impl FnOnce(Client, proto::RaftMessage) -> F,
     ) -> Result<R, RpcError>
     where
@@ -102,34 +89,41 @@ impl Network {
         R: Message,
         F: Future<Output = Result<Response<proto::RaftMessage>, Status>>,
     {
-        let sent = send(self.client().await?, encode(request));
-        let response = with_timeout(option.soft_ttl(), sent).await;
-        let message = self.handle_response(response)?;
+        let connection = self.connection(Lane::Control).await?;
+        connection.record_request();
+        // openraft cancels the request at its timeout. The connection stays: on a lossy link, a
+        // response may be late without being lost.
+        let response = send(connection.client.clone(), encode(request)).await;
+        let message = self.handle_response(Lane::Control, &connection, response)?;
+        connection.record_response();
         decode(&message).map_err(|status| network_error(describe(&status)))
     }
 
     /// Opens a stream of appends.
-    async fn open_append_stream<S>(&mut self, input: S) -> Result<Responses, RpcError>
+    async fn open_append_stream<S>(
+        &self,
+        lane: Lane,
+        input: S,
+    ) -> Result<(Connection, Responses), RpcError>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
-        let timeout = self.append_timeout();
-        let mut client = self.client().await?;
+        let connection = self.connection(lane).await?;
+        let timeout = self.timing.silence;
+        let mut client = connection.client.clone();
         let (requests, guard) = appends::requests(input);
+        if lane == Lane::Control {
+            connection.record_request();
+        }
         let response = with_timeout(timeout, client.append(requests)).await;
-        Ok(Responses { stream: self.handle_response(response)?, requests: guard, timeout })
+        let stream = self.handle_response(lane, &connection, response)?;
+        Ok((connection, Responses { stream, requests: guard, timeout }))
     }
 
     /// Interval between attempts to connect to an unreachable member: close to the heartbeat
     /// interval, so that a member that returns hears from the leader within an election timeout.
     fn retry_interval(&self) -> Duration {
         self.timing.heartbeat * 2
-    }
-
-    /// Timeout of an append, after which the connection is closed: a member that hangs is handled
-    /// like an unreachable one.
-    fn append_timeout(&self) -> Duration {
-        (self.timing.election_max * 2).max(Duration::from_secs(1))
     }
 }
 
@@ -145,10 +139,13 @@ impl NetStreamAppend<TypeConfig> for Network {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
+        // A heartbeat is a stream of exactly one request; that of a log is unbounded.
+        let is_heartbeat = input.size_hint().1 == Some(1);
+        let lane = if is_heartbeat { Lane::Control } else { Lane::Append };
         Box::pin(async move {
             let started = Instant::now();
-            let responses = match self.open_append_stream(input).await {
-                Ok(responses) => responses,
+            let (connection, responses) = match self.open_append_stream(lane, input).await {
+                Ok(opened) => opened,
                 Err(error) => {
                     // openraft's own backoff applies only once a request is taken from `input`.
                     // Without this delay, a member that refuses connections would be dialed in a
@@ -157,12 +154,10 @@ impl NetStreamAppend<TypeConfig> for Network {
                     return Err(error);
                 }
             };
-            let connection = &mut self.client;
             let results = futures::stream::unfold(Some(responses), next_result);
-            let results = results.inspect(move |result| {
-                if result.is_err() {
-                    *connection = None;
-                }
+            let results = results.inspect(move |result| match result {
+                Ok(_) => connection.record_response(),
+                Err(_) => self.pool.discard(self.target, lane, &connection),
             });
             Ok(Box::pin(results) as BoxStream<'s, _>)
         })
@@ -173,19 +168,19 @@ impl NetVote<TypeConfig> for Network {
     async fn vote(
         &mut self,
         request: VoteRequest<TypeConfig>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         let send = |mut client: Client, message| async move { client.vote(message).await };
-        self.request(request, option, send).await
+        self.request(request, send).await
     }
 
     async fn pre_vote(
         &mut self,
         request: VoteRequest<TypeConfig>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         let send = |mut client: Client, message| async move { client.pre_vote(message).await };
-        self.request(request, option, send).await
+        self.request(request, send).await
     }
 }
 
@@ -193,11 +188,11 @@ impl NetTransferLeader<TypeConfig> for Network {
     async fn transfer_leader(
         &mut self,
         request: TransferLeaderRequest<TypeConfig>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
         let send =
             |mut client: Client, message| async move { client.transfer_leader(message).await };
-        self.request(request, option, send).await
+        self.request(request, send).await
     }
 }
 
@@ -222,17 +217,17 @@ impl NetSnapshot<TypeConfig> for Network {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let client = self.client().await.map_err(|error| match error {
-            RPCError::Unreachable(unreachable) => StreamingError::Unreachable(unreachable),
-            other => StreamingError::Network(NetworkError::from_string(other)),
-        })?;
+        let connection = self.pool.connection(self.target, Lane::Snapshot).await;
+        let connection = connection
+            .map_err(|cause| StreamingError::Unreachable(Unreachable::from_string(cause)))?;
+        let client = connection.client.clone();
         let store = self.store.clone();
         let sent = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             sent = snapshot::send(client, store, vote, snapshot) => sent,
         };
         sent.map_err(|status| {
-            self.client = None;
+            self.pool.discard(self.target, Lane::Snapshot, &connection);
             StreamingError::Network(NetworkError::from_string(describe(&status)))
         })
     }

@@ -14,10 +14,11 @@ use tokio::sync::watch;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::connection::MAX_MESSAGE_BYTES;
 use super::identity::Check;
+use super::introductions::Introductions;
 use super::membership::{membership_response, milliseconds};
 use super::message::{decode, encode, parse_propose_request, propose_response};
+use super::pool::MAX_MESSAGE_BYTES;
 use super::proposals::MAX_IN_FLIGHT;
 use super::snapshot;
 use crate::attempt::Attempt;
@@ -40,6 +41,7 @@ pub struct PeerService {
     pub(crate) membership: Membership,
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
+    pub(crate) introductions: Introductions,
 }
 
 /// Peer service that rejects requests intended for another node or cluster.
@@ -47,10 +49,11 @@ pub type CheckedPeerService = InterceptedService<PeerServer<PeerService>, Check>
 
 impl PeerService {
     pub(crate) fn checked(self, cluster: ClusterId, node: NodeId) -> CheckedPeerService {
+        let check = Check::new(cluster, node, self.introductions.clone());
         let server = PeerServer::new(self)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        InterceptedService::new(server, Check::new(cluster, node))
+        InterceptedService::new(server, check)
     }
 
     async fn submit(
@@ -192,6 +195,13 @@ impl Peer for PeerService {
             leader_contact_ms: leader_contact.map(milliseconds),
             events_hash: progress.events.0.to_vec().into(),
         }))
+    }
+
+    async fn ping(
+        &self,
+        _: Request<proto::PingRequest>,
+    ) -> Result<Response<proto::PingResponse>, Status> {
+        Ok(Response::new(proto::PingResponse {}))
     }
 
     async fn loads(

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::connection::Client;
 use super::message::{decode, encode};
+use super::pool::Client;
 use super::wire::RaftSnapshotMeta;
 
 /// Maximum number of parts that are read ahead of the network.

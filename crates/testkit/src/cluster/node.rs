@@ -92,6 +92,12 @@ impl TestNode {
         &self.description.name
     }
 
+    /// Returns the peer address.
+    #[must_use]
+    pub fn peer_address(&self) -> &Address {
+        &self.description.peer_address
+    }
+
     /// Returns the data directory.
     #[must_use]
     pub fn directory(&self) -> &Path {

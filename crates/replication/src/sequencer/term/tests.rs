@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use meridian_domain::agent::Address;
 use meridian_domain::{ClusterId, NodeId, Revision};
 use meridian_ports::Receipt;
 use meridian_storage::disk::directory::{DataDirectory, Identity};
@@ -13,7 +14,9 @@ use uuid::Uuid;
 
 use super::*;
 use crate::leader_watch::LeaderWatch;
+use crate::peer::identity::Source;
 use crate::peer::network::Factory;
+use crate::peer::pool::{Pool, PoolConfig};
 use crate::timing::Profile;
 
 const NODE: NodeId = NodeId(1);
@@ -28,15 +31,19 @@ async fn leader(directory: &DataDirectory, identity: Identity) -> (Raft, Store) 
     let stores = assemble(Box::new(journal), database, &fuse).expect("is new");
     let Stores { log, state_machine, store } = stores;
     let timing = Profile::Lan.timing();
-    let factory = Factory {
+    let address: Address = "127.0.0.1:1".parse().expect("is an address");
+    let pool = Pool::new(PoolConfig {
         cluster: identity.cluster,
-        timing,
+        source: Source { node: NODE, address: address.clone() },
         dialer: meridian_transport::Dialer::default(),
-        store: store.clone(),
-    };
+        book: Arc::default(),
+        connect_timeout: timing.connect,
+        stalled_after: timing.silence,
+    });
+    let factory = Factory { pool: Arc::new(pool), timing, store: store.clone() };
     let config = Arc::new(timing.raft_config(1_000, 100));
     let raft = Raft::new(NODE, config, factory, log, state_machine).await.expect("starts");
-    let member = Member { address: "127.0.0.1:1".parse().expect("is an address") };
+    let member = Member { address };
     raft.initialize(BTreeMap::from([(NODE, member)])).await.expect("is new");
     timeout(TIMEOUT, LeaderWatch::new(&raft).leader()).await.expect("is elected");
     (raft, store)

@@ -1,0 +1,93 @@
+//! Announces the description of this agent, for example new addresses, after each start.
+
+use std::time::Duration;
+
+use meridian_domain::{AgentDescription, Command, Verdict};
+use meridian_ports::{Consistency, Proposal, Propose as _, Read as _, Requester};
+use tokio::time::{Instant, sleep};
+
+use crate::proposer::Proposer;
+use crate::reader::Reader;
+
+/// Delay before the description is announced again.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Timeout of an attempt to announce it, and of a read.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The description that is to be registered.
+pub(crate) struct Announcement {
+    pub description: AgentDescription,
+    pub reader: Reader,
+    pub proposer: Proposer,
+}
+
+/// Registered description, compared with that of this agent.
+enum Registered {
+    Same,
+    Different,
+    /// No agent has this name, or another node does. Registration is not done here.
+    Absent,
+}
+
+impl Announcement {
+    /// Proposes the description if it differs from the registered one. Returns once both are equal,
+    /// or after a rejection: the same description would be rejected again.
+    ///
+    /// A difference in the local state is enough for a proposal. If this agent moved, the leader may
+    /// not know where, so this node applies nothing and no linearizable read completes until the
+    /// leader knows.
+    pub async fn run(self) {
+        loop {
+            match self.registered() {
+                Registered::Different => match self.propose().await {
+                    Ok(()) => {}
+                    Err(Refused) => return,
+                },
+                Registered::Same | Registered::Absent => {
+                    let deadline = Instant::now() + TIMEOUT;
+                    let read = self.reader.read(Consistency::Linearizable, deadline).await;
+                    if read.is_ok() && matches!(self.registered(), Registered::Same) {
+                        return;
+                    }
+                }
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+
+    /// Compares with the local state, which may be old.
+    fn registered(&self) -> Registered {
+        let state = self.reader.state();
+        let registered = state.agents.get(&self.description.name).map(|agent| &agent.description);
+        match registered {
+            Some(known) if *known == self.description => Registered::Same,
+            Some(known) if known.node == self.description.node => Registered::Different,
+            Some(_) | None => Registered::Absent,
+        }
+    }
+
+    async fn propose(&self) -> Result<(), Refused> {
+        let command = Command::RegisterAgent(self.description.clone());
+        let deadline = Instant::now() + TIMEOUT;
+        let proposal = Proposal { command, requester: Requester::System, deadline };
+        match self.proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
+            Ok(Verdict::Accepted) => Ok(()),
+            Ok(Verdict::Rejected(rejections)) => {
+                let rejections: Vec<_> = rejections.iter().map(ToString::to_string).collect();
+                tracing::error!(
+                    rejections = rejections.join("; "),
+                    "the cluster rejected the new description of this agent; restore its \
+                     configuration, or remove the agent and join it again"
+                );
+                Err(Refused)
+            }
+            Err(error) => {
+                tracing::info!(%error, "failed to announce this agent, retrying");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The cluster rejected the description.
+struct Refused;

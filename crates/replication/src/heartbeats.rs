@@ -1,0 +1,25 @@
+//! Heartbeats of the leader.
+//!
+//! openraft's own interval is also the timeout of a heartbeat, and the heartbeats to a member wait
+//! for each other. On a link whose round trip is longer than the interval, all of them would time
+//! out. The interval of openraft is therefore set to the timeout, and this task sends the
+//! heartbeats.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::instance::Raft;
+
+/// Sends heartbeats at an interval while this node leads. Runs until aborted.
+pub(crate) async fn run(raft: Raft, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // An error means only that Raft has stopped, and this task with it.
+        if raft.is_leader() && raft.trigger().heartbeat().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Peer addresses of the members, looked up at each dial.
+//!
+//! An address has two sources: the log, and the member itself, which states its address in each
+//! request and may have moved while the log could not be changed (see
+//! [`introduction`](super::introduction)). The latest information counts, from either.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
+
+use meridian_domain::NodeId;
+use meridian_domain::agent::Address;
+
+/// Peer addresses of the members.
+#[derive(Debug, Default)]
+pub struct AddressBook {
+    entries: Mutex<BTreeMap<NodeId, Entry>>,
+    /// Addresses that replace the first logged one of a node.
+    overrides: BTreeMap<NodeId, Address>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    logged: Address,
+    current: Address,
+}
+
+impl AddressBook {
+    /// Creates a book in which `overrides` replace addresses from the log until the log changes.
+    #[must_use]
+    pub fn new(overrides: BTreeMap<NodeId, Address>) -> Self {
+        Self { entries: Mutex::default(), overrides }
+    }
+
+    /// Returns the address of a member.
+    pub fn address(&self, node: NodeId) -> Option<Address> {
+        self.entries().get(&node).map(|entry| entry.current.clone())
+    }
+
+    /// Returns true if the node is a member with another address.
+    pub(super) fn differs(&self, node: NodeId, address: &str) -> bool {
+        self.entries().get(&node).is_some_and(|entry| entry.current.as_str() != address)
+    }
+
+    /// Records the address of a member according to the log. Has no effect if the log has not
+    /// changed.
+    pub(crate) fn record_logged(&self, node: NodeId, address: &Address) {
+        let mut entries = self.entries();
+        match entries.get_mut(&node) {
+            Some(entry) if entry.logged == *address => {}
+            Some(entry) => {
+                tracing::info!(%node, %address, "new peer address of a member, from the log");
+                *entry = Entry { logged: address.clone(), current: address.clone() };
+            }
+            None => {
+                let current = self.overrides.get(&node).unwrap_or(address).clone();
+                entries.insert(node, Entry { logged: address.clone(), current });
+            }
+        }
+    }
+
+    /// Records an address at which a member was identified.
+    pub(super) fn record_verified(&self, node: NodeId, address: Address) {
+        if let Some(entry) = self.entries().get_mut(&node) {
+            entry.current = address;
+        }
+    }
+
+    /// Removes nodes that are not among `members`.
+    pub(crate) fn retain(&self, members: &BTreeSet<NodeId>) {
+        self.entries().retain(|node, _| members.contains(node));
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<NodeId, Entry>> {
+        self.entries.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(7);
+
+    fn address(text: &str) -> Address {
+        Address::new(text).expect("is valid")
+    }
+
+    #[test]
+    fn the_latest_address_counts_from_either_source() {
+        let book = AddressBook::default();
+        book.record_verified(NODE, address("stranger:1"));
+        assert_eq!(book.address(NODE), None, "not a member");
+
+        book.record_logged(NODE, &address("old:1"));
+        assert_eq!(book.address(NODE), Some(address("old:1")));
+        book.record_verified(NODE, address("verified:1"));
+        book.record_logged(NODE, &address("old:1"));
+        assert_eq!(book.address(NODE), Some(address("verified:1")), "the log has not changed");
+        assert!(book.differs(NODE, "old:1") && !book.differs(NODE, "verified:1"));
+        book.record_logged(NODE, &address("new:1"));
+        assert_eq!(book.address(NODE), Some(address("new:1")));
+
+        book.retain(&BTreeSet::new());
+        assert_eq!(book.address(NODE), None);
+    }
+
+    #[test]
+    fn an_override_holds_until_the_log_changes() {
+        let book = AddressBook::new(BTreeMap::from([(NODE, address("recovered:1"))]));
+        assert_eq!(book.address(NODE), None);
+        book.record_logged(NODE, &address("old:1"));
+        assert_eq!(book.address(NODE), Some(address("recovered:1")));
+        book.record_logged(NODE, &address("new:1"));
+        assert_eq!(book.address(NODE), Some(address("new:1")));
+    }
+}
