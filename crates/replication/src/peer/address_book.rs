@@ -58,6 +58,14 @@ impl AddressBook {
         }
     }
 
+    /// Records the address of a member that is not in the book yet, from the membership of Raft,
+    /// which may be older than that of the registered agent.
+    pub(crate) fn record_member(&self, node: NodeId, address: &Address) {
+        if self.address(node).is_none() {
+            self.record_logged(node, address);
+        }
+    }
+
     /// Records an address at which a member was identified.
     pub(super) fn record_verified(&self, node: NodeId, address: Address) {
         if let Some(entry) = self.entries().get_mut(&node) {
@@ -98,6 +106,7 @@ mod tests {
         assert_eq!(book.address(NODE), Some(address("verified:1")), "the log has not changed");
         assert!(book.differs(NODE, "old:1") && !book.differs(NODE, "verified:1"));
         book.record_logged(NODE, &address("new:1"));
+        book.record_member(NODE, &address("old:1"));
         assert_eq!(book.address(NODE), Some(address("new:1")));
 
         book.retain(&BTreeSet::new());

@@ -154,6 +154,12 @@ impl Links {
     }
 
     async fn connection(&self, node: NodeId) -> Result<Connection, RequestError> {
+        if self.pool.book().address(node).is_none() {
+            // A member that was added since the addresses were last copied from the log.
+            for (member, address) in self.members() {
+                self.pool.book().record_member(member, &address);
+            }
+        }
         self.pool.connection(node, Lane::Request).await.map_err(RequestError::NotSent)
     }
 

@@ -44,7 +44,7 @@ impl openraft::RaftNetworkFactory<TypeConfig> for Factory {
     type Network = Network;
 
     async fn new_client(&mut self, target: NodeId, node: &Member) -> Network {
-        self.pool.book().record_logged(target, &node.address);
+        self.pool.book().record_member(target, &node.address);
         let (pool, timing, store) = (Arc::clone(&self.pool), self.timing, self.store.clone());
         Network { target, pool, timing, store }
     }
