@@ -42,3 +42,4 @@ pub mod proposer;
 pub mod reader;
 pub mod sequencer;
 pub mod timing;
+mod transitions;

@@ -84,6 +84,8 @@ impl MemberWatch {
         if self.links.pool().connection(node, Lane::Request).await.is_err() {
             return (node, None);
         }
+        // The next leader may be any of them, and the next command should not wait for a stream.
+        let _ = timeout(self.timing.silence, self.links.proposal_stream(node)).await;
         let sent = Instant::now();
         let response = timeout(self.timing.silence, self.links.ping(node)).await;
         (node, matches!(response, Ok(Ok(()))).then(|| sent.elapsed()))

@@ -88,14 +88,6 @@ impl Members {
         }
     }
 
-    /// Returns the name of the node's agent, or the id of the node if it has none.
-    fn name_of(&self, node: NodeId) -> String {
-        let state = self.store.state();
-        let mut agents = state.agents.values().map(|agent| &agent.description);
-        let agent = agents.find(|agent| agent.node == node);
-        agent.map_or_else(|| node.to_string(), |agent| agent.name.to_string())
-    }
-
     /// Returns the requested voter, or the most up-to-date one other than the leader. Excludes
     /// unreachable voters, because a leader stops leading during a transfer even if it fails.
     async fn transfer_target(
@@ -114,10 +106,10 @@ impl Members {
         };
         match requested {
             Some(node) if !voters.contains(&node) => {
-                Err(ClusterError::NotAVoter { agent: self.name_of(node) })
+                Err(ClusterError::NotAVoter { agent: agent_name(&self.store, node) })
             }
             Some(node) if !is_reachable(&node) => Err(ClusterError::Peer {
-                peer: self.name_of(node),
+                peer: agent_name(&self.store, node),
                 cause: "unreachable from the leader; leadership was not transferred".to_owned(),
             }),
             Some(node) => Ok(node),
@@ -128,6 +120,14 @@ impl Members {
             }
         }
     }
+}
+
+/// Returns the name of the node's agent, or the id of the node if it has none.
+pub(crate) fn agent_name(store: &Store, node: NodeId) -> String {
+    let state = store.state();
+    let mut agents = state.agents.values().map(|agent| &agent.description);
+    let agent = agents.find(|agent| agent.node == node);
+    agent.map_or_else(|| node.to_string(), |agent| agent.name.to_string())
 }
 
 /// Returns the progress that a member reports; `None` if a hash is malformed.
@@ -211,10 +211,14 @@ impl Cluster for Members {
                 match self.leader_watch.known_leader() {
                     Some(leader) if leader == target => return Ok(target),
                     _ if !self.membership.is_voter(target) => {
-                        return Err(ClusterError::NotAVoter { agent: self.name_of(target) });
+                        return Err(ClusterError::NotAVoter {
+                            agent: agent_name(&self.store, target),
+                        });
                     }
                     Some(leader) if Some(leader) != first => {
-                        return Err(ClusterError::NotElected { leader: self.name_of(leader) });
+                        return Err(ClusterError::NotElected {
+                            leader: agent_name(&self.store, leader),
+                        });
                     }
                     // Requested again in each iteration, because Raft does not retransmit a lost
                     // request.

@@ -40,6 +40,7 @@ use crate::proposer::Proposer;
 use crate::reader::{ReadIndexFetcher, Reader};
 use crate::sequencer::{DiskSpace, Sequencer};
 use crate::timing::Timing;
+use crate::transitions::Transitions;
 
 /// Interval between checks of the free disk space.
 const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -218,37 +219,8 @@ impl Node {
     /// # Errors
     /// The unrecoverable error, or a failure to close the stores.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), NodeError> {
-        let mut tasks = JoinSet::new();
-        let leader_tasks = LeaderTasks {
-            cluster: self.config.cluster,
-            raft: self.raft.clone(),
-            store: self.store.clone(),
-            proposer: self.proposer.clone(),
-            links: self.members.links.clone(),
-            membership: self.members.membership.clone(),
-            fuse: self.fuse.clone(),
-        };
-        tasks.spawn(leader_tasks.run());
-        if let Some(directory) = self.config.data_directory.clone() {
-            tasks.spawn(watch_disk(directory, self.space.clone()));
-        }
-        let announcement = Announcement {
-            description: self.config.description.clone(),
-            reader: self.reader.clone(),
-            proposer: self.proposer.clone(),
-        };
-        tasks.spawn(announcement.run());
-        tasks.spawn(heartbeats::run(self.raft.clone(), self.config.timing.heartbeat));
+        let mut tasks = self.background_tasks();
         tasks.spawn(self.verifier.run());
-        let member_watch = MemberWatch {
-            node: self.config.description.node,
-            raft: self.raft.clone(),
-            store: self.store.clone(),
-            links: self.members.links.clone(),
-            timing: self.config.timing,
-        };
-        tasks.spawn(member_watch.run());
-        tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
         let blown = tokio::select! {
             () = shutdown.cancelled() => None,
             cause = self.fuse.blown() => Some(cause),
@@ -272,6 +244,48 @@ impl Node {
         // The log closes first: the derived store writes only entries that are durable in the log.
         self.log.close().await.map_err(NodeError::Close)?;
         self.store.close().await.map_err(NodeError::Close)
+    }
+
+    /// Spawns the tasks that run as long as the node.
+    fn background_tasks(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let leader_tasks = LeaderTasks {
+            cluster: self.config.cluster,
+            raft: self.raft.clone(),
+            store: self.store.clone(),
+            proposer: self.proposer.clone(),
+            links: self.members.links.clone(),
+            membership: self.members.membership.clone(),
+            fuse: self.fuse.clone(),
+        };
+        tasks.spawn(leader_tasks.run());
+        if let Some(directory) = self.config.data_directory.clone() {
+            tasks.spawn(watch_disk(directory, self.space.clone()));
+        }
+        let announcement = Announcement {
+            description: self.config.description.clone(),
+            reader: self.reader.clone(),
+            proposer: self.proposer.clone(),
+        };
+        tasks.spawn(announcement.run());
+        tasks.spawn(heartbeats::run(self.raft.clone(), self.config.timing.heartbeat));
+        let member_watch = MemberWatch {
+            node: self.config.description.node,
+            raft: self.raft.clone(),
+            store: self.store.clone(),
+            links: self.members.links.clone(),
+            timing: self.config.timing,
+        };
+        tasks.spawn(member_watch.run());
+        tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
+        let transitions = Transitions {
+            store: self.store.clone(),
+            contact: self.members.contact.clone(),
+            leadership: self.leadership.subscribe(),
+            silence: self.config.timing.silence,
+        };
+        tasks.spawn(transitions.run());
+        tasks
     }
 }
 

@@ -57,9 +57,9 @@ impl Profile {
             },
             Self::Wan => Timing {
                 heartbeat: ms(200),
-                heartbeat_timeout: ms(550),
-                election_min: ms(600),
-                election_max: ms(900),
+                heartbeat_timeout: ms(450),
+                election_min: ms(500),
+                election_max: ms(750),
                 connect: ms(2_000),
                 silence: ms(5_000),
                 max_round_trip: ms(350),

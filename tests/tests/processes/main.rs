@@ -16,3 +16,4 @@ mod rejections;
 mod restarts;
 mod snapshots;
 mod support;
+mod wide_area;

@@ -51,22 +51,24 @@ impl Links {
         node: NodeId,
         request: proto::ProposeRequest,
     ) -> Result<proto::ProposeResponse, RequestError> {
-        let connection = self.connection(node).await?;
-        let open = self.proposals().get(&node).cloned();
-        let stream = match open {
-            Some((number, stream)) if number == connection.number() && !stream.is_closed() => {
-                stream
-            }
-            Some(_) | None => self.open_proposal_stream(node, &connection).await?,
-        };
-        stream.request(request).await
+        self.proposal_stream(node).await?.request(request).await
     }
 
-    async fn open_proposal_stream(
+    /// Returns the open stream of commands to `node`, or opens one, which takes a round trip.
+    ///
+    /// # Errors
+    /// A [`RequestError`]; no command was sent.
+    pub(crate) async fn proposal_stream(
         &self,
         node: NodeId,
-        connection: &Connection,
     ) -> Result<ProposalStream, RequestError> {
+        let connection = &self.connection(node).await?;
+        if let Some((number, stream)) = self.proposals().get(&node)
+            && *number == connection.number()
+            && !stream.is_closed()
+        {
+            return Ok(stream.clone());
+        }
         let opened = ProposalStream::open(connection.client.clone()).await;
         let opened = self.handle_response(node, connection, opened.map(Response::new));
         // No command was sent on a stream that did not open.

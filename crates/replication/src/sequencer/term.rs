@@ -9,12 +9,13 @@ use meridian_domain::{Entry, State, Verdict};
 use meridian_storage::codec;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::planted::{Bug, planted};
-use meridian_storage::raft::{LeaderId, Payload, write_channel};
+use meridian_storage::raft::{LeaderId, Payload, TypeConfig, write_channel};
 use meridian_storage::store::Store;
-use openraft::ReadPolicy;
+use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::metrics::RaftMetrics;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::batch::Batch;
 use super::in_flight::{InFlight, InFlightEntry, not_leader, reply_all, unknown};
@@ -75,13 +76,18 @@ pub async fn run(
 }
 
 /// Returns the term and the state if this node leads, once everything committed before is applied.
+///
+/// The barrier is the first entry of the term: it is committed by a majority that follows this
+/// leader, and applied after everything committed before. A linearizable read would need another
+/// round trip and prove no more, because the entries proposed in this term fail without a majority.
 async fn begin_term(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)> {
     let leader = raft.as_leader().ok()?.to_committed_leader_id();
-    let barrier = raft.ensure_linearizable(ReadPolicy::ReadIndex);
-    match timeout(BARRIER_TIMEOUT, barrier).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) | Err(_) => return None,
-    }
+    let begun = |metrics: &RaftMetrics<TypeConfig>| {
+        let applied = metrics.last_applied.as_ref();
+        applied.is_some_and(|applied| *applied.committed_leader_id() == leader)
+            || metrics.state != ServerState::Leader
+    };
+    raft.wait(Some(BARRIER_TIMEOUT)).metrics(begun, "the term has begun").await.ok()?;
     let state = Arc::new(store.state().clone());
     let current = raft.as_leader().ok()?.to_committed_leader_id();
     (current == leader).then_some((leader, state))

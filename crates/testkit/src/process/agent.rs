@@ -111,7 +111,7 @@ impl Agent {
     }
 
     /// Writes the configuration of an agent in `region` that is not managed by `meridian dev`, with
-    /// additional lines of TOML.
+    /// additional lines of TOML. Its network profile is `lan` unless they set another one.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -120,8 +120,9 @@ impl Agent {
         let Self { name, address, .. } = self;
         let (client, peer, http) = (port::CLIENT, port::PEER, port::HTTP);
         let reached = self.peer_endpoint();
+        let network = if extra.contains("network = ") { "" } else { "network = \"lan\"\n" };
         let text = format!(
-            "name = \"{name}\"\nregion = \"{region}\"\ndata_dir = \"data\"\nnetwork = \"lan\"\n\
+            "name = \"{name}\"\nregion = \"{region}\"\ndata_dir = \"data\"\n{network}\
              client_listen = \"{address}:{client}\"\npeer_listen = \"{address}:{peer}\"\n\
              peer_advertise = \"{reached}\"\n\
              http_listen = \"{address}:{http}\"\ngateway_listen = \"{address}\"\n{extra}\n"

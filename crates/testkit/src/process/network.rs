@@ -65,15 +65,17 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Drops all traffic.
-    pub const CUT: Self = Self {
-        cut: true,
+    /// No fault.
+    pub const NONE: Self = Self {
+        cut: false,
         loss: 0.0,
         delay: Duration::ZERO,
         jitter: Duration::ZERO,
         duplication: 0.0,
         reordering: 0.0,
     };
+    /// Drops all traffic.
+    pub const CUT: Self = Self { cut: true, ..Self::NONE };
 
     /// Returns true if all traffic is dropped.
     fn cuts(&self) -> bool {

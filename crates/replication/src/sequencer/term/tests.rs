@@ -10,6 +10,7 @@ use meridian_storage::open::{Stores, assemble};
 use meridian_storage::raft::{Member, Vote};
 use openraft::raft::AppendEntriesRequest;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::*;
