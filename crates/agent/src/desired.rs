@@ -24,7 +24,7 @@ use std::io;
 use std::sync::Arc;
 
 use meridian_domain::{
-    AgentName, Configuration, Incarnation, NodeId, Revision, ServiceName, State, Unit, UnitId,
+    Configuration, Incarnation, NodeId, Revision, ServiceName, State, Unit, UnitId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,14 +59,15 @@ pub(crate) struct DesiredUnit {
 }
 
 impl Desired {
-    /// Returns the set that `state` assigns to `agent` on `node`. Empty if another node has the name:
-    /// a node that replaces it replays the history of its predecessor before its own.
-    pub(crate) fn of(state: &State, agent: &AgentName, node: NodeId) -> Self {
+    /// Returns the set that `state` assigns to the agent on `node`, under whatever name it is
+    /// registered. Empty if it is not: a node that replaces one of the same name replays the history
+    /// of its predecessor before its own.
+    pub(crate) fn of(state: &State, node: NodeId) -> Self {
         let revision = state.header.revision;
-        let known = state.agents.get(agent);
-        if known.is_none_or(|known| known.description.node != node) {
+        let mut agents = state.agents.values().map(|agent| &agent.description);
+        let Some(agent) = agents.find(|agent| agent.node == node).map(|agent| &agent.name) else {
             return Self { revision, ..Self::default() };
-        }
+        };
         let desired = |unit: &Unit| DesiredUnit {
             unit: unit.id.clone(),
             incarnation: unit.incarnation,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meridian_domain::{AgentName, Incarnation, NodeId, Revision};
+use meridian_domain::{Incarnation, NodeId, Revision};
 use meridian_ports::Read;
 use tokio::sync::watch;
 
@@ -15,7 +15,6 @@ pub(crate) type Observed = BTreeMap<Incarnation, RunningUnit>;
 
 /// Reads from the driver and from the log.
 pub(crate) struct Observer {
-    agent: AgentName,
     node: NodeId,
     driver: Arc<dyn Driver>,
     read: Arc<dyn Read>,
@@ -26,14 +25,9 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(
-        agent: AgentName,
-        node: NodeId,
-        driver: Arc<dyn Driver>,
-        read: Arc<dyn Read>,
-    ) -> Self {
+    pub(crate) fn new(node: NodeId, driver: Arc<dyn Driver>, read: Arc<dyn Read>) -> Self {
         let (changes, durable) = (driver.changes(), read.durable());
-        Self { agent, node, driver, read, changes, durable, pending: None }
+        Self { node, driver, read, changes, durable, pending: None }
     }
 
     /// Lists the units of the driver.
@@ -51,7 +45,7 @@ impl Observer {
     /// state is durable might never end.
     pub(crate) fn desired(&mut self) -> Option<Desired> {
         let durable = *self.durable.borrow_and_update();
-        let newest = Desired::of(&self.read.state(), &self.agent, self.node);
+        let newest = Desired::of(&self.read.state(), self.node);
         if newest.revision <= durable {
             self.pending = None;
             return Some(newest);

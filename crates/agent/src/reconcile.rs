@@ -139,7 +139,7 @@ impl Reconciler {
             .map_err(|source| BuildError { path: store.path(), source: source.into() })?;
         let now = Instant::now();
         Ok(Self {
-            observer: Observer::new(agent.clone(), node, Arc::clone(&driver), Arc::clone(&read)),
+            observer: Observer::new(node, Arc::clone(&driver), Arc::clone(&read)),
             actions: Actions::new(Arc::clone(&driver)),
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
             quorum_check: QuorumCheck::new(read),

@@ -76,6 +76,29 @@ impl Cluster for ClusterApi {
         Ok(Response::new(v1::InviteAgentResponse { agent: agent.to_string() }))
     }
 
+    async fn readdress_agent(
+        &self,
+        request: Request<v1::ReaddressAgentRequest>,
+    ) -> Result<Response<v1::ReaddressAgentResponse>, Status> {
+        let deadline = deadline::of(request.metadata());
+        let v1::ReaddressAgentRequest { agent, peer_address } = request.get_ref();
+        let mut checks = Checks::default();
+        let name = field::agent(&mut checks, "agent", agent);
+        let peer = field::address(&mut checks, "peer_address", peer_address);
+        let (name, peer) = checks.finish(name.zip(peer)).map_err(Error::from)?;
+        let node = self.node_of(&name)?;
+        let readdressed = self.0.cluster.readdress(&name, node, &peer, deadline).await;
+        let readdressed = readdressed.map_err(Error::from)?;
+        let state = self.0.read.state();
+        let names = |nodes: Vec<NodeId>| {
+            nodes.into_iter().map(|node| name_of(&state, node)).collect::<Vec<_>>()
+        };
+        Ok(Response::new(v1::ReaddressAgentResponse {
+            informed: names(readdressed.informed),
+            unreachable: names(readdressed.unreachable),
+        }))
+    }
+
     async fn drain_agent(
         &self,
         request: Request<v1::DrainAgentRequest>,
@@ -181,11 +204,14 @@ impl ClusterApi {
         if agent.is_empty() {
             return Ok(None);
         }
-        let agent = agent_name(agent)?;
+        self.node_of(&agent_name(agent)?).map(Some)
+    }
+
+    fn node_of(&self, agent: &AgentName) -> Result<NodeId, Error> {
         let state = self.0.read.state();
-        match state.agents.get(&agent) {
-            Some(known) => Ok(Some(known.description.node)),
-            None => Err(Error::rejected(vec![unknown::agent(&state, &agent)])),
+        match state.agents.get(agent) {
+            Some(known) => Ok(known.description.node),
+            None => Err(Error::rejected(vec![unknown::agent(&state, agent)])),
         }
     }
 }

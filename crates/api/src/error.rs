@@ -181,6 +181,9 @@ impl Error {
             Self::Cluster(ClusterError::NotInvited { .. }) => {
                 Class::of(Code::FailedPrecondition, "NOT_INVITED")
             }
+            Self::Cluster(ClusterError::NotIdentified { .. }) => {
+                Class::of(Code::FailedPrecondition, "NOT_IDENTIFIED")
+            }
             Self::WrongCluster { .. } => Class::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
             Self::NotAMember => Class::of(Code::Unavailable, "NOT_A_MEMBER").retry(SOON),
             Self::Starting => Class::of(Code::Unavailable, "STARTING").retry(SOON),

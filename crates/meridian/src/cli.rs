@@ -36,7 +36,7 @@ use clap_complete::Shell;
 
 pub use agent::{AgentArgs, AgentCommand, AgentInvocation, CONFIG_VARIABLE};
 pub use api::{ApiCommand, Backend, PublishArgs};
-pub use cluster::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand};
+pub use cluster::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand, ReaddressArgs};
 pub use count::UnitCount;
 pub use dev::{AttachArgs, DevArgs, DevCommand, LayoutArgs};
 pub use edit::RegionEdit;

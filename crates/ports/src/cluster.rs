@@ -46,6 +46,14 @@ pub enum ClusterError {
         /// The agent, and its refusal or the connection error.
         cause: String,
     },
+    /// The agent was not found at an address.
+    #[error("{agent} was not identified: {cause}")]
+    NotIdentified {
+        /// The agent.
+        agent: AgentName,
+        /// What responds at the address, or the connection error.
+        cause: String,
+    },
     /// The peer refused or is unreachable.
     #[error("{peer}: {cause}")]
     Peer {
@@ -54,6 +62,15 @@ pub enum ClusterError {
         /// Its refusal, or the connection error.
         cause: String,
     },
+}
+
+/// Members that were informed of an address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Readdressed {
+    /// Members that will use it, this node included.
+    pub informed: Vec<NodeId>,
+    /// Members that did not respond.
+    pub unreachable: Vec<NodeId>,
 }
 
 /// The cluster as a whole.
@@ -66,7 +83,7 @@ pub trait Cluster: Send + Sync {
     fn node(&self) -> NodeId;
 
     /// Returns the time without an acknowledgement of the leader's appends after which a member
-    /// counts as unreachable: twice the maximum election timeout.
+    /// counts as unreachable.
     fn unreachable_after(&self) -> Duration;
 
     /// Returns every member, with the leader's contacts and plans if the leader responds before the
@@ -105,4 +122,17 @@ pub trait Cluster: Send + Sync {
     /// # Errors
     /// A [`ClusterError`].
     async fn invite(&self, peer: &Address, deadline: Instant) -> Result<AgentName, ClusterError>;
+
+    /// Informs the members that an agent is at `peer`, once it was identified there. Needs no
+    /// quorum. The agent itself then records the address in the log.
+    ///
+    /// # Errors
+    /// [`ClusterError::NotIdentified`]; nothing was changed.
+    async fn readdress(
+        &self,
+        agent: &AgentName,
+        node: NodeId,
+        peer: &Address,
+        deadline: Instant,
+    ) -> Result<Readdressed, ClusterError>;
 }

@@ -22,7 +22,7 @@ mod leadership;
 mod propose;
 mod read;
 
-pub use cluster::{Cluster, ClusterError};
+pub use cluster::{Cluster, ClusterError, Readdressed};
 pub use history::{History, HistoryError};
 pub use leadership::Leadership;
 pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};

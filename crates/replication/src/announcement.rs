@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use meridian_domain::{AgentDescription, Command, Verdict};
+use meridian_domain::{AgentDescription, AgentName, Command, Verdict};
 use meridian_ports::{Consistency, Proposal, Propose as _, Read as _, Requester};
+use meridian_storage::fuse::Fuse;
 use tokio::time::{Instant, sleep};
 
 use crate::proposer::Proposer;
@@ -19,13 +20,17 @@ pub(crate) struct Announcement {
     pub description: AgentDescription,
     pub reader: Reader,
     pub proposer: Proposer,
+    /// Blown if the data directory belongs to an agent with another name.
+    pub fuse: Fuse,
 }
 
 /// Registered description, compared with that of this agent.
 enum Registered {
     Same,
     Different,
-    /// No agent has this name, or another node does. Registration is not done here.
+    /// Another name: the data directory is that of another agent.
+    OtherName(AgentName),
+    /// No agent runs on this node. Registration is not done here.
     Absent,
 }
 
@@ -43,6 +48,13 @@ impl Announcement {
                     Ok(()) => {}
                     Err(Refused) => return,
                 },
+                Registered::OtherName(registered) => {
+                    let configured = &self.description.name;
+                    return self.fuse.blow(format_args!(
+                        "the data directory belongs to agent {registered}, but the configured name \
+                         is {configured}; restore the name, or set an empty data_dir"
+                    ));
+                }
                 Registered::Same | Registered::Absent => {
                     let deadline = Instant::now() + TIMEOUT;
                     let read = self.reader.read(Consistency::Linearizable, deadline).await;
@@ -58,11 +70,12 @@ impl Announcement {
     /// Compares with the local state, which may be old.
     fn registered(&self) -> Registered {
         let state = self.reader.state();
-        let registered = state.agents.get(&self.description.name).map(|agent| &agent.description);
-        match registered {
+        let mut agents = state.agents.values().map(|agent| &agent.description);
+        match agents.find(|known| known.node == self.description.node) {
             Some(known) if *known == self.description => Registered::Same,
-            Some(known) if known.node == self.description.node => Registered::Different,
-            Some(_) | None => Registered::Absent,
+            Some(known) if known.name == self.description.name => Registered::Different,
+            Some(known) => Registered::OtherName(known.name.clone()),
+            None => Registered::Absent,
         }
     }
 

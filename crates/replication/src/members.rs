@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, Incarnation, NodeId, Revision};
 use meridian_ports::{
-    AgentResponse, Cluster, ClusterError, LastContact, Member, Next, Progress, Role, UnitLoad,
-    UnitLoads,
+    AgentResponse, Cluster, ClusterError, LastContact, Member, Next, Progress, Readdressed, Role,
+    UnitLoad, UnitLoads,
 };
 use meridian_proto::v1 as proto;
 use meridian_storage::raft::TypeConfig;
@@ -20,6 +20,7 @@ use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::membership::{MAX_SILENCE, Membership, MembershipView};
+use crate::peer::introductions::identify_as;
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
 use crate::peer::membership::parse_membership_response;
@@ -30,6 +31,9 @@ use openraft::metrics::{RaftMetrics, WaitError};
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// Timeout of each request to an invited agent.
 const INVITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout for a member to respond to an introduction. One that is down must not delay the others'
+/// response to the operator.
+const INTRODUCE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Implements [`Cluster`]. Cheap to clone.
 #[derive(Clone)]
@@ -298,5 +302,37 @@ impl Cluster for Members {
             .await
             .map_err(failed)?;
         Ok(invited.description.name)
+    }
+
+    async fn readdress(
+        &self,
+        agent: &AgentName,
+        node: NodeId,
+        peer: &Address,
+        deadline: Instant,
+    ) -> Result<Readdressed, ClusterError> {
+        let (dialer, agent) = (self.links.dialer(), agent.clone());
+        let timeout = INVITE_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
+        identify_as(dialer, peer, timeout, self.cluster, node)
+            .await
+            .map_err(|cause| ClusterError::NotIdentified { agent, cause })?;
+        self.links.pool().book().record_verified(node, peer.clone());
+        let deadline = deadline.min(Instant::now() + INTRODUCE_TIMEOUT);
+        let others = self.links.members().into_iter().map(|(member, _)| member);
+        let others = others.filter(|member| *member != self.node && *member != node);
+        let introductions = others.map(|member| async move {
+            let introduced = timeout_at(deadline, self.links.introduce(member, node, peer)).await;
+            (member, matches!(introduced, Ok(Ok(()))))
+        });
+        let introduced = futures::future::join_all(introductions).await;
+        let mut readdressed = Readdressed { informed: vec![self.node], unreachable: Vec::new() };
+        for (member, responded) in introduced {
+            if responded {
+                readdressed.informed.push(member);
+            } else {
+                readdressed.unreachable.push(member);
+            }
+        }
+        Ok(readdressed)
     }
 }

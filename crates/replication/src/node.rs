@@ -266,6 +266,7 @@ impl Node {
             description: self.config.description.clone(),
             reader: self.reader.clone(),
             proposer: self.proposer.clone(),
+            fuse: self.fuse.clone(),
         };
         tasks.spawn(announcement.run());
         tasks.spawn(heartbeats::run(self.raft.clone(), self.config.timing.heartbeat));

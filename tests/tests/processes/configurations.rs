@@ -1,12 +1,13 @@
 //! Invalid configurations and conflicting agents: a clear error, and no side effects.
 
+use std::fs;
 use std::net::TcpListener;
 
 use anyhow::ensure;
 use meridian_testkit::process::{Agent, Dev, Output, Sandbox, port, run};
 use meridian_testkit::wait::until_ok;
 
-use crate::support::{execute, log_of, same_state, wait_until_converged};
+use crate::support::{execute, log_of, same_state, serving_unit, wait_until_converged};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_key_is_rejected_with_the_nearest_known_one() {
@@ -106,6 +107,31 @@ async fn a_data_directory_of_another_cluster_is_rejected_by_both() {
     assert_eq!(after, before);
     let members = execute(&one, "cluster members").await;
     assert_eq!(members.as_array().map(Vec::len), Some(1), "{members}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_under_another_name_does_not_start_and_its_units_keep_serving() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
+    let agent = bootstrap(&sandbox, 1, "one").await;
+    execute(&agent, "service create contoso --primary eastus").await;
+    until_ok("the unit to serve", async || serving_unit(&agent).await).await;
+    let units = agent.units().expect("/proc is readable");
+    agent.stop().await.expect("the agent stops");
+
+    let text = fs::read_to_string(agent.config()).expect("the configuration is readable");
+    let renamed = text.replace("name = \"one\"", "name = \"two\"");
+    fs::write(agent.config(), renamed).expect("the configuration is written");
+    let refused = start(&agent, &[]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let cause = "the data directory belongs to agent one, but the configured name is two";
+    assert!(refused.stderr.contains(cause), "{refused:?}");
+    assert_eq!(agent.units().expect("/proc is readable"), units);
+    assert!(units.contains(&serving_unit(&agent).await.expect("the unit serves")));
+
+    fs::write(agent.config(), text).expect("the configuration is written");
+    agent.start().expect("the agent starts");
+    until_ok("the agent to respond", async || agent.json(&["region", "list"]).await).await;
+    assert_eq!(agent.units().expect("/proc is readable"), units);
 }
 
 /// Bootstraps a cluster of one agent.

@@ -135,6 +135,28 @@ async fn agents_are_invited_drained_and_removed() {
 }
 
 #[tokio::test]
+async fn members_are_informed_of_the_address_of_an_agent() {
+    let mut world = World::new().await;
+    let readdress = |agent: &str, peer: &str| v1::ReaddressAgentRequest {
+        agent: agent.to_owned(),
+        peer_address: peer.to_owned(),
+    };
+    let response = world.cluster.readdress_agent(readdress("b", "10.0.0.2:7401")).await;
+    let response = response.expect("is identified").into_inner();
+    assert_eq!(
+        (&response.informed[..], &response.unreachable[..]),
+        (&["a".to_owned()][..], &["c".to_owned()][..])
+    );
+    for (request, code) in [
+        (readdress("x", "10.0.0.2:7401"), Code::NotFound),
+        (readdress("b", "10.0.0.2"), Code::InvalidArgument),
+    ] {
+        let status = world.cluster.readdress_agent(request).await.expect_err("is refused");
+        assert_eq!(status.code(), code);
+    }
+}
+
+#[tokio::test]
 async fn leadership_is_transferred_to_the_named_agent() {
     let mut world = World::new().await;
     for (target, leads) in [("c", "c"), ("", "b")] {

@@ -18,7 +18,7 @@ use meridian_domain::{
 use meridian_ports::{
     AgentResponse, Cluster, ClusterError, Consistency, History, HistoryError, LastContact,
     Leadership, Member, Next, Pending, Progress, Proposal, Propose, ProposeError, Read, ReadError,
-    ReadPoint, Receipt, Requester, Role, UnitLoad, UnitLoads,
+    ReadPoint, Readdressed, Receipt, Requester, Role, UnitLoad, UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -392,6 +392,19 @@ impl Cluster for Fake {
         match self.script(|script| script.cluster.clone()) {
             Some(error) => Err(error),
             None => Ok(agent_name("d")),
+        }
+    }
+
+    async fn readdress(
+        &self,
+        _: &AgentName,
+        _: NodeId,
+        _: &Address,
+        _: Instant,
+    ) -> Result<Readdressed, ClusterError> {
+        match self.script(|script| script.cluster.clone()) {
+            Some(error) => Err(error),
+            None => Ok(Readdressed { informed: vec![NodeId(1)], unreachable: vec![NodeId(3)] }),
         }
     }
 }

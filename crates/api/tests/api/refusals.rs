@@ -8,6 +8,7 @@ use meridian_proto::v1::edit::Edit;
 use tonic::Code;
 use tonic_types::StatusExt;
 
+use crate::fake::agent_name;
 use crate::harness::{
     World, add, change, conflict, context, fields, reason, rejections, scale, types,
 };
@@ -242,6 +243,11 @@ async fn operations_on_the_cluster_fail_with_a_reason() {
         (ClusterError::ShuttingDown, Code::Unavailable, "SHUTTING_DOWN"),
         (ClusterError::NoTransferTarget, Code::FailedPrecondition, "NO_TRANSFER_TARGET"),
         (ClusterError::NotInvited { cause: peer.clone() }, Code::FailedPrecondition, "NOT_INVITED"),
+        (
+            ClusterError::NotIdentified { agent: agent_name("b"), cause: cause.clone() },
+            Code::FailedPrecondition,
+            "NOT_IDENTIFIED",
+        ),
         (
             ClusterError::NotAVoter { agent: "b".to_owned() },
             Code::FailedPrecondition,

@@ -23,6 +23,15 @@ Examples:
   meridian cluster join 127.0.1.4:7401
   meridian cluster join 10.0.0.4:7401 --wait --wait-timeout 2m")]
     Join(JoinArgs),
+    /// Tell the members where an agent is that moved and that they do not find
+    #[command(after_help = "\
+An agent that restarts with another peer address tells the others itself. Use
+this if it reaches none of them, for example because they moved too. The
+contacted agent first identifies the agent there. No quorum is needed.
+
+Examples:
+  meridian cluster readdress eastus 10.0.0.4:7401")]
+    Readdress(ReaddressArgs),
     /// Remove an agent permanently; its units move to others of its region, or stop
     #[command(visible_alias = "rm", alias = "delete")]
     Remove(RemoveAgentArgs),
@@ -49,6 +58,7 @@ impl ClusterCommand {
             Self::Remove(args) => {
                 Options::from(&args.change).with_wait(&args.wait).with_confirm(&args.confirm)
             }
+            Self::Readdress(args) => Options::from(&args.client),
             Self::TransferLeader(args) => Options::from(&args.client),
             Self::Snapshot(client) => client.into(),
             Self::Limits(LimitsCommand::Show(read)) => read.into(),
@@ -70,6 +80,19 @@ pub struct JoinArgs {
     /// Maximum time to wait
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
     pub wait_timeout: Duration,
+    /// Agents and output format.
+    #[command(flatten)]
+    pub client: ClientOptions,
+}
+
+/// `meridian cluster readdress`.
+#[derive(Debug, Clone, Args)]
+pub struct ReaddressArgs {
+    /// Agent that moved
+    pub name: String,
+    /// Its peer address (its peer_advertise), usually with port 7401
+    #[arg(value_name = "HOST:PORT", value_parser = peer_address)]
+    pub peer_address: String,
     /// Agents and output format.
     #[command(flatten)]
     pub client: ClientOptions,

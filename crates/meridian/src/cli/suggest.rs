@@ -139,6 +139,7 @@ fn group_advice(group: &str, word: &str) -> Option<&'static str> {
         ("cluster", "add" | "invite") => "use `meridian cluster join`",
         ("cluster", "status" | "health" | "info") => "use `meridian status`",
         ("cluster", "drain") => "use `meridian agent drain`",
+        ("cluster", "move" | "update-peer" | "update") => "use `meridian cluster readdress`",
         ("cluster", "move-leader") => "use `meridian cluster transfer-leader`",
         ("agent", "list" | "ls" | "status") => "use `meridian status`",
         ("agent", "remove" | "delete" | "rm") => "use `meridian cluster remove`",

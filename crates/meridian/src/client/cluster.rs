@@ -3,7 +3,7 @@
 use meridian_domain::limits::SEGMENT_EVENTS;
 use meridian_proto::v1;
 
-use crate::cli::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand};
+use crate::cli::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand, ReaddressArgs};
 
 use super::change::{Intent, acknowledged, change, note};
 use super::confirm::confirm;
@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::impact;
 use super::lookup;
 use super::session::Session;
-use super::view::{LeaderView, LimitsView, SnapshotView};
+use super::view::{LeaderView, LimitsView, ReaddressedView, SnapshotView};
 use super::wait::{self, Goal};
 use crate::exit;
 
@@ -29,6 +29,7 @@ pub async fn run(session: &Session, command: ClusterCommand) -> Result<(), Failu
     match command {
         ClusterCommand::Members(_) => members(session).await,
         ClusterCommand::Join(args) => join(session, args.peer_address).await,
+        ClusterCommand::Readdress(args) => readdress(session, args).await,
         ClusterCommand::Remove(args) => remove(session, args.name).await,
         ClusterCommand::TransferLeader(args) => transfer_leader(session, args.name).await,
         ClusterCommand::Snapshot(_) => snapshot(session).await,
@@ -94,6 +95,26 @@ async fn join(session: &Session, peer_address: String) -> Result<(), Failure> {
         session.output.one(&joined, |member| session.output.table(std::slice::from_ref(member))),
     );
     note(session, &joined.waits_for);
+    Ok(())
+}
+
+async fn readdress(session: &Session, args: ReaddressArgs) -> Result<(), Failure> {
+    let ReaddressArgs { name: agent, peer_address, .. } = args;
+    let request =
+        v1::ReaddressAgentRequest { agent: agent.clone(), peer_address: peer_address.clone() };
+    let response = session.once(request, async |channel, request| {
+        contract::cluster(channel).readdress_agent(request).await
+    });
+    let v1::ReaddressAgentResponse { informed, unreachable } = response.await?;
+    if !unreachable.is_empty() && !session.output.is_json() {
+        let cause = format!("not informed, because unreachable: {}", unreachable.join(", "));
+        exit::note(&cause, "repeat the command once they respond");
+    }
+    let view = ReaddressedView { agent, peer_address, informed, unreachable };
+    acknowledged(session.output.one(&view, |view| {
+        let ReaddressedView { agent, peer_address, informed, .. } = view;
+        format!("identified {agent} at {peer_address}; informed: {}\n", informed.join(", "))
+    }));
     Ok(())
 }
 

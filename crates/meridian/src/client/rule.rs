@@ -77,6 +77,8 @@ pub enum Rule {
     PeerRefused,
     /// The invited address is not a waiting agent.
     NotInvited,
+    /// The agent was not found at the address.
+    NotIdentified,
     /// The request id belongs to another change.
     RequestReused,
     /// The request id is older than the remembered ones: the change may have happened.
@@ -134,6 +136,9 @@ impl Rule {
             }
             Self::NotInvited => {
                 "check the address (default port 7401), and that a new agent waits there"
+            }
+            Self::NotIdentified => {
+                "check the address (default port 7401), and that the agent runs there"
             }
             Self::PortTaken | Self::PortReserved => "choose another --port, or omit it",
             Self::NoFreePort => "choose a --port, or delete a service",

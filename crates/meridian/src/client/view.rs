@@ -16,7 +16,7 @@
 //! | `status` | [`StatusView`] |
 //! | `cluster members`, `cluster join` | [`MemberView`] |
 //! | `cluster limits`, `cluster snapshot` | [`LimitsView`], [`SnapshotView`] |
-//! | `cluster transfer-leader` | [`LeaderView`] |
+//! | `cluster transfer-leader`, `cluster readdress` | [`LeaderView`], [`ReaddressedView`] |
 
 mod api;
 mod change;
@@ -36,7 +36,7 @@ mod unit;
 
 pub use api::ApiView;
 pub use change::{ChangeView, WaitView};
-pub use cluster::{LeaderView, LimitsView, SnapshotView};
+pub use cluster::{LeaderView, LimitsView, ReaddressedView, SnapshotView};
 pub use event::EventView;
 pub use location::{LocationView, StatusWord};
 pub use member::MemberView;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use meridian_domain::{AgentDescription, DataVersion, NodeId};
+use meridian_domain::{AgentDescription, DataVersion, NodeId, State};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_storage::disk::directory::{DataDirectory, Identity};
 use meridian_storage::fuse::Fuse;
@@ -103,6 +103,7 @@ impl Agent {
         let stores = tokio::task::block_in_place(|| {
             open::open(&lock(&self.directory), identity, &self.fuse)
         })?;
+        check_name(&stores.store.state(), &self.description)?;
         let member = Member {
             config: self.config,
             description: self.description,
@@ -111,6 +112,20 @@ impl Agent {
             membership,
         };
         member.run(stores, self.fuse, client, peer_service, shutdown).await
+    }
+}
+
+/// Refuses a data directory that is registered under another name. An agent under the wrong name
+/// would neither be found by the others nor know its units.
+fn check_name(state: &State, description: &AgentDescription) -> Result<(), AgentError> {
+    let AgentDescription { node, name, .. } = description;
+    let mut agents = state.agents.values().map(|agent| &agent.description);
+    match agents.find(|agent| agent.node == *node && agent.name != *name) {
+        Some(registered) => Err(AgentError::OtherName {
+            registered: registered.name.clone(),
+            configured: name.clone(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use meridian_domain::AgentName;
 use meridian_replication::bootstrap::BootstrapError;
 use meridian_replication::node::NodeError;
 use meridian_replication::peer::meeting::AdmitError;
@@ -49,6 +50,16 @@ pub enum AgentError {
     /// The cluster cannot be bootstrapped.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// The data directory belongs to an agent with another name.
+    #[error(
+        "the data directory belongs to agent {registered}, but the configured name is {configured}"
+    )]
+    OtherName {
+        /// Name under which the node is registered.
+        registered: AgentName,
+        /// Name in the configuration.
+        configured: AgentName,
+    },
     /// The stored data cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -80,6 +91,9 @@ impl AgentError {
             }
             Self::Directory(DirectoryError::InUse { .. }) => {
                 "stop the other process, or set another data_dir for this agent"
+            }
+            Self::OtherName { .. } => {
+                "restore the name in the configuration, or set an empty data_dir for a new agent"
             }
             Self::Listen(ListenError::InUse { .. }) => {
                 "stop the other process, or configure another address"

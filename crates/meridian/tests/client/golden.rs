@@ -130,7 +130,12 @@ async fn the_output_of_every_command_is_the_golden_text_and_fits_80_columns() {
     }
     let agent = scene::agent([]).await.with_streams([scene::events()]);
     add("events", &agent, &execute(&agent, "events").await);
-    for line in ["cluster join 10.0.0.4:7401", "cluster transfer-leader", "cluster snapshot"] {
+    for line in [
+        "cluster join 10.0.0.4:7401",
+        "cluster readdress japaneast-1 10.0.0.4:7401",
+        "cluster transfer-leader",
+        "cluster snapshot",
+    ] {
         let agent = scene::agent([]).await.with_members(scene::joining());
         add(line, &agent, &execute(&agent, line).await);
     }

@@ -67,7 +67,7 @@ impl AddressBook {
     }
 
     /// Records an address at which a member was identified.
-    pub(super) fn record_verified(&self, node: NodeId, address: Address) {
+    pub(crate) fn record_verified(&self, node: NodeId, address: Address) {
         if let Some(entry) = self.entries().get_mut(&node) {
             entry.current = address;
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use meridian_domain::agent::Address;
-use meridian_domain::{ClusterId, NodeId};
+use meridian_domain::{AgentDescription, ClusterId, NodeId};
 use meridian_transport::Dialer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -125,13 +125,33 @@ impl DialBack {
         }
     }
 
-    /// Identifies the agent at `address`, which must be this node of this cluster.
     async fn identify(&self, node: NodeId, address: &Address) -> Result<PeerInfo, String> {
-        let peer = identify(&self.dialer, address, self.timeout).await?;
-        let found = peer.description.node;
-        if found != node || peer.cluster != Some(self.cluster) {
-            return Err(format!("{address} is another agent: {} ({found})", peer.description.name));
+        identify_as(&self.dialer, address, self.timeout, self.cluster, node).await
+    }
+}
+
+/// Identifies the agent at `address`, which must be `node` of `cluster`. `timeout` applies to the
+/// connection and to the request separately.
+///
+/// # Errors
+/// A message with the address and the cause.
+pub(crate) async fn identify_as(
+    dialer: &Dialer,
+    address: &Address,
+    timeout: Duration,
+    cluster: ClusterId,
+    node: NodeId,
+) -> Result<PeerInfo, String> {
+    let peer = identify(dialer, address, timeout).await?;
+    let AgentDescription { node: found, name, .. } = &peer.description;
+    if *found != node {
+        return Err(format!("{address} is another agent: {name} ({found})"));
+    }
+    match peer.cluster {
+        Some(other) if other != cluster => {
+            Err(format!("{address}: {name} belongs to another cluster: {other}"))
         }
-        Ok(peer)
+        Some(_) => Ok(peer),
+        None => Err(format!("{address}: {name} belongs to no cluster")),
     }
 }

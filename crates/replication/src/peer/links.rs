@@ -144,6 +144,20 @@ impl Links {
         &self.pool
     }
 
+    /// Informs `node` that `moved` is at `address`.
+    ///
+    /// # Errors
+    /// A [`RequestError`].
+    pub(crate) async fn introduce(
+        &self,
+        node: NodeId,
+        moved: NodeId,
+        address: &Address,
+    ) -> Result<(), RequestError> {
+        let request = proto::IntroduceRequest { node: moved.0, address: address.to_string() };
+        self.request(node, async |mut client| client.introduce(request).await).await.map(drop)
+    }
+
     /// Returns the dialer that opens the connections.
     pub(crate) fn dialer(&self) -> &Dialer {
         self.pool.dialer()

@@ -204,6 +204,15 @@ impl Peer for PeerService {
         Ok(Response::new(proto::PingResponse {}))
     }
 
+    async fn introduce(
+        &self,
+        request: Request<proto::IntroduceRequest>,
+    ) -> Result<Response<proto::IntroduceResponse>, Status> {
+        let introduced = request.get_ref();
+        self.introductions.record(NodeId(introduced.node), &introduced.address);
+        Ok(Response::new(proto::IntroduceResponse {}))
+    }
+
     async fn loads(
         &self,
         _: Request<proto::LoadsRequest>,

@@ -57,6 +57,20 @@ pub struct LeaderView {
     pub leader: String,
 }
 
+/// The address of an agent that moved.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReaddressedView {
+    /// The agent.
+    pub agent: String,
+    /// Address at which it was identified.
+    pub peer_address: String,
+    /// The agents that use the address now.
+    pub informed: Vec<String>,
+    /// The agents that did not respond.
+    pub unreachable: Vec<String>,
+}
+
 /// A snapshot.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

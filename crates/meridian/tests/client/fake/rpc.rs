@@ -133,6 +133,15 @@ impl Cluster for Agent {
     ) -> RpcResult<v1::InviteAgentResponse> {
         Ok(Response::new(v1::InviteAgentResponse { agent: "japaneast-1".to_owned() }))
     }
+    async fn readdress_agent(
+        &self,
+        _: Request<v1::ReaddressAgentRequest>,
+    ) -> RpcResult<v1::ReaddressAgentResponse> {
+        Ok(Response::new(v1::ReaddressAgentResponse {
+            informed: vec!["westeurope-1".to_owned(), "eastus-1".to_owned()],
+            unreachable: vec!["southeastasia-1".to_owned()],
+        }))
+    }
     async fn drain_agent(
         &self,
         r: Request<v1::DrainAgentRequest>,
