@@ -77,6 +77,9 @@ fn with_advice(error: &ProposeError) -> String {
         ProposeError::RequestExpired { .. } => {
             format!("{error}: it may have been applied; check before retrying with a new id")
         }
+        ProposeError::RequestFromFuture { .. } => {
+            format!("{error}; set the clock of the client, then retry with a new id")
+        }
         ProposeError::Unknown { .. } => format!("{error}; retry with the same request id"),
         ProposeError::NoLeader { .. }
         | ProposeError::Overloaded { .. }
@@ -230,6 +233,9 @@ fn propose_class(error: &ProposeError) -> Class {
         ProposeError::RequestReused { .. } => Class::of(Code::FailedPrecondition, "REQUEST_REUSED"),
         ProposeError::RequestExpired { .. } => {
             Class::of(Code::FailedPrecondition, "REQUEST_EXPIRED")
+        }
+        ProposeError::RequestFromFuture { .. } => {
+            Class::of(Code::FailedPrecondition, "REQUEST_FROM_FUTURE")
         }
         ProposeError::Internal { .. } => Class::of(Code::Internal, "INTERNAL"),
         ProposeError::Unknown { .. } => Class::of(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"),

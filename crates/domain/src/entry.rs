@@ -13,7 +13,8 @@ pub struct Entry {
     /// Revision of the state that the changes were decided against. If it is not the revision of
     /// the state that the entry is applied to, every node rejects the whole entry.
     pub base: Revision,
-    /// Time of the decision by the leader's clock, never earlier than that of the previous entry.
+    /// Time of the decision by the clock of the cluster, not earlier than that of the previous entry
+    /// unless that was too far ahead.
     pub time: Timestamp,
     /// Decided commands, in order.
     pub changes: Vec<Change>,

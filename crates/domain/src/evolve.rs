@@ -10,7 +10,7 @@ use crate::agent::{Agent, AgentDescription};
 use crate::api::Api;
 use crate::entry::{Change, Entry, Origin};
 use crate::event::{Event, Subject};
-use crate::id::{Generation, Incarnation, Revision, Sequence, UnitId, Zones};
+use crate::id::{Generation, Incarnation, Revision, Sequence, Timestamp, UnitId, Zones};
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::outcome::Outcome;
 use crate::service::{Location, Service};
@@ -40,11 +40,18 @@ pub fn apply(state: &mut State, entry: &Entry) -> Result<(), BaseMismatch> {
     if entry.base != revision {
         return Err(BaseMismatch { base: entry.base, revision });
     }
-    state.header.time = state.header.time.max(entry.time);
+    begin_entry(state, entry.time);
     for change in &entry.changes {
         apply_change(state, change);
     }
     Ok(())
+}
+
+/// Advances the time of the state to that of an entry, decided at `now`, and clears the outcomes if
+/// they are from the future. Returns true if it cleared them.
+pub fn begin_entry(state: &mut State, now: Timestamp) -> bool {
+    state.header.time = state.header.next_time(now);
+    state.outcomes.clear_future(state.header.time)
 }
 
 /// Applies a decided command: its events, then its outcome.

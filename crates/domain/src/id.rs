@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU8;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -62,10 +63,20 @@ number!(
     DataVersion(u32)
 );
 number!(
-    /// Milliseconds since 1970-01-01 UTC by the leader's clock. For display only: no rule depends
-    /// on it.
+    /// Milliseconds since 1970-01-01 UTC by the clock of the cluster. For display; only the
+    /// recorded outcomes of requests depend on it (see [`outcome`](crate::outcome)).
     Timestamp(u64)
 );
+
+impl Timestamp {
+    /// Returns the time by which `self` is too far ahead of `clock` to be right; `None` if it is
+    /// within [`limits::MAX_CLOCK_ERROR`].
+    #[must_use]
+    pub fn ahead_of(self, clock: Self) -> Option<Duration> {
+        let ahead = Duration::from_millis(self.0.saturating_sub(clock.0));
+        (ahead > limits::MAX_CLOCK_ERROR).then_some(ahead)
+    }
+}
 
 impl DataVersion {
     /// Newest version that this software supports.
@@ -145,6 +156,19 @@ impl RequestId {
     #[must_use]
     pub fn uuid(self) -> Uuid {
         self.0
+    }
+
+    /// Returns the creation time by the clock of the client: the leading 48 bits.
+    #[must_use]
+    pub fn time(self) -> Timestamp {
+        Timestamp((self.0.as_u128() >> 80) as u64)
+    }
+
+    /// Returns the greatest id with that creation time.
+    #[must_use]
+    pub fn last_at(time: Timestamp) -> Self {
+        let time = u128::from(time.0) << 80;
+        Self(Uuid::from_u128(time | 0x7fff_bfff_ffff_ffff_ffff))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Limits of the domain, each with its unit and reason. Limits that operators may change are in
 //! [`Limits`], which is replicated, so that all nodes enforce the same values.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::tier::Tier;
@@ -76,6 +78,9 @@ pub const SEGMENT_EVENTS: u64 = 4_096;
 pub const VALUE_BYTES: usize = 48 << 10;
 /// Maximum outcomes of operator requests that are retained: more than an hour of constant changes.
 pub const OUTCOMES: usize = 65_536;
+/// Maximum time that a request id, or the time of the previous entry, may be ahead of the clock of
+/// the cluster: more than clocks differ that are synchronized at all.
+pub const MAX_CLOCK_ERROR: Duration = Duration::from_secs(5 * 60);
 
 /// Highest limit of units per location that an operator may set.
 pub const MAX_UNITS_PER_LOCATION: u16 = 1_000;

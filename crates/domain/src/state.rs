@@ -51,6 +51,15 @@ pub struct Header {
     pub trimmed: Revision,
 }
 
+impl Header {
+    /// Returns the time of the next entry if it is decided at `now`. Time never decreases, unless
+    /// an earlier leader with a wrong clock set it too far ahead.
+    #[must_use]
+    pub fn next_time(&self, now: Timestamp) -> Timestamp {
+        if self.time.ahead_of(now).is_some() { now } else { self.time.max(now) }
+    }
+}
+
 impl State {
     /// Returns the region of that name, custom or from the catalog.
     #[must_use]

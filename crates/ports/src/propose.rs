@@ -108,6 +108,25 @@ pub enum ProposeError {
         /// Cause of the loss.
         cause: String,
     },
+    /// The creation time in the request id is ahead of the clock of the cluster. Nothing was
+    /// proposed.
+    #[error("the request id {request} is {} ahead of the cluster's clock", in_words(*ahead))]
+    RequestFromFuture {
+        /// The id.
+        request: RequestId,
+        /// Time by which it is ahead.
+        ahead: Duration,
+    },
+}
+
+/// Returns the duration, at least one minute, in its largest unit that keeps it precise.
+fn in_words(duration: Duration) -> String {
+    let minutes = duration.as_secs() / 60;
+    match (minutes / (24 * 60), minutes / 60) {
+        (days @ 2.., _) => format!("{days} days"),
+        (_, hours @ 2..) => format!("{hours} hours"),
+        _ => format!("{minutes} minutes"),
+    }
 }
 
 impl ProposeError {
@@ -120,6 +139,7 @@ impl ProposeError {
             | Self::LowDisk { .. }
             | Self::TooLarge { .. }
             | Self::RequestReused { .. }
+            | Self::RequestFromFuture { .. }
             | Self::Internal { .. } => true,
             Self::RequestExpired { .. } | Self::Unknown { .. } => false,
         }

@@ -15,6 +15,7 @@
 //! | to learn | read |
 //! | --- | --- |
 //! | how a command becomes an entry | [`sequencer`], then [`proposer`] |
+//! | which time an entry has | `cluster_clock` |
 //! | how a linearizable read is served | [`reader`] |
 //! | what agents send each other | [`peer`] |
 //! | how a cluster is bootstrapped, and who its members are | [`bootstrap`], `membership`, `leader_tasks`, [`members`] |
@@ -25,6 +26,7 @@
 mod announcement;
 pub mod attempt;
 pub mod bootstrap;
+mod cluster_clock;
 pub mod contact;
 pub mod environment;
 mod heartbeats;

@@ -88,7 +88,7 @@ impl MemberWatch {
         let _ = timeout(self.timing.silence, self.links.proposal_stream(node)).await;
         let sent = Instant::now();
         let response = timeout(self.timing.silence, self.links.ping(node)).await;
-        (node, matches!(response, Ok(Ok(()))).then(|| sent.elapsed()))
+        (node, matches!(response, Ok(Ok(_))).then(|| sent.elapsed()))
     }
 
     /// Publishes the round trips, and warns while that to a voter is too long.

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::announcement::Announcement;
 use crate::bootstrap::{BootstrapError, InitialMembers};
+use crate::cluster_clock::ClusterClock;
 use crate::contact::ContactTracker;
 use crate::environment::Environment;
 use crate::heartbeats;
@@ -77,6 +78,7 @@ pub struct Node {
     members: Members,
     peer: PeerService,
     verifier: Verifier,
+    clocks: ClusterClock,
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
     space: Arc<DiskSpace>,
@@ -120,8 +122,9 @@ impl Node {
         let contact = ContactTracker::new(raft.clone());
         let membership = Membership::new(raft.clone(), store.clone(), contact.clone());
         let links = Arc::new(Links::new(pool.clone(), &raft));
+        let clocks = ClusterClock::new(node, raft.clone(), links.clone(), clock.clone());
         let sequencer =
-            Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), clock);
+            Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), &clocks);
         let proposer = Proposer {
             node,
             leader_watch: leader_watch.clone(),
@@ -157,6 +160,7 @@ impl Node {
             leader_watch,
             contact,
             membership,
+            clock,
             loads: loads.subscribe(),
             introductions,
         };
@@ -170,6 +174,7 @@ impl Node {
             members,
             peer,
             verifier,
+            clocks,
             leadership: watch::Sender::default(),
             loads,
             space,
@@ -259,6 +264,7 @@ impl Node {
             fuse: self.fuse.clone(),
         };
         tasks.spawn(leader_tasks.run());
+        tasks.spawn(self.clocks.clone().run());
         if let Some(directory) = self.config.data_directory.clone() {
             tasks.spawn(watch_disk(directory, self.space.clone()));
         }

@@ -33,7 +33,7 @@ use meridian_storage::fuse::Fuse;
 use meridian_storage::store::Store;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::environment::Clock;
+use crate::cluster_clock::ClusterClock;
 use crate::instance::Raft;
 use pending::PendingCommand;
 
@@ -84,10 +84,10 @@ impl Sequencer {
         store: Store,
         fuse: Fuse,
         space: Arc<DiskSpace>,
-        clock: Clock,
+        clock: &ClusterClock,
     ) -> Self {
         let (queue, commands) = mpsc::channel(QUEUE);
-        let task = term::run(raft, store, fuse.clone(), clock, commands);
+        let task = term::run(raft, store, fuse.clone(), clock.clone(), commands);
         fuse.guard("the sequencer", task);
         Self { queue, space }
     }

@@ -91,7 +91,7 @@ impl Reference {
         trace::note(format_args!("event {}: {:?}", record.revision, record.event));
         if let Some(before) = self.records.last() {
             ensure!(
-                before.time <= record.time,
+                before.time <= record.time || before.time.ahead_of(record.time).is_some(),
                 "the time decreases at revision {}",
                 record.revision
             );

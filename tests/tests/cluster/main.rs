@@ -2,6 +2,7 @@
 
 mod backups;
 mod changes;
+mod clocks;
 mod disk_space;
 mod membership;
 mod moving;

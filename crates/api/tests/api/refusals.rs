@@ -177,6 +177,12 @@ async fn a_failed_proposal_has_a_code_and_a_reason() {
             "REQUEST_EXPIRED",
             false,
         ),
+        (
+            ProposeError::RequestFromFuture { request: parsed, ahead: waited },
+            Code::FailedPrecondition,
+            "REQUEST_FROM_FUTURE",
+            false,
+        ),
         (ProposeError::Internal { cause: cause() }, Code::Internal, "INTERNAL", false),
         (
             ProposeError::Unknown { cause: cause() },

@@ -2,7 +2,7 @@
 
 use meridian_domain::limits;
 use meridian_domain::outcome::{Outcome, OutcomeLookup, Outcomes};
-use meridian_domain::{Digest, RequestId, Revision, Verdict};
+use meridian_domain::{Digest, RequestId, Revision, Timestamp, Verdict};
 use uuid::Uuid;
 
 fn request(time: u128) -> RequestId {
@@ -41,4 +41,32 @@ fn evicted_requests_expire_and_are_never_treated_as_new() {
     assert_eq!(outcomes.lookup(request(10), &digest), OutcomeLookup::Expired);
     assert_eq!(outcomes.lookup(request(5), &digest), OutcomeLookup::Expired);
     assert_eq!(outcomes.lookup(request(15), &digest), OutcomeLookup::New);
+}
+
+#[test]
+fn a_request_id_has_the_time_of_its_creation() {
+    assert_eq!(request(7).time(), Timestamp(7));
+    let last = RequestId::last_at(Timestamp(7));
+    assert_eq!(last.time(), Timestamp(7));
+    assert!(last > request(7) && last < request(8));
+    assert_eq!(last.to_string().parse(), Ok(last), "is a version 7 UUID");
+}
+
+#[test]
+fn a_table_of_requests_from_the_future_is_cleared_and_accepts_new_requests_soon() {
+    let error = limits::MAX_CLOCK_ERROR.as_millis() as u64;
+    let now = Timestamp(1_000_000_000);
+    let mut outcomes = Outcomes::default();
+    outcomes.record(request(now.0.into()), outcome());
+    for number in 0..limits::OUTCOMES as u128 {
+        assert!(!outcomes.is_in_future(now), "after {number} requests");
+        outcomes.record(request(u128::from(now.0 + error) * 2 + number), outcome());
+    }
+    let new = |after: u64| request(u128::from(now.0 + after));
+    let digest = Digest([1; 32]);
+    assert_eq!(outcomes.forgotten, Some(request(now.0.into())), "the honest request was evicted");
+    assert!(outcomes.clear_future(now), "every id of the full table is from the future");
+    assert_eq!(outcomes.lookup(new(error), &digest), OutcomeLookup::Expired);
+    assert_eq!(outcomes.lookup(new(error + 1), &digest), OutcomeLookup::New);
+    assert!(!outcomes.clear_future(now), "the new watermark is within the limit");
 }

@@ -83,6 +83,8 @@ pub enum Rule {
     RequestReused,
     /// The request id is older than the remembered ones: the change may have happened.
     RequestExpired,
+    /// The clock of this machine is ahead of the cluster's.
+    RequestFromFuture,
 }
 
 impl Rule {
@@ -149,6 +151,7 @@ impl Rule {
             Self::RequestExpired => {
                 "check `meridian events` for its effect; omit --request-id to make a new change"
             }
+            Self::RequestFromFuture => "set the clock of this machine, then retry",
             Self::NotBootstrapped
             | Self::AlreadyBootstrapped
             | Self::DataVersionNotNewer
@@ -193,6 +196,7 @@ mod tests {
             assert!(Rule::parse(name).is_some(), "{name}");
         }
         assert_eq!(Rule::parse("REQUEST_EXPIRED"), Some(Rule::RequestExpired));
+        assert_eq!(Rule::parse("REQUEST_FROM_FUTURE"), Some(Rule::RequestFromFuture));
         assert_eq!(Rule::parse("REFUSED"), None);
     }
 }

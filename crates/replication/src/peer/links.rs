@@ -131,13 +131,13 @@ impl Links {
         self.request(node, async |mut client| client.transfer_leadership(request).await).await
     }
 
-    /// Sends the smallest possible request to `node`, which introduces this node to it.
+    /// Requests the wall clock of `node`. Also introduces this node to it.
     ///
     /// # Errors
     /// A [`RequestError`].
-    pub(crate) async fn ping(&self, node: NodeId) -> Result<(), RequestError> {
+    pub(crate) async fn ping(&self, node: NodeId) -> Result<proto::PingResponse, RequestError> {
         let request = proto::PingRequest {};
-        self.request(node, async |mut client| client.ping(request).await).await.map(drop)
+        self.request(node, async |mut client| client.ping(request).await).await
     }
 
     pub(crate) fn pool(&self) -> &Pool {

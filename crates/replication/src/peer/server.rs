@@ -23,6 +23,7 @@ use super::proposals::MAX_IN_FLIGHT;
 use super::snapshot;
 use crate::attempt::Attempt;
 use crate::contact::ContactTracker;
+use crate::environment::Clock;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::membership::Membership;
@@ -39,6 +40,8 @@ pub struct PeerService {
     pub(crate) leader_watch: LeaderWatch,
     pub(crate) contact: ContactTracker,
     pub(crate) membership: Membership,
+    /// Clock of this machine.
+    pub(crate) clock: Clock,
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
     pub(crate) introductions: Introductions,
@@ -201,7 +204,7 @@ impl Peer for PeerService {
         &self,
         _: Request<proto::PingRequest>,
     ) -> Result<Response<proto::PingResponse>, Status> {
-        Ok(Response::new(proto::PingResponse {}))
+        Ok(Response::new(proto::PingResponse { time_ms: self.clock.now().0 }))
     }
 
     async fn introduce(

@@ -16,10 +16,14 @@ use super::pending::{PendingCommand, Reply};
 
 /// Entry made of a batch of commands, and its waiters.
 pub struct Batch {
-    /// Entry to propose. Without changes, there is nothing to propose.
+    /// Entry to propose, unless the batch is empty.
     pub entry: Entry,
     /// Waiters to reply to once the entry has applied.
     pub waiters: Waiters,
+    /// Time of the cluster, which request ids must not be ahead of.
+    now: Timestamp,
+    /// Set if the entry changes the state even without changes of commands.
+    clears_outcomes: bool,
     bytes: usize,
 }
 
@@ -42,13 +46,17 @@ enum Decision {
 }
 
 impl Batch {
-    /// Creates an empty batch on `state`. The time of its entry is never before that of the
-    /// previous entry.
+    /// Creates an empty batch on `state`, decided at `now` by the clock of the cluster.
     pub fn new(state: &mut State, now: Timestamp) -> Self {
-        let time = now.max(state.header.time);
-        state.header.time = time;
-        let entry = Entry { base: state.header.revision, time, changes: Vec::new() };
-        Self { entry, waiters: Vec::new(), bytes: 0 }
+        let clears_outcomes = evolve::begin_entry(state, now);
+        let (base, time) = (state.header.revision, state.header.time);
+        let entry = Entry { base, time, changes: Vec::new() };
+        Self { entry, waiters: Vec::new(), now, clears_outcomes, bytes: 0 }
+    }
+
+    /// True if there is nothing to propose.
+    pub fn is_empty(&self) -> bool {
+        self.entry.changes.is_empty() && !self.clears_outcomes
     }
 
     /// Decides a command against `state` and applies it to `state`. Returns the command if it does
@@ -62,7 +70,8 @@ impl Batch {
         pending: PendingCommand,
     ) -> Result<Option<PendingCommand>, StatePoisoned> {
         let PendingCommand { command, origin, reply } = pending;
-        let decision = catch_unwind(AssertUnwindSafe(|| decide_command(state, &command, &origin)));
+        let decide = || decide_command(state, self.now, &command, &origin);
+        let decision = catch_unwind(AssertUnwindSafe(decide));
         match decision {
             Ok(Decision::Propose(change, bytes)) => {
                 if self.bytes + bytes > limits::ENTRY_BYTES && !self.entry.changes.is_empty() {
@@ -119,25 +128,31 @@ fn poisoned(reply: oneshot::Sender<Reply>) -> StatePoisoned {
     StatePoisoned
 }
 
-fn decide_command(state: &State, command: &Command, origin: &Origin) -> Decision {
+fn decide_command(state: &State, now: Timestamp, command: &Command, origin: &Origin) -> Decision {
     if state.header.cluster.is_none() && !matches!(command, Command::BootstrapCluster { .. }) {
         return Decision::NotBootstrapped;
     }
     if let Origin::Operator { request, digest, .. } = origin
         && !planted(Bug::ForgetRequests)
     {
-        match state.outcomes.lookup(*request, digest) {
-            OutcomeLookup::New => {}
+        let request = *request;
+        match state.outcomes.lookup(request, digest) {
             OutcomeLookup::Known(outcome) => {
                 let verdict = outcome.verdict.clone();
                 let (base, revision) = (outcome.base, outcome.revision);
                 return Decision::NoEntry(Receipt { verdict, base, revision });
             }
             OutcomeLookup::Reused => {
-                return Decision::Failed(ProposeError::RequestReused { request: *request });
+                return Decision::Failed(ProposeError::RequestReused { request });
             }
-            OutcomeLookup::Expired => {
-                return Decision::Failed(ProposeError::RequestExpired { request: *request });
+            // Not recorded: recorded outcomes are evicted in the order of the times in their ids.
+            lookup @ (OutcomeLookup::New | OutcomeLookup::Expired) => {
+                if let Some(ahead) = request.time().ahead_of(now) {
+                    return Decision::Failed(ProposeError::RequestFromFuture { request, ahead });
+                }
+                if lookup == OutcomeLookup::Expired {
+                    return Decision::Failed(ProposeError::RequestExpired { request });
+                }
             }
         }
     }
@@ -158,69 +173,4 @@ fn decide_command(state: &State, command: &Command, origin: &Origin) -> Decision
 }
 
 #[cfg(test)]
-mod tests {
-    use meridian_domain::{Actor, ClusterId, Command, Digest, RequestId};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn pending(command: Command) -> (PendingCommand, oneshot::Receiver<Reply>) {
-        let (reply, received) = oneshot::channel();
-        let request = RequestId::try_from(Uuid::now_v7()).expect("a version 7 UUID");
-        let actor = Actor::new("test").expect("a valid actor");
-        let digest = Digest::default();
-        let origin = Origin::Operator { request, digest, actor, reason: None };
-        (PendingCommand { command, origin, reply }, received)
-    }
-
-    fn bootstrap() -> Command {
-        Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents: Vec::new() }
-    }
-
-    #[test]
-    fn the_time_of_entries_never_decreases_even_if_the_clock_does() {
-        let mut state = State::default();
-        assert_eq!(Batch::new(&mut state, Timestamp(20)).entry.time, Timestamp(20));
-        assert_eq!(Batch::new(&mut state, Timestamp(10)).entry.time, Timestamp(20));
-    }
-
-    #[test]
-    fn each_command_is_decided_against_the_state_after_the_previous_one() {
-        let mut state = State::default();
-        let mut batch = Batch::new(&mut state, Timestamp(1));
-        let mut replies = Vec::new();
-        for command in [bootstrap(), bootstrap()] {
-            let (pending, received) = pending(command);
-            assert!(batch.add(&mut state, pending).expect("is decided").is_none());
-            replies.push(received);
-        }
-        let events: Vec<_> = batch.entry.changes.iter().map(|c| c.events.len()).collect();
-        assert_eq!(events, [1, 0], "at the second command, the cluster is already bootstrapped");
-        assert_eq!(batch.waiters.len(), 2, "no reply is sent before the entry has applied");
-    }
-
-    #[test]
-    fn a_command_before_the_bootstrap_is_returned_without_being_recorded() {
-        let mut state = State::default();
-        let mut batch = Batch::new(&mut state, Timestamp(1));
-        let through = meridian_domain::Revision(0);
-        let (early, mut received) = pending(Command::TrimHistory { through });
-        assert!(batch.add(&mut state, early).expect("is decided").is_none());
-        assert!(matches!(received.try_recv(), Ok(Reply::NotLeader)));
-        assert!(batch.entry.changes.is_empty());
-    }
-
-    #[test]
-    fn a_repeated_request_adds_no_change_to_the_entry() {
-        let mut state = State::default();
-        let mut batch = Batch::new(&mut state, Timestamp(1));
-        let (first, _received) = pending(bootstrap());
-        let origin = first.origin.clone();
-        assert!(batch.add(&mut state, first).expect("is decided").is_none());
-        let (reply, _received) = oneshot::channel();
-        let repeated = PendingCommand { command: bootstrap(), origin, reply };
-        assert!(batch.add(&mut state, repeated).expect("is decided").is_none());
-        assert_eq!(batch.entry.changes.len(), 1);
-        assert_eq!(batch.waiters[0].1, batch.waiters[1].1);
-    }
-}
+mod tests;

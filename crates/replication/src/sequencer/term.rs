@@ -15,12 +15,12 @@ use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::RaftMetrics;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::Batch;
 use super::in_flight::{InFlight, InFlightEntry, not_leader, reply_all, unknown};
 use super::pending::{PendingCommand, Reply};
-use crate::environment::Clock;
+use crate::cluster_clock::ClusterClock;
 use crate::instance::Raft;
 
 /// Maximum number of entries in flight. Deciding and encoding the second overlaps with replicating
@@ -38,16 +38,18 @@ const LINGER: Duration = Duration::from_millis(10);
 const MAX_PENDING: usize = 1_024;
 /// Timeout of the barrier of a new leader, after which the barrier is retried.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum time that a new leader waits for the clocks of the other voters, if it does not know them
+/// all yet.
+const CLOCKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves the queue until it is closed, Raft stops or the fuse blows.
 ///
-/// `clock` is the clock of the cluster while this node leads: the only place where time enters the
-/// log.
+/// `clock` is the only place where time enters the log.
 pub async fn run(
     raft: Raft,
     store: Store,
     fuse: Fuse,
-    clock: Clock,
+    clock: ClusterClock,
     mut queue: mpsc::Receiver<PendingCommand>,
 ) {
     let mut metrics = raft.server_metrics();
@@ -55,7 +57,7 @@ pub async fn run(
         if fuse.cause().is_some() {
             return;
         }
-        match begin_term(&raft, &store).await {
+        match begin_term(&raft, &store, &clock).await {
             Some((leader, state)) => {
                 let mut term = Term::new(&raft, &clock, leader, state);
                 if term.serve(&mut queue, &fuse).await.is_none() {
@@ -80,14 +82,21 @@ pub async fn run(
 /// The barrier is the first entry of the term: it is committed by a majority that follows this
 /// leader, and applied after everything committed before. A linearizable read would need another
 /// round trip and prove no more, because the entries proposed in this term fail without a majority.
-async fn begin_term(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)> {
+async fn begin_term(
+    raft: &Raft,
+    store: &Store,
+    clock: &ClusterClock,
+) -> Option<(LeaderId, Arc<State>)> {
     let leader = raft.as_leader().ok()?.to_committed_leader_id();
     let begun = |metrics: &RaftMetrics<TypeConfig>| {
         let applied = metrics.last_applied.as_ref();
         applied.is_some_and(|applied| *applied.committed_leader_id() == leader)
             || metrics.state != ServerState::Leader
     };
-    raft.wait(Some(BARRIER_TIMEOUT)).metrics(begun, "the term has begun").await.ok()?;
+    let wait = raft.wait(Some(BARRIER_TIMEOUT));
+    let barrier = wait.metrics(begun, "the term has begun");
+    let (begun, _) = tokio::join!(barrier, timeout(CLOCKS_TIMEOUT, clock.learn()));
+    begun.ok()?;
     let state = Arc::new(store.state().clone());
     let current = raft.as_leader().ok()?.to_committed_leader_id();
     (current == leader).then_some((leader, state))
@@ -96,7 +105,7 @@ async fn begin_term(raft: &Raft, store: &Store) -> Option<(LeaderId, Arc<State>)
 /// One term of leadership.
 struct Term<'a> {
     raft: &'a Raft,
-    clock: &'a Clock,
+    clock: &'a ClusterClock,
     leader: LeaderId,
     /// State that the entries in flight will produce.
     state: Arc<State>,
@@ -108,7 +117,7 @@ struct Term<'a> {
 }
 
 impl<'a> Term<'a> {
-    fn new(raft: &'a Raft, clock: &'a Clock, leader: LeaderId, state: Arc<State>) -> Self {
+    fn new(raft: &'a Raft, clock: &'a ClusterClock, leader: LeaderId, state: Arc<State>) -> Self {
         let (in_flight, pending) = (InFlight::default(), VecDeque::new());
         Self { raft, clock, leader, state, in_flight, pending, overflowed: false }
     }
@@ -193,8 +202,9 @@ impl<'a> Term<'a> {
     }
 
     async fn propose(&mut self, batch: Batch) -> bool {
+        let is_empty = batch.is_empty();
         let Batch { entry, waiters, .. } = batch;
-        if entry.changes.is_empty() {
+        if is_empty {
             self.in_flight.reply_after_newest(waiters);
             return true;
         }

@@ -174,7 +174,7 @@ fn evicted_outcomes_are_among_the_touched_rows() {
     };
     let entry = |numbers: &[u128]| Entry {
         base: Revision(0),
-        time: Timestamp(1),
+        time: Timestamp(10_000_000),
         changes: numbers.iter().copied().map(change).collect(),
     };
     let mut state = State::default();
@@ -195,4 +195,25 @@ fn evicted_outcomes_are_among_the_touched_rows() {
     touched.iter().for_each(|key| Row::of(&after, key).put(&mut state));
     assert_eq!(state, after);
     assert_eq!((digest(&state), count(&state)), (digest(&after), limits::OUTCOMES as u64 + 2));
+}
+
+#[test]
+fn an_entry_that_clears_the_outcomes_touches_each_of_them() {
+    let mut state = State::default();
+    let outcome = meridian_domain::outcome::Outcome {
+        digest: Digest([1; 32]),
+        verdict: Verdict::Accepted,
+        base: Revision(0),
+        revision: Revision(0),
+    };
+    for number in 0..=limits::OUTCOMES as u128 {
+        state.outcomes.record(request(10_000_000 + number), outcome.clone());
+    }
+    let entry = Entry { base: Revision(0), time: Timestamp(1_000), changes: Vec::new() };
+    let touched = touched::by_entry(&state, &entry);
+    let mut after = state.clone();
+    evolve::apply(&mut after, &entry).expect("the base revision matches");
+    assert!(after.outcomes.by_request.is_empty());
+    touched.iter().for_each(|key| Row::of(&after, key).put(&mut state));
+    assert_eq!(state, after);
 }

@@ -26,6 +26,10 @@ pub fn by_entry(state: &State, entry: &Entry) -> BTreeSet<Key> {
         change.events.iter().for_each(|event| by_event(state, event, &mut keys));
     }
     let known = &state.outcomes.by_request;
+    if clears_outcomes(state, entry) {
+        keys.extend(known.keys().copied().map(Key::Outcome));
+        keys.insert(Key::Forgotten);
+    }
     if known.len() + requests > limits::OUTCOMES {
         // Each new outcome evicts the smallest id: one of these, or one of the entry itself, whose
         // key is already included.
@@ -33,6 +37,13 @@ pub fn by_entry(state: &State, entry: &Entry) -> BTreeSet<Key> {
         keys.insert(Key::Forgotten);
     }
     keys
+}
+
+/// Returns true if applying `entry` to `state` clears the recorded outcomes.
+#[must_use]
+pub fn clears_outcomes(state: &State, entry: &Entry) -> bool {
+    let time = state.header.next_time(entry.time);
+    entry.base == state.header.revision && state.outcomes.is_in_future(time)
 }
 
 /// Adds the keys of every row that `event` changes, besides the header. Rows that the same entry

@@ -119,6 +119,7 @@ impl Changes {
         if planted(Bug::ApplyWithoutBaseCheck) {
             entry.base = state.header.revision;
         }
+        let clears_outcomes = touched::clears_outcomes(state, &entry);
         let touched = touched::by_entry(state, &entry);
         let before: Vec<Row> = touched.iter().map(|key| Row::of(state, key)).collect();
         match evolve_or_restore(state, &entry, &before) {
@@ -128,6 +129,11 @@ impl Changes {
                 return Ok(Applied::Rejected);
             }
             Ok(Ok(())) => {}
+        }
+        if clears_outcomes {
+            tracing::warn!(index, "cleared the outcomes of requests, which were from the future");
+            // An outcome that was cleared must not be derived again from its events.
+            tail.outcome_watermark = tail.outcome_watermark.max(entry.base);
         }
         for record in entry.records() {
             self.events.push((record.revision, tail.log.append(&record)));

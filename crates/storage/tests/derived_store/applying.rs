@@ -1,5 +1,5 @@
 use futures::FutureExt;
-use meridian_domain::{Entry, Event, Incarnation, Revision, State, evolve};
+use meridian_domain::{Entry, Event, Incarnation, Revision, State, evolve, limits};
 use meridian_storage::disk::database::Database;
 use meridian_storage::disk::memory_database::MemoryDatabase;
 use meridian_storage::raft::{Payload, TypeConfig};
@@ -20,9 +20,7 @@ fn inapplicable(base: Revision) -> Entry {
         slot: 1,
     };
     entry.changes[0].events = vec![
-        Event::LimitsSet {
-            limits: meridian_domain::limits::Limits { voters: 1, ..Default::default() },
-        },
+        Event::LimitsSet { limits: limits::Limits { voters: 1, ..Default::default() } },
         Event::UnitReady {
             unit,
             incarnation: Incarnation(1),
@@ -202,6 +200,29 @@ async fn continuous_changes_leave_no_outcome_rows() {
     let sum = node.sum();
     let node = node.restart().await;
     assert_eq!((node.sum(), outcome_rows(&node)), (sum, 0));
+}
+
+#[tokio::test]
+async fn outcomes_that_were_cleared_are_not_derived_again() {
+    let mut state = State::default();
+    let mut node = Node::empty();
+    node.apply(&many(&mut state, 700, 100)).await.unwrap();
+    let mut changes = Vec::new();
+    for number in 0..=limits::OUTCOMES as u128 {
+        let entry = operator_entry(state.header.revision, 1_000_000_000_000 + number, Vec::new());
+        changes.extend(entry.changes);
+    }
+    let time = state.header.time;
+    let future = Entry { base: state.header.revision, time, changes };
+    evolve::apply(&mut state, &future).unwrap();
+    let cleared = Entry { base: state.header.revision, time, changes: Vec::new() };
+    evolve::apply(&mut state, &cleared).unwrap();
+    node.apply(&[future, cleared]).await.unwrap();
+    assert!(state.outcomes.by_request.is_empty() && state.outcomes.forgotten.is_some());
+    let sum = node.sum();
+    let node = node.restart().await;
+    assert_eq!((node.sum(), outcome_rows(&node)), (sum, 0));
+    assert_eq!(*node.store.state(), state);
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ pub fn operator_entry(base: Revision, number: u128, events: Vec<Event>) -> Entry
         reason: None,
     };
     let change = Change { origin, events, verdict: Verdict::Accepted };
-    Entry { base, time: Timestamp(1_000 + base.0), changes: vec![change] }
+    let time = Timestamp(u64::try_from(number).unwrap());
+    Entry { base, time, changes: vec![change] }
 }
 
 /// Returns the entry generated from the seeds for `state`, and applies it to `state`.

@@ -2,14 +2,16 @@
 
 use std::net::{self, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use meridian_domain::agent::Address;
-use meridian_domain::{AgentDescription, AgentName, ClusterId, DataVersion, NodeId, RegionName};
+use meridian_domain::{
+    AgentDescription, AgentName, ClusterId, DataVersion, NodeId, RegionName, Timestamp,
+};
 use meridian_ports::Ports;
 use meridian_replication::bootstrap::InitialMembers;
-use meridian_replication::environment::Environment;
+use meridian_replication::environment::{Clock, Environment};
 use meridian_replication::node::{Node, NodeConfig, NodeError};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_replication::timing::Profile;
@@ -28,8 +30,15 @@ use super::Options;
 /// One node of a cluster.
 pub struct TestNode {
     pub(super) description: AgentDescription,
+    index: usize,
     directory: PathBuf,
     running: Option<Running>,
+}
+
+/// Disk and clock of a node.
+struct Machine {
+    directory: PathBuf,
+    clock: Clock,
 }
 
 struct Running {
@@ -69,7 +78,7 @@ impl TestNode {
             gateway_host: "127.0.0.1".to_owned(),
             supports: DataVersion::SUPPORTED,
         };
-        Ok(Self { description, directory: root.join(name), running: None })
+        Ok(Self { description, index, directory: root.join(name), running: None })
     }
 
     /// Returns the ports of the running node.
@@ -125,12 +134,13 @@ impl TestNode {
     ) -> anyhow::Result<()> {
         // With its own runtime, everything that the node spawned ends with it, as in a process.
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let (description, directory) = (self.description.clone(), self.directory.clone());
-        let options = options.clone();
+        let ahead = options.clocks_ahead.get(self.index).copied().unwrap_or_default();
+        let machine = Machine { directory: self.directory.clone(), clock: clock_ahead(ahead) };
+        let (description, options) = (self.description.clone(), options.clone());
         let shutdown = CancellationToken::new();
         let started = runtime.spawn(start(
             description,
-            directory,
+            machine,
             cluster,
             options,
             listener,
@@ -154,16 +164,26 @@ impl TestNode {
     }
 }
 
+/// Returns a clock that is ahead of that of this machine.
+fn clock_ahead(ahead: Duration) -> Clock {
+    Clock::new(move || {
+        let now = SystemTime::now() + ahead;
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    })
+}
+
 /// Starts a node in the current runtime.
 async fn start(
     description: AgentDescription,
-    directory: PathBuf,
+    machine: Machine,
     cluster: ClusterId,
     options: Options,
     listener: net::TcpListener,
     initial_members: Option<InitialMembers>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<(Ports, Fuse, JoinHandle<Result<(), NodeError>>)> {
+    let Machine { directory, clock } = machine;
     let mut held = DataDirectory::open(&directory)?;
     let identity = Identity { cluster, node: description.node };
     held.establish(identity)?;
@@ -175,7 +195,7 @@ async fn start(
         keep_entries: options.keep_entries,
         disk_floor: options.disk_floor,
         data_directory: Some(directory),
-        environment: Environment::default(),
+        environment: Environment { clock, ..Environment::default() },
     };
     let fuse = Fuse::default();
     let node = Node::build(config, open(&held, identity, &fuse)?, fuse.clone()).await?;

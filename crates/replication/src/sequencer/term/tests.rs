@@ -10,12 +10,13 @@ use meridian_storage::open::{Stores, assemble};
 use meridian_storage::raft::{Member, Vote};
 use openraft::raft::AppendEntriesRequest;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::*;
+use crate::environment::Clock;
 use crate::leader_watch::LeaderWatch;
 use crate::peer::identity::Source;
+use crate::peer::links::Links;
 use crate::peer::network::Factory;
 use crate::peer::pool::{Pool, PoolConfig};
 use crate::timing::Profile;
@@ -23,8 +24,8 @@ use crate::timing::Profile;
 const NODE: NodeId = NodeId(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns the Raft of a node that leads alone.
-async fn leader(directory: &DataDirectory, identity: Identity) -> (Raft, Store) {
+/// Returns the Raft of a node that leads alone, and its connections.
+async fn leader(directory: &DataDirectory, identity: Identity) -> (Raft, Store, Arc<Pool>) {
     let fuse = Fuse::default();
     let limits = ChunkLimits::default();
     let journal = Wal::open(directory, identity, limits, fuse.clone()).expect("is new");
@@ -41,13 +42,14 @@ async fn leader(directory: &DataDirectory, identity: Identity) -> (Raft, Store) 
         connect_timeout: timing.connect,
         stalled_after: timing.silence,
     });
-    let factory = Factory { pool: Arc::new(pool), timing, store: store.clone() };
+    let pool = Arc::new(pool);
+    let factory = Factory { pool: pool.clone(), timing, store: store.clone() };
     let config = Arc::new(timing.raft_config(1_000, 100));
     let raft = Raft::new(NODE, config, factory, log, state_machine).await.expect("starts");
     let member = Member { address };
     raft.initialize(BTreeMap::from([(NODE, member)])).await.expect("is new");
     timeout(TIMEOUT, LeaderWatch::new(&raft).leader()).await.expect("is elected");
-    (raft, store)
+    (raft, store, pool)
 }
 
 #[tokio::test]
@@ -55,9 +57,10 @@ async fn a_term_ends_when_this_node_no_longer_leads_although_an_entry_has_no_out
     let parent = tempfile::tempdir().expect("can create a directory");
     let directory = DataDirectory::open(parent.path()).expect("is new");
     let identity = Identity { cluster: ClusterId(Uuid::from_u128(1)), node: NODE };
-    let (raft, store) = leader(&directory, identity).await;
-    let (leader, state) = begin_term(&raft, &store).await.expect("leads");
-    let clock = Clock::default();
+    let (raft, store, pool) = leader(&directory, identity).await;
+    let links = Arc::new(Links::new(pool, &raft));
+    let clock = ClusterClock::new(NODE, raft.clone(), links, Clock::default());
+    let (leader, state) = begin_term(&raft, &store, &clock).await.expect("leads");
     let mut term = Term::new(&raft, &clock, leader, state);
     let (_responder, outcome) = write_channel();
     let (reply, mut received) = oneshot::channel();
