@@ -34,6 +34,7 @@ pub fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Vec<Reject
     }
     let mut decision = Decision::new(state);
     dispatch(&mut decision, command);
+    assignment::forget_surplus_draining(&mut decision);
     decision.finish()
 }
 

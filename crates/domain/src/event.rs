@@ -110,10 +110,10 @@ define_events! {
         rows: [Row::Service(service)],
         configures: false,
     }
-    /// A service was deleted together with its APIs.
+    /// A service was deleted together with its APIs. Its units were released.
     ServiceDeleted { service: ServiceName } {
         subject: Subject::Service(service),
-        rows: [Row::Service(service), Row::ApisOf(service)],
+        rows: [Row::Service(service), Row::ApisOf(service), Row::UnitsOfService(service)],
         configures: false,
     }
     /// A location was added to a service.
@@ -134,10 +134,10 @@ define_events! {
         rows: [Row::Service(service)],
         configures: false,
     }
-    /// A location was removed from a service.
+    /// A location was removed from a service. Its units were released.
     RegionRemoved { service: ServiceName, region: RegionName } {
         subject: Subject::Service(service),
-        rows: [Row::Service(service)],
+        rows: [Row::Service(service), Row::UnitsIn(service, region)],
         configures: false,
     }
     /// Another region became the primary region of a service.
@@ -194,7 +194,7 @@ define_events! {
         rows: [Row::Unit(unit, *incarnation)],
         configures: false,
     }
-    /// A released unit stopped.
+    /// A released unit stopped, or its agent did not report for so long that it was forgotten.
     UnitStopped { unit: UnitId, incarnation: Incarnation } {
         subject: Subject::Unit(unit),
         rows: [Row::Unit(unit, *incarnation)],
@@ -233,7 +233,23 @@ impl Event {
     pub fn type_name(&self) -> &'static str {
         self.event_type().as_str()
     }
+
+    /// Returns the maximum number of stored bytes of an event about a unit; 0 for any other event.
+    pub(crate) fn unit_bytes(&self) -> usize {
+        let Subject::Unit(UnitId { service, region, slot: _ }) = self.subject() else { return 0 };
+        let mut text = service.as_str().len() + region.as_str().len();
+        if let Self::UnitAssigned { agent, .. } = self {
+            text += agent.as_str().len();
+        }
+        if let Self::UnitFailed { cause, .. } = self {
+            text += cause.len();
+        }
+        text + FIXED_UNIT_BYTES
+    }
 }
+
+/// Maximum number of stored bytes of an event about a unit without its texts.
+const FIXED_UNIT_BYTES: usize = 56;
 
 /// Subject of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,6 +276,10 @@ pub enum Row<'a> {
     Agent(&'a AgentName),
     /// Every unit assigned to an agent, as of the state before the event.
     UnitsOf(&'a AgentName),
+    /// Every unit of a service, as of the state before the event.
+    UnitsOfService(&'a ServiceName),
+    /// Every unit of a location, as of the state before the event.
+    UnitsIn(&'a ServiceName, &'a RegionName),
     /// A service with its locations.
     Service(&'a ServiceName),
     /// Every API of a service, as of the state before the event.

@@ -237,6 +237,7 @@ fn create_service(
 fn delete_service(state: &mut State, service: &ServiceName) {
     let deleted = state.services.remove(service);
     deleted.expect("a deleted service exists");
+    release_all(state, service, None);
     state.apis.retain(|(owner, _), _| owner != service);
 }
 
@@ -254,6 +255,18 @@ fn add_location(
 fn remove_location(state: &mut State, service: &ServiceName, region: &RegionName) {
     let removed = service_mut(state, service).locations.remove(region);
     removed.expect("a removed location exists");
+    release_all(state, service, Some(region));
+}
+
+/// Releases every unit of a service, or of one of its locations.
+fn release_all(state: &mut State, service: &ServiceName, region: Option<&RegionName>) {
+    let first = region.cloned().unwrap_or_else(RegionName::min);
+    let first = UnitId { service: service.clone(), region: first, slot: 0 };
+    let units = state.units.range_mut((first, Incarnation(0))..).map(|(_, unit)| unit);
+    let is_due = |unit: &&mut Unit| {
+        unit.id.service == *service && region.is_none_or(|region| unit.id.region == *region)
+    };
+    units.take_while(is_due).for_each(|unit| unit.phase = UnitPhase::Draining);
 }
 
 fn assign_unit(state: &mut State, id: &UnitId, incarnation: Incarnation, agent: &AgentName) {

@@ -58,17 +58,26 @@ pub const MAX_TIMEOUT_MS: u32 = 600_000;
 pub const AGENTS: usize = 1_000;
 /// Maximum custom regions in a cluster.
 pub const CUSTOM_REGIONS: usize = 1_000;
-/// Maximum units of an agent, each of which is a process on its machine. Applies to operators'
-/// changes. Units of a drained or removed agent are assigned to the other agents regardless.
+/// Maximum units of an agent, each of which is a process on its machine. Operators' changes above
+/// it are rejected, and units that were declared before an agent joined wait for further agents.
+/// Units of a drained or removed agent are assigned to the other agents regardless.
 pub const UNITS_PER_AGENT: usize = 1_000;
-/// Maximum units in a report: active units, draining ones, and those taken over from other agents.
-pub const UNITS_PER_REPORT: usize = 4_096;
+/// Maximum draining units of an agent. An unreachable agent does not report that they stopped, so
+/// the oldest are forgotten; should they still run, their agent stops them when it returns.
+pub const DRAINING_PER_AGENT: usize = UNITS_PER_AGENT;
+/// Maximum units in a report, each with a cause of failure of the maximum length: 1.2 MB, below the
+/// maximum of a message between agents. An agent with more units reports them in parts.
+pub const UNITS_PER_REPORT: usize = 1_000;
 
 /// Maximum bytes of the commands that share a Raft entry, so that an append does not delay
 /// heartbeats.
 pub const ENTRY_BYTES: usize = 64 << 10;
-/// Maximum bytes of a command with its events: enough to move every unit of the largest agent. A
-/// command larger than [`ENTRY_BYTES`] has its own entry.
+/// Approximate maximum bytes of the events about units in a change, with a reserve for its other
+/// events below [`ENTRY_BYTES`]. Reports of the agents in the region continue with the rest.
+pub const UNIT_EVENT_BYTES: usize = 48 << 10;
+/// Maximum bytes of a command with its events: only what one request contains makes a change so
+/// large, such as a change set of many APIs. A command larger than [`ENTRY_BYTES`] has its own
+/// entry.
 pub const CHANGE_BYTES: usize = 1 << 20;
 /// Events per segment of the event log. History is trimmed by whole segments: segment n ends with
 /// revision n * `SEGMENT_EVENTS`.

@@ -197,6 +197,11 @@ impl ApiName {
 }
 
 impl RegionName {
+    /// Returns the smallest name in sort order.
+    pub(crate) fn min() -> Self {
+        Self("a".to_owned())
+    }
+
     /// Parses a name such as `westeurope` or `West Europe`: spaces and case are ignored.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Generation, Incarnation, Revision, Sequence, Timestamp, UnitId};
 use crate::name::AgentName;
 
-/// Complete unit table of an agent. The agent has no other units.
+/// Part of the unit table of an agent: all rows of the units with incarnations above `after`, up to
+/// `observed`. The agent has no other units between them. A small table is one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Reporting agent.
@@ -14,10 +15,14 @@ pub struct Report {
     pub generation: Generation,
     /// Number of the report within the generation.
     pub sequence: Sequence,
-    /// Revision that the agent had acted on when it built the table. Units assigned later are not in
-    /// the table because the agent does not know them yet.
+    /// Incarnation after which the part begins; 0 in the first part.
+    pub after: Incarnation,
+    /// Revision at which the part ends: in the last part, the one that the agent had acted on when
+    /// it built the table. Units assigned later are not in the part, because the agent does not know
+    /// them yet or another part has them.
     pub observed: Revision,
-    /// Units that the agent runs or tries to run.
+    /// Units that the agent runs or tries to run, at most
+    /// [`UNITS_PER_REPORT`](crate::limits::UNITS_PER_REPORT).
     pub units: Vec<ReportedUnit>,
 }
 

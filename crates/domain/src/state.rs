@@ -93,6 +93,16 @@ impl State {
         self.units.range(first..=last).map(|(_, unit)| unit)
     }
 
+    /// Returns the units of a service in all regions, including draining ones.
+    pub fn units_of_service<'a>(
+        &'a self,
+        service: &'a ServiceName,
+    ) -> impl Iterator<Item = &'a Unit> {
+        let unit = UnitId { service: service.clone(), region: RegionName::min(), slot: 0 };
+        let from_first = self.units.range((unit, Incarnation(0))..).map(|(_, unit)| unit);
+        from_first.take_while(move |unit| unit.id.service == *service)
+    }
+
     /// Returns the units that count as capacity of a location: the newest assignment of each slot
     /// that is not draining. Older assignments only serve until it is ready.
     pub fn current_units<'a>(

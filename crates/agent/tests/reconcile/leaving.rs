@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig};
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
-use meridian_domain::{AgentName, Command, Generation, NodeId, Revision, Sequence, State, Unit};
+use meridian_domain::{
+    AgentName, Command, Generation, Incarnation, NodeId, Revision, Sequence, State, Unit,
+};
 use meridian_ports::Read as _;
 use tokio::sync::watch;
 use tokio::time::Duration;
@@ -110,7 +112,8 @@ fn others_are_ready(world: &World) -> Command {
     };
     let units = state.units_on(&agent).map(ready).collect();
     let (generation, sequence, observed) = (Generation(9), Sequence(1), state.header.revision);
-    Command::Report(Report { agent, generation, sequence, observed, units })
+    let after = Incarnation(0);
+    Command::Report(Report { agent, generation, sequence, after, observed, units })
 }
 
 #[test]

@@ -69,7 +69,9 @@ fn unreachable_agent(blocked: &Blocked) -> Option<v1::UnreachableAgent> {
             agent: agent.to_string(),
             silence: Some(wording::silence(*silence)),
         }),
-        Blocked::ZoneWithoutAgent { .. } | Blocked::UnitFailed { .. } => None,
+        Blocked::ZoneWithoutAgent { .. }
+        | Blocked::AgentFull { .. }
+        | Blocked::UnitFailed { .. } => None,
     }
 }
 

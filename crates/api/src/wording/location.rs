@@ -1,7 +1,7 @@
 //! Sentences about locations.
 
 use meridian_domain::status::{Blocked, LocationCondition, LocationStatus};
-use meridian_domain::{RegionName, ServiceName};
+use meridian_domain::{RegionName, ServiceName, limits};
 
 use super::for_duration;
 
@@ -11,6 +11,9 @@ pub(crate) fn blocked(status: &LocationStatus) -> String {
         Blocked::ZoneWithoutAgent { zone } => format!("no agent in zone {zone} takes units"),
         Blocked::AgentUnreachable { agent, silence } => {
             format!("agent {agent} unreachable{}", for_duration(*silence))
+        }
+        Blocked::AgentFull { agent } => {
+            format!("agent {agent} has the maximum of {} units", limits::UNITS_PER_AGENT)
         }
         Blocked::UnitFailed { unit, agent, cause } => format!("{unit} on {agent}: {cause}"),
     });
@@ -70,7 +73,11 @@ fn next_step(service: &ServiceName, region: &RegionName, status: &LocationStatus
             format!("see {units} for its progress")
         }
         LocationCondition::UnitsMissing | LocationCondition::RollingOut => {
-            format!("fix the cause, see {units}")
+            match status.blocked.iter().any(|blocked| matches!(blocked, Blocked::AgentFull { .. }))
+            {
+                true => format!("join another agent in {region}, or declare fewer units"),
+                false => format!("fix the cause, see {units}"),
+            }
         }
         LocationCondition::Disabled | LocationCondition::Ready => String::new(),
     }
@@ -79,6 +86,8 @@ fn next_step(service: &ServiceName, region: &RegionName, status: &LocationStatus
 fn unreachable_agent(status: &LocationStatus) -> Option<&meridian_domain::AgentName> {
     status.blocked.iter().find_map(|blocked| match blocked {
         Blocked::AgentUnreachable { agent, silence: _ } => Some(agent),
-        Blocked::ZoneWithoutAgent { .. } | Blocked::UnitFailed { .. } => None,
+        Blocked::ZoneWithoutAgent { .. }
+        | Blocked::AgentFull { .. }
+        | Blocked::UnitFailed { .. } => None,
     })
 }

@@ -12,8 +12,8 @@ use meridian_domain::outcome::OutcomeLookup;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::{
     AgentDescription, AgentName, Change, ClusterId, Command, DataVersion, Digest, Entry,
-    EventRecord, Generation, NodeId, Origin, RegionName, Revision, State, Timestamp, Unit,
-    UnitPhase, Verdict, decide, evolve,
+    EventRecord, Generation, Incarnation, NodeId, Origin, RegionName, Revision, State, Timestamp,
+    Unit, UnitPhase, Verdict, decide, evolve,
 };
 use meridian_ports::{
     AgentResponse, Cluster, ClusterError, Consistency, History, HistoryError, LastContact,
@@ -144,6 +144,7 @@ impl Fake {
                 agent: name.clone(),
                 generation: Generation(1),
                 sequence: state.agents[name].last_report.1.next(),
+                after: Incarnation(0),
                 observed: state.header.revision,
                 units: units.collect(),
             }

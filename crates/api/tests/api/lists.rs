@@ -2,7 +2,7 @@
 
 use meridian_domain::Command;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
-use meridian_domain::{Generation, Sequence, Timestamp};
+use meridian_domain::{Generation, Incarnation, Sequence, Timestamp};
 use meridian_ports::Read;
 use meridian_proto::v1;
 use meridian_proto::v1::LocationStatus;
@@ -190,7 +190,8 @@ async fn units_are_listed_with_their_agent_state_and_address() {
     };
     let (generation, sequence) = (Generation(2), Sequence(1));
     let agent = agent_name("a");
-    let report = Report { agent, generation, sequence, observed, units: vec![row] };
+    let after = Incarnation(0);
+    let report = Report { agent, generation, sequence, after, observed, units: vec![row] };
     world.fake.happen(Command::Report(report));
     let units = world.services.list_units(request).await.expect("is listed").into_inner().units;
     let unit = units.iter().find(|unit| unit.agent == "a").expect("is one");

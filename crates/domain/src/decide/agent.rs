@@ -1,6 +1,6 @@
 //! Registers, updates, drains and removes agents.
 
-use super::assignment;
+use super::assignment::{self, Capacity};
 use super::decision::Decision;
 use crate::agent::{Agent, AgentDescription, is_host};
 use crate::event::Event;
@@ -59,7 +59,8 @@ fn join(decision: &mut Decision<'_>, agent: &AgentDescription) {
     if !agent.witness {
         let mut hosts = assignment::hosts(decision.state, &agent.region);
         hosts.insert(agent.name.clone(), agent.zone);
-        assignment::place_region(decision, &agent.region, &hosts, None);
+        let capacity = Capacity::Limited;
+        assignment::place_region(decision, &agent.region, &hosts, None, capacity);
     }
 }
 
@@ -94,7 +95,7 @@ pub(super) fn drain(decision: &mut Decision<'_>, name: &AgentName) {
     let region = &agent.description.region;
     let mut hosts = assignment::hosts(decision.state, region);
     hosts.remove(name);
-    assignment::place_region(decision, region, &hosts, None);
+    assignment::place_region(decision, region, &hosts, None, Capacity::Unlimited);
 }
 
 pub(super) fn undrain(decision: &mut Decision<'_>, name: &AgentName) {
@@ -109,7 +110,7 @@ pub(super) fn undrain(decision: &mut Decision<'_>, name: &AgentName) {
         let region = &agent.description.region;
         let mut hosts = assignment::hosts(decision.state, region);
         hosts.insert(name.clone(), agent.description.zone);
-        assignment::place_region(decision, region, &hosts, None);
+        assignment::place_region(decision, region, &hosts, None, Capacity::Limited);
     }
 }
 
@@ -123,7 +124,7 @@ pub(super) fn remove(decision: &mut Decision<'_>, name: &AgentName) {
     let region = &agent.description.region;
     let mut hosts = assignment::hosts(decision.state, region);
     hosts.remove(name);
-    assignment::place_region(decision, region, &hosts, Some(name));
+    assignment::place_region(decision, region, &hosts, Some(name), Capacity::Unlimited);
 }
 
 fn find<'a>(decision: &mut Decision<'a>, name: &AgentName) -> Option<&'a Agent> {

@@ -1,8 +1,9 @@
 //! Turns placement plans into events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::Decision;
+use crate::agent::Agent;
 use crate::event::Event;
 use crate::id::{Incarnation, UnitId};
 use crate::limits;
@@ -19,10 +20,32 @@ pub(super) fn hosts(state: &State, region: &RegionName) -> Hosts {
     descriptions.map(|agent| (agent.name.clone(), agent.zone)).collect()
 }
 
-/// Places the units of one location. `service` is the service after the command.
-pub(super) fn place(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
-    let hosts = hosts(decision.state, region);
-    place_on(decision, service, region, &hosts, None);
+/// Agents that a placement may assign units to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Capacity {
+    /// All agents: the units lose their own agent, or [`check_agents`] follows.
+    Unlimited,
+    /// Agents below [`limits::UNITS_PER_AGENT`]. The other units wait.
+    Limited,
+}
+
+/// Places the units of locations of one service. `service` is the service after the command.
+pub(super) fn place<'r>(
+    decision: &mut Decision<'_>,
+    service: &Service,
+    regions: impl Iterator<Item = (&'r RegionName, Capacity)>,
+) {
+    let state = decision.state;
+    let (mut unlimited, mut limited) = (Vec::new(), Vec::new());
+    for (region, capacity) in regions {
+        let due = steps(state, service, region, &hosts(state, region), None);
+        match capacity {
+            Capacity::Unlimited => unlimited.extend(due),
+            Capacity::Limited => limited.extend(due),
+        }
+    }
+    take(decision, unlimited, Capacity::Unlimited);
+    take(decision, limited, Capacity::Limited);
 }
 
 /// Places every location in `region` on `hosts`. Units of the agent `removed` are not released,
@@ -32,31 +55,134 @@ pub(super) fn place_region(
     region: &RegionName,
     hosts: &Hosts,
     removed: Option<&AgentName>,
+    capacity: Capacity,
 ) {
-    for service in decision.state.services.values() {
-        if service.locations.contains_key(region) {
-            place_on(decision, service, region, hosts, removed);
+    let state = decision.state;
+    let located = state.services.values().filter(|row| row.locations.contains_key(region));
+    let due = located.flat_map(|service| steps(state, service, region, hosts, removed));
+    let due = due.collect();
+    take(decision, due, capacity);
+}
+
+/// Continues the placement of a region where an earlier change was full, or where an agent has
+/// capacity again. Emits nothing once the units are placed.
+pub(super) fn resume(decision: &mut Decision<'_>, region: &RegionName) {
+    let hosts = hosts(decision.state, region);
+    place_region(decision, region, &hosts, None, Capacity::Limited);
+}
+
+/// Step of a placement.
+enum Step<'a> {
+    /// Releases the assignments of a slot.
+    End(&'a Unit),
+    /// Assigns the slot of a unit again: see [`replace`].
+    Replace(&'a Unit, AgentName),
+    /// Assigns an empty slot.
+    Fill(UnitId, AgentName),
+}
+
+impl Step<'_> {
+    /// Rank in the order in which steps are taken. Every location gets its first unit before any
+    /// gets another one.
+    fn rank(&self) -> u16 {
+        match self {
+            Self::End(_) | Self::Replace(..) => 0,
+            Self::Fill(unit, _) => unit.slot,
+        }
+    }
+
+    /// Returns the agent that gets one more unit, once the replaced one is released.
+    fn added_to(&self) -> Option<&AgentName> {
+        match self {
+            Self::Replace(unit, agent) => (unit.agent != *agent).then_some(agent),
+            Self::Fill(_, agent) => Some(agent),
+            Self::End(_) => None,
         }
     }
 }
 
-/// Releases every unit of a location that is removed.
-pub(super) fn release_all(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
-    let units = decision.state.units_of(&service.name, region);
-    for unit in units.filter(|unit| unit.is_wanted()) {
-        release(decision, unit);
+/// Returns the steps that lead to the plan of a location. Units that move to another agent, and
+/// units that listen on the previous port of the service, are replaced.
+fn steps<'a>(
+    state: &'a State,
+    service: &'a Service,
+    region: &'a RegionName,
+    hosts: &Hosts,
+    removed: Option<&AgentName>,
+) -> Vec<Step<'a>> {
+    let plan = plan(state, service, region, hosts, removed);
+    let moves = |unit: &&Unit| plan.assigned.iter().any(|new| new.slot == unit.id.slot);
+    let (moved, ended): (Vec<&Unit>, Vec<&Unit>) = plan.released.into_iter().partition(moves);
+    let outdated = plan.kept.into_iter().filter(|unit| unit.port != service.port);
+    let mut steps: Vec<Step<'_>> = ended.into_iter().map(Step::End).collect();
+    steps.extend(outdated.map(|unit| Step::Replace(unit, unit.agent.clone())));
+    steps.extend(plan.assigned.into_iter().map(|Assignment { slot, agent }| {
+        match moved.iter().find(|unit| unit.id.slot == slot) {
+            Some(unit) => Step::Replace(unit, agent),
+            None => {
+                let unit = UnitId { service: service.name.clone(), region: region.clone(), slot };
+                Step::Fill(unit, agent)
+            }
+        }
+    }));
+    steps
+}
+
+/// Takes the steps for which there is capacity, until the change is full.
+fn take(decision: &mut Decision<'_>, mut due: Vec<Step<'_>>, capacity: Capacity) {
+    if due.is_empty() {
+        return;
+    }
+    due.sort_by_key(Step::rank);
+    let mut loads = match capacity {
+        Capacity::Unlimited => None,
+        Capacity::Limited => Some(loads(decision)),
+    };
+    for step in due {
+        if let Some(loads) = &mut loads
+            && !has_capacity(decision.state, loads, &step)
+        {
+            continue;
+        }
+        if let Some(agent) = step.added_to() {
+            decision.count_assigned(agent);
+        }
+        if decision.is_full() {
+            continue;
+        }
+        match step {
+            Step::End(unit) => release_slot(decision, unit),
+            Step::Replace(unit, agent) => replace(decision, unit, agent),
+            Step::Fill(unit, agent) => assign(decision, unit, agent),
+        }
     }
 }
 
-fn place_on(
-    decision: &mut Decision<'_>,
-    service: &Service,
-    region: &RegionName,
-    hosts: &Hosts,
-    removed: Option<&AgentName>,
-) {
-    let plan = plan(decision.state, service, region, hosts, removed);
-    apply_plan(decision, service, region, plan);
+/// Returns the number of units of every agent, without draining ones, and with those that the
+/// command assigns to it.
+fn loads(decision: &Decision<'_>) -> BTreeMap<AgentName, usize> {
+    let mut loads = decision.assigned();
+    for unit in decision.state.units.values().filter(|unit| unit.is_wanted()) {
+        match loads.get_mut(&unit.agent) {
+            Some(load) => *load += 1,
+            None => drop(loads.insert(unit.agent.clone(), 1)),
+        }
+    }
+    loads
+}
+
+/// True if the agent of a step has capacity for it; then counts the unit. A unit whose agent takes no
+/// units anymore needs none.
+fn has_capacity(state: &State, loads: &mut BTreeMap<AgentName, usize>, step: &Step<'_>) -> bool {
+    let Some(agent) = step.added_to() else { return true };
+    let is_limited = match step {
+        Step::Replace(unit, _) => state.agents.get(&unit.agent).is_some_and(Agent::takes_units),
+        Step::Fill(..) | Step::End(_) => true,
+    };
+    let load = loads.entry(agent.clone()).or_default();
+    let has_capacity = !is_limited || *load < limits::UNITS_PER_AGENT;
+    *load += usize::from(has_capacity);
+    has_capacity
 }
 
 fn plan<'a>(
@@ -71,28 +197,6 @@ fn plan<'a>(
         .filter(|unit| unit.is_wanted() && Some(&unit.agent) != removed);
     let current = newest_of_each_slot(wanted);
     placement::plan(&service.name, &service.locations[region], hosts, current)
-}
-
-/// Emits the events of a plan. Units that move to another agent, and units that listen on the
-/// previous port of the service, are replaced: see [`replace`].
-fn apply_plan(decision: &mut Decision<'_>, service: &Service, region: &RegionName, plan: Plan<'_>) {
-    let moves = |unit: &&Unit| plan.assigned.iter().any(|new| new.slot == unit.id.slot);
-    let (moved, ended): (Vec<&Unit>, Vec<&Unit>) = plan.released.into_iter().partition(moves);
-    for unit in ended {
-        release_slot(decision, unit);
-    }
-    for unit in plan.kept.into_iter().filter(|unit| unit.port != service.port) {
-        replace(decision, unit, unit.agent.clone());
-    }
-    for Assignment { slot, agent } in plan.assigned {
-        match moved.iter().find(|unit| unit.id.slot == slot) {
-            Some(unit) => replace(decision, unit, agent),
-            None => {
-                let unit = UnitId { service: service.name.clone(), region: region.clone(), slot };
-                assign(decision, unit, agent);
-            }
-        }
-    }
 }
 
 /// Assigns the slot of a unit again. The unit keeps serving until the new assignment is ready and
@@ -138,12 +242,8 @@ fn release(decision: &mut Decision<'_>, unit: &Unit) {
 
 /// Rejects a change that would assign an agent more than [`limits::UNITS_PER_AGENT`] units.
 pub(super) fn check_agents(decision: &mut Decision<'_>) {
-    let mut assigned: BTreeMap<AgentName, usize> = BTreeMap::new();
-    for agent in decision.events().iter().filter_map(assignee) {
-        *assigned.entry(agent.clone()).or_default() += 1;
-    }
     let state = decision.state;
-    for (agent, more) in assigned {
+    for (agent, more) in decision.assigned() {
         let units = state.units_on(&agent).filter(|unit| unit.is_wanted()).count() + more;
         if units > limits::UNITS_PER_AGENT {
             decision.reject(Rejection::AgentFull {
@@ -155,6 +255,38 @@ pub(super) fn check_agents(decision: &mut Decision<'_>) {
     }
 }
 
-fn assignee(event: &Event) -> Option<&AgentName> {
-    if let Event::UnitAssigned { agent, .. } = event { Some(agent) } else { None }
+/// Forgets the oldest draining units of the agents that are assigned units, above
+/// [`limits::DRAINING_PER_AGENT`]. Every draining unit was assigned once, so their number is bounded
+/// even if an agent never reports.
+pub(super) fn forget_surplus_draining(decision: &mut Decision<'_>) {
+    let mut draining: BTreeMap<&AgentName, Vec<&Unit>> = BTreeMap::new();
+    let (mut assignees, mut stopped) = (BTreeSet::new(), BTreeSet::new());
+    for event in decision.events() {
+        if let Event::UnitAssigned { agent, .. } = event {
+            assignees.insert(agent.clone());
+        }
+        if let Event::UnitStopped { incarnation, .. } = event {
+            stopped.insert(*incarnation);
+        }
+    }
+    if assignees.is_empty() {
+        return;
+    }
+    let draining_units = decision.state.units.values().filter(|unit| !unit.is_wanted());
+    for unit in draining_units.filter(|unit| assignees.contains(&unit.agent)) {
+        if !stopped.contains(&unit.incarnation) {
+            draining.entry(&unit.agent).or_default().push(unit);
+        }
+    }
+    for mut units in draining.into_values() {
+        units.sort_by_key(|unit| unit.incarnation);
+        let surplus = units.len().saturating_sub(limits::DRAINING_PER_AGENT);
+        for unit in &units[..surplus] {
+            if decision.is_full() {
+                return;
+            }
+            let (unit, incarnation) = (unit.id.clone(), unit.incarnation);
+            decision.emit(Event::UnitStopped { unit, incarnation });
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! Collects the events and rejections of one command.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Event;
 use crate::id::Revision;
 use crate::limits;
+use crate::name::AgentName;
 use crate::rejection::Rejection;
 use crate::state::State;
 
@@ -12,6 +13,10 @@ use crate::state::State;
 pub(super) struct Decision<'a> {
     pub(super) state: &'a State,
     events: Vec<Event>,
+    /// Bytes of the events about units.
+    unit_bytes: usize,
+    /// Number of units that the command assigns to each agent, including those that do not fit.
+    assigned: BTreeMap<AgentName, usize>,
     /// The first [`limits::REJECTIONS`] rejections, in the order of the rules.
     rejections: Vec<Rejection>,
     /// All rejections, to count each of them once.
@@ -20,11 +25,35 @@ pub(super) struct Decision<'a> {
 
 impl<'a> Decision<'a> {
     pub(super) fn new(state: &'a State) -> Self {
-        Self { state, events: Vec::new(), rejections: Vec::new(), distinct: BTreeSet::new() }
+        Self {
+            state,
+            events: Vec::new(),
+            unit_bytes: 0,
+            assigned: BTreeMap::new(),
+            rejections: Vec::new(),
+            distinct: BTreeSet::new(),
+        }
     }
 
     pub(super) fn emit(&mut self, event: Event) {
+        self.unit_bytes += event.unit_bytes();
         self.events.push(event);
+    }
+
+    /// True if no more events about units fit into the change. Whatever is left is decided again,
+    /// against the state after the change.
+    pub(super) fn is_full(&self) -> bool {
+        self.unit_bytes >= limits::UNIT_EVENT_BYTES
+    }
+
+    /// Counts a unit that the command assigns to an agent.
+    pub(super) fn count_assigned(&mut self, agent: &AgentName) {
+        *self.assigned.entry(agent.clone()).or_default() += 1;
+    }
+
+    /// Returns the counted units by agent.
+    pub(super) fn assigned(&self) -> BTreeMap<AgentName, usize> {
+        self.assigned.clone()
     }
 
     /// Adds a rejection, unless the same one was added before.

@@ -14,6 +14,10 @@ use crate::unknown;
 
 /// Applies a report. Rows about units that the state does not have on that agent are ignored: their
 /// incarnation ended, or the unit moved.
+///
+/// A change that is full leaves the other differences for the next report, which has them again. A
+/// report without differences continues the placement of the agent's region: agents send one if it
+/// would.
 pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
     let state = decision.state;
     let Some(agent) = state.agents.get(&report.agent) else {
@@ -33,6 +37,9 @@ pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
         report.units.iter().map(|row| ((&row.unit, row.incarnation), &row.status)).collect();
     let (mut ready, mut locations) = (Vec::new(), BTreeSet::new());
     for unit in state.units_on(&report.agent) {
+        if decision.is_full() {
+            break;
+        }
         let status = reported.get(&(&unit.id, unit.incarnation)).copied();
         let event = match status {
             Some(status) if unit.is_wanted() => changed(unit, status),
@@ -41,22 +48,25 @@ pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
             None => stopped(unit, report),
         };
         let Some(event) = event else { continue };
-        if matches!(event, Event::UnitReady { .. }) {
-            ready.push(unit);
-        }
+        let is_ready = matches!(event, Event::UnitReady { .. });
         locations.insert((unit.id.service.clone(), unit.id.region.clone()));
         decision.emit(event);
-    }
-    for unit in &ready {
-        assignment::release_older(decision, unit);
+        if is_ready {
+            ready.push(unit);
+            assignment::release_older(decision, unit);
+        }
     }
     roll::resume(decision, locations.into_iter(), &ready);
+    if decision.events().is_empty() {
+        assignment::resume(decision, &agent.description.region);
+    }
 }
 
 /// Returns the event for a unit that is missing from the report. A released unit has stopped,
 /// unless the agent had not yet observed its assignment. Any other unit has yet to be started.
 fn stopped(unit: &Unit, report: &Report) -> Option<Event> {
-    let observed = unit.incarnation.0 <= report.observed.0;
+    let after = unit.incarnation > report.after;
+    let observed = after && unit.incarnation.0 <= report.observed.0;
     let stopped = Event::UnitStopped { unit: unit.id.clone(), incarnation: unit.incarnation };
     (!unit.is_wanted() && observed).then_some(stopped)
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::assignment::{self, Capacity};
 use super::decision::Decision;
 use super::draft::Draft;
-use super::{apis, assignment, edits, port};
+use super::{apis, edits, port};
 use crate::command::Edit;
 use crate::event::Event;
 use crate::id::{Revision, Zones};
@@ -52,7 +53,7 @@ pub(super) fn create(
     let (primary, name) = (primary.clone(), name.clone());
     decision.emit(Event::ServiceCreated { service: name, tier, primary: primary.clone(), port });
     add_region(decision, &service, &primary);
-    assignment::place(decision, &service, &primary);
+    assignment::place(decision, &service, std::iter::once((&primary, Capacity::Unlimited)));
     assignment::check_agents(decision);
 }
 
@@ -77,13 +78,9 @@ pub(super) fn change(
 }
 
 pub(super) fn delete(decision: &mut Decision<'_>, name: &ServiceName, expected: Option<Revision>) {
-    let Some(service) = find(decision, name, expected) else {
-        return;
-    };
-    for region in service.locations.keys() {
-        assignment::release_all(decision, service, region);
+    if find(decision, name, expected).is_some() {
+        decision.emit(Event::ServiceDeleted { service: name.clone() });
     }
-    decision.emit(Event::ServiceDeleted { service: name.clone() });
 }
 
 /// Returns the service, or rejects the command if the service is unknown or not at the expected
@@ -181,17 +178,18 @@ fn change_gateway(
 }
 
 /// Places the locations whose capacity changed, or all of them if the port changed: a unit listens
-/// on the port that its service had when it was assigned.
+/// on the port that its service had when it was assigned. Only a location that gets more units, or
+/// other zones, may exceed the capacity of agents and be rejected: the units of another one may wait
+/// for an agent since before this change.
 fn place_changed(decision: &mut Decision<'_>, before: &Service, after: &Service) {
-    for region in before.locations.keys().filter(|region| !after.locations.contains_key(*region)) {
-        assignment::release_all(decision, before, region);
-    }
-    for (region, location) in &after.locations {
+    let changed = after.locations.iter().filter_map(|(region, location)| {
         let old = before.locations.get(region);
-        let changed =
-            old.is_none_or(|old| old.units != location.units || old.zones != location.zones);
-        if changed || after.port != before.port {
-            assignment::place(decision, after, region);
+        if old.is_none_or(|old| old.units < location.units || old.zones != location.zones) {
+            return Some((region, Capacity::Unlimited));
         }
-    }
+        let has_fewer_units = old.is_some_and(|old| old.units != location.units);
+        let is_due = has_fewer_units || after.port != before.port;
+        is_due.then_some((region, Capacity::Limited))
+    });
+    assignment::place(decision, after, changed);
 }

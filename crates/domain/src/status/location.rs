@@ -1,10 +1,11 @@
 //! Status of a location.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::agent::Agent;
 use crate::id::{Revision, UnitId, Zone};
+use crate::limits;
 use crate::name::{AgentName, RegionName};
 use crate::service::{Location, Service};
 use crate::state::{State, newest_of_each_slot};
@@ -65,6 +66,11 @@ pub enum Blocked {
         agent: AgentName,
         /// Time since it was last heard from.
         silence: Silence,
+    },
+    /// Units wait for an agent, and this one has the maximum number of units.
+    AgentFull {
+        /// The agent.
+        agent: AgentName,
     },
     /// A unit fails.
     UnitFailed {
@@ -221,7 +227,23 @@ impl<'a> View<'a> {
             (self.units.is_empty() || self.units_on(agent) > 0).then_some(blocked)
         });
         let failure = self.units.iter().find_map(|unit| self.failure(unit));
-        zones.chain(unreachable).chain(failure).collect()
+        zones.chain(unreachable).chain(self.full_agents()).chain(failure).collect()
+    }
+
+    /// Returns the agents without capacity, if units wait for an agent.
+    fn full_agents(&self) -> Vec<Blocked> {
+        if self.current.len() >= usize::from(self.location.units) {
+            return Vec::new();
+        }
+        let mut loads: BTreeMap<&AgentName, usize> =
+            self.agents.iter().map(|agent| (&agent.description.name, 0)).collect();
+        for unit in self.state.units.values().filter(|unit| unit.is_wanted()) {
+            if let Some(load) = loads.get_mut(&unit.agent) {
+                *load += 1;
+            }
+        }
+        let full = loads.into_iter().filter(|(_, load)| *load >= limits::UNITS_PER_AGENT);
+        full.map(|(agent, _)| Blocked::AgentFull { agent: agent.clone() }).collect()
     }
 
     /// True if the zone has an agent that takes units. A region without any agent is a condition of

@@ -137,15 +137,18 @@ fn declared_rows(event: &Event, before: &State) -> BTreeSet<String> {
         Row::Service(name) => vec![format!("service {name:?}")],
         Row::Api(service, api) => vec![format!("api {:?}", (service, api))],
         Row::Unit(unit, incarnation) => vec![format!("unit {:?}", (unit, incarnation))],
-        Row::UnitsOf(agent) => before
-            .units_on(agent)
-            .map(|unit| format!("unit {:?}", (&unit.id, unit.incarnation)))
-            .collect(),
+        Row::UnitsOf(agent) => before.units_on(agent).map(unit_row).collect(),
+        Row::UnitsOfService(service) => before.units_of_service(service).map(unit_row).collect(),
+        Row::UnitsIn(service, region) => before.units_of(service, region).map(unit_row).collect(),
         Row::ApisOf(service) => {
             before.apis_of(service).map(|api| format!("api {:?}", (service, &api.name))).collect()
         }
     });
     rows.collect()
+}
+
+fn unit_row(unit: &Unit) -> String {
+    format!("unit {:?}", (&unit.id, unit.incarnation))
 }
 
 #[test]

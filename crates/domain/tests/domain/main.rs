@@ -10,6 +10,7 @@ mod cluster;
 mod events;
 mod evolution;
 mod invariants;
+mod large;
 mod moving;
 mod names;
 mod outcomes;

@@ -78,6 +78,7 @@ fn all_ready(state: &State) -> Vec<Command> {
             agent: name,
             generation: Generation(99),
             sequence: agent.last_report.1.next(),
+            after: Incarnation(0),
             observed: state.header.revision,
         })
     };

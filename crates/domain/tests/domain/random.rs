@@ -44,6 +44,7 @@ impl Step {
                     agent: agent.clone(),
                     generation: Generation(*generation),
                     sequence: Sequence(sequence),
+                    after: Incarnation(0),
                     observed: Revision(state.header.revision.0.saturating_sub(*behind)),
                     units: rows.filter_map(row).collect(),
                 })

@@ -110,6 +110,25 @@ fn a_long_cause_is_truncated_and_a_long_report_is_rejected() {
     report.units = vec![report.units[0].clone(); limits::UNITS_PER_REPORT + 1];
     assert_eq!(
         world.rejections(Command::Report(report)),
-        ["report of agent westeurope has 4097 units; the maximum is 4096"]
+        ["report of agent westeurope has 1001 units; the maximum is 1000"]
     );
+}
+
+#[test]
+fn a_part_of_a_table_says_nothing_about_units_outside_of_it() {
+    let mut world = World::contoso();
+    world.edit([scale("westeurope", 3)]);
+    world.edit([add("eastus", 1), promote("eastus"), remove("westeurope")]);
+    let incarnations = |world: &World| -> Vec<Incarnation> {
+        world.state.units.keys().map(|(_, incarnation)| *incarnation).collect()
+    };
+    let draining = incarnations(&world);
+    let part = Report {
+        after: draining[1],
+        observed: Revision(draining[2].0),
+        units: vec![],
+        ..world.report("westeurope", 1, READY)
+    };
+    assert_eq!(apply_report(&mut world, part), ["UnitStopped"]);
+    assert_eq!(incarnations(&world), [draining[0], draining[1], draining[3]]);
 }

@@ -89,6 +89,7 @@ impl World {
             agent,
             generation: Generation(1),
             sequence: Sequence(sequence),
+            after: Incarnation(0),
             observed: self.state.header.revision,
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use meridian_domain::event::Row;
-use meridian_domain::{Entry, Event, Origin, State, limits};
+use meridian_domain::{Entry, Event, Origin, State, Unit, limits};
 
 use super::Key;
 
@@ -53,9 +53,12 @@ fn by_event(state: &State, event: &Event, keys: &mut BTreeSet<Key>) {
         match row {
             Row::Region(region) => drop(keys.insert(Key::Region(region.clone()))),
             Row::Agent(agent) => drop(keys.insert(Key::Agent(agent.clone()))),
-            Row::UnitsOf(agent) => {
-                let units = state.units_on(agent);
-                keys.extend(units.map(|unit| Key::Unit(unit.id.clone(), unit.incarnation)));
+            Row::UnitsOf(agent) => keys.extend(state.units_on(agent).map(unit_key)),
+            Row::UnitsOfService(service) => {
+                keys.extend(state.units_of_service(service).map(unit_key));
+            }
+            Row::UnitsIn(service, region) => {
+                keys.extend(state.units_of(service, region).map(unit_key));
             }
             Row::Service(service) => drop(keys.insert(Key::Service(service.clone()))),
             Row::ApisOf(service) => {
@@ -68,4 +71,8 @@ fn by_event(state: &State, event: &Event, keys: &mut BTreeSet<Key>) {
             }
         }
     }
+}
+
+fn unit_key(unit: &Unit) -> Key {
+    Key::Unit(unit.id.clone(), unit.incarnation)
 }

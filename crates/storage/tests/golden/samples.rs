@@ -275,6 +275,7 @@ pub fn commands() -> Vec<Command> {
             agent: agent(),
             generation: Generation(40),
             sequence: Sequence(41),
+            after: Incarnation(41),
             observed: Revision(42),
             units: unit_statuses().into_iter().map(reported).collect(),
         }),
