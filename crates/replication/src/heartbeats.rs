@@ -10,15 +10,17 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::instance::Raft;
+use crate::suspension::Suspension;
 
-/// Sends heartbeats at an interval while this node leads. Runs until aborted.
-pub(crate) async fn run(raft: Raft, every: Duration) {
+/// Sends heartbeats at an interval while this node leads and is not suspended. Runs until aborted.
+pub(crate) async fn run(raft: Raft, suspension: Suspension, every: Duration) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let leads = raft.is_leader() && !suspension.is_active();
         // An error means only that Raft has stopped, and this task with it.
-        if raft.is_leader() && raft.trigger().heartbeat().await.is_err() {
+        if leads && raft.trigger().heartbeat().await.is_err() {
             return;
         }
     }

@@ -37,6 +37,7 @@ use crate::membership::plan::Step;
 use crate::peer::links::Links;
 use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
+use crate::suspension::Suspension;
 use transfer_backoff::TransferBackoff;
 
 /// Interval between rounds.
@@ -55,6 +56,7 @@ pub(crate) struct LeaderTasks {
     pub links: Arc<Links>,
     pub membership: Membership,
     pub fuse: Fuse,
+    pub suspension: Suspension,
 }
 
 impl LeaderTasks {
@@ -66,7 +68,7 @@ impl LeaderTasks {
                 () = tokio::time::sleep(INTERVAL) => {}
                 _ = self.fuse.blown() => return,
             }
-            let leads = self.raft.is_leader();
+            let leads = self.raft.is_leader() && !self.suspension.is_active();
             let result = if leads { self.round(&mut backoff).await } else { Ok(()) };
             if let Some(cause) = last_failure.record(result) {
                 tracing::warn!(%cause, "leader task failed, retrying");

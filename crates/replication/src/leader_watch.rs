@@ -11,6 +11,7 @@ use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::watch;
 
 use crate::instance::Raft;
+use crate::suspension::Suspension;
 
 /// View of the leader in openraft's metrics. Cheap to clone.
 #[derive(Clone)]
@@ -73,18 +74,26 @@ impl LeaderWatch {
         let _ = tokio::time::timeout(limit, changed).await;
     }
 
-    /// Publishes the leader to `to`. Returns once the main task of Raft has exited.
-    pub(crate) async fn publish(self, to: &watch::Sender<Leadership>) {
+    /// Publishes the leader to `to`; none while this node is suspended. Returns once the main task of
+    /// Raft has exited.
+    pub(crate) async fn publish(self, suspension: &Suspension, to: &watch::Sender<Leadership>) {
         let mut metrics = self.metrics;
+        let mut suspended = suspension.subscribe();
         loop {
-            let leadership = leadership(&metrics.borrow_and_update());
+            let leadership = match &*suspended.borrow_and_update() {
+                // What Raft knew before the suspension may be out of date.
+                Some(_) => Leadership::Unknown,
+                None => leadership(&metrics.borrow_and_update()),
+            };
             to.send_if_modified(|known| {
                 let changed = *known != leadership;
                 *known = leadership;
                 changed
             });
-            if metrics.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() { return },
+                // `suspension` holds the sender, so the channel is open.
+                _ = suspended.changed() => {}
             }
         }
     }

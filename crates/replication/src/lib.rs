@@ -19,6 +19,7 @@
 //! | how a linearizable read is served | [`reader`] |
 //! | what agents send each other | [`peer`] |
 //! | how a cluster is bootstrapped, and who its members are | [`bootstrap`], `membership`, `leader_tasks`, [`members`] |
+//! | what happens while the disk hangs | [`disk_watch`], [`suspension`] |
 //! | how it all fits together | [`node`] |
 //!
 //! An acknowledged change is durable on a majority and applied by the leader that acknowledged it.
@@ -28,6 +29,8 @@ pub mod attempt;
 pub mod bootstrap;
 mod cluster_clock;
 pub mod contact;
+pub mod disk_space;
+pub mod disk_watch;
 pub mod environment;
 mod heartbeats;
 pub mod instance;
@@ -43,5 +46,6 @@ pub mod peer;
 pub mod proposer;
 pub mod reader;
 pub mod sequencer;
+pub mod suspension;
 pub mod timing;
 mod transitions;

@@ -81,6 +81,16 @@ impl Membership {
         Some(MembershipView { contacts, lag, pending: pending.into_iter().collect() })
     }
 
+    /// Returns the most up-to-date reachable voter other than this node for which `may_lead` is true.
+    /// To be called on the leader.
+    pub fn transfer_target(&self, may_lead: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let current = self.current();
+        let own = *self.raft.node_id();
+        let voters = current.voters.intersection(&current.reachable).copied();
+        let candidates = voters.filter(|node| *node != own && may_lead(*node));
+        candidates.min_by_key(|node| current.lag.get(node).copied().unwrap_or(u64::MAX))
+    }
+
     /// Transfers leadership to `to` if this node leads and `to` is a voter now; it may have lost
     /// its vote since it was selected. Does nothing while the membership is being changed. Does not
     /// wait for the transfer to complete.

@@ -45,6 +45,11 @@ pub fn describe_metrics() {
         Unit::Bytes,
         "Free space on the disk of the data directory."
     );
+    describe_gauge!(
+        "meridian_raft_log_busy_seconds",
+        Unit::Seconds,
+        "Age of the oldest sync or write of the Raft log in progress; 0 if there is none."
+    );
     describe_counter!("meridian_proposals_total", "Entries proposed by this node as leader.");
     // A counter that first appears with the value 1 has no rate.
     counter!("meridian_proposals_total").increment(0);

@@ -2,12 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use error_reporter::Report;
 use meridian_domain::{AgentDescription, ClusterId};
 use meridian_ports::{Leadership, Ports, UnitLoads};
-use meridian_storage::disk::space::free_bytes;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::log_store::LogStore;
 use meridian_storage::open::Stores;
@@ -21,10 +18,11 @@ use crate::announcement::Announcement;
 use crate::bootstrap::{BootstrapError, InitialMembers};
 use crate::cluster_clock::ClusterClock;
 use crate::contact::ContactTracker;
-use crate::environment::Environment;
+use crate::disk_space::{self, DiskSpace};
+use crate::disk_watch::DiskWatch;
+use crate::environment::{Clock, Environment};
 use crate::heartbeats;
 use crate::instance::Raft;
-use crate::last_failure::LastFailure;
 use crate::leader_tasks::LeaderTasks;
 use crate::leader_watch::LeaderWatch;
 use crate::member_watch::MemberWatch;
@@ -39,12 +37,11 @@ use crate::peer::pool::{Pool, PoolConfig};
 use crate::peer::server::{CheckedPeerService, PeerService};
 use crate::proposer::Proposer;
 use crate::reader::{ReadIndexFetcher, Reader};
-use crate::sequencer::{DiskSpace, Sequencer};
+use crate::sequencer::Sequencer;
+use crate::suspension::Suspension;
 use crate::timing::Timing;
 use crate::transitions::Transitions;
 
-/// Interval between checks of the free disk space.
-const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Configuration of a node.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -82,6 +79,7 @@ pub struct Node {
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
     space: Arc<DiskSpace>,
+    suspension: Suspension,
     fuse: Fuse,
 }
 
@@ -123,8 +121,15 @@ impl Node {
         let membership = Membership::new(raft.clone(), store.clone(), contact.clone());
         let links = Arc::new(Links::new(pool.clone(), &raft));
         let clocks = ClusterClock::new(node, raft.clone(), links.clone(), clock.clone());
-        let sequencer =
-            Sequencer::start(raft.clone(), store.clone(), fuse.clone(), space.clone(), &clocks);
+        let suspension = Suspension::default();
+        let sequencer = Sequencer::start(
+            raft.clone(),
+            store.clone(),
+            fuse.clone(),
+            space.clone(),
+            suspension.clone(),
+            &clocks,
+        );
         let proposer = Proposer {
             node,
             leader_watch: leader_watch.clone(),
@@ -132,38 +137,22 @@ impl Node {
             links: links.clone(),
             fuse: fuse.clone(),
         };
-        let fetcher = ReadIndexFetcher {
-            node,
-            raft: raft.clone(),
-            store: store.clone(),
-            leader_watch: leader_watch.clone(),
-            links: links.clone(),
-        };
-        let reader = Reader::start(fetcher, store.clone(), contact.clone(), &fuse);
         let loads = watch::Sender::default();
         let members = Members {
             cluster,
             node,
             raft: raft.clone(),
             store: store.clone(),
-            links: links.clone(),
-            leader_watch: leader_watch.clone(),
+            links,
+            leader_watch,
             contact: contact.clone(),
-            membership: membership.clone(),
+            membership,
             unreachable_after: config.timing.silence,
             loads: loads.subscribe(),
         };
-        let peer = PeerService {
-            raft: raft.clone(),
-            store: store.clone(),
-            sequencer,
-            leader_watch,
-            contact,
-            membership,
-            clock,
-            loads: loads.subscribe(),
-            introductions,
-        };
+        let fetcher = read_index_fetcher(&members, suspension.clone());
+        let reader = Reader::start(fetcher, store.clone(), contact, &fuse);
+        let peer = peer_service(&members, sequencer, clock, introductions, suspension.clone());
         Ok(Self {
             config,
             raft,
@@ -178,6 +167,7 @@ impl Node {
             leadership: watch::Sender::default(),
             loads,
             space,
+            suspension,
             fuse,
         })
     }
@@ -218,6 +208,12 @@ impl Node {
         self.peer.clone().checked(self.config.cluster, self.config.description.node)
     }
 
+    /// Returns the suspension of this node: it takes no part in Raft while its disk does not respond.
+    #[must_use]
+    pub fn suspension(&self) -> Suspension {
+        self.suspension.clone()
+    }
+
     /// Runs until `shutdown` or an unrecoverable error, then stops Raft. After `shutdown`, also
     /// closes the stores.
     ///
@@ -229,7 +225,7 @@ impl Node {
         let blown = tokio::select! {
             () = shutdown.cancelled() => None,
             cause = self.fuse.blown() => Some(cause),
-            () = self.members.leader_watch.clone().publish(&self.leadership) => {
+            () = self.members.leader_watch.clone().publish(&self.suspension, &self.leadership) => {
                 Some("Raft stopped unexpectedly; see the log of the agent".to_owned())
             }
             cause = task_panicked(&mut tasks) => Some(cause),
@@ -262,11 +258,20 @@ impl Node {
             links: self.members.links.clone(),
             membership: self.members.membership.clone(),
             fuse: self.fuse.clone(),
+            suspension: self.suspension.clone(),
         };
         tasks.spawn(leader_tasks.run());
+        let disk_watch = DiskWatch {
+            raft: self.raft.clone(),
+            log: self.log.clone(),
+            membership: self.members.membership.clone(),
+            timing: self.config.timing,
+            suspension: self.suspension.clone(),
+        };
+        tasks.spawn(disk_watch.run());
         tasks.spawn(self.clocks.clone().run());
         if let Some(directory) = self.config.data_directory.clone() {
-            tasks.spawn(watch_disk(directory, self.space.clone()));
+            tasks.spawn(disk_space::watch(directory, self.space.clone()));
         }
         let announcement = Announcement {
             description: self.config.description.clone(),
@@ -275,7 +280,8 @@ impl Node {
             fuse: self.fuse.clone(),
         };
         tasks.spawn(announcement.run());
-        tasks.spawn(heartbeats::run(self.raft.clone(), self.config.timing.heartbeat));
+        let (raft, interval) = (self.raft.clone(), self.config.timing.heartbeat);
+        tasks.spawn(heartbeats::run(raft, self.suspension.clone(), interval));
         let member_watch = MemberWatch {
             node: self.config.description.node,
             raft: self.raft.clone(),
@@ -341,24 +347,34 @@ async fn task_panicked(tasks: &mut JoinSet<()>) -> String {
     std::future::pending().await
 }
 
-/// Updates the free disk space for the sequencer until aborted.
-async fn watch_disk(directory: PathBuf, space: Arc<DiskSpace>) {
-    let mut last_failure = LastFailure::default();
-    loop {
-        let directory = directory.clone();
-        // A disk that hangs must not block the runtime.
-        let measured = tokio::task::spawn_blocking(move || free_bytes(&directory)).await;
-        let result = match measured.unwrap_or_else(|panic| Err(panic.into())) {
-            Ok(free) => {
-                metrics::gauge!("meridian_disk_free_bytes").set(free as f64);
-                space.set_free(free);
-                Ok(())
-            }
-            Err(error) => Err(Report::new(&error).to_string()),
-        };
-        if let Some(cause) = last_failure.record(result) {
-            tracing::warn!(cause, "failed to read the free disk space");
-        }
-        tokio::time::sleep(DISK_CHECK_INTERVAL).await;
+fn peer_service(
+    members: &Members,
+    sequencer: Sequencer,
+    clock: Clock,
+    introductions: Introductions,
+    suspension: Suspension,
+) -> PeerService {
+    PeerService {
+        raft: members.raft.clone(),
+        store: members.store.clone(),
+        sequencer,
+        leader_watch: members.leader_watch.clone(),
+        contact: members.contact.clone(),
+        membership: members.membership.clone(),
+        clock,
+        loads: members.loads.clone(),
+        introductions,
+        suspension,
+    }
+}
+
+fn read_index_fetcher(members: &Members, suspension: Suspension) -> ReadIndexFetcher {
+    ReadIndexFetcher {
+        node: members.node,
+        raft: members.raft.clone(),
+        store: members.store.clone(),
+        leader_watch: members.leader_watch.clone(),
+        links: members.links.clone(),
+        suspension,
     }
 }

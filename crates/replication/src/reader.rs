@@ -25,6 +25,7 @@ use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::peer::links::Links;
+use crate::suspension::Suspension;
 
 /// Maximum number of queued read index requests. Above it, reads wait for capacity.
 const QUEUE: usize = 1_024;
@@ -122,6 +123,7 @@ pub(crate) struct ReadIndexFetcher {
     pub store: Store,
     pub leader_watch: LeaderWatch,
     pub links: Arc<Links>,
+    pub suspension: Suspension,
 }
 
 impl ReadIndexFetcher {
@@ -144,6 +146,10 @@ impl ReadIndexFetcher {
         loop {
             let attempt = async {
                 match self.leader_watch.known_leader() {
+                    // The heartbeats of a read index would keep the others from electing a leader.
+                    Some(leader) if leader == self.node && self.suspension.is_active() => {
+                        ReadIndex::NotLeader
+                    }
                     Some(leader) if leader == self.node => {
                         read_index(&self.raft, &self.store, self.node).await
                     }

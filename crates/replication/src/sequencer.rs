@@ -25,7 +25,6 @@ mod pending;
 mod term;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use meridian_domain::{Command, Origin};
 use meridian_ports::ProposeError;
@@ -34,7 +33,9 @@ use meridian_storage::store::Store;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster_clock::ClusterClock;
+use crate::disk_space::DiskSpace;
 use crate::instance::Raft;
+use crate::suspension::Suspension;
 use pending::PendingCommand;
 
 pub use pending::Reply;
@@ -43,38 +44,12 @@ pub use pending::Reply;
 /// bound, every command would time out.
 const QUEUE: usize = 4_096;
 
-/// Free disk space, as last measured by the node.
-#[derive(Debug)]
-pub struct DiskSpace {
-    /// Free bytes.
-    free: AtomicU64,
-    /// Minimum free bytes, below which changes are rejected; 0 for no minimum.
-    floor: u64,
-}
-
-impl DiskSpace {
-    /// Creates a record with a minimum of `floor` bytes and no measurement, which passes every
-    /// check.
-    pub(crate) fn new(floor: u64) -> Self {
-        Self { free: AtomicU64::new(u64::MAX), floor }
-    }
-
-    /// Records the measured free bytes.
-    pub(crate) fn set_free(&self, free: u64) {
-        self.free.store(free, Ordering::Relaxed);
-    }
-
-    fn check(&self) -> Result<(), ProposeError> {
-        let (free, floor) = (self.free.load(Ordering::Relaxed), self.floor);
-        if free < floor { Err(ProposeError::LowDisk { free, floor }) } else { Ok(()) }
-    }
-}
-
 /// Handle to the sequencer of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Sequencer {
     queue: mpsc::Sender<PendingCommand>,
     space: Arc<DiskSpace>,
+    suspension: Suspension,
 }
 
 impl Sequencer {
@@ -84,26 +59,38 @@ impl Sequencer {
         store: Store,
         fuse: Fuse,
         space: Arc<DiskSpace>,
+        suspension: Suspension,
         clock: &ClusterClock,
     ) -> Self {
         let (queue, commands) = mpsc::channel(QUEUE);
-        let task = term::run(raft, store, fuse.clone(), clock.clone(), commands);
+        let task =
+            term::run(raft, store, fuse.clone(), suspension.clone(), clock.clone(), commands);
         fuse.guard("the sequencer", task);
-        Self { queue, space }
+        Self { queue, space, suspension }
     }
 
     /// Submits a command. Returns once it was decided and applied, or once its outcome can no
-    /// longer be known. Applies no timeout. Dropping the future leaves the outcome unknown.
+    /// longer be known, because this node is suspended, for example. Applies no timeout. Dropping the
+    /// future leaves the outcome unknown.
     pub async fn submit(&self, command: Command, origin: Origin) -> Reply {
+        if self.suspension.is_active() {
+            return Reply::NotLeader;
+        }
         if let Err(low_disk) = self.space.check() {
             return Reply::Failed(low_disk);
         }
         let (reply, received) = oneshot::channel();
         match self.queue.try_send(PendingCommand { command, origin, reply }) {
-            Ok(()) => received.await.unwrap_or_else(|_| {
-                let cause = "the agent is shutting down".to_owned();
-                Reply::Failed(ProposeError::Unknown { cause })
-            }),
+            Ok(()) => {
+                let unknown = |cause| Reply::Failed(ProposeError::Unknown { cause });
+                tokio::select! {
+                    biased;
+                    reply = received => {
+                        reply.unwrap_or_else(|_| unknown("the agent is shutting down".to_owned()))
+                    }
+                    cause = self.suspension.begun() => unknown(cause),
+                }
+            }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Reply::Failed(ProposeError::Overloaded { waiting: QUEUE })
             }

@@ -7,15 +7,18 @@
 //! The first error of any call or sync blows the fuse of the node. A blown fuse disables the store:
 //! all later calls fail, and nothing more is acknowledged. The result of a retry is never trusted.
 
+mod blocking;
 mod group_commit;
 #[cfg(test)]
 mod suite;
+mod waiter;
 
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use openraft::alias::{EntryOf, LogIdOf, VoteOf};
 use openraft::storage::{IOFlushed, RaftLogStorage};
@@ -25,7 +28,8 @@ use tokio::sync::watch;
 use crate::disk::entry::{Position, StoredEntry, StoredVote};
 use crate::disk::journal::Journal;
 use crate::fuse::Fuse;
-use crate::log_store::group_commit::{GroupCommit, Waiter};
+use crate::log_store::group_commit::GroupCommit;
+use crate::log_store::waiter::Waiter;
 use crate::raft::TypeConfig;
 
 pub use group_commit::describe_metrics;
@@ -60,6 +64,13 @@ impl LogStore {
     #[must_use]
     pub fn flushed(&self) -> watch::Receiver<Option<u64>> {
         self.group_commit.flushed()
+    }
+
+    /// Returns the age of the oldest sync or write that is in progress; zero if there is none. Never
+    /// waits for the disk.
+    #[must_use]
+    pub fn busy_for(&self) -> Duration {
+        self.group_commit.busy_for()
     }
 
     /// Syncs everything, writes the mark, and closes the store. Called after Raft has shut down.
@@ -147,8 +158,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &VoteOf<TypeConfig>) -> io::Result<()> {
         let vote = StoredVote::from(vote);
-        let (waiter, saved) = Waiter::vote();
-        self.group_commit.change("save a vote", Some(waiter), |journal| journal.save_vote(vote))?;
+        let (waiter, saved) = Waiter::call();
+        let waiter = Some(waiter);
+        self.group_commit
+            .change("save a vote", (1, 0), waiter, |journal| journal.save_vote(vote))?;
         saved.await.map_err(io::Error::other)?
     }
 
@@ -158,7 +171,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let Some(committed) = committed.map(Position::from) else {
             return Ok(());
         };
-        self.group_commit.change("save the committed position", None, |journal| {
+        self.group_commit.change("save the committed position", (1, 0), None, |journal| {
             journal.save_committed(committed)
         })
     }
@@ -174,9 +187,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let entries: Vec<StoredEntry> = entries.into_iter().map(Into::into).collect();
         let bytes = entries.iter().map(StoredEntry::payload_bytes).sum();
-        let waiter = Waiter::append(callback, bytes);
+        let size = (entries.len(), bytes);
+        let waiter = Some(Waiter::append(callback, bytes));
         self.group_commit
-            .change("append to the log", Some(waiter), |journal| journal.append(entries))
+            .change("append to the log", size, waiter, |journal| journal.append(entries))
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
@@ -188,6 +202,6 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.check_purge(upto)?;
         // Nothing waits for a purge, but only the next sync removes the files.
         let waiter = Some(Waiter::detached());
-        self.group_commit.change("purge the log", waiter, |journal| journal.purge(upto))
+        self.group_commit.change("purge the log", (1, 0), waiter, |journal| journal.purge(upto))
     }
 }

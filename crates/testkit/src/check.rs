@@ -13,6 +13,7 @@
 //! | L1 to L4 | `convergence` | requests succeed, running units match the desired state, and the cluster becomes quiescent |
 //! | L5 | `progress` | a responsive agent does not stay behind the others |
 //! | S10 | `storage` | an agent acknowledges no change after its storage failed |
+//! | S11 | the simulation | a node whose disk hangs neither leads nor follows |
 //! | V1 | `run_quality` | changes were acknowledged at the minimum rate, and every fault had an effect |
 //!
 //! The revision of a change gives its position in the log, so no search for a linearization is

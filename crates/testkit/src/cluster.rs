@@ -1,6 +1,7 @@
 //! Several nodes in one process.
 
 mod bootstrap;
+mod hanging_journal;
 mod node;
 mod options;
 
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use hanging_journal::SyncHold;
 pub use node::TestNode;
 pub use options::Options;
 

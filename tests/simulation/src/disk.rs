@@ -30,6 +30,10 @@ struct Inner {
     sync: (Duration, Duration),
     /// Additional latency while the disk is slow.
     slower: Duration,
+    /// Set while no sync completes.
+    hanging: bool,
+    /// Start of the oldest sync that hangs.
+    hanging_since: Option<Duration>,
     /// Set while syncs fail, until the agent is restarted.
     broken: bool,
     /// Number of the process run that may use the disk.
@@ -57,6 +61,8 @@ impl Disk {
             rng: SmallRng::seed_from_u64(seed),
             sync,
             slower: Duration::ZERO,
+            hanging: false,
+            hanging_since: None,
             broken: false,
             process_run: 0,
             cluster: None,
@@ -113,6 +119,19 @@ impl Disk {
         self.inner().slower = slower;
     }
 
+    /// Sets whether syncs hang. They complete afterwards.
+    pub fn set_hanging(&self, hanging: bool) {
+        let mut inner = self.inner();
+        inner.hanging = hanging;
+        inner.hanging_since = None;
+    }
+
+    /// Returns the start of the oldest sync that hangs, if any.
+    #[must_use]
+    pub fn hanging_since(&self) -> Option<Duration> {
+        self.inner().hanging_since
+    }
+
     /// Returns true if syncs fail.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -122,8 +141,9 @@ impl Disk {
     /// Ends the current process run of the agent: none of its later writes reach the disk.
     pub fn crash(&self, unsynced: Unsynced) {
         let mut inner = self.inner();
-        let Inner { journal, rng, broken, process_run, .. } = &mut *inner;
+        let Inner { journal, rng, broken, hanging_since, process_run, .. } = &mut *inner;
         *process_run += 1;
+        *hanging_since = None;
         let torn = unsynced == Unsynced::Torn || *broken;
         *broken = false;
         let keep = if torn { rng.random_range(0..=journal.unsynced()) } else { usize::MAX };
@@ -139,6 +159,15 @@ impl Disk {
 }
 
 impl Inner {
+    /// Returns true if a sync of this process run that started at `started` hangs.
+    fn hangs(&mut self, process_run: u64, started: Duration) -> bool {
+        let hangs = self.hanging && self.process_run == process_run;
+        if hangs {
+            self.hanging_since.get_or_insert(started);
+        }
+        hangs
+    }
+
     fn latency(&mut self) -> Duration {
         self.slower + self.rng.random_range(self.sync.0..=self.sync.1)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meridian_replication::disk_watch::stall_after;
 use meridian_replication::timing::Profile;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -23,6 +24,8 @@ enum ActiveFault {
     Down(usize),
     /// A disk is slow.
     SlowDisk(usize),
+    /// Syncs of a disk hang.
+    HungDisk(usize),
     /// Messages between the pairs are lost.
     Partitioned(Vec<(usize, usize)>),
     /// Messages between the pairs are delayed until the fault ends.
@@ -68,7 +71,10 @@ impl Faults {
         if let Some(fault) = kinds.into_iter().choose(&mut self.rng)
             && let Some(active) = self.inject(fault, sim, agents)
         {
-            let length = self.plan.fault_length.mul_f64(self.rng.random_range(0.05..1.0));
+            let mut length = self.plan.fault_length.mul_f64(self.rng.random_range(0.05..1.0));
+            if fault == Fault::HungDisk {
+                length += stall_after(&self.plan.profile.timing());
+            }
             trace::note(format_args!("fault: {active:?} for {length:?}"));
             *self.counts.entry(fault).or_default() += 1;
             self.active.push((trace::now() + length, active));
@@ -118,6 +124,10 @@ impl Faults {
                 let slower = Duration::from_millis(self.rng.random_range(20..2_000));
                 agent.disk.set_slower(slower);
                 Some(ActiveFault::SlowDisk(one))
+            }
+            Fault::HungDisk => {
+                agent.disk.set_hanging(true);
+                Some(ActiveFault::HungDisk(one))
             }
             Fault::Partition | Fault::Hold => Some(self.split(fault, sim, agents)),
             Fault::OneWay => {
@@ -230,6 +240,7 @@ impl Faults {
             match fault {
                 ActiveFault::Down(index) => sim.bounce(host(index)),
                 ActiveFault::SlowDisk(index) => agents[index].disk.set_slower(Duration::ZERO),
+                ActiveFault::HungDisk(index) => agents[index].disk.set_hanging(false),
                 ActiveFault::Partitioned(pairs) => {
                     pairs.iter().for_each(|(a, b)| sim.repair(host(*a), host(*b)));
                 }

@@ -41,11 +41,13 @@ pub enum Fault {
     Transfer,
     /// A snapshot is built and the log is purged.
     Snapshot,
+    /// Syncs of an agent's disk hang for longer than its node tolerates, and complete afterwards.
+    HungDisk,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Crash,
         Self::PowerLoss,
         Self::BrokenDisk,
@@ -60,6 +62,7 @@ impl Fault {
         Self::StartFailure,
         Self::Transfer,
         Self::Snapshot,
+        Self::HungDisk,
     ];
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{bail, ensure};
 use meridian_domain::{Command, Revision, Tier};
-use meridian_ports::Receipt;
+use meridian_ports::{Leadership, Receipt};
+use meridian_replication::disk_watch::stall_after;
 use turmoil::{Builder, Sim};
 
 use crate::agent::{Agent, EPOCH_MS};
@@ -22,6 +23,9 @@ const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
 const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(180);
 /// Duration of the quiescent phase, in which nothing may happen.
 const QUIESCENT: Duration = Duration::from_secs(30);
+/// Maximum time until a node whose disk counts as stalled is suspended: a leader first tries to
+/// transfer leadership.
+const SUSPENSION_SLACK: Duration = Duration::from_secs(4);
 /// Interval between comparisons of states.
 const COMPARE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -249,7 +253,25 @@ impl World {
         Ok(())
     }
 
+    /// Checks that no agent claims to lead, or follows a leader, long after its disk stopped to
+    /// respond.
+    fn check_hung_disks(&self) -> anyhow::Result<()> {
+        let tolerated = stall_after(&self.plan.profile.timing()) + SUSPENSION_SLACK;
+        for agent in &self.agents {
+            let hung = agent.disk.hanging_since().filter(|since| trace::now() > *since + tolerated);
+            let (Some(since), Some(process)) = (hung, agent.process()) else { continue };
+            let leadership = *process.ports.leadership.borrow();
+            ensure!(
+                leadership == Leadership::Unknown,
+                "S11: the disk of {} hangs since {since:?}, but its node takes part: {leadership:?}",
+                agent.host
+            );
+        }
+        Ok(())
+    }
+
     fn check(&mut self) -> anyhow::Result<()> {
+        self.check_hung_disks()?;
         for agent in &self.agents {
             for request in agent.machine.take_requests() {
                 self.reference.check_request(&agent.description.name, request)?;

@@ -64,6 +64,7 @@ impl Member {
             self.description.clone(),
             ports.read.clone(),
             ports.leadership.clone(),
+            node.suspension().subscribe(),
         ));
         // The node stops last, because it completes the requests that clients already sent.
         let (stop, stop_node) = (shutdown.child_token(), CancellationToken::new());

@@ -1,6 +1,6 @@
 //! Readiness of an agent. An agent becomes ready once it is registered in a bootstrapped cluster and
 //! has completed one linearizable read, so that its state includes every change acknowledged before
-//! it started. From then on it is ready as long as it knows a leader.
+//! it started. From then on it is ready as long as it knows a leader, and its disk responds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,16 +23,23 @@ pub async fn follow(
     description: AgentDescription,
     read: Arc<dyn Read>,
     mut leadership: watch::Receiver<Leadership>,
+    mut suspended: watch::Receiver<Option<String>>,
 ) {
     while let Err(reason) = catch_up(&description, &*read).await {
-        health.set_not_ready(Some(reason));
+        let cause = suspended.borrow().clone();
+        health.set_not_ready(Some(cause.unwrap_or(reason)));
         sleep(POLL_INTERVAL).await;
     }
     tracing::info!(revision = %read.state().header.revision, "agent ready");
     loop {
+        let cause = suspended.borrow_and_update().clone();
         let leaderless = leadership.borrow_and_update().leader().is_none();
-        health.set_not_ready(leaderless.then(|| "no leader is known".to_owned()));
-        if leadership.changed().await.is_err() {
+        health.set_not_ready(cause.or(leaderless.then(|| "no leader is known".to_owned())));
+        let changed = tokio::select! {
+            changed = leadership.changed() => changed,
+            changed = suspended.changed() => changed,
+        };
+        if changed.is_err() {
             // The node has stopped, and the agent is about to.
             std::future::pending::<()>().await;
         }

@@ -30,6 +30,7 @@ use crate::membership::Membership;
 use crate::proposer::origin;
 use crate::reader::{ReadIndex, read_index};
 use crate::sequencer::Sequencer;
+use crate::suspension::Suspension;
 
 /// Implements the gRPC service `Peer`. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +46,8 @@ pub struct PeerService {
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
     pub(crate) introductions: Introductions,
+    /// Refuses requests of Raft and for the leader while this node is suspended.
+    pub(crate) suspension: Suspension,
 }
 
 /// Peer service that rejects requests intended for another node or cluster.
@@ -96,6 +99,7 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::RaftMessage>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
+        self.suspension.check()?;
         // A corrupt message ends the stream of requests, and with it the responses. The leader then
         // opens a new stream.
         let requests = request.into_inner().scan((), |(), message| {
@@ -113,14 +117,16 @@ impl Peer for PeerService {
             }
             Err(fatal) => Err(stopped(fatal)),
         });
-        Ok(Response::new(Box::pin(results)))
+        Ok(Response::new(self.suspension.interrupt(results)))
     }
 
     async fn vote(
         &self,
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let response = self.raft.vote(decode(request.get_ref())?).await.map_err(stopped)?;
+        let request = decode(request.get_ref())?;
+        let vote = async { self.raft.vote(request).await.map_err(stopped) };
+        let response = self.suspension.unless_active(vote).await?;
         Ok(Response::new(encode(response)))
     }
 
@@ -128,7 +134,9 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let response = self.raft.pre_vote(decode(request.get_ref())?).await.map_err(stopped)?;
+        let request = decode(request.get_ref())?;
+        let pre_vote = async { self.raft.pre_vote(request).await.map_err(stopped) };
+        let response = self.suspension.unless_active(pre_vote).await?;
         Ok(Response::new(encode(response)))
     }
 
@@ -137,7 +145,8 @@ impl Peer for PeerService {
         request: Request<proto::RaftMessage>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
         let request = decode(request.get_ref())?;
-        let response = self.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+        let transfer = async { self.raft.handle_transfer_leader(request).await.map_err(stopped) };
+        let response = self.suspension.unless_active(transfer).await?;
         Ok(Response::new(encode(response)))
     }
 
@@ -154,8 +163,11 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::SnapshotPart>>,
     ) -> Result<Response<proto::RaftMessage>, Status> {
-        let (vote, snapshot) = snapshot::receive(&self.store, request.into_inner()).await?;
-        let response = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        let installation = async {
+            let (vote, snapshot) = snapshot::receive(&self.store, request.into_inner()).await?;
+            self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)
+        };
+        let response = self.suspension.unless_active(installation).await?;
         Ok(Response::new(encode(response)))
     }
 
@@ -163,13 +175,14 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::ProposeRequest>>,
     ) -> Result<Response<Self::ProposeStream>, Status> {
+        self.suspension.check()?;
         let service = self.clone();
         let responses = request
             .into_inner()
             .scan((), |(), message| std::future::ready(message.ok()))
             .map(move |request| service.clone().submit(request))
             .buffer_unordered(MAX_IN_FLIGHT);
-        Ok(Response::new(Box::pin(responses)))
+        Ok(Response::new(self.suspension.interrupt(responses)))
     }
 
     async fn read_index(
@@ -177,7 +190,8 @@ impl Peer for PeerService {
         request: Request<proto::ReadIndexRequest>,
     ) -> Result<Response<proto::ReadIndexResponse>, Status> {
         let requester = NodeId(request.get_ref().node);
-        let result = match read_index(&self.raft, &self.store, requester).await {
+        let read = async { Ok(read_index(&self.raft, &self.store, requester).await) };
+        let result = match self.suspension.unless_active(read).await? {
             ReadIndex::Index(index) => ReadIndexResult::Index(index),
             ReadIndex::NotLeader => ReadIndexResult::NotLeader(self.not_leader()),
             ReadIndex::Removed => ReadIndexResult::Removed(proto::Removed {}),
@@ -242,7 +256,8 @@ impl Peer for PeerService {
     ) -> Result<Response<proto::TransferLeadershipResponse>, Status> {
         let leads = self.raft.is_leader();
         let to = NodeId(request.get_ref().to);
-        self.membership.transfer_leadership(to).await.map_err(stopped)?;
+        let transfer = async { self.membership.transfer_leadership(to).await.map_err(stopped) };
+        self.suspension.unless_active(transfer).await?;
         Ok(Response::new(proto::TransferLeadershipResponse { leads }))
     }
 }

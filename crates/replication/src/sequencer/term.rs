@@ -1,6 +1,7 @@
 //! Main loop of the sequencer. Each iteration serves one term of leadership.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::in_flight::{InFlight, InFlightEntry, not_leader, reply_all, unknown};
 use super::pending::{PendingCommand, Reply};
 use crate::cluster_clock::ClusterClock;
 use crate::instance::Raft;
+use crate::suspension::Suspension;
 
 /// Maximum number of entries in flight. Deciding and encoding the second overlaps with replicating
 /// the first; a third gains nothing measurable.
@@ -44,11 +46,13 @@ const CLOCKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves the queue until it is closed, Raft stops or the fuse blows.
 ///
-/// `clock` is the only place where time enters the log.
+/// `clock` is the only place where time enters the log. While the node is suspended, no term begins
+/// and none continues.
 pub async fn run(
     raft: Raft,
     store: Store,
     fuse: Fuse,
+    suspension: Suspension,
     clock: ClusterClock,
     mut queue: mpsc::Receiver<PendingCommand>,
 ) {
@@ -57,10 +61,12 @@ pub async fn run(
         if fuse.cause().is_some() {
             return;
         }
-        match begin_term(&raft, &store, &clock).await {
+        let suspended = suspension.is_active();
+        let begun = if suspended { None } else { begin_term(&raft, &store, &clock).await };
+        match begun {
             Some((leader, state)) => {
                 let mut term = Term::new(&raft, &clock, leader, state);
-                if term.serve(&mut queue, &fuse).await.is_none() {
+                if term.serve(&mut queue, &fuse, &suspension).await.is_none() {
                     return;
                 }
             }
@@ -71,6 +77,7 @@ pub async fn run(
                         None => return,
                     },
                     changed = metrics.changed() => if changed.is_err() { return },
+                    () = suspension.ended(), if suspended => {}
                 }
             }
         }
@@ -128,12 +135,15 @@ impl<'a> Term<'a> {
         &mut self,
         queue: &mut mpsc::Receiver<PendingCommand>,
         fuse: &Fuse,
+        suspension: &Suspension,
     ) -> Option<()> {
         let mut metrics = self.raft.server_metrics();
+        let mut suspended = pin!(suspension.begun());
         loop {
             let (has_capacity, due) = (self.pending.len() < MAX_PENDING, self.next_proposal_at());
             let continues = tokio::select! {
                 biased;
+                _ = &mut suspended => false,
                 outcome = self.in_flight.next_outcome() => self.in_flight.complete_oldest(outcome),
                 changed = metrics.changed() => changed.is_ok() && self.still_leads(),
                 pending = queue.recv(), if has_capacity => {

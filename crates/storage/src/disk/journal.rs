@@ -88,6 +88,13 @@ pub trait Journal: Send + 'static {
     /// If durability cannot be guaranteed.
     fn close(&mut self) -> io::Result<()>;
 
+    /// Returns true if writing `records` records with `bytes` of payload can wait for the disk: the
+    /// write must then not be made on a thread that has other work. An estimate that may be true too
+    /// often. Truncations always wait.
+    fn write_blocks(&self, _records: usize, _bytes: usize) -> bool {
+        false
+    }
+
     /// Returns true if closing can block for long and therefore needs a separate thread.
     fn blocks(&self) -> bool {
         true

@@ -36,7 +36,8 @@
 //!
 //! The mark is written after a vote was saved and before the vote counts; at the latest a second
 //! after entries became durable, by its own thread; before a truncation that would contradict it;
-//! and when the log is closed. An append never waits for it.
+//! and when the log is closed. An append never waits for it, not even while a write of the mark hangs;
+//! votes and truncations do.
 //!
 //! Two losses remain undetected: entries that became durable in the last second before a crash and
 //! disappeared without a trace in the file, and the newest slot of the mark together with the end
@@ -102,10 +103,14 @@ const READ_BUFFER_BYTES: usize = 256 << 10;
 /// store has one sync in flight, and openraft limits what it appends meanwhile.
 const QUEUE_BYTES: usize = usize::MAX / 2;
 
+/// Maximum size of a record in bytes without the payload of its entry: framing, position, envelope.
+const RECORD_OVERHEAD_BYTES: usize = 256;
+
 /// Raft log in the data directory.
 #[derive(Debug)]
 pub struct Wal {
     log: RaftLog<Records>,
+    limits: ChunkLimits,
     mark_writer: MarkWriter,
     closed: bool,
 }
@@ -150,7 +155,7 @@ impl Wal {
         let state = log.log_state();
         mark.write(state.vote().copied(), state.last().copied())?;
         let mark_writer = MarkWriter::start(mark, fuse).map_err(failed)?;
-        Ok(Self { log, mark_writer, closed: false })
+        Ok(Self { log, limits, mark_writer, closed: false })
     }
 
     fn start_sync(&mut self, done: SyncCallback) -> io::Result<()> {
@@ -231,6 +236,16 @@ impl Journal for Wal {
 
     fn sync(&mut self, done: SyncCallback) -> io::Result<()> {
         self.start_sync(done)
+    }
+
+    /// raft-log creates the next chunk within the write that fills the current one, and syncs the
+    /// directory.
+    fn write_blocks(&self, records: usize, bytes: usize) -> bool {
+        let open = self.log.stat().open_chunk;
+        let free = |limit: usize, used: u64| limit.saturating_sub(used.try_into().unwrap_or(limit));
+        let bytes = bytes.saturating_add(records.saturating_mul(RECORD_OVERHEAD_BYTES));
+        records >= free(self.limits.records, open.records_count)
+            || bytes >= free(self.limits.bytes, open.size)
     }
 
     fn close(&mut self) -> io::Result<()> {

@@ -14,17 +14,18 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
-use std::time::Instant;
+use std::sync::{Arc, LockResult, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::time::{Duration, Instant};
 
 use error_reporter::Report;
 use openraft::alias::EntryOf;
-use openraft::storage::IOFlushed;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::disk::entry::Position;
 use crate::disk::journal::{Bounds, Journal, SyncCallback};
 use crate::fuse::Fuse;
+use crate::log_store::blocking::may_block;
+use crate::log_store::waiter::Waiter;
 use crate::planted::{Bug, planted};
 use crate::raft::TypeConfig;
 
@@ -74,6 +75,8 @@ struct Queue {
 struct State {
     pending: Vec<Waiter>,
     in_flight: Option<Sync>,
+    /// Start of the call of the journal in progress.
+    call_started: Option<Instant>,
 }
 
 /// Sync in flight.
@@ -82,57 +85,6 @@ struct Sync {
     /// Last index that the sync makes durable; lowered by a truncation meanwhile.
     covers: Option<u64>,
     started: Instant,
-}
-
-/// Waiter for the durability of a write. Reports a failure when dropped, because openraft would
-/// otherwise wait forever.
-pub(super) struct Waiter {
-    receiver: Receiver,
-    bytes: usize,
-}
-
-enum Receiver {
-    Append(IOFlushed<TypeConfig>),
-    Vote(oneshot::Sender<io::Result<()>>),
-    Detached,
-}
-
-impl Waiter {
-    /// Creates a waiter for an append with `bytes` of payload.
-    pub fn append(callback: IOFlushed<TypeConfig>, bytes: usize) -> Self {
-        Self { receiver: Receiver::Append(callback), bytes }
-    }
-
-    /// Creates a waiter for a vote, and the receiver of its result.
-    pub fn vote() -> (Self, oneshot::Receiver<io::Result<()>>) {
-        let (send, receive) = oneshot::channel();
-        (Self { receiver: Receiver::Vote(send), bytes: 0 }, receive)
-    }
-
-    /// Creates a waiter that only causes a sync.
-    pub fn detached() -> Self {
-        Self { receiver: Receiver::Detached, bytes: 0 }
-    }
-
-    fn complete(mut self, result: io::Result<()>) {
-        self.report(result);
-    }
-
-    fn report(&mut self, result: io::Result<()>) {
-        match std::mem::replace(&mut self.receiver, Receiver::Detached) {
-            Receiver::Append(callback) => callback.io_completed(result),
-            // The receiver may be gone, which is not an error.
-            Receiver::Vote(send) => drop(send.send(result)),
-            Receiver::Detached => {}
-        }
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        let cause = "the write was abandoned: it failed, or the Raft log is closed";
-        self.report(Err(io::Error::other(cause)));
-    }
 }
 
 impl GroupCommit {
@@ -172,16 +124,30 @@ impl GroupCommit {
             .collect()
     }
 
-    /// Writes, and registers `waiter` for the next sync. Without a waiter, the write becomes
-    /// durable with a later sync.
+    /// Returns the age of the oldest sync or call of the journal that is in progress; zero if there
+    /// is none. Never waits for the journal.
+    pub fn busy_for(&self) -> Duration {
+        let state = self.queue.state();
+        let sync_started = state.in_flight.as_ref().map(|sync| sync.started);
+        let oldest = sync_started.into_iter().chain(state.call_started).min();
+        oldest.map_or(Duration::ZERO, |started| started.elapsed())
+    }
+
+    /// Writes `records` records with `bytes` of payload, and registers `waiter` for the next sync.
+    /// Without a waiter, the write becomes durable with a later sync.
     pub fn change(
         &self,
         action: &str,
+        (records, bytes): (usize, usize),
         waiter: Option<Waiter>,
         write: impl FnOnce(&mut dyn Journal) -> io::Result<()>,
     ) -> io::Result<()> {
         self.with(action, |journal| {
-            write(journal)?;
+            if journal.write_blocks(records, bytes) {
+                may_block(|| write(journal))?;
+            } else {
+                write(journal)?;
+            }
             match waiter {
                 Some(mut waiter) => {
                     if planted(Bug::AcknowledgeBeforeSync) {
@@ -198,7 +164,8 @@ impl GroupCommit {
     pub fn truncate_after(&self, last: Option<Position>) -> io::Result<()> {
         let index = last.map(|last| last.index);
         self.with("truncate the log", |journal| {
-            journal.truncate_after(last)?;
+            // Waits for the mark.
+            may_block(|| journal.truncate_after(last))?;
             // The sync in flight covers only what is left of its entries.
             let mut state = self.queue.state();
             if let Some(sync) = &mut state.in_flight {
@@ -231,14 +198,28 @@ impl GroupCommit {
         run: impl FnOnce(&mut dyn Journal) -> io::Result<T>,
     ) -> io::Result<T> {
         self.queue.fuse.check()?;
-        let result = match self.journal.lock() {
+        let result = match self.lock() {
             Ok(_) if self.closed.load(Ordering::Acquire) => return Err(closed()),
-            Ok(mut journal) => run(&mut **journal),
+            Ok(mut journal) => {
+                self.queue.state().call_started = Some(Instant::now());
+                let result = run(&mut **journal);
+                self.queue.state().call_started = None;
+                result
+            }
             Err(_) => Err(io::Error::other("the journal panicked")),
         };
         let result = result.inspect_err(|error| self.queue.fail(action, error));
         self.queue.start_pending_sync(&self.journal);
         result
+    }
+
+    /// Locks the journal. Its holder may wait for the disk.
+    fn lock(&self) -> LockResult<MutexGuard<'_, Box<dyn Journal>>> {
+        match self.journal.try_lock() {
+            Ok(journal) => Ok(journal),
+            Err(TryLockError::WouldBlock) => may_block(|| self.journal.lock()),
+            Err(TryLockError::Poisoned(poisoned)) => Err(poisoned),
+        }
     }
 }
 

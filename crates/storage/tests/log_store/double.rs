@@ -19,11 +19,12 @@ struct Inner {
     syncs: Vec<SyncCallback>,
     started: usize,
     broken: bool,
+    append_held: Option<mpsc::Receiver<()>>,
     close_held: Option<mpsc::Receiver<()>>,
 }
 
-/// Maximum time that closing waits for its release.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time that a held call waits for its release.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Journal controlled through its [`Controls`].
 pub struct Double(pub Controls);
@@ -48,6 +49,18 @@ impl Controls {
     /// Returns the number of syncs started so far.
     pub fn started(&self) -> usize {
         self.inner().started
+    }
+
+    /// Makes the next append block its thread until the returned sender is used.
+    pub fn hold_append(&self) -> mpsc::Sender<()> {
+        let (release, held) = mpsc::channel();
+        self.inner().append_held = Some(held);
+        release
+    }
+
+    /// Returns true once an append blocks its thread.
+    pub fn append_started(&self) -> bool {
+        self.inner().append_held.is_none()
     }
 
     /// Makes closing block its thread until the returned sender is used.
@@ -92,6 +105,8 @@ impl Journal for Double {
     }
 
     fn append(&mut self, entries: Vec<StoredEntry>) -> io::Result<()> {
+        let held = self.0.inner().append_held.take();
+        held.map_or(Ok(()), |held| held.recv_timeout(HOLD_TIMEOUT).map_err(io::Error::other))?;
         let mut inner = self.0.inner();
         inner.write()?;
         inner.entries.extend(entries);
@@ -123,8 +138,12 @@ impl Journal for Double {
         Ok(())
     }
 
+    fn write_blocks(&self, _records: usize, _bytes: usize) -> bool {
+        self.0.inner().append_held.is_some()
+    }
+
     fn close(&mut self) -> io::Result<()> {
         let held = self.0.inner().close_held.take();
-        held.map_or(Ok(()), |held| held.recv_timeout(CLOSE_TIMEOUT).map_err(io::Error::other))
+        held.map_or(Ok(()), |held| held.recv_timeout(HOLD_TIMEOUT).map_err(io::Error::other))
     }
 }

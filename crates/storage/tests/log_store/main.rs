@@ -4,6 +4,7 @@ mod damage;
 mod double;
 mod durability;
 mod failure;
+mod hanging;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

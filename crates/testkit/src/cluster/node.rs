@@ -2,6 +2,7 @@
 
 use std::net::{self, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -14,10 +15,13 @@ use meridian_replication::bootstrap::InitialMembers;
 use meridian_replication::environment::{Clock, Environment};
 use meridian_replication::node::{Node, NodeConfig, NodeError};
 use meridian_replication::peer::meeting::Lobby;
+use meridian_replication::suspension::Suspension;
 use meridian_replication::timing::Profile;
 use meridian_storage::disk::directory::{DataDirectory, Identity};
+use meridian_storage::disk::sled_database::SledDatabase;
+use meridian_storage::disk::wal::{ChunkLimits, Wal};
 use meridian_storage::fuse::Fuse;
-use meridian_storage::open::open;
+use meridian_storage::open::assemble;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -26,23 +30,27 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Options;
+use super::hanging_journal::{HangingJournal, SyncHold};
 
 /// One node of a cluster.
 pub struct TestNode {
     pub(super) description: AgentDescription,
     index: usize,
     directory: PathBuf,
+    sync_hold: SyncHold,
     running: Option<Running>,
 }
 
 /// Disk and clock of a node.
 struct Machine {
     directory: PathBuf,
+    sync_hold: SyncHold,
     clock: Clock,
 }
 
 struct Running {
     ports: Ports,
+    suspension: Suspension,
     fuse: Fuse,
     shutdown: CancellationToken,
     node: JoinHandle<Result<(), NodeError>>,
@@ -78,7 +86,8 @@ impl TestNode {
             gateway_host: "127.0.0.1".to_owned(),
             supports: DataVersion::SUPPORTED,
         };
-        Ok(Self { description, index, directory: root.join(name), running: None })
+        let (directory, sync_hold) = (root.join(name), SyncHold::default());
+        Ok(Self { description, index, directory, sync_hold, running: None })
     }
 
     /// Returns the ports of the running node.
@@ -113,6 +122,21 @@ impl TestNode {
         &self.directory
     }
 
+    /// Returns the control over the syncs of the node's Raft log.
+    #[must_use]
+    pub fn sync_hold(&self) -> &SyncHold {
+        &self.sync_hold
+    }
+
+    /// Returns the suspension of the running node.
+    ///
+    /// # Panics
+    /// If the node is stopped.
+    #[must_use]
+    pub fn suspension(&self) -> &Suspension {
+        &self.running.as_ref().expect("the node is running").suspension
+    }
+
     /// Stops the node as a disk failure would.
     ///
     /// # Panics
@@ -135,7 +159,11 @@ impl TestNode {
         // With its own runtime, everything that the node spawned ends with it, as in a process.
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let ahead = options.clocks_ahead.get(self.index).copied().unwrap_or_default();
-        let machine = Machine { directory: self.directory.clone(), clock: clock_ahead(ahead) };
+        let machine = Machine {
+            directory: self.directory.clone(),
+            sync_hold: self.sync_hold.clone(),
+            clock: clock_ahead(ahead),
+        };
         let (description, options) = (self.description.clone(), options.clone());
         let shutdown = CancellationToken::new();
         let started = runtime.spawn(start(
@@ -147,8 +175,8 @@ impl TestNode {
             initial_members,
             shutdown.clone(),
         ));
-        let (ports, fuse, node) = started.await??;
-        self.running = Some(Running { ports, fuse, shutdown, node, runtime });
+        let Started { ports, suspension, fuse, node } = started.await??;
+        self.running = Some(Running { ports, suspension, fuse, shutdown, node, runtime });
         Ok(())
     }
 
@@ -173,6 +201,14 @@ fn clock_ahead(ahead: Duration) -> Clock {
     })
 }
 
+/// Started node, and its handles.
+struct Started {
+    ports: Ports,
+    suspension: Suspension,
+    fuse: Fuse,
+    node: JoinHandle<Result<(), NodeError>>,
+}
+
 /// Starts a node in the current runtime.
 async fn start(
     description: AgentDescription,
@@ -182,8 +218,8 @@ async fn start(
     listener: net::TcpListener,
     initial_members: Option<InitialMembers>,
     shutdown: CancellationToken,
-) -> anyhow::Result<(Ports, Fuse, JoinHandle<Result<(), NodeError>>)> {
-    let Machine { directory, clock } = machine;
+) -> anyhow::Result<Started> {
+    let Machine { directory, sync_hold, clock } = machine;
     let mut held = DataDirectory::open(&directory)?;
     let identity = Identity { cluster, node: description.node };
     held.establish(identity)?;
@@ -198,18 +234,22 @@ async fn start(
         environment: Environment { clock, ..Environment::default() },
     };
     let fuse = Fuse::default();
-    let node = Node::build(config, open(&held, identity, &fuse)?, fuse.clone()).await?;
+    let inner = Wal::open(&held, identity, ChunkLimits::default(), fuse.clone())?;
+    let database = SledDatabase::open(&held.database_path(), fuse.clone())?;
+    let journal = HangingJournal { inner, hold: sync_hold };
+    let stores = assemble(Box::new(journal), Arc::new(database), &fuse)?;
+    let node = Node::build(config, stores, fuse.clone()).await?;
     let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
     serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
     if let Some(initial_members) = initial_members {
         node.bootstrap(initial_members).await?;
     }
-    let ports = node.ports();
-    let running = tokio::spawn(async move {
+    let (ports, suspension) = (node.ports(), node.suspension());
+    let node = tokio::spawn(async move {
         let _held = held;
         node.run(shutdown).await
     });
-    Ok((ports, fuse, running))
+    Ok(Started { ports, suspension, fuse, node })
 }
 
 /// Serves the peer API of a node, or only the lobby of one that is not yet admitted.

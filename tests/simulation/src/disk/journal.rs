@@ -4,12 +4,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use meridian_storage::disk::entry::{Position, StoredEntry, StoredVote};
 use meridian_storage::disk::journal::{Bounds, Journal, SyncCallback};
 use tokio::time::sleep;
 
 use super::Disk;
+use crate::trace;
+
+/// Interval at which a sync that hangs checks whether the disk responds.
+const HANG_POLL: Duration = Duration::from_millis(10);
 
 /// A log operation. A torn one has no effect, because records have checksums.
 #[derive(Debug, Clone)]
@@ -182,7 +187,11 @@ impl Journal for SimJournal {
             (inner.latency(), through)
         };
         tokio::spawn(async move {
+            let started = trace::now();
             sleep(latency).await;
+            while disk.inner().hangs(process_run, started) {
+                sleep(HANG_POLL).await;
+            }
             let result = {
                 let mut inner = disk.inner();
                 if inner.broken || inner.process_run != process_run {

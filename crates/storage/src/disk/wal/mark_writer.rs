@@ -22,20 +22,26 @@ pub(super) struct MarkWriter {
 }
 
 /// Handle to the mark, shared by the threads of the log and the mark writer.
+///
+/// A write of the mark holds only the lock of the file. So what was recorded can be read and changed
+/// during a write, however long the disk takes.
 #[derive(Debug)]
 pub(super) struct Handle {
-    state: Mutex<State>,
+    /// Locked before `recorded` where both are locked.
+    mark: Mutex<Mark>,
+    recorded: Mutex<Recorded>,
     changed: Condvar,
     fuse: Fuse,
 }
 
 #[derive(Debug)]
-struct State {
-    mark: Mark,
+struct Recorded {
     /// Durable vote, to be written to the mark.
     vote: Option<StoredVote>,
     /// Last durable entry, to be written to the mark.
     durable: Option<Position>,
+    /// Vote and entry in the mark, as of the last completed write.
+    written: (Option<StoredVote>, Option<Position>),
     /// Incremented by each truncation: the coverage of a sync that started before it does not apply
     /// to the entries after it.
     epoch: u64,
@@ -56,8 +62,10 @@ pub(super) struct Coverage {
 impl MarkWriter {
     pub fn start(mark: Mark, fuse: Fuse) -> io::Result<Self> {
         let (vote, durable) = (mark.vote(), mark.durable());
-        let state = State { mark, vote, durable, epoch: 0, dirty: false, stopping: false };
-        let handle = Arc::new(Handle { state: Mutex::new(state), changed: Condvar::new(), fuse });
+        let written = (vote, durable);
+        let recorded = Recorded { vote, durable, written, epoch: 0, dirty: false, stopping: false };
+        let (mark, recorded) = (Mutex::new(mark), Mutex::new(recorded));
+        let handle = Arc::new(Handle { mark, recorded, changed: Condvar::new(), fuse });
         let thread = std::thread::Builder::new().name("raft-log-mark".to_owned()).spawn({
             let handle = handle.clone();
             move || handle.run()
@@ -72,7 +80,7 @@ impl MarkWriter {
     /// Stops the thread. It writes the mark before only if it was about to.
     pub fn stop(&mut self) {
         if let Some(thread) = self.thread.take() {
-            self.handle.lock().stopping = true;
+            self.handle.recorded().stopping = true;
             self.handle.changed.notify_all();
             if thread.join().is_err() {
                 self.handle.fuse.blow("the mark writer of the Raft log panicked");
@@ -88,70 +96,94 @@ impl Drop for MarkWriter {
 }
 
 impl Handle {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic leaves the state at worst out of date, which is allowed for a mark.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        // A panic leaves the record at worst out of date, which is allowed for a mark.
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mark(&self) -> MutexGuard<'_, Mark> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn epoch(&self) -> u64 {
-        self.lock().epoch
+        self.recorded().epoch
     }
 
     /// Records a completed sync. A changed vote is written to the mark before this returns: votes
-    /// are rare, and a forgotten vote can lead to two leaders in one term.
+    /// are rare, and a forgotten vote can lead to two leaders in one term. Without one, this never
+    /// waits for the disk.
     pub fn record_sync(&self, coverage: Coverage) -> io::Result<()> {
-        let mut state = self.lock();
-        state.vote = coverage.vote;
-        if coverage.epoch == state.epoch {
-            state.durable = coverage.last;
+        {
+            let mut recorded = self.recorded();
+            recorded.vote = coverage.vote;
+            if coverage.epoch == recorded.epoch {
+                recorded.durable = coverage.last;
+            }
+            let (written_vote, written_durable) = recorded.written;
+            if recorded.vote == written_vote {
+                if !recorded.dirty && recorded.durable != written_durable {
+                    recorded.dirty = true;
+                    self.changed.notify_all();
+                }
+                return Ok(());
+            }
         }
-        if state.vote != state.mark.vote() {
-            state.write()?;
-        } else if !state.dirty && state.durable != state.mark.durable() {
-            state.dirty = true;
-            self.changed.notify_all();
-        }
-        Ok(())
+        self.write_recorded(&mut self.mark())
     }
 
     /// Lowers the mark to `last`, durably. Must be called before the entries after `last` are
     /// removed: the log may end there afterwards.
     pub fn lower(&self, last: Option<Position>) -> io::Result<()> {
-        let mut state = self.lock();
-        state.epoch += 1;
-        if index(state.durable) > index(last) {
-            state.durable = last;
+        {
+            let mut recorded = self.recorded();
+            recorded.epoch += 1;
+            if index(recorded.durable) > index(last) {
+                recorded.durable = last;
+            }
         }
-        if index(state.mark.durable()) > index(last) {
-            state.write()?;
-        }
-        Ok(())
+        // A write in progress may still write the removed entries.
+        let mut mark = self.mark();
+        if index(mark.durable()) > index(last) { self.write_recorded(&mut mark) } else { Ok(()) }
     }
 
     /// Writes all that was recorded to the mark. Fails if the node has stopped: nothing is retried
     /// after a failed sync.
     pub fn write(&self) -> io::Result<()> {
         self.fuse.check()?;
-        self.lock().write()
+        self.write_recorded(&mut self.mark())
+    }
+
+    fn write_recorded(&self, mark: &mut Mark) -> io::Result<()> {
+        let (vote, durable) = {
+            let mut recorded = self.recorded();
+            recorded.dirty = false;
+            (recorded.vote, recorded.durable)
+        };
+        mark.write(vote, durable)?;
+        self.recorded().written = (vote, durable);
+        Ok(())
+    }
+
+    /// Waits until the mark has to be written. Returns false if the writer has to stop before.
+    fn wait_until_due(&self) -> bool {
+        let idle = |recorded: &mut Recorded| !recorded.stopping && !recorded.dirty;
+        let waited = self.changed.wait_while(self.recorded(), idle);
+        let recorded = waited.unwrap_or_else(PoisonError::into_inner);
+        if recorded.stopping {
+            return false;
+        }
+        // One write covers all syncs of the period.
+        let running = |recorded: &mut Recorded| !recorded.stopping;
+        drop(self.changed.wait_timeout_while(recorded, MARK_PERIOD, running));
+        true
     }
 
     fn run(&self) {
-        let mut state = self.lock();
-        while !state.stopping {
-            if !state.dirty {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            // One write covers all syncs of the period.
-            let running = |state: &mut State| !state.stopping;
-            state = match self.changed.wait_timeout_while(state, MARK_PERIOD, running) {
-                Ok((state, _)) => state,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+        while self.wait_until_due() {
             if self.fuse.cause().is_some() {
                 return;
             }
-            if let Err(error) = state.write() {
+            if let Err(error) = self.write_recorded(&mut self.mark()) {
                 self.fuse.blow(Report::new(&error));
                 return;
             }
@@ -159,13 +191,9 @@ impl Handle {
     }
 }
 
-impl State {
-    fn write(&mut self) -> io::Result<()> {
-        self.dirty = false;
-        Ok(self.mark.write(self.vote, self.durable)?)
-    }
-}
-
 fn index(position: Option<Position>) -> Option<u64> {
     position.map(|position| position.index)
 }
+
+#[cfg(test)]
+mod tests;
