@@ -193,8 +193,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             .change("append to the log", size, waiter, |journal| journal.append(entries))
     }
 
+    /// Returns after the truncation is durable. The snapshot of a new leader may follow it, which
+    /// contradicts the removed entries: a power loss must not keep both.
     async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
-        self.group_commit.truncate_after(last.map(Into::into))
+        let (waiter, truncated) = Waiter::call();
+        self.group_commit.truncate_after(last.map(Into::into), waiter)?;
+        truncated.await.map_err(io::Error::other)?
     }
 
     async fn purge(&mut self, upto: LogIdOf<TypeConfig>) -> io::Result<()> {

@@ -142,6 +142,7 @@ pub fn assemble(
     let (store, state_machine) = Store::open(database, log.flushed(), synced, fuse.clone())?;
     let first = bounds.purged.map_or(0, |purged| purged.index + 1);
     store.verify_against_log(first, bounds.last.map(|last| last.index))?;
+    store.verify_end_of_log(bounds.last)?;
     Ok(Stores { log, state_machine, store })
 }
 

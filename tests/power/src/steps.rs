@@ -13,6 +13,7 @@ use meridian_storage::fuse::Fuse;
 use meridian_storage::raft::TypeConfig;
 use meridian_storage::snapshot::Snapshot;
 use meridian_storage::store::Store;
+use openraft::RaftLogReader as _;
 use openraft::alias::SnapshotOf;
 use openraft::storage::{RaftLogStorage as _, RaftLogStorageExt as _, RaftStateMachine as _};
 use tokio::sync::watch;
@@ -71,6 +72,7 @@ pub async fn first_run(path: &Path, run: RunOptions) -> Result<()> {
     steps.append(3).await?;
     steps.build_snapshot().await?;
     steps.purge(16).await?;
+    steps.append_uncommitted(40).await?;
     steps.vote(4).await?;
     steps.install(50).await?;
     steps.append(5).await?;
@@ -127,7 +129,6 @@ impl Steps {
         }
         let applied = *node.stores.store.applied().borrow();
         let term = {
-            use openraft::RaftLogReader as _;
             let vote = node.stores.log.read_vote().await?;
             vote.map_or(0, |vote| vote.leader_id.term)
         };
@@ -199,6 +200,13 @@ impl Steps {
         Ok(())
     }
 
+    /// Appends entries that are never committed, and leaves them in the log. Not reported, because
+    /// they may be missing.
+    async fn append_uncommitted(&mut self, count: u64) -> Result<()> {
+        let entries = (self.next..self.next + count).map(|index| raft_entry(self.term, index));
+        Ok(self.node.stores.log.blocking_append(entries.collect::<Vec<_>>()).await?)
+    }
+
     async fn build_snapshot(&mut self) -> Result<()> {
         let snapshot = self.node.stores.state_machine.get_current_snapshot().await?;
         let last = snapshot.and_then(|snapshot| snapshot.meta.last_log_id);
@@ -210,7 +218,6 @@ impl Steps {
 
     async fn purge(&mut self, index: u64) -> Result<()> {
         let log = &mut self.node.stores.log;
-        use openraft::RaftLogReader as _;
         let entries = log.try_get_log_entries(index..=index).await?;
         if let Some(entry) = entries.first() {
             log.purge(entry.log_id).await?;
@@ -219,7 +226,8 @@ impl Steps {
         Ok(())
     }
 
-    /// Installs the snapshot of a leader that is far ahead, and purges the log.
+    /// Installs the snapshot of a leader that is far ahead, and purges the log. Entries that no
+    /// leader committed are truncated before if they contradict the snapshot.
     async fn install(&mut self, index: u64) -> Result<()> {
         let (leader, snapshot) = leader_at(self.term, index).await?;
         let SnapshotOf::<TypeConfig, Snapshot> { meta, snapshot } = snapshot;
@@ -233,6 +241,15 @@ impl Steps {
             let events = leader.stored_events(next, snapshot.revision())?;
             next = Revision(next.0 + events.len() as u64);
             staging.events(events).await?;
+        }
+        let last = self.node.stores.log.get_log_state().await?.last_log_id;
+        if last.is_some_and(|last| last.index >= index) {
+            let after = self.next - 1;
+            Progress::Truncating { after }.report()?;
+            let committed = self.node.stores.log.try_get_log_entries(after..=after).await?;
+            let committed = committed.first().map(|entry| entry.log_id);
+            self.node.stores.log.truncate_after(committed).await?;
+            Progress::Truncated { after }.report()?;
         }
         self.node.stores.state_machine.install_snapshot(&meta, staging.finish()?).await?;
         Progress::Installed { index }.report()?;

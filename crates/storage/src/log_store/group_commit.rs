@@ -161,22 +161,26 @@ impl GroupCommit {
         })
     }
 
-    pub fn truncate_after(&self, last: Option<Position>) -> io::Result<()> {
+    /// Removes the entries after `last`, and registers `waiter` for the next sync.
+    pub fn truncate_after(&self, last: Option<Position>, waiter: Waiter) -> io::Result<()> {
         let index = last.map(|last| last.index);
         self.with("truncate the log", |journal| {
             // Waits for the mark.
             may_block(|| journal.truncate_after(last))?;
             // The sync in flight covers only what is left of its entries.
-            let mut state = self.queue.state();
-            if let Some(sync) = &mut state.in_flight {
-                sync.covers = sync.covers.min(index);
+            {
+                let mut state = self.queue.state();
+                if let Some(sync) = &mut state.in_flight {
+                    sync.covers = sync.covers.min(index);
+                }
+                self.queue.flushed.send_if_modified(|flushed| {
+                    let lowered = *flushed > index;
+                    *flushed = (*flushed).min(index);
+                    lowered
+                });
+                state.pending.push(waiter);
             }
-            self.queue.flushed.send_if_modified(|flushed| {
-                let lowered = *flushed > index;
-                *flushed = (*flushed).min(index);
-                lowered
-            });
-            Ok(())
+            self.queue.start(journal)
         })
     }
 

@@ -6,6 +6,7 @@ use meridian_domain::Revision;
 
 use super::Store;
 use super::load::follow_chain;
+use crate::disk::entry::Position;
 use crate::event_log::{BrokenEvent, trimmed_rows};
 use crate::rows::SEGMENT_EVENTS;
 
@@ -37,6 +38,18 @@ pub enum LogGap {
         /// Last log index in the store.
         applied: u64,
     },
+    /// The log has entries that contradict the snapshot that the store was installed from. They
+    /// were truncated before the installation, durably.
+    #[error(
+        "the Raft log of this node contradicts its derived store: the log ends at {last}, the \
+         derived store at {applied}; wipe the data directory and join as a new node"
+    )]
+    Contradiction {
+        /// Last position in the log.
+        last: Position,
+        /// Last position in the store.
+        applied: Position,
+    },
 }
 
 fn describe(index: Option<u64>) -> String {
@@ -61,6 +74,21 @@ impl Store {
             // this state; openraft then purges the log up to here.
             Some(applied) if Some(applied) > last && tail.installed != Some(applied) => {
                 Err(LogGap::LogBehind { last, applied })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the Raft log, whose last position is `last`, does not end in entries that
+    /// contradict this store. Called before Raft starts.
+    ///
+    /// # Errors
+    /// If it does.
+    pub fn verify_end_of_log(&self, last: Option<Position>) -> Result<(), LogGap> {
+        let applied = self.core.tail().applied.map(Position::from);
+        match (applied, last) {
+            (Some(applied), Some(last)) if applied > last && applied.index <= last.index => {
+                Err(LogGap::Contradiction { last, applied })
             }
             _ => Ok(()),
         }

@@ -1,10 +1,11 @@
 use meridian_domain::{Event, Revision, State};
 use meridian_storage::disk::database::{Batch, Database};
+use meridian_storage::disk::entry::Position;
 use meridian_storage::disk::memory_database::MemoryDatabase;
 use meridian_storage::store::{LogGap, OpenError};
 
 use crate::entries::{many, operator_entry};
-use crate::node::{Node, send};
+use crate::node::{Node, log_id, send};
 
 async fn filled(events: u64) -> MemoryDatabase {
     let mut node = Node::empty();
@@ -121,6 +122,20 @@ async fn a_log_behind_an_installed_snapshot_is_accepted() {
     let more = many(&mut node.store.state().clone(), 1, 1);
     node.apply(&more).await.unwrap();
     assert!(node.store.verify_against_log(0, Some(3)).is_err());
+}
+
+#[tokio::test]
+async fn a_log_that_contradicts_the_store_is_detected() {
+    let node = Node::open(&filled(1_000).await).unwrap();
+    let node_id = log_id(10).leader_id.node_id.0;
+    let last = |term, index| Some(Position { term, node: node_id, index });
+    for consistent in [None, last(1, 10), last(1, 12), last(2, 12), last(0, 9)] {
+        assert_eq!(node.store.verify_end_of_log(consistent), Ok(()));
+    }
+    for index in [10, 12] {
+        let gap = node.store.verify_end_of_log(last(0, index)).unwrap_err();
+        assert!(matches!(gap, LogGap::Contradiction { .. }), "{gap}");
+    }
 }
 
 #[tokio::test]

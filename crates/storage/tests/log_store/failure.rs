@@ -1,9 +1,11 @@
 //! After the first error nothing is acknowledged, and no waiter hangs.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt as _;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::log_store::LogStore;
 use meridian_storage::raft::TypeConfig;
@@ -156,16 +158,22 @@ async fn pending_appends_fail_when_the_store_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_truncation_limits_what_the_sync_in_flight_flushes() {
+async fn a_truncation_limits_what_the_sync_in_flight_flushes_and_waits_for_the_next() {
     let (mut store, controls, _) = store_on_double();
     let acknowledgements = [append(&mut store, 1, 0).await, append(&mut store, 1, 1).await];
     controls.complete_syncs(|| Ok(()));
-    store.truncate_after(Some(id(1, 0))).await.expect("is not committed");
+    let mut truncation = pin!({
+        let mut store = store.clone();
+        async move { store.truncate_after(Some(id(1, 0))).await }
+    });
+    assert!((&mut truncation).now_or_never().is_none(), "the truncation is not durable");
     let replacement = append(&mut store, 2, 1).await;
     // This completes the sync that started with the truncated entry.
     controls.complete_syncs(|| Ok(()));
     assert_eq!(*store.flushed().borrow(), Some(0));
+    assert!((&mut truncation).now_or_never().is_none(), "the truncation is not durable");
     controls.complete_syncs(|| Ok(()));
+    truncation.await.expect("is durable");
     outcome(replacement).await.expect("is durable");
     assert_eq!(*store.flushed().borrow(), Some(1));
     for acknowledgement in acknowledgements {
