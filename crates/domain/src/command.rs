@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::AgentDescription;
 use crate::api::Api;
 use crate::catalog::Region;
-use crate::id::{ClusterId, DataVersion, Revision, Zones};
+use crate::id::{ClusterId, DataVersion, Epoch, Revision, Zones};
 use crate::limits::Limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::report::Report;
@@ -96,6 +96,12 @@ pub enum Command {
         service: ServiceName,
         /// Region to restrict the replacement to. All regions if `None`.
         region: Option<RegionName>,
+    },
+    /// Records that the cluster was recovered on one agent. Proposed by its leader in the name of
+    /// the operator who did it. Idempotent.
+    RecordRecovery {
+        /// Epoch that the recovery started.
+        epoch: Epoch,
     },
 }
 

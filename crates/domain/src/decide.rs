@@ -64,5 +64,6 @@ fn dispatch(decision: &mut Decision<'_>, command: &Command) {
         Command::RollUnits { service, region } => {
             roll::start(decision, service, region.as_ref());
         }
+        Command::RecordRecovery { epoch } => cluster::record_recovery(decision, *epoch),
     }
 }

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::agent::AgentDescription;
 use crate::api::Api;
 use crate::catalog::Region;
-use crate::id::{ClusterId, DataVersion, Incarnation, NodeId, Revision, Timestamp, UnitId, Zones};
+use crate::id::{
+    ClusterId, DataVersion, Epoch, Incarnation, NodeId, Revision, Timestamp, UnitId, Zones,
+};
 use crate::limits::Limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::tier::Tier;
@@ -223,6 +225,12 @@ define_events! {
     RollStarted { service: ServiceName, region: RegionName } {
         subject: Subject::Units(service),
         rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// An operator recovered the cluster on one agent, after a majority of the disks was lost.
+    ClusterRecovered { epoch: Epoch } {
+        subject: Subject::Cluster,
+        rows: [],
         configures: false,
     }
 }

@@ -171,6 +171,7 @@ fn apply_event(state: &mut State, event: &Event) {
             let revision = state.header.revision;
             location_mut(state, service, region).rolled = revision;
         }
+        Event::ClusterRecovered { epoch } => state.header.epoch = *epoch,
     }
 }
 

@@ -59,6 +59,11 @@ number!(
     Incarnation(u64)
 );
 number!(
+    /// Number of recoveries of a cluster from the loss of a majority of its disks: 0 until the
+    /// first one. Members of different epochs do not communicate.
+    Epoch(u64)
+);
+number!(
     /// Version of the stored data. Raised by an event once all agents support it.
     DataVersion(u32)
 );

@@ -51,8 +51,8 @@ pub use decide::decide;
 pub use entry::{Change, Entry, EventRecord, Origin, Verdict};
 pub use event::{Event, EventType};
 pub use id::{
-    ClusterId, DataVersion, Digest, Generation, Incarnation, NodeId, RequestId, Revision, Sequence,
-    Timestamp, UnitId, Zone, Zones,
+    ClusterId, DataVersion, Digest, Epoch, Generation, Incarnation, NodeId, RequestId, Revision,
+    Sequence, Timestamp, UnitId, Zone, Zones,
 };
 pub use name::{Actor, AgentName, ApiName, NameError, Reason, RegionName, ServiceName};
 pub use rejection::Rejection;

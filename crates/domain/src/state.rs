@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::Agent;
 use crate::api::Api;
 use crate::catalog::{self, Region};
-use crate::id::{ClusterId, DataVersion, Incarnation, Revision, Timestamp, UnitId};
+use crate::id::{ClusterId, DataVersion, Epoch, Incarnation, Revision, Timestamp, UnitId};
 use crate::limits::Limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::outcome::Outcomes;
@@ -49,6 +49,8 @@ pub struct Header {
     pub limits: Limits,
     /// Last revision that was trimmed from the history; 0 if none was.
     pub trimmed: Revision,
+    /// Last recovery of the cluster.
+    pub epoch: Epoch,
 }
 
 impl Header {

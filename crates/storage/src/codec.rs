@@ -215,7 +215,7 @@ stored! {
     meridian_domain::Entry = 1, version 2, "log entry";
     meridian_domain::EventRecord = 2, version 2, "event";
     meridian_domain::Command = 3, version 2, "command";
-    meridian_domain::state::Header = 4, version 1, "state header";
+    meridian_domain::state::Header = 4, version 2, "state header";
     meridian_domain::Service = 5, version 2, "service";
     meridian_domain::Unit = 6, version 2, "unit";
     meridian_domain::Agent = 7, version 1, "agent";

@@ -15,7 +15,7 @@ const KINDS: &[(u8, u16, u16)] = &[
     (b'r', 8, 1),
     (b's', 5, 2),
     (b'u', 6, 2),
-    (b'z', 4, 1),
+    (b'z', 4, 2),
 ];
 
 /// Returns true if the bytes are a row of the state.

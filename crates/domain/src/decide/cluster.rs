@@ -1,11 +1,11 @@
-//! Bootstrap, data version, limits, custom regions and history.
+//! Bootstrap, recovery, data version, limits, custom regions and history.
 
 use super::agent;
 use super::decision::Decision;
 use crate::agent::AgentDescription;
 use crate::catalog::{self, Region};
 use crate::event::Event;
-use crate::id::{ClusterId, DataVersion, Revision};
+use crate::id::{ClusterId, DataVersion, Epoch, Revision};
 use crate::limits::{self, Limits};
 use crate::rejection::Rejection;
 
@@ -128,5 +128,11 @@ pub(super) fn trim_history(decision: &mut Decision<'_>, through: Revision) {
     let end_of_segment = Revision(through.0 - through.0 % limits::SEGMENT_EVENTS);
     if end_of_segment > header.trimmed {
         decision.emit(Event::HistoryTrimmed { through: end_of_segment });
+    }
+}
+
+pub(super) fn record_recovery(decision: &mut Decision<'_>, epoch: Epoch) {
+    if epoch > decision.state.header.epoch {
+        decision.emit(Event::ClusterRecovered { epoch });
     }
 }

@@ -117,3 +117,13 @@ fn history_is_trimmed_by_whole_segments_up_to_its_end() {
         [format!("cannot trim through revision {}; the last revision is {last}", last + 1)]
     );
 }
+
+#[test]
+fn a_recovery_is_recorded_once_and_epochs_only_rise() {
+    let mut world = World::contoso();
+    let record = |epoch| Command::RecordRecovery { epoch: Epoch(epoch) };
+    assert_eq!(world.apply(record(2)), [Event::ClusterRecovered { epoch: Epoch(2) }]);
+    assert_eq!(world.state.header.epoch, Epoch(2));
+    assert_eq!(world.apply(record(2)), []);
+    assert_eq!(world.apply(record(1)), []);
+}

@@ -30,6 +30,7 @@ fn samples() -> Vec<Event> {
         Event::LimitsSet { limits: Limits { voters: 3, ..Limits::default() } },
         Event::RegionDefined { region: lab },
         Event::HistoryTrimmed { through: Revision(1) },
+        Event::ClusterRecovered { epoch: Epoch(1) },
         Event::AgentRegistered { agent: agent("first", 1, "westeurope") },
         Event::AgentRegistered { agent: agent("second", 2, "westeurope") },
         Event::AgentUpdated { agent: agent("first", 3, "westeurope") },

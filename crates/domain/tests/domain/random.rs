@@ -183,6 +183,7 @@ fn cluster_command() -> impl Strategy<Value = Command> {
         }),
         (0..3_u32).prop_map(|version| Command::RaiseDataVersion { version: DataVersion(version) }),
         (0..9_000_u64).prop_map(|through| Command::TrimHistory { through: Revision(through) }),
+        (0..3_u64).prop_map(|epoch| Command::RecordRecovery { epoch: Epoch(epoch) }),
     ]
 }
 

@@ -120,7 +120,8 @@ impl Before {
             | Event::UnitReady { .. }
             | Event::UnitFailed { .. }
             | Event::UnitStopped { .. }
-            | Event::UnitConfigured { .. } => format!("* {}", sentence(event)),
+            | Event::UnitConfigured { .. }
+            | Event::ClusterRecovered { .. } => format!("* {}", sentence(event)),
         }
     }
 

@@ -46,7 +46,8 @@ impl<'a> Effect<'a> {
             | Event::UnitStopped { .. }
             | Event::ApiPublished { .. }
             | Event::ApiRemoved { .. }
-            | Event::UnitConfigured { .. } => Self::None,
+            | Event::UnitConfigured { .. }
+            | Event::ClusterRecovered { .. } => Self::None,
         }
     }
 }

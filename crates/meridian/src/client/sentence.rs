@@ -65,6 +65,9 @@ pub fn sentence(event: &Event) -> String {
         Event::RollStarted { service, region } => {
             format!("started to roll the units of {service} in {region}")
         }
+        Event::ClusterRecovered { epoch } => {
+            format!("recovered the cluster on one agent as epoch {epoch}")
+        }
     }
 }
 
@@ -148,6 +151,7 @@ mod tests {
                 "removed API orders from contoso",
                 "reported unit contoso/eastus/1 on configuration 7",
                 "started to roll the units of contoso in eastus",
+                "recovered the cluster on one agent as epoch 1",
             ]
         );
     }

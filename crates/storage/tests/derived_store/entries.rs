@@ -6,9 +6,9 @@ use meridian_domain::api::Timeouts;
 use meridian_domain::limits::Limits;
 use meridian_domain::{
     Actor, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change, ClusterId,
-    DataVersion, Digest, Entry, Event, EventType, Incarnation, NodeId, Origin, Region, RegionName,
-    Rejection, RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId, UnitPhase,
-    Verdict, Zones, catalog, evolve,
+    DataVersion, Digest, Entry, Epoch, Event, EventType, Incarnation, NodeId, Origin, Region,
+    RegionName, Rejection, RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId,
+    UnitPhase, Verdict, Zones, catalog, evolve,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -152,7 +152,7 @@ fn events(state: &State, (kind, a, b): Seed) -> Vec<Event> {
 
 fn cluster_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
     let agent = pick(state.agents.values(), a).map(|agent| agent.description.clone());
-    Some(match kind % 9 {
+    Some(match kind % 10 {
         0 => Event::ClusterBootstrapped {
             cluster: ClusterId(Uuid::from_u128(u128::from(a))),
             data_version: DataVersion(1),
@@ -170,6 +170,7 @@ fn cluster_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
             let agent = agent?;
             Event::AgentRemoved { agent: agent.name, node: agent.node }
         }
+        8 => Event::ClusterRecovered { epoch: Epoch(a.into()) },
         _ => Event::AgentRegistered { agent: description(a) },
     })
 }

@@ -12,9 +12,9 @@ use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::state::Header;
 use meridian_domain::{
     Actor, Address, Agent, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change,
-    ClusterId, DataVersion, Digest, Entry, Event, EventRecord, Generation, Incarnation, Location,
-    NodeId, Origin, Reason, Region, RegionName, Rejection, RequestId, Revision, Sequence, Service,
-    ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, Zone, Zones,
+    ClusterId, DataVersion, Digest, Entry, Epoch, Event, EventRecord, Generation, Incarnation,
+    Location, NodeId, Origin, Reason, Region, RegionName, Rejection, RequestId, Revision, Sequence,
+    Service, ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, Zone, Zones,
 };
 use meridian_storage::disk::directory::StoredIdentity;
 pub use meridian_storage::disk::entry::Position;
@@ -143,6 +143,7 @@ pub fn header() -> Header {
         time: Timestamp(1_700_000_000_001),
         limits: limits(),
         trimmed: Revision(11),
+        epoch: Epoch(86),
     }
 }
 
@@ -280,6 +281,7 @@ pub fn commands() -> Vec<Command> {
             units: unit_statuses().into_iter().map(reported).collect(),
         }),
         Command::RollUnits { service: service(), region: Some(region_name()) },
+        Command::RecordRecovery { epoch: Epoch(88) },
     ]
 }
 
@@ -334,6 +336,7 @@ pub fn events() -> Vec<Event> {
         Event::ApiRemoved { service: service(), api: api_name() },
         Event::UnitConfigured { unit: unit(), incarnation, configuration: Revision(85) },
         Event::RollStarted { service: service(), region: region() },
+        Event::ClusterRecovered { epoch: Epoch(87) },
     ]
 }
 

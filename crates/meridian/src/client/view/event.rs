@@ -259,7 +259,8 @@ mod tests {
                 "AgentUpdated",
                 "AgentDrained",
                 "AgentUndrained",
-                "AgentRemoved"
+                "AgentRemoved",
+                "ClusterRecovered"
             ]
         );
     }

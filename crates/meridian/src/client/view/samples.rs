@@ -6,8 +6,8 @@ use meridian_domain::api::Timeouts;
 use meridian_domain::limits::Limits;
 use meridian_domain::{
     Address, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, ClusterId,
-    DataVersion, Event, Incarnation, NodeId, Region, RegionName, Revision, ServiceName, Tier,
-    Timestamp, UnitId, Zone, Zones,
+    DataVersion, Epoch, Event, Incarnation, NodeId, Region, RegionName, Revision, ServiceName,
+    Tier, Timestamp, UnitId, Zone, Zones,
 };
 use uuid::Uuid;
 
@@ -108,5 +108,6 @@ pub fn events() -> Vec<Event> {
         Event::ApiRemoved { service: service(), api: ApiName::new("orders").expect("is a name") },
         Event::UnitConfigured { unit: unit(), incarnation, configuration: Revision(7) },
         Event::RollStarted { service: service(), region: region() },
+        Event::ClusterRecovered { epoch: Epoch(1) },
     ]
 }
