@@ -5,6 +5,8 @@
 //! ```text
 //! lock        locked by the process that uses the directory; holds its pid  (directory)
 //! identity    cluster and node that the directory belongs to                (directory)
+//! epoch       last recovery of the cluster; missing before the first        (epoch)
+//! addresses   peer addresses given by an operator; usually missing          (addresses)
 //! mark        last durable position and vote of the Raft log                (mark)
 //! raft-log/   votes and entries that this node acknowledged                 (wal)
 //! database/   event log, state, outcomes: derived from the entries          (sled_database)
@@ -52,9 +54,11 @@
 //! The rest of this crate accesses the disk only through [`journal::Journal`] and
 //! [`database::Database`], so that tests can simulate a power loss below them.
 
+pub mod addresses;
 pub mod database;
 pub mod directory;
 pub mod entry;
+pub mod epoch;
 pub mod journal;
 pub mod mark;
 pub mod memory_database;

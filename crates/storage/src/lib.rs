@@ -24,6 +24,7 @@
 //! | how entries are applied | [`state_machine`], [`store`], [`event_log`], [`rows`] |
 //! | how a snapshot is captured, staged and installed | [`snapshot`] |
 //! | how a data directory is opened and verified | [`open`](mod@open) |
+//! | how a cluster survives the loss of a majority of its disks | [`recovery`] |
 //!
 //! After the first storage error the [`fuse`] blows: nothing more is acknowledged and the node
 //! stops.
@@ -36,6 +37,7 @@ pub mod log_store;
 pub mod open;
 pub mod planted;
 pub mod raft;
+pub mod recovery;
 pub mod rows;
 pub mod snapshot;
 pub mod state_machine;

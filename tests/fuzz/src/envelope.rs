@@ -8,7 +8,9 @@ use meridian_domain::{
 };
 use meridian_ports::{ProposeError, Receipt};
 use meridian_storage::codec::Stored;
+use meridian_storage::disk::addresses::AddressOverrides;
 use meridian_storage::disk::directory::{Identity, StoredIdentity};
+use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::disk::mark::StoredMark;
 use meridian_storage::raft::TypeConfig;
 use meridian_storage::rows::position::{Format, Members, Position, SegmentEnd};
@@ -33,6 +35,8 @@ pub const TYPES: &[(u16, Check)] = &[
     (AgentDescription::TYPE, |bytes| check::<AgentDescription>(bytes, drop)),
     (StoredMark::TYPE, |bytes| check::<StoredMark>(bytes, drop)),
     (StoredIdentity::TYPE, |bytes| check(bytes, identity_round_trip)),
+    (LocalEpoch::TYPE, |bytes| check::<LocalEpoch>(bytes, drop)),
+    (AddressOverrides::TYPE, |bytes| check::<AddressOverrides>(bytes, drop)),
     (Format::TYPE, |bytes| check::<Format>(bytes, drop)),
     (Position::TYPE, |bytes| check::<Position>(bytes, drop)),
     (Members::TYPE, |bytes| check(bytes, members_round_trip)),

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::codec::{self, DecodeError};
+use crate::codec::{self, DecodeError, Stored};
 use crate::stored;
 use meridian_durable::{self as durable, FileError, naming};
 
@@ -64,22 +64,34 @@ pub enum DirectoryError {
         /// Process id of the holder, if known.
         holder: Option<u32>,
     },
-    /// The identity file was written by newer software.
+    /// A file was written by newer software.
     #[error("{} was written by newer software", path.display())]
     Unsupported {
-        /// Identity file.
+        /// The file.
         path: PathBuf,
         /// Cause and next step.
         #[source]
         cause: DecodeError,
     },
-    /// The identity file is damaged.
+    /// A file is damaged.
     #[error(
         "cannot read {}; wipe the data directory and join as a new node",
         path.display()
     )]
-    Identity {
-        /// Identity file.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        cause: DecodeError,
+    },
+    /// The file of overridden addresses is damaged.
+    #[error(
+        "cannot read {}; remove that file, and give the addresses again",
+        path.display()
+    )]
+    Addresses {
+        /// The file.
         path: PathBuf,
         /// Cause.
         #[source]
@@ -197,23 +209,33 @@ impl DataDirectory {
 
     fn read_identity(&self) -> Result<Option<Identity>, DirectoryError> {
         let path = self.identity_path();
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let data = [self.mark_path(), self.log_path(), self.database_path()];
-                return match data.into_iter().find(|data| data.exists()) {
-                    Some(data) => Err(DirectoryError::IdentityMissing { path, data }),
-                    None => Ok(None),
-                };
-            }
-            read => read.map_err(naming("read", &path))?,
-        };
-        let stored: Result<StoredIdentity, _> = codec::decode(&bytes);
-        let stored = stored.map_err(|cause| match cause {
-            DecodeError::Newer { .. } => DirectoryError::Unsupported { path, cause },
-            _ => DirectoryError::Identity { path, cause },
-        })?;
-        Ok(Some(stored.into()))
+        if let Some(stored) = read::<StoredIdentity>(&path)? {
+            return Ok(Some(stored.into()));
+        }
+        let data = [self.mark_path(), self.log_path(), self.database_path()];
+        match data.into_iter().find(|data| data.exists()) {
+            Some(data) => Err(DirectoryError::IdentityMissing { path, data }),
+            None => Ok(None),
+        }
     }
+}
+
+/// Returns the value in a file of a data directory; `None` if there is no such file.
+///
+/// # Errors
+/// If the file is damaged or cannot be read, or newer software wrote it.
+pub(super) fn read<T: Stored>(path: &Path) -> Result<Option<T>, DirectoryError> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(naming("read", path))?,
+    };
+    codec::decode(&bytes).map(Some).map_err(|cause| {
+        let path = path.to_path_buf();
+        match cause {
+            DecodeError::Newer { .. } => DirectoryError::Unsupported { path, cause },
+            _ => DirectoryError::Damaged { path, cause },
+        }
+    })
 }
 
 /// Number and interval of retries while a process that is exiting holds the lock. A process that

@@ -106,6 +106,8 @@ fn the_stored_form_of_every_type_is_stable() {
     comparison.compare("plain", &samples::raft_vote());
     comparison.compare("plain", &samples::identity());
     comparison.compare("plain", &samples::mark());
+    comparison.compare("plain", &samples::epoch());
+    comparison.compare("plain", &samples::addresses());
 
     let position = samples::position();
     let mut written = Vec::new();

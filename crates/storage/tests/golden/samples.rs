@@ -16,9 +16,11 @@ use meridian_domain::{
     Location, NodeId, Origin, Reason, Region, RegionName, Rejection, RequestId, Revision, Sequence,
     Service, ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, Zone, Zones,
 };
+use meridian_storage::disk::addresses::{AddressOverride, AddressOverrides};
 use meridian_storage::disk::directory::StoredIdentity;
 pub use meridian_storage::disk::entry::Position;
 use meridian_storage::disk::entry::{StoredBody, StoredEntry, StoredMember, StoredVote};
+use meridian_storage::disk::epoch::{LocalEpoch, Recovery};
 use meridian_storage::disk::mark::StoredMark;
 use uuid::Uuid;
 
@@ -367,6 +369,21 @@ pub fn raft_vote() -> StoredVote {
 
 pub fn identity() -> StoredIdentity {
     StoredIdentity { cluster: cluster().0.into_bytes(), node: 52 }
+}
+
+pub fn epoch() -> LocalEpoch {
+    let recovery = Recovery {
+        actor: Actor::new("user@host").expect("is an actor"),
+        reason: Reason::new("two disks lost").expect("is a reason"),
+        pending: true,
+    };
+    LocalEpoch { epoch: Epoch(89), recovery: Some(recovery) }
+}
+
+pub fn addresses() -> AddressOverrides {
+    let address = |text| Address::new(text).expect("is an address");
+    let given = AddressOverride { replaces: address("a:1"), address: address("b:2") };
+    AddressOverrides { by_node: [(NodeId(90), given)].into() }
 }
 
 pub fn mark() -> StoredMark {
