@@ -56,6 +56,10 @@ impl Cluster for ClusterApi {
         if let Some(given) = registration.cluster.filter(|given| *given != ours) {
             return Err(Error::WrongCluster { ours, given }.into());
         }
+        let (epoch, given) = (self.0.cluster.epoch(), registration.epoch);
+        if registration.cluster.is_some() && given != epoch {
+            return Err(Error::WrongEpoch { ours: epoch, given }.into());
+        }
         let command = Command::RegisterAgent(registration.description);
         let receipt = change::propose(&self.0, command, Requester::System, deadline).await?;
         Ok(Response::new(v1::RegisterAgentResponse {

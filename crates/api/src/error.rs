@@ -8,7 +8,7 @@ mod rejection;
 
 use std::time::Duration;
 
-use meridian_domain::{ClusterId, Rejection, RequestId};
+use meridian_domain::{ClusterId, Epoch, Rejection, RequestId};
 use meridian_ports::{ClusterError, HistoryError, ProposeError, ReadError};
 use meridian_proto::convert::Violations;
 use meridian_proto::v1;
@@ -58,6 +58,12 @@ pub(crate) enum Error {
     /// The agent belongs to another cluster.
     #[error("wrong cluster: this is {ours}, and the agent has the data of {given}")]
     WrongCluster { ours: ClusterId, given: ClusterId },
+    /// The agent belongs to another epoch of the cluster.
+    #[error(
+        "wrong epoch: the cluster is in epoch {ours}, and the agent has the data of epoch {given}; \
+         empty the data directory of the agent and join it again"
+    )]
+    WrongEpoch { ours: Epoch, given: Epoch },
     /// The agent is not a member of a cluster yet.
     #[error("this agent is not a member of a cluster yet; its log says what it waits for")]
     NotAMember,
@@ -136,6 +142,7 @@ impl Error {
             | Self::Gap { .. }
             | Self::Cluster(_)
             | Self::WrongCluster { .. }
+            | Self::WrongEpoch { .. }
             | Self::NotAMember
             | Self::Starting
             | Self::ShuttingDown
@@ -188,6 +195,7 @@ impl Error {
                 Class::of(Code::FailedPrecondition, "NOT_IDENTIFIED")
             }
             Self::WrongCluster { .. } => Class::of(Code::FailedPrecondition, "WRONG_CLUSTER"),
+            Self::WrongEpoch { .. } => Class::of(Code::FailedPrecondition, "WRONG_EPOCH"),
             Self::NotAMember => Class::of(Code::Unavailable, "NOT_A_MEMBER").retry(SOON),
             Self::Starting => Class::of(Code::Unavailable, "STARTING").retry(SOON),
             Self::ShuttingDown | Self::Cluster(ClusterError::ShuttingDown) => {
@@ -212,6 +220,7 @@ impl Error {
             | Self::Gap { .. }
             | Self::Cluster(_)
             | Self::WrongCluster { .. }
+            | Self::WrongEpoch { .. }
             | Self::NotAMember
             | Self::Starting
             | Self::ShuttingDown

@@ -15,6 +15,7 @@ mod compose;
 mod error;
 mod member;
 mod peer_port;
+mod prepare;
 mod readiness;
 mod registration;
 pub mod shutdown;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meridian_domain::agent::Address;
 use meridian_domain::status::{AgentResponse, Member, UnitLoads};
-use meridian_domain::{AgentName, ClusterId, NodeId, Revision};
+use meridian_domain::{AgentName, ClusterId, Epoch, NodeId, Revision};
 use tokio::time::Instant;
 
 /// Error of an operation on the cluster.
@@ -78,6 +78,9 @@ pub struct Readdressed {
 pub trait Cluster: Send + Sync {
     /// Returns the identity of the cluster.
     fn id(&self) -> ClusterId;
+
+    /// Returns the epoch of the cluster that this node is in.
+    fn epoch(&self) -> Epoch;
 
     /// Returns this node.
     fn node(&self) -> NodeId;

@@ -145,7 +145,7 @@ async fn admit_all(
     cluster: ClusterId,
     peers: &BTreeMap<Address, PeerInfo>,
 ) -> Result<(), String> {
-    let admission = Admission { cluster, endpoints: Vec::new() };
+    let admission = Admission::to(cluster);
     lobby.admit(admission.clone()).map_err(|error| Report::new(error).to_string())?;
     for (address, peer) in peers {
         admit(dialer, address, peer.description.node, &admission, REQUEST_TIMEOUT).await?;

@@ -1,5 +1,5 @@
-//! Background tasks of the leader: bootstrapping the log of a new cluster, converging the Raft
-//! membership to the registered agents, and raising the data version.
+//! Background tasks of the leader: bootstrapping the log of a new cluster, recording a recovery,
+//! converging the Raft membership to the registered agents, and raising the data version.
 //!
 //! The membership is not the list of agents (decision 12 of the design): agents are part of the
 //! replicated state, members replicate it. The tasks are level-triggered: each round compares
@@ -16,6 +16,7 @@
 //! demoted, while a voter that should be replaced keeps its vote for as long as the quorum needs
 //! it.
 
+mod recovery;
 mod transfer_backoff;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use meridian_domain::{ClusterId, Command, DataVersion, State, Verdict};
 use meridian_ports::{Proposal, Propose, Requester};
+use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::raft::Member;
 use meridian_storage::store::Store;
@@ -50,6 +52,7 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Runs the tasks of the leader while this node leads.
 pub(crate) struct LeaderTasks {
     pub cluster: ClusterId,
+    pub epoch: LocalEpoch,
     pub raft: Raft,
     pub store: Store,
     pub proposer: Proposer,
@@ -84,6 +87,7 @@ impl LeaderTasks {
         if !bootstrapped {
             return self.bootstrap().await;
         }
+        self.record_recovery().await?;
         let now = Instant::now();
         if let Some(step) = self.membership.next_step(backoff.allows_attempt(now)) {
             if matches!(step, Step::TransferLeadership(_)) {
@@ -124,8 +128,12 @@ impl LeaderTasks {
     }
 
     async fn propose(&self, command: Command) -> Result<(), String> {
+        self.propose_for(command, Requester::System).await
+    }
+
+    async fn propose_for(&self, command: Command, requester: Requester) -> Result<(), String> {
         let deadline = Instant::now() + STEP_TIMEOUT;
-        let proposal = Proposal { command, requester: Requester::System, deadline };
+        let proposal = Proposal { command, requester, deadline };
         match self.proposer.propose(proposal).await.map(|receipt| receipt.verdict) {
             Ok(Verdict::Accepted) => Ok(()),
             Ok(Verdict::Rejected(rejections)) => Err(format!("rejected: {rejections:?}")),

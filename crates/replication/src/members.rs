@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::agent::Address;
-use meridian_domain::{AgentName, ClusterId, Digest, Incarnation, NodeId, Revision};
+use meridian_domain::{AgentName, ClusterId, Digest, Epoch, Incarnation, NodeId, Revision};
 use meridian_ports::{
     AgentResponse, Cluster, ClusterError, LastContact, Member, Next, Progress, Readdressed, Role,
     UnitLoad, UnitLoads,
@@ -20,6 +20,7 @@ use crate::contact::ContactTracker;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::membership::{MAX_SILENCE, Membership, MembershipView};
+use crate::peer::epoch::ClusterEpoch;
 use crate::peer::introductions::identify_as;
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
@@ -38,7 +39,7 @@ const INTRODUCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Implements [`Cluster`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Members {
-    pub(crate) cluster: ClusterId,
+    pub(crate) cluster: ClusterEpoch,
     pub(crate) node: NodeId,
     pub(crate) raft: Raft,
     pub(crate) store: Store,
@@ -148,7 +149,11 @@ fn progress(response: &proto::PositionResponse) -> Option<Progress> {
 #[async_trait]
 impl Cluster for Members {
     fn id(&self) -> ClusterId {
-        self.cluster
+        self.cluster.cluster()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.cluster.epoch()
     }
 
     fn node(&self) -> NodeId {
@@ -297,7 +302,8 @@ impl Cluster for Members {
             let agents = state.agents.values();
             agents.map(|agent| agent.description.client_address.to_string()).collect()
         };
-        let admission = Admission { cluster: self.cluster, endpoints };
+        let (cluster, epoch) = (self.cluster.cluster(), self.cluster.epoch());
+        let admission = Admission { cluster, epoch, endpoints };
         admit(self.links.dialer(), peer, invited.description.node, &admission, timeout)
             .await
             .map_err(failed)?;
@@ -313,7 +319,7 @@ impl Cluster for Members {
     ) -> Result<Readdressed, ClusterError> {
         let (dialer, agent) = (self.links.dialer(), agent.clone());
         let timeout = INVITE_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
-        identify_as(dialer, peer, timeout, self.cluster, node)
+        identify_as(dialer, peer, timeout, self.cluster.cluster(), node)
             .await
             .map_err(|cause| ClusterError::NotIdentified { agent, cause })?;
         self.links.pool().book().record_verified(node, peer.clone());

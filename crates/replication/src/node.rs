@@ -1,10 +1,12 @@
 //! Composition of a cluster member: the only module that depends on all others.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use meridian_domain::{AgentDescription, ClusterId};
+use meridian_domain::{Address, AgentDescription, ClusterId, Epoch, NodeId};
 use meridian_ports::{Leadership, Ports, UnitLoads};
+use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::log_store::LogStore;
 use meridian_storage::open::Stores;
@@ -29,6 +31,7 @@ use crate::member_watch::MemberWatch;
 use crate::members::Members;
 use crate::membership::Membership;
 use crate::peer::address_book::AddressBook;
+use crate::peer::epoch::ClusterEpoch;
 use crate::peer::identity::Source;
 use crate::peer::introductions::{Introductions, Verifier};
 use crate::peer::links::Links;
@@ -47,6 +50,8 @@ use crate::transitions::Transitions;
 pub struct NodeConfig {
     /// Cluster of the node.
     pub cluster: ClusterId,
+    /// Epoch of the node, with the recovery that started it if that was done on this node.
+    pub epoch: LocalEpoch,
     /// Description of this agent, as it is registered.
     pub description: AgentDescription,
     /// Intervals and timeouts of Raft.
@@ -60,6 +65,9 @@ pub struct NodeConfig {
     pub disk_floor: u64,
     /// Data directory, on that disk; `None` if the disk is simulated, so that nothing is measured.
     pub data_directory: Option<PathBuf>,
+    /// Peer addresses given by an operator. Each overrides the address of that node in the log, until
+    /// the log changes that address; then the log is right.
+    pub addresses: BTreeMap<NodeId, Address>,
     /// Connections and clock.
     pub environment: Environment,
 }
@@ -67,6 +75,7 @@ pub struct NodeConfig {
 /// Member of the cluster.
 pub struct Node {
     config: NodeConfig,
+    cluster: ClusterEpoch,
     raft: Raft,
     log: LogStore,
     store: Store,
@@ -111,9 +120,10 @@ impl Node {
     /// If openraft rejects the configuration or the contents of the stores.
     pub async fn build(config: NodeConfig, stores: Stores, fuse: Fuse) -> Result<Self, NodeError> {
         let Stores { log, state_machine, store } = stores;
-        let (cluster, node) = (config.cluster, config.description.node);
+        let node = config.description.node;
+        let cluster = ClusterEpoch::new(config.cluster, config.epoch.epoch);
         let clock = config.environment.clock.clone();
-        let (pool, introductions, verifier) = connections(&config);
+        let (pool, introductions, verifier) = connections(&config, &cluster);
         let raft = start_raft(&config, pool.clone(), &store, log.clone(), state_machine).await?;
         let space = Arc::new(DiskSpace::new(config.disk_floor));
         let leader_watch = LeaderWatch::new(&raft);
@@ -139,7 +149,7 @@ impl Node {
         };
         let loads = watch::Sender::default();
         let members = Members {
-            cluster,
+            cluster: cluster.clone(),
             node,
             raft: raft.clone(),
             store: store.clone(),
@@ -155,6 +165,7 @@ impl Node {
         let peer = peer_service(&members, sequencer, clock, introductions, suspension.clone());
         Ok(Self {
             config,
+            cluster,
             raft,
             log,
             store,
@@ -205,7 +216,14 @@ impl Node {
     /// Returns the gRPC service for the other members, to be served on the peer port.
     #[must_use]
     pub fn peer_service(&self) -> CheckedPeerService {
-        self.peer.clone().checked(self.config.cluster, self.config.description.node)
+        self.peer.clone().checked(&self.cluster, self.config.description.node)
+    }
+
+    /// Returns a watch of the epoch that superseded that of this node: an operator recovered the
+    /// cluster without it, so it takes part in no decision anymore.
+    #[must_use]
+    pub fn superseded(&self) -> watch::Receiver<Option<Epoch>> {
+        self.cluster.superseded()
     }
 
     /// Returns the suspension of this node: it takes no part in Raft while its disk does not respond.
@@ -252,6 +270,7 @@ impl Node {
         let mut tasks = JoinSet::new();
         let leader_tasks = LeaderTasks {
             cluster: self.config.cluster,
+            epoch: self.config.epoch.clone(),
             raft: self.raft.clone(),
             store: self.store.clone(),
             proposer: self.proposer.clone(),
@@ -303,15 +322,18 @@ impl Node {
 }
 
 /// Creates the connections to other members, and what learns of those that moved.
-fn connections(config: &NodeConfig) -> (Arc<Pool>, Introductions, Verifier) {
-    let (cluster, timing) = (config.cluster, config.timing);
+fn connections(
+    config: &NodeConfig,
+    cluster: &ClusterEpoch,
+) -> (Arc<Pool>, Introductions, Verifier) {
+    let timing = config.timing;
     let dialer = config.environment.dialer.clone();
     let AgentDescription { node, peer_address: address, .. } = config.description.clone();
-    let book = Arc::<AddressBook>::default();
+    let book = Arc::new(AddressBook::new(config.addresses.clone()));
     let (introductions, verifier) =
-        Introductions::new(cluster, book.clone(), dialer.clone(), timing.connect);
+        Introductions::new(config.cluster, book.clone(), dialer.clone(), timing.connect);
     let pool = Pool::new(PoolConfig {
-        cluster,
+        cluster: cluster.clone(),
         source: Source { node, address },
         dialer,
         book,

@@ -3,6 +3,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | `identity` | headers on every request that identify the intended receiver and the sender |
+//! | `epoch` | the epoch of the sender, and what a node does that is superseded |
 //! | `message`, `wire` | conversion of messages to and from bytes |
 //! | `address_book` | addresses of the members, looked up at each dial |
 //! | `introductions` | members that moved, identified by dialing back |
@@ -20,6 +21,7 @@
 
 pub(crate) mod address_book;
 mod appends;
+pub mod epoch;
 mod error;
 pub(crate) mod identity;
 pub(crate) mod introductions;

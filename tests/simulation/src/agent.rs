@@ -1,6 +1,7 @@
 //! An agent of the simulation: the real node and the real reconciler, on a simulated network, disk
 //! and machine.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Context;
@@ -13,7 +14,8 @@ use meridian_ports::Ports;
 use meridian_replication::bootstrap::InitialMembers;
 use meridian_replication::environment::{Clock, Environment};
 use meridian_replication::node::{Node, NodeConfig};
-use meridian_replication::peer::meeting::Lobby;
+use meridian_replication::peer::meeting::{Admission, Lobby};
+use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::assemble;
 use meridian_transport::{Dialer, settings};
@@ -128,11 +130,12 @@ impl Agent {
         let listener = Listener::bind(&self.host).await?;
         let dialer = network::dialer(&self.host, self.plan.silent);
         let disk = self.disk.clone();
-        let remember = Box::new(move |cluster| {
+        let remember = Box::new(move |cluster, _| {
             disk.set_cluster(cluster);
             Ok(())
         });
-        let lobby = Lobby::new(self.description.clone(), self.disk.cluster(), remember);
+        let lobby =
+            Lobby::new(self.description.clone(), self.disk.cluster().map(Admission::to), remember);
         let admitted = CancellationToken::new();
         serve(listener.clone(), &lobby, None, admitted.clone());
         let (cluster, initial_members) = self.join_cluster(&lobby, &dialer).await?;
@@ -199,6 +202,8 @@ impl Agent {
         });
         NodeConfig {
             cluster,
+            epoch: LocalEpoch::default(),
+            addresses: BTreeMap::new(),
             description: self.description.clone(),
             timing: self.plan.profile.timing(),
             snapshot_after: self.plan.snapshot_after,

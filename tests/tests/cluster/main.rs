@@ -8,5 +8,6 @@ mod hanging_disk;
 mod membership;
 mod moving;
 mod reads;
+mod recovery;
 mod snapshots;
 mod support;

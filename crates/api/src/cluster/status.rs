@@ -23,6 +23,7 @@ pub(super) async fn get(ports: &Ports, deadline: Instant) -> v1::GetStatusRespon
         data_version: state.header.data_version.0,
         observer: observe::observer(&state, &observations),
         health: wording::health(cluster.health()).into(),
+        epoch: ports.cluster.epoch().0,
     }
 }
 

@@ -20,6 +20,7 @@ fn registration(name: &str) -> v1::RegisterAgentRequest {
         gateway_host: "127.0.1.4".to_owned(),
         supports: 1,
         cluster_id: String::new(),
+        epoch: 0,
     }
 }
 
@@ -81,6 +82,7 @@ async fn a_registration_is_validated() {
         gateway_host: "a b".to_owned(),
         supports: 0,
         cluster_id: "no".to_owned(),
+        epoch: 0,
     };
     let status = world.cluster.register_agent(bad).await.expect_err("is refused");
     let expected = [
@@ -95,12 +97,19 @@ async fn a_registration_is_validated() {
         "cluster_id",
     ];
     assert_eq!(fields(&status), expected);
-    let cluster_id = "01932f5e-8b1a-4c3d-9e4f-000000000000".to_owned();
-    let foreign = v1::RegisterAgentRequest { cluster_id, ..registration("d") };
+    let other = "01932f5e-8b1a-4c3d-9e4f-000000000000".to_owned();
+    let foreign = v1::RegisterAgentRequest { cluster_id: other, ..registration("d") };
     let status = world.cluster.register_agent(foreign).await.expect_err("is refused");
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::FailedPrecondition, "WRONG_CLUSTER")
+    );
+    let cluster_id = cluster_id().to_string();
+    let old = v1::RegisterAgentRequest { cluster_id, epoch: 1, ..registration("d") };
+    let status = world.cluster.register_agent(old).await.expect_err("is of another epoch");
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::FailedPrecondition, "WRONG_EPOCH")
     );
     let status = world.cluster.register_agent(registration("a")).await.expect_err("is taken");
     assert_eq!(

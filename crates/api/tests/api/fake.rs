@@ -11,7 +11,7 @@ use meridian_domain::agent::Address;
 use meridian_domain::outcome::OutcomeLookup;
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::{
-    AgentDescription, AgentName, Change, ClusterId, Command, DataVersion, Digest, Entry,
+    AgentDescription, AgentName, Change, ClusterId, Command, DataVersion, Digest, Entry, Epoch,
     EventRecord, Generation, Incarnation, NodeId, Origin, RegionName, Revision, State, Timestamp,
     Unit, UnitPhase, Verdict, decide, evolve,
 };
@@ -311,6 +311,10 @@ impl History for Fake {
 impl Cluster for Fake {
     fn id(&self) -> ClusterId {
         cluster_id()
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.state().header.epoch
     }
 
     fn node(&self) -> NodeId {

@@ -230,6 +230,7 @@ async fn a_location_reports_a_zone_without_an_agent() {
             gateway_host: host,
             supports: 1,
             cluster_id: String::new(),
+            epoch: 0,
         };
         world.cluster.register_agent(agent).await.expect("is registered");
     }

@@ -83,8 +83,12 @@ fn identity(status: &StatusView) -> String {
     let mut agents = status.agents.iter();
     let is_lost = agents.any(|agent| agent.name == leader && !agent.reachable);
     let lost = if is_lost { " (not responding)" } else { "" };
+    let epoch = match status.epoch {
+        0 => String::new(),
+        epoch => format!(" (epoch {epoch})"),
+    };
     let mut text = format!(
-        "cluster    {}\nleader     {leader}{lost}\ncontacted  {}\n",
+        "cluster    {}{epoch}\nleader     {leader}{lost}\ncontacted  {}\n",
         status.cluster_id, status.contacted
     );
     if let Some(observer) = status.observer.as_ref().filter(|observer| !observer.leader) {

@@ -84,8 +84,8 @@ pub async fn become_member(
         }
         Start::Join(endpoints) => {
             tracing::info!(?endpoints, "joining a cluster");
-            let cluster = find_cluster(endpoints).await?;
-            lobby.admit(Admission { cluster, endpoints: Vec::new() })?;
+            let (cluster, epoch) = find_cluster(endpoints).await?;
+            lobby.admit(Admission { cluster, epoch, endpoints: Vec::new() })?;
             Ok(Membership { cluster, initial_members: None, endpoints: endpoints.clone() })
         }
         Start::Wait(peers) => {
@@ -93,7 +93,7 @@ pub async fn become_member(
                 check_rules(description)?;
             }
             log_waiting(description, peers);
-            let Admission { cluster, endpoints } = lobby.admitted().await;
+            let Admission { cluster, endpoints, .. } = lobby.admitted().await;
             Ok(Membership {
                 cluster,
                 initial_members: None,
@@ -200,9 +200,11 @@ mod tests {
     #[tokio::test]
     async fn an_agent_stopped_before_registration_accepts_another_invitation() {
         let cluster = ClusterId(Uuid::from_u128(1));
-        let lobby = Lobby::new(description(), Some(cluster), Box::new(|_| Ok(())));
+        let admission = Some(Admission::to(cluster));
+        let lobby = Lobby::new(description(), admission, Box::new(|_, _| Ok(())));
         let invite = |endpoint: &str| {
-            let admission = Admission { cluster, endpoints: vec![endpoint.to_owned()] };
+            let endpoints = vec![endpoint.to_owned()];
+            let admission = Admission { endpoints, ..Admission::to(cluster) };
             lobby.admit(admission).expect("same cluster");
         };
         let start = Start::Wait(Vec::new());
@@ -228,7 +230,7 @@ mod tests {
         let region = RegionName::new("westeurop").expect("valid name");
         let description = AgentDescription { region, ..description() };
         for start in [Start::Bootstrap(Vec::new()), Start::Wait(vec![address("127.0.0.1:7401")])] {
-            let lobby = Lobby::new(description.clone(), None, Box::new(|_| Ok(())));
+            let lobby = Lobby::new(description.clone(), None, Box::new(|_, _| Ok(())));
             let result = become_member(&lobby, &description, &start).await;
             let error = result.err().expect("rejected").to_string();
             assert!(error.contains("westeurop not found; did you mean westeurope"), "{error}");

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meridian_domain::{AgentDescription, DataVersion, NodeId, State};
-use meridian_replication::peer::meeting::Lobby;
-use meridian_storage::disk::directory::{DataDirectory, Identity};
+use meridian_replication::peer::meeting::{Admission, Lobby};
+use meridian_storage::disk::directory::{DataDirectory, DirectoryError, Identity};
+use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -18,6 +19,7 @@ use super::client_port::ClientPort;
 use super::error::AgentError;
 use super::member::Member;
 use super::peer_port::{self, Late};
+use super::prepare::prepare;
 use crate::config::AgentConfig;
 use crate::telemetry::health::Health;
 use crate::telemetry::{http, metrics};
@@ -59,7 +61,7 @@ impl Agent {
             "agent starting"
         );
         let directory = Arc::new(Mutex::new(directory));
-        let lobby = lobby(&description, &directory, identity);
+        let lobby = lobby(&description, &directory, identity)?;
         let fuse = Fuse::default();
         let health = Health::new(fuse.clone());
         Ok(Self {
@@ -104,12 +106,14 @@ impl Agent {
             open::open(&lock(&self.directory), identity, &self.fuse)
         })?;
         check_name(&stores.store.state(), &self.description)?;
+        let prepared = prepare(&self.directory, &stores, identity.node).await?;
         let member = Member {
             config: self.config,
             description: self.description,
             lobby: self.lobby,
             health: self.health,
             membership,
+            prepared,
         };
         member.run(stores, self.fuse, client, peer_service, shutdown).await
     }
@@ -148,16 +152,27 @@ fn lobby(
     description: &AgentDescription,
     directory: &Arc<Mutex<DataDirectory>>,
     identity: Option<Identity>,
-) -> Lobby {
+) -> Result<Lobby, DirectoryError> {
+    let epoch = lock(directory).epoch()?.epoch;
     let (directory, node) = (Arc::clone(directory), description.node);
-    let remember = move |cluster| {
-        let established = lock(&directory).establish(Identity { cluster, node });
+    let remember = move |cluster, epoch| {
+        let mut directory = lock(&directory);
+        // The epoch comes first: a directory with an identity is complete.
+        let entered = LocalEpoch::joined(epoch);
+        let established = match directory.epoch() {
+            Ok(stored) if stored == entered => Ok(()),
+            Ok(_) => directory.store_epoch(&entered),
+            Err(error) => Err(error),
+        };
+        let established =
+            established.and_then(|()| directory.establish(Identity { cluster, node }));
         established.map_err(io::Error::other)
     };
-    let cluster = identity.map(|identity| identity.cluster);
-    Lobby::new(description.clone(), cluster, Box::new(remember))
+    let admission = identity.map(|identity| Admission { epoch, ..Admission::to(identity.cluster) });
+    Ok(Lobby::new(description.clone(), admission, Box::new(remember)))
 }
 
-fn lock(directory: &Mutex<DataDirectory>) -> MutexGuard<'_, DataDirectory> {
+/// Locks the data directory for one operation.
+pub(super) fn lock(directory: &Mutex<DataDirectory>) -> MutexGuard<'_, DataDirectory> {
     directory.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -63,6 +63,9 @@ pub enum AgentError {
     /// The stored data cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A recovery of the cluster cannot be completed.
+    #[error("cannot complete the recovery of the cluster on this agent")]
+    Recover(#[source] io::Error),
     /// The node stopped.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -102,11 +105,13 @@ impl AgentError {
                 "configure an address of this machine and a port that this user may open"
             }
             Self::Admission(AdmissionError::Admit(AdmitError::NotDurable(_)))
-            | Self::Open(OpenError::Unavailable { .. }) => {
-                "fix the cause, such as a full disk, and restart the agent"
-            }
+            | Self::Open(OpenError::Unavailable { .. })
+            | Self::Recover(_) => "fix the cause, such as a full disk, and restart the agent",
             Self::Admission(_) | Self::Join(_) | Self::Bootstrap(_) => {
                 "fix the configuration and restart the agent"
+            }
+            Self::Directory(DirectoryError::Addresses { .. }) => {
+                "remove that file, and give the addresses again with meridian recover --readdress"
             }
             Self::Directory(DirectoryError::File(_)) => {
                 "check that path and its permissions, or set another data_dir for this agent"

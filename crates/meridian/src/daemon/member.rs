@@ -20,6 +20,7 @@ use super::admission::{Membership, gather, with_newest_invitation};
 use super::client_port::ClientPort;
 use super::error::{AgentError, SHUTDOWN_TIMEOUT};
 use super::peer_port::Late;
+use super::prepare::Prepared;
 use super::readiness;
 use super::registration::{JoinError, check_cluster, register};
 use super::units;
@@ -33,6 +34,7 @@ pub struct Member {
     pub lobby: Lobby,
     pub health: Health,
     pub membership: Membership,
+    pub prepared: Prepared,
 }
 
 impl Member {
@@ -65,6 +67,7 @@ impl Member {
             ports.read.clone(),
             ports.leadership.clone(),
             node.suspension().subscribe(),
+            node.superseded(),
         ));
         // The node stops last, because it completes the requests that clients already sent.
         let (stop, stop_node) = (shutdown.child_token(), CancellationToken::new());
@@ -97,6 +100,8 @@ impl Member {
     fn node_config(&self) -> NodeConfig {
         NodeConfig {
             cluster: self.membership.cluster,
+            epoch: self.prepared.epoch.clone(),
+            addresses: self.prepared.addresses.clone(),
             description: self.description.clone(),
             timing: self.config.network.timing(),
             snapshot_after: self.config.snapshot_after_entries,
@@ -132,8 +137,10 @@ impl Member {
         if is_registered() {
             check_cluster(endpoints, cluster).await?;
         } else {
-            let attempt =
-                async |endpoints: &[Address]| register(endpoints, &self.description, cluster).await;
+            let epoch = self.prepared.epoch.epoch;
+            let attempt = async |endpoints: &[Address]| {
+                register(endpoints, &self.description, cluster, epoch).await
+            };
             let mut durable = read.durable();
             tokio::select! {
                 result = with_newest_invitation(&self.lobby, endpoints, attempt) => result?,

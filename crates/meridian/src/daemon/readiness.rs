@@ -1,11 +1,12 @@
 //! Readiness of an agent. An agent becomes ready once it is registered in a bootstrapped cluster and
 //! has completed one linearizable read, so that its state includes every change acknowledged before
-//! it started. From then on it is ready as long as it knows a leader, and its disk responds.
+//! it started. From then on it is ready as long as it knows a leader, and its disk responds. An agent
+//! without which the cluster was recovered is not ready.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::AgentDescription;
+use meridian_domain::{AgentDescription, Epoch};
 use meridian_ports::{Consistency, Leadership, Read};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -24,9 +25,11 @@ pub async fn follow(
     read: Arc<dyn Read>,
     mut leadership: watch::Receiver<Leadership>,
     mut suspended: watch::Receiver<Option<String>>,
+    mut superseded: watch::Receiver<Option<Epoch>>,
 ) {
     while let Err(reason) = catch_up(&description, &*read).await {
-        let cause = suspended.borrow().clone();
+        let superseded = superseded.borrow_and_update().map(excluded);
+        let cause = superseded.or_else(|| suspended.borrow().clone());
         health.set_not_ready(Some(cause.unwrap_or(reason)));
         sleep(POLL_INTERVAL).await;
     }
@@ -34,16 +37,27 @@ pub async fn follow(
     loop {
         let cause = suspended.borrow_and_update().clone();
         let leaderless = leadership.borrow_and_update().leader().is_none();
-        health.set_not_ready(cause.or(leaderless.then(|| "no leader is known".to_owned())));
+        let leaderless = leaderless.then(|| "no leader is known".to_owned());
+        let superseded_by = superseded.borrow_and_update().map(excluded);
+        health.set_not_ready(superseded_by.or(cause).or(leaderless));
         let changed = tokio::select! {
             changed = leadership.changed() => changed,
             changed = suspended.changed() => changed,
+            changed = superseded.changed() => changed,
         };
         if changed.is_err() {
             // The node has stopped, and the agent is about to.
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Reason why an agent is not ready if the cluster was recovered without it.
+fn excluded(epoch: Epoch) -> String {
+    format!(
+        "the cluster was recovered as epoch {epoch} without this agent; empty its data directory and \
+         join it again"
+    )
 }
 
 /// Reads once.

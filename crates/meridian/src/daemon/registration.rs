@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use meridian_domain::agent::Address;
-use meridian_domain::{AgentDescription, ClusterId};
+use meridian_domain::{AgentDescription, ClusterId, Epoch};
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::{GetStatusRequest, RegisterAgentRequest};
 use meridian_transport::{ConnectError, Dialer, settings};
@@ -74,18 +74,20 @@ pub async fn check_cluster(endpoints: &[Address], own: ClusterId) -> Result<(), 
     other
 }
 
-/// Looks up the cluster's id through the agents at `endpoints`; retries until one responds.
-/// Cancel-safe.
+/// Looks up the id and the epoch of the cluster through the agents at `endpoints`; retries until one
+/// responds. Cancel-safe.
 ///
 /// # Errors
 /// If the agent that responds returns an invalid id.
-pub async fn find_cluster(endpoints: &[Address]) -> Result<ClusterId, JoinError> {
+pub async fn find_cluster(endpoints: &[Address]) -> Result<(ClusterId, Epoch), JoinError> {
     let rpc = async |mut client: ClusterClient<Channel>| {
         let response = client.get_status(request(GetStatusRequest {})).await?;
-        Ok(response.into_inner().cluster_id)
+        Ok(response.into_inner())
     };
-    let (endpoint, id) = retry(endpoints, rpc).await?;
-    id.parse().map(ClusterId).map_err(|_| JoinError::NoCluster { endpoint })
+    let (endpoint, status) = retry(endpoints, rpc).await?;
+    let id = status.cluster_id.parse().map(ClusterId);
+    let id = id.map_err(|_| JoinError::NoCluster { endpoint })?;
+    Ok((id, Epoch(status.epoch)))
 }
 
 /// Registers this agent through the agents at `endpoints`; retries until one succeeds. Cancel-safe,
@@ -97,8 +99,9 @@ pub async fn register(
     endpoints: &[Address],
     description: &AgentDescription,
     cluster: ClusterId,
+    epoch: Epoch,
 ) -> Result<(), JoinError> {
-    let message = message(description, cluster);
+    let message = message(description, cluster, epoch);
     let rpc = async |mut client: ClusterClient<Channel>| {
         let response = client.register_agent(request(message.clone())).await;
         response.map(|response| response.into_inner())
@@ -108,7 +111,11 @@ pub async fn register(
     Ok(())
 }
 
-fn message(description: &AgentDescription, cluster: ClusterId) -> RegisterAgentRequest {
+fn message(
+    description: &AgentDescription,
+    cluster: ClusterId,
+    epoch: Epoch,
+) -> RegisterAgentRequest {
     RegisterAgentRequest {
         name: description.name.to_string(),
         node: description.node.to_string(),
@@ -120,6 +127,7 @@ fn message(description: &AgentDescription, cluster: ClusterId) -> RegisterAgentR
         gateway_host: description.gateway_host.clone(),
         supports: description.supports.0,
         cluster_id: cluster.to_string(),
+        epoch: epoch.0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Registration of an agent.
 
-use meridian_domain::{AgentDescription, ClusterId, DataVersion};
+use meridian_domain::{AgentDescription, ClusterId, DataVersion, Epoch};
 use uuid::Uuid;
 
 use super::edit::optional;
@@ -14,6 +14,8 @@ pub struct Registration {
     pub description: AgentDescription,
     /// Cluster that the agent already belongs to; `None` for one that joins.
     pub cluster: Option<ClusterId>,
+    /// Epoch of that cluster, as the agent knows it.
+    pub epoch: Epoch,
 }
 
 impl TryFrom<&v1::RegisterAgentRequest> for Registration {
@@ -55,5 +57,6 @@ fn registration(checks: &mut Checks, given: &v1::RegisterAgentRequest) -> Option
             supports: DataVersion(supports?),
         },
         cluster: cluster?.map(ClusterId),
+        epoch: Epoch(given.epoch),
     })
 }

@@ -1,13 +1,15 @@
-//! Identity of the intended receiver and of the sender, in headers on every request. A request that
-//! reaches the wrong process (the address was reassigned to another machine, or another cluster uses
-//! the same ports) is rejected. The sender's address is only a hint, because it may have moved (see
+//! Identity of the intended receiver and of the sender, in headers on every request, and the epoch of
+//! the sender. A request that reaches the wrong process (the address was reassigned to another
+//! machine, or another cluster uses the same ports), or one of another epoch, is rejected. The
+//! sender's address is only a hint, because it may have moved (see
 //! [`introductions`](super::introductions)).
 
+use meridian_domain::NodeId;
 use meridian_domain::agent::Address;
-use meridian_domain::{ClusterId, NodeId};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
+use super::epoch::{self, ClusterEpoch};
 use super::introductions::Introductions;
 
 const CLUSTER: &str = "meridian-cluster";
@@ -31,17 +33,25 @@ pub struct Headers {
     target: MetadataValue<Ascii>,
     source: MetadataValue<Ascii>,
     source_address: MetadataValue<Ascii>,
+    epoch: ClusterEpoch,
 }
 
 impl Headers {
-    /// Creates the headers of requests from `source` to node `target` of `cluster`.
-    pub fn new(cluster: ClusterId, target: NodeId, source: &Source) -> Self {
+    /// Creates the headers of requests from `source`, in the epoch of this node, to node `target` of
+    /// the cluster.
+    pub fn new(cluster: &ClusterEpoch, target: NodeId, source: &Source) -> Self {
         Self {
-            cluster: ascii(cluster.to_string()),
+            cluster: ascii(cluster.cluster().to_string()),
             target: ascii(target.to_string()),
             source: ascii(source.node.0.to_string()),
             source_address: ascii(source.address.to_string()),
+            epoch: cluster.clone(),
         }
+    }
+
+    /// Returns the cluster and the epoch of this node.
+    pub fn epoch(&self) -> &ClusterEpoch {
+        &self.epoch
     }
 }
 
@@ -51,6 +61,8 @@ fn ascii(text: String) -> MetadataValue<Ascii> {
 
 impl tonic::service::Interceptor for Headers {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        self.epoch.check_current()?;
+        request.metadata_mut().insert(epoch::EPOCH, epoch::header(self.epoch.epoch()));
         request.metadata_mut().insert(CLUSTER, self.cluster.clone());
         request.metadata_mut().insert(TARGET, self.target.clone());
         request.metadata_mut().insert(SOURCE, self.source.clone());
@@ -59,20 +71,21 @@ impl tonic::service::Interceptor for Headers {
     }
 }
 
-/// Rejects requests that are intended for another node or cluster, and records the senders of the
-/// others.
+/// Rejects requests that are intended for another node or cluster, or of another epoch, and records
+/// the senders of the others.
 #[derive(Clone)]
 pub struct Check {
     cluster: MetadataValue<Ascii>,
     node: MetadataValue<Ascii>,
+    epoch: ClusterEpoch,
     introductions: Introductions,
 }
 
 impl Check {
-    /// Accepts requests to `node` of `cluster`.
-    pub fn new(cluster: ClusterId, node: NodeId, introductions: Introductions) -> Self {
-        let (cluster, node) = (ascii(cluster.to_string()), ascii(node.to_string()));
-        Self { cluster, node, introductions }
+    /// Accepts requests to `node` of the cluster, in the epoch of this node.
+    pub fn new(epoch: &ClusterEpoch, node: NodeId, introductions: Introductions) -> Self {
+        let (cluster, node) = (ascii(epoch.cluster().to_string()), ascii(node.to_string()));
+        Self { cluster, node, epoch: epoch.clone(), introductions }
     }
 }
 
@@ -89,6 +102,7 @@ impl tonic::service::Interceptor for Check {
                 )));
             }
         }
+        self.epoch.check_request(headers)?;
         let node = text(headers, SOURCE).and_then(|node| node.parse().ok());
         if let (Some(node), Some(address)) = (node, text(headers, SOURCE_ADDRESS)) {
             self.introductions.record(NodeId(node), address);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use error_reporter::Report;
 use meridian_domain::agent::Address;
-use meridian_domain::{AgentDescription, ClusterId, NodeId};
+use meridian_domain::{AgentDescription, ClusterId, Epoch, NodeId};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::meeting_client::MeetingClient;
 use meridian_proto::v1::meeting_server::{Meeting, MeetingServer};
@@ -26,13 +26,23 @@ use tonic::{Code, Request, Response, Status};
 pub struct Admission {
     /// Cluster that the agent belongs to from now on.
     pub cluster: ClusterId,
+    /// Epoch of the cluster.
+    pub epoch: Epoch,
     /// Client addresses of agents with which the admitted agent registers itself; empty for an
     /// initial member.
     pub endpoints: Vec<String>,
 }
 
-/// Stores the id of the cluster durably.
-pub type StoreCluster = Box<dyn FnMut(ClusterId) -> std::io::Result<()> + Send>;
+impl Admission {
+    /// Creates the admission of an initial member of `cluster`.
+    #[must_use]
+    pub fn to(cluster: ClusterId) -> Self {
+        Self { cluster, epoch: Epoch(0), endpoints: Vec::new() }
+    }
+}
+
+/// Stores the id and the epoch of the cluster durably.
+pub type StoreCluster = Box<dyn FnMut(ClusterId, Epoch) -> std::io::Result<()> + Send>;
 
 /// Implements the gRPC service `Meeting`. Cheap to clone; all clones share one admission.
 #[derive(Clone)]
@@ -43,15 +53,14 @@ pub struct Lobby {
 }
 
 impl Lobby {
-    /// Creates the service of the agent with this description. `cluster` is the cluster that the
-    /// agent belongs to already, if any; `store_cluster` makes an admission durable.
+    /// Creates the service of the agent with this description. `admission` is to the cluster that
+    /// the agent belongs to already, if any; `store_cluster` makes an admission durable.
     #[must_use]
     pub fn new(
         description: AgentDescription,
-        cluster: Option<ClusterId>,
+        admission: Option<Admission>,
         store_cluster: StoreCluster,
     ) -> Self {
-        let admission = cluster.map(|cluster| Admission { cluster, endpoints: Vec::new() });
         Self {
             description: Arc::new(description),
             admission: Arc::new(watch::Sender::new(admission)),
@@ -82,13 +91,20 @@ impl Lobby {
     /// replaces the endpoints.
     ///
     /// # Errors
-    /// If the agent belongs to another cluster, or the admission cannot be stored.
+    /// If the agent belongs to another cluster or epoch, or the admission cannot be stored.
     pub fn admit(&self, admission: Admission) -> Result<(), AdmitError> {
         let mut store_cluster = self.store_cluster.lock().expect("no holder of this lock panics");
-        match self.cluster() {
-            Some(current) if current == admission.cluster => {}
-            Some(current) => return Err(AdmitError::OtherCluster(current)),
-            None => store_cluster(admission.cluster).map_err(AdmitError::NotDurable)?,
+        let current = self.admission.borrow().as_ref().map(|known| (known.cluster, known.epoch));
+        let Admission { cluster, epoch, .. } = admission;
+        match current {
+            Some((current, _)) if current != cluster => {
+                return Err(AdmitError::OtherCluster(current));
+            }
+            Some((_, current)) if current != epoch => {
+                return Err(AdmitError::OtherEpoch { current, epoch });
+            }
+            Some(_) => {}
+            None => store_cluster(cluster, epoch).map_err(AdmitError::NotDurable)?,
         }
         self.admission.send_replace(Some(admission));
         Ok(())
@@ -101,6 +117,17 @@ pub enum AdmitError {
     /// The agent belongs to another cluster.
     #[error("this agent belongs to cluster {0}; to move it, stop it and empty its data directory")]
     OtherCluster(ClusterId),
+    /// The agent belongs to another epoch of the cluster.
+    #[error(
+        "this agent is in epoch {current} of the cluster, which is in epoch {epoch}; stop it and \
+         empty its data directory"
+    )]
+    OtherEpoch {
+        /// Epoch of the agent.
+        current: Epoch,
+        /// Epoch of the cluster.
+        epoch: Epoch,
+    },
     /// The admission was not stored.
     #[error("failed to store the admission")]
     NotDurable(#[source] std::io::Error),
@@ -133,7 +160,8 @@ impl Meeting for Lobby {
         }
         let cluster = request.cluster_id.parse().map(ClusterId);
         let cluster = cluster.map_err(|_| Status::invalid_argument("cluster_id: invalid UUID"))?;
-        let admission = Admission { cluster, endpoints: request.endpoints };
+        let epoch = Epoch(request.epoch);
+        let admission = Admission { cluster, epoch, endpoints: request.endpoints };
         Lobby::admit(self, admission)
             .map_err(|error| Status::failed_precondition(Report::new(error).to_string()))?;
         Ok(Response::new(proto::AdmitResponse {}))
@@ -192,6 +220,7 @@ pub async fn admit(
         cluster_id: admission.cluster.to_string(),
         node: node.0,
         endpoints: admission.endpoints.clone(),
+        epoch: admission.epoch.0,
     };
     let response = tokio::time::timeout(timeout, client.admit(request)).await;
     let response = response.map_err(|_| at(format!("no response within {timeout:?}")))?;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
+use meridian_domain::NodeId;
 use meridian_domain::agent::Address;
-use meridian_domain::{ClusterId, NodeId};
 use meridian_proto::v1::peer_client::PeerClient;
 use meridian_transport::{Dialer, settings};
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use super::address_book::AddressBook;
+use super::epoch::{ClusterEpoch, ObserveEpoch};
 use super::identity::{Headers, Source};
 
 /// Maximum size of a message between agents in bytes: far above the entries of an append, which the
@@ -28,7 +29,7 @@ use super::identity::{Headers, Source};
 pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// Client that adds the identity headers to every request.
-pub type Client = PeerClient<InterceptedService<Channel, Headers>>;
+pub type Client = PeerClient<ObserveEpoch<InterceptedService<Channel, Headers>>>;
 
 /// Kind of traffic. Each has its own connections, so that entries or a snapshot on a slow link delay
 /// neither heartbeats nor responses.
@@ -46,7 +47,7 @@ pub enum Lane {
 
 /// Configuration of a [`Pool`].
 pub(crate) struct PoolConfig {
-    pub cluster: ClusterId,
+    pub cluster: ClusterEpoch,
     /// This node, as it introduces itself.
     pub source: Source,
     pub dialer: Dialer,
@@ -175,12 +176,13 @@ impl Pool {
 
     fn dial(&self, node: NodeId, address: &Address) -> Slot {
         let PoolConfig { cluster, source, dialer, connect_timeout, .. } = &self.config;
-        let headers = Headers::new(*cluster, node, source);
+        let headers = Headers::new(cluster, node, source);
         let (dialer, limit, to) = (dialer.clone(), *connect_timeout, address.clone());
         let dial = async move {
             let channel = meridian_transport::connect(&dialer, &to, &settings::PEER, limit).await;
             let channel = channel.map_err(|error| format!("{to} is unreachable: {error}"))?;
-            Ok(PeerClient::with_interceptor(channel, headers)
+            let epoch = headers.epoch().clone();
+            Ok(PeerClient::new(ObserveEpoch::new(InterceptedService::new(channel, headers), epoch))
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES))
         };

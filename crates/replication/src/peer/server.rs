@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
-use meridian_domain::{ClusterId, NodeId};
+use meridian_domain::NodeId;
 use meridian_ports::{ProposeError, UnitLoads};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::peer_server::{Peer, PeerServer};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::epoch::ClusterEpoch;
 use super::identity::Check;
 use super::introductions::Introductions;
 use super::membership::{membership_response, milliseconds};
@@ -50,11 +51,11 @@ pub struct PeerService {
     pub(crate) suspension: Suspension,
 }
 
-/// Peer service that rejects requests intended for another node or cluster.
+/// Peer service that rejects requests intended for another node or cluster, or of another epoch.
 pub type CheckedPeerService = InterceptedService<PeerServer<PeerService>, Check>;
 
 impl PeerService {
-    pub(crate) fn checked(self, cluster: ClusterId, node: NodeId) -> CheckedPeerService {
+    pub(crate) fn checked(self, cluster: &ClusterEpoch, node: NodeId) -> CheckedPeerService {
         let check = Check::new(cluster, node, self.introductions.clone());
         let server = PeerServer::new(self)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)

@@ -25,7 +25,7 @@ impl BootstrapNode {
     ) -> anyhow::Result<Self> {
         let listener = listener.into_std()?;
         let serving = TcpListener::from_std(listener.try_clone()?)?;
-        let lobby = Lobby::new(description, None, Box::new(|_| Ok(())));
+        let lobby = Lobby::new(description, None, Box::new(|_, _| Ok(())));
         let shutdown = CancellationToken::new();
         let server = serve(serving, lobby.clone(), None, shutdown.clone());
         Ok(Self { lobby, listener, shutdown, server })

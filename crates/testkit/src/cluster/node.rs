@@ -1,5 +1,6 @@
 //! One node of a cluster, in its own runtime.
 
+use std::collections::BTreeMap;
 use std::net::{self, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use meridian_ports::Ports;
 use meridian_replication::bootstrap::InitialMembers;
 use meridian_replication::environment::{Clock, Environment};
 use meridian_replication::node::{Node, NodeConfig, NodeError};
-use meridian_replication::peer::meeting::Lobby;
+use meridian_replication::peer::meeting::{Admission, Lobby};
 use meridian_replication::suspension::Suspension;
 use meridian_replication::timing::Profile;
 use meridian_storage::disk::directory::{DataDirectory, Identity};
@@ -225,6 +226,8 @@ async fn start(
     held.establish(identity)?;
     let config = NodeConfig {
         cluster,
+        epoch: held.epoch()?,
+        addresses: BTreeMap::new(),
         description: description.clone(),
         timing: Profile::Lan.timing(),
         snapshot_after: options.snapshot_after,
@@ -239,7 +242,7 @@ async fn start(
     let journal = HangingJournal { inner, hold: sync_hold };
     let stores = assemble(Box::new(journal), Arc::new(database), &fuse)?;
     let node = Node::build(config, stores, fuse.clone()).await?;
-    let lobby = Lobby::new(description, Some(cluster), Box::new(|_| Ok(())));
+    let lobby = Lobby::new(description, Some(Admission::to(cluster)), Box::new(|_, _| Ok(())));
     serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
     if let Some(initial_members) = initial_members {
         node.bootstrap(initial_members).await?;

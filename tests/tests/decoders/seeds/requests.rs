@@ -165,5 +165,6 @@ fn registration() -> v1::RegisterAgentRequest {
         gateway_host: "gateway.example.net".to_owned(),
         supports: 1,
         cluster_id: "01932f5e-8b1a-7c3d-9e4f-0123456789ab".to_owned(),
+        epoch: 1,
     }
 }

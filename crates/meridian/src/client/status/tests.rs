@@ -39,6 +39,7 @@ fn response(agents: Vec<v1::AgentStatus>, warnings: Vec<v1::Warning>) -> v1::Get
         observer: Some(v1::Observer { agent: "westeurope-1".to_owned(), leader: true }),
         health: v1::Health::Healthy.into(),
         data_version: 1,
+        epoch: 0,
         agents,
         warnings,
     }

@@ -17,6 +17,8 @@ pub struct StatusView {
     pub health: HealthWord,
     /// Identity of the cluster.
     pub cluster_id: String,
+    /// Number of its recoveries from the loss of a majority of its disks.
+    pub epoch: u64,
     /// The contacted agent.
     pub contacted: String,
     /// The agent that leads; null if none is known.
@@ -115,6 +117,7 @@ impl From<v1::GetStatusResponse> for StatusView {
         Self {
             health: status.health().into(),
             cluster_id: status.cluster_id,
+            epoch: status.epoch,
             contacted: status.contacted,
             leader: text(status.leader),
             observer: status.observer.map(ObserverView::from),

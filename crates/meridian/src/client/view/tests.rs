@@ -285,7 +285,7 @@ fn the_status_has_these_keys() {
         data_version: 1,
         ..Default::default()
     };
-    let keys = r#"{"health":"healthy","clusterId":"ID","contacted":"eastus-1","leader":null,"observer":{"agent":"westeurope-1","leader":true},"dataVersion":1,"agents":[{"name":"eastus-1","region":"eastus","revision":12,"stateHash":"HASH","lagMs":3,"reachable":true,"silence":null,"witness":false,"drained":false}],"warnings":[{"reason":"FEW_VOTERS","severity":"notice","message":"2 voters","nextStep":null,"subject":null}]}"#;
+    let keys = r#"{"health":"healthy","clusterId":"ID","epoch":0,"contacted":"eastus-1","leader":null,"observer":{"agent":"westeurope-1","leader":true},"dataVersion":1,"agents":[{"name":"eastus-1","region":"eastus","revision":12,"stateHash":"HASH","lagMs":3,"reachable":true,"silence":null,"witness":false,"drained":false}],"warnings":[{"reason":"FEW_VOTERS","severity":"notice","message":"2 voters","nextStep":null,"subject":null}]}"#;
     let keys = keys.replace("ID", ID).replace("HASH", &"ab".repeat(32));
     assert_eq!(printed(&StatusView::from(status)), keys);
 }

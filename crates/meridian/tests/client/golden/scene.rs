@@ -234,5 +234,6 @@ fn status() -> v1::GetStatusResponse {
         data_version: 1,
         observer: Some(v1::Observer { agent: "westeurope-1".to_owned(), leader: true }),
         health: v1::Health::Degraded.into(),
+        epoch: 0,
     }
 }

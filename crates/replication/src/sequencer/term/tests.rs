@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use meridian_domain::agent::Address;
-use meridian_domain::{ClusterId, NodeId, Revision};
+use meridian_domain::{ClusterId, Epoch, NodeId, Revision};
 use meridian_ports::Receipt;
 use meridian_storage::disk::directory::{DataDirectory, Identity};
 use meridian_storage::disk::memory_database::MemoryDatabase;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::*;
 use crate::environment::Clock;
 use crate::leader_watch::LeaderWatch;
+use crate::peer::epoch::ClusterEpoch;
 use crate::peer::identity::Source;
 use crate::peer::links::Links;
 use crate::peer::network::Factory;
@@ -35,7 +36,7 @@ async fn leader(directory: &DataDirectory, identity: Identity) -> (Raft, Store, 
     let timing = Profile::Lan.timing();
     let address: Address = "127.0.0.1:1".parse().expect("is an address");
     let pool = Pool::new(PoolConfig {
-        cluster: identity.cluster,
+        cluster: ClusterEpoch::new(identity.cluster, Epoch::default()),
         source: Source { node: NODE, address: address.clone() },
         dialer: meridian_transport::Dialer::default(),
         book: Arc::default(),
