@@ -17,6 +17,7 @@ pub mod generate;
 mod options;
 #[cfg(test)]
 mod parse;
+mod recover;
 mod region;
 mod service;
 mod status;
@@ -38,10 +39,11 @@ pub use agent::{AgentArgs, AgentCommand, AgentInvocation, CONFIG_VARIABLE};
 pub use api::{ApiCommand, Backend, PublishArgs};
 pub use cluster::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand, ReaddressArgs};
 pub use count::UnitCount;
-pub use dev::{AttachArgs, DevArgs, DevCommand, LayoutArgs};
+pub use dev::{AgentEndpoint, AttachArgs, DevArgs, DevCommand, LayoutArgs};
 pub use edit::RegionEdit;
 pub use events::EventsArgs;
 pub use options::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, Format, Options};
+pub use recover::RecoverArgs;
 pub use region::{AddArgs, DefineArgs, RegionCommand};
 pub use service::{CreateArgs, ServiceCommand, UpdateArgs};
 pub use status::StatusArgs;
@@ -82,6 +84,8 @@ pub enum Command {
     Agent(AgentInvocation),
     /// Run a cluster on this machine, for development and evaluation
     Dev(DevArgs),
+    /// Show or recover the data directory of a stopped agent
+    Recover(RecoverArgs),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:

@@ -47,8 +47,11 @@ use std::process::ExitCode;
 
 pub use actor::actor;
 pub use command_line::quote;
+pub use confirm::ask;
 pub use failure::Failure;
 pub use grpc_status::message;
+pub use output::{Output, Row};
+pub use view::rfc3339;
 
 pub use crate::cli::ClientCommand as Command;
 use session::Session;

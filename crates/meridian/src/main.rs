@@ -1,7 +1,8 @@
 //! Meridian: one binary that is the agent, the gateway unit and the command line.
 //!
 //! Start with [`cli`] for the commands and options, [`client`] for the client commands, [`daemon`]
-//! for the agent, and [`dev`] for a cluster on one machine.
+//! for the agent, [`recover`] for the data of a stopped agent, and [`dev`] for a cluster on one
+//! machine.
 
 mod cli;
 mod client;
@@ -9,6 +10,7 @@ mod config;
 mod daemon;
 mod dev;
 mod exit;
+mod recover;
 mod telemetry;
 mod unit;
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
             Some(AgentCommand::Drain(args)) => client::run(client::Command::AgentDrain(args)),
         },
         Command::Dev(args) => dev::run(args),
+        Command::Recover(args) => recover::run(args),
         Command::Completion { shell } => generate::completion(shell),
         Command::Man { directory } => generate::man_pages(&directory),
         Command::Version => generate::version(),

@@ -11,6 +11,7 @@ mod load;
 mod membership;
 mod messages;
 mod quorum;
+mod recovery;
 mod regions;
 mod rejections;
 mod restarts;

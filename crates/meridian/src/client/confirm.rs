@@ -15,18 +15,27 @@ pub fn confirm(session: &Session, what: &str) -> Result<(), Failure> {
     if session.options.yes || session.options.dry_run {
         return Ok(());
     }
-    if !can_ask(session) {
+    let next = "add --yes to skip confirmation, or --dry-run to see what would happen";
+    let confirmed = ask(what, next);
+    session.client.restart_timeout();
+    confirmed
+}
+
+/// Asks the user to confirm `what`. `next` is the next step where there is no terminal.
+///
+/// # Errors
+/// If there is no terminal, or the user does not confirm.
+pub fn ask(what: &str, next: &str) -> Result<(), Failure> {
+    if !is_terminal() {
         return Err(Failure::Usage {
             cause: format!("this would {what}, and there is no terminal to confirm it"),
-            next: "add --yes to skip confirmation, or --dry-run to see what would happen"
-                .to_owned(),
+            next: next.to_owned(),
         });
     }
     let mut answer = String::new();
     let asked = write!(io::stderr(), "This will {what}. Continue? [y/N] ")
         .and_then(|()| io::stdin().lock().read_line(&mut answer));
     let confirmed = asked.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-    session.client.restart_timeout();
     if confirmed {
         Ok(())
     } else {
@@ -40,5 +49,9 @@ pub fn confirm(session: &Session, what: &str) -> Result<(), Failure> {
 /// True if the user has to be asked, and there is a terminal for it.
 pub fn can_ask(session: &Session) -> bool {
     let skipped = session.options.yes || session.options.dry_run;
-    !skipped && io::stdin().is_terminal() && io::stderr().is_terminal()
+    !skipped && is_terminal()
+}
+
+fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -45,6 +45,7 @@ pub use service::{RegionView, ServiceDetailView, ServiceView};
 #[cfg(test)]
 pub use status::AgentView;
 pub use status::{HealthWord, StatusView, WarningView};
+pub use time::rfc3339;
 pub use unit::UnitView;
 
 /// Returns `None` for the empty text, which means no value in the contract.

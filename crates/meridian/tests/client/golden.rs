@@ -16,8 +16,9 @@ use crate::run::{Run, run};
 /// Width of the terminal that every default output has to fit.
 const COLUMNS: usize = 80;
 
-/// Commands whose output is another document, or that need agents of their own.
-const WITHOUT: [&str; 3] = ["meridian-completion", "meridian-man", "meridian-dev-attach"];
+/// Commands whose output is another document, or that need agents or data of their own.
+const WITHOUT: [&str; 4] =
+    ["meridian-completion", "meridian-man", "meridian-dev-attach", "meridian-recover"];
 
 /// Command lines that change nothing.
 const READS: [&str; 18] = [

@@ -10,6 +10,7 @@ mod events;
 mod failover;
 mod golden;
 mod outcome;
+mod recover;
 mod terminal;
 mod units;
 mod usage;
