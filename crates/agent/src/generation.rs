@@ -51,12 +51,22 @@ struct Stored {
 /// # Errors
 /// If the stored generation cannot be read, or the new one cannot be written.
 pub fn raise(directory: &Path) -> Result<Generation, RaiseError> {
+    raise_above(directory, Generation(0))
+}
+
+/// Like [`raise`], to a generation above `floor`: that of reports in the log, which is greater than
+/// the stored one if the data directory was restored from an older copy.
+///
+/// # Errors
+/// Those of [`raise`].
+pub fn raise_above(directory: &Path, floor: Generation) -> Result<Generation, RaiseError> {
     let path = directory.join(NAME);
-    let last = match checked_file::read::<Stored>(&path) {
+    let stored = match checked_file::read::<Stored>(&path) {
         Ok(stored) => stored.generation,
         Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Generation(0),
         Err(error) => return Err(RaiseError::Unreadable { path, source: error.into() }),
     };
+    let last = stored.max(floor);
     if last.0 == u64::MAX {
         let source = "the generation has reached its maximum value".into();
         return Err(RaiseError::Unreadable { path, source });
@@ -78,6 +88,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let generations = [(); 3].map(|()| raise(directory.path()).unwrap().0);
         assert_eq!(generations, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_restored_directory_gets_a_generation_above_the_one_in_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        raise(directory.path()).unwrap();
+        assert_eq!(raise_above(directory.path(), Generation(9)).unwrap(), Generation(10));
+        assert_eq!(raise_above(directory.path(), Generation(3)).unwrap(), Generation(11));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meridian_domain::{Incarnation, NodeId, Revision};
+use meridian_domain::{Generation, Incarnation, NodeId, Revision};
 use meridian_ports::Read;
 use tokio::sync::watch;
 
@@ -54,6 +54,13 @@ impl Observer {
             Some(pending) if pending.revision > durable => None,
             Some(_) | None => self.pending.replace(newest),
         }
+    }
+
+    /// Returns the generation of the newest report of this agent in the log, if it is above `own`.
+    pub(crate) fn newer_generation(&self, own: Generation) -> Option<Generation> {
+        let state = self.read.state();
+        let agent = state.agents.values().find(|agent| agent.description.node == self.node)?;
+        Some(agent.last_report.0).filter(|newest| *newest > own)
     }
 
     /// Returns when the driver's units or the durable revision may have changed since they were

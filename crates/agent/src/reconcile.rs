@@ -79,7 +79,7 @@ pub struct RunError {
     pub source: io::Error,
 }
 
-/// Reason for the end of [`Reconciler::run`]. Neither is an error.
+/// Reason for the end of [`Reconciler::run`]. None is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// Shutdown was requested. The units continue to run.
@@ -87,6 +87,13 @@ pub enum Ended {
     /// A majority confirmed that the cluster removed this agent, and its units have exited. A
     /// restart on the same data directory ends in the same way.
     Removed,
+    /// The log has reports of a newer generation of this agent: the data directory was restored from
+    /// an older copy, or another process runs on a copy of it. The log and the units ignore this
+    /// process run, which must raise its generation above `newest`.
+    Outdated {
+        /// Newest generation in the log.
+        newest: Generation,
+    },
 }
 
 /// Converges the units of one agent to the log.
@@ -101,6 +108,7 @@ pub struct Reconciler {
     actions: Actions,
     reporter: Reporter,
     quorum_check: QuorumCheck,
+    generation: Generation,
     loads: watch::Sender<UnitLoads>,
     /// Start of the last round.
     round_started: Instant,
@@ -144,6 +152,7 @@ impl Reconciler {
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
             quorum_check: QuorumCheck::new(read),
             backoff: Backoff::default(),
+            generation,
             store,
             driver,
             desired,
@@ -168,6 +177,9 @@ impl Reconciler {
 
     async fn run_rounds(&mut self) -> Result<Ended, RunError> {
         while !self.desired.removed {
+            if let Some(newest) = self.observer.newer_generation(self.generation) {
+                return Ok(Ended::Outdated { newest });
+            }
             self.round().await?;
             self.wait().await;
             if self.quorum_check.is_removed() {

@@ -56,11 +56,12 @@ async fn request_ids_from_the_future_keep_no_other_request_out() {
         assert_eq!(request, future);
         assert!(ahead.abs_diff(YEAR) < Duration::from_secs(60), "{ahead:?}");
     }
-    let state = cluster.nodes[0].ports().read.state();
-    let newest = state.outcomes.by_request.keys().next_back().map(|request| request.time());
+    let newest = {
+        let state = cluster.nodes[0].ports().read.state();
+        state.outcomes.by_request.keys().next_back().map(|request| request.time())
+    };
     let now = Timestamp(new_request().time().0);
     assert!(newest.is_some_and(|newest| newest.ahead_of(now).is_none()), "none is recorded");
-    drop(state);
     let receipt = cluster.propose(1, change("contoso", vec![add("westus", 1)])).await;
     assert!(accepted(&receipt.expect("the change is decided")));
 }

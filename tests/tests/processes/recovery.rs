@@ -141,7 +141,6 @@ async fn new_addresses_of_members_are_stored_until_the_log_has_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the node does not use the addresses yet"]
 async fn a_cluster_whose_addresses_all_changed_continues_with_given_ones() {
     let three = Three::start().await;
     for agent in &three.agents {

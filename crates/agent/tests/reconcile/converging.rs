@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use meridian_agent::Ended;
-use meridian_domain::Command;
 use meridian_domain::limits::Limits;
+use meridian_domain::{Command, Generation};
+use meridian_ports::Read as _;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::machine::Behavior;
-use crate::world::{World, create};
+use crate::world::{World, create, name};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -108,4 +109,23 @@ async fn nothing_is_done_while_the_driver_is_unreachable() {
     assert_eq!((proposals, world.machine.starts().len(), world.machine.stops().len()), (0, 2, 0));
     world.machine.set_reachable(true);
     world.converge().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_on_a_restored_directory_learns_of_the_newer_generation_in_the_log() {
+    let mut world = World::contoso(1);
+    for _ in 0..3 {
+        world.converged_agent().await.stop().await;
+    }
+    world.restore_generation(0);
+    world.scale(2);
+    assert_eq!(world.agent().ended().await, Ended::Outdated { newest: newest(&world) });
+
+    world.restore_generation(newest(&world).0);
+    world.converged_agent().await.stop().await;
+}
+
+/// Returns the newest generation of the agent's reports in the log.
+fn newest(world: &World) -> Generation {
+    world.log.state().agents[&name()].last_report.0
 }

@@ -71,6 +71,11 @@ impl World {
         ProcessRun { run: tokio::spawn(reconciler.run(shutdown.clone())), shutdown }
     }
 
+    /// Sets the generation back, as a data directory does that is restored from an older copy.
+    pub fn restore_generation(&mut self, generation: u64) {
+        self.generation = Generation(generation);
+    }
+
     /// Starts a process run and waits until it has converged.
     pub async fn converged_agent(&mut self) -> ProcessRun {
         let agent = self.agent();

@@ -1,6 +1,7 @@
 //! The units of this machine: their driver, and the reconciler that converges them to the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use meridian_agent::driver::{
     self, Builtin, BuiltinConfig, CommandConfig, CommandDriver, Driver, Program,
@@ -44,6 +45,11 @@ pub enum UnitsError {
     Drain(#[from] driver::Unreachable),
 }
 
+/// Delay before the generation is raised above one in the log. If that is the report of another
+/// process on a copy of the data directory, the younger of both learns of the other meanwhile, and
+/// stops.
+const RAISE_DELAY: Duration = Duration::from_secs(5);
+
 /// Adopts the units of the agent's earlier process runs and reconciles them with the log, until
 /// `shutdown` is cancelled or the cluster has removed the agent. Then drains the units if
 /// `drain_on_stop` is set.
@@ -56,23 +62,48 @@ pub async fn run(
     ports: Ports,
     shutdown: CancellationToken,
 ) -> Result<(), UnitsError> {
-    let generation = generation::raise(&config.data_dir)?;
-    let driver = open(config, cluster, generation).await?;
-    let directory = config.data_dir.clone();
-    let (agent, node) = (config.name.clone(), ports.cluster.node());
-    let settings = ReconcilerConfig { agent, node, directory, generation, loads: ports.loads };
-    let reconciler = Reconciler::build(settings, ports.propose, ports.read, driver.clone())?;
-    match reconciler.run(shutdown).await? {
-        Ended::Removed => {
-            tracing::warn!(data_dir = %config.data_dir.display(), "{REMOVED}");
+    let mut floor = Generation(0);
+    loop {
+        let generation = generation::raise_above(&config.data_dir, floor)?;
+        let driver = open(config, cluster, generation).await?;
+        let settings = ReconcilerConfig {
+            agent: config.name.clone(),
+            node: ports.cluster.node(),
+            directory: config.data_dir.clone(),
+            generation,
+            loads: ports.loads.clone(),
+        };
+        let (propose, read) = (ports.propose.clone(), ports.read.clone());
+        let reconciler = Reconciler::build(settings, propose, read, driver.clone())?;
+        match reconciler.run(shutdown.clone()).await? {
+            Ended::Outdated { newest } => {
+                tracing::warn!(
+                    %generation, %newest, data_dir = %config.data_dir.display(),
+                    "the log has reports of a newer generation of this agent: its data directory \
+                     was restored from an older copy, or another process runs on a copy of it; \
+                     raising the generation"
+                );
+                floor = newest;
+            }
+            Ended::Removed => {
+                tracing::warn!(data_dir = %config.data_dir.display(), "{REMOVED}");
+                return Ok(());
+            }
+            Ended::Shutdown if config.drain_on_stop => {
+                tracing::info!("agent stopping; draining its units");
+                return Ok(driver::stop_all(driver.as_ref()).await?);
+            }
+            Ended::Shutdown => {
+                tracing::info!("agent stopping; its units keep running");
+                return Ok(());
+            }
         }
-        Ended::Shutdown if config.drain_on_stop => {
-            tracing::info!("agent stopping; draining its units");
-            driver::stop_all(driver.as_ref()).await?;
+        drop(driver);
+        tokio::select! {
+            () = tokio::time::sleep(RAISE_DELAY) => {}
+            () = shutdown.cancelled() => return Ok(()),
         }
-        Ended::Shutdown => tracing::info!("agent stopping; its units keep running"),
     }
-    Ok(())
 }
 
 /// Opens the configured driver.
