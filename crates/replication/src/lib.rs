@@ -31,6 +31,7 @@ mod cluster_clock;
 pub mod contact;
 pub mod disk_space;
 pub mod disk_watch;
+mod duplicate_watch;
 pub mod environment;
 mod heartbeats;
 pub mod instance;

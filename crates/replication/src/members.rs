@@ -319,10 +319,11 @@ impl Cluster for Members {
     ) -> Result<Readdressed, ClusterError> {
         let (dialer, agent) = (self.links.dialer(), agent.clone());
         let timeout = INVITE_TIMEOUT.min(deadline.saturating_duration_since(Instant::now()));
-        identify_as(dialer, peer, timeout, self.cluster.cluster(), node)
+        let identified = identify_as(dialer, peer, timeout, self.cluster.cluster(), node)
             .await
             .map_err(|cause| ClusterError::NotIdentified { agent, cause })?;
-        self.links.pool().book().record_verified(node, peer.clone());
+        let run = identified.run.map(|run| run.id);
+        self.links.pool().book().record_verified(node, peer.clone(), run);
         let deadline = deadline.min(Instant::now() + INTRODUCE_TIMEOUT);
         let others = self.links.members().into_iter().map(|(member, _)| member);
         let others = others.filter(|member| *member != self.node && *member != node);

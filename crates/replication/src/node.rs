@@ -22,6 +22,7 @@ use crate::cluster_clock::ClusterClock;
 use crate::contact::ContactTracker;
 use crate::disk_space::{self, DiskSpace};
 use crate::disk_watch::DiskWatch;
+use crate::duplicate_watch::DuplicateWatch;
 use crate::environment::{Clock, Environment};
 use crate::heartbeats;
 use crate::instance::Raft;
@@ -37,6 +38,7 @@ use crate::peer::introductions::{Introductions, Verifier};
 use crate::peer::links::Links;
 use crate::peer::network::Factory;
 use crate::peer::pool::{Pool, PoolConfig};
+use crate::peer::process_run::ProcessRun;
 use crate::peer::server::{CheckedPeerService, PeerService};
 use crate::proposer::Proposer;
 use crate::reader::{ReadIndexFetcher, Reader};
@@ -68,6 +70,8 @@ pub struct NodeConfig {
     /// Peer addresses given by an operator. Each overrides the address of that node in the log, until
     /// the log changes that address; then the log is right.
     pub addresses: BTreeMap<NodeId, Address>,
+    /// This run of the process, as the lobby identifies it.
+    pub process_run: ProcessRun,
     /// Connections and clock.
     pub environment: Environment,
 }
@@ -89,6 +93,7 @@ pub struct Node {
     loads: watch::Sender<UnitLoads>,
     space: Arc<DiskSpace>,
     suspension: Suspension,
+    duplicate: watch::Sender<bool>,
     fuse: Fuse,
 }
 
@@ -179,6 +184,7 @@ impl Node {
             loads,
             space,
             suspension,
+            duplicate: watch::Sender::default(),
             fuse,
         })
     }
@@ -230,6 +236,13 @@ impl Node {
     #[must_use]
     pub fn suspension(&self) -> Suspension {
         self.suspension.clone()
+    }
+
+    /// Returns a watch of whether this process runs on a copy of another agent's data directory. Such a
+    /// node stops with an error.
+    #[must_use]
+    pub fn duplicate(&self) -> watch::Receiver<bool> {
+        self.duplicate.subscribe()
     }
 
     /// Runs until `shutdown` or an unrecoverable error, then stops Raft. After `shutdown`, also
@@ -310,6 +323,17 @@ impl Node {
         };
         tasks.spawn(member_watch.run());
         tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
+        let duplicate_watch = DuplicateWatch {
+            cluster: self.config.cluster,
+            node: self.config.description.node,
+            process_run: self.config.process_run,
+            dialer: self.config.environment.dialer.clone(),
+            timeout: self.config.timing.connect,
+            reported: self.members.links.older_process(),
+            found: self.duplicate.clone(),
+            fuse: self.fuse.clone(),
+        };
+        tasks.spawn(duplicate_watch.run());
         let transitions = Transitions {
             store: self.store.clone(),
             contact: self.members.contact.clone(),
@@ -334,7 +358,7 @@ fn connections(
         Introductions::new(config.cluster, book.clone(), dialer.clone(), timing.connect);
     let pool = Pool::new(PoolConfig {
         cluster: cluster.clone(),
-        source: Source { node, address },
+        source: Source { node, address, run: config.process_run.id() },
         dialer,
         book,
         connect_timeout: timing.connect,

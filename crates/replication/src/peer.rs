@@ -7,6 +7,7 @@
 //! | `message`, `wire` | conversion of messages to and from bytes |
 //! | `address_book` | addresses of the members, looked up at each dial |
 //! | `introductions` | members that moved, identified by dialing back |
+//! | `process_run` | identity of the process, which exposes two with one node id |
 //! | `pool` | connections to the members, one for each kind of traffic |
 //! | `links` | forwarded commands, reads and status requests |
 //! | `proposals` | forwarded commands, multiplexed on one stream for each node |
@@ -31,6 +32,7 @@ pub(crate) mod membership;
 pub mod message;
 pub(crate) mod network;
 pub(crate) mod pool;
+pub mod process_run;
 pub(crate) mod proposals;
 pub mod server;
 pub mod snapshot;

@@ -15,6 +15,7 @@ use meridian_replication::bootstrap::InitialMembers;
 use meridian_replication::environment::{Clock, Environment};
 use meridian_replication::node::{Node, NodeConfig};
 use meridian_replication::peer::meeting::{Admission, Lobby};
+use meridian_replication::peer::process_run::ProcessRun as ProcessIdentity;
 use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::assemble;
@@ -144,8 +145,8 @@ impl Agent {
         let fuse = Fuse::default();
         let (journal, database) = (self.disk.journal(), self.disk.database());
         let stores = assemble(Box::new(journal), Arc::new(database), &fuse)?;
-        let node = Node::build(self.node_config(cluster, dialer.clone()), stores, fuse.clone());
-        let node = node.await?;
+        let config = self.node_config(cluster, lobby.process_run(), dialer.clone());
+        let node = Node::build(config, stores, fuse.clone()).await?;
         let shutdown = CancellationToken::new();
         serve(listener, &lobby, Some(&node), shutdown.clone());
         self.bootstrap(&node, &lobby, &dialer, initial_members).await?;
@@ -192,7 +193,12 @@ impl Agent {
         Ok(node.bootstrap(initial_members).await?)
     }
 
-    fn node_config(&self, cluster: ClusterId, dialer: Dialer) -> NodeConfig {
+    fn node_config(
+        &self,
+        cluster: ClusterId,
+        process_run: ProcessIdentity,
+        dialer: Dialer,
+    ) -> NodeConfig {
         let skew = self.skew_ms.clone();
         let clock = Clock::new(move || {
             let elapsed = turmoil::sim_elapsed().unwrap_or_default();
@@ -210,6 +216,7 @@ impl Agent {
             keep_entries: self.plan.keep_entries,
             disk_floor: 0,
             data_directory: None,
+            process_run,
             environment: Environment { dialer, clock },
         }
     }

@@ -74,7 +74,10 @@ impl Member {
         let (cluster, read) = (self.membership.cluster, ports.read.clone());
         let stopping = stop.clone().cancelled_owned();
         let serving = cancelling(&stop, server.run(client.into_listener(), stopping));
-        let reconciling = cancelling(&stop, units::run(&self.config, cluster, ports, stop.clone()));
+        let reconciling = cancelling(
+            &stop,
+            units::run(&self.config, cluster, ports, node.duplicate(), stop.clone()),
+        );
         let front = cancelling(&stop_node, async { tokio::join!(serving, reconciling) });
         let behind = cancelling(&stop, node.run(stop_node.clone()));
         let mut running = pin!(async { tokio::join!(behind, front) });
@@ -108,6 +111,7 @@ impl Member {
             keep_entries: self.config.keep_entries,
             disk_floor: self.config.disk_floor_bytes,
             data_directory: Some(self.config.data_dir.clone()),
+            process_run: self.lobby.process_run(),
             environment: Environment::default(),
         }
     }

@@ -12,6 +12,7 @@ use meridian_agent::generation::{self, RaiseError};
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig, reconcile};
 use meridian_domain::{ClusterId, Generation};
 use meridian_ports::Ports;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "docker")]
@@ -52,7 +53,7 @@ const RAISE_DELAY: Duration = Duration::from_secs(5);
 
 /// Adopts the units of the agent's earlier process runs and reconciles them with the log, until
 /// `shutdown` is cancelled or the cluster has removed the agent. Then drains the units if
-/// `drain_on_stop` is set.
+/// `drain_on_stop` is set, or if this process is the `duplicate` of another one.
 ///
 /// # Errors
 /// If the driver or the stored state fails.
@@ -60,6 +61,7 @@ pub async fn run(
     config: &AgentConfig,
     cluster: ClusterId,
     ports: Ports,
+    duplicate: watch::Receiver<bool>,
     shutdown: CancellationToken,
 ) -> Result<(), UnitsError> {
     let mut floor = Generation(0);
@@ -89,7 +91,7 @@ pub async fn run(
                 tracing::warn!(data_dir = %config.data_dir.display(), "{REMOVED}");
                 return Ok(());
             }
-            Ended::Shutdown if config.drain_on_stop => {
+            Ended::Shutdown if config.drain_on_stop || *duplicate.borrow() => {
                 tracing::info!("agent stopping; draining its units");
                 return Ok(driver::stop_all(driver.as_ref()).await?);
             }

@@ -6,9 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use meridian_domain::NodeId;
 use meridian_domain::agent::Address;
+use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Peer addresses of the members.
 #[derive(Debug, Default)]
@@ -22,6 +25,17 @@ pub struct AddressBook {
 struct Entry {
     logged: Address,
     current: Address,
+    /// Process run that was identified at the current address.
+    run: Option<Uuid>,
+    /// Younger process run with the same node id, and the time of its last request.
+    duplicate: Option<(Uuid, Instant)>,
+}
+
+impl Entry {
+    fn at(logged: &Address, current: &Address) -> Self {
+        let (logged, current) = (logged.clone(), current.clone());
+        Self { logged, current, run: None, duplicate: None }
+    }
 }
 
 impl AddressBook {
@@ -36,9 +50,38 @@ impl AddressBook {
         self.entries().get(&node).map(|entry| entry.current.clone())
     }
 
-    /// Returns true if the node is a member with another address.
-    pub(super) fn differs(&self, node: NodeId, address: &str) -> bool {
-        self.entries().get(&node).is_some_and(|entry| entry.current.as_str() != address)
+    /// Returns true if the node is a member, and another address or process run of it is known.
+    pub(super) fn differs(&self, node: NodeId, address: &str, run: Option<Uuid>) -> bool {
+        let differs = |entry: &Entry| {
+            entry.current.as_str() != address || (run.is_some() && entry.run != run)
+        };
+        self.entries().get(&node).is_some_and(differs)
+    }
+
+    /// Records a request of `run`. Returns the address of the older process if that is a duplicate.
+    pub(super) fn record_request(&self, node: NodeId, run: Uuid) -> Option<Address> {
+        let mut entries = self.entries();
+        let entry = entries.get_mut(&node)?;
+        let (duplicate, last) = entry.duplicate.as_mut()?;
+        (*duplicate == run).then(|| {
+            *last = Instant::now();
+            entry.current.clone()
+        })
+    }
+
+    /// Returns the members with whose node id a second process sent requests within `time`.
+    #[must_use]
+    pub fn duplicates(&self, time: Duration) -> Vec<NodeId> {
+        let is_recent = |entry: &Entry| entry.duplicate.is_some_and(|(_, at)| at.elapsed() < time);
+        let entries = self.entries();
+        entries.iter().filter(|(_, entry)| is_recent(entry)).map(|(node, _)| *node).collect()
+    }
+
+    /// Records that `run` is a duplicate of the process at the current address.
+    pub(super) fn record_duplicate(&self, node: NodeId, run: Uuid) {
+        if let Some(entry) = self.entries().get_mut(&node) {
+            entry.duplicate = Some((run, Instant::now()));
+        }
     }
 
     /// Records the address of a member according to the log. Has no effect if the log has not
@@ -49,11 +92,11 @@ impl AddressBook {
             Some(entry) if entry.logged == *address => {}
             Some(entry) => {
                 tracing::info!(%node, %address, "new peer address of a member, from the log");
-                *entry = Entry { logged: address.clone(), current: address.clone() };
+                *entry = Entry::at(address, address);
             }
             None => {
-                let current = self.overrides.get(&node).unwrap_or(address).clone();
-                entries.insert(node, Entry { logged: address.clone(), current });
+                let current = self.overrides.get(&node).unwrap_or(address);
+                entries.insert(node, Entry::at(address, current));
             }
         }
     }
@@ -66,10 +109,10 @@ impl AddressBook {
         }
     }
 
-    /// Records an address at which a member was identified.
-    pub(crate) fn record_verified(&self, node: NodeId, address: Address) {
+    /// Records an address at which a process run of a member was identified.
+    pub(crate) fn record_verified(&self, node: NodeId, address: Address, run: Option<Uuid>) {
         if let Some(entry) = self.entries().get_mut(&node) {
-            entry.current = address;
+            (entry.current, entry.run) = (address, run);
         }
     }
 
@@ -96,21 +139,38 @@ mod tests {
     #[test]
     fn the_latest_address_counts_from_either_source() {
         let book = AddressBook::default();
-        book.record_verified(NODE, address("stranger:1"));
+        book.record_verified(NODE, address("stranger:1"), None);
         assert_eq!(book.address(NODE), None, "not a member");
 
         book.record_logged(NODE, &address("old:1"));
         assert_eq!(book.address(NODE), Some(address("old:1")));
-        book.record_verified(NODE, address("verified:1"));
+        book.record_verified(NODE, address("verified:1"), None);
         book.record_logged(NODE, &address("old:1"));
         assert_eq!(book.address(NODE), Some(address("verified:1")), "the log has not changed");
-        assert!(book.differs(NODE, "old:1") && !book.differs(NODE, "verified:1"));
+        assert!(book.differs(NODE, "old:1", None) && !book.differs(NODE, "verified:1", None));
         book.record_logged(NODE, &address("new:1"));
         book.record_member(NODE, &address("old:1"));
         assert_eq!(book.address(NODE), Some(address("new:1")));
 
         book.retain(&BTreeSet::new());
         assert_eq!(book.address(NODE), None);
+    }
+
+    #[test]
+    fn a_duplicate_is_refused_with_the_address_of_the_older_process() {
+        let [older, younger] = [1, 2].map(Uuid::from_u128);
+        let book = AddressBook::default();
+        book.record_logged(NODE, &address("old:1"));
+        assert!(book.differs(NODE, "old:1", Some(older)), "no process run is known");
+        book.record_verified(NODE, address("old:1"), Some(older));
+        assert!(!book.differs(NODE, "old:1", Some(older)));
+        assert!(book.differs(NODE, "old:1", Some(younger)));
+
+        book.record_duplicate(NODE, younger);
+        assert_eq!(book.record_request(NODE, older), None);
+        assert_eq!(book.record_request(NODE, younger), Some(address("old:1")));
+        assert_eq!(book.duplicates(Duration::from_secs(60)), [NODE]);
+        assert_eq!(book.duplicates(Duration::ZERO), []);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use meridian_domain::NodeId;
 use meridian_domain::agent::Address;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
+use uuid::Uuid;
 
 use super::epoch::{self, ClusterEpoch};
 use super::introductions::Introductions;
@@ -16,6 +17,9 @@ const CLUSTER: &str = "meridian-cluster";
 const TARGET: &str = "meridian-target";
 const SOURCE: &str = "meridian-source";
 const SOURCE_ADDRESS: &str = "meridian-source-address";
+const SOURCE_RUN: &str = "meridian-source-run";
+/// Header of a refusal: the address of an older process with the sender's node id.
+pub(super) const DUPLICATE: &str = "meridian-duplicate";
 
 /// Sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct Source {
     pub node: NodeId,
     /// Peer address that it advertises.
     pub address: Address,
+    /// Run of its process.
+    pub run: Uuid,
 }
 
 /// Headers of requests to one node.
@@ -33,6 +39,7 @@ pub struct Headers {
     target: MetadataValue<Ascii>,
     source: MetadataValue<Ascii>,
     source_address: MetadataValue<Ascii>,
+    source_run: MetadataValue<Ascii>,
     epoch: ClusterEpoch,
 }
 
@@ -45,6 +52,7 @@ impl Headers {
             target: ascii(target.to_string()),
             source: ascii(source.node.0.to_string()),
             source_address: ascii(source.address.to_string()),
+            source_run: ascii(source.run.to_string()),
             epoch: cluster.clone(),
         }
     }
@@ -67,6 +75,7 @@ impl tonic::service::Interceptor for Headers {
         request.metadata_mut().insert(TARGET, self.target.clone());
         request.metadata_mut().insert(SOURCE, self.source.clone());
         request.metadata_mut().insert(SOURCE_ADDRESS, self.source_address.clone());
+        request.metadata_mut().insert(SOURCE_RUN, self.source_run.clone());
         Ok(request)
     }
 }
@@ -104,11 +113,23 @@ impl tonic::service::Interceptor for Check {
         }
         self.epoch.check_request(headers)?;
         let node = text(headers, SOURCE).and_then(|node| node.parse().ok());
-        if let (Some(node), Some(address)) = (node, text(headers, SOURCE_ADDRESS)) {
-            self.introductions.record(NodeId(node), address);
+        let run = text(headers, SOURCE_RUN).and_then(|run| run.parse().ok());
+        if let (Some(node), Some(run), Some(address)) = (node, run, text(headers, SOURCE_ADDRESS))
+            && let Some(older) = self.introductions.record(NodeId(node), address, Some(run))
+        {
+            return Err(duplicate(&older));
         }
         Ok(request)
     }
+}
+
+fn duplicate(older: &Address) -> Status {
+    let mut status = Status::failed_precondition(format!(
+        "an older process runs as the sender's node at {older}: one of them has a copy of the other's \
+         data directory"
+    ));
+    status.metadata_mut().insert(DUPLICATE, ascii(older.to_string()));
+    status
 }
 
 fn text<'a>(headers: &'a MetadataMap, key: &str) -> Option<&'a str> {

@@ -5,7 +5,7 @@
 //! replicates to the old address, and without this member there may be no quorum. It sends requests
 //! itself, though, and their receivers dial back. An address is replaced only if the member no
 //! longer responds at the current one, so a request cannot divert the traffic of a member that is
-//! where it was.
+//! where it was. If it responds at both, in two processes, the younger one is refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,11 @@ use meridian_transport::Dialer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
 
 use super::address_book::AddressBook;
-use super::identity::Source;
 use super::meeting::{PeerInfo, identify};
+use super::process_run::IdentifiedRun;
 
 /// Maximum number of queued introductions. Further ones are dropped: every request repeats its
 /// sender's.
@@ -35,7 +36,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Introductions {
     book: Arc<AddressBook>,
-    queue: mpsc::Sender<Source>,
+    queue: mpsc::Sender<Introduced>,
+}
+
+/// Sender of a request, as it states.
+struct Introduced {
+    node: NodeId,
+    address: Address,
+    /// Run of its process; `None` if an operator states the address.
+    run: Option<Uuid>,
 }
 
 impl Introductions {
@@ -52,14 +61,16 @@ impl Introductions {
         (Self { book, queue }, verifier)
     }
 
-    /// Records the sender of a request.
-    pub(super) fn record(&self, node: NodeId, address: &str) {
-        if self.book.differs(node, address)
+    /// Records the sender of a request. Returns the address of an older process with its node id, if
+    /// there is one.
+    pub(super) fn record(&self, node: NodeId, address: &str, run: Option<Uuid>) -> Option<Address> {
+        if self.book.differs(node, address, run)
             && let Ok(address) = Address::new(address)
         {
             // A full queue drops it; the next request repeats it.
-            self.queue.try_send(Source { node, address }).ok();
+            self.queue.try_send(Introduced { node, address, run }).ok();
         }
+        self.book.record_request(node, run?)
     }
 }
 
@@ -69,7 +80,7 @@ pub(crate) struct Verifier {
     dialer: Dialer,
     book: Arc<AddressBook>,
     timeout: Duration,
-    introduced: mpsc::Receiver<Source>,
+    introduced: mpsc::Receiver<Introduced>,
 }
 
 impl Verifier {
@@ -78,7 +89,7 @@ impl Verifier {
         let Self { cluster, dialer, book, timeout, introduced } = self;
         // Nodes that are not members are not recorded, so the map is bounded.
         let mut attempts = BTreeMap::new();
-        let due = move |source: &Source| {
+        let due = move |source: &Introduced| {
             let now = Instant::now();
             attempts.retain(|_, at| now.duration_since(*at) < INTERVAL);
             let is_due = !attempts.contains_key(&source.node);
@@ -101,27 +112,64 @@ struct DialBack {
 }
 
 impl DialBack {
-    async fn verify(&self, Source { node, address }: Source) {
-        let Some(current) = self.book.address(node).filter(|current| *current != address) else {
-            return;
-        };
+    async fn verify(&self, Introduced { node, address, run }: Introduced) {
+        let Some(current) = self.book.address(node) else { return };
         let there = self.identify(node, &address);
+        if current == address {
+            match there.await {
+                Ok(peer) => self.record_process(node, address, peer.run, run),
+                Err(cause) => tracing::debug!(%node, cause, "a sender was not found"),
+            }
+            return;
+        }
         let (there, here) = tokio::join!(there, self.identify(node, &current));
         match (there, here) {
-            (Ok(_), Ok(_)) => {
-                tracing::debug!(%node, %current, %address, "two addresses of a member")
-            }
             (Ok(peer), Err(cause)) => {
                 let name = peer.description.name;
                 tracing::info!(
                     %name, %node, from = %current, to = %address, cause,
                     "a member moved: it was identified at the address that it stated"
                 );
-                self.book.record_verified(node, address);
+                self.book.record_verified(node, address, peer.run.map(|run| run.id));
             }
-            (Err(cause), _) => {
+            (Ok(there), Ok(here)) => match (there.run, here.run) {
+                (Some(there), Some(here)) if there.id != here.id && there.age > here.age => {
+                    self.record_process(node, address, Some(there), Some(here.id));
+                }
+                (there, here) => {
+                    self.record_process(node, current, here, there.map(|run| run.id));
+                }
+            },
+            // The process at the current address is another one than the sender, or advertises an
+            // address at which it is not found.
+            (Err(cause), Ok(here)) => {
+                tracing::warn!(%node, cause, "a member stated an address at which it was not found");
+                self.record_process(node, current, here.run, run);
+            }
+            (Err(cause), Err(_)) => {
                 tracing::warn!(%node, cause, "a member stated an address at which it was not found");
             }
+        }
+    }
+
+    /// Records the process run that was identified at `address`, and another one with the same node
+    /// id as its duplicate.
+    fn record_process(
+        &self,
+        node: NodeId,
+        address: Address,
+        found: Option<IdentifiedRun>,
+        other: Option<Uuid>,
+    ) {
+        let found = found.map(|run| run.id);
+        self.book.record_verified(node, address.clone(), found);
+        if let Some(other) = other.filter(|other| Some(*other) != found) {
+            tracing::warn!(
+                %node, %address,
+                "two processes run with one node id; the younger one is refused: one of them has a \
+                 copy of the other's data directory"
+            );
+            self.book.record_duplicate(node, other);
         }
     }
 

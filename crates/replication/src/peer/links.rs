@@ -10,9 +10,11 @@ use meridian_storage::raft::TypeConfig;
 use meridian_transport::Dialer;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::type_config::alias::WatchReceiverOf;
+use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 
 use super::error::describe;
+use super::identity::DUPLICATE;
 use super::pool::{Client, Connection, Lane, Pool};
 use super::proposals::ProposalStream;
 use crate::instance::Raft;
@@ -34,12 +36,15 @@ pub struct Links {
     metrics: WatchReceiverOf<TypeConfig, openraft::metrics::RaftServerMetrics<TypeConfig>>,
     /// Stream of commands to each node, with the number of its connection.
     proposals: Mutex<BTreeMap<NodeId, (u64, ProposalStream)>>,
+    /// Address of an older process with the id of this node, as another member reported it.
+    older_process: watch::Sender<Option<Address>>,
 }
 
 impl Links {
     /// Creates links to the members in the membership of `raft`.
     pub(crate) fn new(pool: Arc<Pool>, raft: &Raft) -> Self {
-        Self { pool, metrics: raft.server_metrics(), proposals: Mutex::default() }
+        let (metrics, proposals) = (raft.server_metrics(), Mutex::default());
+        Self { pool, metrics, proposals, older_process: watch::Sender::default() }
     }
 
     /// Forwards a command to `node`.
@@ -140,6 +145,11 @@ impl Links {
         self.request(node, async |mut client| client.ping(request).await).await
     }
 
+    /// Returns a watch of reports of an older process with the id of this node.
+    pub(crate) fn older_process(&self) -> watch::Receiver<Option<Address>> {
+        self.older_process.subscribe()
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -200,6 +210,9 @@ impl Links {
         connection.record_response();
         response.map(Response::into_inner).map_err(|status| {
             self.pool.discard(node, Lane::Request, connection);
+            if let Some(address) = older_process(&status) {
+                self.older_process.send_replace(Some(address));
+            }
             // The status may be local: the node may not have responded.
             let cause = format!("request to {node} failed: {}", describe(&status));
             match status.code() {
@@ -213,4 +226,8 @@ impl Links {
     fn proposals(&self) -> MutexGuard<'_, BTreeMap<NodeId, (u64, ProposalStream)>> {
         self.proposals.lock().expect("no holder of this lock panics")
     }
+}
+
+fn older_process(status: &Status) -> Option<Address> {
+    Address::new(status.metadata().get(DUPLICATE)?.to_str().ok()?).ok()
 }

@@ -21,6 +21,9 @@ use meridian_transport::{Dialer, settings};
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 
+use super::membership::milliseconds;
+use super::process_run::{IdentifiedRun, ProcessRun};
+
 /// Admission of an agent to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
@@ -48,6 +51,7 @@ pub type StoreCluster = Box<dyn FnMut(ClusterId, Epoch) -> std::io::Result<()> +
 #[derive(Clone)]
 pub struct Lobby {
     description: Arc<AgentDescription>,
+    process_run: ProcessRun,
     admission: Arc<watch::Sender<Option<Admission>>>,
     store_cluster: Arc<Mutex<StoreCluster>>,
 }
@@ -63,9 +67,16 @@ impl Lobby {
     ) -> Self {
         Self {
             description: Arc::new(description),
+            process_run: ProcessRun::start(),
             admission: Arc::new(watch::Sender::new(admission)),
             store_cluster: Arc::new(Mutex::new(store_cluster)),
         }
+    }
+
+    /// Returns the identity of this process run.
+    #[must_use]
+    pub fn process_run(&self) -> ProcessRun {
+        self.process_run
     }
 
     /// Returns the gRPC service.
@@ -140,7 +151,10 @@ impl Meeting for Lobby {
         _: Request<proto::IdentifyRequest>,
     ) -> Result<Response<proto::IdentifyResponse>, Status> {
         let admission = self.admission.borrow().clone();
+        let run = self.process_run.identify();
         Ok(Response::new(proto::IdentifyResponse {
+            process_run: run.id.to_string(),
+            age_ms: milliseconds(run.age),
             description: codec::encode(&*self.description).into(),
             cluster_id: admission
                 .map(|admission| admission.cluster.to_string())
@@ -175,6 +189,8 @@ pub struct PeerInfo {
     pub description: AgentDescription,
     /// Cluster that the agent belongs to, if any.
     pub cluster: Option<ClusterId>,
+    /// Run of its process; `None` if that is invalid.
+    pub run: Option<IdentifiedRun>,
 }
 
 /// Identifies the agent at `address`. `timeout` applies to the connection and to the request
@@ -199,7 +215,9 @@ pub async fn identify(
         "" => None,
         id => Some(ClusterId(id.parse().map_err(|_| at(format!("invalid cluster id {id}")))?)),
     };
-    Ok(PeerInfo { description, cluster })
+    let age = Duration::from_millis(response.age_ms);
+    let run = response.process_run.parse().ok().map(|id| IdentifiedRun { id, age });
+    Ok(PeerInfo { description, cluster, run })
 }
 
 /// Admits the waiting agent `node` at `address` to a cluster. `timeout` applies to the connection

@@ -227,7 +227,7 @@ impl Peer for PeerService {
         request: Request<proto::IntroduceRequest>,
     ) -> Result<Response<proto::IntroduceResponse>, Status> {
         let introduced = request.get_ref();
-        self.introductions.record(NodeId(introduced.node), &introduced.address);
+        self.introductions.record(NodeId(introduced.node), &introduced.address, None);
         Ok(Response::new(proto::IntroduceResponse {}))
     }
 

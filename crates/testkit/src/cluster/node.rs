@@ -224,16 +224,19 @@ async fn start(
     let mut held = DataDirectory::open(&directory)?;
     let identity = Identity { cluster, node: description.node };
     held.establish(identity)?;
+    let admission = Some(Admission::to(cluster));
+    let lobby = Lobby::new(description.clone(), admission, Box::new(|_, _| Ok(())));
     let config = NodeConfig {
         cluster,
         epoch: held.epoch()?,
         addresses: BTreeMap::new(),
-        description: description.clone(),
+        description,
         timing: Profile::Lan.timing(),
         snapshot_after: options.snapshot_after,
         keep_entries: options.keep_entries,
         disk_floor: options.disk_floor,
         data_directory: Some(directory),
+        process_run: lobby.process_run(),
         environment: Environment { clock, ..Environment::default() },
     };
     let fuse = Fuse::default();
@@ -242,7 +245,6 @@ async fn start(
     let journal = HangingJournal { inner, hold: sync_hold };
     let stores = assemble(Box::new(journal), Arc::new(database), &fuse)?;
     let node = Node::build(config, stores, fuse.clone()).await?;
-    let lobby = Lobby::new(description, Some(Admission::to(cluster)), Box::new(|_, _| Ok(())));
     serve(TcpListener::from_std(listener)?, lobby, Some(&node), shutdown.clone());
     if let Some(initial_members) = initial_members {
         node.bootstrap(initial_members).await?;

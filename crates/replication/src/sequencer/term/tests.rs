@@ -37,7 +37,7 @@ async fn leader(directory: &DataDirectory, identity: Identity) -> (Raft, Store, 
     let address: Address = "127.0.0.1:1".parse().expect("is an address");
     let pool = Pool::new(PoolConfig {
         cluster: ClusterEpoch::new(identity.cluster, Epoch::default()),
-        source: Source { node: NODE, address: address.clone() },
+        source: Source { node: NODE, address: address.clone(), run: Uuid::nil() },
         dialer: meridian_transport::Dialer::default(),
         book: Arc::default(),
         connect_timeout: timing.connect,
