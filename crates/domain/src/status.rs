@@ -36,6 +36,6 @@ pub use member::{
     LastContact, Member, MemberChange, Next, Pending, PendingMember, Role, WaitsFor, pending_member,
 };
 pub use observations::{
-    AgentResponse, Observations, Progress, Silence, Source, UnitLoad, UnitLoads,
+    AgentResponse, DiskSpace, Observations, Progress, Silence, Source, UnitLoad, UnitLoads,
 };
 pub use unit::{UnitCondition, unit};

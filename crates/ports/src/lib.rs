@@ -29,8 +29,8 @@ pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
 pub use read::{Consistency, Read, ReadError, ReadPoint};
 
 pub use meridian_domain::status::{
-    AgentResponse, LastContact, Member, MemberChange, Next, Pending, Progress, Role, UnitLoad,
-    UnitLoads, WaitsFor,
+    AgentResponse, DiskSpace, LastContact, Member, MemberChange, Next, Pending, Progress, Role,
+    UnitLoad, UnitLoads, WaitsFor,
 };
 
 /// All ports of a node. Cheap to clone; clones share the node.

@@ -67,7 +67,7 @@ pub enum ProposeError {
         /// Length of the queue.
         waiting: usize,
     },
-    /// The leader's disk is nearly full. Nothing was proposed.
+    /// The leader's disk is nearly full, and the command does not free space. Nothing was proposed.
     #[error("the leader's disk is nearly full: {free} bytes free, minimum {floor}")]
     LowDisk {
         /// Free bytes.

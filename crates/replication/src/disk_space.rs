@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use error_reporter::Report;
+use meridian_domain::{Command, status};
 use meridian_ports::ProposeError;
 use meridian_storage::disk::space::free_bytes;
 
@@ -16,14 +17,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Free disk space, as last measured by the node.
 #[derive(Debug)]
-pub struct DiskSpace {
+pub struct DiskSpaceRecord {
     /// Free bytes.
     free: AtomicU64,
     /// Minimum free bytes, below which changes are rejected; 0 for no minimum.
     floor: u64,
 }
 
-impl DiskSpace {
+impl DiskSpaceRecord {
     /// Creates a record with a minimum of `floor` bytes and no measurement, which passes every
     /// check.
     pub(crate) fn new(floor: u64) -> Self {
@@ -35,15 +36,36 @@ impl DiskSpace {
         self.free.store(free, Ordering::Relaxed);
     }
 
-    /// Checks that the free space is not below the minimum.
-    pub(crate) fn check(&self) -> Result<(), ProposeError> {
-        let (free, floor) = (self.free.load(Ordering::Relaxed), self.floor);
-        if free < floor { Err(ProposeError::LowDisk { free, floor }) } else { Ok(()) }
+    /// Returns the last measurement; `None` if there was none yet.
+    pub(crate) fn measured(&self) -> Option<status::DiskSpace> {
+        let free = self.free.load(Ordering::Relaxed);
+        (free != u64::MAX).then_some(status::DiskSpace { free, minimum: self.floor })
+    }
+
+    /// Returns true if the free space is below the minimum.
+    pub(crate) fn is_below_minimum(&self) -> bool {
+        self.measured().is_some_and(status::DiskSpace::is_below_minimum)
+    }
+
+    /// Checks that `command` may be proposed. Below the minimum, only commands that free space and
+    /// reports of agents may be: reports change little, and units stay unknown without them.
+    pub(crate) fn check(&self, command: &Command) -> Result<(), ProposeError> {
+        let passes = matches!(
+            command,
+            Command::TrimHistory { .. }
+                | Command::DeleteService { .. }
+                | Command::RemoveAgent { .. }
+                | Command::Report(_)
+        );
+        match self.measured().filter(|space| space.is_below_minimum() && !passes) {
+            Some(space) => Err(ProposeError::LowDisk { free: space.free, floor: space.minimum }),
+            None => Ok(()),
+        }
     }
 }
 
 /// Updates the free disk space until aborted.
-pub(crate) async fn watch(directory: PathBuf, space: Arc<DiskSpace>) {
+pub(crate) async fn watch(directory: PathBuf, space: Arc<DiskSpaceRecord>) {
     let mut last_failure = LastFailure::default();
     loop {
         let directory = directory.clone();
@@ -61,5 +83,34 @@ pub(crate) async fn watch(directory: PathBuf, space: Arc<DiskSpace>) {
             tracing::warn!(cause, "failed to read the free disk space");
         }
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_domain::limits::Limits;
+    use meridian_domain::{AgentName, Revision, ServiceName};
+
+    use super::*;
+
+    #[test]
+    fn below_the_minimum_only_commands_that_free_space_pass() {
+        let space = DiskSpaceRecord::new(100);
+        let other = Command::SetLimits { limits: Limits::default() };
+        assert!(space.check(&other).is_ok() && space.measured().is_none(), "is not measured yet");
+        space.set_free(100);
+        assert!(space.check(&other).is_ok());
+        space.set_free(99);
+        let low = ProposeError::LowDisk { free: 99, floor: 100 };
+        assert_eq!(space.check(&other), Err(low));
+        let service = ServiceName::new("contoso").expect("is a name");
+        let agent = AgentName::new("eastus-1").expect("is a name");
+        for command in [
+            Command::TrimHistory { through: Revision(1) },
+            Command::DeleteService { service, expected: None },
+            Command::RemoveAgent { agent },
+        ] {
+            assert_eq!(space.check(&command), Ok(()), "{command:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Background tasks of the leader: bootstrapping the log of a new cluster, recording a recovery,
-//! converging the Raft membership to the registered agents, and raising the data version.
+//! converging the Raft membership to the registered agents, raising the data version, and handing over
+//! leadership if the disk of this node is nearly full.
 //!
 //! The membership is not the list of agents (decision 12 of the design): agents are part of the
 //! replicated state, members replicate it. The tasks are level-triggered: each round compares
@@ -16,6 +17,7 @@
 //! demoted, while a voter that should be replaced keeps its vote for as long as the quorum needs
 //! it.
 
+mod low_disk;
 mod recovery;
 mod transfer_backoff;
 
@@ -32,6 +34,7 @@ use meridian_storage::store::Store;
 use openraft::ChangeMembers;
 use tokio::time::Instant;
 
+use crate::disk_space::DiskSpaceRecord;
 use crate::instance::Raft;
 use crate::last_failure::LastFailure;
 use crate::membership::Membership;
@@ -40,6 +43,7 @@ use crate::peer::links::Links;
 use crate::peer::meeting::identify;
 use crate::proposer::Proposer;
 use crate::suspension::Suspension;
+use low_disk::Searches;
 use transfer_backoff::TransferBackoff;
 
 /// Interval between rounds.
@@ -59,6 +63,7 @@ pub(crate) struct LeaderTasks {
     pub links: Arc<Links>,
     pub membership: Membership,
     pub fuse: Fuse,
+    pub space: Arc<DiskSpaceRecord>,
     pub suspension: Suspension,
 }
 
@@ -66,20 +71,25 @@ impl LeaderTasks {
     /// Runs until the fuse blows or the task is aborted.
     pub async fn run(self) {
         let (mut backoff, mut last_failure) = (TransferBackoff::default(), LastFailure::default());
+        let mut searches = Searches::default();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
                 _ = self.fuse.blown() => return,
             }
             let leads = self.raft.is_leader() && !self.suspension.is_active();
-            let result = if leads { self.round(&mut backoff).await } else { Ok(()) };
+            let result = if leads { self.round(&mut backoff, &mut searches).await } else { Ok(()) };
             if let Some(cause) = last_failure.record(result) {
                 tracing::warn!(%cause, "leader task failed, retrying");
             }
         }
     }
 
-    async fn round(&self, backoff: &mut TransferBackoff) -> Result<(), String> {
+    async fn round(
+        &self,
+        backoff: &mut TransferBackoff,
+        searches: &mut Searches,
+    ) -> Result<(), String> {
         let (bootstrapped, raise) = {
             let state = self.store.state();
             (state.header.cluster.is_some(), data_version_to_raise_to(&state))
@@ -88,6 +98,9 @@ impl LeaderTasks {
             return self.bootstrap().await;
         }
         self.record_recovery().await?;
+        if self.leave_low_disk(searches, backoff).await? {
+            return Ok(());
+        }
         let now = Instant::now();
         if let Some(step) = self.membership.next_step(backoff.allows_attempt(now)) {
             if matches!(step, Step::TransferLeadership(_)) {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, Epoch, Incarnation, NodeId, Revision};
 use meridian_ports::{
-    AgentResponse, Cluster, ClusterError, LastContact, Member, Next, Progress, Readdressed, Role,
-    UnitLoad, UnitLoads,
+    AgentResponse, Cluster, ClusterError, DiskSpace, LastContact, Member, Next, Progress,
+    Readdressed, Role, UnitLoad, UnitLoads,
 };
 use meridian_proto::v1 as proto;
 use meridian_storage::raft::TypeConfig;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::contact::ContactTracker;
+use crate::disk_space::DiskSpaceRecord;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::membership::{MAX_SILENCE, Membership, MembershipView};
@@ -25,6 +26,7 @@ use crate::peer::introductions::identify_as;
 use crate::peer::links::Links;
 use crate::peer::meeting::{Admission, admit, identify};
 use crate::peer::membership::parse_membership_response;
+use crate::suspension::Suspension;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::metrics::{RaftMetrics, WaitError};
 
@@ -49,13 +51,23 @@ pub struct Members {
     pub(crate) membership: Membership,
     /// Silence after which a member counts as unreachable.
     pub(crate) unreachable_after: Duration,
+    pub(crate) space: Arc<DiskSpaceRecord>,
+    pub(crate) suspension: Suspension,
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
 
 impl Members {
+    /// Returns the leader that this node follows or is; `None` while this node is suspended.
+    fn known_leader(&self) -> Option<NodeId> {
+        self.leader_watch.known_leader().filter(|_| !self.suspension.is_active())
+    }
+
     /// Returns the leader's view of the members; `None` if no leader responds.
     async fn view(&self, deadline: Instant) -> Option<MembershipView> {
+        if self.suspension.is_active() {
+            return None;
+        }
         if let Some(own) = self.membership.view() {
             return Some(own);
         }
@@ -67,15 +79,17 @@ impl Members {
     async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentResponse {
         if node == self.node {
             let position = Some(self.store.progress().await);
-            return AgentResponse { agent, position, lag: self.contact.since_leader_contact() };
+            let (lag, disk) = (self.contact.since_leader_contact(), self.space.measured());
+            return AgentResponse { agent, position, lag, disk };
         }
         match timeout_at(deadline, self.links.position(node)).await {
             Ok(Ok(response)) => AgentResponse {
                 agent,
                 lag: response.leader_contact_ms.map(Duration::from_millis),
                 position: progress(&response),
+                disk: disk_space(&response),
             },
-            Ok(Err(_)) | Err(_) => AgentResponse { agent, position: None, lag: None },
+            Ok(Err(_)) | Err(_) => AgentResponse { agent, position: None, lag: None, disk: None },
         }
     }
 
@@ -146,6 +160,11 @@ fn progress(response: &proto::PositionResponse) -> Option<Progress> {
     })
 }
 
+/// Returns the disk space that a member reports; `None` if it did not measure it.
+pub(crate) fn disk_space(response: &proto::PositionResponse) -> Option<DiskSpace> {
+    response.disk.map(|proto::DiskSpace { free, minimum }| DiskSpace { free, minimum })
+}
+
 #[async_trait]
 impl Cluster for Members {
     fn id(&self) -> ClusterId {
@@ -166,7 +185,7 @@ impl Cluster for Members {
 
     async fn members(&self, deadline: Instant) -> Vec<Member> {
         let view = self.view(deadline).await;
-        let leader = self.leader_watch.known_leader();
+        let leader = self.known_leader();
         let membership = self.raft.server_metrics().borrow_watched().membership_config.clone();
         let voters: Vec<_> = membership.voter_ids().collect();
         let next = |node: NodeId, view: &MembershipView| {

@@ -20,7 +20,7 @@ use crate::announcement::Announcement;
 use crate::bootstrap::{BootstrapError, InitialMembers};
 use crate::cluster_clock::ClusterClock;
 use crate::contact::ContactTracker;
-use crate::disk_space::{self, DiskSpace};
+use crate::disk_space::{self, DiskSpaceRecord};
 use crate::disk_watch::DiskWatch;
 use crate::duplicate_watch::DuplicateWatch;
 use crate::environment::{Clock, Environment};
@@ -91,7 +91,7 @@ pub struct Node {
     clocks: ClusterClock,
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
-    space: Arc<DiskSpace>,
+    space: Arc<DiskSpaceRecord>,
     suspension: Suspension,
     duplicate: watch::Sender<bool>,
     fuse: Fuse,
@@ -130,7 +130,7 @@ impl Node {
         let clock = config.environment.clock.clone();
         let (pool, introductions, verifier) = connections(&config, &cluster);
         let raft = start_raft(&config, pool.clone(), &store, log.clone(), state_machine).await?;
-        let space = Arc::new(DiskSpace::new(config.disk_floor));
+        let space = Arc::new(DiskSpaceRecord::new(config.disk_floor));
         let leader_watch = LeaderWatch::new(&raft);
         let contact = ContactTracker::new(raft.clone());
         let membership = Membership::new(raft.clone(), store.clone(), contact.clone());
@@ -163,11 +163,13 @@ impl Node {
             contact: contact.clone(),
             membership,
             unreachable_after: config.timing.silence,
+            space: space.clone(),
+            suspension: suspension.clone(),
             loads: loads.subscribe(),
         };
-        let fetcher = read_index_fetcher(&members, suspension.clone());
+        let fetcher = read_index_fetcher(&members);
         let reader = Reader::start(fetcher, store.clone(), contact, &fuse);
-        let peer = peer_service(&members, sequencer, clock, introductions, suspension.clone());
+        let peer = peer_service(&members, sequencer, clock, introductions);
         Ok(Self {
             config,
             cluster,
@@ -290,6 +292,7 @@ impl Node {
             links: self.members.links.clone(),
             membership: self.members.membership.clone(),
             fuse: self.fuse.clone(),
+            space: self.space.clone(),
             suspension: self.suspension.clone(),
         };
         tasks.spawn(leader_tasks.run());
@@ -398,7 +401,6 @@ fn peer_service(
     sequencer: Sequencer,
     clock: Clock,
     introductions: Introductions,
-    suspension: Suspension,
 ) -> PeerService {
     PeerService {
         raft: members.raft.clone(),
@@ -410,17 +412,18 @@ fn peer_service(
         clock,
         loads: members.loads.clone(),
         introductions,
-        suspension,
+        space: members.space.clone(),
+        suspension: members.suspension.clone(),
     }
 }
 
-fn read_index_fetcher(members: &Members, suspension: Suspension) -> ReadIndexFetcher {
+fn read_index_fetcher(members: &Members) -> ReadIndexFetcher {
     ReadIndexFetcher {
         node: members.node,
         raft: members.raft.clone(),
         store: members.store.clone(),
         leader_watch: members.leader_watch.clone(),
         links: members.links.clone(),
-        suspension,
+        suspension: members.suspension.clone(),
     }
 }

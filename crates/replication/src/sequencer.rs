@@ -33,7 +33,7 @@ use meridian_storage::store::Store;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster_clock::ClusterClock;
-use crate::disk_space::DiskSpace;
+use crate::disk_space::DiskSpaceRecord;
 use crate::instance::Raft;
 use crate::suspension::Suspension;
 use pending::PendingCommand;
@@ -48,7 +48,7 @@ const QUEUE: usize = 4_096;
 #[derive(Clone)]
 pub struct Sequencer {
     queue: mpsc::Sender<PendingCommand>,
-    space: Arc<DiskSpace>,
+    space: Arc<DiskSpaceRecord>,
     suspension: Suspension,
 }
 
@@ -58,7 +58,7 @@ impl Sequencer {
         raft: Raft,
         store: Store,
         fuse: Fuse,
-        space: Arc<DiskSpace>,
+        space: Arc<DiskSpaceRecord>,
         suspension: Suspension,
         clock: &ClusterClock,
     ) -> Self {
@@ -76,7 +76,7 @@ impl Sequencer {
         if self.suspension.is_active() {
             return Reply::NotLeader;
         }
-        if let Err(low_disk) = self.space.check() {
+        if let Err(low_disk) = self.space.check(&command) {
             return Reply::Failed(low_disk);
         }
         let (reply, received) = oneshot::channel();

@@ -1,7 +1,7 @@
 //! Sentences about the cluster.
 
-use meridian_domain::status::{ClusterStatus, Condition, Health, Severity};
-use meridian_domain::{AgentName, State};
+use meridian_domain::status::{ClusterStatus, Condition, DiskSpace, Health, Severity};
+use meridian_domain::{AgentName, RegionName, State};
 use meridian_proto::v1;
 
 use super::member::pending_wait;
@@ -100,6 +100,14 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
                 ),
             },
         ),
+        Condition::DiskLow { agent, region, disk, leads } => (
+            "DISK_LOW",
+            format!("agents/{agent}"),
+            low_disk(agent, region, *disk, *leads),
+            "free space on it; `meridian cluster trim-history`, `meridian service delete` and \
+             `meridian cluster remove` also work below the minimum"
+                .to_owned(),
+        ),
         Condition::MemberPending(pending) => {
             let wait = pending_wait(state, pending);
             return (wait.reason, wait.subject, wait.cause, wait.next_step);
@@ -124,6 +132,18 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
     (reason.to_owned(), subject, message, next_step)
 }
 
+fn low_disk(agent: &AgentName, region: &RegionName, disk: DiskSpace, leads: bool) -> String {
+    let effect = match (disk.is_below_minimum(), leads) {
+        (true, true) => "; it leads, so changes are refused",
+        (true, false) => "; it accepts no changes as leader",
+        (false, _) => "",
+    };
+    let [free, minimum] = [disk.free, disk.minimum].map(|bytes| bytes >> 20);
+    format!(
+        "the disk of agent {agent} in {region} has {free} MiB free, minimum {minimum} MiB{effect}"
+    )
+}
+
 fn names(agents: &[AgentName]) -> String {
     agents.iter().map(AgentName::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -131,7 +151,7 @@ fn names(agents: &[AgentName]) -> String {
 #[cfg(test)]
 mod tests {
     use meridian_domain::status::{LocationCondition, LocationStatus};
-    use meridian_domain::{RegionName, Revision, ServiceName};
+    use meridian_domain::{Revision, ServiceName};
 
     use super::*;
 

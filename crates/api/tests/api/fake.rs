@@ -16,9 +16,9 @@ use meridian_domain::{
     Unit, UnitPhase, Verdict, decide, evolve,
 };
 use meridian_ports::{
-    AgentResponse, Cluster, ClusterError, Consistency, History, HistoryError, LastContact,
-    Leadership, Member, Next, Pending, Progress, Proposal, Propose, ProposeError, Read, ReadError,
-    ReadPoint, Readdressed, Receipt, Requester, Role, UnitLoad, UnitLoads,
+    AgentResponse, Cluster, ClusterError, Consistency, DiskSpace, History, HistoryError,
+    LastContact, Leadership, Member, Next, Pending, Progress, Proposal, Propose, ProposeError,
+    Read, ReadError, ReadPoint, Readdressed, Receipt, Requester, Role, UnitLoad, UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -46,6 +46,8 @@ pub struct Script {
     pub mute: Vec<String>,
     /// Names of agents whose state differs from this node's.
     pub strange: Vec<String>,
+    /// Names of agents whose disks are below their minimum.
+    pub low_disk: Vec<String>,
     /// Delay until events are readable on this node.
     pub delivery: Duration,
     pub trimmed: u64,
@@ -354,13 +356,12 @@ impl Cluster for Fake {
             let listed = |list: &Vec<String>| list.iter().any(|name| name == agent.as_str());
             let mute = self.script(|script| listed(&script.mute));
             let strange = self.script(|script| listed(&script.strange));
-            let position = (!mute).then_some(Progress {
-                revision,
-                applied: revision.0,
-                state: Digest([u8::from(strange); 32]),
-                events: Digest::default(),
-            });
-            AgentResponse { agent, position, lag: Some(Duration::ZERO) }
+            let (state, events) = (Digest([u8::from(strange); 32]), Digest::default());
+            let applied = revision.0;
+            let position = (!mute).then_some(Progress { revision, applied, state, events });
+            let low = self.script(|script| listed(&script.low_disk));
+            let disk = low.then_some(DiskSpace { free: 100 << 20, minimum: 256 << 20 });
+            AgentResponse { agent, position, lag: Some(Duration::ZERO), disk }
         };
         names.into_iter().map(status).collect()
     }

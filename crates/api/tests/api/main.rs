@@ -5,6 +5,7 @@ mod apis;
 mod changes;
 mod cluster;
 mod connections;
+mod disks;
 mod fake;
 mod harness;
 mod lists;

@@ -9,7 +9,7 @@ use crate::state::State;
 use super::agent::{AgentCondition, agent as agent_condition, agent_of};
 use super::location::{LocationCondition, LocationStatus, location};
 use super::member::{Member, MemberChange, PendingMember, WaitsFor, pending_member};
-use super::observations::{AgentResponse, Observations, Progress, Silence, Source};
+use super::observations::{AgentResponse, DiskSpace, Observations, Progress, Silence, Source};
 
 /// Minimum number of voters with which the loss of any one stops no changes.
 const SAFE_VOTERS: usize = 3;
@@ -50,6 +50,17 @@ pub enum Condition {
         silence: Silence,
         /// Its units.
         units: usize,
+    },
+    /// The disk of an agent is below its minimum of free space, or near it.
+    DiskLow {
+        /// The agent.
+        agent: AgentName,
+        /// Its region.
+        region: RegionName,
+        /// Space of its disk.
+        disk: DiskSpace,
+        /// True if it leads, so that it decides whether changes are accepted.
+        leads: bool,
     },
     /// A membership change cannot proceed.
     MemberPending(PendingMember),
@@ -121,6 +132,11 @@ impl Condition {
             Self::StatesDiffer { .. }
             | Self::AgentUnreachable { .. }
             | Self::AgentNotResponding { .. } => Severity::Degraded,
+            Self::DiskLow { disk, leads, .. } => match (disk.is_below_minimum(), leads) {
+                (true, true) => Severity::ChangesRefused,
+                (true, false) => Severity::Degraded,
+                (false, _) => Severity::Notice,
+            },
             Self::MemberPending(pending) => pending.severity(),
             Self::Location { status, .. } => status.severity(),
             Self::FewVoters { .. } => Severity::Notice,
@@ -164,6 +180,7 @@ pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
     conditions.extend(availability(state, observations));
     conditions.extend(states_differ(observations));
     conditions.extend(agents(state, observations));
+    conditions.extend(low_disks(state, observations));
     let pending = observations.members.values().filter_map(pending_member);
     conditions.extend(pending.map(Condition::MemberPending));
     conditions.extend(locations(state, observations));
@@ -238,6 +255,20 @@ fn agents<'a>(
         }
     };
     state.agents.values().filter_map(condition)
+}
+
+fn low_disks<'a>(
+    state: &'a State,
+    observations: &'a Observations,
+) -> impl Iterator<Item = Condition> + 'a {
+    let condition = |response: &AgentResponse| {
+        let disk = response.disk.filter(|disk| disk.is_low())?;
+        let Agent { description, .. } = state.agents.get(&response.agent)?;
+        let (agent, region) = (description.name.clone(), description.region.clone());
+        let leads = observations.leader == Some(description.node);
+        Some(Condition::DiskLow { agent, region, disk, leads })
+    };
+    observations.responses.values().filter_map(condition)
 }
 
 fn locations<'a>(

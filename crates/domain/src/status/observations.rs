@@ -58,6 +58,31 @@ pub struct AgentResponse {
     pub position: Option<Progress>,
     /// Time since it last heard from the leader; `None` if unknown.
     pub lag: Option<Duration>,
+    /// Space of the disk of its data directory; `None` if unknown.
+    pub disk: Option<DiskSpace>,
+}
+
+/// Free space of the disk of an agent's data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Free bytes.
+    pub free: u64,
+    /// Minimum of free bytes, below which the agent accepts no changes as leader; 0 for no minimum.
+    pub minimum: u64,
+}
+
+impl DiskSpace {
+    /// Returns true if the free space is below the minimum.
+    #[must_use]
+    pub fn is_below_minimum(self) -> bool {
+        self.free < self.minimum
+    }
+
+    /// Returns true if the free space is below the minimum or near it: less than twice as much.
+    #[must_use]
+    pub fn is_low(self) -> bool {
+        self.free < self.minimum.saturating_mul(2)
+    }
 }
 
 /// Applied state of an agent at one moment.

@@ -43,7 +43,7 @@ fn led(world: &World, contacts: &[(u64, LastContact)]) -> Observations {
             events: Digest([0; 32]),
         };
         let position = Some(progress);
-        (agent.clone(), AgentResponse { agent: agent.clone(), position, lag: None })
+        (agent.clone(), AgentResponse { agent: agent.clone(), position, lag: None, disk: None })
     });
     Observations {
         contacted: NodeId(1),

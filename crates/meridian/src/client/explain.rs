@@ -12,6 +12,8 @@ use super::rule::{FIX_AND_RETRY, Rule};
 
 /// Reason of an agent that is not a member of a cluster yet.
 const NOT_A_MEMBER: &str = "NOT_A_MEMBER";
+/// Reason of a leader whose disk is below its minimum of free space.
+const LOW_DISK: &str = "LOW_DISK";
 
 /// Properties of a request that explain its error.
 #[derive(Debug)]
@@ -85,6 +87,11 @@ pub fn unavailable(attempts: &Attempts, request: &RequestInfo<'_>) -> Failure {
         (false, _) if reached_no_member => {
             "see the log of that agent, or name a member of the cluster with --endpoint or \
              MERIDIAN_ENDPOINTS"
+        }
+        (false, true) if attempts.refusals.contains(LOW_DISK) => {
+            "check `meridian status` for low disks and free space on them, then retry; `meridian \
+             cluster trim-history`, `meridian service delete` and `meridian cluster remove` also \
+             work while they are low"
         }
         (false, false) => {
             "check `meridian status` and start the missing agents; commands that list also accept \
@@ -192,6 +199,21 @@ mod tests {
              region eastus: 13 units exceed the premium tier's limit of 12"
         );
         assert_eq!(next, "`meridian region catalog` lists the regions");
+    }
+
+    #[test]
+    fn the_next_step_after_a_low_disk_is_to_free_space_not_to_start_agents() {
+        let mut attempts = Attempts::default();
+        attempts.refusals.insert(LOW_DISK.to_owned());
+        let command_line = CommandLine::of_this_process();
+        let kind = RequestKind::Change;
+        let default_endpoints = false;
+        let request =
+            RequestInfo { kind, request_id: None, command_line: &command_line, default_endpoints };
+        let Failure::Unavailable { next, .. } = unavailable(&attempts, &request) else {
+            panic!("is not unavailable");
+        };
+        assert!(next.contains("free space") && !next.contains("start"), "{next}");
     }
 
     #[test]

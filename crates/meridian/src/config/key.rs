@@ -283,8 +283,8 @@ pub const KEYS: [Key; 35] = [
         "disk_floor_bytes",
         0,
         "268435456",
-        "Minimum free space on the disk of data_dir, in bytes; below it, changes are refused. 0 \
-         means no minimum.",
+        "Minimum free space on the disk of data_dir, in bytes. An agent below it transfers leadership. \
+         If no voter has more, only changes that free space are accepted. 0 means no minimum.",
     ),
     switch(
         "insecure",

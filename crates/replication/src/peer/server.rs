@@ -1,11 +1,12 @@
 //! gRPC service `Peer`: requests from the other members.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use meridian_domain::NodeId;
-use meridian_ports::{ProposeError, UnitLoads};
+use meridian_ports::{DiskSpace, ProposeError, UnitLoads};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::peer_server::{Peer, PeerServer};
 use meridian_proto::v1::read_index_response::Result as ReadIndexResult;
@@ -24,6 +25,7 @@ use super::proposals::MAX_IN_FLIGHT;
 use super::snapshot;
 use crate::attempt::Attempt;
 use crate::contact::ContactTracker;
+use crate::disk_space::DiskSpaceRecord;
 use crate::environment::Clock;
 use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
@@ -47,6 +49,7 @@ pub struct PeerService {
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
     pub(crate) introductions: Introductions,
+    pub(crate) space: Arc<DiskSpaceRecord>,
     /// Refuses requests of Raft and for the leader while this node is suspended.
     pub(crate) suspension: Suspension,
 }
@@ -212,6 +215,10 @@ impl Peer for PeerService {
             applied: progress.applied,
             leader_contact_ms: leader_contact.map(milliseconds),
             events_hash: progress.events.0.to_vec().into(),
+            disk: self
+                .space
+                .measured()
+                .map(|DiskSpace { free, minimum }| proto::DiskSpace { free, minimum }),
         }))
     }
 

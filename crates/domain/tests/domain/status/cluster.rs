@@ -2,8 +2,8 @@
 
 use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::status::{
-    Condition, Health, LastContact, MemberChange, Next, Observations, Pending, PendingMember,
-    Progress, Severity, Silence, WaitsFor,
+    Condition, DiskSpace, Health, LastContact, MemberChange, Next, Observations, Pending,
+    PendingMember, Progress, Severity, Silence, WaitsFor,
 };
 use meridian_domain::{Command, Digest, NodeId, Revision, Timestamp, UnitPhase, status};
 
@@ -16,6 +16,7 @@ fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
         Condition::NoLeader => "no leader",
         Condition::StatesDiffer { .. } => "states differ",
         Condition::AgentUnreachable { .. } => "agent unreachable",
+        Condition::DiskLow { .. } => "disk low",
         Condition::MemberPending(_) => "member pending",
         Condition::AgentNotResponding { .. } => "agent not responding",
         Condition::Location { .. } => "location",
@@ -151,6 +152,37 @@ fn a_rollout_is_a_notice_unless_a_unit_that_fails_blocks_it() {
     world.apply(Command::Report(report));
     let status = status::cluster(&world.state, &healthy(&world));
     assert_eq!((kinds(&status), status.health()), (vec!["location"; 2], Health::Degraded));
+}
+
+#[test]
+fn a_low_disk_is_a_condition_and_that_of_the_leader_stops_changes() {
+    let world = settled();
+    let with = |agent: &str, free: u64, minimum: u64| {
+        let mut observations = healthy(&world);
+        let response = observations.responses.get_mut(&agent_name(agent)).expect("is an agent");
+        response.disk = Some(DiskSpace { free, minimum });
+        status::cluster(&world.state, &observations)
+    };
+    let leader = world.state.agents.values().find(|agent| agent.description.node == NodeId(1));
+    let leader = leader.expect("is an agent").description.name.to_string();
+    let follower = if leader == "eastus" { "westeurope" } else { "eastus" };
+    for (agent, free, minimum, expected) in [
+        (&*leader, 200, 100, None),
+        (&*leader, 0, 0, None),
+        (&*leader, 199, 100, Some(Health::Healthy)),
+        (follower, 99, 100, Some(Health::Degraded)),
+        (&*leader, 99, 100, Some(Health::ChangesRefused)),
+        (&*leader, 99, u64::MAX, Some(Health::ChangesRefused)),
+    ] {
+        let status = with(agent, free, minimum);
+        let kinds = kinds(&status);
+        assert_eq!(
+            kinds,
+            expected.map_or(vec![], |_| vec!["disk low"]),
+            "{agent} {free} {minimum}"
+        );
+        assert_eq!(status.health(), expected.unwrap_or(Health::Healthy));
+    }
 }
 
 #[test]
