@@ -38,6 +38,9 @@ const INVITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// response to the operator.
 const INTRODUCE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Time for which status shows a second process of an agent after its last request.
+const DUPLICATE_TIME: Duration = Duration::from_secs(60);
+
 /// Implements [`Cluster`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Members {
@@ -77,10 +80,11 @@ impl Members {
     }
 
     async fn status_of(&self, agent: AgentName, node: NodeId, deadline: Instant) -> AgentResponse {
+        let duplicated = self.links.pool().book().duplicates(DUPLICATE_TIME).contains(&node);
         if node == self.node {
             let position = Some(self.store.progress().await);
             let (lag, disk) = (self.contact.since_leader_contact(), self.space.measured());
-            return AgentResponse { agent, position, lag, disk };
+            return AgentResponse { agent, position, lag, disk, duplicated };
         }
         match timeout_at(deadline, self.links.position(node)).await {
             Ok(Ok(response)) => AgentResponse {
@@ -88,8 +92,11 @@ impl Members {
                 lag: response.leader_contact_ms.map(Duration::from_millis),
                 position: progress(&response),
                 disk: disk_space(&response),
+                duplicated,
             },
-            Ok(Err(_)) | Err(_) => AgentResponse { agent, position: None, lag: None, disk: None },
+            Ok(Err(_)) | Err(_) => {
+                AgentResponse { agent, position: None, lag: None, disk: None, duplicated }
+            }
         }
     }
 

@@ -143,6 +143,16 @@ impl Cluster {
         node.start(cluster, &options, listener.into_std()?, None).await
     }
 
+    /// Starts a second node on a copy of the data directory of a stopped one, on another port. It is
+    /// not one of [`nodes`](Self::nodes).
+    pub async fn start_copy(&self, index: usize) -> anyhow::Result<TestNode> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = Address::new(listener.local_addr()?.to_string())?;
+        let mut copy = self.nodes[index].copy(&self.root.path().join("copy"), address)?;
+        copy.start(self.cluster, &self.options, listener.into_std()?, None).await?;
+        Ok(copy)
+    }
+
     /// Sets the disk floor of the nodes that are started from now on, in bytes.
     pub fn set_disk_floor(&mut self, bytes: u64) {
         self.options.disk_floor = bytes;

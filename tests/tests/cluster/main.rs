@@ -4,6 +4,7 @@ mod backups;
 mod changes;
 mod clocks;
 mod disk_space;
+mod duplicates;
 mod hanging_disk;
 mod membership;
 mod moving;

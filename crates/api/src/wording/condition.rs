@@ -1,6 +1,6 @@
 //! Sentences about the cluster.
 
-use meridian_domain::status::{ClusterStatus, Condition, DiskSpace, Health, Severity};
+use meridian_domain::status::{ClusterStatus, Condition, DiskSpace, Health, Severity, Silence};
 use meridian_domain::{AgentName, RegionName, State};
 use meridian_proto::v1;
 
@@ -84,21 +84,15 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
         Condition::AgentUnreachable { agent, region, silence, units } => (
             "AGENT_UNREACHABLE",
             format!("agents/{agent}"),
-            format!(
-                "agent {agent} in {region} unreachable{}; {}",
-                for_duration(*silence),
-                match units {
-                    0 => "it has no units".to_owned(),
-                    units => format!("the state of its {} is unknown", count(*units, "unit")),
-                }
-            ),
-            match health {
-                Health::ChangesRefused => "start it or fix its network".to_owned(),
-                Health::Healthy | Health::Degraded => format!(
-                    "start it or fix its network; if it is lost, remove it with `meridian cluster \
-                     remove {agent}`"
-                ),
-            },
+            unreachable(agent, region, *silence, *units),
+            start_or_remove(agent, health),
+        ),
+        Condition::AgentDuplicated { agent } => (
+            "AGENT_DUPLICATED",
+            format!("agents/{agent}"),
+            format!("two processes run as agent {agent}; the younger one is refused"),
+            "stop the one that runs on a copy of the data directory, and empty that copy"
+                .to_owned(),
         ),
         Condition::DiskLow { agent, region, disk, leads } => (
             "DISK_LOW",
@@ -130,6 +124,24 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
         ),
     };
     (reason.to_owned(), subject, message, next_step)
+}
+
+fn unreachable(agent: &AgentName, region: &RegionName, silence: Silence, units: usize) -> String {
+    let effect = match units {
+        0 => "it has no units".to_owned(),
+        units => format!("the state of its {} is unknown", count(units, "unit")),
+    };
+    format!("agent {agent} in {region} unreachable{}; {effect}", for_duration(silence))
+}
+
+fn start_or_remove(agent: &AgentName, health: Health) -> String {
+    match health {
+        Health::ChangesRefused => "start it or fix its network".to_owned(),
+        Health::Healthy | Health::Degraded => format!(
+            "start it or fix its network; if it is lost, remove it with `meridian cluster remove \
+             {agent}`"
+        ),
+    }
 }
 
 fn low_disk(agent: &AgentName, region: &RegionName, disk: DiskSpace, leads: bool) -> String {

@@ -1,4 +1,4 @@
-//! Disks of agents in the status of the cluster.
+//! Disks and processes of agents in the status of the cluster.
 
 use meridian_proto::v1;
 
@@ -17,5 +17,16 @@ async fn a_low_disk_is_a_warning_with_its_agent_and_the_commands_that_still_work
         "{warning:?}"
     );
     assert!(warning.next_step.contains("`meridian cluster trim-history`"), "{warning:?}");
+    assert_eq!(status.health(), v1::Health::Degraded);
+}
+
+#[tokio::test]
+async fn two_processes_with_one_node_id_are_a_warning() {
+    let mut world = World::new().await;
+    world.fake.set(|script| script.duplicated = vec!["b".to_owned()]);
+    let status = world.cluster.get_status(v1::GetStatusRequest {}).await;
+    let status = status.expect("is returned").into_inner();
+    let [warning] = status.warnings.as_slice() else { panic!("{:?}", status.warnings) };
+    assert_eq!((&*warning.reason, &*warning.subject), ("AGENT_DUPLICATED", "agents/b"));
     assert_eq!(status.health(), v1::Health::Degraded);
 }

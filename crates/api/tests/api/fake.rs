@@ -48,6 +48,8 @@ pub struct Script {
     pub strange: Vec<String>,
     /// Names of agents whose disks are below their minimum.
     pub low_disk: Vec<String>,
+    /// Agents as which two processes run.
+    pub duplicated: Vec<String>,
     /// Delay until events are readable on this node.
     pub delivery: Duration,
     pub trimmed: u64,
@@ -361,7 +363,8 @@ impl Cluster for Fake {
             let position = (!mute).then_some(Progress { revision, applied, state, events });
             let low = self.script(|script| listed(&script.low_disk));
             let disk = low.then_some(DiskSpace { free: 100 << 20, minimum: 256 << 20 });
-            AgentResponse { agent, position, lag: Some(Duration::ZERO), disk }
+            let duplicated = self.script(|script| listed(&script.duplicated));
+            AgentResponse { agent, position, lag: Some(Duration::ZERO), disk, duplicated }
         };
         names.into_iter().map(status).collect()
     }

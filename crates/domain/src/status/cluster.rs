@@ -51,6 +51,11 @@ pub enum Condition {
         /// Its units.
         units: usize,
     },
+    /// Two processes run with the node id of an agent.
+    AgentDuplicated {
+        /// The agent.
+        agent: AgentName,
+    },
     /// The disk of an agent is below its minimum of free space, or near it.
     DiskLow {
         /// The agent.
@@ -130,6 +135,7 @@ impl Condition {
         match self {
             Self::NoQuorum { .. } | Self::NoLeader => Severity::ChangesRefused,
             Self::StatesDiffer { .. }
+            | Self::AgentDuplicated { .. }
             | Self::AgentUnreachable { .. }
             | Self::AgentNotResponding { .. } => Severity::Degraded,
             Self::DiskLow { disk, leads, .. } => match (disk.is_below_minimum(), leads) {
@@ -180,6 +186,10 @@ pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
     conditions.extend(availability(state, observations));
     conditions.extend(states_differ(observations));
     conditions.extend(agents(state, observations));
+    let duplicated = observations.responses.values().filter(|response| response.duplicated);
+    conditions.extend(
+        duplicated.map(|response| Condition::AgentDuplicated { agent: response.agent.clone() }),
+    );
     conditions.extend(low_disks(state, observations));
     let pending = observations.members.values().filter_map(pending_member);
     conditions.extend(pending.map(Condition::MemberPending));

@@ -60,6 +60,8 @@ pub struct AgentResponse {
     pub lag: Option<Duration>,
     /// Space of the disk of its data directory; `None` if unknown.
     pub disk: Option<DiskSpace>,
+    /// True if a second process sent requests with its node id recently.
+    pub duplicated: bool,
 }
 
 /// Free space of the disk of an agent's data directory.

@@ -43,7 +43,16 @@ fn led(world: &World, contacts: &[(u64, LastContact)]) -> Observations {
             events: Digest([0; 32]),
         };
         let position = Some(progress);
-        (agent.clone(), AgentResponse { agent: agent.clone(), position, lag: None, disk: None })
+        (
+            agent.clone(),
+            AgentResponse {
+                agent: agent.clone(),
+                position,
+                lag: None,
+                disk: None,
+                duplicated: false,
+            },
+        )
     });
     Observations {
         contacted: NodeId(1),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{self, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -136,6 +137,25 @@ impl TestNode {
     #[must_use]
     pub fn suspension(&self) -> &Suspension {
         &self.running.as_ref().expect("the node is running").suspension
+    }
+
+    /// Returns a stopped node on a copy of the data directory, with another peer address.
+    pub(super) fn copy(&self, to: &Path, peer_address: Address) -> anyhow::Result<Self> {
+        let copied = Command::new("cp").arg("-a").arg(&self.directory).arg(to).status()?;
+        anyhow::ensure!(copied.success(), "cannot copy {}", self.directory.display());
+        let description = AgentDescription { peer_address, ..self.description.clone() };
+        let (directory, sync_hold) = (to.to_owned(), SyncHold::default());
+        Ok(Self { description, index: self.index, directory, sync_hold, running: None })
+    }
+
+    /// Waits until the node stops by itself, and returns the error.
+    ///
+    /// # Panics
+    /// If it is not running, or stops without an error.
+    pub async fn stopped(&mut self) -> NodeError {
+        let running = self.running.as_mut().expect("the node is running");
+        let ended = (&mut running.node).await.expect("the node does not panic");
+        ended.expect_err("it stops with an error")
     }
 
     /// Stops the node as a disk failure would.

@@ -17,6 +17,7 @@ fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
         Condition::StatesDiffer { .. } => "states differ",
         Condition::AgentUnreachable { .. } => "agent unreachable",
         Condition::DiskLow { .. } => "disk low",
+        Condition::AgentDuplicated { .. } => "agent duplicated",
         Condition::MemberPending(_) => "member pending",
         Condition::AgentNotResponding { .. } => "agent not responding",
         Condition::Location { .. } => "location",
