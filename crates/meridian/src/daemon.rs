@@ -83,7 +83,7 @@ fn serve(config: AgentConfig) -> Result<(), AgentError> {
     let metrics = metrics::start()?;
     let runtime = runtime().map_err(AgentError::Runtime)?;
     let result = runtime.block_on(async {
-        let shutdown = shutdown::listen().map_err(AgentError::Runtime)?;
+        let shutdown = shutdown::listen(shutdown::Hangup::Ignored).map_err(AgentError::Runtime)?;
         shutdown.exit_on_second_signal();
         Agent::build(config, metrics).await?.run(shutdown.graceful).await
     });

@@ -32,7 +32,7 @@ use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
 
 use crate::cli::{DevArgs, DevCommand};
 use crate::client::Failure;
-use crate::daemon::shutdown::{self, Shutdown};
+use crate::daemon::shutdown::{self, Hangup, Shutdown};
 use crate::exit;
 use cluster::Cluster;
 use directory::{DevDirectory, data_path, stored_layout};
@@ -80,7 +80,7 @@ async fn serve(args: DevArgs) -> Result<(), DevError> {
     let echo = listen::bind("echo_port", layout.echo_address().into()).await?;
     directory.store(&layout, &plans)?;
 
-    let shutdown = shutdown::listen().map_err(DevError::Process)?;
+    let shutdown = shutdown::listen(Hangup::ShutsDown).map_err(DevError::Process)?;
     let program = Program::of_this_process().map_err(DevError::Process)?;
     let mut cluster = Cluster::new(program.clone(), plans.clone(), layout.client_port);
     let development = Development { program, layout, plans };

@@ -134,6 +134,24 @@ async fn an_agent_under_another_name_does_not_start_and_its_units_keep_serving()
     assert_eq!(agent.units().expect("/proc is readable"), units);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_does_not_end_an_agent_and_a_clean_stop_logs_no_error() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
+    let agent = bootstrap(&sandbox, 1, "one").await;
+    let process = agent.process().expect("/proc is readable").expect("the agent runs");
+    process.hang_up();
+    until_ok("the hangup to be logged", async || {
+        ensure!(agent.log().contains("SIGHUP ignored"), "not yet");
+        Ok(())
+    })
+    .await;
+    execute(&agent, "region catalog").await;
+    agent.stop().await.expect("the agent stops");
+    let errors: Vec<_> =
+        agent.log().lines().filter(|line| line.contains("ERROR")).map(str::to_owned).collect();
+    assert_eq!(errors, Vec::<String>::new());
+}
+
 /// Bootstraps a cluster of one agent.
 async fn bootstrap(sandbox: &Sandbox, number: u8, name: &str) -> Agent {
     let agent = sandbox.agent(number, name);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use meridian_testkit::process::run;
 use meridian_testkit::wait::until_ok;
 
@@ -34,6 +35,19 @@ async fn without_a_quorum_changes_fail_in_time_and_the_gateway_serves_through_a_
         assert!(failed.elapsed < Duration::from_secs(3), "{failed:?}");
         assert!(failed.code == Some(4) || failed.stderr.contains(&id), "{failed:?}");
         codes.push(failed.code);
+        if codes.len() == 1 {
+            // The agent said why before anybody asked, once for each change.
+            for line in
+                ["no quorum: a majority of the voters does not respond", "an agent is unreachable"]
+            {
+                until_ok("the loss of the quorum to be logged", async || {
+                    ensure!(last.log().contains(line), "{line}");
+                    Ok(())
+                })
+                .await;
+            }
+            assert_eq!(last.log().matches("no quorum: a majority").count(), 1, "{}", last.log());
+        }
         serving_unit(&last).await.expect("the remaining gateway serves");
         last.kill().expect("the agent is killed");
         serving_unit(&last).await.expect("the units serve without the agent");
@@ -42,6 +56,7 @@ async fn without_a_quorum_changes_fail_in_time_and_the_gateway_serves_through_a_
             .await;
         assert_eq!(last.units().expect("/proc is readable"), units);
     }
+    assert!(last.log().contains("no contact with a leader"), "{}", last.log());
     println!("exit codes without a quorum: {codes:?}");
 
     for other in &others {

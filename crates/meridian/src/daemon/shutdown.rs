@@ -1,5 +1,6 @@
-//! Shutdown signals: SIGTERM from a service manager, SIGINT from a terminal, SIGHUP from a terminal
-//! that was closed.
+//! Shutdown signals: SIGTERM from a service manager, SIGINT from a terminal. SIGHUP comes from a
+//! terminal that was closed, which ends a foreground cluster; a service manager or an operator sends it
+//! to a daemon to have it read its configuration again, and an agent ignores it.
 
 use std::io;
 
@@ -20,11 +21,20 @@ pub struct Shutdown {
     pub forced: CancellationToken,
 }
 
+/// Effect of SIGHUP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// Requests a shutdown, like SIGINT.
+    ShutsDown,
+    /// Is logged and ignored.
+    Ignored,
+}
+
 /// Starts listening for the signals.
 ///
 /// # Errors
 /// If a signal handler cannot be installed.
-pub fn listen() -> io::Result<Shutdown> {
+pub fn listen(on_hangup: Hangup) -> io::Result<Shutdown> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -32,10 +42,15 @@ pub fn listen() -> io::Result<Shutdown> {
     let tokens = [shutdown.graceful.clone(), shutdown.forced.clone()];
     tokio::spawn(async move {
         for token in tokens {
+            let hung_up = async {
+                while hangup.recv().await.is_some() && on_hangup == Hangup::Ignored {
+                    tracing::info!("SIGHUP ignored; restart the agent to read its configuration");
+                }
+            };
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
-                _ = hangup.recv() => {}
+                () = hung_up => {}
             }
             logs::shutting_down();
             token.cancel();

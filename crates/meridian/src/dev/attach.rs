@@ -3,7 +3,7 @@
 
 use crate::cli::AttachArgs;
 use crate::config::region;
-use crate::daemon::shutdown;
+use crate::daemon::shutdown::{self, Hangup};
 use meridian_transport::listen;
 
 use super::cluster::Exited;
@@ -16,7 +16,7 @@ use super::{echo, first_service, ready, screen};
 /// # Errors
 /// If the agents are not ready in time, or the first service cannot be created.
 pub async fn serve(args: AttachArgs) -> Result<(), DevError> {
-    let shutdown = shutdown::listen().map_err(DevError::Process)?;
+    let shutdown = shutdown::listen(Hangup::ShutsDown).map_err(DevError::Process)?;
     let primary = region::parse(&args.primary)
         .map_err(|cause| LayoutError::Region { given: args.primary.clone(), cause })?;
     let agents: Vec<_> = args.agents.into_iter().map(|agent| (agent.name, agent.address)).collect();

@@ -146,6 +146,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGHUP, as a closed terminal or a service manager does.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Freezes the process with SIGSTOP, which looks like a partition to the others. Waits until
     /// the signal has taken effect, because the process keeps running until then.
     pub fn freeze(&self) {
