@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_replication::disk_watch::stall_after;
+use meridian_replication::disk_watch::STALL_AFTER;
 use meridian_replication::timing::Profile;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -73,7 +73,7 @@ impl Faults {
         {
             let mut length = self.plan.fault_length.mul_f64(self.rng.random_range(0.05..1.0));
             if fault == Fault::HungDisk {
-                length += stall_after(&self.plan.profile.timing());
+                length += STALL_AFTER;
             }
             trace::note(format_args!("fault: {active:?} for {length:?}"));
             *self.counts.entry(fault).or_default() += 1;

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{bail, ensure};
 use meridian_domain::{Command, Revision, Tier};
 use meridian_ports::{Leadership, Receipt};
-use meridian_replication::disk_watch::stall_after;
+use meridian_replication::disk_watch::STALL_AFTER;
 use turmoil::{Builder, Sim};
 
 use crate::agent::{Agent, EPOCH_MS};
@@ -256,7 +256,7 @@ impl World {
     /// Checks that no agent claims to lead, or follows a leader, long after its disk stopped to
     /// respond.
     fn check_hung_disks(&self) -> anyhow::Result<()> {
-        let tolerated = stall_after(&self.plan.profile.timing()) + SUSPENSION_SLACK;
+        let tolerated = STALL_AFTER + SUSPENSION_SLACK;
         for agent in &self.agents {
             let hung = agent.disk.hanging_since().filter(|since| trace::now() > *since + tolerated);
             let (Some(since), Some(process)) = (hung, agent.process()) else { continue };
