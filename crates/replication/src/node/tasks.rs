@@ -1,0 +1,82 @@
+//! The background tasks of a node.
+
+use tokio::task::JoinSet;
+
+use super::Node;
+use crate::announcement::Announcement;
+use crate::disk_space;
+use crate::disk_watch::DiskWatch;
+use crate::duplicate_watch::DuplicateWatch;
+use crate::heartbeats;
+use crate::leader_tasks::LeaderTasks;
+use crate::member_watch::MemberWatch;
+use crate::transitions::Transitions;
+
+impl Node {
+    /// Spawns the tasks that run as long as the node.
+    pub(super) fn background_tasks(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let leader_tasks = LeaderTasks {
+            cluster: self.config.cluster,
+            epoch: self.config.epoch.clone(),
+            raft: self.raft.clone(),
+            store: self.store.clone(),
+            proposer: self.proposer.clone(),
+            links: self.members.links.clone(),
+            membership: self.members.membership.clone(),
+            fuse: self.fuse.clone(),
+            space: self.space.clone(),
+            suspension: self.suspension.clone(),
+        };
+        tasks.spawn(leader_tasks.run());
+        let disk_watch = DiskWatch {
+            raft: self.raft.clone(),
+            log: self.log.clone(),
+            membership: self.members.membership.clone(),
+            timing: self.config.timing,
+            suspension: self.suspension.clone(),
+        };
+        tasks.spawn(disk_watch.run());
+        tasks.spawn(self.clocks.clone().run());
+        if let Some(directory) = self.config.data_directory.clone() {
+            tasks.spawn(disk_space::watch(directory, self.space.clone()));
+        }
+        let announcement = Announcement {
+            description: self.config.description.clone(),
+            reader: self.reader.clone(),
+            proposer: self.proposer.clone(),
+            fuse: self.fuse.clone(),
+        };
+        tasks.spawn(announcement.run());
+        let (raft, interval) = (self.raft.clone(), self.config.timing.heartbeat);
+        tasks.spawn(heartbeats::run(raft, self.suspension.clone(), interval));
+        let member_watch = MemberWatch {
+            node: self.config.description.node,
+            raft: self.raft.clone(),
+            store: self.store.clone(),
+            links: self.members.links.clone(),
+            timing: self.config.timing,
+        };
+        tasks.spawn(member_watch.run());
+        tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
+        let duplicate_watch = DuplicateWatch {
+            cluster: self.config.cluster,
+            node: self.config.description.node,
+            process_run: self.config.process_run,
+            dialer: self.config.environment.dialer.clone(),
+            timeout: self.config.timing.connect,
+            reported: self.members.links.older_process(),
+            found: self.duplicate.clone(),
+            fuse: self.fuse.clone(),
+        };
+        tasks.spawn(duplicate_watch.run());
+        let transitions = Transitions {
+            store: self.store.clone(),
+            contact: self.members.contact.clone(),
+            leadership: self.leadership.subscribe(),
+            silence: self.config.timing.silence,
+        };
+        tasks.spawn(transitions.run());
+        tasks
+    }
+}
