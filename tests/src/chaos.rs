@@ -10,6 +10,7 @@
 //! | `observe` | records watches, leaders, processes and snapshots |
 //! | `faults`, `effects`, `pid_squatter` | injects each fault, and verifies its effect |
 //! | `heal` | removes all faults, waits for convergence and for the quiescent phase |
+//! | `resources` | samples of the agents' resources at rest |
 //! | `run` | runs all of the above |
 //! | `shrink` | minimizes a failing schedule |
 //! | `table` | the impact of each kind of fault |
@@ -23,6 +24,7 @@ mod observe;
 mod operations;
 mod options;
 mod pid_squatter;
+mod resources;
 mod run;
 mod schedule;
 mod shrink;

@@ -12,6 +12,7 @@
 //! | S8, S9 | `units` | no unit runs twice; a partitioned region keeps its last unit |
 //! | L1 to L4 | `convergence` | requests succeed, running units match the desired state, and the cluster becomes quiescent |
 //! | L5 | `progress` | a responsive agent does not stay behind the others |
+//! | L6 | `resources` | an agent at rest holds no more resources than before the load |
 //! | S10 | `storage` | an agent acknowledges no change after its storage failed |
 //! | S11 | the simulation | a node whose disk hangs neither leads nor follows |
 //! | V1 | `run_quality` | changes were acknowledged at the minimum rate, and every fault had an effect |
@@ -28,6 +29,7 @@ mod order;
 mod progress;
 mod reads;
 mod requests;
+mod resources;
 mod run_quality;
 mod states;
 mod storage;
@@ -95,6 +97,7 @@ pub fn check(history: &[Record]) -> Verdict {
         convergence::check,
         progress::check,
         storage::check,
+        resources::check,
         run_quality::check,
     ];
     let mut violations: Vec<_> = checks.iter().flat_map(|check| check(&facts)).collect();

@@ -6,6 +6,7 @@
 
 mod faults;
 mod recorder;
+mod resources;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -20,6 +21,7 @@ use serde_json::{Map, Value};
 
 pub use faults::{Bystander, Fault, Step, Storage};
 pub use recorder::{Recorder, Tally};
+pub use resources::Resources;
 
 /// Microseconds since the recording began.
 pub type Micros = u64;
@@ -52,6 +54,8 @@ pub enum Record {
     Storage(Storage),
     /// The condition of a process that does not belong to the cluster.
     Bystander(Bystander),
+    /// The resources of an agent at rest.
+    Resources(Resources),
 }
 
 /// Names of the marks that divide a history into phases.

@@ -8,6 +8,7 @@
 //!   Agent            an agent: starts, kills and queries it, finds its units in /proc
 //!     Disk, Machine  a small dedicated disk (root); a slow or failing disk and a shifted clock
 //!     UnitProcess, Process   running processes, found by directory and held by pidfd, never by pid alone
+//!       Usage                descriptors, threads and memory of a process
 //! ```
 //!
 //! A process belongs to a sandbox if it runs the binary under test and works on the sandbox's
@@ -25,6 +26,7 @@ mod machine;
 pub mod network;
 mod running;
 mod sandbox;
+mod usage;
 
 pub use agent::Agent;
 pub use binary::binary;
@@ -35,6 +37,7 @@ pub use http::{Response, get};
 pub use machine::Machine;
 pub use running::{Process, UnitProcess};
 pub use sandbox::Sandbox;
+pub use usage::Usage;
 
 /// Ports of every agent; each agent has its own address.
 pub mod port {

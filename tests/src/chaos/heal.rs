@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use meridian_proto::v1;
 use meridian_proto::v1::services_client::ServicesClient;
 use meridian_testkit::history::{Outcome, Recorder, mark};
@@ -13,6 +14,7 @@ use super::clients::event_only_change;
 use super::cluster::Cluster;
 use super::observe;
 use super::operations::{Client, with_deadline, with_timeout};
+use super::resources;
 
 /// Timeout for convergence after the last fault ended.
 pub const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -66,6 +68,14 @@ pub async fn converge(
     sleep(quiescent).await;
     record_states(cluster, recorder).await?;
     recorder.mark(mark::QUIESCENT_ENDED);
+    resources::record(cluster, recorder).await
+}
+
+/// Waits until a new cluster has converged.
+pub async fn wait_until_at_rest(cluster: &Cluster, recorder: &Recorder) -> anyhow::Result<()> {
+    let deadline = Instant::now() + CONVERGENCE_TIMEOUT;
+    let stable = wait_until_stable(cluster, recorder, deadline).await?;
+    ensure!(stable, "the cluster has not converged before the load");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use super::faults::Injector;
 use super::heal;
 use super::observe::{self, Leadership};
 use super::options::RunOptions;
+use super::resources;
 use super::schedule::Schedule;
 
 /// Minimum rate of acknowledged changes for a valid run. It is low because the clients are slow on
@@ -63,6 +64,8 @@ async fn execute(
     }));
     let observers = Observers::start(cluster, recorder, options.soak);
     clients::prepare(cluster, recorder).await.context("cannot create the services")?;
+    heal::wait_until_at_rest(cluster, recorder).await?;
+    resources::record(cluster, recorder).await?;
 
     recorder.mark(mark::LOAD);
     let began = Instant::now();

@@ -6,7 +6,8 @@ use meridian_domain::{Command, RequestId};
 
 use crate::history::{
     Bystander, Fault, Header, LoggedEvent, Micros, ObservedEvent, ObservedLeader, Operation,
-    OperationKind, Outcome, Processes, Record, Snapshot, StateHash, Storage, Watch, mark,
+    OperationKind, Outcome, Processes, Record, Resources, Snapshot, StateHash, Storage, Watch,
+    mark,
 };
 
 /// An indexed history.
@@ -27,6 +28,7 @@ pub(super) struct Facts<'a> {
     pub(super) faults: Vec<&'a Fault>,
     pub(super) storage: Vec<&'a Storage>,
     pub(super) bystanders: Vec<&'a Bystander>,
+    pub(super) resources: Vec<&'a Resources>,
     marks: HashMap<&'a str, Micros>,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Facts<'a> {
             faults: Vec::new(),
             storage: Vec::new(),
             bystanders: Vec::new(),
+            resources: Vec::new(),
             marks: HashMap::new(),
         };
         for record in history {
@@ -110,6 +113,7 @@ impl<'a> Facts<'a> {
             }
             Record::Storage(step) => self.storage.push(step),
             Record::Bystander(seen) => self.bystanders.push(seen),
+            Record::Resources(sample) => self.resources.push(sample),
         }
     }
 

@@ -1,4 +1,5 @@
 mod faults;
+mod resources;
 mod run;
 
 use std::collections::BTreeSet;
