@@ -58,7 +58,7 @@ fn current_network_effect(network: &dyn Network, kind: Kind) -> Option<String> {
         false => ("stream chunks", "held back"),
     };
     let (count, what) = match kind {
-        Kind::Delay => (counters.delayed, "delayed"),
+        Kind::Delay | Kind::LongLinks => (counters.delayed, "delayed"),
         Kind::Duplicate => (counters.duplicated, "duplicated"),
         Kind::Reorder => (counters.reordered, "reordered"),
         _ => (counters.lost, lost),

@@ -1,6 +1,7 @@
 //! Injects the faults of a schedule one after another, and removes each.
 
 mod machines;
+mod network;
 mod units;
 
 use std::sync::Arc;
@@ -9,19 +10,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meridian_proto::v1;
 use meridian_testkit::history::{Fault, Outcome, Record, Recorder, Step};
-use meridian_testkit::process::network::Rule;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::clients;
 use super::cluster::Cluster;
 use super::effects;
 use super::operations::{Client, Mutation, context};
 use super::schedule::{Kind, Planned, Schedule};
 
-/// Fraction of packets that are lost, duplicated or reordered.
-const FRACTION: f64 = 0.3;
-/// Latency of delayed packets.
-const DELAY: Duration = Duration::from_millis(100);
 /// Maximum attempts of a change that is part of a fault.
 const ATTEMPTS: usize = 60;
 
@@ -76,11 +71,9 @@ impl Injector {
         if matches!(planned.kind, Kind::Unit | Kind::PidReuse) {
             member = effects::member_with_unit(&self.cluster, member).await?;
         }
-        let duration = Duration::from_millis(planned.duration_ms);
-        let all: Vec<usize> = (0..self.cluster.members.len()).collect();
         let affected = match planned.kind {
-            Kind::Loss | Kind::Membership | Kind::All | Kind::Quorum => all.clone(),
-            Kind::Duplicate | Kind::Reorder => all.clone(),
+            Kind::Loss | Kind::Membership | Kind::All | Kind::Quorum => self.all(),
+            Kind::Duplicate | Kind::Reorder | Kind::LongLinks => self.all(),
             _ => vec![member],
         };
         let nodes = affected.iter().map(|index| self.cluster.members[*index].name()).collect();
@@ -88,31 +81,44 @@ impl Injector {
         let name = planned.kind.name();
         eprintln!("{:>8} ms  {name} {}", planned.at_ms, fault.nodes.join(" "));
         self.record(&fault, Step::Started);
-        match planned.kind {
-            Kind::Kill => self.kill(&fault, &[member], duration).await?,
-            Kind::All => self.kill(&fault, &all, duration).await?,
-            Kind::Pause => self.pause(&fault, member, duration).await?,
-            Kind::Partition => self.partition(&fault, member, duration, planned.variant).await?,
-            Kind::Region => self.region(&fault, member, duration).await?,
-            Kind::Oneway => self.one_way(&fault, member, duration, planned.variant).await?,
-            Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::Reorder => {
-                self.degrade(&fault, member, duration, planned.variant).await?;
-            }
-            Kind::Transfer => self.transfer(&fault, member).await?,
-            Kind::Membership => self.membership(&fault, member, duration).await?,
-            Kind::Quorum => self.quorum(&fault, member, duration).await?,
-            Kind::Wipe => self.wipe(&fault, member, duration).await?,
-            Kind::Unit => self.unit(&fault, member)?,
-            Kind::DiskFull => self.full_disk(&fault, member, duration, planned.variant).await?,
-            Kind::DiskSlow => self.slow_disk(&fault, member, duration, planned.variant).await?,
-            Kind::StorageError => {
-                self.storage_error(&fault, member, duration, planned.variant).await?;
-            }
-            Kind::Clock => self.clock(&fault, member, duration, planned.variant).await?,
-            Kind::Spawn => self.spawn(&fault, member, duration, planned.variant).await?,
-            Kind::PidReuse => self.pid_reuse(&fault, member, duration).await?,
-        }
+        self.act(&fault, planned, member).await?;
         self.record(&fault, Step::Ended);
+        Ok(())
+    }
+
+    /// Injects a fault and removes it after its duration.
+    async fn act(
+        &mut self,
+        fault: &ActiveFault,
+        planned: &Planned,
+        member: usize,
+    ) -> anyhow::Result<()> {
+        let Planned { kind, variant, .. } = *planned;
+        let duration = Duration::from_millis(planned.duration_ms);
+        match kind {
+            Kind::Kill => self.kill(fault, &[member], duration).await?,
+            Kind::All => self.kill(fault, &self.all(), duration).await?,
+            Kind::Pause => self.pause(fault, member, duration).await?,
+            Kind::Partition => self.partition(fault, member, duration, variant).await?,
+            Kind::Region => self.region(fault, member, duration).await?,
+            Kind::Oneway => self.one_way(fault, member, duration, variant).await?,
+            Kind::Loss | Kind::Delay | Kind::Duplicate | Kind::Reorder | Kind::LongLinks => {
+                self.degrade(fault, member, duration, variant).await?;
+            }
+            Kind::Transfer => self.transfer(fault, member).await?,
+            Kind::Membership => self.membership(fault, member, duration).await?,
+            Kind::Quorum => self.quorum(fault, member, duration).await?,
+            Kind::Wipe => self.wipe(fault, member, duration).await?,
+            Kind::Unit => self.unit(fault, member)?,
+            Kind::DiskFull => self.full_disk(fault, member, duration, variant).await?,
+            Kind::DiskSlow => self.slow_disk(fault, member, duration, variant).await?,
+            Kind::StorageError => {
+                self.storage_error(fault, member, duration, variant).await?;
+            }
+            Kind::Clock => self.clock(fault, member, duration, variant).await?,
+            Kind::Spawn => self.spawn(fault, member, duration, variant).await?,
+            Kind::PidReuse => self.pid_reuse(fault, member, duration).await?,
+        }
         Ok(())
     }
 
@@ -164,116 +170,12 @@ impl Injector {
         Ok(())
     }
 
-    async fn partition(
-        &self,
-        fault: &ActiveFault,
-        member: usize,
-        duration: Duration,
-        restart: bool,
-    ) -> anyhow::Result<()> {
-        self.isolate(member)?;
-        self.wait(member, duration, restart).await?;
-        self.heal_network(fault).await;
-        Ok(())
-    }
-
-    /// Waits for `duration`, and optionally restarts an agent halfway.
-    async fn wait(&self, member: usize, duration: Duration, restart: bool) -> anyhow::Result<()> {
-        sleep(duration / 2).await;
-        if restart {
-            self.cluster.kill(member)?;
-            self.cluster.start_member(member)?;
-        }
-        sleep(duration / 2).await;
-        Ok(())
-    }
-
-    async fn region(
-        &mut self,
-        fault: &ActiveFault,
-        member: usize,
-        duration: Duration,
-    ) -> anyhow::Result<()> {
-        let region = self.cluster.members[member].region;
-        self.retry_until_accepted(member, &clients::set_units(region, 1)).await?;
-        self.isolate(member)?;
-        // The outcome of the removal does not matter: after the partition, the location has changed
-        // anyway.
-        self.client.change(member + 1, &clients::remove_region(region), ATTEMPTS).await?;
-        sleep(duration).await;
-        self.retry_until_accepted(member + 1, &clients::set_units(region, 1)).await?;
-        self.heal_network(fault).await;
-        Ok(())
-    }
-
-    fn isolate(&self, member: usize) -> anyhow::Result<()> {
-        for other in self.others(member) {
-            self.cut(member, other)?;
-            self.cut(other, member)?;
-        }
-        Ok(())
-    }
-
-    async fn one_way(
-        &self,
-        fault: &ActiveFault,
-        member: usize,
-        duration: Duration,
-        inbound: bool,
-    ) -> anyhow::Result<()> {
-        for other in self.others(member) {
-            let (from, to) = if inbound { (other, member) } else { (member, other) };
-            self.cut(from, to)?;
-        }
-        sleep(duration).await;
-        self.heal_network(fault).await;
-        Ok(())
-    }
-
-    /// Delays, duplicates, reorders or drops packets between agents.
-    async fn degrade(
-        &self,
-        fault: &ActiveFault,
-        member: usize,
-        duration: Duration,
-        restart: bool,
-    ) -> anyhow::Result<()> {
-        let rule = match fault.kind {
-            Kind::Delay => Rule { delay: DELAY, ..Rule::default() },
-            Kind::Duplicate => Rule { duplication: FRACTION, ..Rule::default() },
-            Kind::Reorder => Rule { reordering: FRACTION, ..Rule::default() },
-            _ => Rule { loss: FRACTION, ..Rule::default() },
-        };
-        for from in 0..self.cluster.members.len() {
-            for to in self.others(from) {
-                if fault.kind != Kind::Delay || [from, to].contains(&member) {
-                    self.rule(from, to, rule)?;
-                }
-            }
-        }
-        self.wait(member, duration, restart).await?;
-        self.heal_network(fault).await;
-        Ok(())
+    fn all(&self) -> Vec<usize> {
+        (0..self.cluster.members.len()).collect()
     }
 
     fn others(&self, member: usize) -> impl Iterator<Item = usize> {
         (0..self.cluster.members.len()).filter(move |other| *other != member)
-    }
-
-    fn cut(&self, from: usize, to: usize) -> anyhow::Result<()> {
-        self.rule(from, to, Rule::CUT)
-    }
-
-    /// Sets a rule; agents of the network are numbered from 1.
-    fn rule(&self, from: usize, to: usize, rule: Rule) -> anyhow::Result<()> {
-        self.cluster.network().set(u8::try_from(from)? + 1, u8::try_from(to)? + 1, rule)
-    }
-
-    /// Removes a network fault once it had an effect: agents that are just starting send nothing.
-    async fn heal_network(&self, fault: &ActiveFault) {
-        let network = self.cluster.network();
-        self.record_effect(fault, effects::network_effect(network, fault.kind).await);
-        network.heal();
     }
 
     async fn transfer(&self, fault: &ActiveFault, member: usize) -> anyhow::Result<()> {

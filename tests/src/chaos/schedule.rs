@@ -94,6 +94,9 @@ pub enum Kind {
     /// An agent and one of its units are killed, and another program takes the unit's process id
     /// before the agent restarts.
     PidReuse,
+    /// All links between agents have a round trip of 300 ms, 50 ms of jitter and 1% loss. Variant:
+    /// an agent is killed and restarted meanwhile.
+    LongLinks,
 }
 
 /// The agent affected by a fault.
@@ -145,7 +148,7 @@ impl Kind {
             Self::Membership | Self::Quorum | Self::DiskFull | Self::StorageError => (1_500, 3_000),
             Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),
             Self::Delay | Self::Duplicate | Self::Reorder => (1_500, 3_000),
-            Self::DiskSlow | Self::Clock => (2_000, 6_000),
+            Self::DiskSlow | Self::Clock | Self::LongLinks => (2_000, 6_000),
         }
     }
 }
