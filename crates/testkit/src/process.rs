@@ -45,6 +45,8 @@ pub mod port {
     pub const CLIENT: u16 = 7400;
     /// Peer API.
     pub const PEER: u16 = 7401;
+    /// Peer API of an agent that has moved.
+    pub const MOVED_PEER: u16 = 7411;
     /// Health and metrics.
     pub const HTTP: u16 = 7480;
 }

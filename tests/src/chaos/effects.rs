@@ -1,6 +1,7 @@
 //! Verifies that faults had an effect: a fault without effect proves nothing.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -64,6 +65,18 @@ fn current_network_effect(network: &dyn Network, kind: Kind) -> Option<String> {
         _ => (counters.lost, lost),
     };
     (count > 0).then(|| format!("{count} {unit} {what}"))
+}
+
+/// Waits until other members are connected to each agent at its new peer address.
+pub async fn reached(cluster: &Cluster, moved: &[(usize, SocketAddrV4)]) -> Option<String> {
+    let connected = |(member, address): &(usize, SocketAddrV4)| {
+        let others = (0..cluster.members.len()).filter(|other| other != member);
+        let mut others = others.filter_map(|it| cluster.members[it].agent.process().ok()?);
+        others.any(|other| other.sees_connection_to(*address).unwrap_or(false))
+    };
+    poll(async || moved.iter().all(connected).then_some(())).await?;
+    let addresses: Vec<_> = moved.iter().map(|(_, address)| address.to_string()).collect();
+    Some(format!("other agents are connected to {}", addresses.join(" and ")))
 }
 
 /// Requests a leadership transfer to any member, and waits for another leader.

@@ -1,5 +1,6 @@
 //! Injects the faults of a schedule one after another, and removes each.
 
+mod addresses;
 mod machines;
 mod network;
 mod units;
@@ -74,6 +75,7 @@ impl Injector {
         let affected = match planned.kind {
             Kind::Loss | Kind::Membership | Kind::All | Kind::Quorum => self.all(),
             Kind::Duplicate | Kind::Reorder | Kind::LongLinks => self.all(),
+            Kind::Move => self.moving(member, planned.variant),
             _ => vec![member],
         };
         let nodes = affected.iter().map(|index| self.cluster.members[*index].name()).collect();
@@ -118,6 +120,7 @@ impl Injector {
             Kind::Clock => self.clock(fault, member, duration, variant).await?,
             Kind::Spawn => self.spawn(fault, member, duration, variant).await?,
             Kind::PidReuse => self.pid_reuse(fault, member, duration).await?,
+            Kind::Move => self.move_peers(fault, &self.moving(member, variant), duration).await?,
         }
         Ok(())
     }
@@ -168,6 +171,13 @@ impl Injector {
         process.thaw();
         self.record_effect(fault, evidence);
         Ok(())
+    }
+
+    /// Returns the agents that move together: one, or a majority.
+    fn moving(&self, member: usize, majority: bool) -> Vec<usize> {
+        let members = self.cluster.members.len();
+        let count = if majority { members / 2 + 1 } else { 1 };
+        (member..member + count).map(|index| index % members).collect()
     }
 
     fn all(&self) -> Vec<usize> {

@@ -97,6 +97,9 @@ pub enum Kind {
     /// All links between agents have a round trip of 300 ms, 50 ms of jitter and 1% loss. Variant:
     /// an agent is killed and restarted meanwhile.
     LongLinks,
+    /// An agent is restarted with another peer address. Variant: a majority of the agents, at the
+    /// same time.
+    Move,
 }
 
 /// The agent affected by a fault.
@@ -143,7 +146,9 @@ impl Kind {
     fn duration_ms(self) -> (u64, u64) {
         match self {
             Self::Transfer | Self::Unit => (0, 1),
-            Self::Kill | Self::All | Self::Wipe | Self::Spawn | Self::PidReuse => (300, 2_000),
+            Self::Kill | Self::All | Self::Wipe | Self::Spawn | Self::PidReuse | Self::Move => {
+                (300, 2_000)
+            }
             Self::Pause => (600, 3_000),
             Self::Membership | Self::Quorum | Self::DiskFull | Self::StorageError => (1_500, 3_000),
             Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -128,6 +128,28 @@ impl Agent {
              http_listen = \"{address}:{http}\"\ngateway_listen = \"{address}\"\n{extra}\n"
         );
         fs::write(self.config(), text).context("cannot write the agent configuration")
+    }
+
+    /// Changes the port of the peer API in the configuration of a stopped agent, and returns the new
+    /// address. Alternates between two ports.
+    ///
+    /// # Errors
+    /// If the agent is behind a proxy, or its configuration cannot be rewritten.
+    pub fn move_peer_port(&self) -> anyhow::Result<SocketAddrV4> {
+        ensure!(self.proxy.is_none(), "the proxy of agent {} forwards to one port", self.name);
+        let text = fs::read_to_string(self.config())?;
+        let at = |port| SocketAddrV4::new(self.address, port);
+        let (from, to) = match text.contains(&format!("peer_listen = \"{}\"", at(port::PEER))) {
+            true => (at(port::PEER), at(port::MOVED_PEER)),
+            false => (at(port::MOVED_PEER), at(port::PEER)),
+        };
+        let mut moved = text.clone();
+        for key in ["peer_listen", "peer_advertise"] {
+            moved = moved.replace(&format!("{key} = \"{from}\""), &format!("{key} = \"{to}\""));
+        }
+        ensure!(moved != text, "the configuration of agent {} has no peer address", self.name);
+        fs::write(self.config(), moved).context("cannot write the agent configuration")?;
+        Ok(to)
     }
 
     /// Starts the agent with its configuration file. Its log is appended to.

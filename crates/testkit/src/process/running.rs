@@ -1,6 +1,7 @@
 //! Running processes, found in /proc and held by pidfd.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,6 +16,9 @@ use super::binary::binary;
 
 /// Timeout for a killed process to exit.
 const KILL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// State of an established connection in /proc/PID/net/tcp.
+const ESTABLISHED: &str = "01";
 
 /// A process of the binary under test. The pidfd refers to this process only, so a signal never
 /// reaches another process that reuses the pid.
@@ -121,6 +125,23 @@ impl Process {
             incarnation: value("--incarnation")?.parse().ok()?,
             pid: self.pid,
         })
+    }
+
+    /// Returns true if a connection to this address is established in the network namespace of the
+    /// process, according to proc_pid_net(5).
+    ///
+    /// # Errors
+    /// If the process has exited.
+    pub fn sees_connection_to(&self, address: SocketAddrV4) -> anyhow::Result<bool> {
+        let table = fs::read_to_string(format!("/proc/{}/net/tcp", self.pid))
+            .with_context(|| format!("process {} has exited", self.pid))?;
+        let ip = u32::from_ne_bytes(address.ip().octets());
+        let remote = format!("{ip:08X}:{:04X}", address.port());
+        let established = |line: &str| {
+            let mut fields = line.split_whitespace().skip(2);
+            fields.next() == Some(&remote) && fields.next() == Some(ESTABLISHED)
+        };
+        Ok(table.lines().any(established))
     }
 
     /// Kills the process with SIGKILL, and waits for it to exit.
