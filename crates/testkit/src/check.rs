@@ -13,6 +13,7 @@
 //! | L1 to L4 | `convergence` | requests succeed, running units match the desired state, and the cluster becomes quiescent |
 //! | L5 | `progress` | a responsive agent does not stay behind the others |
 //! | L6 | `resources` | an agent at rest holds no more resources than before the load |
+//! | L7 | `takeover` | another agent leads soon after the disk of the leader hangs |
 //! | S10 | `storage` | an agent acknowledges no change after its storage failed |
 //! | S11 | the simulation | a node whose disk hangs neither leads nor follows |
 //! | V1 | `run_quality` | changes were acknowledged at the minimum rate, and every fault had an effect |
@@ -34,6 +35,7 @@ mod run_quality;
 mod states;
 mod storage;
 mod summary;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -98,6 +100,7 @@ pub fn check(history: &[Record]) -> Verdict {
         progress::check,
         storage::check,
         resources::check,
+        takeover::check,
         run_quality::check,
     ];
     let mut violations: Vec<_> = checks.iter().flat_map(|check| check(&facts)).collect();

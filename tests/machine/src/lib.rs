@@ -44,7 +44,7 @@ fn sync(fd: c_int, call: libc::c_long) -> c_int {
             return -1;
         }
         if let Some(delay) = page.take_delay() {
-            std::thread::sleep(delay);
+            page.wait(delay);
         }
     }
     // SAFETY: the argument is a number, which the kernel validates.

@@ -16,12 +16,15 @@
 use std::ffi::c_char;
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::milliseconds;
 
 /// Environment variable with the path of the file.
 const VARIABLE: &[u8] = b"MERIDIAN_MACHINE_PAGE\0";
+
+/// Maximum time for which a delayed sync does not notice that syncs are no longer delayed.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// The page. All fields are aligned, and every bit pattern is valid.
 #[repr(C)]
@@ -91,6 +94,19 @@ impl Page {
         let delay = milliseconds(self.delay_ms.load(Ordering::Relaxed))?;
         self.delayed_syncs.fetch_add(1, Ordering::Relaxed);
         Some(delay)
+    }
+
+    /// Waits for a delay; not for longer than syncs are delayed at all, so that a disk that hangs
+    /// responds again when the injector says so.
+    pub fn wait(&self, delay: Duration) {
+        let began = Instant::now();
+        while self.delay_ms.load(Ordering::Relaxed) > 0 {
+            let left = delay.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
     }
 
     /// Returns the offset of the wall clock in milliseconds, if any, and counts the read.

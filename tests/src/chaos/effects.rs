@@ -79,6 +79,11 @@ pub async fn reached(cluster: &Cluster, moved: &[(usize, SocketAddrV4)]) -> Opti
     Some(format!("other agents are connected to {}", addresses.join(" and ")))
 }
 
+/// Waits until a member other than this one leads.
+pub async fn other_leader(cluster: &Cluster, member: usize) -> Option<usize> {
+    poll(async || cluster.leader().filter(|leader| *leader != member)).await
+}
+
 /// Requests a leadership transfer to any member, and waits for another leader.
 pub async fn transferred(cluster: &Cluster, member: usize) -> anyhow::Result<Option<String>> {
     let before = cluster.leader();

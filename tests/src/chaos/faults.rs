@@ -1,6 +1,7 @@
 //! Injects the faults of a schedule one after another, and removes each.
 
 mod addresses;
+mod hanging_disk;
 mod machines;
 mod network;
 mod units;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::cluster::Cluster;
 use super::effects;
 use super::operations::{Client, Mutation, context};
-use super::schedule::{Kind, Planned, Schedule};
+use super::schedule::{Kind, Planned, Schedule, Target};
 
 /// Maximum attempts of a change that is part of a fault.
 const ATTEMPTS: usize = 60;
@@ -69,6 +70,9 @@ impl Injector {
             // The primary region cannot be removed.
             member = member.max(1);
         }
+        if planned.kind == Kind::DiskHang {
+            member = self.cluster.target(Target::Leader);
+        }
         if matches!(planned.kind, Kind::Unit | Kind::PidReuse) {
             member = effects::member_with_unit(&self.cluster, member).await?;
         }
@@ -117,6 +121,7 @@ impl Injector {
             Kind::StorageError => {
                 self.storage_error(fault, member, duration, variant).await?;
             }
+            Kind::DiskHang => self.hanging_disk(fault, member, duration, variant).await?,
             Kind::Clock => self.clock(fault, member, duration, variant).await?,
             Kind::Spawn => self.spawn(fault, member, duration, variant).await?,
             Kind::PidReuse => self.pid_reuse(fault, member, duration).await?,

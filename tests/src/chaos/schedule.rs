@@ -100,6 +100,9 @@ pub enum Kind {
     /// An agent is restarted with another peer address. Variant: a majority of the agents, at the
     /// same time.
     Move,
+    /// The disk of the leader hangs until another agent leads. Variant: the agent is then killed and
+    /// restarted.
+    DiskHang,
 }
 
 /// The agent affected by a fault.
@@ -153,6 +156,7 @@ impl Kind {
             Self::Membership | Self::Quorum | Self::DiskFull | Self::StorageError => (1_500, 3_000),
             Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),
             Self::Delay | Self::Duplicate | Self::Reorder => (1_500, 3_000),
+            Self::DiskHang => (7_000, 9_000),
             Self::DiskSlow | Self::Clock | Self::LongLinks => (2_000, 6_000),
         }
     }

@@ -4,7 +4,7 @@ use super::run::NODES;
 use super::{assert_only, mark_at, operations, valid};
 use crate::check::check;
 use crate::history::{
-    Bystander, Fault, Operation, Outcome, Record, StateHash, Step, Storage, mark,
+    Bystander, Fault, ObservedLeader, Operation, Outcome, Record, StateHash, Step, Storage, mark,
 };
 
 #[test]
@@ -101,4 +101,24 @@ fn v1_a_fault_had_no_effect() {
         !matches!(record, Record::Fault(Fault { step: Step::Effective { .. }, .. }))
     });
     assert_only("V1", &history);
+}
+
+#[test]
+fn l7_no_other_agent_leads_while_the_disk_of_the_leader_hangs() {
+    let history = valid();
+    let at = mark_at(&history, mark::LOAD);
+    let leads =
+        |at, node: usize| Record::Leader(ObservedLeader { at, node: NODES[node].to_owned() });
+    let (kind, nodes) = ("disk-hang".to_owned(), vec![NODES[0].to_owned()]);
+    let effective = Step::Effective { evidence: String::new() };
+    let step = |step| {
+        let (kind, nodes) = (kind.clone(), nodes.clone());
+        Record::Fault(Fault { at, fault: 7, kind, nodes, step })
+    };
+    let hangs = [step(Step::Started), step(effective), step(Step::Ended)];
+    let taken_over = [leads(at, 0), leads(at + 6_000_000, 1)];
+    assert_eq!(check(&[&history[..], &hangs, &taken_over].concat()).violations, []);
+    let late = [leads(at, 0), leads(at + 15_000_000, 1)];
+    assert_only("L7", &[&history[..], &hangs, &late].concat());
+    assert_only("L7", &[&history[..], &hangs].concat());
 }
