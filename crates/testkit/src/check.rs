@@ -16,6 +16,7 @@
 //! | L7 | `takeover` | another agent leads soon after the disk of the leader hangs |
 //! | S10 | `storage` | an agent acknowledges no change after its storage failed |
 //! | S11 | the simulation | a node whose disk hangs neither leads nor follows |
+//! | S12 | `request_times` | request ids from the future are refused, and no other request expires |
 //! | V1 | `run_quality` | changes were acknowledged at the minimum rate, and every fault had an effect |
 //!
 //! The revision of a change gives its position in the log, so no search for a linearization is
@@ -29,6 +30,7 @@ mod model;
 mod order;
 mod progress;
 mod reads;
+mod request_times;
 mod requests;
 mod resources;
 mod run_quality;
@@ -101,6 +103,7 @@ pub fn check(history: &[Record]) -> Verdict {
         storage::check,
         resources::check,
         takeover::check,
+        request_times::check,
         run_quality::check,
     ];
     let mut violations: Vec<_> = checks.iter().flat_map(|check| check(&facts)).collect();

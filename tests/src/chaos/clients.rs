@@ -22,6 +22,8 @@ const SERVICES: usize = 3;
 const ABSENT_REGIONS: [&str; 2] = ["brazilsouth", "koreacentral"];
 /// The service with running units.
 const RUNNING_SERVICE: &str = "contoso";
+/// Fraction of the changes with the request id of a client whose clock is ahead.
+const AHEAD: f64 = 0.02;
 /// Maximum attempts per change: enough to outlast most faults.
 const ATTEMPTS: usize = 8;
 /// Maximum attempts to create the services.
@@ -58,7 +60,11 @@ pub async fn run(
         match random.random_range(0..10) {
             0..6 => {
                 let mutation = change(&mut random, &cluster, &known);
-                client.change(member, &mutation, ATTEMPTS).await?;
+                match random.random_bool(AHEAD) {
+                    // Refused, so not retried.
+                    true => drop(client.attempt(member, &mutation.from_the_future()).await?),
+                    false => drop(client.change(member, &mutation, ATTEMPTS).await?),
+                }
             }
             kind => {
                 if let Some(services) = client.read(member, kind < 8).await? {

@@ -1,10 +1,14 @@
 //! Tests of faults and their impact.
 
+use meridian_domain::{RequestId, Timestamp};
+
 use super::run::NODES;
 use super::{assert_only, mark_at, operations, valid};
 use crate::check::check;
+use crate::cluster::new_request;
 use crate::history::{
-    Bystander, Fault, ObservedLeader, Operation, Outcome, Record, StateHash, Step, Storage, mark,
+    Bystander, Fault, ObservedLeader, Operation, OperationKind, Outcome, Record, StateHash, Step,
+    Storage, mark,
 };
 
 #[test]
@@ -121,4 +125,34 @@ fn l7_no_other_agent_leads_while_the_disk_of_the_leader_hangs() {
     let late = [leads(at, 0), leads(at + 15_000_000, 1)];
     assert_only("L7", &[&history[..], &hangs, &late].concat());
     assert_only("L7", &[&history[..], &hangs].concat());
+}
+
+#[test]
+fn s12_a_request_id_from_the_future_is_recorded_or_a_new_one_expires() {
+    let history = valid();
+    let of = |outcome: Outcome, time: Option<Timestamp>| {
+        let mut history = history.clone();
+        let mut operation = operations(&mut history)
+            .filter(|it| matches!(it.kind, OperationKind::Change { .. }))
+            .last()
+            .expect("has one")
+            .clone();
+        if let OperationKind::Change { request, .. } = &mut operation.kind {
+            *request = time.map_or_else(new_request, RequestId::last_at);
+        }
+        operation.outcome = outcome;
+        history.push(Record::Operation(operation));
+        history
+    };
+    let future = Timestamp(new_request().time().0 + 365 * 24 * 3_600_000);
+    let refused = |reason: &str| Outcome::NotProposed { reason: reason.to_owned() };
+    let ahead = of(refused("REQUEST_FROM_FUTURE"), Some(future));
+    assert_eq!(check(&ahead).violations, []);
+    let invariants = |history: &[Record]| {
+        let violations = check(history).violations.into_iter();
+        violations.map(|it| it.invariant).collect::<Vec<_>>()
+    };
+    let rejected = of(Outcome::Rejected { reason: String::new() }, Some(future));
+    assert!(invariants(&rejected).contains(&"S12".to_owned()));
+    assert_only("S12", &of(refused("REQUEST_EXPIRED"), None));
 }
