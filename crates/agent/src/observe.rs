@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meridian_domain::{Generation, Incarnation, NodeId, Revision};
+use meridian_domain::{Generation, Incarnation, NodeId, Revision, Sequence};
 use meridian_ports::Read;
 use tokio::sync::watch;
 
@@ -56,11 +56,12 @@ impl Observer {
         }
     }
 
-    /// Returns the generation of the newest report of this agent in the log, if it is above `own`.
-    pub(crate) fn newer_generation(&self, own: Generation) -> Option<Generation> {
+    /// Returns the generation of the newest report of this agent in the log, if that report is newer
+    /// than `sent`, the last one that this process run has sent.
+    pub(crate) fn newer_generation(&self, sent: (Generation, Sequence)) -> Option<Generation> {
         let state = self.read.state();
         let agent = state.agents.values().find(|agent| agent.description.node == self.node)?;
-        Some(agent.last_report.0).filter(|newest| *newest > own)
+        Some(agent.last_report).filter(|newest| *newest > sent).map(|(generation, _)| generation)
     }
 
     /// Returns when the driver's units or the durable revision may have changed since they were

@@ -87,11 +87,12 @@ pub enum Ended {
     /// A majority confirmed that the cluster removed this agent, and its units have exited. A
     /// restart on the same data directory ends in the same way.
     Removed,
-    /// The log has reports of a newer generation of this agent: the data directory was restored from
-    /// an older copy, or another process runs on a copy of it. The log and the units ignore this
-    /// process run, which must raise its generation above `newest`.
+    /// The log has a report of this agent that is newer than those of this process run: the data
+    /// directory was restored from an older copy, or another process runs on a copy of it. The log
+    /// ignores this process run, which must raise its generation above `newest`.
     Outdated {
-        /// Newest generation in the log.
+        /// Newest generation in the log. It is that of this process run if the agent was restarted
+        /// once since the copy was made.
         newest: Generation,
     },
 }
@@ -108,7 +109,6 @@ pub struct Reconciler {
     actions: Actions,
     reporter: Reporter,
     quorum_check: QuorumCheck,
-    generation: Generation,
     loads: watch::Sender<UnitLoads>,
     /// Start of the last round.
     round_started: Instant,
@@ -152,7 +152,6 @@ impl Reconciler {
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
             quorum_check: QuorumCheck::new(read),
             backoff: Backoff::default(),
-            generation,
             store,
             driver,
             desired,
@@ -177,7 +176,7 @@ impl Reconciler {
 
     async fn run_rounds(&mut self) -> Result<Ended, RunError> {
         while !self.desired.removed {
-            if let Some(newest) = self.observer.newer_generation(self.generation) {
+            if let Some(newest) = self.observer.newer_generation(self.reporter.last_sent()) {
                 return Ok(Ended::Outdated { newest });
             }
             self.round().await?;

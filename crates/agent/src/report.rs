@@ -68,6 +68,11 @@ impl Reporter {
         }
     }
 
+    /// Returns the generation and the number of the last report that was sent.
+    pub(crate) fn last_sent(&self) -> (Generation, Sequence) {
+        (self.generation, self.sequence)
+    }
+
     /// Sends the next part of the unit table, as observed at revision `observed`, that the log does
     /// not match already. Sends nothing while a report is in flight: its completion leads to the
     /// next round, and so to the next part. `units` are sorted by incarnation.

@@ -125,6 +125,20 @@ async fn an_agent_on_a_restored_directory_learns_of_the_newer_generation_in_the_
     world.converged_agent().await.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_agent_on_a_restored_directory_learns_of_newer_reports_of_its_own_generation() {
+    let mut world = World::contoso(1);
+    for units in 1..4 {
+        world.scale(units);
+        world.converged_agent().await.stop().await;
+    }
+    // The copy was made before the last restart.
+    let newest = newest(&world);
+    world.restore_generation(newest.0 - 1);
+    world.scale(4);
+    assert_eq!(world.agent().ended().await, Ended::Outdated { newest });
+}
+
 /// Returns the newest generation of the agent's reports in the log.
 fn newest(world: &World) -> Generation {
     world.log.state().agents[&name()].last_report.0

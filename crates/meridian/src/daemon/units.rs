@@ -81,7 +81,7 @@ pub async fn run(
             Ended::Outdated { newest } => {
                 tracing::warn!(
                     %generation, %newest, data_dir = %config.data_dir.display(),
-                    "the log has reports of a newer generation of this agent: its data directory \
+                    "the log has newer reports of this agent than its own: its data directory \
                      was restored from an older copy, or another process runs on a copy of it; \
                      raising the generation"
                 );
