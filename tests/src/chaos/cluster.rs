@@ -208,7 +208,7 @@ impl Cluster {
 }
 
 /// Removes the contents of a directory, which may be a mount point.
-fn empty(directory: &Path) -> io::Result<()> {
+pub fn empty(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {

@@ -12,6 +12,7 @@ use meridian_testkit::process::network::Network;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::Cluster;
+use super::observe;
 use super::operations::{with_deadline, with_timeout};
 use super::schedule::Kind;
 
@@ -77,6 +78,35 @@ pub async fn reached(cluster: &Cluster, moved: &[(usize, SocketAddrV4)]) -> Opti
     poll(async || moved.iter().all(connected).then_some(())).await?;
     let addresses: Vec<_> = moved.iter().map(|(_, address)| address.to_string()).collect();
     Some(format!("other agents are connected to {}", addresses.join(" and ")))
+}
+
+/// Waits until all members have applied the entry that the last of them had applied at the start, and
+/// returns its index; `None` on a timeout.
+pub async fn caught_up(cluster: &Cluster) -> anyhow::Result<Option<u64>> {
+    let applied = async || {
+        let agents = observe::states(cluster, cluster.leader()?).await.ok()?.ok()?;
+        let applied: Option<Vec<u64>> = agents.into_iter().map(|it| it.applied).collect();
+        applied.filter(|it| it.len() == cluster.members.len())
+    };
+    let Some(index) = poll(async || applied().await?.into_iter().max()).await else {
+        return Ok(None);
+    };
+    Ok(poll(async || (applied().await?.into_iter().min()? >= index).then_some(index)).await)
+}
+
+/// Waits until a member has applied an entry that it has lost.
+pub async fn applied(
+    cluster: &Cluster,
+    member: usize,
+    index: u64,
+) -> anyhow::Result<Option<String>> {
+    let name = cluster.members[member].name();
+    let applied = async || {
+        let agents = observe::states(cluster, member).await.ok()?.ok()?;
+        agents.into_iter().find(|it| it.name == name)?.applied.filter(|applied| *applied >= index)
+    };
+    let applied = poll(applied).await;
+    Ok(applied.map(|_| format!("{name} received the entries up to {index} again")))
 }
 
 /// Waits until a member other than this one leads.

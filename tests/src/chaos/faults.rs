@@ -4,6 +4,7 @@ mod addresses;
 mod hanging_disk;
 mod machines;
 mod network;
+mod restored;
 mod units;
 
 use std::sync::Arc;
@@ -125,6 +126,7 @@ impl Injector {
             Kind::Clock => self.clock(fault, member, duration, variant).await?,
             Kind::Spawn => self.spawn(fault, member, duration, variant).await?,
             Kind::PidReuse => self.pid_reuse(fault, member, duration).await?,
+            Kind::Restore => self.restore(fault, member, duration, variant).await?,
             Kind::Move => self.move_peers(fault, &self.moving(member, variant), duration).await?,
         }
         Ok(())

@@ -103,6 +103,9 @@ pub enum Kind {
     /// The disk of the leader hangs until another agent leads. Variant: the agent is then killed and
     /// restarted.
     DiskHang,
+    /// The data directory of an agent is restored from a copy of a few seconds ago. Variant: from
+    /// before its last two restarts.
+    Restore,
 }
 
 /// The agent affected by a fault.
@@ -155,7 +158,7 @@ impl Kind {
             Self::Pause => (600, 3_000),
             Self::Membership | Self::Quorum | Self::DiskFull | Self::StorageError => (1_500, 3_000),
             Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),
-            Self::Delay | Self::Duplicate | Self::Reorder => (1_500, 3_000),
+            Self::Delay | Self::Duplicate | Self::Reorder | Self::Restore => (1_500, 3_000),
             Self::DiskHang => (7_000, 9_000),
             Self::DiskSlow | Self::Clock | Self::LongLinks => (2_000, 6_000),
         }

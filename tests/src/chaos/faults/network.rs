@@ -36,7 +36,12 @@ impl Injector {
     }
 
     /// Waits for `duration`, and optionally restarts an agent halfway.
-    async fn wait(&self, member: usize, duration: Duration, restart: bool) -> anyhow::Result<()> {
+    pub(super) async fn wait(
+        &self,
+        member: usize,
+        duration: Duration,
+        restart: bool,
+    ) -> anyhow::Result<()> {
         sleep(duration / 2).await;
         if restart {
             self.cluster.kill(member)?;
