@@ -22,6 +22,7 @@ pub mod impact;
 mod location;
 mod member;
 mod observations;
+mod settings;
 mod unit;
 
 #[cfg(doc)]
@@ -38,4 +39,5 @@ pub use member::{
 pub use observations::{
     AgentResponse, DiskSpace, Observations, Progress, Silence, Source, UnitLoad, UnitLoads,
 };
+pub use settings::{SharedSetting, SharedSettings};
 pub use unit::{UnitCondition, unit};

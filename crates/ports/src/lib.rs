@@ -30,7 +30,7 @@ pub use read::{Consistency, Read, ReadError, ReadPoint};
 
 pub use meridian_domain::status::{
     AgentResponse, DiskSpace, LastContact, Member, MemberChange, Next, Pending, Progress, Role,
-    UnitLoad, UnitLoads, WaitsFor,
+    SharedSetting, SharedSettings, UnitLoad, UnitLoads, WaitsFor,
 };
 
 /// All ports of a node. Cheap to clone; clones share the node.

@@ -8,7 +8,7 @@ use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, Epoch, Incarnation, NodeId, Revision};
 use meridian_ports::{
     AgentResponse, Cluster, ClusterError, DiskSpace, LastContact, Member, Next, Progress,
-    Readdressed, Role, UnitLoad, UnitLoads,
+    Readdressed, Role, SharedSetting, SharedSettings, UnitLoad, UnitLoads,
 };
 use meridian_proto::v1 as proto;
 use meridian_storage::raft::TypeConfig;
@@ -56,6 +56,8 @@ pub struct Members {
     pub(crate) unreachable_after: Duration,
     pub(crate) space: Arc<DiskSpaceRecord>,
     pub(crate) suspension: Suspension,
+    /// Settings of this node that are to be equal on all members.
+    pub(crate) settings: Arc<SharedSettings>,
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
@@ -84,7 +86,8 @@ impl Members {
         if node == self.node {
             let position = Some(self.store.progress().await);
             let (lag, disk) = (self.contact.since_leader_contact(), self.space.measured());
-            return AgentResponse { agent, position, lag, disk, duplicated };
+            let settings = (*self.settings).clone();
+            return AgentResponse { agent, position, lag, disk, duplicated, settings };
         }
         match timeout_at(deadline, self.links.position(node)).await {
             Ok(Ok(response)) => AgentResponse {
@@ -93,10 +96,16 @@ impl Members {
                 position: progress(&response),
                 disk: disk_space(&response),
                 duplicated,
+                settings: settings(response.settings),
             },
-            Ok(Err(_)) | Err(_) => {
-                AgentResponse { agent, position: None, lag: None, disk: None, duplicated }
-            }
+            Ok(Err(_)) | Err(_) => AgentResponse {
+                agent,
+                position: None,
+                lag: None,
+                disk: None,
+                duplicated,
+                settings: SharedSettings::new(),
+            },
         }
     }
 
@@ -170,6 +179,12 @@ fn progress(response: &proto::PositionResponse) -> Option<Progress> {
 /// Returns the disk space that a member reports; `None` if it did not measure it.
 pub(crate) fn disk_space(response: &proto::PositionResponse) -> Option<DiskSpace> {
     response.disk.map(|proto::DiskSpace { free, minimum }| DiskSpace { free, minimum })
+}
+
+/// Returns the settings that a member reports. Those that only a newer version has are ignored.
+fn settings(reported: impl IntoIterator<Item = (String, String)>) -> SharedSettings {
+    let known = |(key, value): (String, String)| Some((SharedSetting::from_key(&key)?, value));
+    reported.into_iter().filter_map(known).collect()
 }
 
 #[async_trait]

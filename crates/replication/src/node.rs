@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use meridian_domain::{Address, AgentDescription, ClusterId, Epoch, NodeId};
-use meridian_ports::{Leadership, Ports, UnitLoads};
+use meridian_ports::{Leadership, Ports, SharedSetting, SharedSettings, UnitLoads};
 use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::log_store::LogStore;
@@ -40,7 +40,7 @@ use crate::proposer::Proposer;
 use crate::reader::{ReadIndexFetcher, Reader};
 use crate::sequencer::Sequencer;
 use crate::suspension::Suspension;
-use crate::timing::Timing;
+use crate::timing::Profile;
 
 /// Configuration of a node.
 #[derive(Debug, Clone)]
@@ -51,8 +51,8 @@ pub struct NodeConfig {
     pub epoch: LocalEpoch,
     /// Description of this agent, as it is registered.
     pub description: AgentDescription,
-    /// Intervals and timeouts of Raft.
-    pub timing: Timing,
+    /// Network profile, which decides the intervals and timeouts of Raft.
+    pub network: Profile,
     /// Number of log entries after which a snapshot is built and older entries may be purged.
     pub snapshot_after: u64,
     /// Number of entries already in the snapshot that are kept, so that a member that was offline
@@ -69,6 +69,18 @@ pub struct NodeConfig {
     pub process_run: ProcessRun,
     /// Connections and clock.
     pub environment: Environment,
+}
+
+impl NodeConfig {
+    /// Returns the settings that are to be equal on all members.
+    fn shared_settings(&self) -> SharedSettings {
+        let value = |setting| match setting {
+            SharedSetting::Network => self.network.name().to_owned(),
+            SharedSetting::SnapshotAfterEntries => self.snapshot_after.to_string(),
+            SharedSetting::KeepEntries => self.keep_entries.to_string(),
+        };
+        SharedSetting::ALL.into_iter().map(|setting| (setting, value(setting))).collect()
+    }
 }
 
 /// Member of the cluster.
@@ -157,9 +169,10 @@ impl Node {
             leader_watch,
             contact: contact.clone(),
             membership,
-            unreachable_after: config.timing.silence,
+            unreachable_after: config.network.timing().silence,
             space: space.clone(),
             suspension: suspension.clone(),
+            settings: Arc::new(config.shared_settings()),
             loads: loads.subscribe(),
         };
         let fetcher = read_index_fetcher(&members);
@@ -281,7 +294,7 @@ fn connections(
     config: &NodeConfig,
     cluster: &ClusterEpoch,
 ) -> (Arc<Pool>, Introductions, Verifier) {
-    let timing = config.timing;
+    let timing = config.network.timing();
     let dialer = config.environment.dialer.clone();
     let AgentDescription { node, peer_address: address, .. } = config.description.clone();
     let book = Arc::new(AddressBook::new(config.addresses.clone()));
@@ -306,9 +319,10 @@ async fn start_raft(
     state_machine: StateMachine,
 ) -> Result<Raft, NodeError> {
     let failed = |cause: &dyn std::fmt::Display| NodeError::Raft { cause: cause.to_string() };
-    let raft_config = config.timing.raft_config(config.snapshot_after, config.keep_entries);
+    let timing = config.network.timing();
+    let raft_config = timing.raft_config(config.snapshot_after, config.keep_entries);
     let raft_config = Arc::new(raft_config.validate().map_err(|error| failed(&error))?);
-    let network = Factory { pool, timing: config.timing, store: store.clone() };
+    let network = Factory { pool, timing, store: store.clone() };
     let node = config.description.node;
     let raft = Raft::new(node, raft_config, network, log, state_machine).await;
     raft.map_err(|error| failed(&error))
@@ -339,6 +353,7 @@ fn peer_service(
         membership: members.membership.clone(),
         clock,
         loads: members.loads.clone(),
+        settings: members.settings.clone(),
         introductions,
         space: members.space.clone(),
         suspension: members.suspension.clone(),

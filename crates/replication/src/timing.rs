@@ -41,6 +41,15 @@ pub struct Timing {
 }
 
 impl Profile {
+    /// Returns the name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Wan => "wan",
+        }
+    }
+
     /// Returns the timing for this network.
     #[must_use]
     pub fn timing(self) -> Timing {

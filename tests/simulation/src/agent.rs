@@ -211,7 +211,7 @@ impl Agent {
             epoch: LocalEpoch::default(),
             addresses: BTreeMap::new(),
             description: self.description.clone(),
-            timing: self.plan.profile.timing(),
+            network: self.plan.profile,
             snapshot_after: self.plan.snapshot_after,
             keep_entries: self.plan.keep_entries,
             disk_floor: 0,

@@ -1,5 +1,7 @@
 //! Sentences about the cluster.
 
+use std::collections::BTreeMap;
+
 use meridian_domain::status::{ClusterStatus, Condition, DiskSpace, Health, Severity, Silence};
 use meridian_domain::{AgentName, RegionName, State};
 use meridian_proto::v1;
@@ -81,6 +83,12 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             format!("agents {} hold different states at the same position", names(agents)),
             "compare their disks and replace the one that is wrong".to_owned(),
         ),
+        Condition::SettingDiffers { setting, values } => (
+            "SETTINGS_DIFFER",
+            String::new(),
+            format!("{} differs between agents: {}", setting.key(), holders(values)),
+            format!("set {} to the same value on all agents and restart them", setting.key()),
+        ),
         Condition::AgentUnreachable { agent, region, silence, units } => (
             "AGENT_UNREACHABLE",
             format!("agents/{agent}"),
@@ -154,6 +162,12 @@ fn low_disk(agent: &AgentName, region: &RegionName, disk: DiskSpace, leads: bool
     format!(
         "the disk of agent {agent} in {region} has {free} MiB free, minimum {minimum} MiB{effect}"
     )
+}
+
+/// Returns each value with the agents that have it.
+fn holders(values: &BTreeMap<String, Vec<AgentName>>) -> String {
+    let holders = values.iter().map(|(value, agents)| format!("{value} on {}", names(agents)));
+    holders.collect::<Vec<_>>().join("; ")
 }
 
 fn names(agents: &[AgentName]) -> String {

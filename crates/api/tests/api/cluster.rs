@@ -1,7 +1,7 @@
 //! The service `Cluster`.
 
 use meridian_domain::NodeId;
-use meridian_ports::{MemberChange, Pending, WaitsFor};
+use meridian_ports::{MemberChange, Pending, SharedSetting, SharedSettings, WaitsFor};
 use meridian_proto::v1;
 use tonic::Code;
 
@@ -245,8 +245,23 @@ async fn the_status_has_warnings_worst_first() {
     assert_eq!(reasons(&differing), ["STATES_DIFFER"]);
     assert_eq!(differing.health(), v1::Health::Degraded);
 
+    let network = |value: &str| SharedSettings::from([(SharedSetting::Network, value.to_owned())]);
     world.fake.set(|script| {
         script.strange.clear();
+        script.settings = [("a", "wan"), ("b", "lan"), ("c", "wan")]
+            .map(|(agent, value)| (agent.to_owned(), network(value)))
+            .into();
+    });
+    assert_eq!(
+        printed(&status(&mut world).await),
+        "\
+Degraded SETTINGS_DIFFER : network differs between agents: lan on b; wan on a, c
+  set network to the same value on all agents and restart them
+"
+    );
+
+    world.fake.set(|script| {
+        script.settings.clear();
         script.mute = vec!["b".to_owned(), "c".to_owned()];
         script.silent = vec![2, 3];
     });

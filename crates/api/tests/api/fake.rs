@@ -18,7 +18,8 @@ use meridian_domain::{
 use meridian_ports::{
     AgentResponse, Cluster, ClusterError, Consistency, DiskSpace, History, HistoryError,
     LastContact, Leadership, Member, Next, Pending, Progress, Proposal, Propose, ProposeError,
-    Read, ReadError, ReadPoint, Readdressed, Receipt, Requester, Role, UnitLoad, UnitLoads,
+    Read, ReadError, ReadPoint, Readdressed, Receipt, Requester, Role, SharedSettings, UnitLoad,
+    UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -50,6 +51,8 @@ pub struct Script {
     pub low_disk: Vec<String>,
     /// Agents as which two processes run.
     pub duplicated: Vec<String>,
+    /// Settings of agents by name; none for the others.
+    pub settings: BTreeMap<String, SharedSettings>,
     /// Delay until events are readable on this node.
     pub delivery: Duration,
     pub trimmed: u64,
@@ -364,7 +367,9 @@ impl Cluster for Fake {
             let low = self.script(|script| listed(&script.low_disk));
             let disk = low.then_some(DiskSpace { free: 100 << 20, minimum: 256 << 20 });
             let duplicated = self.script(|script| listed(&script.duplicated));
-            AgentResponse { agent, position, lag: Some(Duration::ZERO), disk, duplicated }
+            let settings = self.script(|script| script.settings.get(agent.as_str()).cloned());
+            let (lag, settings) = (Some(Duration::ZERO), settings.unwrap_or_default());
+            AgentResponse { agent, position, lag, disk, duplicated, settings }
         };
         names.into_iter().map(status).collect()
     }

@@ -1,6 +1,7 @@
 //! Status of the cluster: everything that an operator should know, worst first.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use crate::agent::Agent;
 use crate::name::{AgentName, RegionName, ServiceName};
@@ -10,6 +11,7 @@ use super::agent::{AgentCondition, agent as agent_condition, agent_of};
 use super::location::{LocationCondition, LocationStatus, location};
 use super::member::{Member, MemberChange, PendingMember, WaitsFor, pending_member};
 use super::observations::{AgentResponse, DiskSpace, Observations, Progress, Silence, Source};
+use super::settings::{SharedSetting, differing};
 
 /// Minimum number of voters with which the loss of any one stops no changes.
 const SAFE_VOTERS: usize = 3;
@@ -39,6 +41,13 @@ pub enum Condition {
     StatesDiffer {
         /// Those agents.
         agents: Vec<AgentName>,
+    },
+    /// Agents have different values of a setting that is to be equal on all of them.
+    SettingDiffers {
+        /// The setting.
+        setting: SharedSetting,
+        /// Each value, with the agents that have it.
+        values: BTreeMap<String, Vec<AgentName>>,
     },
     /// An agent is unreachable, so the state of its units is unknown.
     AgentUnreachable {
@@ -143,9 +152,21 @@ impl Condition {
                 (true, false) => Severity::Degraded,
                 (false, _) => Severity::Notice,
             },
+            Self::SettingDiffers { setting, .. } => setting.severity(),
             Self::MemberPending(pending) => pending.severity(),
             Self::Location { status, .. } => status.severity(),
             Self::FewVoters { .. } => Severity::Notice,
+        }
+    }
+}
+
+impl SharedSetting {
+    /// Agents of different network profiles may depose each other's leader. The other settings decide
+    /// only how much of the log an agent keeps.
+    fn severity(self) -> Severity {
+        match self {
+            Self::Network => Severity::Degraded,
+            Self::SnapshotAfterEntries | Self::KeepEntries => Severity::Notice,
         }
     }
 }
@@ -185,6 +206,7 @@ pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
     let mut conditions = Vec::new();
     conditions.extend(availability(state, observations));
     conditions.extend(states_differ(observations));
+    conditions.extend(differing(observations));
     conditions.extend(agents(state, observations));
     let duplicated = observations.responses.values().filter(|response| response.duplicated);
     conditions.extend(

@@ -8,6 +8,7 @@ use crate::id::{Digest, Incarnation, NodeId, Revision};
 use crate::name::AgentName;
 
 use super::member::{LastContact, Member};
+use super::settings::SharedSettings;
 
 /// Observations that one node, the contacted one, gathered at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct AgentResponse {
     pub disk: Option<DiskSpace>,
     /// True if a second process sent requests with its node id recently.
     pub duplicated: bool,
+    /// Its settings that are to be equal on all agents; empty if it did not respond in time.
+    pub settings: SharedSettings,
 }
 
 /// Free space of the disk of an agent's data directory.

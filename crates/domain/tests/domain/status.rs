@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use meridian_domain::status::{
     AgentCondition, AgentResponse, LastContact, Member, Next, Observations, Progress, Role,
-    Silence, Source, UnitCondition, UnitLoads,
+    SharedSettings, Silence, Source, UnitCondition, UnitLoads,
 };
 use meridian_domain::{Digest, NodeId, UnitPhase, status};
 
@@ -51,6 +51,7 @@ fn led(world: &World, contacts: &[(u64, LastContact)]) -> Observations {
                 lag: None,
                 disk: None,
                 duplicated: false,
+                settings: SharedSettings::new(),
             },
         )
     });

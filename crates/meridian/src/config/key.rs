@@ -270,14 +270,15 @@ pub const KEYS: [Key; 35] = [
         1,
         "20000",
         "Number of log entries after which a snapshot is built and older entries may be purged. \
-         At least 1.",
+         At least 1. Must be the same on all agents of a cluster, any of which may lead.",
     ),
     number(
         "keep_entries",
         0,
         "5000",
         "Number of log entries already in a snapshot that are kept, so that an agent that was down \
-         briefly catches up without a snapshot.",
+         briefly catches up without a snapshot. Must be the same on all agents of a cluster, any of \
+         which may lead.",
     ),
     number(
         "disk_floor_bytes",

@@ -106,7 +106,7 @@ impl Member {
             epoch: self.prepared.epoch.clone(),
             addresses: self.prepared.addresses.clone(),
             description: self.description.clone(),
-            timing: self.config.network.timing(),
+            network: self.config.network,
             snapshot_after: self.config.snapshot_after_entries,
             keep_entries: self.config.keep_entries,
             disk_floor: self.config.disk_floor_bytes,

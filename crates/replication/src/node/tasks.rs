@@ -16,6 +16,7 @@ impl Node {
     /// Spawns the tasks that run as long as the node.
     pub(super) fn background_tasks(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        let timing = self.config.network.timing();
         let leader_tasks = LeaderTasks {
             cluster: self.config.cluster,
             epoch: self.config.epoch.clone(),
@@ -33,7 +34,7 @@ impl Node {
             raft: self.raft.clone(),
             log: self.log.clone(),
             membership: self.members.membership.clone(),
-            timing: self.config.timing,
+            timing,
             suspension: self.suspension.clone(),
         };
         tasks.spawn(disk_watch.run());
@@ -48,14 +49,14 @@ impl Node {
             fuse: self.fuse.clone(),
         };
         tasks.spawn(announcement.run());
-        let (raft, interval) = (self.raft.clone(), self.config.timing.heartbeat);
+        let (raft, interval) = (self.raft.clone(), timing.heartbeat);
         tasks.spawn(heartbeats::run(raft, self.suspension.clone(), interval));
         let member_watch = MemberWatch {
             node: self.config.description.node,
             raft: self.raft.clone(),
             store: self.store.clone(),
             links: self.members.links.clone(),
-            timing: self.config.timing,
+            timing,
         };
         tasks.spawn(member_watch.run());
         tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
@@ -64,7 +65,7 @@ impl Node {
             node: self.config.description.node,
             process_run: self.config.process_run,
             dialer: self.config.environment.dialer.clone(),
-            timeout: self.config.timing.connect,
+            timeout: timing.connect,
             reported: self.members.links.older_process(),
             found: self.duplicate.clone(),
             fuse: self.fuse.clone(),
@@ -74,7 +75,7 @@ impl Node {
             store: self.store.clone(),
             contact: self.members.contact.clone(),
             leadership: self.leadership.subscribe(),
-            silence: self.config.timing.silence,
+            silence: timing.silence,
         };
         tasks.spawn(transitions.run());
         tasks

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
 use meridian_domain::NodeId;
-use meridian_ports::{DiskSpace, ProposeError, UnitLoads};
+use meridian_ports::{DiskSpace, ProposeError, SharedSettings, UnitLoads};
 use meridian_proto::v1 as proto;
 use meridian_proto::v1::peer_server::{Peer, PeerServer};
 use meridian_proto::v1::read_index_response::Result as ReadIndexResult;
@@ -48,6 +48,8 @@ pub struct PeerService {
     pub(crate) clock: Clock,
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
+    /// Settings of this node that are to be equal on all members.
+    pub(crate) settings: Arc<SharedSettings>,
     pub(crate) introductions: Introductions,
     pub(crate) space: Arc<DiskSpaceRecord>,
     /// Refuses requests of Raft and for the leader while this node is suspended.
@@ -209,6 +211,8 @@ impl Peer for PeerService {
     ) -> Result<Response<proto::PositionResponse>, Status> {
         let progress = self.store.progress().await;
         let leader_contact = self.contact.since_leader_contact();
+        let settings = self.settings.iter();
+        let settings = settings.map(|(setting, value)| (setting.key().to_owned(), value.clone()));
         Ok(Response::new(proto::PositionResponse {
             revision: progress.revision.0,
             state_hash: progress.state.0.to_vec().into(),
@@ -219,6 +223,7 @@ impl Peer for PeerService {
                 .space
                 .measured()
                 .map(|DiskSpace { free, minimum }| proto::DiskSpace { free, minimum }),
+            settings: settings.collect(),
         }))
     }
 

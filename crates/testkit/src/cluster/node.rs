@@ -251,7 +251,7 @@ async fn start(
         epoch: held.epoch()?,
         addresses: BTreeMap::new(),
         description,
-        timing: Profile::Lan.timing(),
+        network: Profile::Lan,
         snapshot_after: options.snapshot_after,
         keep_entries: options.keep_entries,
         disk_floor: options.disk_floor,

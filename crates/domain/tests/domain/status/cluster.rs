@@ -1,9 +1,11 @@
 //! Status of the cluster.
 
+use std::collections::BTreeMap;
+
 use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::status::{
     Condition, DiskSpace, Health, LastContact, MemberChange, Next, Observations, Pending,
-    PendingMember, Progress, Severity, Silence, WaitsFor,
+    PendingMember, Progress, Severity, SharedSetting, Silence, WaitsFor,
 };
 use meridian_domain::{Command, Digest, NodeId, Revision, Timestamp, UnitPhase, status};
 
@@ -15,6 +17,7 @@ fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
         Condition::NoQuorum { .. } => "no quorum",
         Condition::NoLeader => "no leader",
         Condition::StatesDiffer { .. } => "states differ",
+        Condition::SettingDiffers { .. } => "setting differs",
         Condition::AgentUnreachable { .. } => "agent unreachable",
         Condition::DiskLow { .. } => "disk low",
         Condition::AgentDuplicated { .. } => "agent duplicated",
@@ -94,6 +97,36 @@ fn a_removed_agent_that_still_leads_counts_as_a_reachable_voter() {
     let observations = Observations { leader: Some(NodeId(3)), ..observations };
     let status = status::cluster(&world.state, &observations);
     assert!(!kinds(&status).contains(&"no quorum"), "{status:?}");
+}
+
+#[test]
+fn agents_with_different_settings_are_named_with_their_values() {
+    let world = settled();
+    let mut observations = healthy(&world);
+    let set = |observations: &mut Observations, agent, setting, value: &str| {
+        let response = observations.responses.get_mut(&agent_name(agent)).expect("is there");
+        response.settings.insert(setting, value.to_owned());
+    };
+    set(&mut observations, "westeurope", SharedSetting::Network, "wan");
+    set(&mut observations, "eastus", SharedSetting::Network, "wan");
+    for agent in ["westeurope", "eastus", "southeastasia"] {
+        set(&mut observations, agent, SharedSetting::KeepEntries, "5000");
+    }
+    let equal = status::cluster(&world.state, &observations);
+    assert_eq!(kinds(&equal), [""; 0], "an agent that did not state its value is not compared");
+
+    set(&mut observations, "southeastasia", SharedSetting::Network, "lan");
+    set(&mut observations, "eastus", SharedSetting::KeepEntries, "100");
+    let differing = status::cluster(&world.state, &observations);
+    assert_eq!(kinds(&differing), ["setting differs", "setting differs"]);
+    let values = BTreeMap::from([
+        ("lan".to_owned(), vec![agent_name("southeastasia")]),
+        ("wan".to_owned(), vec![agent_name("eastus"), agent_name("westeurope")]),
+    ]);
+    let expected = Condition::SettingDiffers { setting: SharedSetting::Network, values };
+    assert_eq!(differing.conditions[0], expected);
+    let severities = differing.conditions.iter().map(Condition::severity).collect::<Vec<_>>();
+    assert_eq!(severities, [Severity::Degraded, Severity::Notice]);
 }
 
 #[test]
