@@ -65,6 +65,7 @@ async fn gathered(
         members,
         responses: by_name(agents),
         loads: UnitLoads::new(),
+        round_trips: ports.cluster.round_trips(),
     }
 }
 

@@ -37,7 +37,8 @@ pub use member::{
     LastContact, Member, MemberChange, Next, Pending, PendingMember, Role, WaitsFor, pending_member,
 };
 pub use observations::{
-    AgentResponse, DiskSpace, Observations, Progress, Silence, Source, UnitLoad, UnitLoads,
+    AgentResponse, DiskSpace, MedianRoundTrips, Observations, Progress, Silence, Source, UnitLoad,
+    UnitLoads,
 };
 pub use settings::{SharedSetting, SharedSettings};
 pub use unit::{UnitCondition, unit};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::agent::Address;
-use meridian_domain::status::{AgentResponse, Member, UnitLoads};
+use meridian_domain::status::{AgentResponse, MedianRoundTrips, Member, UnitLoads};
 use meridian_domain::{AgentName, ClusterId, Epoch, NodeId, Revision};
 use tokio::time::Instant;
 
@@ -96,6 +96,9 @@ pub trait Cluster: Send + Sync {
     /// Requests the position of every agent, concurrently. The list includes agents that do not
     /// respond.
     async fn agents(&self, deadline: Instant) -> Vec<AgentResponse>;
+
+    /// Returns the latest round trips from this node to the other members.
+    fn round_trips(&self) -> MedianRoundTrips;
 
     /// Requests the load of the units of every agent, concurrently. The units of agents that do not
     /// respond are missing.

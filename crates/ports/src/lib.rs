@@ -29,8 +29,8 @@ pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
 pub use read::{Consistency, Read, ReadError, ReadPoint};
 
 pub use meridian_domain::status::{
-    AgentResponse, DiskSpace, LastContact, Member, MemberChange, Next, Pending, Progress, Role,
-    SharedSetting, SharedSettings, UnitLoad, UnitLoads, WaitsFor,
+    AgentResponse, DiskSpace, LastContact, MedianRoundTrips, Member, MemberChange, Next, Pending,
+    Progress, Role, SharedSetting, SharedSettings, UnitLoad, UnitLoads, WaitsFor,
 };
 
 /// All ports of a node. Cheap to clone; clones share the node.

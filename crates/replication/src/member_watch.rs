@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use meridian_domain::NodeId;
+use meridian_ports::MedianRoundTrips;
 use meridian_storage::store::Store;
 use openraft::async_runtime::WatchReceiver as _;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::instance::Raft;
@@ -31,6 +33,8 @@ pub(crate) struct MemberWatch {
     pub store: Store,
     pub links: Arc<Links>,
     pub timing: Timing,
+    /// Receives the median round trips.
+    pub medians: watch::Sender<MedianRoundTrips>,
 }
 
 impl MemberWatch {
@@ -91,21 +95,24 @@ impl MemberWatch {
         (node, matches!(response, Ok(Ok(_))).then(|| sent.elapsed()))
     }
 
-    /// Publishes the round trips, and warns while that to a voter is too long.
+    /// Publishes the round trips, and warns while that to a voter is too long. Those of a node
+    /// without a vote delay no election.
     fn publish(&self, round_trips: &mut RoundTrips) {
         let membership = self.raft.server_metrics().borrow_watched().membership_config.clone();
         let voters: BTreeSet<_> = membership.voter_ids().collect();
+        let (mut medians, limit) = (BTreeMap::new(), self.timing.max_round_trip);
         let state = self.store.state();
         for agent in state.agents.values().map(|agent| &agent.description) {
             let Some(median) = round_trips.median(agent.node) else { continue };
+            medians.insert(agent.node, median);
             let name = agent.name.to_string();
             metrics::gauge!("meridian_peer_round_trip_seconds", "agent" => name)
                 .set(median.as_secs_f64());
-            let is_long = voters.contains(&agent.node) && median > self.timing.max_round_trip;
+            let both_vote = voters.contains(&self.node) && voters.contains(&agent.node);
+            let is_long = both_vote && median > limit;
             if !round_trips.changes(agent.node, is_long) {
                 continue;
             }
-            let limit = self.timing.max_round_trip;
             if is_long {
                 tracing::warn!(
                     agent = %agent.name, ?median, ?limit,
@@ -116,6 +123,7 @@ impl MemberWatch {
                 tracing::info!(agent = %agent.name, ?median, ?limit, "the round trip is short again");
             }
         }
+        self.medians.send_replace(MedianRoundTrips { medians, limit });
     }
 }
 

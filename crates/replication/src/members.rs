@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, ClusterId, Digest, Epoch, Incarnation, NodeId, Revision};
 use meridian_ports::{
-    AgentResponse, Cluster, ClusterError, DiskSpace, LastContact, Member, Next, Progress,
-    Readdressed, Role, SharedSetting, SharedSettings, UnitLoad, UnitLoads,
+    AgentResponse, Cluster, ClusterError, DiskSpace, LastContact, MedianRoundTrips, Member, Next,
+    Progress, Readdressed, Role, SharedSetting, SharedSettings, UnitLoad, UnitLoads,
 };
 use meridian_proto::v1 as proto;
 use meridian_storage::raft::TypeConfig;
@@ -58,6 +58,8 @@ pub struct Members {
     pub(crate) suspension: Suspension,
     /// Settings of this node that are to be equal on all members.
     pub(crate) settings: Arc<SharedSettings>,
+    /// Round trips to the other members, as they are measured.
+    pub(crate) round_trips: watch::Receiver<MedianRoundTrips>,
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
 }
@@ -237,6 +239,10 @@ impl Cluster for Members {
         };
         let requests = agents.into_iter().map(|(name, node)| self.status_of(name, node, deadline));
         futures::future::join_all(requests).await
+    }
+
+    fn round_trips(&self) -> MedianRoundTrips {
+        self.round_trips.borrow().clone()
     }
 
     async fn loads(&self, deadline: Instant) -> UnitLoads {

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use meridian_domain::{Address, AgentDescription, ClusterId, Epoch, NodeId};
-use meridian_ports::{Leadership, Ports, SharedSetting, SharedSettings, UnitLoads};
+use meridian_ports::{
+    Leadership, MedianRoundTrips, Ports, SharedSetting, SharedSettings, UnitLoads,
+};
 use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::log_store::LogStore;
@@ -98,6 +100,7 @@ pub struct Node {
     clocks: ClusterClock,
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
+    round_trips: watch::Sender<MedianRoundTrips>,
     space: Arc<DiskSpaceRecord>,
     suspension: Suspension,
     duplicate: watch::Sender<bool>,
@@ -159,7 +162,7 @@ impl Node {
             links: links.clone(),
             fuse: fuse.clone(),
         };
-        let loads = watch::Sender::default();
+        let (loads, round_trips) = (watch::Sender::default(), watch::Sender::default());
         let members = Members {
             cluster: cluster.clone(),
             node,
@@ -173,6 +176,7 @@ impl Node {
             space: space.clone(),
             suspension: suspension.clone(),
             settings: Arc::new(config.shared_settings()),
+            round_trips: round_trips.subscribe(),
             loads: loads.subscribe(),
         };
         let fetcher = read_index_fetcher(&members);
@@ -192,6 +196,7 @@ impl Node {
             clocks,
             leadership: watch::Sender::default(),
             loads,
+            round_trips,
             space,
             suspension,
             duplicate: watch::Sender::default(),

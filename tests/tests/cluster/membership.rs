@@ -5,7 +5,7 @@ use std::time::Duration;
 use meridian_domain::{Command, NodeId};
 use meridian_ports::{
     ClusterError, Consistency, LastContact, Leadership, Member, MemberChange, Next, Pending,
-    ReadError, WaitsFor,
+    ReadError, SharedSetting, SharedSettings, WaitsFor,
 };
 use meridian_testkit::cluster::{Cluster, Options};
 use meridian_testkit::wait::until;
@@ -122,6 +122,27 @@ async fn a_new_leader_does_not_count_members_that_it_has_not_heard_from() {
 
     cluster.restart(dead).await.expect("the node starts");
     cluster.voters(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_observes_the_settings_of_the_agents_and_its_round_trips_to_them() {
+    let cluster = contoso(Options::default()).await;
+    cluster.voters(3).await;
+    let members = &cluster.nodes[0].ports().cluster;
+    let settings = members.agents(deadline()).await.into_iter().map(|agent| agent.settings);
+    let expected = SharedSettings::from([
+        (SharedSetting::Network, "lan".to_owned()),
+        (SharedSetting::SnapshotAfterEntries, Options::default().snapshot_after.to_string()),
+        (SharedSetting::KeepEntries, Options::default().keep_entries.to_string()),
+    ]);
+    assert_eq!(settings.collect::<Vec<_>>(), vec![expected; 3]);
+    let measured = || async {
+        let round_trips = members.round_trips();
+        (round_trips.medians.len() == 2).then_some(round_trips)
+    };
+    let round_trips = until("the round trips are measured", measured).await;
+    assert_eq!(round_trips.limit, Duration::from_millis(30));
+    assert!(!round_trips.medians.contains_key(&members.node()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

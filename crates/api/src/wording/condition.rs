@@ -1,13 +1,14 @@
 //! Sentences about the cluster.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use meridian_domain::status::{ClusterStatus, Condition, DiskSpace, Health, Severity, Silence};
 use meridian_domain::{AgentName, RegionName, State};
 use meridian_proto::v1;
 
 use super::member::pending_wait;
-use super::{count, for_duration, location};
+use super::{count, for_duration, location, name_of};
 
 /// Maximum number of locations listed; the others are counted.
 const LOCATIONS_LISTED: usize = 20;
@@ -62,6 +63,13 @@ fn severity(condition: &Condition) -> v1::Severity {
     }
 }
 
+/// Next step for a disk that is nearly full.
+const FREE_SPACE: &str = "free space on it; `meridian cluster trim-history`, `meridian service delete` \
+                          and `meridian cluster remove` also work below the minimum";
+/// Next step for two processes with one node id.
+const STOP_COPY: &str =
+    "stop the one that runs on a copy of the data directory, and empty that copy";
+
 /// Reason, subject, message and next step.
 fn parts(state: &State, condition: &Condition, health: Health) -> (String, String, String, String) {
     let (reason, subject, message, next_step) = match condition {
@@ -99,16 +107,19 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             "AGENT_DUPLICATED",
             format!("agents/{agent}"),
             format!("two processes run as agent {agent}; the younger one is refused"),
-            "stop the one that runs on a copy of the data directory, and empty that copy"
-                .to_owned(),
+            STOP_COPY.to_owned(),
         ),
         Condition::DiskLow { agent, region, disk, leads } => (
             "DISK_LOW",
             format!("agents/{agent}"),
             low_disk(agent, region, *disk, *leads),
-            "free space on it; `meridian cluster trim-history`, `meridian service delete` and \
-             `meridian cluster remove` also work below the minimum"
-                .to_owned(),
+            FREE_SPACE.to_owned(),
+        ),
+        Condition::LongRoundTrip { observer, agent, median, limit } => (
+            "LONG_ROUND_TRIP",
+            format!("agents/{agent}"),
+            long_round_trip(&name_of(state, *observer), agent, *median, *limit),
+            format!("set network to wan on all agents, or run `meridian agent drain {agent}`"),
         ),
         Condition::MemberPending(pending) => {
             let wait = pending_wait(state, pending);
@@ -142,6 +153,15 @@ fn unreachable(agent: &AgentName, region: &RegionName, silence: Silence, units: 
     format!("agent {agent} in {region} unreachable{}; {effect}", for_duration(silence))
 }
 
+fn long_round_trip(from: &str, to: &AgentName, median: Duration, limit: Duration) -> String {
+    let (median, limit) = (median.as_millis(), limit.as_millis());
+    format!(
+        "median round trip from {from} to {to} is {median} ms, above the {limit} ms of the network \
+         profile: elections may not end"
+    )
+}
+
+/// Returns the next step for an unreachable agent, which cannot be removed while changes are refused.
 fn start_or_remove(agent: &AgentName, health: Health) -> String {
     match health {
         Health::ChangesRefused => "start it or fix its network".to_owned(),

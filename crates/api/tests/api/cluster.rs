@@ -1,7 +1,11 @@
 //! The service `Cluster`.
 
+use std::time::Duration;
+
 use meridian_domain::NodeId;
-use meridian_ports::{MemberChange, Pending, SharedSetting, SharedSettings, WaitsFor};
+use meridian_ports::{
+    MedianRoundTrips, MemberChange, Pending, SharedSetting, SharedSettings, WaitsFor,
+};
 use meridian_proto::v1;
 use tonic::Code;
 
@@ -262,6 +266,21 @@ Degraded SETTINGS_DIFFER : network differs between agents: lan on b; wan on a, c
 
     world.fake.set(|script| {
         script.settings.clear();
+        let (median, limit) = (Duration::from_millis(412), Duration::from_millis(350));
+        script.round_trips = MedianRoundTrips { medians: [(NodeId(3), median)].into(), limit };
+    });
+    assert_eq!(
+        printed(&status(&mut world).await),
+        "\
+Degraded LONG_ROUND_TRIP agents/c: \
+        median round trip from a to c is 412 ms, above the 350 ms of the network profile: elections \
+        may not end
+  set network to wan on all agents, or run `meridian agent drain c`
+"
+    );
+
+    world.fake.set(|script| {
+        script.round_trips = MedianRoundTrips::default();
         script.mute = vec!["b".to_owned(), "c".to_owned()];
         script.silent = vec![2, 3];
     });

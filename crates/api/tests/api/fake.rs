@@ -17,9 +17,9 @@ use meridian_domain::{
 };
 use meridian_ports::{
     AgentResponse, Cluster, ClusterError, Consistency, DiskSpace, History, HistoryError,
-    LastContact, Leadership, Member, Next, Pending, Progress, Proposal, Propose, ProposeError,
-    Read, ReadError, ReadPoint, Readdressed, Receipt, Requester, Role, SharedSettings, UnitLoad,
-    UnitLoads,
+    LastContact, Leadership, MedianRoundTrips, Member, Next, Pending, Progress, Proposal, Propose,
+    ProposeError, Read, ReadError, ReadPoint, Readdressed, Receipt, Requester, Role,
+    SharedSettings, UnitLoad, UnitLoads,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -53,6 +53,7 @@ pub struct Script {
     pub duplicated: Vec<String>,
     /// Settings of agents by name; none for the others.
     pub settings: BTreeMap<String, SharedSettings>,
+    pub round_trips: MedianRoundTrips,
     /// Delay until events are readable on this node.
     pub delivery: Duration,
     pub trimmed: u64,
@@ -372,6 +373,10 @@ impl Cluster for Fake {
             AgentResponse { agent, position, lag, disk, duplicated, settings }
         };
         names.into_iter().map(status).collect()
+    }
+
+    fn round_trips(&self) -> MedianRoundTrips {
+        self.script(|script| script.round_trips.clone())
     }
 
     async fn loads(&self, _: Instant) -> UnitLoads {

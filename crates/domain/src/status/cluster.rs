@@ -2,8 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::id::NodeId;
 use crate::name::{AgentName, RegionName, ServiceName};
 use crate::state::State;
 
@@ -78,6 +80,17 @@ pub enum Condition {
     },
     /// A membership change cannot proceed.
     MemberPending(PendingMember),
+    /// The round trip between two voters is longer than the network profile allows.
+    LongRoundTrip {
+        /// The contacted node, which measured it.
+        observer: NodeId,
+        /// The agent of the other voter.
+        agent: AgentName,
+        /// Median of the latest round trips.
+        median: Duration,
+        /// Maximum of the network profile.
+        limit: Duration,
+    },
     /// An agent did not respond to the contacted node, and the leader has heard from it recently.
     AgentNotResponding {
         /// The agent.
@@ -146,6 +159,7 @@ impl Condition {
             Self::StatesDiffer { .. }
             | Self::AgentDuplicated { .. }
             | Self::AgentUnreachable { .. }
+            | Self::LongRoundTrip { .. }
             | Self::AgentNotResponding { .. } => Severity::Degraded,
             Self::DiskLow { disk, leads, .. } => match (disk.is_below_minimum(), leads) {
                 (true, true) => Severity::ChangesRefused,
@@ -213,6 +227,7 @@ pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
         duplicated.map(|response| Condition::AgentDuplicated { agent: response.agent.clone() }),
     );
     conditions.extend(low_disks(state, observations));
+    conditions.extend(long_round_trips(state, observations));
     let pending = observations.members.values().filter_map(pending_member);
     conditions.extend(pending.map(Condition::MemberPending));
     conditions.extend(locations(state, observations));
@@ -301,6 +316,25 @@ fn low_disks<'a>(
         Some(Condition::DiskLow { agent, region, disk, leads })
     };
     observations.responses.values().filter_map(condition)
+}
+
+/// Voters to which the round trip from the contacted node, also a voter, is too long. The round trips
+/// of a member without a vote delay no election, and those to an agent that stopped responding are
+/// old.
+fn long_round_trips<'a>(
+    state: &'a State,
+    observations: &'a Observations,
+) -> impl Iterator<Item = Condition> + 'a {
+    let (observer, limit) = (observations.contacted, observations.round_trips.limit);
+    let votes = |node| observations.members.get(&node).is_some_and(|member| member.voter);
+    state.agents.values().filter_map(move |agent| {
+        let node = agent.description.node;
+        let median = *observations.round_trips.medians.get(&node)?;
+        let responds = agent_condition(observations, agent) == AgentCondition::Reachable;
+        let is_long = median > limit && votes(observer) && votes(node) && responds;
+        let agent = agent.description.name.clone();
+        is_long.then_some(Condition::LongRoundTrip { observer, agent, median, limit })
+    })
 }
 
 fn locations<'a>(

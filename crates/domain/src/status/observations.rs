@@ -27,6 +27,8 @@ pub struct Observations {
     pub responses: BTreeMap<AgentName, AgentResponse>,
     /// Load of the units whose agents responded; empty if it was not requested.
     pub loads: UnitLoads,
+    /// Round trips from the contacted node to the other members.
+    pub round_trips: MedianRoundTrips,
 }
 
 /// Node whose contacts decide which agents are reachable.
@@ -102,6 +104,15 @@ pub struct Progress {
     pub state: Digest,
     /// Hash over all events.
     pub events: Digest,
+}
+
+/// Round trips from a node to other members, measured over the last seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MedianRoundTrips {
+    /// Median by member; a member with too few responses is missing.
+    pub medians: BTreeMap<NodeId, Duration>,
+    /// Maximum between voters, from the node's network profile.
+    pub limit: Duration,
 }
 
 /// Load of a unit, measured at most a few seconds ago.

@@ -7,8 +7,8 @@ mod locations;
 use std::time::Duration;
 
 use meridian_domain::status::{
-    AgentCondition, AgentResponse, LastContact, Member, Next, Observations, Progress, Role,
-    SharedSettings, Silence, Source, UnitCondition, UnitLoads,
+    AgentCondition, AgentResponse, LastContact, MedianRoundTrips, Member, Next, Observations,
+    Progress, Role, SharedSettings, Silence, Source, UnitCondition, UnitLoads,
 };
 use meridian_domain::{Digest, NodeId, UnitPhase, status};
 
@@ -63,6 +63,7 @@ fn led(world: &World, contacts: &[(u64, LastContact)]) -> Observations {
         members: contacts.iter().map(member).collect(),
         responses: responses.collect(),
         loads: UnitLoads::new(),
+        round_trips: MedianRoundTrips::default(),
     }
 }
 

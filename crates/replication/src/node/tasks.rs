@@ -57,6 +57,7 @@ impl Node {
             store: self.store.clone(),
             links: self.members.links.clone(),
             timing,
+            medians: self.round_trips.clone(),
         };
         tasks.spawn(member_watch.run());
         tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));

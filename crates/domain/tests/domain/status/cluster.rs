@@ -1,11 +1,12 @@
 //! Status of the cluster.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::status::{
-    Condition, DiskSpace, Health, LastContact, MemberChange, Next, Observations, Pending,
-    PendingMember, Progress, Severity, SharedSetting, Silence, WaitsFor,
+    Condition, DiskSpace, Health, LastContact, MedianRoundTrips, MemberChange, Next, Observations,
+    Pending, PendingMember, Progress, Severity, SharedSetting, Silence, WaitsFor,
 };
 use meridian_domain::{Command, Digest, NodeId, Revision, Timestamp, UnitPhase, status};
 
@@ -21,6 +22,7 @@ fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
         Condition::AgentUnreachable { .. } => "agent unreachable",
         Condition::DiskLow { .. } => "disk low",
         Condition::AgentDuplicated { .. } => "agent duplicated",
+        Condition::LongRoundTrip { .. } => "long round trip",
         Condition::MemberPending(_) => "member pending",
         Condition::AgentNotResponding { .. } => "agent not responding",
         Condition::Location { .. } => "location",
@@ -127,6 +129,32 @@ fn agents_with_different_settings_are_named_with_their_values() {
     assert_eq!(differing.conditions[0], expected);
     let severities = differing.conditions.iter().map(Condition::severity).collect::<Vec<_>>();
     assert_eq!(severities, [Severity::Degraded, Severity::Notice]);
+}
+
+#[test]
+fn a_long_round_trip_between_voters_is_a_condition() {
+    let world = settled();
+    let (limit, median) = (Duration::from_millis(30), Duration::from_millis(31));
+    let mut observations = healthy(&world);
+    observations.round_trips = MedianRoundTrips { medians: [(NodeId(2), limit)].into(), limit };
+    assert_eq!(kinds(&status::cluster(&world.state, &observations)), [""; 0]);
+
+    observations.round_trips.medians.insert(NodeId(2), median);
+    let agent = agent_name("eastus");
+    let expected = Condition::LongRoundTrip { observer: NodeId(1), agent, median, limit };
+    let far = status::cluster(&world.state, &observations);
+    assert_eq!((&far.conditions, far.health()), (&vec![expected], Health::Degraded));
+
+    for learner in [1, 2] {
+        let mut observations = observations.clone();
+        observations.members.get_mut(&NodeId(learner)).expect("is a member").voter = false;
+        let status = status::cluster(&world.state, &observations);
+        assert!(!kinds(&status).contains(&"long round trip"), "{learner} does not vote");
+    }
+    let silent = LastContact::Ago(MINUTE);
+    observations.members.get_mut(&NodeId(2)).expect("is a member").last_contact = Some(silent);
+    let status = status::cluster(&world.state, &observations);
+    assert!(!kinds(&status).contains(&"long round trip"), "the measurement is old");
 }
 
 #[test]
