@@ -5,6 +5,7 @@ use std::net::TcpListener as StdTcpListener;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use meridian_transport::Resolver;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +83,7 @@ impl Unit {
         );
         let shared = Arc::new(Shared::new(config, address, Arc::clone(&listener)));
         let aborted = CancellationToken::new();
-        let connector = Connector::new();
+        let connector = Connector::new(Resolver::default());
         let (pool, inboxes) = WorkerPool::new(shared.config().workers);
         let worker =
             |number| Worker::new(number, Arc::clone(&shared), Arc::clone(&pool), connector.clone());

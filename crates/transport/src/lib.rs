@@ -8,8 +8,9 @@
 //! | how a host name is resolved without delaying a connection | [`resolver`] |
 //! | keepalive and flow control of each port | [`settings`] |
 //!
-//! Every gRPC connection of Meridian passes through this crate, in either direction. It must not know
-//! what is served: no service, no message, no cluster.
+//! Every gRPC connection of Meridian passes through this crate, in either direction. The gateway uses
+//! only its [`resolver`], for connections to backends. It must not know what is served: no service, no
+//! message, no cluster.
 
 pub mod accept;
 pub mod connect;

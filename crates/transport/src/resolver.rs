@@ -3,7 +3,8 @@
 //! The system's resolver can take seconds, for example if the first of its name servers is down
 //! (resolv.conf(5): 5 s by default). A connection attempt has less time, and would fail each time.
 //! A lookup therefore runs in a task of its own, which outlives the attempt that started it, and
-//! later attempts use the last addresses that it found while the next lookup refreshes them.
+//! later attempts use the last addresses that it found while the next lookup refreshes them. The
+//! attempts may belong to several runtimes; a lookup ends with the runtime that started it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use hyper_util::client::legacy::connect::dns::Name;
-use tokio::task::spawn_blocking;
+use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -27,7 +28,7 @@ const REFRESH_AFTER: Duration = Duration::from_secs(1);
 /// registered agents.
 const MAX_NAMES: usize = 1_024;
 
-type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+type Find = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
 type Found = Result<Vec<SocketAddr>, LookupError>;
 
 /// Failure of a lookup, shared by all connection attempts that waited for it.
@@ -41,7 +42,7 @@ pub struct LookupError {
 /// clones share the addresses.
 #[derive(Clone)]
 pub struct Resolver {
-    lookup: Arc<Lookup>,
+    lookup: Arc<Find>,
     names: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
@@ -50,12 +51,20 @@ struct Entry {
     /// Addresses of the last successful lookup, and its time.
     last: Option<(Vec<SocketAddr>, Instant)>,
     /// The latest lookup.
-    lookup: Option<Shared<BoxFuture<'static, Found>>>,
+    lookup: Option<Lookup>,
+}
+
+struct Lookup {
+    found: Shared<BoxFuture<'static, Found>>,
+    /// Task that drives it. Aborted with the runtime that started it, while other runtimes of the
+    /// process, such as those of the other workers of a unit, still use the resolver.
+    task: AbortHandle,
 }
 
 impl Entry {
     fn is_in_progress(&self) -> bool {
-        self.lookup.as_ref().is_some_and(|lookup| lookup.peek().is_none())
+        let in_progress = |it: &Lookup| it.found.peek().is_none() && !it.task.is_finished();
+        self.lookup.as_ref().is_some_and(in_progress)
     }
 
     fn is_fresh(&self) -> bool {
@@ -89,14 +98,14 @@ impl Resolver {
             }
             match (&entry.last, &entry.lookup) {
                 (Some((addresses, _)), _) => return Ok(addresses.clone()),
-                (None, Some(lookup)) => lookup.clone(),
+                (None, Some(lookup)) => lookup.found.clone(),
                 (None, None) => unreachable!("a name without addresses has a lookup"),
             }
         };
         lookup.await
     }
 
-    fn start(&self, name: String) -> Shared<BoxFuture<'static, Found>> {
+    fn start(&self, name: String) -> Lookup {
         let (resolver, looked_up) = (self.clone(), (self.lookup)(name.clone()));
         let lookup = async move {
             let found = match looked_up.await {
@@ -116,9 +125,9 @@ impl Resolver {
                 }
             }
         };
-        let lookup = lookup.boxed().shared();
-        tokio::spawn(lookup.clone());
-        lookup
+        let found = lookup.boxed().shared();
+        let task = tokio::spawn(found.clone()).abort_handle();
+        Lookup { found, task }
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<String, Entry>> {

@@ -8,6 +8,7 @@ use hyper::rt::{Read, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::TokioIo;
+use meridian_transport::Resolver;
 use rustix::io::Errno;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_native_certs::{CertificateResult, ErrorKind};
@@ -34,7 +35,7 @@ pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 /// Dials connections to backends.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
-    plain: HttpConnector,
+    plain: HttpConnector<Resolver>,
     /// Initialized on first use: reading the system's root certificates takes longer than the rest
     /// of a unit's start.
     tls: Arc<Mutex<Option<Tls>>>,
@@ -43,13 +44,13 @@ pub(crate) struct Connector {
 #[derive(Debug, Clone)]
 struct Tls {
     /// The backend chooses the protocol.
-    any: HttpsConnector<HttpConnector>,
-    only_http1: HttpsConnector<HttpConnector>,
+    any: HttpsConnector<HttpConnector<Resolver>>,
+    only_http1: HttpsConnector<HttpConnector<Resolver>>,
 }
 
 impl Tls {
     /// Creates connectors that trust the system's root certificates.
-    fn new(plain: &HttpConnector) -> Result<Self, ConnectError> {
+    fn new(plain: &HttpConnector<Resolver>) -> Result<Self, ConnectError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -90,9 +91,11 @@ fn is_short_of_descriptors(error: &io::Error) -> bool {
 }
 
 impl Connector {
-    /// Creates a connector that trusts the system's root certificates.
-    pub(crate) fn new() -> Self {
-        let mut plain = HttpConnector::new();
+    /// Creates a connector that trusts the system's root certificates. Looks up host names with
+    /// `resolver`: a lookup that takes longer than the connect timeout of an API continues, for the
+    /// next connection.
+    pub(crate) fn new(resolver: Resolver) -> Self {
+        let mut plain = HttpConnector::new_with_resolver(resolver);
         plain.enforce_http(false);
         plain.set_nodelay(true);
         Self { plain, tls: Arc::default() }
@@ -225,6 +228,11 @@ impl Connector {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::time::Duration;
+
+    use futures::FutureExt as _;
+    use tokio::net::TcpListener;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -236,6 +244,23 @@ mod tests {
         loaded.certs.push(root.cert.der().clone());
         loaded.errors.push(rustls_native_certs::Error { context: "a file", kind });
         loaded
+    }
+
+    #[tokio::test]
+    async fn a_slow_name_lookup_delays_the_first_connection_only() {
+        let backend = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = backend.local_addr().expect("is bound");
+        let resolver = Resolver::new(move |_| {
+            let lookup = sleep(Duration::from_millis(400)).map(move |()| Ok(vec![address]));
+            lookup.boxed()
+        });
+        let connector = Connector::new(resolver);
+        let url = format!("http://backend.example:{}/", address.port());
+        let origin = Arc::new(Origin::new(url.parse().expect("is a URL")));
+        let dial = || timeout(Duration::from_millis(300), connector.dial(&origin, true));
+        assert!(dial().await.is_err(), "the lookup takes longer than the connect timeout");
+        dial().await.expect("the lookup continued").expect("is connected");
+        dial().await.expect("no lookup is needed").expect("is connected");
     }
 
     #[test]

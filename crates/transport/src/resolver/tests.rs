@@ -76,6 +76,33 @@ async fn the_last_addresses_survive_failed_lookups() {
     assert!(count.load(Ordering::Relaxed) > 5);
 }
 
+#[test]
+fn a_lookup_that_ended_with_its_runtime_is_repeated_by_another_one() {
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().start_paused(true).build().expect("is built")
+    };
+    let (resolver, _) = resolver(|n| match n {
+        1 => (Duration::ZERO, Ok(vec![address(1)])),
+        2 => (Duration::from_secs(60), Ok(vec![address(2)])),
+        _ => (Duration::ZERO, Ok(vec![address(3)])),
+    });
+    let other = runtime();
+    assert_eq!(other.block_on(resolve(&resolver)), Ok(vec![address(1)]));
+    let ended = runtime();
+    ended.block_on(async {
+        sleep(REFRESH_AFTER).await;
+        assert_eq!(resolve(&resolver).await, Ok(vec![address(1)]));
+    });
+    drop(ended);
+    other.block_on(async {
+        sleep(REFRESH_AFTER).await;
+        assert_eq!(resolve(&resolver).await, Ok(vec![address(1)]));
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(resolve(&resolver).await, Ok(vec![address(3)]));
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_number_of_names_is_bounded() {
     let (resolver, _) = resolver(|_| (Duration::ZERO, Ok(vec![address(1)])));
