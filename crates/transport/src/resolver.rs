@@ -4,6 +4,7 @@
 //! (resolv.conf(5): 5 s by default). A connection attempt has less time, and would fail each time.
 //! A lookup therefore runs in a task of its own, which outlives the attempt that started it, and
 //! later attempts use the last addresses that it found while the next lookup refreshes them. The
+//! addresses of a name that was not used for a while are looked up first, as long as that is fast. The
 //! attempts may belong to several runtimes; a lookup ends with the runtime that started it.
 
 use std::collections::HashMap;
@@ -18,12 +19,17 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use hyper_util::client::legacy::connect::dns::Name;
 use tokio::task::{AbortHandle, spawn_blocking};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower::Service;
 
 /// Age of addresses at which a connection attempt starts a new lookup. The attempt itself uses the
 /// addresses that are known.
 const REFRESH_AFTER: Duration = Duration::from_secs(1);
+/// Age of addresses above which a connection attempt waits for the new lookup first, because the name
+/// may have moved long ago.
+const STALE_AFTER: Duration = Duration::from_secs(30);
+/// Maximum time that such an attempt waits, before it uses the known addresses.
+const STALE_WAIT: Duration = Duration::from_millis(250);
 /// Maximum number of names whose addresses are kept. Names come from configuration and from
 /// registered agents.
 const MAX_NAMES: usize = 1_024;
@@ -84,10 +90,10 @@ impl Resolver {
         Self { lookup: Arc::new(lookup), names: Arc::default() }
     }
 
-    /// Returns the last addresses of `name`, or waits for the first lookup. Cancel-safe: the lookup
-    /// continues.
+    /// Returns the last addresses of `name`, or waits for the first lookup, and briefly for the next
+    /// one if they are old. Cancel-safe: the lookup continues.
     async fn resolve(self, name: String) -> Found {
-        let lookup = {
+        let (last, lookup) = {
             let mut names = self.names();
             if names.len() >= MAX_NAMES {
                 names.retain(|known, entry| *known == name || entry.is_in_progress());
@@ -96,13 +102,19 @@ impl Resolver {
             if !entry.is_in_progress() && !entry.is_fresh() {
                 entry.lookup = Some(self.start(name));
             }
-            match (&entry.last, &entry.lookup) {
-                (Some((addresses, _)), _) => return Ok(addresses.clone()),
-                (None, Some(lookup)) => lookup.found.clone(),
-                (None, None) => unreachable!("a name without addresses has a lookup"),
-            }
+            (entry.last.clone(), entry.lookup.as_ref().map(|lookup| lookup.found.clone()))
         };
-        lookup.await
+        match (last, lookup) {
+            (Some((addresses, at)), Some(lookup)) if at.elapsed() >= STALE_AFTER => {
+                match timeout(STALE_WAIT, lookup).await {
+                    Ok(Ok(found)) => Ok(found),
+                    Ok(Err(_)) | Err(_) => Ok(addresses),
+                }
+            }
+            (Some((addresses, _)), _) => Ok(addresses),
+            (None, Some(lookup)) => lookup.await,
+            (None, None) => unreachable!("a name without addresses has a lookup"),
+        }
     }
 
     fn start(&self, name: String) -> Lookup {

@@ -61,6 +61,25 @@ async fn known_addresses_are_used_at_once_while_a_lookup_refreshes_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn old_addresses_are_used_only_if_the_lookup_is_slow() {
+    let slow = STALE_WAIT * 2;
+    let (resolver, _) = resolver(move |n| match n {
+        1 => (Duration::ZERO, Ok(vec![address(1)])),
+        2 => (STALE_WAIT / 2, Ok(vec![address(2)])),
+        _ => (slow, Ok(vec![address(3)])),
+    });
+    assert_eq!(resolve(&resolver).await, Ok(vec![address(1)]));
+    sleep(STALE_AFTER).await;
+    assert_eq!(resolve(&resolver).await, Ok(vec![address(2)]));
+    sleep(STALE_AFTER).await;
+    let started = Instant::now();
+    assert_eq!(resolve(&resolver).await, Ok(vec![address(2)]));
+    assert!(started.elapsed() < slow);
+    sleep(slow).await;
+    assert_eq!(resolve(&resolver).await, Ok(vec![address(3)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_addresses_survive_failed_lookups() {
     let (resolver, count) = resolver(|n| match n {
         2 => (Duration::ZERO, Ok(vec![address(1)])),
