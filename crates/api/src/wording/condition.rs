@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use meridian_domain::status::{ClusterStatus, Condition, DiskSpace, Health, Severity, Silence};
+use meridian_domain::status::{
+    ClusterStatus, Condition, DiskSpace, Health, PendingMember, Severity, Silence,
+};
 use meridian_domain::{AgentName, RegionName, State};
 use meridian_proto::v1;
 
@@ -121,10 +123,7 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             long_round_trip(&name_of(state, *observer), agent, *median, *limit),
             format!("set network to wan on all agents, or run `meridian agent drain {agent}`"),
         ),
-        Condition::MemberPending(pending) => {
-            let wait = pending_wait(state, pending);
-            return (wait.reason, wait.subject, wait.cause, wait.next_step);
-        }
+        Condition::MemberPending(pending) => return pending_parts(state, pending),
         Condition::AgentNotResponding { agent, region } => (
             "AGENT_NOT_RESPONDING",
             format!("agents/{agent}"),
@@ -143,6 +142,11 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
         ),
     };
     (reason.to_owned(), subject, message, next_step)
+}
+
+fn pending_parts(state: &State, pending: &PendingMember) -> (String, String, String, String) {
+    let wait = pending_wait(state, pending);
+    (wait.reason, wait.subject, wait.cause, wait.next_step)
 }
 
 fn unreachable(agent: &AgentName, region: &RegionName, silence: Silence, units: usize) -> String {
