@@ -62,7 +62,7 @@ pub async fn run(
                 let mutation = change(&mut random, &cluster, &known);
                 match random.random_bool(AHEAD) {
                     // Refused, so not retried.
-                    true => drop(client.attempt(member, &mutation.from_the_future()).await?),
+                    true => drop(client.attempt(member, &mutation.with_future_id()).await?),
                     false => drop(client.change(member, &mutation, ATTEMPTS).await?),
                 }
             }

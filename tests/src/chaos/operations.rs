@@ -39,7 +39,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// Replaces the request id of a change by one of a client whose clock is a year ahead.
-    pub fn from_the_future(mut self) -> Self {
+    pub fn with_future_id(mut self) -> Self {
         let context = match &mut self {
             Self::Create(it) => &mut it.context,
             Self::Change(it) => &mut it.context,
