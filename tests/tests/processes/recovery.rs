@@ -160,6 +160,9 @@ async fn a_cluster_whose_addresses_all_changed_continues_with_given_ones() {
     accepts_changes(&moved[0], "region set westeurope=1 eastus=1").await;
     for agent in &moved {
         until_ok("the log to have the new addresses", async || {
+            // Ready, it has every entry of the log; it would never get one if it only restarted.
+            let ready = get((agent.address(), port::HTTP).into(), "/readyz").await?;
+            ensure!(ready.status == 200, "{}", ready.body);
             agent.stop().await?;
             let view = shown(&recover(agent, &[]).await);
             agent.start()?;
