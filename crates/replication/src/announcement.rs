@@ -1,4 +1,4 @@
-//! Announces the description of this agent, for example new addresses, after each start.
+//! Announces the description of this agent, for example new addresses.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::reader::Reader;
 
 /// Delay before the description is announced again.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between comparisons once the description is registered.
+const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 /// Timeout of an attempt to announce it, and of a read.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -35,19 +37,24 @@ enum Registered {
 }
 
 impl Announcement {
-    /// Proposes the description if it differs from the registered one. Returns once both are equal,
-    /// or after a rejection: the same description would be rejected again.
+    /// Proposes the description whenever it differs from the registered one: after a start, and if
+    /// another process with the id of this node announced its own. Returns after a rejection: the
+    /// same description would be rejected again.
     ///
     /// A difference in the local state is enough for a proposal. If this agent moved, the leader may
     /// not know where, so this node applies nothing and no linearizable read completes until the
     /// leader knows.
     pub async fn run(self) {
+        let mut is_confirmed = false;
         loop {
             match self.registered() {
-                Registered::Different => match self.propose().await {
-                    Ok(()) => {}
-                    Err(Refused) => return,
-                },
+                Registered::Same if is_confirmed => {}
+                Registered::Different => {
+                    is_confirmed = false;
+                    if let Err(Refused) = self.propose().await {
+                        return;
+                    }
+                }
                 Registered::OtherName(registered) => {
                     let configured = &self.description.name;
                     return self.fuse.blow(format_args!(
@@ -58,12 +65,10 @@ impl Announcement {
                 Registered::Same | Registered::Absent => {
                     let deadline = Instant::now() + TIMEOUT;
                     let read = self.reader.read(Consistency::Linearizable, deadline).await;
-                    if read.is_ok() && matches!(self.registered(), Registered::Same) {
-                        return;
-                    }
+                    is_confirmed = read.is_ok() && matches!(self.registered(), Registered::Same);
                 }
             }
-            sleep(INTERVAL).await;
+            sleep(if is_confirmed { WATCH_INTERVAL } else { INTERVAL }).await;
         }
     }
 

@@ -35,6 +35,14 @@ async fn a_node_on_a_copied_directory_stops_and_the_original_continues() {
         shown.then_some(())
     })
     .await;
+    // The copy may have announced its address.
+    until("the log to have the address of the original", || async {
+        let state = other.ports().read.state();
+        let agent = state.agents.get(cluster.nodes[original].name())?;
+        let logged = &agent.description.peer_address;
+        (logged == cluster.nodes[original].peer_address()).then_some(())
+    })
+    .await;
     let receipt = cluster.propose(original, change("contoso", vec![add("eastus", 1)])).await;
     assert!(accepted(&receipt.expect("the original is a member")));
     cluster.converged().await;

@@ -113,6 +113,7 @@ impl AddressBook {
     pub(crate) fn record_verified(&self, node: NodeId, address: Address, run: Option<Uuid>) {
         if let Some(entry) = self.entries().get_mut(&node) {
             (entry.current, entry.run) = (address, run);
+            entry.duplicate = entry.duplicate.filter(|(duplicate, _)| Some(*duplicate) != run);
         }
     }
 
@@ -171,6 +172,11 @@ mod tests {
         assert_eq!(book.record_request(NODE, younger), Some(address("old:1")));
         assert_eq!(book.duplicates(Duration::from_secs(60)), [NODE]);
         assert_eq!(book.duplicates(Duration::ZERO), []);
+
+        // The older process ended, and the member was identified where the younger one runs.
+        book.record_verified(NODE, address("new:1"), Some(younger));
+        assert_eq!(book.record_request(NODE, younger), None);
+        assert_eq!(book.duplicates(Duration::from_secs(60)), []);
     }
 
     #[test]
