@@ -114,19 +114,20 @@ pub async fn other_leader(cluster: &Cluster, member: usize) -> Option<usize> {
     poll(async || cluster.leader().filter(|leader| *leader != member)).await
 }
 
-/// Requests a leadership transfer to any member, and waits for another leader.
+/// Requests a leadership transfer to any member, until another one leads than before.
 pub async fn transferred(cluster: &Cluster, member: usize) -> anyhow::Result<Option<String>> {
-    let before = cluster.leader();
     let mut client = ClusterClient::new(cluster.connect(member)?);
-    // May fail at first: there may be no leader, or no other member that is up to date.
-    poll(async || {
+    // May fail at first: there may be no leader, or no other member that is up to date. The member
+    // itself is asked who leads, because the observed leader is older than the last fault.
+    let now = poll(async || {
+        let request = with_deadline(v1::GetStatusRequest {});
+        let before = with_timeout(client.get_status(request)).await.ok()?.into_inner().leader;
         let request = with_deadline(v1::TransferLeaderRequest::default());
-        with_timeout(client.transfer_leader(request)).await.ok()
+        let now = with_timeout(client.transfer_leader(request)).await.ok()?.into_inner().agent;
+        (now != before).then_some(now)
     })
     .await;
-    let changed = async || cluster.leader().filter(|now| Some(*now) != before);
-    let now = poll(changed).await;
-    Ok(now.map(|now| format!("{} is the leader", cluster.members[now].name())))
+    Ok(now.map(|now| format!("{now} is the leader")))
 }
 
 /// Waits until a member reports `count` voters and a leader.
