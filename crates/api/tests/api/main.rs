@@ -10,4 +10,6 @@ mod fake;
 mod harness;
 mod lists;
 mod refusals;
+mod script;
+mod warnings;
 mod watching;
