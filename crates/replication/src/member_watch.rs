@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::instance::Raft;
+use crate::peer::introductions::Introductions;
 use crate::peer::links::Links;
 use crate::peer::pool::Lane;
 use crate::timing::Timing;
@@ -32,6 +33,7 @@ pub(crate) struct MemberWatch {
     pub raft: Raft,
     pub store: Store,
     pub links: Arc<Links>,
+    pub introductions: Introductions,
     pub timing: Timing,
     /// Receives the median round trips.
     pub medians: watch::Sender<MedianRoundTrips>,
@@ -92,7 +94,10 @@ impl MemberWatch {
         let _ = timeout(self.timing.silence, self.links.proposal_stream(node)).await;
         let sent = Instant::now();
         let response = timeout(self.timing.silence, self.links.ping(node)).await;
-        (node, matches!(response, Ok(Ok(_))).then(|| sent.elapsed()))
+        let elapsed = sent.elapsed();
+        let Ok(Ok(response)) = response else { return (node, None) };
+        self.introductions.record_addresses(self.node, &response.members);
+        (node, Some(elapsed))
     }
 
     /// Publishes the round trips, and warns while that to a voter is too long. Those of a node

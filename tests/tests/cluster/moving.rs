@@ -1,8 +1,12 @@
 //! Agents that restart with another peer address.
 
+use std::time::Duration;
+
 use meridian_domain::agent::Address;
+use meridian_ports::LastContact;
 use meridian_testkit::cluster::{Cluster, Options};
 use meridian_testkit::wait::until;
+use tokio::time::Instant;
 
 use crate::support::{accepted, add, change, contoso};
 
@@ -92,4 +96,33 @@ async fn a_moved_learner_is_found_although_it_starts_no_elections() {
     cluster.restart_elsewhere(learner).await.expect("the node starts");
     recorded(&cluster, 0, learner).await;
     cluster.converged().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_members_that_moved_at_once_find_each_other_through_a_third() {
+    let mut cluster = contoso(Options::default()).await;
+    cluster.voters(3).await;
+    let leader = cluster.leader().await;
+    let (moved, third) = ([leader, (leader + 1) % 3], (leader + 2) % 3);
+    for node in moved {
+        cluster.stop(node).await.expect("the node stops");
+    }
+    for node in moved {
+        cluster.restart_elsewhere(node).await.expect("the node starts");
+    }
+    let [first, second] = moved.map(|node| cluster.nodes[node].ports().cluster.node());
+    until("the moved members to reach each other", || async {
+        let ports = cluster.nodes[moved[0]].ports();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let transferred = ports.cluster.transfer_leader(Some(first), deadline).await;
+        let members = ports.cluster.members(deadline).await;
+        let reached = members.iter().any(|member| {
+            member.node == second && matches!(member.last_contact, Some(LastContact::Ago(_)))
+        });
+        (transferred == Ok(first) && reached).then_some(())
+    })
+    .await;
+    cluster.stop(third).await.expect("the node stops");
+    let receipt = cluster.propose(moved[1], change("contoso", vec![add("westus", 1)])).await;
+    assert!(accepted(&receipt.expect("two of three voters are a quorum")));
 }

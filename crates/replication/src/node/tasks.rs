@@ -56,6 +56,7 @@ impl Node {
             raft: self.raft.clone(),
             store: self.store.clone(),
             links: self.members.links.clone(),
+            introductions: self.peer.introductions.clone(),
             timing,
             medians: self.round_trips.clone(),
         };

@@ -50,6 +50,12 @@ impl AddressBook {
         self.entries().get(&node).map(|entry| entry.current.clone())
     }
 
+    /// Returns the addresses of all members.
+    pub(super) fn addresses(&self) -> Vec<(NodeId, Address)> {
+        let entries = self.entries();
+        entries.iter().map(|(node, entry)| (*node, entry.current.clone())).collect()
+    }
+
     /// Returns true if the node is a member, and another address or process run of it is known.
     pub(super) fn differs(&self, node: NodeId, address: &str, run: Option<Uuid>) -> bool {
         let differs = |entry: &Entry| {

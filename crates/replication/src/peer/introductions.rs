@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentDescription, ClusterId, NodeId};
+use meridian_proto::v1 as proto;
 use meridian_transport::Dialer;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -43,7 +44,7 @@ pub struct Introductions {
 struct Introduced {
     node: NodeId,
     address: Address,
-    /// Run of its process; `None` if an operator states the address.
+    /// Run of its process; `None` if an operator or another member states the address.
     run: Option<Uuid>,
 }
 
@@ -59,6 +60,22 @@ impl Introductions {
         let (queue, introduced) = mpsc::channel(QUEUE);
         let verifier = Verifier { cluster, dialer, book: Arc::clone(&book), timeout, introduced };
         (Self { book, queue }, verifier)
+    }
+
+    /// Returns the addresses that this node uses, for other members.
+    pub(super) fn addresses(&self) -> Vec<proto::MemberAddress> {
+        let address = |(node, address): (NodeId, Address)| proto::MemberAddress {
+            node: node.0,
+            address: address.to_string(),
+        };
+        self.book.addresses().into_iter().map(address).collect()
+    }
+
+    /// Records the addresses that another member uses.
+    pub(crate) fn record_addresses(&self, own: NodeId, members: &[proto::MemberAddress]) {
+        for member in members.iter().filter(|member| member.node != own.0) {
+            self.record(NodeId(member.node), &member.address, None);
+        }
     }
 
     /// Records the sender of a request. Returns the address of an older process with its node id, if
@@ -142,12 +159,15 @@ impl DialBack {
             },
             // The process at the current address is another one than the sender, or advertises an
             // address at which it is not found.
+            (Err(cause), Ok(_)) if run.is_none() => {
+                tracing::debug!(%node, cause, "another member uses an old address");
+            }
             (Err(cause), Ok(here)) => {
                 tracing::warn!(%node, cause, "a member stated an address at which it was not found");
                 self.record_process(node, current, here.run, run);
             }
             (Err(cause), Err(_)) => {
-                tracing::warn!(%node, cause, "a member stated an address at which it was not found");
+                tracing::debug!(%node, cause, "a member was found at neither address");
             }
         }
     }

@@ -231,7 +231,8 @@ impl Peer for PeerService {
         &self,
         _: Request<proto::PingRequest>,
     ) -> Result<Response<proto::PingResponse>, Status> {
-        Ok(Response::new(proto::PingResponse { time_ms: self.clock.now().0 }))
+        let members = self.introductions.addresses();
+        Ok(Response::new(proto::PingResponse { time_ms: self.clock.now().0, members }))
     }
 
     async fn introduce(
