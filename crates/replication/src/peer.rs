@@ -23,7 +23,7 @@
 pub(crate) mod address_book;
 mod appends;
 pub mod epoch;
-mod error;
+pub(crate) mod error;
 pub(crate) mod identity;
 pub(crate) mod introductions;
 pub(crate) mod links;

@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::attempt::Attempt;
 use crate::leader_watch::LeaderWatch;
-use crate::peer::links::{Links, RequestError};
+use crate::peer::error::RequestError;
+use crate::peer::links::Links;
 use crate::peer::message;
 use crate::sequencer::Sequencer;
 

@@ -13,7 +13,7 @@ use super::agent::{AgentCondition, agent as agent_condition, agent_of};
 use super::location::{LocationCondition, LocationStatus, location};
 use super::member::{Member, MemberChange, PendingMember, WaitsFor, pending_member};
 use super::observations::{AgentResponse, DiskSpace, Observations, Progress, Silence, Source};
-use super::settings::{SharedSetting, differing};
+use super::settings::SharedSetting;
 
 /// Minimum number of voters with which the loss of any one stops no changes.
 const SAFE_VOTERS: usize = 3;
@@ -220,7 +220,7 @@ pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
     let mut conditions = Vec::new();
     conditions.extend(availability(state, observations));
     conditions.extend(states_differ(observations));
-    conditions.extend(differing(observations));
+    conditions.extend(differing_settings(observations));
     conditions.extend(agents(state, observations));
     let duplicated = observations.responses.values().filter(|response| response.duplicated);
     conditions.extend(
@@ -302,6 +302,19 @@ fn agents<'a>(
         }
     };
     state.agents.values().filter_map(condition)
+}
+
+/// Agents that did not respond are not compared.
+fn differing_settings(observations: &Observations) -> impl Iterator<Item = Condition> + '_ {
+    SharedSetting::ALL.into_iter().filter_map(|setting| {
+        let mut values: BTreeMap<String, Vec<AgentName>> = BTreeMap::new();
+        for response in observations.responses.values() {
+            if let Some(value) = response.settings.get(&setting) {
+                values.entry(value.clone()).or_default().push(response.agent.clone());
+            }
+        }
+        (values.len() > 1).then_some(Condition::SettingDiffers { setting, values })
+    })
 }
 
 fn low_disks<'a>(

@@ -2,11 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::name::AgentName;
-
-use super::cluster::Condition;
-use super::observations::Observations;
-
 /// Configuration key that is to have the same value on all agents, because the leader's value
 /// applies to the cluster and any voter may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,17 +36,4 @@ impl SharedSetting {
     pub fn from_key(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.key() == key)
     }
-}
-
-/// Returns the settings in which agents differ. Agents that did not respond are not compared.
-pub(super) fn differing(observations: &Observations) -> impl Iterator<Item = Condition> + '_ {
-    SharedSetting::ALL.into_iter().filter_map(|setting| {
-        let mut values: BTreeMap<String, Vec<AgentName>> = BTreeMap::new();
-        for response in observations.responses.values() {
-            if let Some(value) = response.settings.get(&setting) {
-                values.entry(value.clone()).or_default().push(response.agent.clone());
-            }
-        }
-        (values.len() > 1).then_some(Condition::SettingDiffers { setting, values })
-    })
 }

@@ -1,7 +1,7 @@
 //! Construction of one agent, up to its membership in a cluster.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use meridian_domain::{AgentDescription, DataVersion, NodeId, State};
 use meridian_replication::peer::meeting::{Admission, Lobby};
@@ -19,7 +19,7 @@ use super::client_port::ClientPort;
 use super::error::AgentError;
 use super::member::Member;
 use super::peer_port::{self, Late};
-use super::prepare::prepare;
+use super::prepare::{lock, prepare};
 use crate::config::AgentConfig;
 use crate::telemetry::health::Health;
 use crate::telemetry::{http, metrics};
@@ -170,9 +170,4 @@ fn lobby(
     };
     let admission = identity.map(|identity| Admission { epoch, ..Admission::to(identity.cluster) });
     Ok(Lobby::new(description.clone(), admission, Box::new(remember)))
-}
-
-/// Locks the data directory for one operation.
-pub(super) fn lock(directory: &Mutex<DataDirectory>) -> MutexGuard<'_, DataDirectory> {
-    directory.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 //! returns the epoch of this node and the addresses that an operator gave.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use meridian_domain::{Address, NodeId};
 use meridian_storage::disk::addresses::AddressOverrides;
@@ -11,7 +11,6 @@ use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::open::Stores;
 use meridian_storage::recovery::{self, Contents};
 
-use super::compose::lock;
 use super::error::AgentError;
 
 /// Result of the preparation.
@@ -51,4 +50,9 @@ pub async fn prepare(
         tracing::info!(?addresses, "peer addresses given by an operator are in effect");
     }
     Ok(Prepared { epoch, addresses })
+}
+
+/// Locks the data directory for one operation.
+pub(super) fn lock(directory: &Mutex<DataDirectory>) -> MutexGuard<'_, DataDirectory> {
+    directory.lock().unwrap_or_else(PoisonError::into_inner)
 }

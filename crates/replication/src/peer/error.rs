@@ -1,10 +1,21 @@
-//! Errors of openraft's connections.
+//! Errors of requests to other members.
 
 use meridian_storage::raft::TypeConfig;
 use openraft::errors::{NetworkError, RPCError};
 use tonic::Status;
 
 pub(super) type RpcError = RPCError<TypeConfig>;
+
+/// Error of a request without a response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The receiver definitely did not process the request.
+    #[error("{0}")]
+    NotSent(String),
+    /// The receiver may have processed the request.
+    #[error("{0}")]
+    OutcomeUnknown(String),
+}
 
 /// Renders a gRPC status for an error message.
 pub(super) fn describe(status: &Status) -> String {

@@ -13,22 +13,11 @@ use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 
-use super::error::describe;
+use super::error::{RequestError, describe};
 use super::identity::DUPLICATE;
 use super::pool::{Client, Connection, Lane, Pool};
 use super::proposals::ProposalStream;
 use crate::instance::Raft;
-
-/// Error of a request without a response.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// The receiver definitely did not process the request.
-    #[error("{0}")]
-    NotSent(String),
-    /// The receiver may have processed the request.
-    #[error("{0}")]
-    OutcomeUnknown(String),
-}
 
 /// Requests of this node to the other members.
 pub struct Links {

@@ -9,8 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::error::describe;
-use super::links::RequestError;
+use super::error::{RequestError, describe};
 use super::pool::Client;
 
 /// Maximum number of commands of one stream that the receiver processes concurrently. Further ones
