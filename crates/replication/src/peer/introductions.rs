@@ -4,8 +4,9 @@
 //! A member that restarts with another address may be unable to record it in the log: the leader
 //! replicates to the old address, and without this member there may be no quorum. It sends requests
 //! itself, though, and their receivers dial back. An address is replaced only if the member no
-//! longer responds at the current one, so a request cannot divert the traffic of a member that is
-//! where it was. If it responds at both, in two processes, the younger one is refused.
+//! longer responds at the current one. If it responds at both, in two processes, the younger one is
+//! refused. Neither requests nor identifications are authenticated yet: this protects against
+//! mistakes, not against a stranger on the network of the members.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
