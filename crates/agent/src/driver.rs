@@ -27,6 +27,7 @@ mod controlled;
 mod launch;
 mod limits;
 mod listen;
+mod lock_holder;
 mod output_tail;
 mod run_directory;
 mod table;

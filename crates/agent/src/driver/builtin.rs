@@ -88,7 +88,8 @@ impl Launch for Builtin {
         let record_error = |error| units.record_error(incarnation, error);
         if units.clear(incarnation, false).await.map_err(record_error)? == Lock::Held {
             tracing::warn!(%incarnation, "adopted a running unit that was not in the table");
-            inner.supervise(&intent, Process::Unknown, configuration);
+            let process = Process::unknown(units.run.lock_file(incarnation));
+            inner.supervise(&intent, process, configuration);
             return Ok(());
         }
         let listener = units.listener(intent.address).await?;
@@ -124,7 +125,8 @@ impl Inner {
             {
                 run.record_pid(incarnation, pid);
             }
-            child.map(Process::Child).map_err(|source| {
+            let spawned = child.map(|child| Process::spawned(child, run.lock_file(incarnation)));
+            spawned.map_err(|source| {
                 if let Err(error) = run.clear(incarnation, true) {
                     tracing::warn!(
                         %incarnation, %error,
@@ -144,10 +146,7 @@ impl Inner {
         process: Process,
         configuration: Option<Arc<Configuration>>,
     ) {
-        let pid = match &process {
-            Process::Child(child) => child.id(),
-            Process::Adopted(_) | Process::Unknown => None,
-        };
+        let pid = process.pid();
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
         let target = TargetState { stop: false, configuration };
         let target = units.insert(intent, pid, Revision::default(), target);

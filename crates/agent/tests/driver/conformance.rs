@@ -26,6 +26,7 @@ macro_rules! conformance {
             a_request_in_flight_finishes_when_its_unit_is_stopped
             clients_are_served_until_the_last_unit_on_a_port_stops
             a_unit_that_exceeds_the_drain_timeout_is_killed
+            a_hung_unit_without_a_control_socket_is_killed_when_it_is_stopped
             a_unit_serves_a_new_configuration
             a_crashed_unit_is_listed_with_its_cause_until_it_starts_again
             a_hung_unit_is_not_ready_and_keeps_running
@@ -160,6 +161,22 @@ pub async fn a_unit_that_exceeds_the_drain_timeout_is_killed<K: Kind>() {
     machine.freeze_all();
     driver.stop(Incarnation(7)).await.unwrap();
     machine.tidy(&driver).await;
+    assert_eq!(machine.files(), 0);
+}
+
+pub async fn a_hung_unit_without_a_control_socket_is_killed_when_it_is_stopped<K: Kind>() {
+    let machine = Machine::<K>::new();
+    let mut agent = machine.agent(1);
+    eventually("the unit responds", || get_status(machine.address()).is_ok()).await;
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    machine.freeze_all();
+    machine.remove_sockets();
+
+    let driver = machine.driver_variant(2, Variant::Impatient).await;
+    driver.stop(Incarnation(1)).await.unwrap();
+    until(&driver, "the unit has left the list", <[_]>::is_empty).await;
+    assert_eq!(machine.processes(), [0; 0]);
     assert_eq!(machine.files(), 0);
 }
 

@@ -118,6 +118,17 @@ impl<K: Kind> Machine<K> {
         SocketAddr::new(GATEWAY, self.port)
     }
 
+    /// Removes the control sockets of all units.
+    pub fn remove_sockets(&self) {
+        let is_socket = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "sock");
+        let within = |directory: PathBuf| std::fs::read_dir(directory).into_iter().flatten();
+        let paths = within(self.run()).flatten().map(|entry| entry.path());
+        let paths =
+            paths.flat_map(|path| within(path.clone()).flatten().map(|it| it.path()).chain([path]));
+        let sockets: Vec<PathBuf> = paths.filter(is_socket).collect();
+        sockets.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+
     pub async fn driver(&self, generation: u64) -> K::Driver {
         self.driver_variant(generation, Variant::Usual).await
     }

@@ -67,15 +67,16 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
         return;
     }
     tracing::info!(unit = %intent.unit, %incarnation, "adopting running unit");
+    let lock_file = inner.units.run.lock_file(incarnation);
     if planted(Bug::AdoptByPid)
         && let Some(pid) = inner.units.run.pid(incarnation)
-        && let Ok(process) = Process::find(pid)
+        && let Ok(process) = Process::adopted(pid, lock_file.clone())
     {
         inner.supervise(&intent, process, None);
         inner.units.change(|table| table.update(incarnation, |unit| unit.phase = Phase::Ready));
         return;
     }
-    inner.supervise(&intent, Process::Unknown, None);
+    inner.supervise(&intent, Process::unknown(lock_file), None);
 }
 
 /// Builds the intent from the identity that the unit reports, because the file is unreadable.

@@ -14,14 +14,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 
-use crate::driver::ExitStatus;
 use crate::driver::controlled::Instance;
 use crate::driver::run_directory::Intent;
 use crate::driver::units::Units;
+use crate::driver::{ExitStatus, blocking, lock_holder};
 
 /// The process of a unit.
 #[derive(Debug)]
-pub(super) enum Process {
+pub(super) struct Process {
+    handle: Handle,
+    /// Path of the lock file, which identifies a process without a known pid.
+    lock_file: PathBuf,
+}
+
+#[derive(Debug)]
+enum Handle {
     /// Spawned by this process run of the agent, which gets its exit status.
     Child(Child),
     /// Adopted, and held by a pidfd, which always refers to the same process (pidfd_open(2)).
@@ -31,8 +38,42 @@ pub(super) enum Process {
 }
 
 impl Process {
+    /// A process that was just spawned.
+    pub(super) fn spawned(child: Child, lock_file: PathBuf) -> Self {
+        Self { handle: Handle::Child(child), lock_file }
+    }
+
+    /// A process of an earlier process run of the agent, with this pid.
+    pub(super) fn adopted(pid: Pid, lock_file: PathBuf) -> io::Result<Self> {
+        Ok(Self { handle: Handle::adopted(pid)?, lock_file })
+    }
+
+    /// The process that holds the lock.
+    pub(super) fn unknown(lock_file: PathBuf) -> Self {
+        Self { handle: Handle::Unknown, lock_file }
+    }
+
+    /// Returns the pid of a spawned process that has not exited.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match &self.handle {
+            Handle::Child(child) => child.id(),
+            Handle::Adopted(_) | Handle::Unknown => None,
+        }
+    }
+
+    /// Kills the processes that hold the lock.
+    async fn kill_lock_holders(&self) -> io::Result<()> {
+        let lock_file = self.lock_file.clone();
+        match blocking(move || lock_holder::kill_holders(&lock_file)).await? {
+            0 => Err(io::Error::other("no process that holds its lock was found in /proc")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Handle {
     /// Opens a pidfd of an adopted process.
-    pub(super) fn find(pid: Pid) -> io::Result<Self> {
+    fn adopted(pid: Pid) -> io::Result<Self> {
         Ok(Self::Adopted(pidfd_open(pid, PidfdFlags::empty())?))
     }
 
@@ -45,16 +86,16 @@ impl Process {
 
 impl Instance for Process {
     fn is_new(&self) -> bool {
-        matches!(self, Self::Child(_))
+        matches!(self.handle, Handle::Child(_))
     }
 
     fn attach(&mut self, pid: Pid, is_locked: impl Fn() -> bool) -> io::Result<()> {
-        if matches!(self, Self::Unknown) {
-            let process = Self::find(pid)?;
-            // Only this incarnation holds its lock. If the lock is held after `find`, the process
-            // was alive then, and the pid still its own.
+        if matches!(self.handle, Handle::Unknown) {
+            let process = Handle::adopted(pid)?;
+            // Only this incarnation holds its lock. If the lock is held after the pidfd was opened,
+            // the process was alive then, and the pid still its own.
             if is_locked() {
-                *self = process;
+                self.handle = process;
             }
         }
         Ok(())
@@ -63,7 +104,7 @@ impl Instance for Process {
     /// Pends forever for a process that is not a child. The end of its control connection and
     /// [`has_exited`](Self::has_exited) show its exit instead.
     async fn exited(&mut self) -> ExitStatus {
-        let Self::Child(child) = self else { return std::future::pending().await };
+        let Handle::Child(child) = &mut self.handle else { return std::future::pending().await };
         match child.wait().await {
             Ok(status) => status
                 .code()
@@ -78,24 +119,26 @@ impl Instance for Process {
     }
 
     fn has_exited(&self, is_locked: impl Fn() -> bool) -> bool {
-        match self {
-            Self::Child(_) => false,
-            Self::Adopted(_) => self.is_dead(),
-            Self::Unknown => !is_locked(),
+        match &self.handle {
+            Handle::Child(_) => false,
+            Handle::Adopted(_) => self.handle.is_dead(),
+            Handle::Unknown => !is_locked(),
         }
     }
 
     fn switch_to_lock_holder(&mut self) -> bool {
         // Another process is this incarnation, and the child exited in favor of it.
-        *self = Self::Unknown;
+        self.handle = Handle::Unknown;
         true
     }
 
     async fn kill(&mut self) {
-        let killed = match self {
-            Self::Child(child) => child.start_kill(),
-            Self::Adopted(process) => pidfd_send_signal(process, Signal::KILL).map_err(Into::into),
-            Self::Unknown => Err(io::ErrorKind::NotFound.into()),
+        let killed = match &mut self.handle {
+            Handle::Child(child) => child.start_kill(),
+            Handle::Adopted(process) => {
+                pidfd_send_signal(process, Signal::KILL).map_err(Into::into)
+            }
+            Handle::Unknown => self.kill_lock_holders().await,
         };
         if let Err(error) = killed {
             tracing::warn!(%error, "cannot kill the unit");

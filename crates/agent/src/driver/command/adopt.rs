@@ -8,10 +8,10 @@ use meridian_domain::{Configuration, Incarnation};
 
 use super::process::{self, MainProcess};
 use super::{CommandConfig, CommandDriver, Inner};
-use crate::driver::blocking;
 use crate::driver::run_directory::{DriverKind, Intent, Lock};
 use crate::driver::table::TargetState;
 use crate::driver::units::{DriverContext, OpenError, Units};
+use crate::driver::{blocking, lock_holder};
 
 impl CommandDriver {
     /// Opens the run directory, adopts the running units, and deletes the files of units that have
@@ -142,7 +142,7 @@ impl Inner {
                 if lock == Lock::Free {
                     Ok(None)
                 } else {
-                    process::kill_lock_holders(&path).map(Some)
+                    lock_holder::kill_holders(&path).map(Some)
                 }
             });
             match killed.await {

@@ -6,11 +6,10 @@
 //! unit runs, and a process without the lock is never mistaken for one of the unit.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Signal, getpgid, pidfd_getfd, pidfd_open, pidfd_send_signal,
+    PidfdFlags, PidfdGetfdFlags, Signal, getpgid, pidfd_getfd, pidfd_open, pidfd_send_signal,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
@@ -28,6 +27,7 @@ use super::checked::Invocation;
 use super::pattern::Values;
 use super::template::SignalName;
 use crate::driver::ExitStatus;
+use crate::driver::lock_holder::{LockHolder, holders_by_input, process_id};
 
 /// File descriptor at which a program finds a listening socket that the agent opened: the first one
 /// after the standard descriptors, as in sd_listen_fds(3).
@@ -161,12 +161,6 @@ fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(descriptor)
 }
 
-/// A process that holds a unit's lock.
-struct LockHolder {
-    pid: u32,
-    pidfd: OwnedFd,
-}
-
 /// Finds the main process among those that hold the lock at `path`. Returns `None` if it has
 /// exited: its children may outlive it.
 pub(super) fn find_main_process(path: &Path) -> io::Result<Option<MainProcess>> {
@@ -174,60 +168,12 @@ pub(super) fn find_main_process(path: &Path) -> io::Result<Option<MainProcess>> 
         let pid = process_id(holder.pid).ok();
         pid.is_some_and(|pid| getpgid(Some(pid)).is_ok_and(|group| group == pid))
     };
-    let holder = lock_holders(path)?.into_iter().find(leads_its_group);
+    let holder = holders_by_input(path)?.into_iter().find(leads_its_group);
     holder
         .map(|LockHolder { pid, pidfd }| {
             Ok(MainProcess { pid, pidfd: register(pidfd)?, child: None })
         })
         .transpose()
-}
-
-/// Kills every process that holds the lock at `path`, and returns their number.
-pub(super) fn kill_lock_holders(path: &Path) -> io::Result<usize> {
-    let holders = lock_holders(path)?;
-    for LockHolder { pid, pidfd } in &holders {
-        if let Err(error) = pidfd_send_signal(pidfd, Signal::KILL) {
-            tracing::debug!(pid, %error, "cannot kill the process");
-        }
-    }
-    Ok(holders.len())
-}
-
-/// Finds every process that holds the lock at `path` through its standard input. Scans all of
-/// `/proc`.
-///
-/// The path of the file is not enough: any process may have opened it for reading.
-/// `/proc/PID/fdinfo` shows whether the descriptor has the lock (proc(5)).
-fn lock_holders(path: &Path) -> io::Result<Vec<LockHolder>> {
-    let file = fs::metadata(path)?;
-    let own = std::process::id();
-    let holds = |pid: u32| {
-        let input = fs::metadata(format!("/proc/{pid}/fd/0"));
-        input.is_ok_and(|input| (input.dev(), input.ino()) == (file.dev(), file.ino()))
-            && fs::read_to_string(format!("/proc/{pid}/fdinfo/0"))
-                .is_ok_and(|fdinfo| is_locked(&fdinfo))
-    };
-    let mut found = Vec::new();
-    for process in fs::read_dir("/proc")?.flatten() {
-        let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(pid) = pid.filter(|pid| *pid != own && holds(*pid)) else { continue };
-        let Ok(pidfd) = pidfd_open(process_id(pid)?, PidfdFlags::empty()) else { continue };
-        // Before pidfd_open, the pid could have been reused by another process. Check again.
-        if holds(pid) {
-            found.push(LockHolder { pid, pidfd });
-        }
-    }
-    Ok(found)
-}
-
-/// True if the `fdinfo` of a file descriptor shows a flock(2) lock.
-fn is_locked(fdinfo: &str) -> bool {
-    fdinfo.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
-}
-
-fn process_id(pid: u32) -> io::Result<Pid> {
-    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    number.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// Runs a command to completion.
@@ -273,36 +219,5 @@ impl From<SignalName> for Signal {
             SignalName::Usr2 => Self::USR2,
             SignalName::Winch => Self::WINCH,
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
-mod tests {
-    use rustix::fs::{FlockOperation, flock};
-
-    use super::*;
-
-    #[test]
-    fn only_processes_that_share_the_lock_are_found_and_killed() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("u1.json");
-        File::create(&path).unwrap();
-        let lock = File::open(&path).unwrap();
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
-        let sleep = |input: File| {
-            std::process::Command::new("sleep").arg("600").stdin(input).spawn().unwrap()
-        };
-        let mut reader = sleep(File::open(&path).unwrap());
-        let mut unit = sleep(lock);
-        let found: Vec<u32> =
-            lock_holders(&path).unwrap().iter().map(|holder| holder.pid).collect();
-        assert_eq!(found, [unit.id()]);
-        assert_eq!(kill_lock_holders(&path).unwrap(), 1);
-        assert_eq!(unit.wait().unwrap().signal(), Some(9));
-        assert!(lock_holders(&path).unwrap().is_empty());
-        assert!(reader.try_wait().unwrap().is_none());
-        reader.kill().unwrap();
-        reader.wait().unwrap();
     }
 }
