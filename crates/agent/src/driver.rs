@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
@@ -269,6 +270,9 @@ pub enum StartError {
     #[error(transparent)]
     Engine(Box<dyn Error + Send + Sync>),
 }
+
+/// Time within which a unit that exceeded its drain timeout has been killed and has exited.
+pub const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stops every unit of `driver`, and returns when the last one has exited.
 ///

@@ -148,7 +148,7 @@ impl Inner {
     ) {
         let pid = process.pid();
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
-        let target = TargetState { stop: false, configuration };
+        let target = TargetState { stopped: None, configuration };
         let target = units.insert(intent, pid, Revision::default(), target);
         let socket = units.run.socket(incarnation);
         let supervisor =

@@ -118,7 +118,7 @@ impl Launch for CommandDriver {
         if let Some(listener) = listener {
             units.change(|table| table.insert_listener(intent.address, listener));
         }
-        let target = TargetState { stop: false, configuration: Some(Arc::clone(&configuration)) };
+        let target = TargetState { stopped: None, configuration: Some(Arc::clone(&configuration)) };
         let target = units.insert(&intent, Some(main_process.pid), Revision::default(), target);
         let inner = Arc::clone(inner);
         let supervisor =

@@ -228,7 +228,7 @@ impl Inner {
         configuration: Option<Arc<Configuration>>,
     ) {
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
-        let target = TargetState { stop: false, configuration };
+        let target = TargetState { stopped: None, configuration };
         let target = units.insert(intent, None, Revision::default(), target);
         let socket = units.run.unit_directory_socket(incarnation, "sock");
         let supervisor =

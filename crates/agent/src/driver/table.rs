@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use meridian_domain::{Configuration, Incarnation};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::driver::{Exit, Phase, RunningUnit};
+use crate::driver::{Exit, Phase, RunningUnit, reached};
 
 /// A unit, and the channel to its supervisor.
 #[derive(Debug)]
@@ -19,10 +21,22 @@ struct Row {
 /// Target state of a unit, sent to its supervisor.
 #[derive(Debug, Default)]
 pub(super) struct TargetState {
-    /// True if the unit should drain and exit.
-    pub(super) stop: bool,
+    /// Time at which the stop was requested. `None` if the unit should serve.
+    pub(super) stopped: Option<Instant>,
     /// Configuration to serve. `None` for an adopted unit until the agent sets it.
     pub(super) configuration: Option<Arc<Configuration>>,
+}
+
+/// Returns once a unit was stopped and `drain_timeout` has passed since. The time counts from the
+/// request to stop: a supervisor that waits for a hung unit learns of the request late.
+pub(super) async fn drain_timeout_exceeded(
+    mut target: watch::Receiver<TargetState>,
+    drain_timeout: Duration,
+) {
+    let stopped = target.wait_for(|target| target.stopped.is_some()).await;
+    // An error means that another process run of the unit has replaced this one in the table.
+    let stopped = stopped.ok().and_then(|target| target.stopped);
+    reached(stopped.map(|stopped| stopped + drain_timeout)).await;
 }
 
 /// Unit table of a driver.
@@ -69,7 +83,7 @@ impl Table {
     }
 
     pub(super) fn is_stopping(&self, incarnation: Incarnation) -> bool {
-        self.rows.get(&incarnation).is_some_and(|row| row.target.borrow().stop)
+        self.rows.get(&incarnation).is_some_and(|row| row.target.borrow().stopped.is_some())
     }
 
     /// Updates the row of a unit.
@@ -92,7 +106,9 @@ impl Table {
         }
         row.unit.phase = Phase::Draining;
         // The unit closes its socket when it drains, so the driver closes its duplicate as well.
-        row.target.send_modify(|target| target.stop = true);
+        row.target.send_modify(|target| {
+            target.stopped.get_or_insert_with(Instant::now);
+        });
         self.close_idle_listeners();
         false
     }
@@ -100,7 +116,7 @@ impl Table {
     /// Records the exit of a unit: removes it if it was stopped, otherwise keeps it with its cause.
     pub(super) fn record_exit(&mut self, incarnation: Incarnation, exit: Exit) {
         let Some(row) = self.rows.get_mut(&incarnation) else { return };
-        if row.target.borrow().stop {
+        if row.target.borrow().stopped.is_some() {
             self.rows.remove(&incarnation);
         } else {
             row.unit.phase = Phase::Exited(exit);

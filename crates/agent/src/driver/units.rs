@@ -153,7 +153,7 @@ impl Units {
         configuration: Revision,
         target: TargetState,
     ) -> watch::Receiver<TargetState> {
-        let phase = if target.stop { Phase::Draining } else { Phase::Starting };
+        let phase = if target.stopped.is_some() { Phase::Draining } else { Phase::Starting };
         let unit = RunningUnit {
             unit: intent.unit.clone(),
             incarnation: intent.incarnation,

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_agent::driver::{Driver as _, Phase, RunningUnit, StartError, stop_all};
+use meridian_agent::driver::{Driver as _, KILL_TIMEOUT, Phase, RunningUnit, StartError, stop_all};
 use meridian_domain::api::STATUS_PATH;
 use meridian_domain::{Incarnation, Revision};
 use rustix::process::Signal;
 
 use crate::backend::Backend;
 use crate::support::{
-    Kind, Machine, Variant, configuration, eventually, get, get_status, send, until, until_exited,
-    until_ready,
+    Kind, Machine, SHORT_DRAIN_TIMEOUT, Variant, configuration, eventually, get, get_status, send,
+    until, until_exited, until_ready,
 };
 
 /// Instantiates the suite for one kind of driver. If the machine lacks a prerequisite, the tests
@@ -26,6 +26,7 @@ macro_rules! conformance {
             a_request_in_flight_finishes_when_its_unit_is_stopped
             clients_are_served_until_the_last_unit_on_a_port_stops
             a_unit_that_exceeds_the_drain_timeout_is_killed
+            a_hung_unit_is_killed_in_time_while_a_response_is_pending
             a_hung_unit_without_a_control_socket_is_killed_when_it_is_stopped
             a_unit_serves_a_new_configuration
             a_crashed_unit_is_listed_with_its_cause_until_it_starts_again
@@ -162,6 +163,22 @@ pub async fn a_unit_that_exceeds_the_drain_timeout_is_killed<K: Kind>() {
     driver.stop(Incarnation(7)).await.unwrap();
     machine.tidy(&driver).await;
     assert_eq!(machine.files(), 0);
+}
+
+pub async fn a_hung_unit_is_killed_in_time_while_a_response_is_pending<K: Kind>() {
+    let machine = Machine::<K>::new();
+    let driver = machine.driver_variant(1, Variant::Impatient).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    until_ready(&driver, 1).await;
+    machine.freeze_all();
+    let missed = |units: &[RunningUnit]| units[0].phase != Phase::Ready;
+    until(&driver, "a check has timed out, and the next one is pending", missed).await;
+
+    driver.stop(Incarnation(7)).await.unwrap();
+    let stopped = until(&driver, "the unit has left the list", <[_]>::is_empty);
+    let stopped = tokio::time::timeout(SHORT_DRAIN_TIMEOUT + KILL_TIMEOUT, stopped).await;
+    assert!(stopped.is_ok(), "{:?}", driver.list().await);
+    assert_eq!(machine.processes(), [0; 0]);
 }
 
 pub async fn a_hung_unit_without_a_control_socket_is_killed_when_it_is_stopped<K: Kind>() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_domain::{Configuration, Incarnation};
+use tokio::time::Instant;
 
 use super::process::{self, MainProcess};
 use super::{CommandConfig, CommandDriver, Inner};
@@ -96,12 +97,12 @@ impl Inner {
         configuration: Option<Arc<Configuration>>,
     ) {
         let plan = self.plan(intent, true);
-        let stop = plan.files.is_stopping();
-        if !stop {
+        let stopped = plan.files.is_stopping().then(Instant::now);
+        if stopped.is_none() {
             self.adopt_listener(&plan, intent, &main_process);
         }
         let served = plan.files.served().unwrap_or_default();
-        let target = TargetState { stop, configuration };
+        let target = TargetState { stopped, configuration };
         let target = self.units.insert(intent, Some(main_process.pid), served, target);
         self.spawn_supervisor(super::Supervisor::adopted(
             Arc::clone(self),

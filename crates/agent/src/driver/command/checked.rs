@@ -85,6 +85,14 @@ impl CommandTemplates {
             .map(Self)
     }
 
+    /// Returns the longest drain timeout of a program.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        // A running program may match no template anymore.
+        let adopted = Template::fallback().drain_timeout;
+        self.0.iter().map(|template| template.drain_timeout).fold(adopted, Duration::max)
+    }
+
     /// Returns the first template that matches the unit.
     pub(super) fn of(&self, unit: &UnitId) -> Option<&Template> {
         self.0.iter().find(|template| {

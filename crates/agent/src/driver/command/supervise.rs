@@ -16,7 +16,7 @@ use super::probe::{self, ProbeError};
 use super::process::MainProcess;
 use super::render::RenderError;
 use crate::driver::run_directory::Lock;
-use crate::driver::table::TargetState;
+use crate::driver::table::{TargetState, drain_timeout_exceeded};
 use crate::driver::{ExitStatus, blocking, reached};
 
 /// Timeout for a new program to become ready.
@@ -118,7 +118,7 @@ impl Supervisor {
     ) -> Self {
         // A program that already received a stop signal from an earlier process run gets no second
         // one: some programs would skip their drain.
-        let draining = target.borrow().stop;
+        let draining = target.borrow().stopped.is_some();
         let deadline = draining.then(|| Instant::now() + plan.template.drain_timeout);
         Self {
             inner,
@@ -141,8 +141,18 @@ impl Supervisor {
     /// Supervises the unit until it has exited, and records its exit.
     pub(super) async fn run(mut self) {
         let status = loop {
-            if let Some(status) = self.step().await {
-                break status;
+            let (deadline, draining) = (self.deadline, self.draining);
+            let (target, drain_timeout) = (self.target.clone(), self.plan.template.drain_timeout);
+            // Not in `step`, which waits for responses of the unit.
+            tokio::select! {
+                biased;
+                exited = self.step() => if let Some(status) = exited {
+                    break status;
+                },
+                () = reached(deadline) => self.kill(),
+                () = drain_timeout_exceeded(target, drain_timeout), if !draining => {
+                    self.kill();
+                }
             }
         };
         let status = if self.start_timed_out { ExitStatus::StartTimeout } else { status };
@@ -151,11 +161,9 @@ impl Supervisor {
 
     /// Waits for one event and handles it. Returns the exit status if the main process has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
-        let deadline = self.deadline;
         tokio::select! {
             status = self.main_process.exited() => return Some(status),
             Ok(()) = self.target.changed() => self.apply_target().await,
-            () = reached(deadline) => self.kill().await,
             () = sleep_until(self.next_probe), if !self.draining => self.probe().await,
         }
         None
@@ -163,7 +171,7 @@ impl Supervisor {
 
     /// Applies the parts of the target state that were not applied yet.
     async fn apply_target(&mut self) {
-        if self.target.borrow_and_update().stop {
+        if self.target.borrow_and_update().stopped.is_some() {
             self.drain().await;
             return;
         }
@@ -311,7 +319,8 @@ impl Supervisor {
             return;
         }
         self.draining = true;
-        self.deadline = Some(Instant::now() + self.plan.template.drain_timeout);
+        let stopped = self.target.borrow().stopped.unwrap_or_else(Instant::now);
+        self.deadline = Some(stopped + self.plan.template.drain_timeout);
         let files = self.plan.files.clone();
         if let Err(error) = blocking(move || files.record_stopping()).await {
             tracing::warn!(incarnation = %self.incarnation, %error, "cannot record the stop");
@@ -319,7 +328,8 @@ impl Supervisor {
         self.main_process.signal(self.plan.template.stop_signal);
     }
 
-    async fn kill(&mut self) {
+    fn kill(&mut self) {
+        self.draining |= self.target.borrow().stopped.is_some();
         self.deadline = Some(Instant::now() + self.plan.template.drain_timeout);
         tracing::warn!(
             incarnation = %self.incarnation,

@@ -13,7 +13,7 @@ use super::control::{Control, ControlError, Identity};
 use super::traffic::{self, Counters};
 use super::{Instance, configuration};
 use crate::driver::run_directory::Lock;
-use crate::driver::table::TargetState;
+use crate::driver::table::{TargetState, drain_timeout_exceeded};
 use crate::driver::units::Units;
 use crate::driver::{Exit, ExitStatus, Phase, reached};
 
@@ -94,8 +94,18 @@ impl<B: Instance> Supervisor<B> {
     /// Supervises the unit until it has exited, and records its exit.
     pub(in crate::driver) async fn run(mut self) {
         let status = loop {
-            if let Some(status) = self.step().await {
-                break status;
+            let (deadline, draining) = (self.deadline, self.draining);
+            let (target, drain_timeout) = (self.target.clone(), self.drain_timeout);
+            // Not in `step`, which waits for responses of the unit.
+            tokio::select! {
+                biased;
+                exited = self.step() => if let Some(status) = exited {
+                    break status;
+                },
+                () = reached(deadline) => self.kill().await,
+                () = drain_timeout_exceeded(target, drain_timeout), if !draining => {
+                    self.kill().await;
+                }
             }
         };
         let incarnation = self.incarnation;
@@ -116,7 +126,6 @@ impl<B: Instance> Supervisor<B> {
     /// Waits for one event and handles it. Returns the exit status if the unit has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
         let checks = self.connection.is_none() || !self.draining;
-        let deadline = self.deadline;
         tokio::select! {
             status = self.instance.exited() => {
                 if !self.is_locked() || !self.instance.switch_to_lock_holder() {
@@ -125,7 +134,6 @@ impl<B: Instance> Supervisor<B> {
                 self.disconnect();
             }
             Ok(()) = self.target.changed() => self.apply_target().await,
-            () = reached(deadline) => self.kill().await,
             () = closed(&mut self.connection) => self.disconnect(),
             () = sleep_until(self.next_check), if checks => {
                 if let Err(error) = self.check().await {
@@ -193,7 +201,7 @@ impl<B: Instance> Supervisor<B> {
     }
 
     async fn connected(&mut self, mut control: Control, identity: Identity) {
-        let stopping = self.target.borrow().stop;
+        let stopping = self.target.borrow().stopped.is_some();
         if !identity.draining && !stopping {
             self.units.adopt_listener(&mut control, identity.address).await;
         }
@@ -214,7 +222,7 @@ impl<B: Instance> Supervisor<B> {
 
     /// Applies the parts of the target state that were not sent over this connection yet.
     async fn apply_target(&mut self) {
-        if self.target.borrow_and_update().stop {
+        if self.target.borrow_and_update().stopped.is_some() {
             self.drain().await;
         } else {
             self.configure().await;
@@ -264,7 +272,8 @@ impl<B: Instance> Supervisor<B> {
     async fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            self.deadline = Some(Instant::now() + self.drain_timeout);
+            let stopped = self.target.borrow().stopped.unwrap_or_else(Instant::now);
+            self.deadline = Some(stopped + self.drain_timeout);
         }
         if let Some(connection) = &mut self.connection
             && let Err(error) = connection.drain().await
@@ -305,7 +314,10 @@ impl<B: Instance> Supervisor<B> {
     }
 
     async fn kill(&mut self) {
+        self.draining |= self.target.borrow().stopped.is_some();
         self.deadline = Some(Instant::now() + self.drain_timeout);
+        // A response may be pending, and would be read as the response to the next request.
+        self.disconnect();
         if self.owned_elsewhere {
             return;
         }
