@@ -161,17 +161,19 @@ impl Reconciler {
         })
     }
 
-    /// Reconciles until `shutdown`, or until the cluster has removed this agent. Dropping the
-    /// future has the effect of a shutdown: starts and stops in progress continue in the
-    /// background.
+    /// Reconciles until `shutdown`, or until the cluster has removed this agent. Starts in progress
+    /// complete before it returns, so that the driver's list has all units. If the future is
+    /// dropped, they continue in the background.
     ///
     /// # Errors
     /// If the desired set could not be stored. The units continue to run unchanged.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<Ended, RunError> {
         tokio::select! {
-            () = shutdown.cancelled() => Ok(Ended::Shutdown),
-            ended = self.run_rounds() => ended,
+            () = shutdown.cancelled() => {}
+            ended = self.run_rounds() => return ended,
         }
+        self.actions.wait_all().await;
+        Ok(Ended::Shutdown)
     }
 
     async fn run_rounds(&mut self) -> Result<Ended, RunError> {

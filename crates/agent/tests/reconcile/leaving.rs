@@ -36,6 +36,16 @@ async fn a_unit_whose_start_is_in_progress_when_its_agent_is_removed_exits_too()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_in_progress_completes_before_the_shutdown() {
+    let mut world = World::contoso(3);
+    world.machine.set_behavior(Behavior::StartSlowly(Duration::from_secs(20)));
+    let agent = world.agent();
+    world.until("all three are starting", || world.machine.starts().len() == 3).await;
+    assert_eq!(agent.stop().await, Ended::Shutdown);
+    assert_eq!(world.machine.units().len(), 3, "a unit would start after the drain");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removed_agent_stays_removed_without_a_quorum() {
     let mut world = World::contoso(3);
     let agent = world.converged_agent().await;
