@@ -22,6 +22,7 @@ pub mod values;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use meridian_agent::driver::UnitLimits;
 use meridian_domain::agent::Address;
@@ -37,6 +38,9 @@ pub use error::ConfigError;
 use region::RegionError;
 use resolver::Resolver;
 use values::Values;
+
+/// Time for an agent to shut down once its units have stopped, or if they keep running.
+const SHUTDOWN_RESERVE: Duration = Duration::from_secs(5);
 
 /// Validated configuration of an agent. [`key::KEYS`] has the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,6 +154,12 @@ impl AgentConfig {
         config.check_ports()?;
         config.check_region().map_err(|cause| resolver.invalid("region", &cause))?;
         Ok(config)
+    }
+
+    /// Returns the maximum time for the agent to shut down, which includes the stop of its units.
+    #[must_use]
+    pub fn shutdown_timeout(&self) -> Duration {
+        self.driver.stop_timeout() + SHUTDOWN_RESERVE
     }
 
     /// A cluster has no regions besides those of the catalog when it is bootstrapped. An existing one

@@ -16,5 +16,6 @@ mod regions;
 mod rejections;
 mod restarts;
 mod snapshots;
+mod stops;
 mod support;
 mod wide_area;

@@ -3,9 +3,11 @@
 #[cfg(feature = "docker")]
 use std::{num::NonZeroU64, path::PathBuf};
 
-use meridian_agent::driver::CommandTemplates;
+use std::time::Duration;
+
 #[cfg(feature = "docker")]
 use meridian_agent::driver::docker::{ImageName, NetworkName};
+use meridian_agent::driver::{BuiltinConfig, CommandTemplates, KILL_TIMEOUT};
 
 use super::ConfigError;
 use super::resolver::Resolver;
@@ -38,6 +40,21 @@ pub struct Containers {
     pub network: NetworkName,
     /// Memory limit of a container, in bytes. Default: no limit.
     pub memory: Option<NonZeroU64>,
+}
+
+impl UnitDriver {
+    /// Returns the maximum time for all units to stop: the drain timeout, and the time to kill those
+    /// that exceed it.
+    #[must_use]
+    pub fn stop_timeout(&self) -> Duration {
+        let drain_timeout = match self {
+            Self::Builtin => BuiltinConfig::DRAIN_TIMEOUT,
+            Self::Command(templates) => templates.drain_timeout(),
+            #[cfg(feature = "docker")]
+            Self::Docker(_) => BuiltinConfig::DRAIN_TIMEOUT,
+        };
+        drain_timeout + KILL_TIMEOUT
+    }
 }
 
 impl Resolver<'_> {

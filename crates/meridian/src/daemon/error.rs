@@ -17,9 +17,6 @@ use super::units::UnitsError;
 use crate::telemetry::logs::InvalidLevel;
 use meridian_transport::listen::ListenError;
 
-/// Maximum time for an agent to shut down: longer than the longest drain of its units.
-pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Next step if the data is intact, but newer software wrote it.
 const NEWER: &str = "run the newer software on this data";
 
@@ -79,8 +76,11 @@ pub enum AgentError {
     #[error(transparent)]
     Serve(#[from] meridian_api::ServeError),
     /// Shutdown took too long.
-    #[error("the agent did not shut down within {SHUTDOWN_TIMEOUT:?} and was aborted")]
-    ShutdownTimeout,
+    #[error("the agent did not shut down within {limit:?} and was aborted")]
+    ShutdownTimeout {
+        /// Maximum time for a shutdown.
+        limit: Duration,
+    },
 }
 
 impl AgentError {
@@ -117,6 +117,9 @@ impl AgentError {
                 "check that path and its permissions, or set another data_dir for this agent"
             }
             // The data is intact: for example, units of another driver are still running.
+            Self::Units(UnitsError::StillRunning { .. }) => {
+                "restart the agent, which adopts them, or kill their processes"
+            }
             Self::Units(UnitsError::Driver(_) | UnitsError::Drain(_)) => {
                 "fix the cause, then restart the agent; its units keep running meanwhile"
             }
@@ -127,7 +130,7 @@ impl AgentError {
             Self::Node(_) => {
                 "fix the cause, then restart the agent; its units keep running meanwhile"
             }
-            Self::Api(_) | Self::Serve(_) | Self::ShutdownTimeout => "restart the agent",
+            Self::Api(_) | Self::Serve(_) | Self::ShutdownTimeout { .. } => "restart the agent",
         }
     }
 }

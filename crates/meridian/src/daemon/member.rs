@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meridian_api::Server;
 use meridian_domain::AgentDescription;
@@ -14,11 +15,12 @@ use meridian_replication::peer::server::CheckedPeerService;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::Stores;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::admission::{Membership, gather, with_newest_invitation};
 use super::client_port::ClientPort;
-use super::error::{AgentError, SHUTDOWN_TIMEOUT};
+use super::error::AgentError;
 use super::peer_port::Late;
 use super::prepare::Prepared;
 use super::readiness;
@@ -81,16 +83,17 @@ impl Member {
         let front = cancelling(&stop_node, async { tokio::join!(serving, reconciling) });
         let behind = cancelling(&stop, node.run(stop_node.clone()));
         let mut running = pin!(async { tokio::join!(behind, front) });
+        let limit = self.config.shutdown_timeout();
         let (node_result, (serve_result, units_result)) = tokio::select! {
             all = running.as_mut() => all,
             Err(refused) = self.register(read) => {
                 stop.cancel();
                 // The refusal is the cause, however the shutdown ends.
-                let _ = within_timeout(running).await;
+                let _ = within(limit, running).await;
                 return Err(refused.into());
             }
             () = stop.cancelled() => {
-                within_timeout(running).await?
+                within(limit, running).await?
             }
         };
         node_result?;
@@ -162,6 +165,6 @@ async fn cancelling<T>(others: &CancellationToken, task: impl Future<Output = T>
     result
 }
 
-async fn within_timeout<T>(task: impl Future<Output = T>) -> Result<T, AgentError> {
-    tokio::time::timeout(SHUTDOWN_TIMEOUT, task).await.map_err(|_| AgentError::ShutdownTimeout)
+async fn within<T>(limit: Duration, shutdown: impl Future<Output = T>) -> Result<T, AgentError> {
+    timeout(limit, shutdown).await.map_err(|_| AgentError::ShutdownTimeout { limit })
 }

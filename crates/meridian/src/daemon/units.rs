@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_agent::driver::{
-    self, Builtin, BuiltinConfig, CommandConfig, CommandDriver, Driver, Program,
+    self, Builtin, BuiltinConfig, CommandConfig, CommandDriver, Driver, Program, RunningUnit,
 };
 #[cfg(feature = "docker")]
 use meridian_agent::driver::{DockerConfig, DockerDriver};
@@ -13,6 +13,7 @@ use meridian_agent::{Ended, Reconciler, ReconcilerConfig, reconcile};
 use meridian_domain::{ClusterId, Generation};
 use meridian_ports::Ports;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "docker")]
@@ -44,6 +45,14 @@ pub enum UnitsError {
     /// Units may still be running.
     #[error("the units could not be drained")]
     Drain(#[from] driver::Unreachable),
+    /// Units are still running.
+    #[error("{} still running {limit:?} after the stop: {}", count(units.len()), list(units))]
+    StillRunning {
+        /// Time that the units had to stop.
+        limit: Duration,
+        /// The units.
+        units: Vec<RunningUnit>,
+    },
 }
 
 /// Delay before the generation is raised above one in the log. If that is the report of another
@@ -93,7 +102,7 @@ pub async fn run(
             }
             Ended::Shutdown if config.drain_on_stop || *duplicate.borrow() => {
                 tracing::info!("agent stopping; draining its units");
-                return Ok(driver::stop_all(driver.as_ref()).await?);
+                return stop_all(driver.as_ref(), config.driver.stop_timeout()).await;
             }
             Ended::Shutdown => {
                 tracing::info!("agent stopping; its units keep running");
@@ -106,6 +115,29 @@ pub async fn run(
             () = shutdown.cancelled() => return Ok(()),
         }
     }
+}
+
+/// Stops every unit, and returns when the last one has exited.
+async fn stop_all(driver: &dyn Driver, limit: Duration) -> Result<(), UnitsError> {
+    match timeout(limit, driver::stop_all(driver)).await {
+        Ok(stopped) => Ok(stopped?),
+        Err(_) => Err(UnitsError::StillRunning { limit, units: driver.list().await? }),
+    }
+}
+
+fn count(units: usize) -> String {
+    match units {
+        1 => "1 unit is".to_owned(),
+        _ => format!("{units} units are"),
+    }
+}
+
+fn list(units: &[RunningUnit]) -> String {
+    let describe = |RunningUnit { unit, incarnation, pid, .. }: &RunningUnit| match pid {
+        Some(pid) => format!("{unit} (incarnation {incarnation}, process {pid})"),
+        None => format!("{unit} (incarnation {incarnation})"),
+    };
+    units.iter().map(describe).collect::<Vec<_>>().join(", ")
 }
 
 /// Opens the configured driver.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::join_all;
-use meridian_agent::driver::{self, Builtin, BuiltinConfig, Program, UnitLimits};
+use meridian_agent::driver::{self, Builtin, BuiltinConfig, KILL_TIMEOUT, Program, UnitLimits};
 use meridian_agent::generation;
 use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +17,9 @@ use super::layout::Plan;
 use super::process::Handle;
 use crate::daemon::RUN_DIRECTORY;
 
-/// Maximum time for the units of an agent to drain. The driver kills units that exceed their own drain
-/// limit.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Maximum time for the units of an agent to stop. The driver kills units that exceed their drain
+/// timeout.
+const STOP_TIMEOUT: Duration = BuiltinConfig::DRAIN_TIMEOUT.saturating_add(KILL_TIMEOUT);
 
 /// Stops any agent that still uses the data directory of `plan`, then drains all units that were started
 /// from it.
@@ -49,7 +49,7 @@ pub async fn stop_all(plan: &Plan, forced: &CancellationToken) -> Result<(), Str
         drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     });
     let driver = driver.await.map_err(|error| failure(&error))?;
-    match tokio::time::timeout(DRAIN_TIMEOUT, driver::stop_all(&driver)).await {
+    match tokio::time::timeout(STOP_TIMEOUT, driver::stop_all(&driver)).await {
         Ok(stopped) => stopped.map_err(|error| failure(&error)),
         Err(elapsed) => Err(failure(&elapsed)),
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use meridian_agent::driver::{CommandTemplate, CommandTemplates};
 
 use super::*;
@@ -55,6 +57,30 @@ fn the_docker_driver_requires_an_image_and_valid_names() {
             format!("agent.toml line 5: {message}")
         );
     }
+}
+
+#[test]
+fn service_managers_give_an_agent_more_time_to_stop_than_it_needs() {
+    let read = |file: &str, key: &str| -> Duration {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+        let text = std::fs::read_to_string(path).expect("readable");
+        let value = text.lines().find_map(|line| line.trim().strip_prefix(key));
+        let seconds = value.map(|value| value.trim().trim_end_matches('s').parse());
+        Duration::from_secs(seconds.expect("the key is in the file").expect("seconds"))
+    };
+    let config = resolve(MINIMAL, Values::default()).expect("valid configuration");
+    let needed = config.shutdown_timeout();
+    assert_eq!(needed, Duration::from_secs(22), "docs/operating.md states it");
+    assert!(read("docker-compose.yml", "stop_grace_period:") > needed);
+    assert!(read("deploy/meridian-agent.service", "TimeoutStopSec=") > needed);
+}
+
+#[test]
+fn the_longest_drain_timeout_of_a_template_bounds_the_shutdown() {
+    let drain = |drain_timeout_ms| CommandTemplate { drain_timeout_ms, ..CommandTemplate::nginx() };
+    let templates = CommandTemplates::new(vec![drain(60_000), drain(1_000)]);
+    let driver = UnitDriver::Command(templates.expect("valid templates"));
+    assert_eq!(driver.stop_timeout(), Duration::from_secs(62));
 }
 
 #[test]
