@@ -32,14 +32,15 @@ mod lock_holder;
 mod output_tail;
 mod run_directory;
 mod table;
+mod traffic;
 mod units;
 
 pub use builtin::{Builtin, BuiltinConfig, Program};
 pub use command::{CommandConfig, CommandDriver, CommandTemplate, CommandTemplates, RenderError};
-pub(crate) use controlled::describe_metrics;
 #[cfg(feature = "docker")]
 pub use docker::{DockerConfig, DockerDriver};
 pub use limits::{AccessLog, UnitLimits};
+pub use traffic::Traffic;
 pub use units::OpenError;
 
 /// Starts and stops units on one machine.

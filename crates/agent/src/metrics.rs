@@ -7,7 +7,7 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::driver::{self, Phase};
+use crate::driver::Phase;
 use crate::observe::Observed;
 
 const UNITS: &str = "meridian_agent_units";
@@ -21,7 +21,6 @@ pub fn describe_metrics() {
     describe_counter!(RESTARTS, Unit::Count, "Restarts of failed units.");
     // A counter that first appears with the value 1 has no rate.
     counter!(RESTARTS).increment(0);
-    driver::describe_metrics();
 }
 
 /// Units by state, as the metric shows them.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use meridian_agent::driver::{Builtin, BuiltinConfig, Driver, Program, UnitLimits};
+use meridian_agent::driver::{Builtin, BuiltinConfig, Driver, Program, Traffic, UnitLimits};
 use meridian_agent::{Reconciler, ReconcilerConfig, generation};
 use meridian_domain::agent::Address;
 use meridian_domain::{
@@ -143,6 +143,7 @@ fn machine(path: &Path, generation: Generation) -> BuiltinConfig {
             arguments: vec!["-u".into(), "LD_PRELOAD".into(), program, "unit".into()],
         },
         limits: UnitLimits::default(),
+        traffic: Traffic::default(),
         drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     }
 }

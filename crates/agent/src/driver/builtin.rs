@@ -23,7 +23,7 @@ use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
 use super::table::TargetState;
 use super::units::Units;
-use super::{StartError, UnitLimits, UnitSpec, blocking};
+use super::{StartError, Traffic, UnitLimits, UnitSpec, blocking};
 
 mod adopt;
 mod process;
@@ -50,6 +50,8 @@ pub struct BuiltinConfig {
     pub program: Program,
     /// Limits of each unit.
     pub limits: UnitLimits,
+    /// Receives the traffic of the units.
+    pub traffic: Traffic,
     /// Time that a stopped unit may take to exit before it is killed. Default
     /// [`DRAIN_TIMEOUT`](Self::DRAIN_TIMEOUT).
     pub drain_timeout: Duration,

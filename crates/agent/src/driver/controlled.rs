@@ -15,11 +15,9 @@ use super::{ExitStatus, Phase};
 mod configuration;
 mod control;
 mod supervise;
-mod traffic;
 
 pub(super) use control::{Control, ControlError, Identity};
 pub(super) use supervise::Supervisor;
-pub(crate) use traffic::describe_metrics;
 
 /// The process or container that a unit runs in.
 pub(super) trait Instance: Send + 'static {

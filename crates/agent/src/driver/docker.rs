@@ -41,7 +41,7 @@ use super::launch::Launch;
 use super::run_directory::{DriverKind, Intent, Lock};
 use super::table::TargetState;
 use super::units::{DriverContext, OpenError, Units};
-use super::{StartError, UnitLimits, UnitSpec, Unreachable, blocking};
+use super::{StartError, Traffic, UnitLimits, UnitSpec, Unreachable, blocking};
 
 mod container;
 mod create;
@@ -73,6 +73,8 @@ pub struct DockerConfig {
     pub gateway: IpAddr,
     /// Limits of each unit.
     pub limits: UnitLimits,
+    /// Receives the traffic of the units.
+    pub traffic: Traffic,
     /// Time that a stopped unit may take to exit before it is killed. Default
     /// [`BuiltinConfig::DRAIN_TIMEOUT`](super::BuiltinConfig::DRAIN_TIMEOUT).
     pub drain_timeout: Duration,
@@ -122,6 +124,7 @@ impl DockerDriver {
             directory: config.directory,
             gateway: config.gateway,
             limits: config.limits,
+            traffic: config.traffic,
         };
         let (units, running) = Units::open(context).await?;
         let inner = Arc::new(Inner {

@@ -14,7 +14,9 @@ use tokio::time::timeout;
 
 use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
 use super::table::{Table, TargetState};
-use super::{Exit, Phase, RunningUnit, StartError, UnitLimits, UnitSpec, blocking, listen};
+use super::{
+    Exit, Phase, RunningUnit, StartError, Traffic, UnitLimits, UnitSpec, blocking, listen,
+};
 
 /// Time that a socket stays open after the exit of its last unit, so that an immediate restart
 /// loses no queued connection. After that, refusing connections is better.
@@ -45,6 +47,7 @@ pub(super) struct DriverContext {
     /// Address that gateways listen on.
     pub(super) gateway: IpAddr,
     pub(super) limits: UnitLimits,
+    pub(super) traffic: Traffic,
 }
 
 /// The units of one driver.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use meridian_agent::driver::{Builtin, BuiltinConfig, Program, UnitLimits};
+use meridian_agent::driver::{Builtin, BuiltinConfig, Program, Traffic, UnitLimits};
 use meridian_domain::Generation;
 use meridian_gateway::UnitConfig;
 
@@ -12,6 +12,7 @@ use crate::support::{self, GATEWAY, SHORT_DRAIN_TIMEOUT, Variant, arguments};
 mod crashes;
 mod lifecycle;
 mod load;
+mod traffic;
 
 pub use crashes::Late;
 
@@ -55,6 +56,7 @@ fn config(run: &Path, generation: u64, variant: Variant) -> BuiltinConfig {
             }
         },
         limits: UnitLimits::default(),
+        traffic: Traffic::default(),
         drain_timeout: match variant {
             Variant::Impatient => SHORT_DRAIN_TIMEOUT,
             Variant::Usual | Variant::Failing | Variant::Missing | Variant::Foreign => {

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use meridian_agent::driver::docker::ImageName;
-use meridian_agent::driver::{BuiltinConfig, DockerConfig, DockerDriver, UnitLimits};
+use meridian_agent::driver::{BuiltinConfig, DockerConfig, DockerDriver, Traffic, UnitLimits};
 use meridian_domain::Generation;
 
 use crate::load::no_request_is_lost_over;
@@ -73,6 +73,7 @@ fn config(run: &Path, generation: u64, variant: Variant) -> DockerConfig {
         directory: run.to_owned(),
         gateway: GATEWAY,
         limits: UnitLimits::default(),
+        traffic: Traffic::default(),
         drain_timeout: match variant {
             Variant::Impatient => SHORT_DRAIN_TIMEOUT,
             Variant::Usual | Variant::Failing | Variant::Missing | Variant::Foreign => {

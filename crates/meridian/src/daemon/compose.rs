@@ -9,7 +9,6 @@ use meridian_storage::disk::directory::{DataDirectory, DirectoryError, Identity}
 use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +21,8 @@ use super::peer_port::{self, Late};
 use super::prepare::{lock, prepare};
 use crate::config::AgentConfig;
 use crate::telemetry::health::Health;
-use crate::telemetry::{http, metrics};
+use crate::telemetry::http;
+use crate::telemetry::metrics::{self, Metrics};
 use meridian_transport::listen;
 
 /// An agent that holds its data directory and its ports.
@@ -36,7 +36,7 @@ pub struct Agent {
     http: TcpListener,
     fuse: Fuse,
     health: Health,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
 }
 
 impl Agent {
@@ -44,7 +44,7 @@ impl Agent {
     ///
     /// # Errors
     /// If the directory or a port is in use, or cannot be used.
-    pub async fn build(config: AgentConfig, metrics: PrometheusHandle) -> Result<Self, AgentError> {
+    pub async fn build(config: AgentConfig, metrics: Metrics) -> Result<Self, AgentError> {
         let directory = DataDirectory::open(&config.data_dir)?;
         let client = listen::bind("client_listen", config.client.listen).await?;
         let peer = listen::bind("peer_listen", config.peer.listen).await?;
@@ -86,6 +86,7 @@ impl Agent {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AgentError> {
         let client = ClientPort::new(self.client, self.lobby.clone());
         let peer_service = Late::default();
+        let traffic = self.metrics.traffic.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(http::serve(self.http, self.health.clone(), self.metrics.clone()));
         tasks.spawn(metrics::upkeep(self.metrics));
@@ -112,6 +113,7 @@ impl Agent {
             description: self.description,
             lobby: self.lobby,
             health: self.health,
+            traffic,
             membership,
             prepared,
         };

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meridian_agent::driver::Traffic;
 use meridian_api::Server;
 use meridian_domain::AgentDescription;
 use meridian_domain::agent::Address;
@@ -35,6 +36,7 @@ pub struct Member {
     pub description: AgentDescription,
     pub lobby: Lobby,
     pub health: Health,
+    pub traffic: Traffic,
     pub membership: Membership,
     pub prepared: Prepared,
 }
@@ -78,7 +80,14 @@ impl Member {
         let serving = cancelling(&stop, server.run(client.into_listener(), stopping));
         let reconciling = cancelling(
             &stop,
-            units::run(&self.config, cluster, ports, node.duplicate(), stop.clone()),
+            units::run(
+                &self.config,
+                cluster,
+                ports,
+                self.traffic.clone(),
+                node.duplicate(),
+                stop.clone(),
+            ),
         );
         let front = cancelling(&stop_node, async { tokio::join!(serving, reconciling) });
         let behind = cancelling(&stop, node.run(stop_node.clone()));

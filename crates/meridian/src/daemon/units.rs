@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use meridian_agent::driver::{
     self, Builtin, BuiltinConfig, CommandConfig, CommandDriver, Driver, Program, RunningUnit,
+    Traffic,
 };
 #[cfg(feature = "docker")]
 use meridian_agent::driver::{DockerConfig, DockerDriver};
@@ -70,13 +71,14 @@ pub async fn run(
     config: &AgentConfig,
     cluster: ClusterId,
     ports: Ports,
+    traffic: Traffic,
     duplicate: watch::Receiver<bool>,
     shutdown: CancellationToken,
 ) -> Result<(), UnitsError> {
     let mut floor = Generation(0);
     loop {
         let generation = generation::raise_above(&config.data_dir, floor)?;
-        let driver = open(config, cluster, generation).await?;
+        let driver = open(config, cluster, generation, &traffic).await?;
         let settings = ReconcilerConfig {
             agent: config.name.clone(),
             node: ports.cluster.node(),
@@ -145,6 +147,7 @@ async fn open(
     config: &AgentConfig,
     cluster: ClusterId,
     generation: Generation,
+    traffic: &Traffic,
 ) -> Result<Arc<dyn Driver>, driver::OpenError> {
     let (agent, limits) = (config.name.clone(), config.limits);
     let directory = config.data_dir.join(RUN_DIRECTORY);
@@ -159,6 +162,7 @@ async fn open(
                 gateway,
                 program: Program::default(),
                 limits,
+                traffic: traffic.clone(),
                 drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
             });
             Arc::new(opened.await?)
@@ -186,6 +190,7 @@ async fn open(
                 directory,
                 gateway,
                 limits,
+                traffic: traffic.clone(),
                 drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
                 socket,
                 image,

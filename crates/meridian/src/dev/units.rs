@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::join_all;
-use meridian_agent::driver::{self, Builtin, BuiltinConfig, KILL_TIMEOUT, Program, UnitLimits};
+use meridian_agent::driver::{
+    self, Builtin, BuiltinConfig, KILL_TIMEOUT, Program, Traffic, UnitLimits,
+};
 use meridian_agent::generation;
 use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,7 @@ pub async fn stop_all(plan: &Plan, forced: &CancellationToken) -> Result<(), Str
         gateway: IpAddr::V4(plan.address),
         program: Program::default(),
         limits: UnitLimits::default(),
+        traffic: Traffic::default(),
         drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     });
     let driver = driver.await.map_err(|error| failure(&error))?;

@@ -12,16 +12,16 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
 use super::health::Health;
+use super::metrics::Metrics;
 
 /// Content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves the port until aborted.
-pub async fn serve(listener: TcpListener, health: Health, metrics: PrometheusHandle) {
+pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) {
     let metrics = async move || ([(header::CONTENT_TYPE, METRICS_TYPE)], metrics.render());
     let router = Router::new()
         .route("/healthz", get(async |State(health): State<Health>| check(health.healthy())))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meridian_agent::driver::Traffic;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -17,13 +18,29 @@ const COUNTS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// `/metrics`.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// Metrics of this process and of its units. Cheap to clone; all clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    recorder: PrometheusHandle,
+    /// Traffic of the units, which have counters of their own.
+    pub traffic: Traffic,
+}
+
+impl Metrics {
+    /// Renders all metrics.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.recorder.render() + &self.traffic.render()
+    }
+}
+
 /// Installs the metrics recorder of this process and describes all metrics. Must be called once,
 /// before anything is measured.
 ///
 /// # Errors
 /// If a recorder is already installed.
-pub fn start() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new()
+pub fn start() -> Result<Metrics, BuildError> {
+    let recorder = PrometheusBuilder::new()
         .set_buckets(&COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
@@ -38,13 +55,13 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     meridian_api::describe_metrics();
     meridian_transport::metrics::describe_metrics();
     meridian_agent::describe_metrics();
-    Ok(handle)
+    Ok(Metrics { recorder, traffic: Traffic::default() })
 }
 
 /// Runs histogram upkeep until aborted, which keeps memory bounded.
-pub async fn upkeep(handle: PrometheusHandle) {
+pub async fn upkeep(metrics: Metrics) {
     loop {
         tokio::time::sleep(UPKEEP).await;
-        handle.run_upkeep();
+        metrics.recorder.run_upkeep();
     }
 }

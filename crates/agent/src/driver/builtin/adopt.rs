@@ -29,11 +29,12 @@ impl Builtin {
             gateway,
             program,
             limits,
+            traffic,
             drain_timeout,
         } = config;
         let kind = DriverKind::Builtin;
         let context =
-            DriverContext { kind, cluster, agent, generation, directory, gateway, limits };
+            DriverContext { kind, cluster, agent, generation, directory, gateway, limits, traffic };
         let (units, running) = Units::open(context).await?;
         let inner = Arc::new(Inner { program, drain_timeout, units });
         for incarnation in running {

@@ -12,7 +12,7 @@ use super::{CommandConfig, CommandDriver, Inner};
 use crate::driver::run_directory::{DriverKind, Intent, Lock};
 use crate::driver::table::TargetState;
 use crate::driver::units::{DriverContext, OpenError, Units};
-use crate::driver::{blocking, lock_holder};
+use crate::driver::{Traffic, blocking, lock_holder};
 
 impl CommandDriver {
     /// Opens the run directory, adopts the running units, and deletes the files of units that have
@@ -27,8 +27,10 @@ impl CommandDriver {
             config;
         let kind = DriverKind::Command;
         let path = directory.clone();
+        // Meridian does not know the counters of a program.
+        let traffic = Traffic::default();
         let context =
-            DriverContext { kind, cluster, agent, generation, directory, gateway, limits };
+            DriverContext { kind, cluster, agent, generation, directory, gateway, limits, traffic };
         let (units, running) = Units::open(context).await?;
         let inner = Arc::new(Inner { templates, units });
         for incarnation in running {

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{Control, ControlError, Identity};
-use super::traffic::{self, Counters};
 use super::{Instance, configuration};
 use crate::driver::run_directory::Lock;
 use crate::driver::table::{TargetState, drain_timeout_exceeded};
@@ -21,6 +20,8 @@ use crate::driver::{Exit, ExitStatus, Phase, reached};
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Period of health checks, the only way to distinguish a hung unit from a serving one.
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
+/// Period of the checks of a draining unit, for its last counters.
+const DRAIN_CHECK_PERIOD: Duration = Duration::from_millis(500);
 /// Consecutive health checks without a response after which a unit counts as unresponsive. Fewer
 /// may be due to a busy machine.
 const UNRESPONSIVE_AFTER: u32 = 3;
@@ -41,8 +42,6 @@ pub(in crate::driver) struct Supervisor<B> {
     configured: Option<Arc<Configuration>>,
     /// Connection to the unit. Stays open, because its end signals the exit of the unit.
     connection: Option<Control>,
-    /// Counters as last reported by the unit.
-    counters: Counters,
     /// Time of the next health check, or without a connection, of the next connection attempt.
     next_check: Instant,
     retry_delay: Duration,
@@ -78,7 +77,6 @@ impl<B: Instance> Supervisor<B> {
             drain_timeout,
             target,
             configured: None,
-            counters: Counters::default(),
             connection: None,
             next_check: now,
             retry_delay: RETRY_DELAYS.0,
@@ -110,10 +108,7 @@ impl<B: Instance> Supervisor<B> {
         };
         let incarnation = self.incarnation;
         let stopped = self.units.table().is_stopping(incarnation);
-        let unit = self.units.table().unit(incarnation).map(|unit| unit.unit.clone());
-        if let Some(unit) = unit {
-            traffic::reset_gauges(&unit);
-        }
+        self.units.context.traffic.remove(incarnation);
         let status = if self.start_timed_out { ExitStatus::StartTimeout } else { status };
         let output_tail = match stopped {
             true => None,
@@ -125,7 +120,6 @@ impl<B: Instance> Supervisor<B> {
 
     /// Waits for one event and handles it. Returns the exit status if the unit has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
-        let checks = self.connection.is_none() || !self.draining;
         tokio::select! {
             status = self.instance.exited() => {
                 if !self.is_locked() || !self.instance.switch_to_lock_holder() {
@@ -135,7 +129,7 @@ impl<B: Instance> Supervisor<B> {
             }
             Ok(()) = self.target.changed() => self.apply_target().await,
             () = closed(&mut self.connection) => self.disconnect(),
-            () = sleep_until(self.next_check), if checks => {
+            () = sleep_until(self.next_check) => {
                 if let Err(error) = self.check().await {
                     self.handle_error(&error);
                     return self.has_exited().then_some(ExitStatus::Unknown);
@@ -150,7 +144,8 @@ impl<B: Instance> Supervisor<B> {
         match &mut self.connection {
             Some(connection) => match connection.describe().await {
                 Ok(identity) => {
-                    self.next_check = Instant::now() + CHECK_PERIOD;
+                    let period = if self.draining { DRAIN_CHECK_PERIOD } else { CHECK_PERIOD };
+                    self.next_check = Instant::now() + period;
                     self.units.table().update(self.incarnation, |unit| unit.load = identity.load);
                     self.collect_metrics().await?;
                 }
@@ -177,8 +172,9 @@ impl<B: Instance> Supervisor<B> {
                 return Err(error);
             }
         };
-        if let Some(unit) = self.units.table().unit(self.incarnation) {
-            self.counters.add(&unit.unit, &metrics);
+        let unit = self.units.table().unit(self.incarnation).map(|unit| unit.unit.clone());
+        if let Some(unit) = unit {
+            self.units.context.traffic.record(self.incarnation, unit, &metrics);
         }
         Ok(())
     }
@@ -210,7 +206,8 @@ impl<B: Instance> Supervisor<B> {
         }
         self.has_responded = true;
         self.retry_delay = RETRY_DELAYS.0;
-        self.next_check = Instant::now() + CHECK_PERIOD;
+        // At once: the first check reads the counters.
+        self.next_check = Instant::now();
         self.connection = Some(control);
         if identity.draining {
             // Something else stopped the unit; its exit must not count as a crash.
@@ -274,6 +271,8 @@ impl<B: Instance> Supervisor<B> {
             self.draining = true;
             let stopped = self.target.borrow().stopped.unwrap_or_else(Instant::now);
             self.deadline = Some(stopped + self.drain_timeout);
+            // Before the unit exits, the last counters are read.
+            self.next_check = Instant::now();
         }
         if let Some(connection) = &mut self.connection
             && let Err(error) = connection.drain().await

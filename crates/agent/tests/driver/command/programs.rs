@@ -10,7 +10,7 @@ use meridian_agent::driver::command::{
 };
 use meridian_agent::driver::{
     Builtin, BuiltinConfig, CommandTemplate, Driver as _, ExitStatus, Program, RunningUnit,
-    UnitLimits,
+    Traffic, UnitLimits,
 };
 use meridian_domain::{Generation, Incarnation, Revision};
 
@@ -168,6 +168,7 @@ async fn a_driver_does_not_open_while_a_unit_of_another_driver_runs() {
         gateway: GATEWAY,
         program: Program::default(),
         limits: UnitLimits::default(),
+        traffic: Traffic::default(),
         drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     };
     let error = Builtin::open(builtin.clone()).await.unwrap_err();

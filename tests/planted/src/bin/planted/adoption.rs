@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use meridian_agent::driver::{
-    Builtin, BuiltinConfig, Driver as _, Phase, Program, UnitLimits, UnitSpec,
+    Builtin, BuiltinConfig, Driver as _, Phase, Program, Traffic, UnitLimits, UnitSpec,
 };
 use meridian_domain::{
     AgentName, ClusterId, Configuration, Generation, Incarnation, RegionName, ServiceName, UnitId,
@@ -111,6 +111,7 @@ fn config(run: &Path, generation: u64) -> BuiltinConfig {
             arguments: ["unit", "--"].map(OsString::from).to_vec(),
         },
         limits: UnitLimits::default(),
+        traffic: Traffic::default(),
         drain_timeout: Duration::from_millis(200),
     }
 }
