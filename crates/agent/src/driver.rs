@@ -29,6 +29,7 @@ mod launch;
 mod limits;
 mod listen;
 mod lock_holder;
+mod log_rotation;
 mod output_tail;
 mod run_directory;
 mod table;

@@ -211,7 +211,9 @@ impl Inner {
 
     async fn run(&self, intent: &Intent, directory: PathBuf) -> Result<String, EngineError> {
         let user = create::user();
-        let body = self.template.body(intent, &self.units.context.agent, &directory, user)?;
+        let log_driver = self.engine.log_driver().await?;
+        let agent = &self.units.context.agent;
+        let body = self.template.body(intent, agent, &directory, user, log_driver.as_deref())?;
         let id = self.engine.create(&create::name(intent), &self.template.image, body).await?;
         if let Err(error) = self.engine.start(&id).await {
             // The container may have started despite the error.

@@ -5,6 +5,7 @@
 //! | `u7.json` | the [`Intent`] to run incarnation 7, synced before the spawn; also its lock file |
 //! | `u7.sock` | control socket |
 //! | `u7.log` | standard output and error; after a crash, kept until the next start or the stop |
+//! | `u7.log.1` | the log before its last rotation, in the module `log` |
 //! | `u7.json.new` | an intent whose write was interrupted |
 //! | `u7.d/` | command driver: configuration and other files of the program |
 //! | `u7.d/` | Docker driver: the container's only mount: its sockets, a hard link to `u7.json` |
@@ -21,7 +22,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -33,12 +34,13 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::output_tail;
 use crate::checked_file::{self, ReadError};
 use crate::planted::{Bug, planted};
 
-/// Number of bytes at the end of a log that are searched for its last line.
-const LOG_TAIL_BYTES: u64 = 4096;
+mod log;
+
+#[cfg(feature = "docker")]
+pub(super) use log::MAX_LOG_BYTES;
 
 /// The intent to run a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,11 +199,11 @@ impl RunDirectory {
         self.with_lock(incarnation, || Ok(()))
     }
 
-    /// Deletes the files of an exited unit, the log only `with_log`. Deletes nothing if the lock is
+    /// Deletes the files of an exited unit, its logs only `with_log`. Deletes nothing if the lock is
     /// held.
     pub(super) fn clear(&self, incarnation: Incarnation, with_log: bool) -> io::Result<Lock> {
         self.with_lock(incarnation, || {
-            let kinds = KINDS.iter().filter(|kind| with_log || **kind != "log");
+            let kinds = KINDS.iter().filter(|kind| with_log || !kind.starts_with("log"));
             kinds.map(|kind| self.file(incarnation, kind)).try_for_each(remove)
         })
     }
@@ -255,21 +257,6 @@ impl RunDirectory {
         PathBuf::from(format!("/proc/self/fd/{directory}/{outer}/{inner}"))
     }
 
-    /// Opens the file for the unit's standard output and error.
-    pub(super) fn log(&self, incarnation: Incarnation) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.file(incarnation, "log"))
-    }
-
-    /// Returns the last line of the unit's log.
-    pub(super) fn output_tail(&self, incarnation: Incarnation) -> Option<String> {
-        let mut file = File::open(self.file(incarnation, "log")).ok()?;
-        let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES))).ok()?;
-        let mut tail = Vec::new();
-        file.take(LOG_TAIL_BYTES).read_to_end(&mut tail).ok()?;
-        output_tail::last_line(&String::from_utf8_lossy(&tail))
-    }
-
     /// Records the pid of a started process, for [`Bug::AdoptByPid`](crate::planted::Bug).
     pub(super) fn record_pid(&self, incarnation: Incarnation, pid: u32) {
         drop(fs::write(self.file(incarnation, "pid"), pid.to_string()));
@@ -289,7 +276,7 @@ impl RunDirectory {
 
 /// Kinds of files, in the order in which they are deleted. The intent is last, so that after a
 /// crash in between, the remaining files are still found.
-const KINDS: [&str; 5] = ["log", "sock", "d", "json.new", "json"];
+const KINDS: [&str; 6] = ["log.1", "log", "sock", "d", "json.new", "json"];
 
 fn name(incarnation: Incarnation, kind: &str) -> String {
     format!("u{incarnation}.{kind}")
@@ -385,15 +372,5 @@ mod tests {
         }
         let found: Vec<u64> = run.incarnations().unwrap().iter().map(|i| i.0).collect();
         assert_eq!(found, [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn the_output_tail_is_the_last_non_empty_line_of_the_log() {
-        let root = tempfile::tempdir().unwrap();
-        let run = RunDirectory::open(root.path()).unwrap();
-        assert_eq!(run.output_tail(Incarnation(7)), None);
-        fs::write(root.path().join("u7.log"), "x\n".repeat(9_000) + "Error: not\t found\n\n")
-            .unwrap();
-        assert_eq!(run.output_tail(Incarnation(7)).unwrap(), "Error: not found");
     }
 }

@@ -16,6 +16,7 @@ use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
 use super::table::{Table, TargetState};
 use super::{
     Exit, Phase, RunningUnit, StartError, Traffic, UnitLimits, UnitSpec, blocking, listen,
+    log_rotation,
 };
 
 /// Time that a socket stays open after the exit of its last unit, so that an immediate restart
@@ -86,7 +87,9 @@ impl Units {
             starting: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
         };
-        Ok((Arc::new(units), running))
+        let units = Arc::new(units);
+        tokio::spawn(log_rotation::run(Arc::downgrade(&units)));
+        Ok((units, running))
     }
 
     /// Returns once every adopted unit has responded or exited, at the latest after

@@ -1,14 +1,15 @@
 //! The container of a unit, with as few privileges as possible.
 
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::path::Path;
 
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
 use meridian_domain::AgentName;
 
 use super::labels;
 use super::{EngineError, ImageName, NetworkName};
-use crate::driver::run_directory::Intent;
+use crate::driver::run_directory::{Intent, MAX_LOG_BYTES};
 
 /// Path of a unit's directory in its container.
 pub const UNIT_DIRECTORY: &str = "/unit";
@@ -53,6 +54,7 @@ impl ContainerTemplate {
         agent: &AgentName,
         directory: &Path,
         user: String,
+        log_driver: Option<&str>,
     ) -> Result<ContainerCreateBody, EngineError> {
         let source = directory
             .to_str()
@@ -69,6 +71,7 @@ impl ContainerTemplate {
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             readonly_rootfs: Some(true),
+            log_config: log_config(log_driver),
             memory: self.memory.map(|bytes| i64::try_from(bytes.get()).unwrap_or(i64::MAX)),
             ..HostConfig::default()
         };
@@ -83,6 +86,14 @@ impl ContainerTemplate {
             ..ContainerCreateBody::default()
         })
     }
+}
+
+/// Bounds the log of a container, if the log driver that the engine uses supports that.
+fn log_config(driver: Option<&str>) -> Option<HostConfigLogConfig> {
+    let driver = driver.filter(|driver| ["json-file", "local"].contains(driver))?;
+    let options = [("max-size", MAX_LOG_BYTES.to_string()), ("max-file", "2".to_owned())];
+    let config = options.map(|(name, value)| (name.to_owned(), value));
+    Some(HostConfigLogConfig { typ: Some(driver.to_owned()), config: Some(HashMap::from(config)) })
 }
 
 /// Arguments after the image's entry point.
@@ -100,4 +111,21 @@ fn arguments(intent: &Intent, agent: &AgentName) -> Vec<String> {
     ];
     let named = named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
     std::iter::once("unit".to_owned()).chain(named).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic fails the test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_bounded_without_replacing_the_log_driver_of_the_engine() {
+        for driver in ["json-file", "local"] {
+            let config = log_config(Some(driver)).unwrap();
+            assert_eq!(config.typ.as_deref(), Some(driver));
+            assert_eq!(config.config.unwrap()["max-size"], "8388608");
+        }
+        assert_eq!(log_config(Some("journald")), None);
+        assert_eq!(log_config(None), None);
+    }
 }

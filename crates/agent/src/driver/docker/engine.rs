@@ -156,6 +156,12 @@ impl Engine {
         }
     }
 
+    /// Returns the log driver of containers that do not choose one.
+    pub(super) async fn log_driver(&self) -> Result<Option<String>, EngineError> {
+        let info = self.client().await?.info().await;
+        Ok(info.map_err(|error| self.error(error))?.logging_driver)
+    }
+
     pub(super) async fn start(&self, id: &str) -> Result<(), EngineError> {
         let started = self.client().await?.start_container(id, None).await;
         started.map_err(|error| self.error(error))
