@@ -122,11 +122,25 @@ pub fn remove_region(region: &str) -> Mutation {
     edit(RUNNING_SERVICE, Edit::Remove(region.to_owned()), None)
 }
 
+/// Returns a change that replaces all units of the running service in a region.
+pub fn roll(region: &str) -> Mutation {
+    let (service, region) = (RUNNING_SERVICE.to_owned(), region.to_owned());
+    Mutation::Roll(v1::RollUnitsRequest { context: context(), service, region })
+}
+
+/// Returns a change that deletes a service.
+pub fn delete(service: &str) -> Mutation {
+    let service = service.to_owned();
+    let expected_revision = None;
+    Mutation::Delete(v1::DeleteServiceRequest { context: context(), service, expected_revision })
+}
+
 fn absent(number: usize) -> String {
     format!("absent-{number}")
 }
 
-fn create(service: &str, primary: &str) -> Mutation {
+/// Returns a change that creates a service.
+pub fn create(service: &str, primary: &str) -> Mutation {
     Mutation::Create(v1::CreateServiceRequest {
         context: context(),
         service: service.to_owned(),

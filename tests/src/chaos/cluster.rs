@@ -99,7 +99,7 @@ impl Cluster {
         let error = match kind {
             Kind::DiskFull => self.disk(self.members.len() - 1).err(),
             Kind::PidReuse => PidSquatter::check_supported().err(),
-            Kind::Move if !self.network.has_packets() => {
+            Kind::Move | Kind::Clone if !self.network.has_packets() => {
                 Some(anyhow::anyhow!("proxies forward to one port of an agent; run as root"))
             }
             kind if kind.needs_packets() && !self.network.has_packets() => {

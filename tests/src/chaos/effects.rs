@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::services_client::ServicesClient;
+use meridian_testkit::process::Process;
 use meridian_testkit::process::network::Network;
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +18,7 @@ use super::operations::{with_deadline, with_timeout};
 use super::schedule::Kind;
 
 /// Timeout for an effect to become observable.
-const EFFECT_TIMEOUT: Duration = Duration::from_secs(15);
+pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Poll interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -141,6 +142,18 @@ pub async fn voters(cluster: &Cluster, count: usize) -> anyhow::Result<Option<St
     Ok(poll(counted).await.map(|()| format!("the cluster has {count} voters")))
 }
 
+/// Waits until the log has the address of an agent, and returns it.
+pub async fn announced(cluster: &Cluster, member: usize) -> anyhow::Result<Option<String>> {
+    let agent = &cluster.members[member].agent;
+    let address = agent.endpoint();
+    let logged = async || {
+        let members = members(cluster).await?.into_iter();
+        let found = members.filter(|it| it.agent == agent.name).map(|it| it.address);
+        found.into_iter().any(|logged| logged == address).then_some(())
+    };
+    Ok(poll(logged).await.map(|()| address.clone()))
+}
+
 /// Returns the node id of a member; empty if no agent reports it.
 pub async fn node_id(cluster: &Cluster, member: usize) -> anyhow::Result<String> {
     let name = cluster.members[member].name();
@@ -209,20 +222,36 @@ pub async fn unreported(
 ) -> anyhow::Result<Option<String>> {
     let others = (0..cluster.members.len()).filter(|other| *other != member);
     let others: Vec<usize> = others.collect();
-    let units = poll(async || {
-        for other in &others {
-            let mut client = ServicesClient::new(cluster.connect(*other).ok()?);
-            let request = client.list_units(with_deadline(v1::ListUnitsRequest::default()));
-            if let Ok(response) = with_timeout(request).await {
-                return Some(response.into_inner().units);
-            }
-        }
-        None
-    });
-    let Some(units) = units.await else { return Ok(None) };
+    let Some(units) = poll(async || units(cluster, &others).await).await else { return Ok(None) };
     let name = cluster.members[member].name();
     let known = units.iter().any(|it| it.agent == name && it.pid == Some(pid));
     Ok((!known).then(|| format!("process {pid} was started but not reported")))
+}
+
+/// Waits until the log has a hung unit as not ready, or not at all.
+pub async fn reported(cluster: &Cluster, hung: &Process) -> Option<String> {
+    let incarnation = hung.unit()?.incarnation;
+    let all: Vec<usize> = (0..cluster.members.len()).collect();
+    let state = poll(async || {
+        let units = units(cluster, &all).await?;
+        let state = units.into_iter().find(|it| it.incarnation == incarnation).map(|it| it.state);
+        let state = state.unwrap_or_else(|| "replaced".to_owned());
+        (state != "ready").then_some(state)
+    });
+    let pid = hung.pid();
+    Some(format!("the unit of the stopped process {pid} is {}", state.await?))
+}
+
+/// Returns the units according to the first of these members that responds.
+async fn units(cluster: &Cluster, members: &[usize]) -> Option<Vec<v1::Unit>> {
+    for member in members {
+        let mut client = ServicesClient::new(cluster.connect(*member).ok()?);
+        let request = client.list_units(with_deadline(v1::ListUnitsRequest::default()));
+        if let Ok(response) = with_timeout(request).await {
+            return Some(response.into_inner().units);
+        }
+    }
+    None
 }
 
 /// Polls `look` every millisecond, for at most [`EFFECT_TIMEOUT`].

@@ -1,6 +1,8 @@
 //! Injects the faults of a schedule one after another, and removes each.
 
+mod absence;
 mod addresses;
+mod cloned;
 mod hanging_disk;
 mod machines;
 mod network;
@@ -74,7 +76,7 @@ impl Injector {
         if planned.kind == Kind::DiskHang {
             member = self.cluster.target(Target::Leader);
         }
-        if matches!(planned.kind, Kind::Unit | Kind::PidReuse) {
+        if matches!(planned.kind, Kind::Unit | Kind::PidReuse | Kind::Hang) {
             member = effects::member_with_unit(&self.cluster, member).await?;
         }
         let affected = match planned.kind {
@@ -127,6 +129,9 @@ impl Injector {
             Kind::Spawn => self.spawn(fault, member, duration, variant).await?,
             Kind::PidReuse => self.pid_reuse(fault, member, duration).await?,
             Kind::Restore => self.restore(fault, member, duration, variant).await?,
+            Kind::Hang => self.hang(fault, member, variant).await?,
+            Kind::Absence => self.absence(fault, member, duration, variant).await?,
+            Kind::Clone => self.clone_agent(fault, member).await?,
             Kind::Move => self.move_peers(fault, &self.moving(member, variant), duration).await?,
         }
         Ok(())

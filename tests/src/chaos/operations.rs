@@ -33,6 +33,8 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 pub enum Mutation {
     Create(v1::CreateServiceRequest),
     Change(v1::ChangeServiceRequest),
+    Delete(v1::DeleteServiceRequest),
+    Roll(v1::RollUnitsRequest),
     Limits(v1::SetLimitsRequest),
     Remove(v1::RemoveAgentRequest),
 }
@@ -43,6 +45,8 @@ impl Mutation {
         let context = match &mut self {
             Self::Create(it) => &mut it.context,
             Self::Change(it) => &mut it.context,
+            Self::Delete(it) => &mut it.context,
+            Self::Roll(it) => &mut it.context,
             Self::Limits(it) => &mut it.context,
             Self::Remove(it) => &mut it.context,
         };
@@ -59,6 +63,8 @@ impl Mutation {
         let parsed = match self {
             Self::Create(request) => request.checked(),
             Self::Change(request) => request.checked(),
+            Self::Delete(request) => request.checked(),
+            Self::Roll(request) => request.checked(),
             Self::Limits(request) => request.checked(),
             Self::Remove(request) => request.checked(),
         };
@@ -78,6 +84,10 @@ impl Mutation {
             Self::Change(it) => {
                 ServicesClient::new(channel).change_service(with_deadline(it)).await
             }
+            Self::Delete(it) => {
+                ServicesClient::new(channel).delete_service(with_deadline(it)).await
+            }
+            Self::Roll(it) => ServicesClient::new(channel).roll_units(with_deadline(it)).await,
             Self::Limits(it) => ClusterClient::new(channel).set_limits(with_deadline(it)).await,
             Self::Remove(it) => ClusterClient::new(channel).remove_agent(with_deadline(it)).await,
         }

@@ -106,6 +106,14 @@ pub enum Kind {
     /// The data directory of an agent is restored from a copy of a few seconds ago. Variant: from
     /// before its last two restarts.
     Restore,
+    /// A unit process hangs until its agent has reported it. Variant: the agent is killed and
+    /// restarted meanwhile.
+    Hang,
+    /// An agent is stopped while its units are scaled, rolled and deleted. Variant: its region is
+    /// also removed, and added again.
+    Absence,
+    /// A second agent is started on a copy of an agent's data directory, beside the original.
+    Clone,
 }
 
 /// The agent affected by a fault.
@@ -151,7 +159,7 @@ impl Kind {
     /// Returns the minimum and maximum duration in milliseconds.
     fn duration_ms(self) -> (u64, u64) {
         match self {
-            Self::Transfer | Self::Unit => (0, 1),
+            Self::Transfer | Self::Unit | Self::Hang | Self::Clone => (0, 1),
             Self::Kill | Self::All | Self::Wipe | Self::Spawn | Self::PidReuse | Self::Move => {
                 (300, 2_000)
             }
@@ -159,7 +167,7 @@ impl Kind {
             Self::Membership | Self::Quorum | Self::DiskFull | Self::StorageError => (1_500, 3_000),
             Self::Partition | Self::Region | Self::Oneway | Self::Loss => (2_000, 6_000),
             Self::Delay | Self::Duplicate | Self::Reorder | Self::Restore => (1_500, 3_000),
-            Self::DiskHang => (7_000, 9_000),
+            Self::DiskHang | Self::Absence => (7_000, 9_000),
             Self::DiskSlow | Self::Clock | Self::LongLinks => (2_000, 6_000),
         }
     }

@@ -15,7 +15,7 @@ const LATE_DELIVERY: Micros = 1_000_000;
 const REPLACEMENT: Micros = 10_000_000;
 
 /// Faults that kill units.
-const KILLING: [&str; 5] = ["unit", "wipe", "spawn", "pid-reuse", "storage-error"];
+const KILLING: [&str; 6] = ["unit", "hang", "wipe", "spawn", "pid-reuse", "storage-error"];
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations: Vec<_> =

@@ -48,6 +48,12 @@ impl Agent {
         Self { proxy: Some(proxy), ..self }
     }
 
+    /// Returns the same agent with another directory.
+    pub(super) fn at_home(&self, home: PathBuf) -> anyhow::Result<Self> {
+        ensure!(self.proxy.is_none(), "the proxy of agent {} forwards to one port", self.name);
+        Ok(Self { home, ..self.clone() })
+    }
+
     /// Returns the same agent, started with a machine whose disk and clock can be manipulated.
     ///
     /// # Errors

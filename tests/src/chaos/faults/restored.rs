@@ -1,12 +1,10 @@
 //! A data directory that is restored from an older copy.
 
 use std::fs;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use meridian_testkit::process::Process;
+use meridian_testkit::process::{Process, copy_directory};
 
 use super::{ActiveFault, Injector};
 use crate::chaos::cluster::empty;
@@ -51,20 +49,4 @@ impl Injector {
         self.record_effect(fault, evidence);
         Ok(())
     }
-}
-
-/// Copies a directory with all that it contains.
-fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            copy_directory(&entry.path(), &target)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), &target)?;
-        }
-    }
-    Ok(())
 }

@@ -22,6 +22,29 @@ impl Injector {
         Ok(())
     }
 
+    /// Stops a unit process until its agent has reported it, and resumes it. Variant: the agent
+    /// restarts meanwhile, and adopts the hung process.
+    pub(super) async fn hang(
+        &self,
+        fault: &ActiveFault,
+        member: usize,
+        restart: bool,
+    ) -> anyhow::Result<()> {
+        let Some(unit) = self.cluster.units(member)?.into_iter().next() else {
+            eprintln!("             skipped: its region was removed meanwhile");
+            return Ok(());
+        };
+        unit.freeze();
+        if restart {
+            self.cluster.kill(member)?;
+            self.cluster.start_member(member)?;
+        }
+        let evidence = effects::reported(&self.cluster, &unit).await;
+        unit.thaw();
+        self.record_effect(fault, evidence);
+        Ok(())
+    }
+
     /// Kills an agent right after it started a process: the replacement of a killed unit, or an
     /// additional unit.
     pub(super) async fn spawn(
