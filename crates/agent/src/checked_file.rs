@@ -7,7 +7,6 @@
 //!
 //! The functions that access the disk block the calling thread.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -69,7 +68,7 @@ pub(crate) fn replace(directory: &Path, name: &str, value: &impl Serialize) -> i
 
 /// Reads the value in the file `path`.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ReadError> {
-    decode(&fs::read(path)?)
+    decode(&meridian_durable::read(path)?)
 }
 
 /// Decodes the content of a file.

@@ -1,6 +1,5 @@
 //! Durable storage of the desired set: a file, or a simulated disk in tests.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -42,13 +41,13 @@ impl DesiredStore for FileStore {
     }
 
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let bytes = match fs::read(self.path()) {
+        let bytes = match meridian_durable::read(&self.path()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         // The content was synced before the rename; the directory entry may not have been.
-        fs::File::open(&self.directory)?.sync_all()?;
+        meridian_durable::sync_directory(&self.directory)?;
         Ok(Some(bytes))
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use error_reporter::Report;
 use meridian_domain::report::UnitStatus;
 use meridian_domain::{AgentName, Generation, Incarnation, NodeId};
+use meridian_durable::is_remediable;
 use meridian_ports::{Propose, Read, UnitLoads};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -39,6 +40,10 @@ use crate::report::Reporter;
 const PERIOD: Duration = Duration::from_secs(5);
 /// Minimum time between the starts of two rounds, so that changes in quick succession share one.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// Delay before a desired set that could not be stored is stored again.
+const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Minimum time between two log lines about a desired set that cannot be stored.
+const STORE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Delay before an unreachable driver is tried again while all units are drained.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -114,6 +119,10 @@ pub struct Reconciler {
     round_started: Instant,
     /// Latest start of the next round.
     next_round: Instant,
+    /// Earliest time of the next attempt to store the desired set, after one that failed.
+    next_store: Instant,
+    /// Earliest time of the next log line about such a failure.
+    next_store_log: Instant,
 }
 
 impl Reconciler {
@@ -158,6 +167,8 @@ impl Reconciler {
             loads,
             round_started: now,
             next_round: now,
+            next_store: now,
+            next_store_log: now,
         })
     }
 
@@ -231,14 +242,42 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Makes `desired` the set that is acted on, once it is durable.
+    /// Makes `desired` the set that is acted on, once it is durable. If it cannot be stored now, for
+    /// lack of descriptors or disk space, the agent acts on the old set and tries again, as if the
+    /// new one had not arrived yet.
     async fn set_desired(&mut self, desired: Desired) -> Result<(), RunError> {
         if !self.desired.is_same_set(&desired) {
-            let saved = desired::save(&*self.store, &desired).await;
-            saved.map_err(|source| RunError { path: self.store.path(), source })?;
+            let now = Instant::now();
+            if now < self.next_store {
+                self.next_round = self.next_round.min(self.next_store);
+                return Ok(());
+            }
+            match desired::save(&*self.store, &desired).await {
+                Ok(()) => {}
+                Err(error) if is_remediable(&error) => {
+                    self.next_store = now + STORE_RETRY_DELAY;
+                    self.next_round = self.next_round.min(self.next_store);
+                    self.log_store_failure(&error);
+                    return Ok(());
+                }
+                Err(source) => return Err(RunError { path: self.store.path(), source }),
+            }
         }
         self.desired = desired;
         Ok(())
+    }
+
+    /// Logs, at most once a minute, that the desired set cannot be stored.
+    fn log_store_failure(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if now >= self.next_store_log {
+            self.next_store_log = now + STORE_LOG_INTERVAL;
+            tracing::error!(
+                path = %self.store.path().display(), cause = %Report::new(error),
+                revision = %self.desired.revision,
+                "cannot store the desired units; acting on the last ones and trying again"
+            );
+        }
     }
 
     /// Records and logs the failures among the observed units.

@@ -14,12 +14,23 @@
 //! | [`sync_parent`] | the name of a file or directory |
 //!
 //! All functions block the thread. Errors are [`FileError`]s, which state the action and the path.
+//!
+//! A lack of descriptors or memory passes. So these functions [`retry`] to open a file for up to 2 s
+//! before they fail. Nothing else is retried: after a write or a sync that failed, nobody knows what
+//! is on the disk.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::error::Error;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+
+/// Maximum time for which opening a file is retried.
+const RETRY_LIMIT: Duration = Duration::from_secs(2);
+/// First and maximum delay between two attempts. Each attempt doubles the delay.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 /// Failed operation on a file or directory, with its path.
 ///
@@ -55,13 +66,67 @@ pub fn naming<'a>(
 /// there is disk space, quota, memory, permission, a writable file system or a free file
 /// descriptor.
 #[must_use]
-pub fn is_remediable(error: &io::Error) -> bool {
+pub fn is_remediable(error: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem, WouldBlock};
     use io::ErrorKind::{QuotaExceeded, StorageFull};
-    let exhausted = matches!(error.kind(), StorageFull | QuotaExceeded | OutOfMemory | WouldBlock);
-    let descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
-    let no_descriptor = error.raw_os_error().is_some_and(|code| descriptors.contains(&code));
-    exhausted || no_descriptor || matches!(error.kind(), ReadOnlyFilesystem | PermissionDenied)
+    is_transient(error)
+        || io_errors(error).any(|error| {
+            let exhausted = [StorageFull, QuotaExceeded, OutOfMemory, WouldBlock];
+            exhausted.contains(&error.kind())
+                || matches!(error.kind(), ReadOnlyFilesystem | PermissionDenied)
+        })
+}
+
+/// Returns true if the cause is a lack of file descriptors, memory or buffers, which passes without
+/// a repair.
+#[must_use]
+pub fn is_transient(error: &(dyn Error + 'static)) -> bool {
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::AGAIN];
+    let codes = codes.map(Errno::raw_os_error);
+    io_errors(error).filter_map(io::Error::raw_os_error).any(|code| codes.contains(&code))
+}
+
+/// Returns the I/O errors among an error and its causes.
+fn io_errors<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a io::Error> {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.filter_map(|error| error.downcast_ref::<io::Error>())
+}
+
+/// Runs `operation`, and runs it again while it fails for a transient cause ([`is_transient`]), for
+/// at most 2 s. Meant for operations that can be repeated, such as opening a file.
+///
+/// # Errors
+/// The last error of `operation`.
+pub fn retry<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + RETRY_LIMIT;
+    let mut delay = RETRY_DELAYS.0;
+    loop {
+        match operation() {
+            Err(error) if is_transient(&error) && Instant::now() < deadline => {
+                std::thread::sleep(delay);
+                delay = (delay * 2).min(RETRY_DELAYS.1);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Opens a file.
+///
+/// # Errors
+/// That of the operating system.
+pub fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    retry(|| options.open(path))
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// That of the operating system.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Syncs a directory: makes the creation, renaming and removal of the entries in it durable.
@@ -69,7 +134,8 @@ pub fn is_remediable(error: &io::Error) -> bool {
 /// # Errors
 /// If the directory cannot be opened or synced.
 pub fn sync_directory(path: &Path) -> Result<(), FileError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(naming("sync", path))
+    let directory = open(path, OpenOptions::new().read(true));
+    directory.and_then(|directory| directory.sync_all()).map_err(naming("sync", path))
 }
 
 /// Syncs the directory that contains `path`: makes the name of `path` itself durable.
@@ -86,7 +152,8 @@ pub fn sync_parent(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// If the file cannot be opened or synced.
 pub fn sync_file(path: &Path) -> Result<(), FileError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(naming("sync", path))
+    let file = open(path, OpenOptions::new().read(true));
+    file.and_then(|file| file.sync_all()).map_err(naming("sync", path))
 }
 
 /// Creates a directory and its missing parents, durably.
@@ -128,7 +195,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
-    File::create(&fresh)
+    open(&fresh, OpenOptions::new().write(true).create(true).truncate(true))
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(naming("write", &fresh))?;
     fs::rename(&fresh, path).map_err(naming("rename to", path))?;
@@ -150,6 +217,29 @@ mod tests {
         let names = fs::read_dir(directory.path()).expect("is readable").flatten();
         let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
         assert_eq!(names, ["dev.toml"]);
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_is_transient_also_as_the_cause_of_other_errors() {
+        let lack = || io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        let wrapped = io::Error::from(naming("write", Path::new("desired.new"))(lack()));
+        assert!(is_transient(&lack()) && is_transient(&wrapped) && is_remediable(&wrapped));
+        let full = io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
+        assert!(is_remediable(&full) && !is_transient(&full));
+        let broken = io::Error::from_raw_os_error(Errno::IO.raw_os_error());
+        assert!(!is_remediable(&broken) && !is_transient(&broken));
+    }
+
+    #[test]
+    fn only_a_transient_error_is_retried() {
+        let mut attempts = 0;
+        let opened = retry(|| {
+            attempts += 1;
+            let code = if attempts < 3 { Errno::NFILE } else { Errno::IO };
+            Err::<(), _>(io::Error::from_raw_os_error(code.raw_os_error()))
+        });
+        assert_eq!(opened.expect_err("fails").raw_os_error(), Some(Errno::IO.raw_os_error()));
+        assert_eq!(attempts, 3);
     }
 
     #[test]

@@ -54,6 +54,10 @@
 //! The rest of this crate accesses the disk only through [`journal::Journal`] and
 //! [`database::Database`], so that tests can simulate a power loss below them.
 
+use std::io;
+
+use rustix::io::Errno;
+
 pub mod addresses;
 pub mod database;
 pub mod directory;
@@ -65,3 +69,30 @@ pub mod memory_database;
 pub mod sled_database;
 pub mod space;
 pub mod wal;
+
+/// Returns true if the environment caused the error, not the data: see
+/// [`meridian_durable::is_remediable`]. raft-log and sled keep only the text of an error of the
+/// operating system, which has its code.
+pub(crate) fn is_remediable(error: &io::Error) -> bool {
+    let mentions = |code: i32| {
+        let text = format!("{error:?}");
+        text.contains(&format!("(os error {code})")) || text.contains(&format!("code: {code},"))
+    };
+    let codes = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC].map(Errno::raw_os_error);
+    meridian_durable::is_remediable(error) || codes.into_iter().any(mentions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_operating_system_is_recognized_in_the_text_of_a_library() {
+        let lack = || io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        assert!(is_remediable(&io::Error::other(format!("cannot open chunk 7: {}", lack()))));
+        assert!(is_remediable(&io::Error::other(format!("{:?}", lack()))));
+        assert!(!is_remediable(&io::Error::other("checksum mismatch at offset 24")));
+        let broken = io::Error::from_raw_os_error(Errno::IO.raw_os_error());
+        assert!(!is_remediable(&io::Error::other(broken.to_string())));
+    }
+}

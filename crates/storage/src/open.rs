@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use crate::codec;
 use crate::disk::database::Database;
 use crate::disk::directory::{DataDirectory, Identity};
+use crate::disk::is_remediable;
 use crate::disk::journal::Journal;
 use crate::disk::sled_database::{self, SledDatabase};
 use crate::disk::wal::{ChunkLimits, Wal, WalError};
@@ -15,7 +16,6 @@ use crate::log_store::LogStore;
 use crate::rows;
 use crate::state_machine::StateMachine;
 use crate::store::{self, LogGap, Store};
-use meridian_durable::is_remediable;
 
 /// Stores of a node, opened and verified.
 pub struct Stores {

@@ -1,3 +1,10 @@
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use meridian_agent::desired_store::DesiredStore;
 use meridian_domain::{Event, Timestamp, UnitPhase};
 use tokio::time::Duration;
 
@@ -91,4 +98,49 @@ async fn a_hung_unit_is_reported_failed_and_not_restarted() {
     world.converge().await;
     assert_eq!(world.events_since(before), ["UnitFailed", "UnitReady"]);
     assert_eq!((world.machine.starts().len(), world.machine.stops().len()), (starts, 0));
+}
+
+/// A store whose process has no file descriptors left while `exhausted`.
+#[derive(Default)]
+struct Exhaustible {
+    exhausted: AtomicBool,
+}
+
+#[async_trait]
+impl DesiredStore for Exhaustible {
+    fn path(&self) -> PathBuf {
+        "desired".into()
+    }
+
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    async fn replace(&self, _: Vec<u8>) -> io::Result<()> {
+        let too_many_open_files = 24;
+        match self.exhausted.load(Ordering::Relaxed) {
+            true => Err(io::Error::from_raw_os_error(too_many_open_files)),
+            false => Ok(()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_without_descriptors_keeps_its_units_and_stores_the_new_set_once_it_has_some() {
+    let mut world = World::contoso(2);
+    let store = Arc::new(Exhaustible::default());
+    let agent = world.agent_with_store(store.clone());
+    world.converge().await;
+    let units = world.wanted();
+    store.exhausted.store(true, Ordering::Relaxed);
+    world.scale(3);
+    world.machine.crash(units[0]);
+    world.until("one unit is down", || world.machine.ready().len() == 1).await;
+    world.until("the old units are ready again", || world.machine.ready() == units).await;
+    world.run_for(Duration::from_secs(600)).await;
+    assert_eq!(world.machine.ready(), units);
+    store.exhausted.store(false, Ordering::Relaxed);
+    world.converge().await;
+    assert_eq!(world.machine.ready().len(), 3);
+    agent.stop().await;
 }

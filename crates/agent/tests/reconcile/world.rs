@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use meridian_agent::desired_store::DesiredStore;
 use meridian_agent::reconcile::RunError;
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig};
 use meridian_domain::{
@@ -55,6 +56,15 @@ impl World {
 
     /// Starts a process run of the agent.
     pub fn agent(&mut self) -> ProcessRun {
+        self.process_run(None)
+    }
+
+    /// Starts a process run whose desired set is in `store`.
+    pub fn agent_with_store(&mut self, store: Arc<dyn DesiredStore>) -> ProcessRun {
+        self.process_run(Some(store))
+    }
+
+    fn process_run(&mut self, store: Option<Arc<dyn DesiredStore>>) -> ProcessRun {
         self.machine.forget_exited();
         self.generation = self.generation.next();
         let config = ReconcilerConfig {
@@ -66,7 +76,11 @@ impl World {
         };
         let driver = Arc::new(self.machine.clone());
         let log = Arc::clone(&self.log);
-        let reconciler = Reconciler::build(config, log.clone(), log, driver).unwrap();
+        let reconciler = match store {
+            None => Reconciler::build(config, log.clone(), log, driver),
+            Some(store) => Reconciler::build_with_store(store, config, log.clone(), log, driver),
+        };
+        let reconciler = reconciler.unwrap();
         let shutdown = CancellationToken::new();
         ProcessRun { run: tokio::spawn(reconciler.run(shutdown.clone())), shutdown }
     }

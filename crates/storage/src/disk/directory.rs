@@ -225,7 +225,7 @@ impl DataDirectory {
 /// # Errors
 /// If the file is damaged or cannot be read, or newer software wrote it.
 pub(super) fn read<T: Stored>(path: &Path) -> Result<Option<T>, DirectoryError> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match durable::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(naming("read", path))?,
     };

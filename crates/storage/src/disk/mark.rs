@@ -120,7 +120,7 @@ impl Mark {
     /// # Errors
     /// If the mark is damaged, was written by newer software, or does not belong to `owner`.
     pub fn open(path: &Path, owner: Identity) -> Result<Option<Self>, MarkError> {
-        let bytes = match std::fs::read(path) {
+        let bytes = match durable::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(naming("read", path))?,
         };
@@ -173,7 +173,7 @@ impl Mark {
 }
 
 fn open(path: &Path) -> Result<File, FileError> {
-    OpenOptions::new().read(true).write(true).open(path).map_err(naming("open", path))
+    durable::open(path, OpenOptions::new().read(true).write(true)).map_err(naming("open", path))
 }
 
 fn encode_slot(mark: &StoredMark) -> Vec<u8> {

@@ -105,8 +105,7 @@ impl SledDatabase {
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES);
         let database = without_panic(|| config.open()).map_err(|error| {
-            // sled keeps only the kind of the operating system's error.
-            if durable::is_remediable(&error) {
+            if crate::disk::is_remediable(&error) {
                 return naming("open the database in", path)(error).into();
             }
             OpenError::Sled { path: path.to_path_buf(), cause: error.to_string() }

@@ -139,7 +139,7 @@ impl Wal {
             );
             torn.truncate()?;
         }
-        let failed = |cause| match durable::is_remediable(&cause) {
+        let failed = |cause| match crate::disk::is_remediable(&cause) {
             true => naming("open the Raft log in", &path)(cause).into(),
             false => WalError::RaftLog { path: path.clone(), cause },
         };

@@ -45,7 +45,7 @@ impl TornTail {
     /// Truncates the file before the record, durably.
     pub fn truncate(&self) -> Result<(), WalError> {
         let truncate = || {
-            let file = File::options().write(true).open(&self.path)?;
+            let file = meridian_durable::open(&self.path, File::options().write(true))?;
             file.set_len(self.offset as u64)?;
             file.sync_all()
         };
