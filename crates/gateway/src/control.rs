@@ -15,10 +15,11 @@ use meridian_proto::v1::{
     UnitResponse,
 };
 use meridian_proto::{fd_passing, frame};
+use meridian_transport::accept::AcceptFailures;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::shared::{Shared, Stale};
 
@@ -27,8 +28,6 @@ use crate::shared::{Shared, Stale};
 const MAX_CONNECTIONS: usize = 16;
 /// Timeout for receiving the rest of a frame after its first byte, and for sending a response.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
-/// Backoff after accept(2) failed, usually from a lack of descriptors or memory.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Binds the control socket. The unit holds the incarnation's lock, so an existing socket is a
 /// leftover of a dead process.
@@ -43,12 +42,12 @@ pub(crate) fn bind(directory: &Path, incarnation: Incarnation) -> io::Result<Uni
 /// Serves requests on `socket`; never returns. A draining unit is served too.
 pub(crate) async fn serve(socket: UnixListener, shared: Arc<Shared>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let failures = AcceptFailures::new("control socket");
     loop {
         let (mut stream, _) = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a control connection");
-                sleep(ACCEPT_BACKOFF).await;
+                failures.back_off(&error).await;
                 continue;
             }
         };

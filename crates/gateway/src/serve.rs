@@ -28,8 +28,6 @@ use crate::request;
 use crate::worker::Worker;
 use crate::worker_pool::Inbox;
 
-/// Backoff after accept(2) failed, usually from a lack of descriptors or memory.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// Interval at which idle connections to backends are closed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Timeout for the first bytes of a connection if request heads have no timeout.
@@ -74,7 +72,7 @@ impl Worker {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.assign(stream, peer.ip()),
-                Err(error) => back_off_after(&error).await,
+                Err(error) => self.shared.accept_failures().back_off(&error).await,
             }
         }
     }
@@ -221,19 +219,6 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
             return Ok(true);
         }
         sleep(SNIFF_INTERVAL).await;
-    }
-}
-
-/// Backs off after accept(2) failed, unless only the accepted connection failed: any other error is
-/// a lack of resources, and an immediate retry would only spin.
-async fn back_off_after(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    if !matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    ) {
-        tracing::warn!(%error, "failed to accept a connection");
-        sleep(ACCEPT_BACKOFF).await;
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwapOption, Guard};
 use meridian_domain::Generation;
 use meridian_proto::v1::{GatewayConfiguration, UnitIdentity, UnitLoad, UnitState};
+use meridian_transport::accept::AcceptFailures;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     load: Arc<Load>,
     metrics: Metrics,
     access_log: AccessLog,
+    /// Of all workers, which accept from the same socket.
+    accept_failures: AcceptFailures,
 }
 
 /// Error for a request with a stale generation. Contains the newest generation that the unit has
@@ -60,7 +63,12 @@ impl Shared {
             load: Arc::default(),
             metrics: Metrics::new(workers),
             access_log: AccessLog::default(),
+            accept_failures: AcceptFailures::new(address.to_string()),
         }
+    }
+
+    pub(crate) fn accept_failures(&self) -> &AcceptFailures {
+        &self.accept_failures
     }
 
     /// Records `generation` as seen, or returns an error if a newer one was seen before.

@@ -1,12 +1,13 @@
-//! Accept loop for gRPC servers.
+//! Accept loop of the ports of an agent.
 //!
 //! tonic monitors a connection (HTTP/2 keepalive) only after the client has sent the HTTP/2
 //! connection preface, and waits for the preface without a timeout. So connections pass through
 //! this loop first: a connection without a preface is dropped after a timeout, and the number of
 //! half-open connections is limited. Connections that pass are yielded with the preface still to be
-//! read.
+//! read. A port that serves HTTP/1 has the same limits; there, the first byte ends the handshake.
 
 mod connection;
+mod failures;
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,22 +19,20 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 pub use connection::Connection;
+pub use failures::AcceptFailures;
 
 use crate::metrics::dropped;
 
 /// Connection preface of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Delay after a failed accept, which is usually caused by a lack of file descriptors.
-const RETRY_DELAY: Duration = Duration::from_millis(50);
-
 /// Limits of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Timeout for the connection preface. Default 10 s.
+    /// Timeout for the connection preface, or for the first byte of HTTP/1. Default 10 s.
     pub handshake: Duration,
     /// Maximum number of half-open connections: those without a preface. A further connection drops
     /// the oldest of them, because a healthy client sends its preface within milliseconds. Default
@@ -56,32 +55,60 @@ pub fn incoming(
     listener: impl Into<Arc<TcpListener>>,
     limits: Limits,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
-    let accept_loop = AcceptLoop {
-        listener: listener.into(),
-        limits,
-        permits: Arc::new(Semaphore::new(limits.connections)),
-        handshakes: JoinSet::new(),
-        oldest_first: VecDeque::new(),
-        failing: false,
-    };
+    let accept_loop = AcceptLoop::new(listener.into(), Handshake::Http2, limits);
     stream::unfold(accept_loop, |mut accept_loop| async {
         let connection = accept_loop.next().await;
         Some((Ok(connection), accept_loop))
     })
 }
 
+/// Returns a stream like [`incoming`], of connections that have sent their first byte, for a server
+/// of HTTP/1.
+pub fn incoming_http1(
+    listener: impl Into<Arc<TcpListener>>,
+    limits: Limits,
+) -> impl Stream<Item = Connection> + Send {
+    let accept_loop = AcceptLoop::new(listener.into(), Handshake::FirstByte, limits);
+    stream::unfold(accept_loop, |mut accept_loop| async {
+        let connection = accept_loop.next().await;
+        Some((connection, accept_loop))
+    })
+}
+
+/// What a connection sends before it is yielded.
+#[derive(Debug, Clone, Copy)]
+enum Handshake {
+    /// The connection preface of HTTP/2.
+    Http2,
+    /// Anything.
+    FirstByte,
+}
+
 struct AcceptLoop {
     listener: Arc<TcpListener>,
+    handshake: Handshake,
     limits: Limits,
     permits: Arc<Semaphore>,
     handshakes: JoinSet<Option<Connection>>,
     /// Handles of the handshakes, the oldest first.
     oldest_first: VecDeque<AbortHandle>,
-    /// Set after a failed accept, so that a failure that persists is logged only once.
-    failing: bool,
+    failures: AcceptFailures,
 }
 
 impl AcceptLoop {
+    fn new(listener: Arc<TcpListener>, handshake: Handshake, limits: Limits) -> Self {
+        let address = listener.local_addr().map_or_else(|_| String::new(), |it| it.to_string());
+        Self {
+            listener,
+            handshake,
+            limits,
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            handshakes: JoinSet::new(),
+            oldest_first: VecDeque::new(),
+            failures: AcceptFailures::new(address),
+        }
+    }
+
     /// Returns the next connection that has sent its preface.
     async fn next(&mut self) -> Connection {
         loop {
@@ -92,16 +119,8 @@ impl AcceptLoop {
                     }
                 }
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        self.failing = false;
-                        self.start_handshake(stream);
-                    }
-                    Err(error) => {
-                        if !std::mem::replace(&mut self.failing, true) {
-                            tracing::warn!(%error, "failed to accept connections, retrying");
-                        }
-                        sleep(RETRY_DELAY).await;
-                    }
+                    Ok((stream, _)) => self.start_handshake(stream),
+                    Err(error) => self.failures.back_off(&error).await,
                 },
             }
         }
@@ -119,17 +138,23 @@ impl AcceptLoop {
             oldest.abort();
             dropped("crowded_out");
         }
-        let task = self.handshakes.spawn(handshake(stream, permit, self.limits.handshake));
+        let limit = self.limits.handshake;
+        let task = self.handshakes.spawn(complete(self.handshake, stream, permit, limit));
         self.oldest_first.push_back(task);
     }
 }
 
-async fn handshake(
+async fn complete(
+    handshake: Handshake,
     mut stream: TcpStream,
     permit: OwnedSemaphorePermit,
     limit: Duration,
 ) -> Option<Connection> {
-    match timeout(limit, read_preface(&mut stream)).await {
+    let (read, preface) = match handshake {
+        Handshake::Http2 => (timeout(limit, read_preface(&mut stream)).await, &PREFACE[..]),
+        Handshake::FirstByte => (timeout(limit, has_first_byte(&stream)).await, &[][..]),
+    };
+    match read {
         Ok(Ok(true)) => {}
         Ok(Ok(false)) => {
             dropped("not_http2");
@@ -143,7 +168,15 @@ async fn handshake(
         }
     }
     stream.set_nodelay(true).ok()?;
-    Some(Connection::new(stream, PREFACE, permit))
+    Some(Connection::new(stream, preface, permit))
+}
+
+/// Waits for the first byte, which remains to be read. Always returns true.
+async fn has_first_byte(stream: &TcpStream) -> io::Result<bool> {
+    match stream.peek(&mut [0]).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(true),
+    }
 }
 
 /// Returns true if the connection starts with the preface. Returns false at the first byte that
