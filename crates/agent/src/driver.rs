@@ -40,7 +40,7 @@ pub use builtin::{Builtin, BuiltinConfig, Program};
 pub use command::{CommandConfig, CommandDriver, CommandTemplate, CommandTemplates, RenderError};
 #[cfg(feature = "docker")]
 pub use docker::{DockerConfig, DockerDriver};
-pub use limits::{AccessLog, UnitLimits};
+pub use limits::{AccessLog, UNIT_DESCRIPTORS, UnitLimits};
 pub use traffic::Traffic;
 pub use units::OpenError;
 
@@ -214,6 +214,19 @@ pub struct Unreachable(#[source] pub Box<dyn Error + Send + Sync>);
 /// Error of [`Driver::start`].
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Another unit would take file descriptors that the agent needs for its other tasks.
+    #[error(
+        "no file descriptors left for another unit: {running} of at most {maximum} units run with \
+         a limit of {limit} open files; raise LimitNOFILE"
+    )]
+    NoDescriptors {
+        /// Number of running units.
+        running: usize,
+        /// Maximum number of units.
+        maximum: u32,
+        /// Limit of open files of this process.
+        limit: u64,
+    },
     /// Another process listens on the port.
     #[error("{address} is in use{}", held_by(.holder.as_ref()))]
     PortHeld {

@@ -153,13 +153,14 @@ impl Server {
 /// If the server fails.
 pub async fn refuse_requests(
     listener: Arc<TcpListener>,
+    limits: accept::Limits,
     is_member: impl Fn() -> bool + Clone + Send + 'static,
 ) -> Result<(), ServeError> {
     let refuse = move |_: Request<Body>| {
         let error = if is_member() { Error::Starting } else { Error::NotAMember };
         std::future::ready(Ok::<_, Infallible>(Status::from(error).into_http::<Body>()))
     };
-    let incoming = incoming(listener, accept::Limits::default());
+    let incoming = incoming(listener, limits);
     // With a shutdown signal, even one that never comes, connections close when this is dropped.
     let never = std::future::pending();
     let server = transport().layer(rpc_layer());

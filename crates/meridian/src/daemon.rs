@@ -12,6 +12,7 @@
 mod admission;
 mod client_port;
 mod compose;
+mod descriptors;
 mod error;
 mod member;
 mod peer_port;
@@ -32,8 +33,10 @@ use crate::cli::AgentArgs;
 use crate::config::values::Values;
 use crate::config::{self, AgentConfig, ConfigError, region, render};
 use crate::exit;
+use crate::process;
 use crate::telemetry::{logs, metrics};
 use compose::Agent;
+use descriptors::Shares;
 use error::AgentError;
 
 pub use units::{REMOVED, RUN_DIRECTORY};
@@ -81,11 +84,13 @@ fn note_custom_region(config: &AgentConfig) {
 fn serve(config: AgentConfig) -> Result<(), AgentError> {
     logs::start(config.log_format, &config.log_level)?;
     let metrics = metrics::start()?;
+    let limit = process::raise_file_limit().map_err(AgentError::Runtime)?;
+    let shares = Shares::of(limit)?;
     let runtime = runtime().map_err(AgentError::Runtime)?;
     let result = runtime.block_on(async {
         let shutdown = shutdown::listen(shutdown::Hangup::Ignored).map_err(AgentError::Runtime)?;
         shutdown.exit_on_second_signal();
-        Agent::build(config, metrics).await?.run(shutdown.graceful).await
+        Agent::build(config, shares, metrics).await?.run(shutdown.graceful).await
     });
     // A pending DNS lookup must not keep the process alive.
     runtime.shutdown_background();

@@ -10,6 +10,7 @@ mod config;
 mod daemon;
 mod dev;
 mod exit;
+mod process;
 mod recover;
 mod telemetry;
 mod unit;

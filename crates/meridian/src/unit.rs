@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use meridian_gateway::{ArgumentError, UnitConfig};
 
 use crate::exit;
+use crate::process;
 use crate::telemetry::logs::{self, LogFormat};
 
 /// Log level of a unit. Its agent manages the log file.
@@ -36,6 +37,9 @@ pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
 
 fn serve(config: UnitConfig) -> Result<(), String> {
     logs::start(LogFormat::Auto, LOG_LEVEL).map_err(|error| error.to_string())?;
+    if let Err(error) = process::raise_file_limit() {
+        tracing::warn!(%error, "cannot raise the limit of open files, which bounds connections");
+    }
     // Runtime of the unit's first thread; the unit starts one thread for each further core itself.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@
 //! and with a `meridian dev`. `meridian_testkit::process::Sandbox` limits the concurrency.
 
 mod configurations;
+mod descriptors;
 mod development;
 mod leader_loss;
 mod load;

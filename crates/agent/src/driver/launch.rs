@@ -70,5 +70,6 @@ async fn start(driver: impl Launch, spec: UnitSpec) -> Result<(), StartError> {
         units.table().configure(spec.incarnation, spec.configuration);
         return Ok(());
     }
+    units.check_descriptors()?;
     driver.launch(spec).await
 }

@@ -1,10 +1,17 @@
-//! Per-unit limits. They are the same for every unit of an agent, because they depend on the
+//! Limits of the units of an agent. They are the same for every unit, because they depend on the
 //! machine.
 
-/// Limits of one unit. 0 means no limit.
+/// Maximum number of file descriptors that a running unit takes in its agent: its process, its
+/// control connection, its listening socket, and one for a probe or while it is started.
+pub const UNIT_DESCRIPTORS: u32 = 4;
+
+/// Limits of the units of a machine. 0 means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnitLimits {
-    /// Maximum number of requests in flight. Default 1,024.
+    /// Maximum number of units that run at the same time: those for which the agent has file
+    /// descriptors, [`UNIT_DESCRIPTORS`] each. Default 0.
+    pub units: u32,
+    /// Maximum number of requests in flight of a unit. Default 1,024.
     pub concurrent_requests: u32,
     /// Maximum requests per second, with bursts of the same size. Default 0.
     pub requests_per_second: u32,
@@ -33,6 +40,7 @@ pub enum AccessLog {
 impl Default for UnitLimits {
     fn default() -> Self {
         Self {
+            units: 0,
             concurrent_requests: 1_024,
             requests_per_second: 0,
             header_bytes: 32 << 10,

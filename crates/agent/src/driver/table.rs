@@ -55,6 +55,11 @@ impl Table {
         self.rows.values().map(|row| row.unit.clone()).collect()
     }
 
+    /// Returns the number of units that have not exited.
+    pub(super) fn running(&self) -> usize {
+        self.rows.values().filter(|row| !row.unit.phase.has_exited()).count()
+    }
+
     pub(super) fn unit(&self, incarnation: Incarnation) -> Option<&RunningUnit> {
         self.rows.get(&incarnation).map(|row| &row.unit)
     }

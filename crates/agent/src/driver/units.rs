@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use meridian_domain::{AgentName, ClusterId, Generation, Incarnation, Revision};
 use meridian_ports::UnitLoad;
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -120,6 +121,18 @@ impl Units {
     /// True if the unit exists and has not exited.
     pub(super) fn is_running(&self, incarnation: Incarnation) -> bool {
         self.table().unit(incarnation).is_some_and(|unit| !unit.phase.has_exited())
+    }
+
+    /// Checks that there are file descriptors for another unit. They are counted by unit, because a
+    /// unit takes most of its descriptors only after its start.
+    pub(super) fn check_descriptors(&self) -> Result<(), StartError> {
+        let maximum = self.context.limits.units;
+        let running = self.table().running();
+        if maximum == 0 || running < usize::try_from(maximum).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Err(StartError::NoDescriptors { running, maximum, limit })
     }
 
     /// Builds the intent to run `spec`.

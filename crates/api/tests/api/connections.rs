@@ -282,8 +282,11 @@ async fn an_agent_refuses_requests_until_it_is_a_member_and_then_serves_the_same
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.expect("a port is free"));
     let is_member = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&is_member);
-    let refusing =
-        tokio::spawn(refuse_requests(Arc::clone(&listener), move || asked.load(Ordering::Relaxed)));
+    let refusing = tokio::spawn(refuse_requests(
+        Arc::clone(&listener),
+        accept::Limits::default(),
+        move || asked.load(Ordering::Relaxed),
+    ));
     let channel = connect(listener.local_addr().expect("is bound")).await;
     let mut services = v1::services_client::ServicesClient::new(channel);
     for (member, expected) in [(false, "NOT_A_MEMBER"), (true, "STARTING")] {

@@ -53,6 +53,8 @@ impl Resolver<'_> {
 
     pub(super) fn limits(&self) -> Result<UnitLimits, ConfigError> {
         Ok(UnitLimits {
+            // Depends on the limit of open files, see `daemon::descriptors`.
+            units: 0,
             concurrent_requests: self.number("unit_concurrent_requests")?,
             requests_per_second: self.number("unit_requests_per_second")?,
             header_bytes: self.number("unit_header_bytes")?,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use meridian_replication::peer::meeting::Lobby;
+use meridian_transport::accept::Limits;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -15,12 +16,12 @@ pub struct ClientPort {
 
 impl ClientPort {
     /// Starts to refuse requests. The lobby knows whether the agent is a member of a cluster.
-    pub fn new(listener: TcpListener, lobby: Lobby) -> Self {
+    pub fn new(listener: TcpListener, limits: Limits, lobby: Lobby) -> Self {
         let listener = Arc::new(listener);
         let shared = Arc::clone(&listener);
         let refusing = tokio::spawn(async move {
             let is_member = move || lobby.cluster().is_some();
-            if let Err(error) = meridian_api::refuse_requests(shared, is_member).await {
+            if let Err(error) = meridian_api::refuse_requests(shared, limits, is_member).await {
                 tracing::error!(%error, "client port failed");
             }
         });

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::become_member;
 use super::client_port::ClientPort;
+use super::descriptors::Shares;
 use super::error::AgentError;
 use super::member::Member;
 use super::peer_port::{self, Late};
@@ -28,6 +29,7 @@ use meridian_transport::listen;
 /// An agent that holds its data directory and its ports.
 pub struct Agent {
     config: AgentConfig,
+    shares: Shares,
     description: AgentDescription,
     directory: Arc<Mutex<DataDirectory>>,
     lobby: Lobby,
@@ -44,7 +46,13 @@ impl Agent {
     ///
     /// # Errors
     /// If the directory or a port is in use, or cannot be used.
-    pub async fn build(config: AgentConfig, metrics: Metrics) -> Result<Self, AgentError> {
+    pub async fn build(
+        mut config: AgentConfig,
+        shares: Shares,
+        metrics: Metrics,
+    ) -> Result<Self, AgentError> {
+        shares.check(&config);
+        config.limits.units = shares.units;
         let directory = DataDirectory::open(&config.data_dir)?;
         let client = listen::bind("client_listen", config.client.listen).await?;
         let peer = listen::bind("peer_listen", config.peer.listen).await?;
@@ -66,6 +74,7 @@ impl Agent {
         let health = Health::new(fuse.clone());
         Ok(Self {
             config,
+            shares,
             description,
             directory,
             lobby,
@@ -84,13 +93,19 @@ impl Agent {
     /// # Errors
     /// The fatal error.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        let client = ClientPort::new(self.client, self.lobby.clone());
+        let shares = self.shares;
+        let client = ClientPort::new(self.client, shares.clients, self.lobby.clone());
         let peer_service = Late::default();
         let traffic = self.metrics.traffic.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(http::serve(self.http, self.health.clone(), self.metrics.clone()));
+        tasks.spawn(http::serve(self.http, shares.http, self.health.clone(), self.metrics.clone()));
         tasks.spawn(metrics::upkeep(self.metrics));
-        tasks.spawn(peer_port::serve(self.peer, self.lobby.clone(), peer_service.clone()));
+        tasks.spawn(peer_port::serve(
+            self.peer,
+            shares.peers,
+            self.lobby.clone(),
+            peer_service.clone(),
+        ));
         if self.lobby.cluster().is_none() {
             let reason = "this agent is not a member of a cluster yet";
             self.health.set_not_ready(Some(reason.to_owned()));
@@ -110,6 +125,7 @@ impl Agent {
         let prepared = prepare(&self.directory, &stores, identity.node).await?;
         let member = Member {
             config: self.config,
+            client_limits: shares.clients,
             description: self.description,
             lobby: self.lobby,
             health: self.health,

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use meridian_domain::AgentName;
+use meridian_durable::{is_remediable, is_transient};
 use meridian_replication::bootstrap::BootstrapError;
 use meridian_replication::node::NodeError;
 use meridian_replication::peer::meeting::AdmitError;
@@ -12,6 +13,7 @@ use meridian_storage::disk::directory::DirectoryError;
 use meridian_storage::open::OpenError;
 
 use super::admission::AdmissionError;
+use super::descriptors::TooFewDescriptors;
 use super::registration::JoinError;
 use super::units::UnitsError;
 use crate::telemetry::logs::InvalidLevel;
@@ -19,6 +21,13 @@ use meridian_transport::listen::ListenError;
 
 /// Next step if the data is intact, but newer software wrote it.
 const NEWER: &str = "run the newer software on this data";
+
+/// Next step if the machine lacked something and the data is intact.
+const REMEDIABLE: &str =
+    "fix the cause, such as a full disk, and restart the agent; its data is intact";
+/// Next step if the process or the machine lacked descriptors or memory.
+const EXHAUSTED: &str =
+    "raise LimitNOFILE or free memory, and restart the agent; its data is intact";
 
 /// Reason why an agent did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +41,9 @@ pub enum AgentError {
     /// The async runtime or the signal handlers cannot be set up.
     #[error("the process cannot be set up")]
     Runtime(#[source] io::Error),
+    /// The limit of open files is too low.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -89,6 +101,10 @@ impl AgentError {
         match self {
             Self::Open(OpenError::Unsupported { .. }) => NEWER,
             _ if is_newer(self) => NEWER,
+            Self::Descriptors(_) => {
+                "raise LimitNOFILE of the service, or `ulimit -Hn` of the shell"
+            }
+            _ if is_transient(self) => EXHAUSTED,
             Self::Log(_) | Self::Metrics(_) | Self::Runtime(_) => {
                 "check the limits of this process, such as its maximum number of open files"
             }
@@ -106,7 +122,7 @@ impl AgentError {
             }
             Self::Admission(AdmissionError::Admit(AdmitError::NotDurable(_)))
             | Self::Open(OpenError::Unavailable { .. })
-            | Self::Recover(_) => "fix the cause, such as a full disk, and restart the agent",
+            | Self::Recover(_) => REMEDIABLE,
             Self::Admission(_) | Self::Join(_) | Self::Bootstrap(_) => {
                 "fix the configuration and restart the agent"
             }
@@ -123,6 +139,7 @@ impl AgentError {
             Self::Units(UnitsError::Driver(_) | UnitsError::Drain(_)) => {
                 "fix the cause, then restart the agent; its units keep running meanwhile"
             }
+            Self::Open(_) | Self::Units(_) if is_remediable(self) => REMEDIABLE,
             Self::Directory(_) | Self::Open(_) | Self::Units(_) => {
                 "check the disk, and whether a newer version wrote the data; only if the data cannot \
                  be repaired, wipe the data directory and join as a new node"
@@ -137,9 +154,21 @@ impl AgentError {
 
 #[cfg(test)]
 mod tests {
+    use meridian_agent::reconcile::RunError;
     use meridian_storage::codec::DecodeError;
 
     use super::*;
+
+    #[test]
+    fn a_lack_of_resources_is_no_reason_to_wipe_data() {
+        for (code, next) in [(24, EXHAUSTED), (12, EXHAUSTED), (28, REMEDIABLE)] {
+            let source = io::Error::from_raw_os_error(code);
+            let error = RunError { path: "desired".into(), source };
+            assert_eq!(AgentError::Units(error.into()).next_step(), next);
+        }
+        let error = RunError { path: "desired".into(), source: io::Error::from_raw_os_error(5) };
+        assert!(AgentError::Units(error.into()).next_step().contains("check the disk"));
+    }
 
     #[test]
     fn data_of_newer_software_is_not_to_be_wiped() {

@@ -15,6 +15,7 @@ use meridian_replication::peer::meeting::Lobby;
 use meridian_replication::peer::server::CheckedPeerService;
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::Stores;
+use meridian_transport::accept::Limits;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ use crate::telemetry::health::Health;
 /// An agent that is a member of a cluster.
 pub struct Member {
     pub config: AgentConfig,
+    /// Limits of the client port.
+    pub client_limits: Limits,
     pub description: AgentDescription,
     pub lobby: Lobby,
     pub health: Health,
@@ -63,7 +66,9 @@ impl Member {
         }
         let ports = node.ports();
         let ready = self.health.subscribe();
-        let server = Server::build(meridian_api::Config::default(), ports.clone(), ready)?;
+        let api =
+            meridian_api::Config { accept: self.client_limits, ..meridian_api::Config::default() };
+        let server = Server::build(api, ports.clone(), ready)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(readiness::follow(
             self.health.clone(),

@@ -72,12 +72,17 @@ where
 }
 
 /// Serves the port until aborted. Streams between members end with their nodes, not before.
-pub async fn serve(listener: TcpListener, lobby: Lobby, peer: Late<CheckedPeerService>) {
+pub async fn serve(
+    listener: TcpListener,
+    limits: Limits,
+    lobby: Lobby,
+    peer: Late<CheckedPeerService>,
+) {
     let served = settings::PEER
         .server()
         .add_service(lobby.service())
         .add_service(peer)
-        .serve_with_incoming(incoming(listener, Limits::default()));
+        .serve_with_incoming(incoming(listener, limits));
     if let Err(error) = served.await {
         tracing::error!(%error, "peer port failed");
     }

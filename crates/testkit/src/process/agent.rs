@@ -32,12 +32,14 @@ pub struct Agent {
     proxy: Option<Ipv4Addr>,
     /// Fault injection library preloaded under the agent, if any.
     machine: Option<Arc<Machine>>,
+    /// Limit of open files of the agent and its units; `None` for that of this program.
+    open_files: Option<u64>,
 }
 
 impl Agent {
     pub(super) fn new(name: &str, address: Ipv4Addr, home: PathBuf) -> Self {
-        let (namespace, proxy, machine) = (None, None, None);
-        Self { name: name.to_owned(), address, home, namespace, proxy, machine }
+        let (namespace, proxy, machine, open_files) = (None, None, None, None);
+        Self { name: name.to_owned(), address, home, namespace, proxy, machine, open_files }
     }
 
     pub(super) fn in_namespace(self, namespace: String) -> Self {
@@ -52,6 +54,12 @@ impl Agent {
     pub(super) fn at_home(&self, home: PathBuf) -> anyhow::Result<Self> {
         ensure!(self.proxy.is_none(), "the proxy of agent {} forwards to one port", self.name);
         Ok(Self { home, ..self.clone() })
+    }
+
+    /// Returns the same agent, started with this limit of open files.
+    #[must_use]
+    pub fn with_open_files(self, limit: u64) -> Self {
+        Self { open_files: Some(limit), ..self }
     }
 
     /// Returns the same agent, started with a machine whose disk and clock can be manipulated.
@@ -167,7 +175,10 @@ impl Agent {
         let log = File::options().create(true).append(true).open(self.home.join("agent.log"))?;
         let config = self.config();
         let arguments = [OsStr::new("agent"), OsStr::new("--config"), config.as_os_str()];
-        let mut command = cli::command_in(self.namespace.as_deref(), arguments)?;
+        let mut command = match self.open_files {
+            None => cli::command_in(self.namespace.as_deref(), arguments)?,
+            Some(limit) => cli::command_with_open_files(limit, arguments)?,
+        };
         if let Some(machine) = &self.machine {
             command.envs(machine.environment()?);
         }

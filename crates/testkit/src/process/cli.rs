@@ -75,12 +75,28 @@ pub(super) fn command_in(
         }
     };
     command.args(arguments).stdin(Stdio::null());
+    Ok(without_variables(command))
+}
+
+/// Returns the same command, run with a limit of open files.
+pub(super) fn command_with_open_files(
+    limit: u64,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> anyhow::Result<Command> {
+    // The shell replaces itself with the binary, so the process id stays the same.
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+    command.args(["-c", &script]).arg(binary()?).args(arguments).stdin(Stdio::null());
+    Ok(without_variables(command))
+}
+
+fn without_variables(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MERIDIAN_") {
             command.env_remove(name);
         }
     }
-    Ok(command)
+    command
 }
 
 /// Runs the binary to completion, without a terminal.
