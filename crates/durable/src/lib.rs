@@ -13,11 +13,16 @@
 //! | [`sync_directory`] | the names in a directory |
 //! | [`sync_parent`] | the name of a file or directory |
 //!
+//! What they create is accessible only to the user of this process, and [`claim_directory`] ensures
+//! the same of what exists.
+//!
 //! All functions block the thread. Errors are [`FileError`]s, which state the action and the path.
 //!
 //! A lack of descriptors or memory passes. So these functions [`retry`] to open a file for up to 2 s
 //! before they fail. Nothing else is retried: after a write or a sync that failed, nobody knows what
 //! is on the disk.
+
+mod private;
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
@@ -26,6 +31,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+
+pub use private::{claim_contents, claim_directory, private_file};
 
 /// Maximum time for which opening a file is retried.
 const RETRY_LIMIT: Duration = Duration::from_secs(2);
@@ -170,7 +177,7 @@ pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
         create_directory(parent)?;
     }
-    let exists = match fs::create_dir(path) {
+    let exists = match private::private_directory().create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => true,
         created => created.map(|()| false).map_err(naming("create the directory", path))?,
     };
@@ -195,7 +202,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
-    open(&fresh, OpenOptions::new().write(true).create(true).truncate(true))
+    open(&fresh, private_file().write(true).create(true).truncate(true))
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(naming("write", &fresh))?;
     fs::rename(&fresh, path).map_err(naming("rename to", path))?;

@@ -55,6 +55,7 @@ pub fn run(args: AgentArgs) -> ExitCode {
         note_custom_region(&config);
         return printed;
     }
+    process::restrict_new_files();
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -37,6 +37,7 @@ pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
 
 fn serve(config: UnitConfig) -> Result<(), String> {
     logs::start(LogFormat::Auto, LOG_LEVEL).map_err(|error| error.to_string())?;
+    process::restrict_new_files();
     if let Err(error) = process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files, which bounds connections");
     }

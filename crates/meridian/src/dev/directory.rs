@@ -12,18 +12,19 @@
 //! `dev.toml` and `agent.toml` are replaced durably: after a power cut, each is absent or complete. The
 //! layout is written first, because the configurations are derived from it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use meridian_durable::FileError;
+use meridian_durable::{FileError, private_file};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::layout::{Layout, Plan};
+use super::screen;
 use crate::config::key::find;
 use crate::config::render;
 use crate::config::values::{Origin, Values};
@@ -154,6 +155,10 @@ impl DevDirectory {
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let path = std::path::absolute(path).map_err(naming(path))?;
         meridian_durable::create_directory(&path)?;
+        if meridian_durable::claim_directory(&path)? {
+            let path = path.display();
+            screen::note(&format!("{path} was accessible to other users; now only to this one"));
+        }
         let real_path = path.canonicalize().map_err(naming(&path))?;
         let lock = lock(&path)?;
         Ok(Self { path, real_path, lock })
@@ -275,7 +280,7 @@ fn values(layout: &Layout, plans: &[Plan], plan: &Plan) -> Values {
 
 fn lock(directory: &Path) -> Result<File, DirectoryError> {
     let path = directory.join(LOCK);
-    let mut options = OpenOptions::new();
+    let mut options = private_file();
     options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(&path).map_err(naming(&path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use meridian_durable::private_file;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
@@ -84,7 +85,7 @@ impl Program {
     /// # Errors
     /// If the process cannot be spawned.
     pub fn start_agent(&self, plan: &Plan) -> io::Result<Child> {
-        let log = File::options().create(true).append(true).open(log_path(plan))?;
+        let log = private_file().create(true).append(true).open(log_path(plan))?;
         let mut command = Command::new(&self.0);
         command
             .args(["agent", "--config"])

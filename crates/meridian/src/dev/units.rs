@@ -63,11 +63,14 @@ async fn take(plan: &Plan, forced: &CancellationToken) -> Result<DataDirectory, 
     match DataDirectory::open(data_path(plan)) {
         Err(DirectoryError::InUse { path, holder: Some(pid) }) => {
             let handle = Handle::open(pid);
-            // The pid was read before the handle was opened. The handle is that of the holder only if
-            // the directory is still in use by the same pid.
+            // The pid was determined before the handle was opened. The handle is that of the holder
+            // only if the same pid still holds the lock. A copy of a process that ended can hold its
+            // lock for a moment, under a pid that may be reused: so only an agent is stopped.
             let still = DataDirectory::open(&path);
             match (handle, still) {
-                (Ok(handle), Err(DirectoryError::InUse { holder, .. })) if holder == Some(pid) => {
+                (Ok(handle), Err(DirectoryError::InUse { holder, .. }))
+                    if holder == Some(pid) && is_agent(pid) =>
+                {
                     handle.stop(forced).await;
                     DataDirectory::open(&path)
                 }
@@ -76,6 +79,12 @@ async fn take(plan: &Plan, forced: &CancellationToken) -> Result<DataDirectory, 
         }
         other => other,
     }
+}
+
+/// Returns true if the process is an agent (`meridian agent ...`).
+fn is_agent(pid: u32) -> bool {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command.split(|byte| *byte == 0).nth(1) == Some(b"agent")
 }
 
 /// Stops the units whose working directory is, or was, one of `run_directories`. So it works after
@@ -119,6 +128,24 @@ fn is_or_was(link: &Path, directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::LayoutArgs;
+    use crate::dev::layout::Layout;
+
+    #[tokio::test]
+    async fn a_process_that_does_not_hold_the_lock_of_an_agent_is_not_stopped() {
+        let parent = tempfile::tempdir().expect("a temporary directory");
+        let layout = Layout::resolve(None, &LayoutArgs::default()).expect("a valid layout");
+        let plans = layout.plans(parent.path()).expect("valid names");
+        let _held = DataDirectory::open(data_path(&plans[0])).expect("is new");
+        let mut innocent = std::process::Command::new("sleep").arg("60").spawn().expect("spawned");
+        // As if its process id were that of the agent that wrote the file.
+        let lock = data_path(&plans[0]).join("lock");
+        std::fs::write(lock, innocent.id().to_string()).expect("is written");
+        let failure = stop_all(&plans[0], &CancellationToken::new()).await.expect_err("is held");
+        assert!(failure.contains("is in use by another process"), "{failure}");
+        assert!(innocent.try_wait().expect("is a child").is_none(), "it was stopped");
+        innocent.kill().and_then(|()| innocent.wait()).expect("is killed");
+    }
 
     #[test]
     fn a_unit_belongs_to_exactly_one_run_directory() {

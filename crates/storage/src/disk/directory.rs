@@ -1,17 +1,18 @@
 //! Data directory: lock and identity.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+mod lock;
+
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use meridian_domain::{ClusterId, NodeId};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::codec::{self, DecodeError, Stored};
 use crate::stored;
+use lock::lock;
 use meridian_durable::{self as durable, FileError, naming};
 
 stored! {
@@ -61,7 +62,7 @@ pub enum DirectoryError {
     InUse {
         /// Data directory.
         path: PathBuf,
-        /// Process id of the holder, if known.
+        /// Process id of the holder, if known. It held the lock when it was determined.
         holder: Option<u32>,
     },
     /// A file was written by newer software.
@@ -141,12 +142,21 @@ impl DataDirectory {
     /// Locks the directory at `path`. Creates it, durably, if it is missing.
     ///
     /// # Errors
-    /// If another process has locked it, its identity is missing or damaged, or the operating
-    /// system returns an error.
+    /// If another process has locked it, it belongs to another user, its identity is missing or
+    /// damaged, or the operating system returns an error.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, DirectoryError> {
         let path = path.into();
         durable::create_directory(&path)?;
+        // Before the lock: whoever may open its file could hold the lock forever.
+        let was_open = durable::claim_directory(&path)?;
         let lock = lock(&path)?;
+        let restricted = durable::claim_contents(&path)? + usize::from(was_open);
+        if restricted > 0 {
+            tracing::warn!(
+                path = %path.display(), restricted,
+                "files and directories were accessible to other users; now only to this one"
+            );
+        }
         let mut directory = Self { path, identity: None, _lock: lock };
         directory.identity = directory.read_identity()?;
         Ok(directory)
@@ -238,57 +248,13 @@ pub(super) fn read<T: Stored>(path: &Path) -> Result<Option<T>, DirectoryError> 
     })
 }
 
-/// Number and interval of retries while a process that is exiting holds the lock. A process that
-/// was killed while it spawned another one leaves a copy of itself for a moment, which also holds
-/// the lock.
-const LOCK_RETRIES: u32 = 40;
-const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(50);
-
-fn lock(directory: &Path) -> Result<File, DirectoryError> {
-    let path = directory.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(naming("open", &path))?;
-    let mut retries = LOCK_RETRIES;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => break,
-            Err(rustix::io::Errno::WOULDBLOCK) => {}
-            Err(errno) => return Err(naming("lock", &path)(errno.into()).into()),
-        }
-        let holder = holder(&mut file);
-        if holder.is_none_or(is_running) || retries == 0 {
-            return Err(DirectoryError::InUse { path: directory.to_path_buf(), holder });
-        }
-        retries -= 1;
-        std::thread::sleep(LOCK_RETRY_INTERVAL);
-    }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(naming("write", &path))?;
-    Ok(file)
-}
-
-/// Returns true if the process is running. A process that is exiting has no command line anymore,
-/// but still holds its locks for a moment.
-fn is_running(pid: u32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
-}
-
-/// Returns the process that last took the lock, if it wrote its process id. The id is used only for
-/// messages and to decide whether waiting can help.
-fn holder(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
-    text.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::time::Duration;
+
+    use super::lock::LOCK_RETRY_INTERVAL;
     use super::*;
 
     fn identity(node: u64) -> Identity {
@@ -326,6 +292,32 @@ mod tests {
             DataDirectory::open(parent.path()).expect("becomes free");
         });
         exiting.wait().expect("has exited");
+    }
+
+    #[test]
+    fn a_process_that_does_not_hold_the_lock_is_never_named_as_its_holder() {
+        let parent = tempfile::tempdir().expect("can create a directory");
+        let _held = DataDirectory::open(parent.path()).expect("is new");
+        let mut innocent = std::process::Command::new("sleep").arg("60").spawn().expect("spawned");
+        // As if its process id were that of an earlier agent.
+        std::fs::write(parent.path().join("lock"), innocent.id().to_string()).expect("written");
+        let error = DataDirectory::open(parent.path()).expect_err("is held");
+        innocent.kill().and_then(|()| innocent.wait()).expect("is killed");
+        assert!(matches!(error, DirectoryError::InUse { holder: None, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_data_directory_is_accessible_only_to_its_user() {
+        let parent = tempfile::tempdir().expect("can create a directory");
+        let path = parent.path().join("data");
+        let mode = |path: &Path| std::fs::metadata(path).expect("exists").mode() & 0o777;
+        drop(DataDirectory::open(&path).expect("is new"));
+        assert_eq!((mode(&path), mode(&path.join("lock"))), (0o700, 0o600));
+        for (path, mode) in [(path.join("lock"), 0o644), (path.clone(), 0o755)] {
+            std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("is own");
+        }
+        drop(DataDirectory::open(&path).expect("is free"));
+        assert_eq!((mode(&path), mode(&path.join("lock"))), (0o700, 0o600));
     }
 
     #[test]

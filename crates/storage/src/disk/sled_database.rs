@@ -227,7 +227,8 @@ fn start_creation(path: &Path, creation: &Path) -> Result<bool, FileError> {
     } else if path.exists() {
         return Ok(false);
     } else {
-        File::create(creation).map_err(naming("create", creation))?;
+        durable::open(creation, durable::private_file().write(true).create(true))
+            .map_err(naming("create", creation))?;
     }
     durable::sync_parent(creation)?;
     Ok(true)

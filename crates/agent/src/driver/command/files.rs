@@ -11,12 +11,13 @@
 //! The directory is deleted with the unit's other files. If a file is lost or unreadable, the
 //! configuration is reloaded.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use meridian_domain::Revision;
+use meridian_durable::private_file;
 use serde::{Deserialize, Serialize};
 
 use crate::checked_file::{self, Version};
@@ -56,7 +57,9 @@ impl UnitFiles {
     /// its path.
     pub(super) fn stage(&self, text: &str) -> io::Result<PathBuf> {
         let staged = self.0.join("configuration.new");
-        let mut file = File::create(&staged)?;
+        let mut options = private_file();
+        options.write(true).create(true).truncate(true);
+        let mut file = meridian_durable::open(&staged, &options)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()?;
         Ok(staged)
@@ -84,7 +87,8 @@ impl UnitFiles {
 
     /// Records that the program is being stopped.
     pub(super) fn record_stopping(&self) -> io::Result<()> {
-        File::create(self.0.join(STOPPING)).map(|_| ())
+        let stopping = self.0.join(STOPPING);
+        meridian_durable::open(&stopping, private_file().write(true).create(true)).map(drop)
     }
 
     /// True if the stop of the program was recorded.

@@ -9,6 +9,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use meridian_domain::Incarnation;
+use meridian_durable::private_file;
 
 use super::RunDirectory;
 use crate::driver::output_tail;
@@ -21,7 +22,8 @@ const LOG_TAIL_BYTES: u64 = 4096;
 impl RunDirectory {
     /// Opens the file for the unit's standard output and error.
     pub(in crate::driver) fn log(&self, incarnation: Incarnation) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.file(incarnation, "log"))
+        let path = self.file(incarnation, "log");
+        meridian_durable::open(&path, private_file().create(true).append(true))
     }
 
     /// Returns the last line of the unit's log.
