@@ -1,7 +1,9 @@
 //! The control socket, over which every process run of the agent identifies, configures and stops
 //! the unit. The contract is `proto/meridian/v1/control.proto`.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +28,45 @@ use crate::shared::{Shared, Stale};
 /// Maximum number of concurrent connections: the agent keeps one, an operator's tools may open a
 /// few.
 const MAX_CONNECTIONS: usize = 16;
+/// Mode of the socket: only its user can connect (unix(7)).
+const SOCKET_MODE: u32 = 0o600;
+/// User id of root.
+const ROOT: u32 = 0;
 /// Timeout for receiving the rest of a frame after its first byte, and for sending a response.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Binds the control socket. The unit holds the incarnation's lock, so an existing socket is a
-/// leftover of a dead process.
+/// Binds the control socket, which only this user can connect to. The unit holds the incarnation's
+/// lock, so an existing socket is a leftover of a dead process.
 pub(crate) fn bind(directory: &Path, incarnation: Incarnation) -> io::Result<UnixListener> {
     let path = directory.join(format!("u{incarnation}.sock"));
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => UnixListener::bind(path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixListener::bind(&path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    Ok(socket)
+}
+
+/// Returns true if a process of this user may control a unit that runs as `own`: the unit's own user,
+/// and root, as which an agent runs whose units have another user.
+fn may_control(user: u32, own: u32) -> bool {
+    user == own || user == ROOT
+}
+
+/// Checks the user of the process at the other end.
+fn is_admitted(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    match stream.peer_cred() {
+        Ok(peer) if may_control(peer.uid(), own) => true,
+        Ok(peer) => {
+            tracing::warn!(user = peer.uid(), "refused a control connection of another user");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "refused a control connection of an unknown user");
+            false
+        }
     }
 }
 
@@ -51,6 +82,9 @@ pub(crate) async fn serve(socket: UnixListener, shared: Arc<Shared>) {
                 continue;
             }
         };
+        if !is_admitted(&stream) {
+            continue;
+        }
         let shared = Arc::clone(&shared);
         let permit = Arc::clone(&permits).try_acquire_owned();
         tokio::spawn(async move {
@@ -183,4 +217,16 @@ async fn send(
         stream.write_all(&bytes[sent..]).await
     });
     sending.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_user_of_the_unit_and_root_may_control_it() {
+        let (unit, other) = (1_000, 1_001);
+        assert!(may_control(unit, unit) && may_control(ROOT, unit) && may_control(ROOT, ROOT));
+        assert!(!may_control(other, unit) && !may_control(unit, ROOT));
+    }
 }

@@ -1,5 +1,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -211,4 +212,11 @@ async fn a_connection_over_the_limit_is_refused() {
     let mut surplus = connect(&unit);
     let refused = refusal(receive(&mut surplus).unwrap());
     assert_eq!(refused.reason(), UnitRefusalReason::Busy);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_user_of_the_unit_can_connect_to_its_socket() {
+    let unit = Running::start();
+    let socket = std::fs::metadata(unit.directory.path().join("u7.sock")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
 }
