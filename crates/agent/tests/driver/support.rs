@@ -182,6 +182,13 @@ impl<K: Kind> Machine<K> {
         units
     }
 
+    /// Returns the user ids of all processes of the units, except for the main ones.
+    pub fn users_of_children(&self) -> Vec<u32> {
+        let main = self.processes();
+        let children = self.all_processes().into_iter().filter(|pid| !main.contains(pid));
+        children.filter_map(user).collect()
+    }
+
     /// Stops every process of every unit with SIGSTOP, and waits until all are stopped: a process
     /// runs until its first thread handles the signal.
     pub fn freeze_all(&self) {
@@ -208,6 +215,11 @@ impl<K: Kind> Machine<K> {
 
 fn parent(pid: u32) -> Option<u32> {
     status(pid, "PPid:")?.parse().ok()
+}
+
+/// Returns the effective user id of a process.
+pub fn user(pid: u32) -> Option<u32> {
+    status(pid, "Uid:")?.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Returns a field of `/proc/PID/status` (proc(5)), or `None` if the process has exited.

@@ -22,6 +22,8 @@ use crate::driver::UnitLimits;
 
 /// Maximum number of connections of a worker without a limit on requests.
 const CONNECTIONS: u32 = 16_384;
+/// Unprivileged users of web servers, in the order of preference.
+const WORKER_USERS: [&str; 3] = ["www-data", "nginx", "nobody"];
 /// Certificate authorities, at the path of Debian and its derivatives.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// `Retry-After` of responses in a disabled region, in seconds.
@@ -99,10 +101,26 @@ pub(super) fn render(
     Ok(file)
 }
 
-/// Directive for the user of the workers: the agent's user, as for every unit. By default nginx
-/// would change the user if it can.
-fn user() -> &'static str {
-    if rustix::process::geteuid().is_root() { "user root;\n" } else { "" }
+/// Directive for the user of the workers, which read what strangers send. Only root can change it. If
+/// the machine has none of these users, nginx takes its own default, and fails if that is missing.
+fn user() -> String {
+    if !rustix::process::geteuid().is_root() {
+        return String::new();
+    }
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    unprivileged_user(&read("/etc/passwd"), &read("/etc/group"))
+        .map_or_else(String::new, |user| format!("user {user};\n"))
+}
+
+/// Returns the first of the usual users of web servers that is in `passwd`, with its group.
+fn unprivileged_user(passwd: &str, group: &str) -> Option<String> {
+    let field = |line: &str, number: usize| line.split(':').nth(number).map(str::to_owned);
+    WORKER_USERS.into_iter().find_map(|name| {
+        let user = passwd.lines().find(|line| field(line, 0).as_deref() == Some(name))?;
+        let id = field(user, 3)?;
+        let group = group.lines().find(|line| field(line, 2).as_ref() == Some(&id))?;
+        Some(format!("{name} {}", field(group, 0)?))
+    })
 }
 
 fn value<'a>(values: &'a Values, name: &str) -> &'a str {
@@ -194,4 +212,19 @@ fn location(api: &ConfiguredApi) -> Result<String, UnsupportedBackend> {
         return Ok(prefix);
     }
     Ok(format!("location = \"{path}\" {{ {timeouts} proxy_pass \"{exact}\"; }}\n{prefix}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_of_root_run_as_an_unprivileged_user_with_its_group() {
+        let group = "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n";
+        let nobody = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/false\n";
+        assert_eq!(unprivileged_user(nobody, group).as_deref(), Some("nobody nogroup"));
+        let debian = format!("{nobody}www-data:x:33:33::/var/www:/bin/false\n");
+        assert_eq!(unprivileged_user(&debian, group).as_deref(), Some("www-data www-data"));
+        assert_eq!(unprivileged_user("root:x:0:0::/root:/bin/sh\n", group), None);
+    }
 }

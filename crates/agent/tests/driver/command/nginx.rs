@@ -90,6 +90,20 @@ async fn an_invalid_configuration_never_replaces_a_valid_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_workers_do_not_run_as_root() {
+    if is_skipped() {
+        return;
+    }
+    let machine = Machine::new();
+    let driver = machine.driver(1).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    until_ready(&driver, 1).await;
+    let users = machine.users_of_children();
+    assert!(!users.is_empty() && !users.contains(&0), "{users:?}");
+    machine.tidy(&driver).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_character_of_a_path_is_special_to_nginx() {
     if is_skipped() {
         return;
