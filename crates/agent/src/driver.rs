@@ -25,6 +25,7 @@ pub mod command;
 pub mod docker;
 
 mod controlled;
+mod environment;
 mod launch;
 mod limits;
 mod listen;

@@ -33,7 +33,6 @@ use crate::cli::AgentArgs;
 use crate::config::values::Values;
 use crate::config::{self, AgentConfig, ConfigError, region, render};
 use crate::exit;
-use crate::process;
 use crate::telemetry::{logs, metrics};
 use compose::Agent;
 use descriptors::Shares;
@@ -55,7 +54,11 @@ pub fn run(args: AgentArgs) -> ExitCode {
         note_custom_region(&config);
         return printed;
     }
-    process::restrict_new_files();
+    if let Err(error) = protect() {
+        let error = AgentError::Runtime(error);
+        exit::report(&Report::new(&error).to_string(), error.next_step());
+        return ExitCode::FAILURE;
+    }
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -82,10 +85,17 @@ fn note_custom_region(config: &AgentConfig) {
     }
 }
 
+/// Protects the files, the descriptors and the memory of this process, before it opens anything.
+fn protect() -> io::Result<()> {
+    meridian_process::restrict_new_files();
+    meridian_process::inherited::close_on_exec()?;
+    meridian_process::deny_inspection()
+}
+
 fn serve(config: AgentConfig) -> Result<(), AgentError> {
     logs::start(config.log_format, &config.log_level)?;
     let metrics = metrics::start()?;
-    let limit = process::raise_file_limit().map_err(AgentError::Runtime)?;
+    let limit = meridian_process::raise_file_limit().map_err(AgentError::Runtime)?;
     let shares = Shares::of(limit)?;
     let runtime = runtime().map_err(AgentError::Runtime)?;
     let result = runtime.block_on(async {

@@ -33,7 +33,7 @@ use meridian_storage::disk::directory::{DataDirectory, DirectoryError};
 use crate::cli::{DevArgs, DevCommand};
 use crate::client::Failure;
 use crate::daemon::shutdown::{self, Hangup, Shutdown};
-use crate::{exit, process as own_process};
+use crate::exit;
 use cluster::Cluster;
 use directory::{DevDirectory, data_path, stored_layout};
 use error::DevError;
@@ -49,7 +49,7 @@ const READER_GONE: &str = "\nstandard output was closed";
 
 /// Runs the cluster until it is signaled to stop, and returns the exit code.
 pub fn run(args: DevArgs) -> ExitCode {
-    own_process::restrict_new_files();
+    meridian_process::restrict_new_files();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = runtime.map_err(DevError::Process).and_then(|runtime| {

@@ -10,7 +10,6 @@ mod config;
 mod daemon;
 mod dev;
 mod exit;
-mod process;
 mod recover;
 mod telemetry;
 mod unit;

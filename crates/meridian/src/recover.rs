@@ -13,13 +13,12 @@ use std::process::ExitCode;
 
 use crate::cli::RecoverArgs;
 use crate::client::{Failure, Output};
-use crate::process;
 use offline::Offline;
 use view::RecoverView;
 
 /// Runs the command and returns the exit code.
 pub fn run(args: RecoverArgs) -> ExitCode {
-    process::restrict_new_files();
+    meridian_process::restrict_new_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(Failure::Runtime).and_then(|runtime| {
         let result = runtime.block_on(recover(args));

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use meridian_gateway::{ArgumentError, UnitConfig};
 
 use crate::exit;
-use crate::process;
 use crate::telemetry::logs::{self, LogFormat};
 
 /// Log level of a unit. Its agent manages the log file.
@@ -37,8 +36,8 @@ pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
 
 fn serve(config: UnitConfig) -> Result<(), String> {
     logs::start(LogFormat::Auto, LOG_LEVEL).map_err(|error| error.to_string())?;
-    process::restrict_new_files();
-    if let Err(error) = process::raise_file_limit() {
+    meridian_process::restrict_new_files();
+    if let Err(error) = meridian_process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files, which bounds connections");
     }
     // Runtime of the unit's first thread; the unit starts one thread for each further core itself.

@@ -1,4 +1,4 @@
-//! Agents with few file descriptors.
+//! Agents with few file descriptors, and with those of others.
 
 use anyhow::ensure;
 use meridian_testkit::process::{Agent, Sandbox, get, port};
@@ -12,7 +12,7 @@ use crate::support::execute;
 const UNITS: usize = 30;
 
 async fn alone(sandbox: &Sandbox, open_files: u64) -> Agent {
-    let agent = sandbox.agent(1, "alone").with_open_files(open_files);
+    let agent = sandbox.agent(1, "alone").prepared_by(&format!("ulimit -n {open_files}"));
     agent.configure("eastus", "bootstrap = true").expect("the configuration is written");
     agent
 }
@@ -81,4 +81,35 @@ async fn an_agent_with_too_few_descriptors_refuses_to_start() {
     assert!(log.contains("the limit of open files is 100"), "{log}");
     assert!(log.contains("raise LimitNOFILE"), "{log}");
     assert!(!agent.data().exists(), "nothing is changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_get_neither_the_environment_nor_the_descriptors_of_their_agent() {
+    let sandbox = Sandbox::new().await.expect("a sandbox");
+    let file = sandbox.path().join("inherited");
+    std::fs::write(&file, "").expect("the file is written");
+    let preparation =
+        format!("export SECRET=token RES_OPTIONS=timeout:3 && exec 9<{}", file.display());
+    let agent = sandbox.agent(1, "alone").prepared_by(&preparation);
+    agent.configure("eastus", "bootstrap = true").expect("the configuration is written");
+    agent.start().expect("the agent starts");
+    until_ok("a service", async || {
+        agent.json(&["service", "create", "contoso", "--primary", "eastus", "--wait"]).await
+    })
+    .await;
+    let descriptors = |pid: u32| {
+        let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs");
+        let targets = entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        targets.collect::<Vec<_>>()
+    };
+    let process = agent.process().expect("/proc is readable").expect("the agent runs");
+    assert!(descriptors(process.pid()).contains(&file), "the agent inherited the file");
+    let unit = agent.units().expect("/proc is readable").remove(0);
+    assert!(!descriptors(unit.pid).contains(&file), "{:?}", descriptors(unit.pid));
+    let environment = std::fs::read(format!("/proc/{}/environ", unit.pid)).expect("it runs");
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let names: Vec<_> =
+        environment.split_terminator('\0').filter_map(|it| it.split('=').next()).collect();
+    assert!(names.contains(&"RES_OPTIONS"), "{names:?}");
+    assert!(!names.contains(&"SECRET") && !names.contains(&"PATH"), "{names:?}");
 }

@@ -32,14 +32,14 @@ pub struct Agent {
     proxy: Option<Ipv4Addr>,
     /// Fault injection library preloaded under the agent, if any.
     machine: Option<Arc<Machine>>,
-    /// Limit of open files of the agent and its units; `None` for that of this program.
-    open_files: Option<u64>,
+    /// Shell command that runs before the agent, in the same process.
+    preparation: Option<String>,
 }
 
 impl Agent {
     pub(super) fn new(name: &str, address: Ipv4Addr, home: PathBuf) -> Self {
-        let (namespace, proxy, machine, open_files) = (None, None, None, None);
-        Self { name: name.to_owned(), address, home, namespace, proxy, machine, open_files }
+        let (namespace, proxy, machine, preparation) = (None, None, None, None);
+        Self { name: name.to_owned(), address, home, namespace, proxy, machine, preparation }
     }
 
     pub(super) fn in_namespace(self, namespace: String) -> Self {
@@ -56,10 +56,10 @@ impl Agent {
         Ok(Self { home, ..self.clone() })
     }
 
-    /// Returns the same agent, started with this limit of open files.
+    /// Returns the same agent, started by a shell that first runs this command.
     #[must_use]
-    pub fn with_open_files(self, limit: u64) -> Self {
-        Self { open_files: Some(limit), ..self }
+    pub fn prepared_by(self, command: &str) -> Self {
+        Self { preparation: Some(command.to_owned()), ..self }
     }
 
     /// Returns the same agent, started with a machine whose disk and clock can be manipulated.
@@ -175,9 +175,9 @@ impl Agent {
         let log = File::options().create(true).append(true).open(self.home.join("agent.log"))?;
         let config = self.config();
         let arguments = [OsStr::new("agent"), OsStr::new("--config"), config.as_os_str()];
-        let mut command = match self.open_files {
+        let mut command = match &self.preparation {
             None => cli::command_in(self.namespace.as_deref(), arguments)?,
-            Some(limit) => cli::command_with_open_files(limit, arguments)?,
+            Some(preparation) => cli::command_prepared_by(preparation, arguments)?,
         };
         if let Some(machine) = &self.machine {
             command.envs(machine.environment()?);

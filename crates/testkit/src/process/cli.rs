@@ -78,14 +78,14 @@ pub(super) fn command_in(
     Ok(without_variables(command))
 }
 
-/// Returns the same command, run with a limit of open files.
-pub(super) fn command_with_open_files(
-    limit: u64,
+/// Returns the same command, run by a shell that first runs `preparation`.
+pub(super) fn command_prepared_by(
+    preparation: &str,
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
 ) -> anyhow::Result<Command> {
     // The shell replaces itself with the binary, so the process id stays the same.
     let mut command = Command::new("sh");
-    let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+    let script = format!("{preparation} && exec \"$0\" \"$@\"");
     command.args(["-c", &script]).arg(binary()?).args(arguments).stdin(Stdio::null());
     Ok(without_variables(command))
 }

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::process::{Child, Command};
 
 use crate::driver::controlled::Instance;
+use crate::driver::environment;
 use crate::driver::run_directory::Intent;
 use crate::driver::units::Units;
 use crate::driver::{ExitStatus, blocking, lock_holder};
@@ -172,7 +173,7 @@ impl Default for Program {
 }
 
 /// Spawns a unit. Its standard input is the listening socket, its working directory the run
-/// directory. It gets no pipe, because a pipe would break when the agent exits.
+/// directory. Of the environment, it gets only what it needs. It gets no pipe, because a pipe would break when the agent exits.
 pub(super) fn spawn(
     program: &Program,
     agent: &AgentName,
@@ -191,6 +192,8 @@ pub(super) fn spawn(
         .args(["--slot", &unit.slot.to_string()])
         .args(["--incarnation", &incarnation.to_string()])
         .args(["--generation", &generation.to_string()])
+        .env_clear()
+        .envs(environment::of_unit())
         .current_dir(directory)
         .stdin(Stdio::from(listener.as_fd().try_clone_to_owned()?))
         .stdout(Stdio::from(log.try_clone()?))
