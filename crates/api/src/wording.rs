@@ -17,7 +17,7 @@ use meridian_proto::v1;
 
 pub(crate) use condition::{health, warnings};
 pub(crate) use impact::wait as impact;
-pub(crate) use location::blocked;
+pub(crate) use location::{blocked, refused};
 pub(crate) use member::{next, wait as member_wait};
 
 /// Returns the name of a node's agent. A removed agent that is still a member has its member id;

@@ -53,6 +53,13 @@ impl Address {
     pub fn host(&self) -> &str {
         self.0.rsplit_once(':').map_or("", |(host, _)| host)
     }
+
+    /// Returns the port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let port = self.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        port.expect("an address has a port")
+    }
 }
 
 /// Returns true if `text` is an IPv6 address in brackets, an IPv4 address, or a host name.

@@ -233,6 +233,18 @@ define_events! {
         rows: [],
         configures: false,
     }
+    /// A ready unit refused a configuration. It keeps the one that it serves, and its agent tries
+    /// again.
+    UnitRefused {
+        unit: UnitId,
+        incarnation: Incarnation,
+        configuration: Revision,
+        cause: String,
+    } {
+        subject: Subject::Unit(unit),
+        rows: [Row::Unit(unit, *incarnation)],
+        configures: false,
+    }
 }
 
 impl Event {
@@ -249,7 +261,7 @@ impl Event {
         if let Self::UnitAssigned { agent, .. } = self {
             text += agent.as_str().len();
         }
-        if let Self::UnitFailed { cause, .. } = self {
+        if let Self::UnitFailed { cause, .. } | Self::UnitRefused { cause, .. } = self {
             text += cause.len();
         }
         text + FIXED_UNIT_BYTES

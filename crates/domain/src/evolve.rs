@@ -16,7 +16,7 @@ use crate::outcome::Outcome;
 use crate::service::{Location, Service};
 use crate::state::State;
 use crate::tier::Tier;
-use crate::unit::{Unit, UnitPhase};
+use crate::unit::{RefusedConfiguration, Unit, UnitPhase};
 
 /// The entry was decided against another revision than the state has. The state is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -153,8 +153,8 @@ fn apply_event(state: &mut State, event: &Event) {
             set_phase(state, unit, *incarnation, UnitPhase::Draining);
         }
         Event::UnitReady { unit, incarnation, pid, configuration } => {
-            let (pid, configuration) = (*pid, *configuration);
-            set_phase(state, unit, *incarnation, UnitPhase::Ready { pid, configuration });
+            let (pid, configuration, refused) = (*pid, *configuration, None);
+            set_phase(state, unit, *incarnation, UnitPhase::Ready { pid, configuration, refused });
         }
         Event::UnitConfigured { unit, incarnation, configuration } => {
             set_configuration(state, unit, *incarnation, *configuration);
@@ -172,6 +172,9 @@ fn apply_event(state: &mut State, event: &Event) {
             location_mut(state, service, region).rolled = revision;
         }
         Event::ClusterRecovered { epoch } => state.header.epoch = *epoch,
+        Event::UnitRefused { unit, incarnation, configuration, cause } => {
+            set_refusal(state, unit, *incarnation, (*configuration, cause));
+        }
     }
 }
 
@@ -185,11 +188,32 @@ fn set_configuration(
     incarnation: Incarnation,
     revision: Revision,
 ) {
-    let unit = unit_mut(state, unit, incarnation);
-    let UnitPhase::Ready { configuration, .. } = &mut unit.phase else {
-        panic!("only a ready unit has a configuration; this one is {:?}", unit.phase);
-    };
-    *configuration = revision;
+    let (served, refused) = ready_mut(state, unit, incarnation);
+    (*served, *refused) = (revision, None);
+}
+
+fn set_refusal(
+    state: &mut State,
+    unit: &UnitId,
+    incarnation: Incarnation,
+    (configuration, cause): (Revision, &str),
+) {
+    let (_, refused) = ready_mut(state, unit, incarnation);
+    *refused = Some(RefusedConfiguration { configuration, cause: cause.to_owned() });
+}
+
+/// Returns the configuration of a ready unit, and the one that it refused.
+fn ready_mut<'a>(
+    state: &'a mut State,
+    unit: &UnitId,
+    incarnation: Incarnation,
+) -> (&'a mut Revision, &'a mut Option<RefusedConfiguration>) {
+    match &mut unit_mut(state, unit, incarnation).phase {
+        UnitPhase::Ready { configuration, refused, .. } => (configuration, refused),
+        phase @ (UnitPhase::Starting | UnitPhase::Failed { .. } | UnitPhase::Draining) => {
+            panic!("only a ready unit has a configuration; this one is {phase:?}")
+        }
+    }
 }
 
 fn insert_api(state: &mut State, service: &ServiceName, api: &Api) {

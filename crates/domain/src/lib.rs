@@ -59,4 +59,4 @@ pub use rejection::Rejection;
 pub use service::{Location, Service};
 pub use state::State;
 pub use tier::Tier;
-pub use unit::{Unit, UnitPhase};
+pub use unit::{RefusedConfiguration, Unit, UnitPhase};

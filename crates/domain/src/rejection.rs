@@ -224,6 +224,15 @@ pub enum Rejection {
         agents_text(agents_in)
     )]
     ZoneWithoutAgent { region: RegionName, empty: Zones, agents_in: Zones },
+    /// Units of another service listen on the port, or still drain on it.
+    #[error(
+        "port {port} is still used by units of {service} on agent {agent}; choose another port, or \
+         wait until they have stopped"
+    )]
+    PortStillUsed { port: u16, service: ServiceName, agent: AgentName },
+    /// An agent listens on the port itself.
+    #[error("port {port} is used by agent {agent} itself")]
+    PortOfAgent { port: u16, agent: AgentName },
 }
 
 impl Rejection {

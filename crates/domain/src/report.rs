@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Generation, Incarnation, Revision, Sequence, Timestamp, UnitId};
 use crate::name::AgentName;
+use crate::unit::RefusedConfiguration;
 
 /// Part of the unit table of an agent: all rows of the units with incarnations above `after`, up to
 /// `observed`. The agent has no other units between them. A small table is one part.
@@ -35,6 +36,10 @@ pub struct ReportedUnit {
     pub incarnation: Incarnation,
     /// Status of the unit.
     pub status: UnitStatus,
+    /// True if the process of the unit cannot stay as it is, and another one cannot run under the
+    /// same incarnation: it drains although the log wants it, hangs and cannot be killed, or listens
+    /// elsewhere than its agent is configured to. The slot is assigned again.
+    pub replace: bool,
 }
 
 /// Status of a unit as observed by its agent.
@@ -48,6 +53,8 @@ pub enum UnitStatus {
         pid: Option<u32>,
         /// Revision of the configuration that the unit serves.
         configuration: Revision,
+        /// Newer configuration that the unit does not accept.
+        refused: Option<RefusedConfiguration>,
     },
     /// Crashed or failed to start; the agent retries.
     Failed {

@@ -31,6 +31,8 @@ pub enum UnitPhase {
         pid: Option<u32>,
         /// Revision of the configuration that the unit serves.
         configuration: Revision,
+        /// Newer configuration that the unit does not accept.
+        refused: Option<RefusedConfiguration>,
     },
     /// Crashed or failed to start; its agent retries.
     Failed {
@@ -43,6 +45,16 @@ pub enum UnitPhase {
     },
     /// Released: the unit finishes the requests in flight and stops.
     Draining,
+}
+
+/// Configuration that a unit does not accept. It keeps the one that it serves, and its agent tries
+/// again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedConfiguration {
+    /// Revision of the configuration.
+    pub configuration: Revision,
+    /// Cause of the refusal, at most [`CAUSE_CHARS`](crate::limits::CAUSE_CHARS) characters.
+    pub cause: String,
 }
 
 impl Unit {
@@ -61,6 +73,15 @@ impl Unit {
         match self.phase {
             UnitPhase::Ready { .. } => true,
             UnitPhase::Starting | UnitPhase::Failed { .. } | UnitPhase::Draining => false,
+        }
+    }
+
+    /// Returns the configuration that the unit refuses, if it is ready and refuses one.
+    #[must_use]
+    pub fn refused(&self) -> Option<&RefusedConfiguration> {
+        match &self.phase {
+            UnitPhase::Ready { refused, .. } => refused.as_ref(),
+            UnitPhase::Starting | UnitPhase::Failed { .. } | UnitPhase::Draining => None,
         }
     }
 

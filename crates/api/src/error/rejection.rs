@@ -70,6 +70,8 @@ fn code_of(rejection: &Rejection) -> Code {
         | Rejection::TooManyBackends { .. }
         | Rejection::AgentFull { .. }
         | Rejection::ZoneWithoutAgent { .. }
+        | Rejection::PortStillUsed { .. }
+        | Rejection::PortOfAgent { .. }
         | Rejection::AndMore { .. } => Code::FailedPrecondition,
     }
 }
@@ -108,7 +110,8 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::SeveralRegions { service, .. }
         | Rejection::TooManyLocations { service, .. }
         | Rejection::TooManyApis { service, .. }
-        | Rejection::PortTaken { service, .. } => format!("services/{service}"),
+        | Rejection::PortTaken { service, .. }
+        | Rejection::PortStillUsed { service, .. } => format!("services/{service}"),
         Rejection::RegionInCatalog { region }
         | Rejection::CoordinatesOutOfRange { region }
         | Rejection::DisplayNameLength { region }
@@ -128,7 +131,8 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::LastAgent { agent }
         | Rejection::StaleReport { agent }
         | Rejection::ReportTooLong { agent, .. }
-        | Rejection::AgentFull { agent, .. } => format!("agents/{agent}"),
+        | Rejection::AgentFull { agent, .. }
+        | Rejection::PortOfAgent { agent, .. } => format!("agents/{agent}"),
         Rejection::ApiUnknown { service, api, .. } => format!("services/{service}/apis/{api}"),
         Rejection::PathTaken { api, .. }
         | Rejection::BackendIsGateway { api, .. }

@@ -71,7 +71,8 @@ fn unreachable_agent(blocked: &Blocked) -> Option<v1::UnreachableAgent> {
         }),
         Blocked::ZoneWithoutAgent { .. }
         | Blocked::AgentFull { .. }
-        | Blocked::UnitFailed { .. } => None,
+        | Blocked::UnitFailed { .. }
+        | Blocked::ConfigurationRefused { .. } => None,
     }
 }
 

@@ -54,8 +54,9 @@ fn row(state: &State, observations: &Observations, unit: &Unit) -> v1::Unit {
     };
     match status::unit(state, observations, unit) {
         UnitCondition::Reported(UnitPhase::Starting | UnitPhase::Draining) => row,
-        UnitCondition::Reported(UnitPhase::Ready { pid, configuration }) => {
-            v1::Unit { pid: *pid, configuration: configuration.0, ..row }
+        UnitCondition::Reported(UnitPhase::Ready { pid, configuration, refused }) => {
+            let cause = refused.as_ref().map(wording::refused).unwrap_or_default();
+            v1::Unit { pid: *pid, configuration: configuration.0, cause, ..row }
         }
         UnitCondition::Reported(UnitPhase::Failed { restarts, next_try: _, cause }) => {
             v1::Unit { cause: cause.clone(), restarts: *restarts, ..row }

@@ -1,7 +1,7 @@
 //! Sentences about locations.
 
 use meridian_domain::status::{Blocked, LocationCondition, LocationStatus};
-use meridian_domain::{RegionName, ServiceName, limits};
+use meridian_domain::{RefusedConfiguration, RegionName, ServiceName, limits};
 
 use super::for_duration;
 
@@ -16,8 +16,16 @@ pub(crate) fn blocked(status: &LocationStatus) -> String {
             format!("agent {agent} has the maximum of {} units", limits::UNITS_PER_AGENT)
         }
         Blocked::UnitFailed { unit, agent, cause } => format!("{unit} on {agent}: {cause}"),
+        Blocked::ConfigurationRefused { unit, agent, refusal } => {
+            format!("{unit} on {agent}: {}", refused(refusal))
+        }
     });
     each.collect::<Vec<_>>().join("; ")
+}
+
+/// Describes a configuration that a unit does not accept.
+pub(crate) fn refused(refusal: &RefusedConfiguration) -> String {
+    format!("refuses configuration {}: {}", refusal.configuration, refusal.cause)
 }
 
 /// Reason, message and next step of a location that is not as declared.
@@ -88,6 +96,7 @@ fn unreachable_agent(status: &LocationStatus) -> Option<&meridian_domain::AgentN
         Blocked::AgentUnreachable { agent, silence: _ } => Some(agent),
         Blocked::ZoneWithoutAgent { .. }
         | Blocked::AgentFull { .. }
-        | Blocked::UnitFailed { .. } => None,
+        | Blocked::UnitFailed { .. }
+        | Blocked::ConfigurationRefused { .. } => None,
     })
 }

@@ -111,8 +111,9 @@ impl Fake {
             let units = running.enumerate().map(|(index, unit)| {
                 let served = unit.configuration().filter(|_| index >= newest);
                 let configuration = served.unwrap_or_else(|| configuration(&state, unit));
-                let status = UnitStatus::Ready { pid: Some(4711), configuration };
-                ReportedUnit { unit: unit.id.clone(), incarnation: unit.incarnation, status }
+                let status = UnitStatus::Ready { pid: Some(4711), configuration, refused: None };
+                let (unit, incarnation) = (unit.id.clone(), unit.incarnation);
+                ReportedUnit { unit, incarnation, status, replace: false }
             });
             Report {
                 agent: name.clone(),

@@ -185,7 +185,8 @@ async fn units_are_listed_with_their_agent_state_and_address() {
         let unit = state.units_on(&agent_name("a")).next().cloned().expect("has one");
         let cause = "exit code 1".to_owned();
         let status = UnitStatus::Failed { restarts: 2, next_try: Timestamp(5), cause };
-        let row = ReportedUnit { unit: unit.id, incarnation: unit.incarnation, status };
+        let row =
+            ReportedUnit { unit: unit.id, incarnation: unit.incarnation, status, replace: false };
         (state.header.revision, row)
     };
     let (generation, sequence) = (Generation(2), Sequence(1));

@@ -152,7 +152,7 @@ fn take(decision: &mut Decision<'_>, mut due: Vec<Step<'_>>, capacity: Capacity)
         }
         match step {
             Step::End(unit) => release_slot(decision, unit),
-            Step::Replace(unit, agent) => replace(decision, unit, agent),
+            Step::Replace(unit, agent) => replace(decision, unit, unit.is_ready(), agent),
             Step::Fill(unit, agent) => assign(decision, unit, agent),
         }
     }
@@ -199,11 +199,11 @@ fn plan<'a>(
     placement::plan(&service.name, &service.locations[region], hosts, current)
 }
 
-/// Assigns the slot of a unit again. The unit keeps serving until the new assignment is ready and
-/// is released then (see [`release_older`]), so a move never lowers the serving capacity. A unit
-/// that is not ready is released immediately.
-pub(super) fn replace(decision: &mut Decision<'_>, unit: &Unit, agent: AgentName) {
-    if !unit.is_ready() {
+/// Assigns the slot of a unit again. A unit that `serves` continues until the new assignment is
+/// ready and is released then (see [`release_older`]), so a move never lowers the serving capacity.
+/// Any other unit is released immediately.
+pub(super) fn replace(decision: &mut Decision<'_>, unit: &Unit, serves: bool, agent: AgentName) {
+    if !serves {
         release(decision, unit);
     }
     assign(decision, unit.id.clone(), agent);

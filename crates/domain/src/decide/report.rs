@@ -8,8 +8,9 @@ use crate::event::Event;
 use crate::id::{Incarnation, Revision, UnitId};
 use crate::limits;
 use crate::rejection::Rejection;
-use crate::report::{Report, UnitStatus};
-use crate::unit::{Unit, UnitPhase};
+use crate::report::{Report, ReportedUnit, UnitStatus};
+use crate::state::State;
+use crate::unit::{RefusedConfiguration, Unit, UnitPhase};
 use crate::unknown;
 
 /// Applies a report. Rows about units that the state does not have on that agent are ignored: their
@@ -33,33 +34,47 @@ pub(super) fn apply(decision: &mut Decision<'_>, report: &Report) {
             max: limits::UNITS_PER_REPORT as u32,
         });
     }
-    let reported: BTreeMap<(&UnitId, Incarnation), &UnitStatus> =
-        report.units.iter().map(|row| ((&row.unit, row.incarnation), &row.status)).collect();
-    let (mut ready, mut locations) = (Vec::new(), BTreeSet::new());
+    let reported: BTreeMap<(&UnitId, Incarnation), &ReportedUnit> =
+        report.units.iter().map(|row| ((&row.unit, row.incarnation), row)).collect();
+    let (mut ready, mut locations, mut replaced) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for unit in state.units_on(&report.agent) {
         if decision.is_full() {
             break;
         }
-        let status = reported.get(&(&unit.id, unit.incarnation)).copied();
-        let event = match status {
-            Some(status) if unit.is_wanted() => changed(unit, status),
+        let row = reported.get(&(&unit.id, unit.incarnation)).copied();
+        let event = match row {
+            Some(row) if unit.is_wanted() => changed(unit, &row.status),
             // A draining unit matters only once it has stopped.
             Some(_) => None,
             None => stopped(unit, report),
         };
-        let Some(event) = event else { continue };
-        let is_ready = matches!(event, Event::UnitReady { .. });
-        locations.insert((unit.id.service.clone(), unit.id.region.clone()));
-        decision.emit(event);
-        if is_ready {
-            ready.push(unit);
-            assignment::release_older(decision, unit);
+        let location = || (unit.id.service.clone(), unit.id.region.clone());
+        if let Some(event) = event {
+            let is_ready = matches!(event, Event::UnitReady { .. });
+            locations.insert(location());
+            decision.emit(event);
+            if is_ready {
+                ready.push(unit);
+                assignment::release_older(decision, unit);
+            }
+        }
+        if row.is_some_and(|row| row.replace) && agent.takes_units() && is_current(state, unit) {
+            let serves = row.is_some_and(|row| matches!(row.status, UnitStatus::Ready { .. }));
+            assignment::replace(decision, unit, serves, report.agent.clone());
+            replaced.insert(location());
         }
     }
-    roll::resume(decision, locations.into_iter(), &ready);
+    // Where a unit was replaced, a roll continues once its replacement is ready.
+    roll::resume(decision, locations.difference(&replaced).cloned(), &ready);
     if decision.events().is_empty() {
         assignment::resume(decision, &agent.description.region);
     }
+}
+
+/// True if the unit is wanted and no newer assignment of its slot exists.
+fn is_current(state: &State, unit: &Unit) -> bool {
+    let newest = state.current_units(&unit.id.service, &unit.id.region);
+    newest.into_iter().any(|other| other == unit)
 }
 
 /// Returns the event for a unit that is missing from the report. A released unit has stopped,
@@ -75,7 +90,9 @@ fn stopped(unit: &Unit, report: &Report) -> Option<Event> {
 fn changed(unit: &Unit, status: &UnitStatus) -> Option<Event> {
     match status {
         UnitStatus::Busy => None,
-        UnitStatus::Ready { pid, configuration } => ready(unit, *pid, *configuration),
+        UnitStatus::Ready { pid, configuration, refused } => {
+            ready(unit, *pid, *configuration).or_else(|| newly_refused(unit, refused.as_ref()?))
+        }
         UnitStatus::Failed { restarts, next_try, cause } => (failures(unit) != Some(*restarts))
             .then(|| Event::UnitFailed {
                 unit: unit.id.clone(),
@@ -92,7 +109,7 @@ fn changed(unit: &Unit, status: &UnitStatus) -> Option<Event> {
 fn ready(unit: &Unit, pid: Option<u32>, configuration: Revision) -> Option<Event> {
     let (id, incarnation) = (unit.id.clone(), unit.incarnation);
     match unit.phase {
-        UnitPhase::Ready { pid: known, configuration: served } if known == pid => (served
+        UnitPhase::Ready { pid: known, configuration: served, .. } if known == pid => (served
             != configuration)
             .then_some(Event::UnitConfigured { unit: id, incarnation, configuration }),
         UnitPhase::Starting
@@ -102,6 +119,20 @@ fn ready(unit: &Unit, pid: Option<u32>, configuration: Revision) -> Option<Event
             Some(Event::UnitReady { unit: id, incarnation, pid, configuration })
         }
     }
+}
+
+/// Returns the event for a configuration that a ready unit refuses, unless the state has it with the
+/// same cause.
+fn newly_refused(unit: &Unit, refusal: &RefusedConfiguration) -> Option<Event> {
+    let cause: String = refusal.cause.chars().take(limits::CAUSE_CHARS).collect();
+    let configuration = refusal.configuration;
+    let refusal = RefusedConfiguration { configuration, cause: cause.clone() };
+    (unit.refused() != Some(&refusal)).then(|| Event::UnitRefused {
+        unit: unit.id.clone(),
+        incarnation: unit.incarnation,
+        configuration,
+        cause,
+    })
 }
 
 /// Returns the number of consecutive failed starts of a failed unit.

@@ -65,6 +65,6 @@ fn advance(
     let due = current.into_iter().filter(|unit| !is_new(unit));
     // Units that are not ready go first: replacing them does not reduce the capacity.
     if let Some(next) = due.min_by_key(|unit| (is_ready(unit), unit.id.slot)) {
-        assignment::replace(decision, next, next.agent.clone());
+        assignment::replace(decision, next, is_ready(next), next.agent.clone());
     }
 }

@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, AgentDescription};
 use crate::id::{Revision, UnitId, Zone};
 use crate::limits;
 use crate::name::{AgentName, RegionName};
 use crate::service::{Location, Service};
 use crate::state::{State, newest_of_each_slot};
-use crate::unit::{Unit, UnitPhase};
+use crate::unit::{RefusedConfiguration, Unit, UnitPhase};
 
 use super::observations::{Observations, Silence};
 use super::unit::{UnitCondition, unit as unit_condition};
@@ -81,6 +81,15 @@ pub enum Blocked {
         /// Cause reported by the agent.
         cause: String,
     },
+    /// A ready unit does not accept the current configuration.
+    ConfigurationRefused {
+        /// The unit.
+        unit: UnitId,
+        /// Its agent.
+        agent: AgentName,
+        /// The configuration, and the cause of the refusal.
+        refusal: RefusedConfiguration,
+    },
 }
 
 /// Address at which clients reach the gateway of a location.
@@ -88,7 +97,8 @@ pub enum Blocked {
 pub struct GatewayAddress {
     /// Host of the agent.
     pub host: String,
-    /// Port of the service.
+    /// Port that the newest ready unit of the agent listens on; the port of the service if none is
+    /// ready. They differ while the units move to another port.
     pub port: u16,
 }
 
@@ -227,7 +237,9 @@ impl<'a> View<'a> {
             (self.units.is_empty() || self.units_on(agent) > 0).then_some(blocked)
         });
         let failure = self.units.iter().find_map(|unit| self.failure(unit));
-        zones.chain(unreachable).chain(self.full_agents()).chain(failure).collect()
+        let refusal = self.units.iter().find_map(|unit| self.refusal(unit));
+        let units = failure.into_iter().chain(refusal);
+        zones.chain(unreachable).chain(self.full_agents()).chain(units).collect()
     }
 
     /// Returns the agents without capacity, if units wait for an agent.
@@ -269,12 +281,24 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Returns the refusal of the current configuration. One of an older configuration is outdated.
+    fn refusal(&self, unit: &Unit) -> Option<Blocked> {
+        let is_current =
+            |refusal: &&RefusedConfiguration| refusal.configuration == self.service.configuration;
+        let refusal = unit.refused().filter(is_current).filter(|_| self.is_ready(unit))?;
+        let (unit, agent) = (unit.id.clone(), unit.agent.clone());
+        Some(Blocked::ConfigurationRefused { unit, agent, refusal: refusal.clone() })
+    }
+
     /// Address of the agent that serves best, the first by name among equals.
     fn gateway(&self) -> Option<GatewayAddress> {
         let serving = self.agents.iter().min_by_key(|agent| Reverse(self.rank(agent)))?;
+        let AgentDescription { name, gateway_host, .. } = &serving.description;
+        let ready = self.units.iter().filter(|unit| unit.agent == *name && unit.is_ready());
+        let newest = ready.max_by_key(|unit| unit.incarnation);
         Some(GatewayAddress {
-            host: serving.description.gateway_host.clone(),
-            port: self.service.port,
+            host: gateway_host.clone(),
+            port: newest.map_or(self.service.port, |unit| unit.port),
         })
     }
 

@@ -88,6 +88,12 @@ fn unit_samples(unit: &UnitId, agent: &AgentName, revision: u64) -> Vec<Event> {
         Event::UnitAssigned { unit: unit(), incarnation, agent: agent.clone() },
         Event::UnitReady { unit: unit(), incarnation, pid: None, configuration: Revision(1) },
         Event::UnitConfigured { unit: unit(), incarnation, configuration: Revision(2) },
+        Event::UnitRefused {
+            unit: unit(),
+            incarnation,
+            configuration: Revision(3),
+            cause: "host not found".to_owned(),
+        },
         Event::UnitFailed {
             unit: unit(),
             incarnation,

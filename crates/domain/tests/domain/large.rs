@@ -27,7 +27,8 @@ fn report(world: &World, name: &str) -> Command {
     let row = |unit: &Unit| ReportedUnit {
         unit: unit.id.clone(),
         incarnation: unit.incarnation,
-        status: UnitStatus::Ready { pid: Some(7), configuration: Revision(1) },
+        status: UnitStatus::Ready { pid: Some(7), configuration: Revision(1), refused: None },
+        replace: false,
     };
     let mut units: Vec<ReportedUnit> = wanted.map(row).collect();
     units.truncate(limits::UNITS_PER_REPORT);

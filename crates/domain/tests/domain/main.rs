@@ -18,6 +18,7 @@ mod placement;
 mod properties;
 mod random;
 mod rejections;
+mod replacing;
 mod reports;
 mod services;
 mod status;

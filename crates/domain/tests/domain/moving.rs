@@ -135,9 +135,11 @@ fn a_roll_pauses_while_a_replacement_is_not_ready() {
     for row in &mut report.units {
         let unit = &world.state.units[&(row.unit.clone(), row.incarnation)];
         row.status = match &unit.phase {
-            UnitPhase::Ready { pid, configuration } => {
-                UnitStatus::Ready { pid: *pid, configuration: *configuration }
-            }
+            UnitPhase::Ready { pid, configuration, refused } => UnitStatus::Ready {
+                pid: *pid,
+                configuration: *configuration,
+                refused: refused.clone(),
+            },
             UnitPhase::Starting | UnitPhase::Failed { .. } | UnitPhase::Draining => {
                 UnitStatus::Failed {
                     restarts: 1,

@@ -19,7 +19,7 @@ fn unit(slot: u16, agent: &AgentName, ready: bool) -> Unit {
         agent: agent.clone(),
         port: 8080,
         phase: if ready {
-            UnitPhase::Ready { pid: None, configuration: Revision(0) }
+            UnitPhase::Ready { pid: None, configuration: Revision(0), refused: None }
         } else {
             UnitPhase::Starting
         },

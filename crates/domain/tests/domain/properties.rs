@@ -71,7 +71,8 @@ fn all_ready(state: &State) -> Vec<Command> {
         let rows = state.units_on(&name).filter(|unit| unit.is_wanted()).map(|unit| ReportedUnit {
             unit: unit.id.clone(),
             incarnation: unit.incarnation,
-            status: UnitStatus::Ready { pid: None, configuration: Revision(1) },
+            status: UnitStatus::Ready { pid: None, configuration: Revision(1), refused: None },
+            replace: false,
         });
         Command::Report(Report {
             units: rows.collect(),

@@ -20,7 +20,8 @@ pub enum Step {
         agent: AgentName,
         generation: u64,
         behind: u64,
-        statuses: Vec<Option<UnitStatus>>,
+        /// Status of each unit, and whether it asks to be replaced.
+        statuses: Vec<Option<(UnitStatus, bool)>>,
     },
     /// A change that expects the current revision of the service, or an older one.
     Expecting {
@@ -36,9 +37,10 @@ impl Step {
             Self::Do(command) => (**command).clone(),
             Self::Report { agent, generation, behind, statuses } => {
                 let rows = state.units_on(agent).zip(statuses.iter().cycle());
-                let row = |(unit, status): (&Unit, &Option<UnitStatus>)| {
+                let row = |(unit, status): (&Unit, &Option<(UnitStatus, bool)>)| {
                     let (unit, incarnation) = (unit.id.clone(), unit.incarnation);
-                    status.clone().map(|status| ReportedUnit { unit, incarnation, status })
+                    let (status, replace) = status.clone()?;
+                    Some(ReportedUnit { unit, incarnation, status, replace })
                 };
                 Command::Report(Report {
                     agent: agent.clone(),
@@ -150,13 +152,23 @@ fn any_generation() -> impl Strategy<Value = u64> {
     prop_oneof![20 => Just(1_u64), 1 => Just(2)]
 }
 
-fn status() -> impl Strategy<Value = Option<UnitStatus>> {
+fn status() -> impl Strategy<Value = Option<(UnitStatus, bool)>> {
+    let replace = prop_oneof![9 => Just(false), 1 => Just(true)];
+    (reported_status(), replace).prop_map(|(status, replace)| Some((status?, replace)))
+}
+
+fn reported_status() -> impl Strategy<Value = Option<UnitStatus>> {
+    let refused = |refuses: bool, pid: u32| {
+        let (configuration, cause) = (Revision(pid.into()), "host not found".to_owned());
+        refuses.then_some(RefusedConfiguration { configuration, cause })
+    };
     prop_oneof![
         Just(None),
         Just(Some(UnitStatus::Busy)),
-        (1..3_u32).prop_map(|pid| Some(UnitStatus::Ready {
+        (1..3_u32, any::<bool>()).prop_map(move |(pid, refuses)| Some(UnitStatus::Ready {
             pid: Some(pid),
-            configuration: Revision(pid.into())
+            configuration: Revision(pid.into()),
+            refused: refused(refuses, pid),
         })),
         (1..3_u32).prop_map(|restarts| {
             let cause = "it exited".to_owned();

@@ -3,7 +3,8 @@ use meridian_domain::*;
 
 use crate::world::*;
 
-const READY: UnitStatus = UnitStatus::Ready { pid: Some(7), configuration: Revision(2) };
+const READY: UnitStatus =
+    UnitStatus::Ready { pid: Some(7), configuration: Revision(2), refused: None };
 
 fn failed(restarts: u32) -> UnitStatus {
     let cause = "it exited with 1".to_owned();
@@ -27,8 +28,14 @@ fn a_report_emits_events_for_differences_only() {
         (UnitStatus::Busy, vec![]),
         (READY, vec!["UnitReady"]),
         (READY, vec![]),
-        (UnitStatus::Ready { pid: Some(7), configuration: Revision(3) }, vec!["UnitConfigured"]),
-        (UnitStatus::Ready { pid: Some(8), configuration: Revision(3) }, vec!["UnitReady"]),
+        (
+            UnitStatus::Ready { pid: Some(7), configuration: Revision(3), refused: None },
+            vec!["UnitConfigured"],
+        ),
+        (
+            UnitStatus::Ready { pid: Some(8), configuration: Revision(3), refused: None },
+            vec!["UnitReady"],
+        ),
         (failed(1), vec!["UnitFailed"]),
         (failed(1), vec![]),
         (failed(2), vec!["UnitFailed"]),

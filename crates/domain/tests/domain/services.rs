@@ -45,6 +45,34 @@ fn a_port_is_not_reused_while_units_of_a_deleted_service_drain_on_it() {
 }
 
 #[test]
+fn a_port_is_refused_while_units_of_another_service_use_it_or_an_agent_listens_on_it() {
+    let mut world = World::contoso();
+    world.report_all_ready("westeurope");
+    world.edit([Edit::Port(9100)]);
+    let create = |port| Command::CreateService {
+        service: service("fabrikam"),
+        tier: Tier::Basic,
+        primary: region("eastus"),
+        port: Some(port),
+    };
+    let still_used = "port 8080 is still used by units of contoso on agent westeurope; choose \
+                      another port, or wait until they have stopped";
+    assert_eq!(world.rejections(create(8080)), [still_used], "the unit still serves on it");
+    world.report_all_ready("westeurope");
+    assert_eq!(world.rejections(create(8080)), [still_used], "the unit drains on it");
+    world.report_all_ready("westeurope");
+    let agent = world.state.agents.values().next().expect("there is one").description.clone();
+    for address in [&agent.client_address, &agent.peer_address] {
+        let port = address.port();
+        let expected = format!("port {port} is used by agent {} itself", agent.name);
+        assert_eq!(world.rejections(create(port)), [expected]);
+    }
+    world.apply(create(8080));
+    let edit = change([Edit::Port(8080)]);
+    assert_eq!(world.rejections(edit), ["port 8080 is already the gateway port of fabrikam"]);
+}
+
+#[test]
 fn every_violation_of_a_new_service_is_listed() {
     let world = World::contoso();
     let command = |name: &str, place: &str, port| Command::CreateService {
@@ -246,7 +274,7 @@ fn an_expected_revision_is_compared_with_that_of_the_service() {
     world.apply(Command::Report(world.report(
         "westeurope",
         1,
-        report::UnitStatus::Ready { pid: None, configuration: Revision(1) },
+        report::UnitStatus::Ready { pid: None, configuration: Revision(1), refused: None },
     )));
     world.apply(expecting(saved_at, vec![scale("westeurope", 2)]));
     assert_eq!(

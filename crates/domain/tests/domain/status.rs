@@ -12,6 +12,8 @@ use meridian_domain::status::{
 };
 use meridian_domain::{Digest, NodeId, UnitPhase, status};
 
+pub(crate) use locations::location;
+
 use crate::world::{World, add, agent_name, scale};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -160,7 +162,11 @@ fn a_unit_has_the_phase_that_its_agent_reported_unless_the_agent_is_unreachable(
     let units: Vec<_> = world.state.units_on(&agent_name("eastus")).cloned().collect();
     let conditions = |observations: &Observations| -> Vec<bool> {
         let of = |unit| match status::unit(&world.state, observations, unit) {
-            UnitCondition::Reported(UnitPhase::Ready { pid, configuration: served }) => {
+            UnitCondition::Reported(UnitPhase::Ready {
+                pid,
+                configuration: served,
+                refused: None,
+            }) => {
                 assert_eq!((*pid, *served), (Some(7), configuration));
                 true
             }

@@ -65,7 +65,7 @@ impl World {
         let agent = agent_name(name);
         let last = self.state.agents[&agent].last_report.1;
         let configuration = self.service().configuration;
-        let ready = UnitStatus::Ready { pid: Some(7), configuration };
+        let ready = UnitStatus::Ready { pid: Some(7), configuration, refused: None };
         let mut report = self.report(name, last.0 + 1, ready);
         let wanted =
             |row: &ReportedUnit| self.state.units[&(row.unit.clone(), row.incarnation)].is_wanted();
@@ -83,6 +83,7 @@ impl World {
             unit: unit.id.clone(),
             incarnation: unit.incarnation,
             status: status.clone(),
+            replace: false,
         };
         Report {
             units: self.state.units_on(&agent).map(row).collect(),

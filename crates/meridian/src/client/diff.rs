@@ -121,7 +121,8 @@ impl Before {
             | Event::UnitFailed { .. }
             | Event::UnitStopped { .. }
             | Event::UnitConfigured { .. }
-            | Event::ClusterRecovered { .. } => format!("* {}", sentence(event)),
+            | Event::ClusterRecovered { .. }
+            | Event::UnitRefused { .. } => format!("* {}", sentence(event)),
         }
     }
 

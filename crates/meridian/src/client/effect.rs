@@ -47,7 +47,8 @@ impl<'a> Effect<'a> {
             | Event::ApiPublished { .. }
             | Event::ApiRemoved { .. }
             | Event::UnitConfigured { .. }
-            | Event::ClusterRecovered { .. } => Self::None,
+            | Event::ClusterRecovered { .. }
+            | Event::UnitRefused { .. } => Self::None,
         }
     }
 }

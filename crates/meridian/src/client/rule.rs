@@ -69,6 +69,8 @@ pub enum Rule {
     TooManyBackends,
     AgentFull,
     ZoneWithoutAgent,
+    PortStillUsed,
+    PortOfAgent,
     /// No voter can take over leadership.
     NoTransferTarget,
     /// The agent is not a voter.
@@ -142,7 +144,9 @@ impl Rule {
             Self::NotIdentified => {
                 "check the address (default port 7401), and that the agent runs there"
             }
-            Self::PortTaken | Self::PortReserved => "choose another --port, or omit it",
+            Self::PortTaken | Self::PortReserved | Self::PortStillUsed | Self::PortOfAgent => {
+                "choose another --port, or omit it"
+            }
             Self::NoFreePort => "choose a --port, or delete a service",
             Self::LastAgent => "join another agent first",
             Self::LimitBelowUse => "scale the region down first, or use a higher limit",

@@ -68,6 +68,9 @@ pub fn sentence(event: &Event) -> String {
         Event::ClusterRecovered { epoch } => {
             format!("recovered the cluster on one agent as epoch {epoch}")
         }
+        Event::UnitRefused { unit, configuration, cause, .. } => {
+            format!("reported that unit {unit} refuses configuration {configuration}: {cause}")
+        }
     }
 }
 
@@ -152,6 +155,7 @@ mod tests {
                 "reported unit contoso/eastus/1 on configuration 7",
                 "started to roll the units of contoso in eastus",
                 "recovered the cluster on one agent as epoch 1",
+                "reported that unit contoso/eastus/1 refuses configuration 8: host not found",
             ]
         );
     }

@@ -46,7 +46,7 @@ fn note_failure(session: &Session, units: &[UnitView]) {
     {
         let more = match failed.count() {
             1 => String::new(),
-            count => format!(" ({} more failed)", count - 1),
+            count => format!(" ({} more)", count - 1),
         };
         exit::note(
             &format!("{} on {}: {cause}{more}", unit.unit, unit.agent),

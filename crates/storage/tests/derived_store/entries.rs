@@ -232,6 +232,12 @@ fn unit_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
         3 if is_ready && b.is_multiple_of(2) => {
             Event::UnitConfigured { unit, incarnation, configuration: Revision(a.into()) }
         }
+        3 if is_ready => Event::UnitRefused {
+            unit,
+            incarnation,
+            configuration: Revision(a.into()),
+            cause: "host not found".to_owned(),
+        },
         3 => Event::UnitReady {
             unit,
             incarnation,

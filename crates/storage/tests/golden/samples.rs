@@ -13,8 +13,9 @@ use meridian_domain::state::Header;
 use meridian_domain::{
     Actor, Address, Agent, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change,
     ClusterId, DataVersion, Digest, Entry, Epoch, Event, EventRecord, Generation, Incarnation,
-    Location, NodeId, Origin, Reason, Region, RegionName, Rejection, RequestId, Revision, Sequence,
-    Service, ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, Zone, Zones,
+    Location, NodeId, Origin, Reason, RefusedConfiguration, Region, RegionName, Rejection,
+    RequestId, Revision, Sequence, Service, ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase,
+    Verdict, Zone, Zones,
 };
 use meridian_storage::disk::addresses::{AddressOverride, AddressOverrides};
 use meridian_storage::disk::directory::StoredIdentity;
@@ -153,10 +154,15 @@ pub fn unit(phase: UnitPhase) -> Unit {
     Unit { id: unit_id(), incarnation: Incarnation(26), agent: agent_name(), port: 8082, phase }
 }
 
+fn refused() -> Option<RefusedConfiguration> {
+    let cause = "host not found".to_owned();
+    Some(RefusedConfiguration { configuration: Revision(89), cause })
+}
+
 pub fn unit_phases() -> Vec<UnitPhase> {
     vec![
         UnitPhase::Starting,
-        UnitPhase::Ready { pid: Some(4711), configuration: Revision(82) },
+        UnitPhase::Ready { pid: Some(4711), configuration: Revision(82), refused: refused() },
         UnitPhase::Failed {
             restarts: 6,
             next_try: Timestamp(1_700_000_000_002),
@@ -169,7 +175,7 @@ pub fn unit_phases() -> Vec<UnitPhase> {
 pub fn unit_statuses() -> Vec<UnitStatus> {
     vec![
         UnitStatus::Busy,
-        UnitStatus::Ready { pid: Some(4712), configuration: Revision(83) },
+        UnitStatus::Ready { pid: Some(4712), configuration: Revision(83), refused: refused() },
         UnitStatus::Failed {
             restarts: 7,
             next_try: Timestamp(1_700_000_000_003),
@@ -255,7 +261,12 @@ pub fn edits() -> Vec<Edit> {
 
 pub fn commands() -> Vec<Command> {
     let (agent, service) = (agent_name, service_name);
-    let reported = |status| ReportedUnit { unit: unit_id(), incarnation: Incarnation(36), status };
+    let reported = |status| ReportedUnit {
+        unit: unit_id(),
+        incarnation: Incarnation(36),
+        status,
+        replace: true,
+    };
     vec![
         Command::BootstrapCluster { cluster: cluster(), agents: vec![agent_description()] },
         Command::RaiseDataVersion { version: DataVersion(2) },
@@ -339,6 +350,12 @@ pub fn events() -> Vec<Event> {
         Event::UnitConfigured { unit: unit(), incarnation, configuration: Revision(85) },
         Event::RollStarted { service: service(), region: region() },
         Event::ClusterRecovered { epoch: Epoch(87) },
+        Event::UnitRefused {
+            unit: unit(),
+            incarnation,
+            configuration: Revision(88),
+            cause: "host not found".to_owned(),
+        },
     ]
 }
 

@@ -9,7 +9,7 @@ use meridian_domain::{Command, Edit, Timestamp, UnitPhase, status};
 use super::{MINUTE, NOW, healthy, led, settled};
 use crate::world::{World, agent, agent_name, region, remove, scale, service, zone, zones};
 
-fn location(world: &World, observations: &Observations, name: &str) -> LocationStatus {
+pub(crate) fn location(world: &World, observations: &Observations, name: &str) -> LocationStatus {
     let (service, region) = (world.service(), region(name));
     status::location(&world.state, observations, service, &region, &service.locations[&region])
 }

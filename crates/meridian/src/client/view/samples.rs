@@ -109,5 +109,11 @@ pub fn events() -> Vec<Event> {
         Event::UnitConfigured { unit: unit(), incarnation, configuration: Revision(7) },
         Event::RollStarted { service: service(), region: region() },
         Event::ClusterRecovered { epoch: Epoch(1) },
+        Event::UnitRefused {
+            unit: unit(),
+            incarnation,
+            configuration: Revision(8),
+            cause: "host not found".to_owned(),
+        },
     ]
 }
