@@ -29,8 +29,19 @@ pub(crate) const MAX_PROBATION: Duration = Duration::from_secs(5);
 /// Cause of a failure that left no exit status.
 const DISAPPEARED: &str = "the process is gone, and this agent did not stop it";
 
-/// Cause of failure of a hung unit. It is not restarted: its process still runs and may recover.
+/// Cause of failure of a hung unit.
 const UNRESPONSIVE: &str = "unresponsive: the unit runs but does not respond to its agent";
+/// Time that a hung unit has to recover. Then it is killed and started again.
+pub(crate) const KILL_AFTER: Duration = Duration::from_secs(10);
+/// Time after the kill of a hung unit after which the log must replace it: a process in an
+/// uninterruptible system call does not exit.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// Cause of failure of a unit that drains although it should run.
+const DRAINS: &str = "the unit drains: something other than its agent stopped it";
+/// Time for which a unit must have served to be replaced while it drains. Another one starts again
+/// after its exit, with a growing delay, so that the log does not grow with every stop.
+const REPLACED_AFTER: Duration = Duration::from_secs(2);
 
 /// A point in time on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +73,8 @@ struct Row {
     ready_since: Option<Instant>,
     /// Last failure. `None` once the unit has been started again.
     failure: Option<Failure>,
+    /// Time at which the log should replace the unit, if nothing has changed until then.
+    replace_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,11 +116,7 @@ impl Backoff {
         let row = self.rows.get(&incarnation);
         let counted = row.is_some_and(|row| row.failure.is_some());
         let cause = match phase {
-            Some(Phase::Exited(exit)) if !counted => exit.to_string(),
-            None if row.is_some() && !counted => DISAPPEARED.to_owned(),
-            Some(Phase::Unresponsive) if !counted => UNRESPONSIVE.to_owned(),
-            Some(Phase::Exited(_) | Phase::Unresponsive) | None => return false,
-            Some(Phase::Starting | Phase::Draining) => {
+            Some(Phase::Starting) => {
                 self.started(incarnation);
                 return false;
             }
@@ -117,23 +126,52 @@ impl Backoff {
                 row.ready_since.get_or_insert(now.instant);
                 return false;
             }
+            _ if counted => return false,
+            Some(Phase::Exited(exit)) => exit.to_string(),
+            Some(Phase::Unresponsive) => UNRESPONSIVE.to_owned(),
+            Some(Phase::Unhealthy(cause)) => cause.clone(),
+            Some(Phase::Draining) => DRAINS.to_owned(),
+            None if row.is_some() => DISAPPEARED.to_owned(),
+            None => return false,
         };
-        self.failed(incarnation, cause, now);
+        let served = row.and_then(|row| row.ready_since).map(|since| now.instant - since);
+        let (recovery_time, replace_after) = match phase {
+            Some(Phase::Unresponsive) => (KILL_AFTER, Some(KILL_AFTER + STUCK_AFTER)),
+            Some(Phase::Draining) if served >= Some(REPLACED_AFTER) => {
+                (Duration::ZERO, Some(Duration::ZERO))
+            }
+            _ => (Duration::ZERO, None),
+        };
+        self.record_failure(incarnation, cause, recovery_time, now);
+        let row = self.rows.entry(incarnation).or_default();
+        row.replace_at = replace_after.map(|after| now.instant + after);
         true
     }
 
     /// Records that a unit was started.
     pub(crate) fn started(&mut self, incarnation: Incarnation) {
-        self.rows.entry(incarnation).or_default().failure = None;
+        let row = self.rows.entry(incarnation).or_default();
+        (row.failure, row.replace_at) = (None, None);
     }
 
     /// Records that a unit failed.
     pub(crate) fn failed(&mut self, incarnation: Incarnation, cause: String, now: Moment) {
+        self.record_failure(incarnation, cause, Duration::ZERO, now);
+    }
+
+    /// Records a failure of a unit that is not started again within `recovery_time`.
+    fn record_failure(
+        &mut self,
+        incarnation: Incarnation,
+        cause: String,
+        recovery_time: Duration,
+        now: Moment,
+    ) {
         let row = self.rows.entry(incarnation).or_default();
         let recovered =
             row.ready_since.take().is_some_and(|since| now.instant - since >= RESET_AFTER);
         row.failures = if recovered { 1 } else { row.failures.saturating_add(1) };
-        let delay = delay(row.failures);
+        let delay = delay(row.failures).max(recovery_time);
         let next_try = Moment {
             instant: now.instant + delay,
             wall: Timestamp(now.wall.0.saturating_add(millis(delay))),
@@ -146,6 +184,11 @@ impl Backoff {
     pub(crate) fn next_try(&self, incarnation: Incarnation) -> Option<Instant> {
         let failure = self.rows.get(&incarnation)?.failure.as_ref()?;
         Some(failure.next_try.instant)
+    }
+
+    /// Time at which the log should replace the unit: its process has failed, but does not exit.
+    pub(crate) fn replace_at(&self, incarnation: Incarnation) -> Option<Instant> {
+        self.rows.get(&incarnation)?.replace_at
     }
 
     /// Status to report for a failed unit that waits for its next start.

@@ -1,6 +1,8 @@
 //! Computes the actions and the report from the desired and the observed units. Pure: equal inputs
 //! give equal plans.
 
+use std::net::IpAddr;
+
 use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::{Incarnation, UnitId};
 use tokio::time::Instant;
@@ -18,6 +20,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) observed: &'a Observed,
     /// Failed units and the time of their next start.
     pub(crate) backoff: &'a Backoff,
+    /// Address that gateways listen on.
+    pub(crate) gateway: IpAddr,
     /// True for a unit with an action in progress.
     pub(crate) busy: &'a dyn Fn(Incarnation) -> bool,
     /// True if `desired` is at least as new as a read that a majority has confirmed to this
@@ -30,7 +34,8 @@ pub(crate) struct Inputs<'a> {
 /// Output of [`diff`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
-    /// Actions for the driver, at most one per incarnation.
+    /// Actions for the driver, at most one per incarnation: starts that have failed before come
+    /// last, those that wait longest first among them.
     pub(crate) actions: Vec<Action>,
     /// Unit table to report.
     pub(crate) rows: Vec<ReportedUnit>,
@@ -43,6 +48,13 @@ pub(crate) struct Plan {
 pub(crate) enum Action {
     /// Start a unit, possibly after it exited.
     Start(UnitSpec),
+    /// Kill a unit that does not respond.
+    Kill {
+        /// The unit.
+        unit: UnitId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+    },
     /// Drain and stop a unit.
     Stop {
         /// The unit.
@@ -73,10 +85,14 @@ pub(crate) fn diff(inputs: &Inputs<'_>) -> Plan {
         } else {
             plan_released(inputs, &mut plan, unit, running)
         };
+        let replace = unit.wanted
+            && (is_misplaced(inputs, running)
+                || is_stuck(inputs, &mut plan, unit.incarnation, running));
         plan.rows.extend(status.map(|status| ReportedUnit {
             unit: unit.unit.clone(),
             incarnation: unit.incarnation,
             status,
+            replace,
         }));
     }
     for running in inputs.observed.values() {
@@ -86,7 +102,29 @@ pub(crate) fn diff(inputs: &Inputs<'_>) -> Plan {
             plan_stop(inputs, &mut plan, running, StopReason::Surplus);
         }
     }
+    plan.actions.sort_by_key(|action| match action {
+        Action::Start(spec) => inputs.backoff.next_try(spec.incarnation),
+        Action::Kill { .. } | Action::Stop { .. } => None,
+    });
     plan
+}
+
+/// True if the unit serves at another address than it should.
+fn is_misplaced(inputs: &Inputs<'_>, running: Option<&RunningUnit>) -> bool {
+    running.is_some_and(|unit| unit.phase == Phase::Ready && unit.address.ip() != inputs.gateway)
+}
+
+/// True if the process of the unit has failed but does not exit, so that the log must replace it.
+fn is_stuck(
+    inputs: &Inputs<'_>,
+    plan: &mut Plan,
+    incarnation: Incarnation,
+    running: Option<&RunningUnit>,
+) -> bool {
+    let replace_at = inputs.backoff.replace_at(incarnation);
+    running.is_some_and(|unit| !unit.phase.has_exited())
+        && replace_at.is_some()
+        && is_due(plan, replace_at, inputs.now)
 }
 
 /// Plans a unit that should run. Returns the status to report.
@@ -98,27 +136,28 @@ fn plan_wanted(
 ) -> UnitStatus {
     let incarnation = unit.incarnation;
     let idle = !(inputs.busy)(incarnation);
-    match running.map(|running| (&running.phase, running.pid)) {
-        None | Some((Phase::Exited(_), _)) => {
-            let next_try = inputs.backoff.next_try(incarnation);
-            if idle && is_due(plan, next_try, inputs.now) {
-                plan.actions.push(Action::Start(inputs.desired.spec(unit)));
+    let next_try = inputs.backoff.next_try(incarnation);
+    let failure = || inputs.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy);
+    let Some(running) = running.filter(|running| !running.phase.has_exited()) else {
+        if idle && is_due(plan, next_try, inputs.now) {
+            plan.actions.push(Action::Start(inputs.desired.spec(unit)));
+        }
+        return failure();
+    };
+    match running.phase {
+        Phase::Ready if is_due(plan, inputs.backoff.ready_after(incarnation), inputs.now) => {
+            let RunningUnit { pid, configuration, refused, .. } = running;
+            let (pid, configuration, refused) = (*pid, *configuration, refused.clone());
+            UnitStatus::Ready { pid, configuration, refused }
+        }
+        Phase::Ready => UnitStatus::Busy,
+        Phase::Unresponsive => {
+            if idle && next_try.is_some() && is_due(plan, next_try, inputs.now) {
+                plan.actions.push(Action::Kill { unit: unit.unit.clone(), incarnation });
             }
-            inputs.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy)
+            failure()
         }
-        // Not restarted and not killed: it may recover, and only the log removes capacity.
-        Some((Phase::Unresponsive, _)) => {
-            inputs.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy)
-        }
-        Some((Phase::Starting | Phase::Draining, _)) => UnitStatus::Busy,
-        Some((Phase::Ready, pid)) => {
-            if is_due(plan, inputs.backoff.ready_after(incarnation), inputs.now) {
-                let configuration = running.map_or_else(Default::default, |it| it.configuration);
-                UnitStatus::Ready { pid, configuration }
-            } else {
-                UnitStatus::Busy
-            }
-        }
+        Phase::Starting | Phase::Unhealthy(_) | Phase::Draining | Phase::Exited(_) => failure(),
     }
 }
 

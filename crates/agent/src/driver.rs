@@ -13,9 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use meridian_domain::{Configuration, Incarnation, Revision, UnitId};
+use meridian_domain::{
+    Configuration, Incarnation, RefusedConfiguration, Revision, ServiceName, UnitId,
+};
 use meridian_ports::UnitLoad;
 use meridian_transport::port_holder::{PortHolder, held_by};
+use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -30,8 +33,10 @@ mod launch;
 mod limits;
 mod listen;
 mod lock_holder;
+mod locks;
 mod log_rotation;
 mod output_tail;
+mod refusal;
 mod run_directory;
 mod table;
 mod traffic;
@@ -51,6 +56,7 @@ pub use units::OpenError;
 ///
 /// - Methods may be called repeatedly, in any order, at any time. None of them waits for a unit.
 /// - There is at most one process (or container) per incarnation, regardless of crashes.
+/// - No unit accepts connections to the port of another service.
 /// - Units survive the driver. The next driver adopts them together with their listening sockets.
 /// - A unit that exits stays in the list, with its cause, until it is started again or stopped.
 /// - A draining unit finishes its requests in flight. The listener is closed with the last unit
@@ -83,9 +89,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// If the driver is unreachable.
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable>;
 
+    /// Kills a unit that is [`Phase::Unresponsive`]; from then on it accepts no connection. It is
+    /// [`Phase::Exited`] once its process has gone, which may take as long as the system call that
+    /// the process is in. No effect on any other unit.
+    ///
+    /// # Errors
+    /// If the driver is unreachable.
+    async fn kill(&self, incarnation: Incarnation) -> Result<(), Unreachable>;
+
     /// Makes a unit serve a configuration, now and after a restart. The list shows the revision
-    /// once the unit serves it. No effect on an unknown incarnation, or if the unit already has
-    /// this configuration.
+    /// once the unit serves it, or the refusal; a configuration that was refused is tried again. No
+    /// effect on an unknown incarnation, or if the unit already has this configuration.
     ///
     /// # Errors
     /// If the driver is unreachable.
@@ -129,6 +143,8 @@ pub struct RunningUnit {
     pub build: Option<String>,
     /// Revision of the configuration that it serves; 0 before the first.
     pub configuration: Revision,
+    /// Configuration that it does not accept, unless it has accepted one since.
+    pub refused: Option<RefusedConfiguration>,
     /// Load as last reported.
     pub load: UnitLoad,
 }
@@ -142,6 +158,8 @@ pub enum Phase {
     Ready,
     /// Running, but without a response to its driver for some time: presumably hung.
     Unresponsive,
+    /// Running and responding to its driver, but not serving, for the reason that this text states.
+    Unhealthy(String),
     /// Stopped, and finishing its requests in flight.
     Draining,
     /// Exited without having been stopped.
@@ -153,14 +171,18 @@ impl Phase {
     pub(crate) fn has_exited(&self) -> bool {
         match self {
             Self::Exited(_) => true,
-            Self::Starting | Self::Ready | Self::Unresponsive | Self::Draining => false,
+            Self::Starting
+            | Self::Ready
+            | Self::Unresponsive
+            | Self::Unhealthy(_)
+            | Self::Draining => false,
         }
     }
 
     /// True if the unit accepts connections, or may still do so.
     pub(crate) fn uses_listener(&self) -> bool {
         match self {
-            Self::Starting | Self::Ready | Self::Unresponsive => true,
+            Self::Starting | Self::Ready | Self::Unresponsive | Self::Unhealthy(_) => true,
             Self::Draining | Self::Exited(_) => false,
         }
     }
@@ -235,6 +257,14 @@ pub enum StartError {
         address: SocketAddr,
         /// Process that holds the port, if it can be determined.
         holder: Option<PortHolder>,
+    },
+    /// A unit of another service listens on the port, or still drains on it.
+    #[error("{address} is still used by a unit of {service}")]
+    PortOfAnotherService {
+        /// Address requested.
+        address: SocketAddr,
+        /// The other service.
+        service: ServiceName,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
@@ -317,6 +347,12 @@ pub async fn stop_all(driver: &dyn Driver) -> Result<(), Unreachable> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// True if the system lacks descriptors or memory, which says nothing about what was asked for.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
 }
 
 /// Completes at `deadline`. Pends forever without one.

@@ -40,7 +40,7 @@ pub(crate) fn record_units(observed: &Observed, rows: &[ReportedUnit]) {
             Phase::Starting => &mut counts.starting,
             Phase::Ready => &mut counts.ready,
             Phase::Draining => &mut counts.draining,
-            Phase::Unresponsive | Phase::Exited(_) => &mut counts.failed,
+            Phase::Unresponsive | Phase::Unhealthy(_) | Phase::Exited(_) => &mut counts.failed,
         } += 1;
     }
     let not_started = rows.iter().filter(|row| {

@@ -10,6 +10,7 @@
 //! this process has made one quorum-confirmed read and its set is at least as new.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct ReconcilerConfig {
     pub directory: PathBuf,
     /// Generation of this process run, from [`crate::generation::raise`].
     pub generation: Generation,
+    /// Address that gateways listen on. Units that listen elsewhere are replaced.
+    pub gateway: IpAddr,
     /// Channel on which the loads of the units are published.
     pub loads: watch::Sender<UnitLoads>,
 }
@@ -114,6 +117,7 @@ pub struct Reconciler {
     actions: Actions,
     reporter: Reporter,
     quorum_check: QuorumCheck,
+    gateway: IpAddr,
     loads: watch::Sender<UnitLoads>,
     /// Start of the last round.
     round_started: Instant,
@@ -151,7 +155,7 @@ impl Reconciler {
         read: Arc<dyn Read>,
         driver: Arc<dyn Driver>,
     ) -> Result<Self, BuildError> {
-        let ReconcilerConfig { agent, node, directory: _, generation, loads } = config;
+        let ReconcilerConfig { agent, node, directory: _, generation, gateway, loads } = config;
         let desired = desired::load(&*store)
             .map_err(|source| BuildError { path: store.path(), source: source.into() })?;
         let now = Instant::now();
@@ -164,6 +168,7 @@ impl Reconciler {
             store,
             driver,
             desired,
+            gateway,
             loads,
             round_started: now,
             next_round: now,
@@ -227,6 +232,7 @@ impl Reconciler {
             desired: &self.desired,
             observed: &observed,
             backoff: &self.backoff,
+            gateway: self.gateway,
             busy: &|incarnation| actions.is_busy(incarnation),
             confirmed: self.quorum_check.confirms(self.desired.revision)
                 || planted(Bug::StopBeforeConfirmedRead),
@@ -293,11 +299,11 @@ impl Reconciler {
         let revision = self.desired.revision;
         match action {
             Action::Start(spec) => {
+                let restart = self.backoff.has_failed(spec.incarnation);
                 // Above the limit, the completion of another start triggers a new round.
-                if !self.actions.can_start() {
+                if !self.actions.can_start(restart) {
                     return;
                 }
-                let restart = self.backoff.has_failed(spec.incarnation);
                 tracing::info!(
                     %revision, service = %spec.unit.service, region = %spec.unit.region,
                     slot = spec.unit.slot, incarnation = %spec.incarnation, restart,
@@ -306,7 +312,15 @@ impl Reconciler {
                 if restart {
                     metrics::count_restart();
                 }
-                self.actions.start(spec);
+                self.actions.start(spec, restart);
+            }
+            Action::Kill { unit, incarnation } => {
+                tracing::warn!(
+                    %revision, service = %unit.service, region = %unit.region,
+                    slot = unit.slot, %incarnation,
+                    "killing a unit that does not respond"
+                );
+                self.actions.kill(incarnation);
             }
             Action::Stop { unit, incarnation, reason } => {
                 tracing::info!(

@@ -225,7 +225,8 @@ mod tests {
             region: RegionName::new("westeurope").expect("is a name"),
             slot: 1,
         };
-        ReportedUnit { unit, incarnation: Incarnation(incarnation), status: UnitStatus::Busy }
+        let (incarnation, status) = (Incarnation(incarnation), UnitStatus::Busy);
+        ReportedUnit { unit, incarnation, status, replace: false }
     }
 
     #[test]

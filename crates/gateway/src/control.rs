@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::shared::{Shared, Stale};
 
@@ -102,11 +103,20 @@ pub(crate) async fn serve(socket: UnixListener, shared: Arc<Shared>) {
     }
 }
 
-/// Serves the requests of one connection until it ends.
+/// Serves the requests of one connection until it ends, or the unit drains without a request.
 async fn connection(stream: &mut UnixStream, shared: &Shared) -> io::Result<()> {
     let mut buffer = BytesMut::new();
+    // A connection that is opened later learns of the drain by its first request.
+    let unrequested = match shared.unrequested_drain().is_cancelled() {
+        true => CancellationToken::new(),
+        false => shared.unrequested_drain().clone(),
+    };
     loop {
-        let request = match receive(stream, &mut buffer).await {
+        let received = tokio::select! {
+            received = receive(stream, &mut buffer) => received,
+            () = unrequested.cancelled() => return Ok(()),
+        };
+        let request = match received {
             Ok(Some(request)) => request,
             Ok(None) => return Ok(()),
             Err(error) => {

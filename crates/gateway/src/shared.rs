@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     changing: Mutex<()>,
     configured: CancellationToken,
     drain: CancellationToken,
+    unrequested_drain: CancellationToken,
     /// Set together with `drain`; cheap enough to read on every request.
     draining: AtomicBool,
     load: Arc<Load>,
@@ -59,6 +60,7 @@ impl Shared {
             changing: Mutex::new(()),
             configured: CancellationToken::new(),
             drain: CancellationToken::new(),
+            unrequested_drain: CancellationToken::new(),
             draining: AtomicBool::new(false),
             load: Arc::default(),
             metrics: Metrics::new(workers),
@@ -135,6 +137,18 @@ impl Shared {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.draining.store(true, Ordering::Release);
         self.drain.cancel();
+    }
+
+    /// Starts a drain that the agent did not request. Idempotent.
+    pub(crate) fn start_unrequested_drain(&self) {
+        self.start_drain();
+        self.unrequested_drain.cancel();
+    }
+
+    /// Cancelled when a drain starts that the agent did not request: the control connections are
+    /// closed, so that the agent connects again and learns of it.
+    pub(crate) fn unrequested_drain(&self) -> &CancellationToken {
+        &self.unrequested_drain
     }
 
     /// Returns true once the unit drains.

@@ -113,11 +113,14 @@ impl Unit {
         let shutting_down = async {
             let reason = tokio::select! {
                 () = shutdown => "shutdown requested",
-                () = drain.cancelled() => "drain requested by the agent",
+                () = drain.cancelled() => {
+                    tracing::info!("the agent stops the unit");
+                    return;
+                }
                 reason = lock.obsolete() => reason,
             };
             tracing::info!(reason, "the unit stops");
-            shared.start_drain();
+            shared.start_unrequested_drain();
         };
         let control = control::serve(control, Arc::clone(&shared));
         tokio::select! {

@@ -52,6 +52,7 @@ fn reads_desired(directory: &Path) -> bool {
         node: NodeId(1),
         directory: directory.to_owned(),
         generation: Generation(1),
+        gateway: [127, 0, 0, 1].into(),
         loads: watch::Sender::new(UnitLoads::default()),
     };
     let _context = RUNTIME.enter();
@@ -111,6 +112,10 @@ impl Driver for Disconnected {
     }
 
     async fn stop(&self, _: Incarnation) -> Result<(), Unreachable> {
+        Ok(())
+    }
+
+    async fn kill(&self, _: Incarnation) -> Result<(), Unreachable> {
         Ok(())
     }
 

@@ -126,7 +126,8 @@ impl Agent {
 /// Returns the reconciler's configuration, also used by the check.
 fn config(path: &Path, generation: Generation) -> ReconcilerConfig {
     let loads = watch::Sender::new(UnitLoads::default());
-    ReconcilerConfig { agent: name(), node: NODE, directory: path.to_owned(), generation, loads }
+    let (directory, gateway) = (path.to_owned(), IpAddr::V4(own_address()));
+    ReconcilerConfig { agent: name(), node: NODE, directory, generation, gateway, loads }
 }
 
 fn machine(path: &Path, generation: Generation) -> BuiltinConfig {

@@ -232,6 +232,7 @@ impl Agent {
             node: self.description.node,
             directory: "simulated".into(),
             generation,
+            gateway: [127, 0, 0, 1].into(),
             loads: ports.loads.clone(),
         };
         let (propose, read) = (ports.propose.clone(), ports.read.clone());

@@ -14,6 +14,7 @@ use turmoil::Sim;
 
 use crate::agent::Agent;
 use crate::disk::Unsynced;
+use crate::machine::Harm;
 use crate::plan::{Fault, Plan};
 use crate::trace;
 
@@ -156,9 +157,13 @@ impl Faults {
                 Some(ActiveFault::SkewedClock(one))
             }
             Fault::UnitDeath => {
-                if agent.machine.kill_random(&mut self.rng) {
-                    *self.counts.entry(fault).or_default() += 1;
-                }
+                self.harm(fault, Harm::Kill, agent);
+                None
+            }
+            Fault::UnitHang => {
+                let harms = [Harm::Hang, Harm::Stick, Harm::Drain];
+                let harm = harms[self.rng.random_range(0..harms.len())];
+                self.harm(fault, harm, agent);
                 None
             }
             Fault::StartFailure => {
@@ -169,6 +174,12 @@ impl Faults {
                 self.run_operation(fault, agent);
                 None
             }
+        }
+    }
+
+    fn harm(&mut self, fault: Fault, harm: Harm, agent: &Agent) {
+        if agent.machine.harm_random(harm, &mut self.rng) {
+            *self.counts.entry(fault).or_default() += 1;
         }
     }
 

@@ -52,12 +52,31 @@ struct Slot {
     configuration: Arc<Configuration>,
     /// Time of the next phase change.
     until: Duration,
+    /// True if it does not exit when it is killed.
+    is_stuck: bool,
 }
 
 impl Slot {
     fn is_alive(&self) -> bool {
         !matches!(self.unit.phase, Phase::Exited(_))
     }
+}
+
+/// What happens to a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// It is killed.
+    Kill,
+    /// It hangs until it is killed.
+    Hang,
+    /// It hangs, and ends only when it is released.
+    Stick,
+    /// It drains although its agent did not ask it to.
+    Drain,
+}
+
+fn killed() -> Phase {
+    Phase::Exited(Exit { status: ExitStatus::Signal(9), output_tail: None })
 }
 
 impl Machine {
@@ -97,16 +116,22 @@ impl Machine {
         }
     }
 
-    /// Kills a random serving unit. Returns false if there is none.
-    pub fn kill_random(&self, rng: &mut SmallRng) -> bool {
+    /// Kills a random serving unit, makes it hang, or makes it drain as somebody else would. Returns
+    /// false if there is none.
+    pub fn harm_random(&self, harm: Harm, rng: &mut SmallRng) -> bool {
         let mut table = self.table();
         let alive = table.units.iter().filter(|(_, slot)| slot.unit.phase == Phase::Ready);
         let alive: Vec<_> = alive.map(|(incarnation, _)| *incarnation).collect();
         let Some(incarnation) = alive.choose(rng) else { return false };
         if let Some(slot) = table.units.get_mut(incarnation) {
-            trace::note(format_args!("{}: unit {incarnation} is killed", self.0.name));
-            slot.unit.phase =
-                Phase::Exited(Exit { status: ExitStatus::Signal(9), output_tail: None });
+            trace::note(format_args!("{}: unit {incarnation}: {harm:?}", self.0.name));
+            slot.is_stuck = harm == Harm::Stick;
+            slot.until = trace::now() + Duration::from_millis(rng.random_range(1..10_000));
+            slot.unit.phase = match harm {
+                Harm::Kill => killed(),
+                Harm::Hang | Harm::Stick => Phase::Unresponsive,
+                Harm::Drain => Phase::Draining,
+            };
         }
         drop(table);
         self.notify();
@@ -179,9 +204,10 @@ impl Driver for Machine {
             pid: u32::try_from(incarnation.0).ok(),
             build: None,
             configuration: configuration.revision,
+            refused: None,
             load: UnitLoad::default(),
         };
-        table.units.insert(incarnation, Slot { unit, configuration, until });
+        table.units.insert(incarnation, Slot { unit, configuration, until, is_stuck: false });
         drop(table);
         self.notify();
         Ok(())
@@ -194,12 +220,24 @@ impl Driver for Machine {
         match slot.unit.phase {
             Phase::Exited(_) => drop(table.units.remove(&incarnation)),
             Phase::Draining => {}
-            Phase::Starting | Phase::Ready | Phase::Unresponsive => {
+            Phase::Starting | Phase::Ready | Phase::Unresponsive | Phase::Unhealthy(_) => {
                 trace::note(format_args!("{}: drains unit {incarnation}", self.0.name));
                 slot.unit.phase = Phase::Draining;
                 slot.until = trace::now() + drain;
                 table.requests.push(DriverRequest::Stop(incarnation));
             }
+        }
+        drop(table);
+        self.notify();
+        Ok(())
+    }
+
+    async fn kill(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
+        let mut table = self.table();
+        let Some(slot) = table.units.get_mut(&incarnation) else { return Ok(()) };
+        if slot.unit.phase == Phase::Unresponsive && !slot.is_stuck {
+            trace::note(format_args!("{}: kills unit {incarnation}", self.0.name));
+            slot.unit.phase = killed();
         }
         drop(table);
         self.notify();

@@ -43,11 +43,13 @@ pub enum Fault {
     Snapshot,
     /// Syncs of an agent's disk hang for longer than its node tolerates, and complete afterwards.
     HungDisk,
+    /// A unit hangs, or drains although its agent did not stop it.
+    UnitHang,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::PowerLoss,
         Self::BrokenDisk,
@@ -63,6 +65,7 @@ impl Fault {
         Self::Transfer,
         Self::Snapshot,
         Self::HungDisk,
+        Self::UnitHang,
     ];
 }
 

@@ -41,6 +41,7 @@ fn running(incarnation: u64, phase: Phase) -> RunningUnit {
         pid: Some(42),
         build: None,
         configuration: Revision(1),
+        refused: None,
         load: UnitLoad::default(),
     }
 }
@@ -78,10 +79,23 @@ impl OwnedInputs {
             desired: &self.desired,
             observed: &self.observed,
             backoff: &self.backoff,
+            gateway: [127, 0, 1, 1].into(),
             busy: &|incarnation| self.busy.contains(&incarnation.0),
             confirmed: self.confirmed,
             now: self.now,
         })
+    }
+
+    /// Records the phases of the units, as each round does.
+    fn observe(&mut self) {
+        self.backoff.observe(&self.desired, &self.observed, |_| false, self.now);
+    }
+
+    /// Waits until the plan changes by itself.
+    fn wait_for_wake(&mut self) {
+        if let Some(wake) = self.plan().wake {
+            self.now.instant = wake;
+        }
     }
 
     /// The plan's actions and reported statuses, in short form.
@@ -89,12 +103,19 @@ impl OwnedInputs {
         let plan = self.plan();
         let actions = plan.actions.iter().map(|action| match action {
             Action::Start(spec) => format!("start {}", spec.incarnation),
+            Action::Kill { incarnation, .. } => format!("kill {incarnation}"),
             Action::Stop { incarnation, reason, .. } => format!("stop {incarnation} {reason:?}"),
         });
-        let rows = plan.rows.iter().map(|row| match &row.status {
-            UnitStatus::Busy => format!("{} busy", row.incarnation),
-            UnitStatus::Ready { .. } => format!("{} ready", row.incarnation),
-            UnitStatus::Failed { restarts, .. } => format!("{} failed {restarts}", row.incarnation),
+        let rows = plan.rows.iter().map(|row| {
+            let replace = if row.replace { " replace" } else { "" };
+            let incarnation = row.incarnation;
+            match &row.status {
+                UnitStatus::Busy => format!("{incarnation} busy{replace}"),
+                UnitStatus::Ready { .. } => format!("{incarnation} ready{replace}"),
+                UnitStatus::Failed { restarts, .. } => {
+                    format!("{incarnation} failed {restarts}{replace}")
+                }
+            }
         });
         actions.chain(rows).collect::<Vec<_>>().join(", ")
     }
@@ -106,6 +127,9 @@ impl OwnedInputs {
                 Action::Start(spec) => {
                     let unit = running(spec.incarnation.0, Phase::Starting);
                     self.observed.insert(spec.incarnation, unit);
+                }
+                Action::Kill { incarnation, .. } => {
+                    self.observed.get_mut(&incarnation).unwrap().phase = exited();
                 }
                 Action::Stop { incarnation, .. } => {
                     let unit = self.observed.get_mut(&incarnation).unwrap();
@@ -192,11 +216,70 @@ fn a_recovering_unit_is_reported_ready_after_its_probation() {
     assert_eq!(inputs.short(), "7 ready");
 }
 
+#[test]
+fn starts_that_never_failed_come_first_and_the_others_in_the_order_of_their_time() {
+    let wanted: Vec<(u64, bool)> = (1..=4).map(|incarnation| (incarnation, true)).collect();
+    let mut inputs = OwnedInputs::new(&wanted, vec![]);
+    for incarnation in [1, 1, 2, 3, 3, 3] {
+        inputs.backoff.failed(Incarnation(incarnation), String::new(), inputs.now);
+    }
+    inputs.now.instant += Duration::from_secs(10);
+    let starts = inputs.short();
+    assert!(starts.starts_with("start 4, start 2, start 1, start 3"), "{starts}");
+}
+
+#[test]
+fn a_hung_unit_is_killed_after_its_time_to_recover_and_replaced_if_it_does_not_exit() {
+    let mut inputs = OwnedInputs::new(&[(7, true)], vec![(7, Phase::Unresponsive)]);
+    inputs.observe();
+    assert_eq!(inputs.short(), "7 failed 1");
+    inputs.wait_for_wake();
+    assert_eq!(inputs.short(), "kill 7, 7 failed 1");
+    inputs.wait_for_wake();
+    assert_eq!(inputs.short(), "kill 7, 7 failed 1 replace");
+    inputs.act();
+    inputs.observe();
+    assert_eq!(inputs.short(), "start 7, 7 failed 1", "the time to wait has passed");
+}
+
+#[test]
+fn a_hung_unit_that_recovers_is_not_killed() {
+    let mut inputs = OwnedInputs::new(&[(7, true)], vec![(7, Phase::Unresponsive)]);
+    inputs.observe();
+    inputs.observed.get_mut(&Incarnation(7)).unwrap().phase = Phase::Ready;
+    inputs.observe();
+    inputs.wait_for_wake();
+    assert_eq!(inputs.short(), "7 ready");
+}
+
+#[test]
+fn a_unit_that_drains_by_itself_is_replaced_if_it_has_served() {
+    for (served, expected) in [(3, "7 failed 1 replace"), (1, "7 failed 1")] {
+        let mut inputs = OwnedInputs::new(&[(7, true)], vec![(7, Phase::Ready)]);
+        inputs.observe();
+        inputs.now.instant += Duration::from_secs(served);
+        inputs.observed.get_mut(&Incarnation(7)).unwrap().phase = Phase::Draining;
+        inputs.observe();
+        assert_eq!(inputs.short(), expected, "after {served} s");
+    }
+}
+
+#[test]
+fn a_unit_that_serves_at_another_address_is_replaced() {
+    let mut inputs = OwnedInputs::new(&[(7, true), (8, true)], vec![(7, Phase::Ready)]);
+    inputs.observed.insert(
+        Incarnation(8),
+        RunningUnit { address: ([127, 0, 1, 2], 8080).into(), ..running(8, Phase::Ready) },
+    );
+    assert_eq!(inputs.short(), "7 ready, 8 ready replace");
+}
+
 fn phase() -> impl Strategy<Value = Phase> {
     prop_oneof![
         Just(Phase::Starting),
         Just(Phase::Ready),
         Just(Phase::Unresponsive),
+        Just(Phase::Unhealthy("404".to_owned())),
         Just(Phase::Draining),
         Just(exited()),
     ]
@@ -242,6 +325,11 @@ proptest! {
                     prop_assert!(next_try.is_none_or(|time| time <= inputs.now.instant));
                     incarnation
                 }
+                Action::Kill { incarnation, .. } => {
+                    prop_assert!(inputs.desired.units[&incarnation].wanted);
+                    prop_assert_eq!(&inputs.observed[&incarnation].phase, &Phase::Unresponsive);
+                    incarnation
+                }
                 Action::Stop { incarnation, .. } => {
                     let unit = inputs.desired.units.get(&incarnation);
                     prop_assert!(unit.is_none_or(|unit| !unit.wanted));
@@ -257,6 +345,8 @@ proptest! {
     #[test]
     fn applying_a_plan_leaves_no_action(mut inputs in inputs()) {
         prop_assert_eq!(inputs.plan(), inputs.plan());
+        inputs.act();
+        // A unit that was killed starts again.
         inputs.act();
         prop_assert_eq!(inputs.plan().actions, []);
     }

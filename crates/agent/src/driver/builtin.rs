@@ -94,13 +94,13 @@ impl Launch for Builtin {
             inner.supervise(&intent, process, configuration);
             return Ok(());
         }
-        let listener = units.listener(intent.address).await?;
+        let listener = units.listener(&intent.listener_key()).await?;
         let process = inner.spawn(&intent, &listener).await?;
         tracing::info!(
             unit = %intent.unit, %incarnation, address = %intent.address,
             "unit spawned"
         );
-        units.change(|table| table.insert_listener(intent.address, listener));
+        units.change(|table| table.insert_listener(intent.listener_key(), listener));
         inner.supervise(&intent, process, configuration);
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Inner {
     ) {
         let pid = process.pid();
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
-        let target = TargetState { stopped: None, configuration };
+        let target = TargetState { configuration, ..TargetState::default() };
         let target = units.insert(intent, pid, Revision::default(), target);
         let socket = units.run.socket(incarnation);
         let supervisor =

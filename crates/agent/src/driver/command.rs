@@ -13,7 +13,7 @@
 //! Unlike a built-in unit, a program does not know the agent's generation. Only the lock of the
 //! agent's data directory prevents an earlier process run from stopping units of a later one.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnati
 
 use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
-use super::table::TargetState;
+use super::table::{ListenerKey, TargetState};
 use super::units::Units;
-use super::{Exit, ExitStatus, Phase, StartError, UnitLimits, UnitSpec, blocking, listen};
+use super::{Exit, ExitStatus, Phase, StartError, UnitLimits, UnitSpec, blocking};
 
 mod adopt;
 mod checked;
@@ -46,7 +46,6 @@ pub use template::{
     CommandTemplate, ConfigFileTemplate, ListenerSource, Probe, ProbeAddress, Reload, SignalName,
 };
 
-use checked::Template;
 use plan::Plan;
 use process::{MainProcess, SpawnOptions};
 use supervise::Supervisor;
@@ -109,16 +108,17 @@ impl Launch for CommandDriver {
             inner.kill_remaining(incarnation).await;
         }
         let plan = inner.plan(&intent, false);
-        let listener = inner.listener(&plan, intent.address).await?;
+        let listener = inner.listener(&plan, &intent.listener_key()).await?;
         let main_process = inner.spawn(&intent, &plan, listener.clone(), &configuration).await?;
         tracing::info!(
             unit = %intent.unit, %incarnation, address = %intent.address,
             "unit spawned"
         );
         if let Some(listener) = listener {
-            units.change(|table| table.insert_listener(intent.address, listener));
+            units.change(|table| table.insert_listener(intent.listener_key(), listener));
         }
-        let target = TargetState { stopped: None, configuration: Some(Arc::clone(&configuration)) };
+        let configured = Some(Arc::clone(&configuration));
+        let target = TargetState { configuration: configured, ..TargetState::default() };
         let target = units.insert(&intent, Some(main_process.pid), Revision::default(), target);
         let inner = Arc::clone(inner);
         let supervisor =
@@ -130,12 +130,10 @@ impl Launch for CommandDriver {
 
 impl Inner {
     fn plan(&self, intent: &Intent, is_adopted: bool) -> Arc<Plan> {
-        let template = self.templates.of(&intent.unit).cloned().unwrap_or_else(|| {
-            if is_adopted {
-                tracing::warn!(unit = %intent.unit, "no template matches this running unit");
-            }
-            Template::fallback()
-        });
+        let template = self.templates.of(&intent.unit).cloned();
+        if is_adopted && template.is_none() {
+            tracing::warn!(unit = %intent.unit, "no template matches this running unit");
+        }
         Arc::new(Plan::new(template, intent, &self.units.context.agent, &self.units.run))
     }
 
@@ -144,11 +142,11 @@ impl Inner {
     async fn listener(
         &self,
         plan: &Plan,
-        address: SocketAddr,
+        key: &ListenerKey,
     ) -> Result<Option<Arc<TcpListener>>, StartError> {
         match plan.template.listener {
-            ListenerSource::Inherited => self.units.listener(address).await.map(Some),
-            ListenerSource::Own => listen::probe(address).await.map(|()| None),
+            ListenerSource::Inherited => self.units.listener(key).await.map(Some),
+            ListenerSource::Own => self.units.probe(key).await.map(|()| None),
         }
     }
 
@@ -219,22 +217,23 @@ impl Inner {
     /// Records that a unit is ready.
     fn mark_ready(&self, incarnation: Incarnation) {
         self.transition(incarnation, |phase| match phase {
-            Phase::Starting | Phase::Unresponsive => Some(Phase::Ready),
+            Phase::Starting | Phase::Unresponsive | Phase::Unhealthy(_) => Some(Phase::Ready),
             Phase::Ready | Phase::Draining | Phase::Exited(_) => None,
         });
     }
 
-    /// Records a failed probe. `is_unresponsive` is true after a series of them.
-    fn mark_not_ready(&self, incarnation: Incarnation, is_unresponsive: bool) {
+    /// Records a failed probe. `next` is the phase of the unit after a series of them.
+    fn mark_not_ready(&self, incarnation: Incarnation, next: Option<Phase>) {
         self.transition(incarnation, |phase| match phase {
             Phase::Ready => Some(Phase::Starting),
-            Phase::Starting if is_unresponsive => Some(Phase::Unresponsive),
-            Phase::Starting | Phase::Unresponsive | Phase::Draining | Phase::Exited(_) => None,
+            Phase::Starting | Phase::Unresponsive | Phase::Unhealthy(_) => next,
+            Phase::Draining | Phase::Exited(_) => None,
         });
     }
 
     fn transition(&self, incarnation: Incarnation, next: impl FnOnce(&Phase) -> Option<Phase>) {
-        let next = self.units.table().unit(incarnation).and_then(|unit| next(&unit.phase));
+        let phase = self.units.table().unit(incarnation).map(|unit| unit.phase.clone());
+        let next = phase.as_ref().and_then(next).filter(|next| Some(next) != phase.as_ref());
         if let Some(next) = next {
             self.units.change(|table| table.update(incarnation, |unit| unit.phase = next));
         }
@@ -243,12 +242,17 @@ impl Inner {
     /// Records the configuration that a unit serves.
     fn record_configuration(&self, incarnation: Incarnation, revision: Revision) {
         tracing::info!(%incarnation, configuration = %revision, "configuration in effect");
-        self.units.change(|table| table.update(incarnation, |unit| unit.configuration = revision));
+        self.units.change(|table| {
+            table.update(incarnation, |unit| {
+                unit.configuration = revision;
+                unit.refused = None;
+            });
+        });
     }
 
     /// Records the exit of a unit's main process, after killing its other processes.
     async fn handle_exit(self: &Arc<Self>, incarnation: Incarnation, status: ExitStatus) {
-        self.mark_not_ready(incarnation, false);
+        self.mark_not_ready(incarnation, None);
         self.kill_remaining(incarnation).await;
         let stopped = self.units.table().is_stopping(incarnation);
         let output_tail = if stopped { None } else { self.units.run.output_tail(incarnation) };

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use meridian_domain::{Incarnation, Revision};
+use meridian_domain::{Incarnation, Revision, UnitId};
 use rustix::process::Pid;
 
 use super::units::Units;
@@ -81,7 +81,10 @@ impl Units {
                 unit.load = identity.load;
                 if !identity.waiting {
                     unit.phase = match &unit.phase {
-                        Phase::Starting | Phase::Unresponsive | Phase::Ready => Phase::Ready,
+                        Phase::Starting
+                        | Phase::Unresponsive
+                        | Phase::Unhealthy(_)
+                        | Phase::Ready => Phase::Ready,
                         phase @ (Phase::Draining | Phase::Exited(_)) => phase.clone(),
                     };
                 }
@@ -95,7 +98,8 @@ impl Units {
         self.change(|table| {
             table.update(incarnation, |unit| {
                 unit.configuration = revision;
-                if unit.phase == Phase::Starting {
+                unit.refused = None;
+                if matches!(unit.phase, Phase::Starting | Phase::Unhealthy(_)) {
                     unit.phase = Phase::Ready;
                 }
             });
@@ -118,14 +122,15 @@ impl Units {
     }
 
     /// Takes a duplicate of a unit's listening socket, unless the driver has one.
-    async fn adopt_listener(&self, control: &mut Control, address: SocketAddr) {
-        if self.table().listener(address).is_some() {
+    async fn adopt_listener(&self, control: &mut Control, unit: &UnitId, address: SocketAddr) {
+        let key = (unit.service.clone(), address);
+        if self.table().listener(&key).is_some() {
             return;
         }
         match control.take_listener(address).await {
             Ok(listener) => {
                 tracing::info!(%address, "adopted the listening socket");
-                self.change(|table| table.insert_listener(address, Arc::new(listener)));
+                self.change(|table| table.insert_listener(key, Arc::new(listener)));
             }
             Err(error) => tracing::warn!(%address, %error, "cannot adopt the listening socket"),
         }

@@ -171,7 +171,7 @@ impl Launch for DockerDriver {
             return Ok(());
         }
         inner.remove_containers(incarnation).await?;
-        let listener = units.listener(intent.address).await?;
+        let listener = units.listener(&intent.listener_key()).await?;
         let id = inner.create(&intent).await?;
         tracing::info!(
             unit = %intent.unit, %incarnation, address = %intent.address,
@@ -179,7 +179,7 @@ impl Launch for DockerDriver {
         );
         let at = units.run.unit_directory_socket(incarnation, "listener");
         let container = Container::started(&inner.engine, id, &listener, at);
-        units.change(|table| table.insert_listener(intent.address, listener));
+        units.change(|table| table.insert_listener(intent.listener_key(), listener));
         inner.supervise(&intent, container, configuration);
         Ok(())
     }
@@ -233,7 +233,7 @@ impl Inner {
         configuration: Option<Arc<Configuration>>,
     ) {
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
-        let target = TargetState { stopped: None, configuration };
+        let target = TargetState { configuration, ..TargetState::default() };
         let target = units.insert(intent, None, Revision::default(), target);
         let socket = units.run.unit_directory_socket(incarnation, "sock");
         let supervisor =

@@ -24,7 +24,7 @@ pub(super) trait Launch: Clone + fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Launches a unit that is not running. Launches of one driver do not overlap.
+    /// Launches a unit that is not running. Launches of one incarnation do not overlap.
     async fn launch(&self, spec: UnitSpec) -> Result<(), StartError>;
 }
 
@@ -47,6 +47,12 @@ impl<T: Launch> Driver for T {
         Ok(())
     }
 
+    async fn kill(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
+        self.ensure_adopted().await?;
+        self.units().table().kill(incarnation);
+        Ok(())
+    }
+
     async fn configure(
         &self,
         incarnation: Incarnation,
@@ -65,11 +71,16 @@ impl<T: Launch> Driver for T {
 async fn start(driver: impl Launch, spec: UnitSpec) -> Result<(), StartError> {
     driver.ensure_adopted().await.map_err(|Unreachable(error)| StartError::Engine(error))?;
     let units = driver.units();
-    let _start_guard = units.starting.lock().await;
+    let _starting = units.starting.lock(spec.incarnation).await;
     if units.is_running(spec.incarnation) {
         units.table().configure(spec.incarnation, spec.configuration);
         return Ok(());
     }
     units.check_descriptors()?;
-    driver.launch(spec).await
+    let launched = driver.launch(spec).await;
+    if launched.is_err() {
+        // The socket that was opened for this unit, unless another one uses it.
+        units.table().close_idle_listeners();
+    }
+    launched
 }

@@ -5,10 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::{Configuration, Incarnation};
+use meridian_domain::{Configuration, Incarnation, ServiceName};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::driver::run_directory::Intent;
 use crate::driver::{Exit, Phase, RunningUnit, reached};
 
 /// A unit, and the channel to its supervisor.
@@ -23,8 +24,21 @@ struct Row {
 pub(super) struct TargetState {
     /// Time at which the stop was requested. `None` if the unit should serve.
     pub(super) stopped: Option<Instant>,
+    /// True if the unit should be killed, because it does not respond.
+    pub(super) kill: bool,
     /// Configuration to serve. `None` for an adopted unit until the agent sets it.
     pub(super) configuration: Option<Arc<Configuration>>,
+}
+
+/// Key of a listening socket. The units of a service share the socket of an address. Units of two
+/// services never share one: they would answer each other's clients.
+pub(super) type ListenerKey = (ServiceName, SocketAddr);
+
+impl Intent {
+    /// Key of the listening socket that the unit uses.
+    pub(super) fn listener_key(&self) -> ListenerKey {
+        (self.unit.service.clone(), self.address)
+    }
 }
 
 /// Returns once a unit was stopped and `drain_timeout` has passed since. The time counts from the
@@ -47,7 +61,7 @@ pub(super) async fn drain_timeout_exceeded(
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: BTreeMap<Incarnation, Row>,
-    listeners: BTreeMap<SocketAddr, Arc<TcpListener>>,
+    listeners: BTreeMap<ListenerKey, Arc<TcpListener>>,
 }
 
 impl Table {
@@ -85,6 +99,14 @@ impl Table {
             }
             is_new
         });
+    }
+
+    /// Requests that a unit is killed, if it does not respond.
+    pub(super) fn kill(&mut self, incarnation: Incarnation) {
+        let Some(row) = self.rows.get(&incarnation) else { return };
+        if row.unit.phase == Phase::Unresponsive {
+            row.target.send_if_modified(|target| !std::mem::replace(&mut target.kill, true));
+        }
     }
 
     pub(super) fn is_stopping(&self, incarnation: Incarnation) -> bool {
@@ -128,25 +150,49 @@ impl Table {
         }
     }
 
-    pub(super) fn listener(&self, address: SocketAddr) -> Option<Arc<TcpListener>> {
-        self.listeners.get(&address).cloned()
+    pub(super) fn listener(&self, key: &ListenerKey) -> Option<Arc<TcpListener>> {
+        self.listeners.get(key).cloned()
     }
 
-    pub(super) fn insert_listener(&mut self, address: SocketAddr, listener: Arc<TcpListener>) {
-        self.listeners.entry(address).or_insert(listener);
+    pub(super) fn insert_listener(&mut self, key: ListenerKey, listener: Arc<TcpListener>) {
+        self.listeners.entry(key).or_insert(listener);
+    }
+
+    /// Returns the other sockets of the service on the same port, at an address that overlaps.
+    pub(super) fn overlapping(&self, (service, address): &ListenerKey) -> Vec<Arc<TcpListener>> {
+        let others = self.listeners.iter().filter(|((owner, other), _)| {
+            owner == service && other != address && overlaps(*other, *address)
+        });
+        others.map(|(_, listener)| Arc::clone(listener)).collect()
+    }
+
+    /// Returns another service of which a unit listens on the port, or still drains on it.
+    pub(super) fn other_service(&self, (service, address): &ListenerKey) -> Option<ServiceName> {
+        let running = self.rows.values().map(|row| &row.unit).filter(|it| !it.phase.has_exited());
+        let mut others = running
+            .filter(|unit| unit.unit.service != *service && overlaps(unit.address, *address));
+        others.next().map(|unit| unit.unit.service.clone())
     }
 
     /// Closes every socket that no unit uses.
     pub(super) fn close_idle_listeners(&mut self) {
         let Self { rows, listeners } = self;
-        listeners.retain(|address, _| {
-            let used = rows
-                .values()
-                .any(|row| row.unit.phase.uses_listener() && row.unit.address == *address);
+        listeners.retain(|(service, address), _| {
+            let used = rows.values().map(|row| &row.unit).any(|unit| {
+                unit.phase.uses_listener()
+                    && unit.unit.service == *service
+                    && unit.address == *address
+            });
             if !used {
-                tracing::info!(%address, "listening socket closed: no unit uses it");
+                tracing::info!(%service, %address, "listening socket closed: no unit uses it");
             }
             used
         });
     }
+}
+
+/// True if a connection to one address may reach a socket at the other.
+fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (any || one.ip() == other.ip())
 }

@@ -7,14 +7,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use meridian_domain::{AgentName, ClusterId, Generation, Incarnation, Revision};
+use meridian_domain::{
+    AgentName, ClusterId, Generation, Incarnation, RefusedConfiguration, Revision,
+};
 use meridian_ports::UnitLoad;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::locks::Locks;
 use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
-use super::table::{Table, TargetState};
+use super::table::{ListenerKey, Table, TargetState};
 use super::{
     Exit, Phase, RunningUnit, StartError, Traffic, UnitLimits, UnitSpec, blocking, listen,
     log_rotation,
@@ -58,8 +61,8 @@ pub(super) struct Units {
     pub(super) context: DriverContext,
     pub(super) run: RunDirectory,
     table: Mutex<Table>,
-    /// Held during a start, so that no two starts bind the same port or start the same incarnation.
-    pub(super) starting: tokio::sync::Mutex<()>,
+    /// Held during the start of an incarnation, so that it is not started twice.
+    pub(super) starting: Locks<Incarnation>,
     changes: watch::Sender<u64>,
 }
 
@@ -85,7 +88,7 @@ impl Units {
             context,
             run,
             table: Mutex::new(Table::default()),
-            starting: tokio::sync::Mutex::default(),
+            starting: Locks::default(),
             changes: watch::Sender::new(0),
         };
         let units = Arc::new(units);
@@ -152,15 +155,45 @@ impl Units {
         StartError::Record { incarnation, directory: self.run.path().to_owned(), source }
     }
 
-    /// Returns the socket that the units at `address` share: the open one, or a new one.
-    pub(super) async fn listener(
+    /// Returns the socket that the units of a service share at an address: the open one, or a new
+    /// one, which stays open once a unit uses it.
+    pub(super) async fn listener(&self, key: &ListenerKey) -> Result<Arc<TcpListener>, StartError> {
+        self.once_free(key, || {
+            // Under one lock, so that two starts do not open two sockets.
+            let mut table = self.table();
+            if let Some(open) = table.listener(key) {
+                return Ok(open);
+            }
+            let listener = Arc::new(listen::bind(key.1, &table.overlapping(key))?);
+            table.insert_listener(key.clone(), Arc::clone(&listener));
+            Ok(listener)
+        })
+        .await
+    }
+
+    /// Checks that a program of the service could listen on the address by itself.
+    pub(super) async fn probe(&self, key: &ListenerKey) -> Result<(), StartError> {
+        self.once_free(key, || listen::probe(key.1)).await
+    }
+
+    /// Runs `open` once no unit of another service uses the port, and the system accepts it. Waits
+    /// only shortly.
+    async fn once_free<T>(
         &self,
-        address: SocketAddr,
-    ) -> Result<Arc<TcpListener>, StartError> {
-        let open = self.table().listener(address);
-        match open {
-            Some(listener) => Ok(listener),
-            None => Ok(Arc::new(listen::bind(address).await?)),
+        key: &ListenerKey,
+        open: impl Fn() -> io::Result<T>,
+    ) -> Result<T, StartError> {
+        let other = || self.table().other_service(key);
+        let free = || match other() {
+            Some(_) => Err(io::ErrorKind::AddrInUse.into()),
+            None => open(),
+        };
+        match listen::retry_in_use(free).await {
+            Ok(opened) => Ok(opened),
+            Err(error) => Err(match other() {
+                Some(service) => StartError::PortOfAnotherService { address: key.1, service },
+                None => listen::describe(key.1, error).await,
+            }),
         }
     }
 
@@ -181,6 +214,7 @@ impl Units {
             pid,
             build: None,
             configuration,
+            refused: None,
             load: UnitLoad::default(),
         };
         self.change(|table| table.insert(unit, target))
@@ -192,6 +226,26 @@ impl Units {
         if had_exited && let Err(error) = self.clear(incarnation, true).await {
             tracing::warn!(%incarnation, %error, "cannot delete the files of an exited unit");
         }
+    }
+
+    /// Records that a unit does not accept a configuration.
+    pub(super) fn record_refusal(&self, incarnation: Incarnation, refusal: RefusedConfiguration) {
+        let known = self.table().unit(incarnation).and_then(|unit| unit.refused.clone());
+        if known.as_ref() == Some(&refusal) {
+            return;
+        }
+        let RefusedConfiguration { configuration, cause } = &refusal;
+        tracing::error!(%incarnation, %configuration, cause, "configuration refused; retrying");
+        self.change(|table| {
+            table.update(incarnation, |unit| {
+                if unit.phase == Phase::Starting {
+                    let RefusedConfiguration { configuration, cause } = &refusal;
+                    let reason = format!("refuses configuration {configuration}: {cause}");
+                    unit.phase = Phase::Unhealthy(reason);
+                }
+                unit.refused = Some(refusal);
+            });
+        });
     }
 
     /// Records the exit of a unit and deletes its files.

@@ -12,6 +12,7 @@ use crate::support::{self, GATEWAY, SHORT_DRAIN_TIMEOUT, Variant, arguments};
 mod crashes;
 mod lifecycle;
 mod load;
+mod moving;
 mod traffic;
 
 pub use crashes::Late;

@@ -11,6 +11,7 @@ use crate::support::{self, GATEWAY, SHORT_DRAIN_TIMEOUT, Variant};
 
 mod nginx;
 mod programs;
+mod refusing;
 
 pub use programs::become_program;
 
@@ -52,7 +53,7 @@ impl support::Kind for Kind {
     }
 }
 
-async fn open(
+pub async fn open(
     run: &Path,
     generation: u64,
     variant: Variant,

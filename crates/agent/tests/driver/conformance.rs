@@ -10,6 +10,10 @@ use meridian_domain::api::STATUS_PATH;
 use meridian_domain::{Incarnation, Revision};
 use rustix::process::Signal;
 
+mod neighbors;
+
+pub use neighbors::*;
+
 use crate::backend::Backend;
 use crate::support::{
     Kind, Machine, SHORT_DRAIN_TIMEOUT, Variant, configuration, eventually, get, get_status, send,
@@ -31,6 +35,8 @@ macro_rules! conformance {
             a_unit_serves_a_new_configuration
             a_crashed_unit_is_listed_with_its_cause_until_it_starts_again
             a_hung_unit_is_not_ready_and_keeps_running
+            a_hung_unit_is_killed_on_request_and_starts_again
+            a_unit_never_answers_on_the_port_of_another_service
             the_last_output_of_a_failed_unit_is_part_of_its_cause
             a_failed_spawn_is_an_error_that_leaves_nothing
             a_port_in_use_is_reported_with_the_process_that_holds_it
@@ -266,6 +272,25 @@ pub async fn a_hung_unit_is_not_ready_and_keeps_running<K: Kind>() {
     until(&driver, "it is unresponsive", unresponsive).await;
     machine.thaw_all();
     assert_eq!(pids(&until_ready(&driver, 1).await), pids(&units));
+    machine.tidy(&driver).await;
+}
+
+pub async fn a_hung_unit_is_killed_on_request_and_starts_again<K: Kind>() {
+    let machine = Machine::<K>::new();
+    let driver = machine.driver(1).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    let units = until_ready(&driver, 1).await;
+    driver.kill(Incarnation(7)).await.unwrap();
+    assert!(get_status(machine.address()).is_ok(), "a unit that responds is not killed");
+    machine.freeze_all();
+    let unresponsive = |units: &[RunningUnit]| units[0].phase == Phase::Unresponsive;
+    until(&driver, "it is unresponsive", unresponsive).await;
+    driver.kill(Incarnation(7)).await.unwrap();
+    until_exited(&driver).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    let restarted = until_ready(&driver, 1).await;
+    assert_ne!(pids(&restarted), pids(&units));
+    assert_eq!(pids(&restarted), machine.processes());
     machine.tidy(&driver).await;
 }
 

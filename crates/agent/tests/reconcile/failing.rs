@@ -75,31 +75,6 @@ async fn a_unit_released_during_its_backoff_is_not_restarted() {
     assert_eq!(world.units().len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_hung_unit_is_reported_failed_and_not_restarted() {
-    let mut world = World::contoso(2);
-    let _agent = world.converged_agent().await;
-    let (before, starts) = (world.log.events().len(), world.machine.starts().len());
-    let unit = world.wanted()[0];
-    world.machine.set_hung(unit, true);
-    let failures = || {
-        let phases = world.units().into_iter().map(|unit| unit.phase);
-        let failed = phases.filter_map(|phase| match phase {
-            UnitPhase::Failed { cause, .. } => Some(cause),
-            UnitPhase::Starting | UnitPhase::Ready { .. } | UnitPhase::Draining => None,
-        });
-        failed.collect::<Vec<_>>()
-    };
-    let expected = ["unresponsive: the unit runs but does not respond to its agent"];
-    world.until("the log records the failure", || failures() == expected).await;
-    world.run_for(Duration::from_secs(3_600)).await;
-    assert_eq!(failures(), expected);
-    world.machine.set_hung(unit, false);
-    world.converge().await;
-    assert_eq!(world.events_since(before), ["UnitFailed", "UnitReady"]);
-    assert_eq!((world.machine.starts().len(), world.machine.stops().len()), (starts, 0));
-}
-
 /// A store whose process has no file descriptors left while `exhausted`.
 #[derive(Default)]
 struct Exhaustible {

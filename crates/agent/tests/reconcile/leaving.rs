@@ -118,7 +118,8 @@ fn others_are_ready(world: &World) -> Command {
     let ready = |unit: &Unit| ReportedUnit {
         unit: unit.id.clone(),
         incarnation: unit.incarnation,
-        status: UnitStatus::Ready { pid: None, configuration: Revision(1) },
+        status: UnitStatus::Ready { pid: None, configuration: Revision(1), refused: None },
+        replace: false,
     };
     let units = state.units_on(&agent).map(ready).collect();
     let (generation, sequence, observed) = (Generation(9), Sequence(1), state.header.revision);
@@ -132,7 +133,8 @@ fn a_corrupt_desired_set_is_an_error_that_names_the_file() {
     std::fs::write(world.directory.path().join("desired"), "00000000 {}").unwrap();
     let directory = world.directory.path().to_owned();
     let (agent, generation, loads) = (name(), Generation(1), watch::Sender::default());
-    let config = ReconcilerConfig { agent, node: NodeId(1), directory, generation, loads };
+    let gateway = [127, 0, 1, 1].into();
+    let config = ReconcilerConfig { agent, node: NodeId(1), directory, generation, gateway, loads };
     let driver = Arc::new(world.machine.clone());
     let built = Reconciler::build(config, world.log.clone(), world.log.clone(), driver);
     let error = built.map(|_| ()).unwrap_err();

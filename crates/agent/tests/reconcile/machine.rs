@@ -44,6 +44,9 @@ struct Table {
     configurations: BTreeMap<Incarnation, Arc<Configuration>>,
     starts: Vec<(Instant, Incarnation)>,
     stops: Vec<Incarnation>,
+    kills: Vec<Incarnation>,
+    /// True if a killed unit does not exit.
+    unkillable: bool,
     starting: usize,
     max_starting: usize,
 }
@@ -58,6 +61,8 @@ impl Machine {
             configurations: BTreeMap::new(),
             starts: vec![],
             stops: vec![],
+            kills: vec![],
+            unkillable: false,
             starting: 0,
             max_starting: 0,
         };
@@ -105,6 +110,24 @@ impl Machine {
         self.table().stops.clone()
     }
 
+    pub fn kills(&self) -> Vec<Incarnation> {
+        self.table().kills.clone()
+    }
+
+    pub fn set_unkillable(&self, unkillable: bool) {
+        self.table().unkillable = unkillable;
+    }
+
+    /// Makes a unit drain although its agent did not stop it.
+    pub fn drain_by_itself(&self, incarnation: Incarnation) {
+        self.drain(incarnation);
+    }
+
+    /// True if the unit drains.
+    pub fn drains(&self, incarnation: Incarnation) -> bool {
+        self.table().units.get(&incarnation).is_some_and(|unit| unit.phase == Phase::Draining)
+    }
+
     /// The configuration of a unit.
     pub fn serves(&self, incarnation: Incarnation) -> Option<Arc<Configuration>> {
         self.table().configurations.get(&incarnation).cloned()
@@ -141,6 +164,26 @@ impl Machine {
     pub fn insert_running(&self, unit: UnitId, incarnation: Incarnation) {
         let unit = running(unit, incarnation, 8080, Phase::Ready);
         self.change(|table| table.units.insert(incarnation, unit));
+    }
+
+    fn drain(&self, incarnation: Incarnation) {
+        let drain = self.change(|table| match table.units.get_mut(&incarnation)? {
+            RunningUnit { phase: Phase::Exited(_), .. } => {
+                table.units.remove(&incarnation);
+                None
+            }
+            unit => {
+                unit.phase = Phase::Draining;
+                Some(table.drain)
+            }
+        });
+        if let Some(drain) = drain {
+            let machine = self.clone();
+            tokio::spawn(async move {
+                sleep(drain).await;
+                machine.change(|table| table.units.remove(&incarnation));
+            });
+        }
     }
 
     fn begin(&self, spec: UnitSpec) -> Result<(), StartError> {
@@ -217,26 +260,22 @@ impl Driver for Machine {
     }
 
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
-        let drain = self.change(|table| {
-            table.stops.push(incarnation);
-            match table.units.get_mut(&incarnation)? {
-                RunningUnit { phase: Phase::Exited(_), .. } => {
-                    table.units.remove(&incarnation);
-                    None
+        self.table().stops.push(incarnation);
+        self.drain(incarnation);
+        Ok(())
+    }
+
+    async fn kill(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
+        self.change(|table| {
+            table.kills.push(incarnation);
+            let exit = Exit { status: ExitStatus::Signal(9), output_tail: None };
+            match table.units.get_mut(&incarnation) {
+                Some(unit) if unit.phase == Phase::Unresponsive && !table.unkillable => {
+                    unit.phase = Phase::Exited(exit);
                 }
-                unit => {
-                    unit.phase = Phase::Draining;
-                    Some(table.drain)
-                }
+                Some(_) | None => {}
             }
         });
-        if let Some(drain) = drain {
-            let machine = self.clone();
-            tokio::spawn(async move {
-                sleep(drain).await;
-                machine.change(|table| table.units.remove(&incarnation));
-            });
-        }
         Ok(())
     }
 
@@ -266,6 +305,7 @@ fn running(unit: UnitId, incarnation: Incarnation, port: u16, phase: Phase) -> R
         unit,
         incarnation,
         address: ([127, 0, 1, 1], port).into(),
+        refused: None,
         phase,
         pid: u32::try_from(incarnation.0).ok(),
         build: None,

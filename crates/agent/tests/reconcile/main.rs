@@ -7,6 +7,7 @@ mod chaos;
 mod configuring;
 mod converging;
 mod failing;
+mod hanging;
 mod large;
 mod leaving;
 mod log;

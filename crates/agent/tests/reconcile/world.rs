@@ -72,6 +72,7 @@ impl World {
             node: agent().node,
             directory: self.directory.path().to_owned(),
             generation: self.generation,
+            gateway: [127, 0, 1, 1].into(),
             loads: watch::Sender::default(),
         };
         let driver = Arc::new(self.machine.clone());

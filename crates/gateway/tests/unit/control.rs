@@ -47,6 +47,26 @@ fn send(stream: &mut UnixStream, generation: u64, command: Command) -> Response 
     receive(stream).expect("the unit responds")
 }
 
+/// A control connection that is open until the unit closes it.
+pub struct Open(UnixStream);
+
+impl Open {
+    pub fn to(directory: &Path) -> Self {
+        Self(connect_in(directory))
+    }
+
+    /// Waits until the unit has closed the connection.
+    pub fn until_closed(mut self) {
+        assert!(receive(&mut self.0).is_none());
+    }
+
+    pub fn state(&mut self) -> UnitState {
+        let response = send(&mut self.0, 3, Command::Describe(DescribeUnit {}));
+        let Response::Identity(identity) = response else { panic!("{response:?}") };
+        identity.state()
+    }
+}
+
 /// Configures the unit in `directory`.
 pub fn configure(directory: &Path, configuration: GatewayConfiguration) -> Response {
     let command = ConfigureUnit { configuration: Some(configuration) };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use meridian_domain::Generation;
 use meridian_gateway::{BuildError, LockError, Unit};
 use meridian_proto::fd_passing;
+use meridian_proto::v1::UnitState;
 use meridian_proto::v1::unit_response::Response;
 use rustix::process::{Pid, Signal, getsid, kill_process};
 use tokio::time::timeout;
@@ -51,6 +52,27 @@ fn a_unit_obeys_sigterm_and_ignores_terminal_signals() {
     kill_process(pid(&unit), Signal::TERM).unwrap();
     eventually("the port refuses connections", || Client::connect(address).is_err());
     assert!(client.request("GET", "/").unwrap().head.contains("connection: close\r\n"));
+    assert_eq!(unit.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_drain_that_the_agent_did_not_request_ends_its_connection_and_shows_on_the_next_one() {
+    let directory = run_directory();
+    let listener = listener();
+    let address = listener.local_addr().unwrap();
+    let mut unit = spawn(directory.path(), &listener);
+    configure_when_up(directory.path());
+    let mut control = crate::control::Open::to(directory.path());
+    assert_eq!(control.state(), UnitState::Serving);
+    // An idle connection, for which the drain waits.
+    let mut client = Client::connect(address).unwrap();
+    assert!(client.request("GET", "/").is_ok());
+    kill_process(pid(&unit), Signal::TERM).unwrap();
+    control.until_closed();
+    let mut control = crate::control::Open::to(directory.path());
+    assert_eq!(control.state(), UnitState::Draining);
+    assert_eq!(control.state(), UnitState::Draining, "this connection stays open");
+    drop(client);
     assert_eq!(unit.wait().unwrap().code(), Some(0));
 }
 

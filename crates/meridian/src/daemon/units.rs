@@ -84,6 +84,7 @@ pub async fn run(
             node: ports.cluster.node(),
             directory: config.data_dir.clone(),
             generation,
+            gateway: config.gateway_listen,
             loads: ports.loads.clone(),
         };
         let (propose, read) = (ports.propose.clone(), ports.read.clone());

@@ -36,12 +36,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves the port until dropped.
-pub async fn serve(
-    listener: TcpListener,
-    limits: Limits,
-    health: Health,
-    metrics: Metrics,
-) {
+pub async fn serve(listener: TcpListener, limits: Limits, health: Health, metrics: Metrics) {
     let metrics = async move || ([(header::CONTENT_TYPE, METRICS_TYPE)], metrics.render());
     let router = Router::new()
         .route("/healthz", get(async |State(health): State<Health>| check(health.healthy())))

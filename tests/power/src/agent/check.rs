@@ -188,6 +188,10 @@ impl Driver for Isolated {
         Ok(())
     }
 
+    async fn kill(&self, _: Incarnation) -> Result<(), Unreachable> {
+        Ok(())
+    }
+
     async fn configure(&self, _: Incarnation, _: Arc<Configuration>) -> Result<(), Unreachable> {
         Ok(())
     }

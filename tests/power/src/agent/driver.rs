@@ -60,6 +60,10 @@ impl Driver for ReportingDriver {
         self.driver.stop(incarnation).await
     }
 
+    async fn kill(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
+        self.driver.kill(incarnation).await
+    }
+
     async fn configure(
         &self,
         incarnation: Incarnation,

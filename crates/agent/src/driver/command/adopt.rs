@@ -104,7 +104,7 @@ impl Inner {
             self.adopt_listener(&plan, intent, &main_process);
         }
         let served = plan.files.served().unwrap_or_default();
-        let target = TargetState { stopped, configuration };
+        let target = TargetState { stopped, configuration, ..TargetState::default() };
         let target = self.units.insert(intent, Some(main_process.pid), served, target);
         self.spawn_supervisor(super::Supervisor::adopted(
             Arc::clone(self),
@@ -117,16 +117,16 @@ impl Inner {
 
     /// Takes a duplicate of a unit's listening socket, unless the driver has one.
     fn adopt_listener(&self, plan: &super::Plan, intent: &Intent, main_process: &MainProcess) {
-        let address = intent.address;
+        let (address, key) = (intent.address, intent.listener_key());
         if plan.template.listener == super::ListenerSource::Own
-            || self.units.table().listener(address).is_some()
+            || self.units.table().listener(&key).is_some()
         {
             return;
         }
         match main_process.listener() {
             Ok(listener) if listener.local_addr().is_ok_and(|found| found == address) => {
                 tracing::info!(%address, "adopted the listening socket");
-                self.units.change(|table| table.insert_listener(address, Arc::new(listener)));
+                self.units.change(|table| table.insert_listener(key, Arc::new(listener)));
             }
             Ok(_) => tracing::warn!(%address, "cannot adopt the listening socket: wrong address"),
             Err(error) => tracing::warn!(%address, %error, "cannot adopt the listening socket"),

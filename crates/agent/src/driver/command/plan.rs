@@ -18,6 +18,8 @@ use crate::driver::run_directory::{Intent, RunDirectory};
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) template: Template,
+    /// False if no template of the configuration matches the unit, which runs already.
+    pub(super) has_template: bool,
     pub(super) files: UnitFiles,
     /// Target of the probes.
     pub(super) probe_target: ProbeTarget,
@@ -26,11 +28,13 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(
-        template: Template,
+        template: Option<Template>,
         intent: &Intent,
         agent: &AgentName,
         run: &RunDirectory,
     ) -> Self {
+        let has_template = template.is_some();
+        let template = template.unwrap_or_else(Template::fallback);
         let directory = run.unit_directory(intent.incarnation);
         let files = UnitFiles::new(directory);
         let probe_target = match template.probe_at {
@@ -52,7 +56,7 @@ impl Plan {
             ("configuration_file", files.configuration().display().to_string()),
             ("socket", format!("../u{}.sock", intent.incarnation)),
         ]);
-        Self { template, files, probe_target, values }
+        Self { template, has_template, files, probe_target, values }
     }
 
     pub(super) fn values(&self) -> &Values {
@@ -135,7 +139,7 @@ mod tests {
             driver: DriverKind::Command,
         };
         let agent = "we-1".parse().unwrap();
-        let plan = Plan::new(Template::fallback(), &intent, &agent, &run);
+        let plan = Plan::new(None, &intent, &agent, &run);
         let names = |values: &Values| values.keys().copied().collect::<BTreeSet<_>>();
         assert_eq!(names(plan.values()), BTreeSet::from(UNIT_PLACEHOLDERS));
         let values = render::values(plan.values(), &Configuration::default());

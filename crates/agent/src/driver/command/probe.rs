@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use crate::driver::{Phase, is_exhaustion};
+
 /// Timeout of a probe.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum length of a response that is read, in bytes.
@@ -30,6 +32,19 @@ pub(super) enum ProbeError {
     Timeout,
     #[error("unexpected response {0:?}")]
     Status(String),
+}
+
+impl ProbeError {
+    /// Returns the phase of a unit whose probes keep failing with this error. `None` if the error is
+    /// one of this side, such as a lack of descriptors, and says nothing about the unit.
+    pub(super) fn phase(&self) -> Option<Phase> {
+        match self {
+            Self::Timeout => Some(Phase::Unresponsive),
+            Self::Io(error) if is_exhaustion(error) => None,
+            Self::Io(_) => Some(Phase::Unresponsive),
+            Self::Status(_) => Some(Phase::Unhealthy(format!("probe failed: {self}"))),
+        }
+    }
 }
 
 /// Requests `path` and returns the body of the response. Without a path, only connects.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::{Configuration, Incarnation, Revision};
+use meridian_domain::{Configuration, Incarnation, RefusedConfiguration, Revision};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::probe::{self, ProbeError};
 use super::process::MainProcess;
 use super::render::RenderError;
+use crate::driver::refusal::Refusal;
 use crate::driver::run_directory::Lock;
 use crate::driver::table::{TargetState, drain_timeout_exceeded};
 use crate::driver::{ExitStatus, blocking, reached};
@@ -47,6 +48,7 @@ pub(super) struct Supervisor {
     /// Configuration last applied to the program. `None` for an adopted unit until the agent sets
     /// it.
     applied: Option<Arc<Configuration>>,
+    refusal: Refusal,
     /// Configuration applied but not yet confirmed by probes.
     pending: Option<PendingConfiguration>,
     next_probe: Instant,
@@ -81,6 +83,12 @@ enum ReloadError {
     Render(#[from] RenderError),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("no template matches the unit: add a [[template]] for its service or region")]
+    NoTemplate,
+    #[error("its template has no `reload`: replace the unit with `meridian unit roll`")]
+    NoReload,
+    #[error("not served within {RELOAD_TIMEOUT:?} of the reload")]
+    Timeout,
 }
 
 impl Supervisor {
@@ -127,6 +135,7 @@ impl Supervisor {
             main_process,
             target,
             applied: None,
+            refusal: Refusal::default(),
             pending: None,
             next_probe: Instant::now(),
             retry_delay: RETRY_DELAYS.0,
@@ -149,10 +158,8 @@ impl Supervisor {
                 exited = self.step() => if let Some(status) = exited {
                     break status;
                 },
-                () = reached(deadline) => self.kill(),
-                () = drain_timeout_exceeded(target, drain_timeout), if !draining => {
-                    self.kill();
-                }
+                () = reached(deadline) => self.give_up(),
+                () = drain_timeout_exceeded(target, drain_timeout), if !draining => self.give_up(),
             }
         };
         let status = if self.start_timed_out { ExitStatus::StartTimeout } else { status };
@@ -161,9 +168,11 @@ impl Supervisor {
 
     /// Waits for one event and handles it. Returns the exit status if the main process has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
+        let retry = self.refusal.retry().filter(|_| self.has_been_ready && !self.draining);
         tokio::select! {
             status = self.main_process.exited() => return Some(status),
             Ok(()) = self.target.changed() => self.apply_target().await,
+            () = reached(retry) => self.apply_target().await,
             () = sleep_until(self.next_probe), if !self.draining => self.probe().await,
         }
         None
@@ -171,48 +180,67 @@ impl Supervisor {
 
     /// Applies the parts of the target state that were not applied yet.
     async fn apply_target(&mut self) {
-        if self.target.borrow_and_update().stopped.is_some() {
-            self.drain().await;
-            return;
+        let (kill, stop, wanted) = {
+            let target = self.target.borrow_and_update();
+            (target.kill, target.stopped.is_some(), target.configuration.clone())
+        };
+        if kill {
+            return self.kill();
         }
-        let wanted = self.target.borrow().configuration.clone();
+        if stop {
+            return self.drain().await;
+        }
         let Some(wanted) = wanted.filter(|wanted| self.applied.as_ref() != Some(wanted)) else {
             return;
         };
         // Before it is ready, a program may not handle signals yet, and a signal would kill it.
-        if !self.has_been_ready {
+        if !self.has_been_ready || !self.refusal.allows(&wanted) {
             return;
         }
         self.applied = Some(Arc::clone(&wanted));
         if let Err(error) = self.reload(&wanted).await {
-            let (incarnation, revision) = (self.incarnation, wanted.revision);
-            tracing::error!(
-                %incarnation, configuration = %revision, %error,
-                "reload failed"
-            );
+            self.refuse(&wanted, &error);
         }
+    }
+
+    /// Records that the program does not serve a configuration, and schedules the next attempt.
+    fn refuse(&mut self, wanted: &Arc<Configuration>, error: &ReloadError) {
+        self.applied = None;
+        self.refusal.record(wanted);
+        let (configuration, cause) = (wanted.revision, error.to_string());
+        let refusal = RefusedConfiguration { configuration, cause };
+        self.inner.units.record_refusal(self.incarnation, refusal);
     }
 
     /// Makes the program serve a configuration.
     async fn reload(&mut self, wanted: &Configuration) -> Result<(), ReloadError> {
         let plan = Arc::clone(&self.plan);
         let text = plan.render(wanted, &self.inner.units.context.limits)?;
-        let Some(reload) = &plan.template.reload else {
-            if text.is_some() {
-                let incarnation = self.incarnation;
-                tracing::warn!(%incarnation, "the unit cannot reload; restart it with `unit roll`");
-            } else {
-                self.record_served(wanted.revision).await;
-            }
+        let (files, revision, has_template) =
+            (plan.files.clone(), wanted.revision, plan.has_template);
+        let rendered = text.clone();
+        let is_served = blocking(move || {
+            let same = !has_template || rendered.is_some_and(|text| files.configuration_is(&text));
+            same && files.served() == Some(revision)
+        });
+        if is_served.await {
             return Ok(());
+        }
+        if !has_template {
+            return Err(ReloadError::NoTemplate);
+        }
+        let Some(reload) = &plan.template.reload else {
+            return match text {
+                Some(_) => Err(ReloadError::NoReload),
+                None => {
+                    self.record_served(wanted.revision).await;
+                    Ok(())
+                }
+            };
         };
         if let Some(text) = text {
-            let (files, revision) = (plan.files.clone(), wanted.revision);
-            let staged = blocking(move || {
-                let is_served = files.configuration_is(&text) && files.served() == Some(revision);
-                if is_served { Ok(None) } else { files.stage(&text).map(Some) }
-            });
-            let Some(staged) = staged.await? else { return Ok(()) };
+            let files = plan.files.clone();
+            let staged = blocking(move || files.stage(&text)).await?;
             plan.check(&staged).await?;
             let files = plan.files.clone();
             blocking(move || files.commit()).await?;
@@ -278,9 +306,10 @@ impl Supervisor {
         if !body.contains(&pending.expected_body) {
             pending.matching_since = None;
             if pending.deadline.is_some_and(|deadline| now > deadline) {
-                let incarnation = self.incarnation;
-                tracing::error!(%incarnation, configuration = %revision, "reload timed out");
                 self.pending = None;
+                if let Some(applied) = self.applied.clone() {
+                    self.refuse(&applied, &ReloadError::Timeout);
+                }
             }
         } else if now >= *pending.matching_since.get_or_insert(started) + pending.settle_time {
             self.pending = None;
@@ -290,7 +319,8 @@ impl Supervisor {
     }
 
     /// Records the revision that the program serves.
-    async fn record_served(&self, revision: Revision) {
+    async fn record_served(&mut self, revision: Revision) {
+        self.refusal.clear();
         let files = self.plan.files.clone();
         // On disk first, so that a revision shown in the list is also shown after a restart.
         if let Err(error) = blocking(move || files.record_served(revision)).await {
@@ -308,9 +338,9 @@ impl Supervisor {
         }
         self.next_probe = Instant::now() + self.retry_delay;
         self.retry_delay = (self.retry_delay * 2).min(RETRY_DELAYS.1);
-        let is_unresponsive =
-            self.last_response.elapsed() >= UNRESPONSIVE_AFTER && self.deadline.is_none();
-        self.inner.mark_not_ready(self.incarnation, is_unresponsive);
+        let is_long = self.last_response.elapsed() >= UNRESPONSIVE_AFTER;
+        let next = if is_long && self.deadline.is_none() { error.phase() } else { None };
+        self.inner.mark_not_ready(self.incarnation, next);
     }
 
     /// Starts the drain: the program finishes its requests in flight and exits.
@@ -328,14 +358,17 @@ impl Supervisor {
         self.main_process.signal(self.plan.template.stop_signal);
     }
 
+    /// Kills a program that has exceeded its start timeout or drain timeout.
+    fn give_up(&mut self) {
+        let incarnation = self.incarnation;
+        tracing::warn!(%incarnation, "start or drain timeout exceeded; killing unit");
+        self.start_timed_out = !self.has_been_ready && !self.draining;
+        self.kill();
+    }
+
     fn kill(&mut self) {
         self.draining |= self.target.borrow().stopped.is_some();
         self.deadline = Some(Instant::now() + self.plan.template.drain_timeout);
-        tracing::warn!(
-            incarnation = %self.incarnation,
-            "start or drain timeout exceeded; killing unit"
-        );
-        self.start_timed_out = !self.has_been_ready && !self.draining;
         self.main_process.kill();
     }
 

@@ -58,6 +58,32 @@ impl ControlError {
         matches!(self, Self::Refused(_)) && !self.is_permanent()
     }
 
+    /// True if the unit did not respond, or cannot be reached by its socket. False for a lack of
+    /// descriptors or memory on this side, which says nothing about the unit.
+    pub(in crate::driver) fn is_silence(&self) -> bool {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof, WouldBlock,
+        };
+        match self {
+            Self::Timeout => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                BrokenPipe
+                    | ConnectionRefused
+                    | ConnectionReset
+                    | NotFound
+                    | UnexpectedEof
+                    | WouldBlock
+            ),
+            Self::Frame(_)
+            | Self::UnexpectedResponse
+            | Self::Refused(_)
+            | Self::Identity(_)
+            | Self::Foreign { .. }
+            | Self::NoListener => false,
+        }
+    }
+
     /// True if the unit obeys another agent, or a newer generation of this one.
     pub(in crate::driver) fn is_permanent(&self) -> bool {
         match self {

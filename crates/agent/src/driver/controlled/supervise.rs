@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::{Configuration, Incarnation};
+use meridian_domain::{Configuration, Incarnation, RefusedConfiguration};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{Control, ControlError, Identity};
 use super::{Instance, configuration};
+use crate::driver::refusal::Refusal;
 use crate::driver::run_directory::Lock;
 use crate::driver::table::{TargetState, drain_timeout_exceeded};
 use crate::driver::units::Units;
@@ -22,9 +23,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// Period of the checks of a draining unit, for its last counters.
 const DRAIN_CHECK_PERIOD: Duration = Duration::from_millis(500);
-/// Consecutive health checks without a response after which a unit counts as unresponsive. Fewer
-/// may be due to a busy machine.
-const UNRESPONSIVE_AFTER: u32 = 3;
+/// Consecutive health checks without a response after which a unit counts as unresponsive, and time
+/// since its last response. Fewer may be due to a busy machine, a shorter time to a control socket
+/// that refuses every attempt immediately.
+const UNRESPONSIVE_AFTER: (u32, Duration) = (3, Duration::from_secs(10));
 /// First and maximum delay between connection attempts. Each attempt doubles the delay.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -38,8 +40,9 @@ pub(in crate::driver) struct Supervisor<B> {
     /// Time that the unit may take to exit after it was stopped.
     drain_timeout: Duration,
     target: watch::Receiver<TargetState>,
-    /// Configuration sent over this connection.
+    /// Configuration that the unit accepted over this connection.
     configured: Option<Arc<Configuration>>,
+    refusal: Refusal,
     /// Connection to the unit. Stays open, because its end signals the exit of the unit.
     connection: Option<Control>,
     /// Time of the next health check, or without a connection, of the next connection attempt.
@@ -47,6 +50,7 @@ pub(in crate::driver) struct Supervisor<B> {
     retry_delay: Duration,
     /// Checks without a response since the last response.
     missed_checks: u32,
+    last_response: Instant,
     /// Time at which the unit is killed: after the start timeout or the drain timeout.
     deadline: Option<Instant>,
     has_responded: bool,
@@ -77,10 +81,12 @@ impl<B: Instance> Supervisor<B> {
             drain_timeout,
             target,
             configured: None,
+            refusal: Refusal::default(),
             connection: None,
             next_check: now,
             retry_delay: RETRY_DELAYS.0,
             missed_checks: 0,
+            last_response: now,
             deadline,
             has_responded: false,
             draining: false,
@@ -100,9 +106,9 @@ impl<B: Instance> Supervisor<B> {
                 exited = self.step() => if let Some(status) = exited {
                     break status;
                 },
-                () = reached(deadline) => self.kill().await,
+                () = reached(deadline) => self.give_up().await,
                 () = drain_timeout_exceeded(target, drain_timeout), if !draining => {
-                    self.kill().await;
+                    self.give_up().await;
                 }
             }
         };
@@ -120,6 +126,8 @@ impl<B: Instance> Supervisor<B> {
 
     /// Waits for one event and handles it. Returns the exit status if the unit has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
+        let retries = self.connection.is_some() && !self.draining;
+        let retry = self.refusal.retry().filter(|_| retries);
         tokio::select! {
             status = self.instance.exited() => {
                 if !self.is_locked() || !self.instance.switch_to_lock_holder() {
@@ -128,6 +136,7 @@ impl<B: Instance> Supervisor<B> {
                 self.disconnect();
             }
             Ok(()) = self.target.changed() => self.apply_target().await,
+            () = reached(retry) => self.configure().await,
             () = closed(&mut self.connection) => self.disconnect(),
             () = sleep_until(self.next_check) => {
                 if let Err(error) = self.check().await {
@@ -148,6 +157,7 @@ impl<B: Instance> Supervisor<B> {
                     self.next_check = Instant::now() + period;
                     self.units.table().update(self.incarnation, |unit| unit.load = identity.load);
                     self.collect_metrics().await?;
+                    self.check_drain(&identity).await;
                 }
                 // A late response would be read as the response to the next request.
                 Err(error) => {
@@ -158,7 +168,16 @@ impl<B: Instance> Supervisor<B> {
             None => self.connect().await?,
         }
         self.missed_checks = 0;
+        self.last_response = Instant::now();
         Ok(())
+    }
+
+    /// Stops a unit that something else has stopped: its exit must not count as a crash.
+    async fn check_drain(&self, identity: &Identity) {
+        if identity.draining && self.target.borrow().stopped.is_none() {
+            tracing::warn!(incarnation = %self.incarnation, "the unit drains without a request");
+            self.units.stop(self.incarnation).await;
+        }
     }
 
     /// Collects the unit's counters.
@@ -199,7 +218,7 @@ impl<B: Instance> Supervisor<B> {
     async fn connected(&mut self, mut control: Control, identity: Identity) {
         let stopping = self.target.borrow().stopped.is_some();
         if !identity.draining && !stopping {
-            self.units.adopt_listener(&mut control, identity.address).await;
+            self.units.adopt_listener(&mut control, &identity.unit, identity.address).await;
         }
         if !self.draining {
             self.deadline = None;
@@ -209,17 +228,20 @@ impl<B: Instance> Supervisor<B> {
         // At once: the first check reads the counters.
         self.next_check = Instant::now();
         self.connection = Some(control);
-        if identity.draining {
-            // Something else stopped the unit; its exit must not count as a crash.
-            self.units.stop(self.incarnation).await;
-        }
+        self.check_drain(&identity).await;
         self.units.record_identity(self.incarnation, identity, self.connection.as_ref());
         self.apply_target().await;
     }
 
     /// Applies the parts of the target state that were not sent over this connection yet.
     async fn apply_target(&mut self) {
-        if self.target.borrow_and_update().stopped.is_some() {
+        let (kill, stop) = {
+            let target = self.target.borrow_and_update();
+            (target.kill, target.stopped.is_some())
+        };
+        if kill {
+            self.kill().await;
+        } else if stop {
             self.drain().await;
         } else {
             self.configure().await;
@@ -229,26 +251,27 @@ impl<B: Instance> Supervisor<B> {
     async fn configure(&mut self) {
         let wanted = self.target.borrow().configuration.clone();
         let (Some(wanted), Some(connection)) = (wanted, &mut self.connection) else { return };
-        if self.configured.as_ref() == Some(&wanted) {
+        if self.configured.as_ref() == Some(&wanted) || !self.refusal.allows(&wanted) {
             return;
         }
         let message = configuration::message(&wanted, &self.units.context.limits);
         match connection.configure(message).await {
-            Ok(revision) => self.units.record_configuration(self.incarnation, revision),
-            // The unit keeps its configuration, and would refuse the same one again.
+            Ok(revision) => {
+                self.units.record_configuration(self.incarnation, revision);
+                self.configured = Some(wanted);
+                self.refusal.clear();
+            }
             Err(error) if error.is_refusal() => {
-                let (incarnation, revision) = (self.incarnation, wanted.revision);
-                tracing::error!(
-                    %incarnation, configuration = %revision, %error,
-                    "configuration refused"
-                );
+                self.refusal.record(&wanted);
+                let (configuration, cause) = (wanted.revision, error.to_string());
+                let refusal = RefusedConfiguration { configuration, cause };
+                self.units.record_refusal(self.incarnation, refusal);
             }
             Err(error) => {
                 self.disconnect();
-                return self.handle_error(&error);
+                self.handle_error(&error);
             }
         }
-        self.configured = Some(wanted);
     }
 
     fn disconnect(&mut self) {
@@ -285,7 +308,7 @@ impl<B: Instance> Supervisor<B> {
     /// Handles a failed request or connection attempt.
     fn handle_error(&mut self, error: &ControlError) {
         let incarnation = self.incarnation;
-        if matches!(error, ControlError::Timeout) {
+        if error.is_silence() {
             self.record_missed_check();
         }
         if !error.is_permanent() {
@@ -299,7 +322,9 @@ impl<B: Instance> Supervisor<B> {
     /// Counts a check without a response. A pending deadline takes precedence over the count.
     fn record_missed_check(&mut self) {
         self.missed_checks = self.missed_checks.saturating_add(1);
-        if self.missed_checks < UNRESPONSIVE_AFTER || self.deadline.is_some() {
+        let (checks, time) = UNRESPONSIVE_AFTER;
+        let is_recent = self.missed_checks < checks || self.last_response.elapsed() < time;
+        if is_recent || self.deadline.is_some() {
             return;
         }
         self.next_check = Instant::now() + CHECK_PERIOD;
@@ -312,6 +337,14 @@ impl<B: Instance> Supervisor<B> {
         });
     }
 
+    /// Kills a unit that has exceeded its start timeout or drain timeout.
+    async fn give_up(&mut self) {
+        let incarnation = self.incarnation;
+        tracing::warn!(%incarnation, "start or drain timeout exceeded; killing unit");
+        self.start_timed_out = self.instance.is_new() && !self.has_responded;
+        self.kill().await;
+    }
+
     async fn kill(&mut self) {
         self.draining |= self.target.borrow().stopped.is_some();
         self.deadline = Some(Instant::now() + self.drain_timeout);
@@ -320,11 +353,6 @@ impl<B: Instance> Supervisor<B> {
         if self.owned_elsewhere {
             return;
         }
-        tracing::warn!(
-            incarnation = %self.incarnation,
-            "start or drain timeout exceeded; killing unit"
-        );
-        self.start_timed_out = !self.has_responded;
         self.instance.kill().await;
     }
 

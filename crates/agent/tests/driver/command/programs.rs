@@ -21,7 +21,7 @@ use crate::support::{
 
 /// A program that opens its port itself, and responds with what it was given: its arguments, its
 /// environment, and its configuration file.
-fn program() -> CommandTemplate {
+pub fn program() -> CommandTemplate {
     let arguments = [
         "--exact",
         "program_process",

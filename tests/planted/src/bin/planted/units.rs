@@ -58,6 +58,7 @@ async fn stopped(state: State, running: Vec<Incarnation>) -> anyhow::Result<Vec<
         node: NodeId(1),
         directory: directory.path().to_owned(),
         generation: Generation(1),
+        gateway: [127, 0, 0, 1].into(),
         loads: watch::Sender::new(UnitLoads::default()),
     };
     let reconciler = Reconciler::build(config, log.clone(), log, machine.clone())?;
@@ -81,6 +82,7 @@ fn unit(incarnation: Incarnation) -> RunningUnit {
         pid: Some(1),
         build: None,
         configuration: Revision(0),
+        refused: None,
         load: UnitLoad::default(),
     }
 }
@@ -133,6 +135,10 @@ impl Driver for Machine {
 
     async fn stop(&self, incarnation: Incarnation) -> Result<(), Unreachable> {
         self.stopped.lock().expect("no thread panics while holding the lock").push(incarnation);
+        Ok(())
+    }
+
+    async fn kill(&self, _: Incarnation) -> Result<(), Unreachable> {
         Ok(())
     }
 
