@@ -19,4 +19,5 @@ mod restarts;
 mod snapshots;
 mod stops;
 mod support;
+mod units;
 mod wide_area;

@@ -69,16 +69,16 @@ pub fn rejections() -> Vec<Rejection> {
         Rejection::TimeoutOutOfRange { api: api_name(), timeout: text("idle"), requested_ms: 86 },
         Rejection::DuplicateApiEdit { api: api_name() },
         Rejection::TooManyApis { service: service(), actual: 87, max: 88 },
-        Rejection::TooManyBackends { api: api_name(), actual: 89, max: 90 },
     ]
     .into_iter()
     .chain(of_agents_and_ports())
     .collect()
 }
 
-fn of_agents_and_ports() -> [Rejection; 4] {
+fn of_agents_and_ports() -> [Rejection; 5] {
     let (agent, service, region) = (agent_name, service_name, region_name);
     [
+        Rejection::TooManyBackends { api: api_name(), actual: 89, max: 90 },
         Rejection::AgentFull { agent: agent(), units: 91, max: 92 },
         Rejection::ZoneWithoutAgent { region: region(), empty: zones(), agents_in: zones() },
         Rejection::PortStillUsed { port: 93, service: service(), agent: agent() },
