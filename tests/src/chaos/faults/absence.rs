@@ -34,7 +34,8 @@ impl Injector {
         };
         let before = effects::poll_fast(both_run).await?.unwrap_or_default();
         self.cluster.kill(member)?;
-        self.retry_until_accepted(other, &clients::roll(region)).await?;
+        // Rejected if a client has removed the region.
+        self.client.change(other, &clients::roll(region), super::ATTEMPTS).await?;
         self.retry_until_accepted(other, &clients::delete(DELETED)).await?;
         if removed {
             // Rejected for the primary region.

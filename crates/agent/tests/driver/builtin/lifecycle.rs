@@ -1,7 +1,11 @@
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
 use meridian_agent::driver::Driver as _;
 
 use super::Machine;
-use crate::support::{get_status, until_ready};
+use crate::support::{eventually, get_status, until_ready};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_reports_its_build_and_its_pid() {
@@ -12,4 +16,20 @@ async fn a_unit_reports_its_build_and_its_pid() {
     assert_eq!(units[0].build.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert_eq!(get_status(machine.address()).unwrap().1, u64::from(units[0].pid.unwrap()));
     machine.tidy(&driver).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_running_unit_is_rotated_and_deleted_with_the_unit() {
+    let machine = Machine::new();
+    let driver = machine.driver(1).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    until_ready(&driver, 1).await;
+    let log = machine.run().join("u7.log");
+    let mut unit = OpenOptions::new().append(true).open(&log).unwrap();
+    unit.write_all(&[b'\n'; 9 << 20]).unwrap();
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let older = machine.run().join("u7.log.1");
+    eventually("the log is rotated", || size(&older) >= 9 << 20 && size(&log) < 9 << 20).await;
+    machine.tidy(&driver).await;
+    assert_eq!(machine.files(), 0);
 }
