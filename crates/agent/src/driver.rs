@@ -46,7 +46,7 @@ pub use builtin::{Builtin, BuiltinConfig, Program};
 pub use command::{CommandConfig, CommandDriver, CommandTemplate, CommandTemplates, RenderError};
 #[cfg(feature = "docker")]
 pub use docker::{DockerConfig, DockerDriver};
-pub use limits::{AccessLog, UNIT_DESCRIPTORS, UnitLimits};
+pub use limits::{AccessLog, UNIT_DESCRIPTORS, UnitLimits, UnitUser};
 pub use traffic::Traffic;
 pub use units::OpenError;
 

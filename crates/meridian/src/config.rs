@@ -18,13 +18,14 @@ pub mod render;
 mod resolver;
 #[cfg(test)]
 mod tests;
+mod user;
 pub mod values;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use meridian_agent::driver::UnitLimits;
+use meridian_agent::driver::{UnitLimits, UnitUser};
 use meridian_domain::agent::Address;
 use meridian_domain::id::Zone;
 use meridian_domain::{AgentName, RegionName};
@@ -71,6 +72,8 @@ pub struct AgentConfig {
     pub drain_on_stop: bool,
     /// Driver of the units. Default: the built-in gateway.
     pub driver: UnitDriver,
+    /// User of the units, if it is another one than that of the agent. Default: none.
+    pub unit_user: Option<UnitUser>,
     /// Limits of each unit. Default: [`UnitLimits::default`].
     pub limits: UnitLimits,
     /// Method by which an agent with a new data directory becomes a member of a cluster.
@@ -143,6 +146,7 @@ impl AgentConfig {
             gateway_advertise: resolver.gateway_advertise()?,
             drain_on_stop: resolver.required("drain_on_stop")?,
             driver: resolver.driver()?,
+            unit_user: resolver.unit_user()?,
             limits: resolver.limits()?,
             start: resolver.start()?,
             snapshot_after_entries: resolver.number("snapshot_after_entries")?,

@@ -145,6 +145,7 @@ fn machine(path: &Path, generation: Generation) -> BuiltinConfig {
         },
         limits: UnitLimits::default(),
         traffic: Traffic::default(),
+        user: None,
         drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     }
 }

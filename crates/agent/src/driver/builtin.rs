@@ -10,6 +10,8 @@
 //! The module `run_directory` describes the files. The module `lock` of the gateway crate explains
 //! why a crash at any point leaves no surplus unit.
 
+use std::fs::File;
+use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
 use super::table::TargetState;
 use super::units::Units;
-use super::{StartError, Traffic, UnitLimits, UnitSpec, blocking};
+use super::{StartError, Traffic, UnitLimits, UnitSpec, UnitUser, blocking};
 
 mod adopt;
 mod process;
@@ -52,6 +54,8 @@ pub struct BuiltinConfig {
     pub limits: UnitLimits,
     /// Receives the traffic of the units.
     pub traffic: Traffic,
+    /// User of the units, if it is another one than that of this process, which is root then.
+    pub user: Option<UnitUser>,
     /// Time that a stopped unit may take to exit before it is killed. Default
     /// [`DRAIN_TIMEOUT`](Self::DRAIN_TIMEOUT).
     pub drain_timeout: Duration,
@@ -71,6 +75,7 @@ pub struct Builtin {
 #[derive(Debug)]
 struct Inner {
     program: Program,
+    user: Option<UnitUser>,
     drain_timeout: Duration,
     units: Arc<Units>,
 }
@@ -116,12 +121,13 @@ impl Inner {
         let incarnation = intent.incarnation;
         let (inner, intent, listener) = (Arc::clone(self), intent.clone(), Arc::clone(listener));
         blocking(move || {
-            let Inner { program, units, .. } = &*inner;
+            let Inner { program, units, user, .. } = &*inner;
             let run = &units.run;
-            let log = run.record(&intent).and_then(|()| run.log(incarnation));
-            let log = log.map_err(|error| units.record_error(incarnation, error))?;
+            let prepared = inner.prepare(&intent);
+            let (directory, log) =
+                prepared.map_err(|error| units.record_error(incarnation, error))?;
             let agent = &units.context.agent;
-            let child = process::spawn(program, agent, &intent, &listener, log, run.path());
+            let child = process::spawn(program, agent, &intent, &listener, log, &directory, *user);
             if planted(Bug::AdoptByPid)
                 && let Some(pid) = child.as_ref().ok().and_then(tokio::process::Child::id)
             {
@@ -141,6 +147,21 @@ impl Inner {
         .await
     }
 
+    /// Writes the unit's files before the spawn. Returns its working directory and its log.
+    fn prepare(&self, intent: &Intent) -> io::Result<(PathBuf, File)> {
+        let (run, incarnation) = (&self.units.run, intent.incarnation);
+        run.record(intent)?;
+        let directory = match self.user {
+            None => run.path().to_owned(),
+            Some(user) => {
+                let directory = run.create_unit_directory(incarnation)?;
+                run.give_to(incarnation, user)?;
+                directory
+            }
+        };
+        Ok((directory, run.log(incarnation)?))
+    }
+
     /// Adds a unit to the table and spawns its supervisor.
     fn supervise(
         &self,
@@ -152,7 +173,7 @@ impl Inner {
         let (units, incarnation) = (Arc::clone(&self.units), intent.incarnation);
         let target = TargetState { configuration, ..TargetState::default() };
         let target = units.insert(intent, pid, Revision::default(), target);
-        let socket = units.run.socket(incarnation);
+        let socket = units.run.control_socket(incarnation);
         let supervisor =
             Supervisor::new(units, incarnation, process, socket, self.drain_timeout, target);
         tokio::spawn(supervisor.run());

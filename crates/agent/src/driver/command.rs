@@ -24,7 +24,7 @@ use super::launch::Launch;
 use super::run_directory::{Intent, Lock};
 use super::table::{ListenerKey, TargetState};
 use super::units::Units;
-use super::{Exit, ExitStatus, Phase, StartError, UnitLimits, UnitSpec, blocking};
+use super::{Exit, ExitStatus, Phase, StartError, UnitLimits, UnitSpec, UnitUser, blocking};
 
 mod adopt;
 mod checked;
@@ -65,6 +65,8 @@ pub struct CommandConfig {
     pub gateway: IpAddr,
     /// Templates of the programs to run.
     pub templates: CommandTemplates,
+    /// User of the programs, if it is another one than that of this process, which is root then.
+    pub user: Option<UnitUser>,
     /// Limits of each unit. A program applies only those that it supports.
     pub limits: UnitLimits,
 }
@@ -78,6 +80,7 @@ pub struct CommandDriver {
 #[derive(Debug)]
 struct Inner {
     templates: CommandTemplates,
+    user: Option<UnitUser>,
     units: Arc<Units>,
 }
 
@@ -134,7 +137,9 @@ impl Inner {
         if is_adopted && template.is_none() {
             tracing::warn!(unit = %intent.unit, "no template matches this running unit");
         }
-        Arc::new(Plan::new(template, intent, &self.units.context.agent, &self.units.run))
+        let user =
+            if is_adopted { self.units.run.program_user(intent.incarnation) } else { self.user };
+        Arc::new(Plan::new(template, intent, &self.units.context.agent, &self.units.run, user))
     }
 
     /// Returns the listening socket for the program to inherit. For a program that opens its own,
@@ -169,7 +174,8 @@ impl Inner {
                     invocation: &plan.template.start,
                     environment: plan.environment(),
                     values: plan.values(),
-                    directory: plan.files.directory(),
+                    directory: &plan.files.program_directory(),
+                    user: plan.files.user(),
                     lock,
                     listener: listener.as_deref(),
                     log,

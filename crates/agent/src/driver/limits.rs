@@ -25,6 +25,15 @@ pub struct UnitLimits {
     pub access_log: AccessLog,
 }
 
+/// User and group as which an agent that runs as root runs its units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnitUser {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
 /// Access log of a unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AccessLog {

@@ -9,6 +9,11 @@
 //! | `u7.json.new` | an intent whose write was interrupted |
 //! | `u7.d/` | command driver: configuration and other files of the program |
 //! | `u7.d/` | Docker driver: the container's only mount: its sockets, a hard link to `u7.json` |
+//! | `u7.d/` | built-in driver, if the unit has its own user: the same, without the listener |
+//!
+//! Everything belongs to the agent's user, except what a unit with its own user writes: its
+//! directory, and its intent, which it locks. That user cannot create or replace anything else, so
+//! the agent, which is root then, never follows a name that a unit chose.
 //!
 //! This is the state of one machine, not of the cluster: it is never copied, and if it is lost,
 //! only the running units are lost. Intents have the format of the module `checked_file`, with
@@ -21,11 +26,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use meridian_domain::{ClusterId, Generation, Incarnation, UnitId};
@@ -35,6 +40,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
+use super::UnitUser;
 use crate::checked_file::{self, ReadError};
 use crate::planted::{Bug, planted};
 
@@ -42,6 +48,11 @@ mod log;
 
 #[cfg(feature = "docker")]
 pub(super) use log::MAX_LOG_BYTES;
+
+/// Name of the directory, in that of a unit, of a program with its own user.
+pub(super) const PROGRAM_DIRECTORY: &str = "program";
+/// Permission of others to pass through a directory.
+const PASSAGE: u32 = 0o011;
 
 /// The intent to run a unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,8 +263,7 @@ impl RunDirectory {
     }
 
     /// Creates the directory of an incarnation whose intent was recorded, with a hard link to its
-    /// lock file in it. A container has access to nothing else.
-    #[cfg(feature = "docker")]
+    /// lock file in it. A container, or a unit with its own user, has access to nothing else.
     pub(super) fn create_unit_directory(&self, incarnation: Incarnation) -> io::Result<PathBuf> {
         let directory = self.unit_directory(incarnation);
         DirBuilder::new().mode(0o700).create(&directory)?;
@@ -262,8 +272,47 @@ impl RunDirectory {
         Ok(directory)
     }
 
+    /// Gives the directory of an incarnation, and its lock file, to the unit's own user.
+    pub(super) fn give_to(&self, incarnation: Incarnation, user: UnitUser) -> io::Result<()> {
+        for path in [self.file(incarnation, "json"), self.unit_directory(incarnation)] {
+            chown(path, Some(user.uid), Some(user.gid))?;
+        }
+        Ok(())
+    }
+
+    /// Lets other users pass through this directory and the data directory, to files that belong to
+    /// them. They can list neither.
+    pub(super) fn allow_passage(&self) -> io::Result<()> {
+        for path in self.path.parent().into_iter().chain([self.path.as_path()]) {
+            let mode = fs::metadata(path)?.permissions().mode();
+            fs::set_permissions(path, Permissions::from_mode(mode | PASSAGE))?;
+        }
+        Ok(())
+    }
+
+    /// Path of the control socket of a running unit: in its own directory if it has one.
+    pub(super) fn control_socket(&self, incarnation: Incarnation) -> PathBuf {
+        match self.unit_directory(incarnation).is_dir() {
+            true => self.unit_directory_socket(incarnation, "sock"),
+            false => self.socket(incarnation),
+        }
+    }
+
+    /// User of a running program of the command driver, if it has its own.
+    pub(super) fn program_user(&self, incarnation: Incarnation) -> Option<UnitUser> {
+        let own = self.unit_directory(incarnation).join(PROGRAM_DIRECTORY);
+        let metadata = fs::metadata(own).ok().filter(fs::Metadata::is_dir)?;
+        Some(UnitUser { uid: metadata.uid(), gid: metadata.gid() })
+    }
+
+    /// Path of the socket of a program of the command driver that has its own user.
+    pub(super) fn program_socket(&self, incarnation: Incarnation) -> PathBuf {
+        let directory = self.handle.as_raw_fd();
+        let (outer, inner) = (name(incarnation, "d"), name(incarnation, "sock"));
+        PathBuf::from(format!("/proc/self/fd/{directory}/{outer}/{PROGRAM_DIRECTORY}/{inner}"))
+    }
+
     /// Like [`socket`](Self::socket), for a socket in the unit's directory.
-    #[cfg(feature = "docker")]
     pub(super) fn unit_directory_socket(&self, incarnation: Incarnation, kind: &str) -> PathBuf {
         let directory = self.handle.as_raw_fd();
         let (outer, inner) = (name(incarnation, "d"), name(incarnation, kind));

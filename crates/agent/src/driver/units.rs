@@ -19,8 +19,8 @@ use super::locks::Locks;
 use super::run_directory::{DriverKind, Intent, Lock, RunDirectory};
 use super::table::{ListenerKey, Table, TargetState};
 use super::{
-    Exit, Phase, RunningUnit, StartError, Traffic, UnitLimits, UnitSpec, blocking, listen,
-    log_rotation,
+    Exit, Phase, RunningUnit, StartError, Traffic, UnitLimits, UnitSpec, UnitUser, blocking,
+    listen, log_rotation,
 };
 
 /// Time that a socket stays open after the exit of its last unit, so that an immediate restart
@@ -94,6 +94,11 @@ impl Units {
         let units = Arc::new(units);
         tokio::spawn(log_rotation::run(Arc::downgrade(&units)));
         Ok((units, running))
+    }
+
+    /// Lets the units' own user, if they have one, reach its files.
+    pub(super) fn admit(&self, user: Option<UnitUser>) -> io::Result<()> {
+        user.map_or(Ok(()), |_| self.run.allow_passage())
     }
 
     /// Returns once every adopted unit has responded or exited, at the latest after

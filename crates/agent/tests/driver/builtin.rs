@@ -14,6 +14,7 @@ mod lifecycle;
 mod load;
 mod moving;
 mod traffic;
+mod user;
 
 pub use crashes::Late;
 
@@ -58,6 +59,7 @@ fn config(run: &Path, generation: u64, variant: Variant) -> BuiltinConfig {
         },
         limits: UnitLimits::default(),
         traffic: Traffic::default(),
+        user: None,
         drain_timeout: match variant {
             Variant::Impatient => SHORT_DRAIN_TIMEOUT,
             Variant::Usual | Variant::Failing | Variant::Missing | Variant::Foreign => {

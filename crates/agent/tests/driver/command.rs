@@ -59,7 +59,16 @@ pub async fn open(
     variant: Variant,
     template: CommandTemplate,
 ) -> CommandDriver {
-    let config = CommandConfig {
+    CommandDriver::open(config(run, generation, variant, template)).await.unwrap()
+}
+
+fn config(
+    run: &Path,
+    generation: u64,
+    variant: Variant,
+    template: CommandTemplate,
+) -> CommandConfig {
+    CommandConfig {
         cluster: variant.cluster(),
         agent: Variant::agent(),
         generation: Generation(generation),
@@ -67,6 +76,6 @@ pub async fn open(
         gateway: GATEWAY,
         templates: CommandTemplates::new(vec![template]).unwrap(),
         limits: UnitLimits::default(),
-    };
-    CommandDriver::open(config).await.unwrap()
+        user: None,
+    }
 }

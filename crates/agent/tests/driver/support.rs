@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meridian_agent::driver::{Driver, Exit, ExitStatus, Phase, RunningUnit, UnitSpec, stop_all};
+use meridian_agent::driver::{
+    Driver, Exit, ExitStatus, Phase, RunningUnit, UnitSpec, UnitUser, stop_all,
+};
 use meridian_domain::api::{STATUS_PATH, Timeouts};
 use meridian_domain::configuration::ConfiguredApi;
 use meridian_domain::{
@@ -215,6 +217,21 @@ impl<K: Kind> Machine<K> {
 
 fn parent(pid: u32) -> Option<u32> {
     status(pid, "PPid:")?.parse().ok()
+}
+
+/// User that has no files.
+pub const NOBODY: UnitUser = UnitUser { uid: 65_534, gid: 65_534 };
+
+/// Returns true, and prints the reason, if this process cannot run itself as [`NOBODY`].
+pub fn is_skipped_as_other_user() -> bool {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("--help").stdout(Stdio::null()).uid(NOBODY.uid).gid(NOBODY.gid);
+    let started = command.status();
+    if let Err(error) = &started {
+        println!("skipped: cannot run this program as another user: {error}");
+    }
+    started.is_err()
 }
 
 /// Returns the effective user id of a process.

@@ -87,7 +87,7 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
 }
 
 /// All keys, in the order of the help and the example file.
-pub const KEYS: [Key; 35] = [
+pub const KEYS: [Key; 36] = [
     text(
         "name",
         "westeurope-1",
@@ -205,6 +205,14 @@ pub const KEYS: [Key; 35] = [
         "0",
         "Memory limit of a unit's container, in bytes; a unit above it is killed and restarted. \
          0 means no limit; otherwise Docker requires at least 6291456. Ignored by other drivers.",
+    ),
+    text(
+        "unit_user",
+        "meridian-units",
+        "User as which an agent that runs as root runs its units: a name in /etc/passwd, or UID:GID. \
+         The user needs access to this binary and the directories above data_dir. Ignored by the \
+         `docker` driver. Before a change, drain the running units (drain_on_stop). Default: the \
+         user of the agent.",
     ),
     number(
         "unit_concurrent_requests",

@@ -89,6 +89,7 @@ fn unset_keys_have_their_documented_defaults() {
         gateway_advertise: "127.0.0.1".to_owned(),
         drain_on_stop: false,
         driver: UnitDriver::Builtin,
+        unit_user: None,
         limits: UnitLimits::default(),
         start: Start::Wait(Vec::new()),
         snapshot_after_entries: 20_000,

@@ -150,7 +150,7 @@ async fn open(
     generation: Generation,
     traffic: &Traffic,
 ) -> Result<Arc<dyn Driver>, driver::OpenError> {
-    let (agent, limits) = (config.name.clone(), config.limits);
+    let (agent, limits, user) = (config.name.clone(), config.limits, config.unit_user);
     let directory = config.data_dir.join(RUN_DIRECTORY);
     let gateway = config.gateway_listen;
     Ok(match &config.driver {
@@ -164,6 +164,7 @@ async fn open(
                 program: Program::default(),
                 limits,
                 traffic: traffic.clone(),
+                user,
                 drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
             });
             Arc::new(opened.await?)
@@ -177,6 +178,7 @@ async fn open(
                 directory,
                 gateway,
                 templates,
+                user,
                 limits,
             });
             Arc::new(opened.await?)

@@ -49,6 +49,7 @@ pub async fn stop_all(plan: &Plan, forced: &CancellationToken) -> Result<(), Str
         program: Program::default(),
         limits: UnitLimits::default(),
         traffic: Traffic::default(),
+        user: None,
         drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     });
     let driver = driver.await.map_err(|error| failure(&error))?;

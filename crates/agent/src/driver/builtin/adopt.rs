@@ -30,13 +30,15 @@ impl Builtin {
             program,
             limits,
             traffic,
+            user,
             drain_timeout,
         } = config;
-        let kind = DriverKind::Builtin;
+        let (kind, path) = (DriverKind::Builtin, directory.clone());
         let context =
             DriverContext { kind, cluster, agent, generation, directory, gateway, limits, traffic };
         let (units, running) = Units::open(context).await?;
-        let inner = Arc::new(Inner { program, drain_timeout, units });
+        units.admit(user).map_err(|source| OpenError { directory: path, source })?;
+        let inner = Arc::new(Inner { program, user, drain_timeout, units });
         for incarnation in running {
             adopt(&inner, incarnation).await;
         }
@@ -83,7 +85,8 @@ async fn adopt(inner: &Arc<Inner>, incarnation: Incarnation) {
 /// Builds the intent from the identity that the unit reports, because the file is unreadable.
 async fn query_intent(inner: &Inner, incarnation: Incarnation) -> Result<Intent, ControlError> {
     let generation = inner.units.context.generation;
-    let mut control = Control::connect(&inner.units.run.socket(incarnation), generation).await?;
+    let mut control =
+        Control::connect(&inner.units.run.control_socket(incarnation), generation).await?;
     let identity = control.describe().await?;
     inner.units.check_identity(incarnation, &identity)?;
     Ok(Intent {

@@ -18,7 +18,7 @@ use crate::driver::controlled::Instance;
 use crate::driver::environment;
 use crate::driver::run_directory::Intent;
 use crate::driver::units::Units;
-use crate::driver::{ExitStatus, blocking, lock_holder};
+use crate::driver::{ExitStatus, UnitUser, blocking, lock_holder};
 
 /// The process of a unit.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl Default for Program {
 }
 
 /// Spawns a unit. Its standard input is the listening socket, its working directory the run
-/// directory. Of the environment, it gets only what it needs. It gets no pipe, because a pipe would break when the agent exits.
+/// directory, or its own if it has its own user. Of the environment, it gets only what it needs. It gets no pipe, because a pipe would break when the agent exits.
 pub(super) fn spawn(
     program: &Program,
     agent: &AgentName,
@@ -181,9 +181,14 @@ pub(super) fn spawn(
     listener: &TcpListener,
     log: File,
     directory: &Path,
+    user: Option<UnitUser>,
 ) -> io::Result<Child> {
     let Intent { cluster, unit, incarnation, generation, .. } = intent;
-    Command::new(&program.path)
+    let mut command = Command::new(&program.path);
+    if let Some(UnitUser { uid, gid }) = user {
+        command.uid(uid).gid(gid);
+    }
+    command
         .args(&program.arguments)
         .args(["--cluster", &cluster.to_string()])
         .args(["--agent", agent.as_str()])

@@ -23,8 +23,16 @@ impl CommandDriver {
     /// # Errors
     /// If the directory cannot be used, or a unit of another driver runs in it.
     pub async fn open(config: CommandConfig) -> Result<Self, OpenError> {
-        let CommandConfig { cluster, agent, generation, directory, gateway, templates, limits } =
-            config;
+        let CommandConfig {
+            cluster,
+            agent,
+            generation,
+            directory,
+            gateway,
+            templates,
+            user,
+            limits,
+        } = config;
         let kind = DriverKind::Command;
         let path = directory.clone();
         // Meridian does not know the counters of a program.
@@ -32,7 +40,8 @@ impl CommandDriver {
         let context =
             DriverContext { kind, cluster, agent, generation, directory, gateway, limits, traffic };
         let (units, running) = Units::open(context).await?;
-        let inner = Arc::new(Inner { templates, units });
+        units.admit(user).map_err(|source| OpenError { directory: path.clone(), source })?;
+        let inner = Arc::new(Inner { templates, user, units });
         for incarnation in running {
             let adopted = adopt(&inner, incarnation).await;
             adopted.map_err(|source| OpenError { directory: path.clone(), source })?;

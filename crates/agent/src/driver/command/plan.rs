@@ -11,8 +11,8 @@ use super::pattern::Values;
 use super::probe::ProbeTarget;
 use super::render::{self, RenderError};
 use super::template::ProbeAddress;
-use crate::driver::UnitLimits;
 use crate::driver::run_directory::{Intent, RunDirectory};
+use crate::driver::{UnitLimits, UnitUser};
 
 /// Plan to run one unit.
 #[derive(Debug, Clone)]
@@ -32,14 +32,22 @@ impl Plan {
         intent: &Intent,
         agent: &AgentName,
         run: &RunDirectory,
+        user: Option<UnitUser>,
     ) -> Self {
         let has_template = template.is_some();
         let template = template.unwrap_or_else(Template::fallback);
         let directory = run.unit_directory(intent.incarnation);
-        let files = UnitFiles::new(directory);
+        let files = UnitFiles::new(directory, user);
+        let socket = match user {
+            None => format!("../u{}.sock", intent.incarnation),
+            Some(_) => format!("u{}.sock", intent.incarnation),
+        };
         let probe_target = match template.probe_at {
             ProbeAddress::Address => ProbeTarget::Address(intent.address),
-            ProbeAddress::Socket => ProbeTarget::Socket(run.socket(intent.incarnation)),
+            ProbeAddress::Socket => ProbeTarget::Socket(match user {
+                None => run.socket(intent.incarnation),
+                Some(_) => run.program_socket(intent.incarnation),
+            }),
         };
         let unit = &intent.unit;
         let values = Values::from([
@@ -52,9 +60,9 @@ impl Plan {
             ("address", intent.address.ip().to_string()),
             ("port", intent.address.port().to_string()),
             ("listen", intent.address.to_string()),
-            ("directory", files.directory().display().to_string()),
+            ("directory", files.program_directory().display().to_string()),
             ("configuration_file", files.configuration().display().to_string()),
-            ("socket", format!("../u{}.sock", intent.incarnation)),
+            ("socket", socket),
         ]);
         Self { template, has_template, files, probe_target, values }
     }
@@ -93,16 +101,12 @@ impl Plan {
         let Some(check) = &self.template.check else { return Ok(()) };
         let mut values = self.values.clone();
         values.insert("configuration_file", path.display().to_string());
-        super::process::run(check, &values, self.directory()).await
+        super::process::run(check, &values, &self.files).await
     }
 
     /// Runs a command of the template.
     pub(super) async fn run(&self, invocation: &Invocation) -> io::Result<()> {
-        super::process::run(invocation, &self.values, self.directory()).await
-    }
-
-    fn directory(&self) -> &Path {
-        self.files.directory()
+        super::process::run(invocation, &self.values, &self.files).await
     }
 
     pub(super) fn program(&self) -> PathBuf {
@@ -139,7 +143,7 @@ mod tests {
             driver: DriverKind::Command,
         };
         let agent = "we-1".parse().unwrap();
-        let plan = Plan::new(None, &intent, &agent, &run);
+        let plan = Plan::new(None, &intent, &agent, &run, None);
         let names = |values: &Values| values.keys().copied().collect::<BTreeSet<_>>();
         assert_eq!(names(plan.values()), BTreeSet::from(UNIT_PLACEHOLDERS));
         let values = render::values(plan.values(), &Configuration::default());

@@ -24,10 +24,11 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::checked::Invocation;
+use super::files::UnitFiles;
 use super::pattern::Values;
 use super::template::SignalName;
-use crate::driver::ExitStatus;
 use crate::driver::lock_holder::{LockHolder, holders_by_input, process_id};
+use crate::driver::{ExitStatus, UnitUser};
 
 /// File descriptor at which a program finds a listening socket that the agent opened: the first one
 /// after the standard descriptors, as in sd_listen_fds(3).
@@ -54,6 +55,7 @@ pub(super) struct SpawnOptions<'a> {
     pub(super) environment: Vec<(String, String)>,
     pub(super) values: &'a Values,
     pub(super) directory: &'a Path,
+    pub(super) user: Option<UnitUser>,
     pub(super) lock: File,
     pub(super) listener: Option<&'a TcpListener>,
     pub(super) log: File,
@@ -63,9 +65,9 @@ impl MainProcess {
     /// Spawns a program in its own process group, so that a signal to the agent's group (Ctrl-C)
     /// does not reach the unit.
     pub(super) fn spawn(options: SpawnOptions<'_>) -> io::Result<Self> {
-        let SpawnOptions { invocation, environment, values, directory, lock, listener, log } =
+        let SpawnOptions { invocation, environment, values, directory, user, lock, listener, log } =
             options;
-        let mut command = command(invocation, values, directory);
+        let mut command = command(invocation, values, directory, user);
         command
             .envs(environment)
             .stdin(Stdio::from(lock))
@@ -183,9 +185,9 @@ pub(super) fn find_main_process(path: &Path) -> io::Result<Option<MainProcess>> 
 pub(super) async fn run(
     invocation: &Invocation,
     values: &Values,
-    directory: &Path,
+    files: &UnitFiles,
 ) -> io::Result<()> {
-    let mut command = command(invocation, values, directory);
+    let mut command = command(invocation, values, &files.program_directory(), files.user());
     command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
     let program = invocation.program.display();
     let Ok(output) = timeout(COMMAND_TIMEOUT, command.output()).await else {
@@ -201,10 +203,18 @@ pub(super) async fn run(
     Err(io::Error::other(format!("{program} failed with {}: {text}", output.status)))
 }
 
-fn command(invocation: &Invocation, values: &Values, directory: &Path) -> Command {
+fn command(
+    invocation: &Invocation,
+    values: &Values,
+    directory: &Path,
+    user: Option<UnitUser>,
+) -> Command {
     let mut command = Command::new(&invocation.program);
     let arguments = invocation.arguments.iter().map(|pattern| OsString::from(pattern.fill(values)));
     command.args(arguments).env_clear().current_dir(directory);
+    if let Some(UnitUser { uid, gid }) = user {
+        command.uid(uid).gid(gid);
+    }
     command
 }
 

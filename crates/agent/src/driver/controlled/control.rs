@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{AddrParseError, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -139,11 +140,24 @@ pub(in crate::driver) struct Control {
 
 impl Control {
     /// Connects to the socket at `path`. Requests carry `generation`.
+    ///
+    /// # Errors
+    /// If the connection fails, or the process at the other end has another user than the directory
+    /// of the socket: a unit with its own user could have put another socket in the place of its own,
+    /// and this agent may kill the process at the other end.
     pub(in crate::driver) async fn connect(
         path: &Path,
         generation: Generation,
     ) -> io::Result<Self> {
         let stream = UnixStream::connect(path).await?;
+        let directory = path.parent().unwrap_or(path);
+        let (found, expected) = (stream.peer_cred()?.uid(), std::fs::metadata(directory)?.uid());
+        if found != expected {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("the control socket is served by user {found}, expected user {expected}"),
+            ));
+        }
         Ok(Self { stream, generation, buffer: BytesMut::new(), descriptor: None })
     }
 

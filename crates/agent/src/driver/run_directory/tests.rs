@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt as _;
-
 use meridian_domain::{RegionName, ServiceName};
 
 use super::*;
@@ -44,7 +42,7 @@ fn a_run_directory_that_others_can_write_to_is_made_private() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     RunDirectory::open(root.path()).unwrap().log(Incarnation(7)).unwrap();
     assert_eq!(mode(&root.path().join("u7.log")), 0o600);
-    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(root.path(), Permissions::from_mode(0o777)).unwrap();
     RunDirectory::open(root.path()).unwrap();
     assert_eq!(mode(root.path()), 0o700);
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use meridian_agent::driver::{Driver as _, Phase, RunningUnit};
+use meridian_agent::driver::{
+    CommandConfig, CommandDriver, CommandTemplate, Driver as _, Phase, RunningUnit,
+};
 use meridian_domain::{BackendUrl, Configuration, Incarnation, Revision};
 use rustix::process::Signal;
 
-use super::{Kind, Machine};
+use super::{Kind, Machine, config};
 use crate::backend::Backend;
 use crate::load::{KeepAlive, Load};
 use crate::support::{
-    Kind as _, configuration, eventually, get, get_status, send, until, until_ready,
+    Kind as _, NOBODY, Variant, configuration, eventually, get, get_status,
+    is_skipped_as_other_user, send, until, until_ready, user,
 };
 
 /// Returns true, and prints the reason, if nginx is not installed.
@@ -100,6 +103,36 @@ async fn the_workers_do_not_run_as_root() {
     until_ready(&driver, 1).await;
     let users = machine.users_of_children();
     assert!(!users.is_empty() && !users.contains(&0), "{users:?}");
+    machine.tidy(&driver).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_runs_as_the_user_of_the_units_and_the_agent_reloads_and_adopts_it() {
+    if is_skipped() || is_skipped_as_other_user() {
+        return;
+    }
+    let machine = Machine::new();
+    let open = async |generation| {
+        let config = config(&machine.run(), generation, Variant::Usual, CommandTemplate::nginx());
+        CommandDriver::open(CommandConfig { user: Some(NOBODY), ..config }).await.unwrap()
+    };
+    let driver = open(1).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    driver.start(machine.spec(8)).await.unwrap();
+    until_ready(&driver, 2).await;
+    let main = machine.processes();
+    assert_eq!([user(main[0]), user(main[1])], [Some(NOBODY.uid); 2]);
+    driver.stop(Incarnation(8)).await.unwrap();
+    until(&driver, "one unit is left", |units| units.len() == 1).await;
+    assert!(!machine.run().join("u8.d").exists() && !machine.run().join("u8.json").exists());
+    drop(driver);
+
+    let driver = open(2).await;
+    until_ready(&driver, 1).await;
+    driver.configure(Incarnation(7), configuration(100, &[]).into()).await.unwrap();
+    let reloaded = |units: &[RunningUnit]| units[0].configuration == Revision(100);
+    until(&driver, "it has reloaded", reloaded).await;
+    assert!(main.contains(&driver.list().await.unwrap()[0].pid.unwrap()), "{main:?}");
     machine.tidy(&driver).await;
 }
 

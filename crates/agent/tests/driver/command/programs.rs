@@ -169,6 +169,7 @@ async fn a_driver_does_not_open_while_a_unit_of_another_driver_runs() {
         program: Program::default(),
         limits: UnitLimits::default(),
         traffic: Traffic::default(),
+        user: None,
         drain_timeout: BuiltinConfig::DRAIN_TIMEOUT,
     };
     let error = Builtin::open(builtin.clone()).await.unwrap_err();

@@ -112,6 +112,7 @@ fn config(run: &Path, generation: u64) -> BuiltinConfig {
         },
         limits: UnitLimits::default(),
         traffic: Traffic::default(),
+        user: None,
         drain_timeout: Duration::from_millis(200),
     }
 }
