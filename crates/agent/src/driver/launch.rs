@@ -76,11 +76,14 @@ async fn start(driver: impl Launch, spec: UnitSpec) -> Result<(), StartError> {
         units.table().configure(spec.incarnation, spec.configuration);
         return Ok(());
     }
-    units.check_descriptors()?;
+    let incarnation = spec.incarnation;
+    units.begin_launch(incarnation)?;
     let launched = driver.launch(spec).await;
+    let mut table = units.table();
+    table.end_launch(incarnation);
     if launched.is_err() {
         // The socket that was opened for this unit, unless another one uses it.
-        units.table().close_idle_listeners();
+        table.close_idle_listeners();
     }
     launched
 }

@@ -1,6 +1,6 @@
 //! The unit table of a driver, and the listening sockets that units share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,7 @@ pub(super) async fn drain_timeout_exceeded(
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: BTreeMap<Incarnation, Row>,
+    launching: BTreeSet<Incarnation>,
     listeners: BTreeMap<ListenerKey, Arc<TcpListener>>,
 }
 
@@ -69,9 +70,26 @@ impl Table {
         self.rows.values().map(|row| row.unit.clone()).collect()
     }
 
-    /// Returns the number of units that have not exited.
-    pub(super) fn running(&self) -> usize {
-        self.rows.values().filter(|row| !row.unit.phase.has_exited()).count()
+    /// Counts a launch in progress, unless that many units run or are launched already. Returns
+    /// their number then.
+    pub(super) fn begin_launch(
+        &mut self,
+        incarnation: Incarnation,
+        maximum: usize,
+    ) -> Result<(), usize> {
+        let running = self.rows.values().filter(|row| !row.unit.phase.has_exited());
+        let running = running.map(|row| row.unit.incarnation);
+        let units = running.chain(self.launching.iter().copied()).collect::<BTreeSet<_>>().len();
+        if units >= maximum {
+            return Err(units);
+        }
+        self.launching.insert(incarnation);
+        Ok(())
+    }
+
+    /// Ends a launch. The unit is in the table now, or was not launched.
+    pub(super) fn end_launch(&mut self, incarnation: Incarnation) {
+        self.launching.remove(&incarnation);
     }
 
     pub(super) fn unit(&self, incarnation: Incarnation) -> Option<&RunningUnit> {
@@ -176,7 +194,7 @@ impl Table {
 
     /// Closes every socket that no unit uses.
     pub(super) fn close_idle_listeners(&mut self) {
-        let Self { rows, listeners } = self;
+        let Self { rows, listeners, .. } = self;
         listeners.retain(|(service, address), _| {
             let used = rows.values().map(|row| &row.unit).any(|unit| {
                 unit.phase.uses_listener()

@@ -131,16 +131,16 @@ impl Units {
         self.table().unit(incarnation).is_some_and(|unit| !unit.phase.has_exited())
     }
 
-    /// Checks that there are file descriptors for another unit. They are counted by unit, because a
-    /// unit takes most of its descriptors only after its start.
-    pub(super) fn check_descriptors(&self) -> Result<(), StartError> {
+    /// Begins a launch, if there are file descriptors for another unit. They are counted by unit,
+    /// because a unit takes most of its descriptors only after its start.
+    pub(super) fn begin_launch(&self, incarnation: Incarnation) -> Result<(), StartError> {
         let maximum = self.context.limits.units;
-        let running = self.table().running();
-        if maximum == 0 || running < usize::try_from(maximum).unwrap_or(usize::MAX) {
-            return Ok(());
-        }
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        Err(StartError::NoDescriptors { running, maximum, limit })
+        let units = if maximum == 0 { None } else { usize::try_from(maximum).ok() };
+        let begun = self.table().begin_launch(incarnation, units.unwrap_or(usize::MAX));
+        begun.map_err(|running| {
+            let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+            StartError::NoDescriptors { running, maximum, limit }
+        })
     }
 
     /// Builds the intent to run `spec`.
