@@ -8,7 +8,6 @@ use anyhow::ensure;
 use meridian_proto::v1;
 use meridian_proto::v1::services_client::ServicesClient;
 use meridian_testkit::history::{Outcome, Recorder, mark};
-use meridian_testkit::process::Process;
 use tokio::time::{Instant, sleep};
 
 use super::clients::event_only_change;
@@ -36,7 +35,6 @@ pub fn remove_faults(cluster: &Cluster) -> anyhow::Result<()> {
             Some(process) => process.thaw(),
             None => cluster.start_member(index)?,
         }
-        cluster.units(index)?.iter().for_each(Process::thaw);
     }
     Ok(())
 }

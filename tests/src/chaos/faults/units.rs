@@ -22,8 +22,8 @@ impl Injector {
         Ok(())
     }
 
-    /// Stops a unit process until its agent has reported it, and resumes it. Variant: the agent
-    /// restarts meanwhile, and adopts the hung process.
+    /// Stops a unit process, which never continues: its agent must report it, kill it and start
+    /// another one. Variant: the agent restarts meanwhile, and adopts the hung process.
     pub(super) async fn hang(
         &self,
         fault: &ActiveFault,
@@ -40,7 +40,6 @@ impl Injector {
             self.cluster.start_member(member)?;
         }
         let evidence = effects::reported(&self.cluster, &unit).await;
-        unit.thaw();
         self.record_effect(fault, evidence);
         Ok(())
     }
