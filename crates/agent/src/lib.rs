@@ -29,6 +29,7 @@ mod observe;
 mod planted;
 mod quorum_check;
 mod report;
+mod store_attempts;
 
 pub use metrics::describe_metrics;
 pub use planted::{Bug, PLANTED_BUGS};

@@ -18,7 +18,6 @@ use std::time::Duration;
 use error_reporter::Report;
 use meridian_domain::report::UnitStatus;
 use meridian_domain::{AgentName, Generation, Incarnation, NodeId};
-use meridian_durable::is_remediable;
 use meridian_ports::{Propose, Read, UnitLoads};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -36,15 +35,12 @@ use crate::observe::{Observed, Observer};
 use crate::planted::{Bug, planted};
 use crate::quorum_check::QuorumCheck;
 use crate::report::Reporter;
+use crate::store_attempts::{StoreAttempts, Stored};
 
 /// Period of rounds when nothing else triggers one.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Minimum time between the starts of two rounds, so that changes in quick succession share one.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
-/// Delay before a desired set that could not be stored is stored again.
-const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Minimum time between two log lines about a desired set that cannot be stored.
-const STORE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Delay before an unreachable driver is tried again while all units are drained.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -108,7 +104,7 @@ pub enum Ended {
 /// Converges the units of one agent to the log.
 pub struct Reconciler {
     /// Storage of the desired set.
-    store: Arc<dyn DesiredStore>,
+    store: StoreAttempts,
     driver: Arc<dyn Driver>,
     observer: Observer,
     /// The set that is acted on. It is durable in `store`.
@@ -123,10 +119,6 @@ pub struct Reconciler {
     round_started: Instant,
     /// Latest start of the next round.
     next_round: Instant,
-    /// Earliest time of the next attempt to store the desired set, after one that failed.
-    next_store: Instant,
-    /// Earliest time of the next log line about such a failure.
-    next_store_log: Instant,
 }
 
 impl Reconciler {
@@ -165,15 +157,13 @@ impl Reconciler {
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
             quorum_check: QuorumCheck::new(read),
             backoff: Backoff::default(),
-            store,
+            store: StoreAttempts::new(store),
             driver,
             desired,
             gateway,
             loads,
             round_started: now,
             next_round: now,
-            next_store: now,
-            next_store_log: now,
         })
     }
 
@@ -253,37 +243,17 @@ impl Reconciler {
     /// new one had not arrived yet.
     async fn set_desired(&mut self, desired: Desired) -> Result<(), RunError> {
         if !self.desired.is_same_set(&desired) {
-            let now = Instant::now();
-            if now < self.next_store {
-                self.next_round = self.next_round.min(self.next_store);
-                return Ok(());
-            }
-            match desired::save(&*self.store, &desired).await {
-                Ok(()) => {}
-                Err(error) if is_remediable(&error) => {
-                    self.next_store = now + STORE_RETRY_DELAY;
-                    self.next_round = self.next_round.min(self.next_store);
-                    self.log_store_failure(&error);
+            let stored = self.store.store(&desired).await;
+            match stored.map_err(|source| RunError { path: self.store.path(), source })? {
+                Stored::Durable => {}
+                Stored::NotBefore(time) => {
+                    self.next_round = self.next_round.min(time);
                     return Ok(());
                 }
-                Err(source) => return Err(RunError { path: self.store.path(), source }),
             }
         }
         self.desired = desired;
         Ok(())
-    }
-
-    /// Logs, at most once a minute, that the desired set cannot be stored.
-    fn log_store_failure(&mut self, error: &io::Error) {
-        let now = Instant::now();
-        if now >= self.next_store_log {
-            self.next_store_log = now + STORE_LOG_INTERVAL;
-            tracing::error!(
-                path = %self.store.path().display(), cause = %Report::new(error),
-                revision = %self.desired.revision,
-                "cannot store the desired units; acting on the last ones and trying again"
-            );
-        }
     }
 
     /// Records and logs the failures among the observed units.

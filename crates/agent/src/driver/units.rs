@@ -59,7 +59,7 @@ pub(super) struct DriverContext {
 #[derive(Debug)]
 pub(super) struct Units {
     pub(super) context: DriverContext,
-    pub(super) run: RunDirectory,
+    pub(super) run: Arc<RunDirectory>,
     table: Mutex<Table>,
     /// Held during the start of an incarnation, so that it is not started twice.
     pub(super) starting: Locks<Incarnation>,
@@ -84,6 +84,8 @@ impl Units {
         let (run, running) = opened
             .await
             .map_err(|source| OpenError { directory: context.directory.clone(), source })?;
+        let run = Arc::new(run);
+        tokio::spawn(log_rotation::run(Arc::downgrade(&run)));
         let units = Self {
             context,
             run,
@@ -91,9 +93,7 @@ impl Units {
             starting: Locks::default(),
             changes: watch::Sender::new(0),
         };
-        let units = Arc::new(units);
-        tokio::spawn(log_rotation::run(Arc::downgrade(&units)));
-        Ok((units, running))
+        Ok((Arc::new(units), running))
     }
 
     /// Lets the units' own user, if they have one, reach its files.
