@@ -76,14 +76,19 @@ async fn start(driver: impl Launch, spec: UnitSpec) -> Result<(), StartError> {
         units.table().configure(spec.incarnation, spec.configuration);
         return Ok(());
     }
-    let incarnation = spec.incarnation;
-    units.begin_launch(incarnation)?;
+    let intent = units.intent(&spec);
+    let key = intent.listener_key();
+    let was_open = units.table().listener(&key).is_some();
+    units.begin_launch(&intent)?;
     let launched = driver.launch(spec).await;
-    let mut table = units.table();
-    table.end_launch(incarnation);
-    if launched.is_err() {
-        // The socket that was opened for this unit, unless another one uses it.
-        table.close_idle_listeners();
+    units.table().end_launch(intent.incarnation);
+    match launched {
+        Ok(()) => {}
+        Err(_) if was_open => {
+            let units = Arc::clone(units);
+            tokio::spawn(async move { units.close_unused_later(key).await });
+        }
+        Err(_) => units.table().close_unused(&key),
     }
     launched
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meridian_domain::{Configuration, Incarnation, ServiceName};
+use meridian_domain::{Configuration, Incarnation, ServiceName, UnitId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -61,7 +61,7 @@ pub(super) async fn drain_timeout_exceeded(
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: BTreeMap<Incarnation, Row>,
-    launching: BTreeSet<Incarnation>,
+    launching: BTreeMap<Incarnation, (UnitId, SocketAddr)>,
     listeners: BTreeMap<ListenerKey, Arc<TcpListener>>,
 }
 
@@ -70,20 +70,18 @@ impl Table {
         self.rows.values().map(|row| row.unit.clone()).collect()
     }
 
-    /// Counts a launch in progress, unless that many units run or are launched already. Returns
-    /// their number then.
-    pub(super) fn begin_launch(
-        &mut self,
-        incarnation: Incarnation,
-        maximum: usize,
-    ) -> Result<(), usize> {
+    /// Records a launch in progress, unless `maximum` slots have a unit that runs or is launched.
+    /// Returns their number then. A slot that has both an old and a new unit counts once: otherwise,
+    /// nothing could be replaced at the maximum.
+    pub(super) fn begin_launch(&mut self, intent: &Intent, maximum: usize) -> Result<(), usize> {
         let running = self.rows.values().filter(|row| !row.unit.phase.has_exited());
-        let running = running.map(|row| row.unit.incarnation);
-        let units = running.chain(self.launching.iter().copied()).collect::<BTreeSet<_>>().len();
-        if units >= maximum {
-            return Err(units);
+        let slots = running.map(|row| &row.unit.unit);
+        let slots: BTreeSet<_> =
+            slots.chain(self.launching.values().map(|(unit, _)| unit)).collect();
+        if slots.len() >= maximum && !slots.contains(&intent.unit) {
+            return Err(slots.len());
         }
-        self.launching.insert(incarnation);
+        self.launching.insert(intent.incarnation, (intent.unit.clone(), intent.address));
         Ok(())
     }
 
@@ -150,11 +148,12 @@ impl Table {
             return true;
         }
         row.unit.phase = Phase::Draining;
+        let key = (row.unit.unit.service.clone(), row.unit.address);
         // The unit closes its socket when it drains, so the driver closes its duplicate as well.
         row.target.send_modify(|target| {
             target.stopped.get_or_insert_with(Instant::now);
         });
-        self.close_idle_listeners();
+        self.close_unused(&key);
         false
     }
 
@@ -192,20 +191,18 @@ impl Table {
         others.next().map(|unit| unit.unit.service.clone())
     }
 
-    /// Closes every socket that no unit uses.
-    pub(super) fn close_idle_listeners(&mut self) {
-        let Self { rows, listeners, .. } = self;
-        listeners.retain(|(service, address), _| {
-            let used = rows.values().map(|row| &row.unit).any(|unit| {
-                unit.phase.uses_listener()
-                    && unit.unit.service == *service
-                    && unit.address == *address
-            });
-            if !used {
-                tracing::info!(%service, %address, "listening socket closed: no unit uses it");
-            }
-            used
-        });
+    /// Closes a socket, unless a unit uses it or is being launched with it.
+    pub(super) fn close_unused(&mut self, key: &ListenerKey) {
+        let (service, address) = key;
+        let serving = self.rows.values().map(|row| &row.unit);
+        let serving = serving.filter(|unit| unit.phase.uses_listener());
+        let mut users = serving
+            .map(|unit| (&unit.unit, unit.address))
+            .chain(self.launching.values().map(|(unit, address)| (unit, *address)));
+        let is_used = users.any(|(unit, at)| unit.service == *service && at == *address);
+        if !is_used && self.listeners.remove(key).is_some() {
+            tracing::info!(%service, %address, "listening socket closed: no unit uses it");
+        }
     }
 }
 

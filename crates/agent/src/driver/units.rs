@@ -133,10 +133,10 @@ impl Units {
 
     /// Begins a launch, if there are file descriptors for another unit. They are counted by unit,
     /// because a unit takes most of its descriptors only after its start.
-    pub(super) fn begin_launch(&self, incarnation: Incarnation) -> Result<(), StartError> {
+    pub(super) fn begin_launch(&self, intent: &Intent) -> Result<(), StartError> {
         let maximum = self.context.limits.units;
         let units = if maximum == 0 { None } else { usize::try_from(maximum).ok() };
-        let begun = self.table().begin_launch(incarnation, units.unwrap_or(usize::MAX));
+        let begun = self.table().begin_launch(intent, units.unwrap_or(usize::MAX));
         begun.map_err(|running| {
             let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
             StartError::NoDescriptors { running, maximum, limit }
@@ -236,7 +236,8 @@ impl Units {
     /// Records that a unit does not accept a configuration.
     pub(super) fn record_refusal(&self, incarnation: Incarnation, refusal: RefusedConfiguration) {
         let known = self.table().unit(incarnation).and_then(|unit| unit.refused.clone());
-        if known.as_ref() == Some(&refusal) {
+        // By the revision: the cause may contain the time, or a process id.
+        if known.is_some_and(|known| known.configuration == refusal.configuration) {
             return;
         }
         let RefusedConfiguration { configuration, cause } = &refusal;
@@ -264,9 +265,17 @@ impl Units {
         if let Err(error) = self.clear(incarnation, stopped).await {
             tracing::warn!(%incarnation, %error, "cannot delete the files of an exited unit");
         }
+        let unit = self.table().unit(incarnation).cloned();
         self.change(|table| table.record_exit(incarnation, exit));
+        if let Some(unit) = unit {
+            self.close_unused_later((unit.unit.service, unit.address)).await;
+        }
+    }
+
+    /// Closes a socket after [`LISTENER_GRACE`], unless a unit uses it then.
+    pub(super) async fn close_unused_later(&self, key: ListenerKey) {
         tokio::time::sleep(LISTENER_GRACE).await;
-        self.table().close_idle_listeners();
+        self.table().close_unused(&key);
     }
 
     /// Deletes the files of a unit that has exited. The log is deleted only `with_log`.

@@ -39,6 +39,7 @@ macro_rules! conformance {
             a_hung_unit_is_not_ready_and_keeps_running
             a_hung_unit_is_killed_on_request_and_starts_again
             a_unit_never_answers_on_the_port_of_another_service
+            a_failed_start_of_another_service_does_not_close_the_port_of_a_crashed_unit
             the_last_output_of_a_failed_unit_is_part_of_its_cause
             a_failed_spawn_is_an_error_that_leaves_nothing
             a_port_in_use_is_reported_with_the_process_that_holds_it

@@ -2,10 +2,10 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
-use meridian_agent::driver::Driver as _;
+use meridian_agent::driver::{Builtin, Driver as _, StartError};
 
-use super::Machine;
-use crate::support::{eventually, get_status, until_ready};
+use super::{Machine, config};
+use crate::support::{Variant, eventually, get_status, until_ready};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_reports_its_build_and_its_pid() {
@@ -32,4 +32,21 @@ async fn the_log_of_a_running_unit_is_rotated_and_deleted_with_the_unit() {
     eventually("the log is rotated", || size(&older) >= 9 << 20 && size(&log) < 9 << 20).await;
     machine.tidy(&driver).await;
     assert_eq!(machine.files(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_maximum_a_unit_can_be_replaced_but_no_slot_is_added() {
+    let machine = Machine::new();
+    let mut config = config(&machine.run(), 1, Variant::Usual);
+    config.limits.units = 1;
+    let driver = Builtin::open(config).await.unwrap();
+    driver.start(machine.spec(7)).await.unwrap();
+    until_ready(&driver, 1).await;
+    let error = driver.start(machine.spec(8)).await.unwrap_err();
+    assert!(matches!(error, StartError::NoDescriptors { .. }), "{error}");
+    let mut replacement = machine.spec(9);
+    replacement.unit = machine.spec(7).unit;
+    driver.start(replacement).await.unwrap();
+    until_ready(&driver, 2).await;
+    machine.tidy(&driver).await;
 }
