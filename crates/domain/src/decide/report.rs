@@ -121,13 +121,13 @@ fn ready(unit: &Unit, pid: Option<u32>, configuration: Revision) -> Option<Event
     }
 }
 
-/// Returns the event for a configuration that a ready unit refuses, unless the state has it with the
-/// same cause.
+/// Returns the event for a configuration that a ready unit refuses, unless the state has it. Later
+/// causes are not recorded: they may contain the time, and the log would grow with every attempt.
 fn newly_refused(unit: &Unit, refusal: &RefusedConfiguration) -> Option<Event> {
     let cause: String = refusal.cause.chars().take(limits::CAUSE_CHARS).collect();
     let configuration = refusal.configuration;
-    let refusal = RefusedConfiguration { configuration, cause: cause.clone() };
-    (unit.refused() != Some(&refusal)).then(|| Event::UnitRefused {
+    let known = unit.refused().map(|refusal| refusal.configuration);
+    (known != Some(configuration)).then(|| Event::UnitRefused {
         unit: unit.id.clone(),
         incarnation: unit.incarnation,
         configuration,

@@ -168,7 +168,9 @@ impl Supervisor {
 
     /// Waits for one event and handles it. Returns the exit status if the main process has exited.
     async fn step(&mut self) -> Option<ExitStatus> {
-        let retry = self.refusal.retry().filter(|_| self.has_been_ready && !self.draining);
+        // An attempt in progress, or a newer configuration, needs no retry.
+        let retries = self.applied.is_none() && self.has_been_ready && !self.draining;
+        let retry = self.refusal.retry().filter(|_| retries);
         tokio::select! {
             status = self.main_process.exited() => return Some(status),
             Ok(()) = self.target.changed() => self.apply_target().await,
@@ -305,16 +307,22 @@ impl Supervisor {
         let revision = pending.revision;
         if !body.contains(&pending.expected_body) {
             pending.matching_since = None;
-            if pending.deadline.is_some_and(|deadline| now > deadline) {
-                self.pending = None;
-                if let Some(applied) = self.applied.clone() {
-                    self.refuse(&applied, &ReloadError::Timeout);
-                }
-            }
+            self.check_reload_deadline(now);
         } else if now >= *pending.matching_since.get_or_insert(started) + pending.settle_time {
             self.pending = None;
             self.next_probe = now + CHECK_PERIOD;
             self.record_served(revision).await;
+        }
+    }
+
+    /// Refuses the pending configuration if the reload took too long.
+    fn check_reload_deadline(&mut self, now: Instant) {
+        let deadline = self.pending.as_ref().and_then(|pending| pending.deadline);
+        if deadline.is_some_and(|deadline| now > deadline) {
+            self.pending = None;
+            if let Some(applied) = self.applied.clone() {
+                self.refuse(&applied, &ReloadError::Timeout);
+            }
         }
     }
 
@@ -336,6 +344,7 @@ impl Supervisor {
         if let Some(pending) = &mut self.pending {
             pending.matching_since = None;
         }
+        self.check_reload_deadline(Instant::now());
         self.next_probe = Instant::now() + self.retry_delay;
         self.retry_delay = (self.retry_delay * 2).min(RETRY_DELAYS.1);
         let is_long = self.last_response.elapsed() >= UNRESPONSIVE_AFTER;
