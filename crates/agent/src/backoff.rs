@@ -137,7 +137,8 @@ impl Backoff {
         let served = row.and_then(|row| row.ready_since).map(|since| now.instant - since);
         let (recovery_time, replace_after) = match phase {
             Some(Phase::Unresponsive) => (KILL_AFTER, Some(KILL_AFTER + STUCK_AFTER)),
-            Some(Phase::Draining) if served >= Some(REPLACED_AFTER) => {
+            // One that this process run of the agent sees for the first time served before.
+            Some(Phase::Draining) if row.is_none() || served >= Some(REPLACED_AFTER) => {
                 (Duration::ZERO, Some(Duration::ZERO))
             }
             _ => (Duration::ZERO, None),

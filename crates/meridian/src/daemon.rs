@@ -95,7 +95,10 @@ fn protect() -> io::Result<()> {
 fn serve(config: AgentConfig) -> Result<(), AgentError> {
     logs::start(config.log_format, &config.log_level)?;
     let metrics = metrics::start()?;
-    let limit = meridian_process::raise_file_limit().map_err(AgentError::Runtime)?;
+    let (limit, raised) = meridian_process::raise_file_limit();
+    if let Err(error) = raised {
+        tracing::warn!(limit, %error, "cannot raise the limit of open files");
+    }
     let shares = Shares::of(limit)?;
     let runtime = runtime().map_err(AgentError::Runtime)?;
     let result = runtime.block_on(async {

@@ -37,7 +37,7 @@ pub fn run(config: Result<UnitConfig, ArgumentError>) -> ExitCode {
 fn serve(config: UnitConfig) -> Result<(), String> {
     logs::start(LogFormat::Auto, LOG_LEVEL).map_err(|error| error.to_string())?;
     meridian_process::restrict_new_files();
-    if let Err(error) = meridian_process::raise_file_limit() {
+    if let (_, Err(error)) = meridian_process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files, which bounds connections");
     }
     // Runtime of the unit's first thread; the unit starts one thread for each further core itself.

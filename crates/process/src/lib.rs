@@ -12,17 +12,14 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask,
 };
 
-/// Raises the limit of open files to the maximum that the process may set, and returns it. The usual
-/// limit of 1,024 is meant for programs that use select(2).
-///
-/// # Errors
-/// If the operating system refuses.
-pub fn raise_file_limit() -> io::Result<u64> {
+/// Raises the limit of open files to the maximum that the process may set, and returns the limit, with
+/// the reason if it could not be raised: the maximum may be above `fs.nr_open`. The usual limit of
+/// 1,024 is meant for programs that use select(2).
+pub fn raise_file_limit() -> (u64, io::Result<()>) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
-    }
-    Ok(maximum.unwrap_or(u64::MAX))
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let limit = if raised.is_ok() { maximum } else { current };
+    (limit.unwrap_or(u64::MAX), raised.map_err(io::Error::from))
 }
 
 /// Makes all files that this process and its children create accessible only to its user, including
@@ -49,7 +46,8 @@ mod tests {
 
     #[test]
     fn the_limit_of_open_files_is_the_maximum() {
-        let limit = raise_file_limit().expect("is allowed");
+        let (limit, raised) = raise_file_limit();
+        raised.expect("is allowed");
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         assert_eq!((current.unwrap_or(u64::MAX), current), (limit, maximum));
     }

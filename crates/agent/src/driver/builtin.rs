@@ -22,6 +22,7 @@ use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Revision}
 
 use super::controlled::Supervisor;
 use super::launch::Launch;
+use super::limits::explain_spawn_error;
 use super::run_directory::{Intent, Lock};
 use super::table::TargetState;
 use super::units::Units;
@@ -141,6 +142,7 @@ impl Inner {
                         "cannot delete the files of a unit that was not spawned"
                     );
                 }
+                let source = explain_spawn_error(*user, run.path(), source);
                 StartError::Spawn { program: program.path.clone(), source }
             })
         })

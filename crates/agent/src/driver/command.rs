@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use meridian_domain::{AgentName, ClusterId, Configuration, Generation, Incarnation, Revision};
 
 use super::launch::Launch;
+use super::limits::explain_spawn_error;
 use super::run_directory::{Intent, Lock};
 use super::table::{ListenerKey, TargetState};
 use super::units::Units;
@@ -181,7 +182,11 @@ impl Inner {
                     log,
                 };
                 let spawned = MainProcess::spawn(options);
-                spawned.map_err(|source| StartError::Spawn { program: plan.program(), source })
+                spawned.map_err(|source| {
+                    let run = inner.units.run.path();
+                    let source = explain_spawn_error(inner.user, run, source);
+                    StartError::Spawn { program: plan.program(), source }
+                })
             });
             if spawned.is_err()
                 && let Err(error) = inner.units.run.clear(incarnation, true)

@@ -1,6 +1,9 @@
 //! Limits of the units of an agent. They are the same for every unit, because they depend on the
 //! machine.
 
+use std::io;
+use std::path::Path;
+
 /// Maximum number of file descriptors that a running unit takes in its agent: its process, its
 /// control connection, its listening socket, and one for a probe or while it is started.
 pub const UNIT_DESCRIPTORS: u32 = 4;
@@ -32,6 +35,26 @@ pub struct UnitUser {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
+}
+
+/// Adds to a refused spawn what the user of the units may lack: the system does not name the
+/// directory that a process cannot pass through.
+pub(super) fn explain_spawn_error(
+    user: Option<UnitUser>,
+    run_directory: &Path,
+    error: io::Error,
+) -> io::Error {
+    match user {
+        Some(UnitUser { uid, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let directory = run_directory.display();
+            let cause = format!(
+                "{error}: user {uid} cannot execute it, or cannot pass through a directory above \
+                 {directory}"
+            );
+            io::Error::new(io::ErrorKind::PermissionDenied, cause)
+        }
+        Some(_) | None => error,
+    }
 }
 
 /// Access log of a unit.

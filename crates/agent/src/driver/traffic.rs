@@ -121,7 +121,7 @@ fn render_requests(text: &mut Text, units: &Units) {
     let requests = text.counter(
         "meridian_gateway_requests_total",
         "Requests by service, API, incarnation of the unit, and status class; without an API: \
-         requests that match none.",
+         requests that match none, or that a limit refused.",
     );
     for (incarnation, unit) in units {
         let (service, incarnation) = (unit.unit.service.as_str(), incarnation.to_string());
@@ -266,7 +266,7 @@ mod tests {
         let text = traffic.render();
         let expected = "\
 # HELP meridian_gateway_requests_total Requests by service, API, incarnation of the unit, and status \
-class; without an API: requests that match none.
+class; without an API: requests that match none, or that a limit refused.
 # TYPE meridian_gateway_requests_total counter
 meridian_gateway_requests_total{service=\"contoso\",api=\"\",incarnation=\"7\",status=\"4xx\"} 1
 meridian_gateway_requests_total{service=\"contoso\",api=\"orders\",incarnation=\"7\",status=\"2xx\"} 5

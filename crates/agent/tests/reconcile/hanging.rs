@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meridian_agent::Ended;
 use meridian_domain::UnitPhase;
 
 use crate::log::Quorum;
@@ -74,6 +75,20 @@ async fn a_unit_that_something_else_stopped_is_replaced_while_it_drains() {
     let unit = world.wanted()[0];
     world.machine.set_drain(Duration::from_secs(3_600));
     world.machine.drain_by_itself(unit);
+    let replaced = || world.machine.ready().len() == 1 && world.wanted() != [unit];
+    world.until("another one serves while it drains", replaced).await;
+    assert!(world.machine.drains(unit));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_drains_is_replaced_by_an_agent_that_has_just_started() {
+    let mut world = World::contoso(1);
+    let agent = world.converged_agent().await;
+    assert_eq!(agent.stop().await, Ended::Shutdown);
+    let unit = world.wanted()[0];
+    world.machine.set_drain(Duration::from_secs(3_600));
+    world.machine.drain_by_itself(unit);
+    let _agent = world.agent();
     let replaced = || world.machine.ready().len() == 1 && world.wanted() != [unit];
     world.until("another one serves while it drains", replaced).await;
     assert!(world.machine.drains(unit));

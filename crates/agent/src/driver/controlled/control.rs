@@ -51,6 +51,11 @@ pub(in crate::driver) enum ControlError {
     Foreign { cluster: ClusterId, agent: AgentName },
     #[error("the unit sent no listening socket, or another one")]
     NoListener,
+    #[error(
+        "its process runs as user {found}, not as user {expected} as its files: end that process, \
+         then the unit starts again"
+    )]
+    OtherUser { found: u32, expected: u32 },
 }
 
 impl ControlError {
@@ -81,8 +86,14 @@ impl ControlError {
             | Self::Refused(_)
             | Self::Identity(_)
             | Self::Foreign { .. }
-            | Self::NoListener => false,
+            | Self::NoListener
+            | Self::OtherUser { .. } => false,
         }
+    }
+
+    /// Describes a process that runs as another user, which this agent must not trust.
+    pub(in crate::driver) fn other_user(&self) -> Option<String> {
+        matches!(self, Self::OtherUser { .. }).then(|| self.to_string())
     }
 
     /// True if the unit obeys another agent, or a newer generation of this one.
@@ -95,7 +106,8 @@ impl ControlError {
             | Self::Frame(_)
             | Self::UnexpectedResponse
             | Self::Identity(_)
-            | Self::NoListener => false,
+            | Self::NoListener
+            | Self::OtherUser { .. } => false,
         }
     }
 }
@@ -148,15 +160,12 @@ impl Control {
     pub(in crate::driver) async fn connect(
         path: &Path,
         generation: Generation,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, ControlError> {
         let stream = UnixStream::connect(path).await?;
         let directory = path.parent().unwrap_or(path);
         let (found, expected) = (stream.peer_cred()?.uid(), std::fs::metadata(directory)?.uid());
         if found != expected {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!("the control socket is served by user {found}, expected user {expected}"),
-            ));
+            return Err(ControlError::OtherUser { found, expected });
         }
         Ok(Self { stream, generation, buffer: BytesMut::new(), descriptor: None })
     }

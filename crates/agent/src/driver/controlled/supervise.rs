@@ -311,11 +311,27 @@ impl<B: Instance> Supervisor<B> {
         if error.is_silence() {
             self.record_missed_check();
         }
+        if let Some(cause) = error.other_user() {
+            self.mark_unhealthy(cause);
+        }
         if !error.is_permanent() {
             tracing::debug!(%incarnation, %error, "control request failed");
         } else if !self.owned_elsewhere {
             tracing::error!(%incarnation, %error, "unit controlled by another process; ignoring it");
             self.owned_elsewhere = true;
+        }
+    }
+
+    /// Records why a unit that runs cannot be controlled.
+    fn mark_unhealthy(&self, cause: String) {
+        let incarnation = self.incarnation;
+        let is_starting = self.units.table().unit(incarnation).map(|it| it.phase.clone())
+            == Some(Phase::Starting);
+        if is_starting && self.deadline.is_none() {
+            tracing::error!(%incarnation, cause, "the unit cannot be controlled");
+            self.units.change(|table| {
+                table.update(incarnation, |unit| unit.phase = Phase::Unhealthy(cause));
+            });
         }
     }
 
@@ -340,7 +356,10 @@ impl<B: Instance> Supervisor<B> {
     /// Kills a unit that has exceeded its start timeout or drain timeout.
     async fn give_up(&mut self) {
         let incarnation = self.incarnation;
-        tracing::warn!(%incarnation, "start or drain timeout exceeded; killing unit");
+        match self.target.borrow().kill {
+            true => tracing::warn!(%incarnation, "the unit was killed, but has not exited"),
+            false => tracing::warn!(%incarnation, "start or drain timeout exceeded; killing unit"),
+        }
         self.start_timed_out = self.instance.is_new() && !self.has_responded;
         self.kill().await;
     }

@@ -5,7 +5,7 @@
 //! between both are lost.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use meridian_domain::Incarnation;
@@ -47,7 +47,7 @@ impl RunDirectory {
         let length = match fs::metadata(&log) {
             Ok(log) => log.len(),
             // A container has its log elsewhere.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
         if length <= MAX_LOG_BYTES {
@@ -57,7 +57,10 @@ impl RunDirectory {
         if let Err(error) = fs::copy(&log, &older) {
             // On a full disk, half a copy would take the space that the log needs.
             drop(fs::remove_file(&older));
-            return Err(error);
+            if !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+                return Err(error);
+            }
+            tracing::warn!(%incarnation, %error, "the log of a unit is truncated without a copy");
         }
         OpenOptions::new().write(true).open(&log)?.set_len(0)
     }
