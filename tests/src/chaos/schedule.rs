@@ -106,8 +106,8 @@ pub enum Kind {
     /// The data directory of an agent is restored from a copy of a few seconds ago. Variant: from
     /// before its last two restarts.
     Restore,
-    /// A unit process hangs until its agent has reported it. Variant: the agent is killed and
-    /// restarted meanwhile.
+    /// A unit process hangs and never continues: its agent must kill and replace it. Variant: the
+    /// agent is killed and restarted meanwhile.
     Hang,
     /// An agent is stopped while its units are scaled, rolled and deleted. Variant: its region is
     /// also removed, and added again.

@@ -251,7 +251,10 @@ impl<B: Instance> Supervisor<B> {
     async fn configure(&mut self) {
         let wanted = self.target.borrow().configuration.clone();
         let (Some(wanted), Some(connection)) = (wanted, &mut self.connection) else { return };
-        if self.configured.as_ref() == Some(&wanted) || !self.refusal.allows(&wanted) {
+        if self.configured.as_ref() == Some(&wanted) {
+            return self.refusal.clear();
+        }
+        if !self.refusal.allows(&wanted) {
             return;
         }
         let message = configuration::message(&wanted, &self.units.context.limits);
