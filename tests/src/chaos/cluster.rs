@@ -195,6 +195,14 @@ impl Cluster {
         Ok(processes)
     }
 
+    /// Returns the units of an agent without those that a fault has made hang: their agent is about to
+    /// kill them.
+    pub fn serving_units(&self, index: usize) -> anyhow::Result<Vec<Process>> {
+        let mut units = self.units(index)?;
+        units.retain(|unit| !unit.is_frozen());
+        Ok(units)
+    }
+
     /// Returns the number of the agent's current process run.
     pub fn process_run(&self, index: usize) -> u64 {
         self.members[index].process_runs.load(Ordering::SeqCst)

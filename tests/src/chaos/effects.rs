@@ -35,7 +35,8 @@ pub fn not_running(cluster: &Cluster, members: &[usize]) -> anyhow::Result<Optio
 /// Returns a member that runs a unit, preferably `first`.
 pub async fn member_with_unit(cluster: &Cluster, first: usize) -> anyhow::Result<usize> {
     let count = cluster.members.len();
-    let has_unit = |member: &usize| cluster.units(*member).is_ok_and(|units| !units.is_empty());
+    let has_unit =
+        |member: &usize| cluster.serving_units(*member).is_ok_and(|units| !units.is_empty());
     let found = poll(async || (first..first + count).map(|it| it % count).find(has_unit)).await;
     found.context("no agent runs a unit")
 }

@@ -176,12 +176,14 @@ impl Process {
     /// the signal has taken effect, because the process keeps running until then.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
-        while !self.has_ended() && !self.is_stopped() {
+        while !self.has_ended() && !self.is_frozen() {
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Returns true if the process is [frozen](Self::freeze).
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         status.lines().any(|line| line.starts_with("State:\tT"))
     }

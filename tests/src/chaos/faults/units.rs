@@ -14,7 +14,7 @@ const ATTEMPTS: usize = 5;
 
 impl Injector {
     pub(super) fn unit(&self, fault: &ActiveFault, member: usize) -> anyhow::Result<()> {
-        let evidence = self.cluster.units(member)?.first().map(|unit| {
+        let evidence = self.cluster.serving_units(member)?.first().map(|unit| {
             unit.kill()?;
             anyhow::Ok(format!("process {} was killed", unit.pid()))
         });
@@ -30,7 +30,7 @@ impl Injector {
         member: usize,
         restart: bool,
     ) -> anyhow::Result<()> {
-        let Some(unit) = self.cluster.units(member)?.into_iter().next() else {
+        let Some(unit) = self.cluster.serving_units(member)?.into_iter().next() else {
             eprintln!("             skipped: its region was removed meanwhile");
             return Ok(());
         };
@@ -55,7 +55,7 @@ impl Injector {
     ) -> anyhow::Result<()> {
         let mut evidence = None;
         for _ in 0..ATTEMPTS {
-            let units = self.cluster.units(member)?;
+            let units = self.cluster.serving_units(member)?;
             let known: Vec<u32> = units.iter().map(|unit| unit.pid()).collect();
             if additional || units.is_empty() {
                 let more = u32::try_from(units.len())? + 1;
@@ -66,7 +66,7 @@ impl Injector {
             }
             let cluster = self.cluster.clone();
             let fresh = || {
-                let units = cluster.units(member)?;
+                let units = cluster.serving_units(member)?;
                 Ok(units.iter().map(|it| it.pid()).find(|pid| !known.contains(pid)))
             };
             let Some(pid) = effects::poll_fast(fresh).await? else { continue };
@@ -93,7 +93,7 @@ impl Injector {
         duration: Duration,
     ) -> anyhow::Result<()> {
         self.cluster.kill(member)?;
-        let Some(unit) = self.cluster.units(member)?.into_iter().next() else {
+        let Some(unit) = self.cluster.serving_units(member)?.into_iter().next() else {
             eprintln!("             skipped: its region was removed meanwhile");
             return self.cluster.start_member(member);
         };
@@ -111,7 +111,7 @@ impl Injector {
                 .is_some_and(|was| (&it.service, it.incarnation) == (&was.service, was.incarnation))
         };
         let replaced = || {
-            let units = self.cluster.units(member)?;
+            let units = self.cluster.serving_units(member)?;
             Ok(units.iter().filter_map(|it| it.unit()).find(same_unit).map(|it| it.pid))
         };
         let replaced = effects::poll_fast(replaced).await?;

@@ -27,6 +27,9 @@ const DRAIN_CHECK_PERIOD: Duration = Duration::from_millis(500);
 /// since its last response. Fewer may be due to a busy machine, a shorter time to a control socket
 /// that refuses every attempt immediately.
 const UNRESPONSIVE_AFTER: (u32, Duration) = (3, Duration::from_secs(10));
+/// Time that a unit has to acknowledge the request to drain. A hung one finishes no request, while its
+/// socket takes connections and keeps the port from its successor.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(8);
 /// First and maximum delay between connection attempts. Each attempt doubles the delay.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -99,7 +102,7 @@ impl<B: Instance> Supervisor<B> {
     pub(in crate::driver) async fn run(mut self) {
         let status = loop {
             let (deadline, draining) = (self.deadline, self.draining);
-            let (target, drain_timeout) = (self.target.clone(), self.drain_timeout);
+            let (target, unacknowledged) = (self.target.clone(), self.acknowledge_timeout());
             // Not in `step`, which waits for responses of the unit.
             tokio::select! {
                 biased;
@@ -107,7 +110,7 @@ impl<B: Instance> Supervisor<B> {
                     break status;
                 },
                 () = reached(deadline) => self.give_up().await,
-                () = drain_timeout_exceeded(target, drain_timeout), if !draining => {
+                () = drain_timeout_exceeded(target, unacknowledged), if !draining => {
                     self.give_up().await;
                 }
             }
@@ -295,17 +298,27 @@ impl<B: Instance> Supervisor<B> {
     async fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            let stopped = self.target.borrow().stopped.unwrap_or_else(Instant::now);
-            self.deadline = Some(stopped + self.drain_timeout);
+            self.deadline = Some(self.stopped() + self.acknowledge_timeout());
             // Before the unit exits, the last counters are read.
             self.next_check = Instant::now();
         }
-        if let Some(connection) = &mut self.connection
-            && let Err(error) = connection.drain().await
-        {
-            self.connection = None;
-            self.handle_error(&error);
+        let Some(connection) = &mut self.connection else { return };
+        match connection.drain().await {
+            Ok(()) => self.deadline = Some(self.stopped() + self.drain_timeout),
+            Err(error) => {
+                self.connection = None;
+                self.handle_error(&error);
+            }
         }
+    }
+
+    /// Time at which the stop was requested.
+    fn stopped(&self) -> Instant {
+        self.target.borrow().stopped.unwrap_or_else(Instant::now)
+    }
+
+    fn acknowledge_timeout(&self) -> Duration {
+        ACKNOWLEDGE_TIMEOUT.min(self.drain_timeout)
     }
 
     /// Handles a failed request or connection attempt.

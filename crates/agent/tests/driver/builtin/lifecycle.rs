@@ -1,11 +1,13 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
-use meridian_agent::driver::{Builtin, Driver as _, StartError};
+use meridian_agent::driver::{Builtin, BuiltinConfig, Driver as _, StartError};
+use meridian_domain::Incarnation;
 
 use super::{Machine, config};
-use crate::support::{Variant, eventually, get_status, until_ready};
+use crate::support::{Variant, eventually, get_status, until, until_ready};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_reports_its_build_and_its_pid() {
@@ -48,5 +50,22 @@ async fn at_the_maximum_a_unit_can_be_replaced_but_no_slot_is_added() {
     replacement.unit = machine.spec(7).unit;
     driver.start(replacement).await.unwrap();
     until_ready(&driver, 2).await;
+    machine.tidy(&driver).await;
+}
+
+/// Its socket takes connections that nobody serves, and keeps the port from its successor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hung_unit_that_is_stopped_frees_its_port_before_the_drain_timeout() {
+    let machine = Machine::new();
+    let driver = machine.driver(1).await;
+    driver.start(machine.spec(7)).await.unwrap();
+    until_ready(&driver, 1).await;
+    machine.freeze_all();
+    let stopped = Instant::now();
+    driver.stop(Incarnation(7)).await.unwrap();
+    until(&driver, "the unit has left the list", <[_]>::is_empty).await;
+    assert!(stopped.elapsed() < BuiltinConfig::DRAIN_TIMEOUT, "{:?}", stopped.elapsed());
+    driver.start(machine.spec(8)).await.unwrap();
+    until_ready(&driver, 1).await;
     machine.tidy(&driver).await;
 }
