@@ -38,7 +38,9 @@ async fn a_leader_whose_disk_hangs_is_replaced_and_takes_part_again_afterwards()
     let cause = until("the node to be suspended", || async { node.suspension().cause() }).await;
     let suspended = Instant::now();
     assert!(cause.contains("the disk does not respond"), "{cause}");
-    assert_eq!(*node.ports().leadership.borrow(), Leadership::Unknown);
+    let leads_no_more =
+        || async { (*node.ports().leadership.borrow() == Leadership::Unknown).then_some(()) };
+    until("it to lead no more", leads_no_more).await;
 
     until("another leader", || async { followed(&cluster, hanging) }).await;
     let timing = Profile::Lan.timing();
