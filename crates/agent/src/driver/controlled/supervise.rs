@@ -17,6 +17,8 @@ use crate::driver::table::{TargetState, drain_timeout_exceeded};
 use crate::driver::units::Units;
 use crate::driver::{Exit, ExitStatus, Phase, reached};
 
+mod ending;
+
 /// Timeout for a new unit to respond. A machine that takes longer to start a process cannot serve.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Period of health checks, the only way to distinguish a hung unit from a serving one.
@@ -27,9 +29,6 @@ const DRAIN_CHECK_PERIOD: Duration = Duration::from_millis(500);
 /// since its last response. Fewer may be due to a busy machine, a shorter time to a control socket
 /// that refuses every attempt immediately.
 const UNRESPONSIVE_AFTER: (u32, Duration) = (3, Duration::from_secs(10));
-/// Time that a unit has to acknowledge the request to drain. A hung one finishes no request, while its
-/// socket takes connections and keeps the port from its successor.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(8);
 /// First and maximum delay between connection attempts. Each attempt doubles the delay.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
@@ -293,34 +292,6 @@ impl<B: Instance> Supervisor<B> {
         });
     }
 
-    /// Starts the drain. Without a connection, [`connected`](Self::connected) sends the request
-    /// later.
-    async fn drain(&mut self) {
-        if !self.draining {
-            self.draining = true;
-            self.deadline = Some(self.stopped() + self.acknowledge_timeout());
-            // Before the unit exits, the last counters are read.
-            self.next_check = Instant::now();
-        }
-        let Some(connection) = &mut self.connection else { return };
-        match connection.drain().await {
-            Ok(()) => self.deadline = Some(self.stopped() + self.drain_timeout),
-            Err(error) => {
-                self.connection = None;
-                self.handle_error(&error);
-            }
-        }
-    }
-
-    /// Time at which the stop was requested.
-    fn stopped(&self) -> Instant {
-        self.target.borrow().stopped.unwrap_or_else(Instant::now)
-    }
-
-    fn acknowledge_timeout(&self) -> Duration {
-        ACKNOWLEDGE_TIMEOUT.min(self.drain_timeout)
-    }
-
     /// Handles a failed request or connection attempt.
     fn handle_error(&mut self, error: &ControlError) {
         let incarnation = self.incarnation;
@@ -367,28 +338,6 @@ impl<B: Instance> Supervisor<B> {
                 }
             });
         });
-    }
-
-    /// Kills a unit that has exceeded its start timeout or drain timeout.
-    async fn give_up(&mut self) {
-        let incarnation = self.incarnation;
-        match self.target.borrow().kill {
-            true => tracing::warn!(%incarnation, "the unit was killed, but has not exited"),
-            false => tracing::warn!(%incarnation, "start or drain timeout exceeded; killing unit"),
-        }
-        self.start_timed_out = self.instance.is_new() && !self.has_responded;
-        self.kill().await;
-    }
-
-    async fn kill(&mut self) {
-        self.draining |= self.target.borrow().stopped.is_some();
-        self.deadline = Some(Instant::now() + self.drain_timeout);
-        // A response may be pending, and would be read as the response to the next request.
-        self.disconnect();
-        if self.owned_elsewhere {
-            return;
-        }
-        self.instance.kill().await;
     }
 
     /// True if an adopted unit has exited. The exit of a spawned one is awaited with its status.
