@@ -18,7 +18,6 @@ use meridian_domain::{
 };
 use meridian_ports::UnitLoad;
 use meridian_transport::port_holder::{PortHolder, held_by};
-use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -347,12 +346,6 @@ pub async fn stop_all(driver: &dyn Driver) -> Result<(), Unreachable> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
-/// True if the system lacks descriptors or memory, which says nothing about what was asked for.
-fn is_exhaustion(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS))
 }
 
 /// Completes at `deadline`. Pends forever without one.

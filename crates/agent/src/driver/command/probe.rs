@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meridian_durable::is_transient;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::driver::{Phase, is_exhaustion};
+use crate::driver::Phase;
 
 /// Timeout of a probe.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,7 +41,11 @@ impl ProbeError {
     pub(super) fn phase(&self) -> Option<Phase> {
         match self {
             Self::Timeout => Some(Phase::Unresponsive),
-            Self::Io(error) if is_exhaustion(error) => None,
+            // Of a program that accepts nothing, the queue of its Unix socket is full (unix(7)).
+            Self::Io(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Some(Phase::Unresponsive)
+            }
+            Self::Io(error) if is_transient(error) => None,
             Self::Io(_) => Some(Phase::Unresponsive),
             Self::Status(_) => Some(Phase::Unhealthy(format!("probe failed: {self}"))),
         }
