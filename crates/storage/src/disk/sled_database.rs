@@ -53,9 +53,10 @@ pub const MAX_VALUE_BYTES: usize = 64 << 10;
 
 /// Size of a sled segment. Fixed when a database is created.
 const SEGMENT_BYTES: usize = 8 << 20;
-/// Size of the page cache. The state is held in memory by its owner, so the cache serves the event
-/// log alone.
-const CACHE_BYTES: u64 = 32 << 20;
+/// Size of the page cache, as sled counts it: in memory, pages of small rows take more than twice as much.
+/// The state is held in memory by its owner, and the newest events by the event log, so the cache serves
+/// readers of older events alone.
+const CACHE_BYTES: u64 = 8 << 20;
 
 /// The database cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -95,7 +95,7 @@ impl Default for ChunkLimits {
 
 /// Size of the entry cache in bytes, in addition to the entries of the open chunk. Followers that
 /// are slightly behind are served from it.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 4 << 20;
 /// Size of the read buffer while opening, in bytes.
 const READ_BUFFER_BYTES: usize = 256 << 10;
 /// Size of the queue to raft-log's thread in bytes, above which writes block. That thread also
