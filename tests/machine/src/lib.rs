@@ -1,18 +1,20 @@
-//! A library preloaded under a process (`LD_PRELOAD`) that injects slow or failing syncs and a
-//! wrong wall clock, controlled by a shared page of memory while the process is running.
+//! A library preloaded under a process (`LD_PRELOAD`) that injects slow or failing syncs, a wrong
+//! wall clock and slow name lookups, controlled by a shared page of memory while the process is
+//! running.
 //!
 //! | call | effect |
 //! | --- | --- |
 //! | `fsync`, `fdatasync` | delayed, or fails with EIO without a system call |
 //! | `clock_gettime` of the wall clock, `gettimeofday`, `time` | return a shifted time; the monotonic clock is unchanged |
+//! | `getaddrinfo` | delayed; `198-18-0-1.machine.test` has the address 198.18.0.1, without a name server |
 //!
 //! Only syncs of the two stores fail (files below `raft-log` and `database`); failures of other
 //! files are out of scope. Without a page, nothing is changed.
 
+mod names;
 mod page;
 
 use std::ffi::{CString, c_int, c_void};
-use std::time::Duration;
 
 use libc::{clockid_t, time_t, timespec, timeval};
 
@@ -43,9 +45,7 @@ fn sync(fd: c_int, call: libc::c_long) -> c_int {
             unsafe { *libc::__errno_location() = libc::EIO };
             return -1;
         }
-        if let Some(delay) = page.take_delay() {
-            page.wait(delay);
-        }
+        page.delay_sync();
     }
     // SAFETY: the argument is a number, which the kernel validates.
     result(unsafe { libc::syscall(call, fd) })
@@ -127,9 +127,4 @@ fn is_store_file(fd: c_int) -> bool {
 /// Converts the result of `syscall(2)`, which also sets `errno`.
 fn result(value: libc::c_long) -> c_int {
     c_int::try_from(value).unwrap_or(-1)
-}
-
-/// Converts a delay of the page; `None` unless it is positive.
-fn milliseconds(ms: i64) -> Option<Duration> {
-    u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
 }

@@ -6,11 +6,13 @@
 //! | 0 | offset of the wall clock in milliseconds |
 //! | 1 | additional latency of each sync in milliseconds |
 //! | 2 | number of store syncs that are still to fail |
-//! | 3 | number of reads of the shifted wall clock |
-//! | 4 | number of delayed syncs |
-//! | 5 | number of failed syncs |
+//! | 3 | additional latency of each lookup of a name in milliseconds |
+//! | 4 | number of reads of the shifted wall clock |
+//! | 5 | number of delayed syncs |
+//! | 6 | number of failed syncs |
+//! | 7 | number of delayed lookups |
 //!
-//! The first three are written by the injector, the others by the process. Child processes share
+//! The first four are written by the injector, the others by the process. Child processes share
 //! the page.
 
 use std::ffi::c_char;
@@ -18,23 +20,23 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::milliseconds;
-
 /// Environment variable with the path of the file.
 const VARIABLE: &[u8] = b"MERIDIAN_MACHINE_PAGE\0";
 
-/// Maximum time for which a delayed sync does not notice that syncs are no longer delayed.
+/// Maximum time for which a delayed call does not notice that calls are no longer delayed.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// The page. All fields are aligned, and every bit pattern is valid.
 #[repr(C)]
 pub struct Page {
     shift_ms: AtomicI64,
-    delay_ms: AtomicI64,
+    sync_delay_ms: AtomicI64,
     syncs_to_fail: AtomicI64,
+    lookup_delay_ms: AtomicI64,
     shifted_reads: AtomicI64,
     delayed_syncs: AtomicI64,
     failed_syncs: AtomicI64,
+    delayed_lookups: AtomicI64,
 }
 
 static PAGE: AtomicPtr<Page> = AtomicPtr::new(ptr::null_mut());
@@ -89,24 +91,14 @@ impl Page {
         taken
     }
 
-    /// Returns the delay of a sync, if any, and counts it.
-    pub fn take_delay(&self) -> Option<Duration> {
-        let delay = milliseconds(self.delay_ms.load(Ordering::Relaxed))?;
-        self.delayed_syncs.fetch_add(1, Ordering::Relaxed);
-        Some(delay)
+    /// Delays a sync, if syncs are delayed.
+    pub fn delay_sync(&self) {
+        wait(&self.sync_delay_ms, &self.delayed_syncs);
     }
 
-    /// Waits for a delay; not for longer than syncs are delayed at all, so that a disk that hangs
-    /// responds again when the injector says so.
-    pub fn wait(&self, delay: Duration) {
-        let began = Instant::now();
-        while self.delay_ms.load(Ordering::Relaxed) > 0 {
-            let left = delay.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(SLICE));
-        }
+    /// Delays a lookup, if lookups are delayed.
+    pub fn delay_lookup(&self) {
+        wait(&self.lookup_delay_ms, &self.delayed_lookups);
     }
 
     /// Returns the offset of the wall clock in milliseconds, if any, and counts the read.
@@ -117,5 +109,21 @@ impl Page {
         }
         self.shifted_reads.fetch_add(1, Ordering::Relaxed);
         Some(shift)
+    }
+}
+
+/// Waits for the delay of a call, if any, and counts the call. Does not wait for longer than calls are
+/// delayed at all, so that a disk that hangs responds again when the injector says so.
+fn wait(delay_ms: &AtomicI64, delayed: &AtomicI64) {
+    let delay = || u64::try_from(delay_ms.load(Ordering::Relaxed)).ok().filter(|ms| *ms > 0);
+    let Some(first) = delay().map(Duration::from_millis) else { return };
+    delayed.fetch_add(1, Ordering::Relaxed);
+    let began = Instant::now();
+    while delay().is_some() {
+        let left = first.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(SLICE));
     }
 }

@@ -1,9 +1,10 @@
-//! Fault injection for the disk and the clock of an agent: slow or failing syncs, and a wrong wall
-//! clock. The library `tests/machine` is preloaded under the agent; its module `page` documents the
+//! Fault injection for the disk, the clock and the names of an agent: slow or failing syncs, a wrong
+//! wall clock, and slow lookups. The library `tests/machine` is preloaded under the agent; its module `page` documents the
 //! shared page.
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,15 +14,22 @@ use anyhow::Context as _;
 use super::binary::library;
 
 const SHIFT_MS: u64 = 0;
-const DELAY_MS: u64 = 1;
+const SYNC_DELAY_MS: u64 = 1;
 const FAIL_NEXT: u64 = 2;
-const SHIFTED_READS: u64 = 3;
-const DELAYED_SYNCS: u64 = 4;
-const FAILED_SYNCS: u64 = 5;
+const LOOKUP_DELAY_MS: u64 = 3;
+const SHIFTED_READS: u64 = 4;
+const DELAYED_SYNCS: u64 = 5;
+const FAILED_SYNCS: u64 = 6;
+const DELAYED_LOOKUPS: u64 = 7;
 /// Size of a number in the page.
 const BYTES: u64 = 8;
 /// Size of the page; larger than needed.
 const PAGE_BYTES: u64 = 4_096;
+
+/// Returns a name that has this address on a machine, without a name server.
+pub fn name_of(address: Ipv4Addr) -> String {
+    format!("{}.machine.test", address.to_string().replace('.', "-"))
+}
 
 /// The machine of an agent, controlled through a shared page.
 #[derive(Debug)]
@@ -57,7 +65,15 @@ impl Machine {
     /// # Errors
     /// If the page cannot be written.
     pub fn delay_syncs(&self, delay: Duration) -> anyhow::Result<()> {
-        self.set(DELAY_MS, i64::try_from(delay.as_millis())?)
+        self.set(SYNC_DELAY_MS, i64::try_from(delay.as_millis())?)
+    }
+
+    /// Delays every lookup of a name from now on.
+    ///
+    /// # Errors
+    /// If the page cannot be written.
+    pub fn delay_lookups(&self, delay: Duration) -> anyhow::Result<()> {
+        self.set(LOOKUP_DELAY_MS, i64::try_from(delay.as_millis())?)
     }
 
     /// Fails the next sync of the Raft log or the database with EIO.
@@ -81,7 +97,8 @@ impl Machine {
     /// # Errors
     /// If the page cannot be written.
     pub fn reset(&self) -> anyhow::Result<()> {
-        [SHIFT_MS, DELAY_MS, FAIL_NEXT].into_iter().try_for_each(|number| self.set(number, 0))
+        let faults = [SHIFT_MS, SYNC_DELAY_MS, FAIL_NEXT, LOOKUP_DELAY_MS];
+        faults.into_iter().try_for_each(|number| self.set(number, 0))
     }
 
     /// Returns the number of delayed syncs so far.
@@ -90,6 +107,14 @@ impl Machine {
     /// If the page cannot be read.
     pub fn delayed_syncs(&self) -> anyhow::Result<i64> {
         self.get(DELAYED_SYNCS)
+    }
+
+    /// Returns the number of delayed lookups so far.
+    ///
+    /// # Errors
+    /// If the page cannot be read.
+    pub fn delayed_lookups(&self) -> anyhow::Result<i64> {
+        self.get(DELAYED_LOOKUPS)
     }
 
     /// Returns how often the wall clock was read while shifted, so far.
@@ -192,5 +217,26 @@ mod tests {
         assert!(run(&machine, "sync", &one).status.success());
         assert!(began.elapsed() >= delay);
         assert_eq!(machine.delayed_syncs().expect("the page is readable"), 1);
+    }
+
+    #[test]
+    fn names_contain_their_address_and_lookups_are_delayed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let machine =
+            Machine::create(&directory.path().join("machine")).expect("the page is created");
+        let found = || {
+            let mut command = Command::new("getent");
+            command.args(["ahostsv4", &name_of(Ipv4Addr::new(198, 18, 0, 1))]);
+            command.envs(machine.environment().expect("the library is built"));
+            let output = command.output().expect("getent can be run");
+            String::from_utf8_lossy(&output.stdout).starts_with("198.18.0.1 ")
+        };
+        assert!(found());
+        assert_eq!(machine.delayed_lookups().expect("the page is readable"), 0);
+        let delay = Duration::from_millis(300);
+        machine.delay_lookups(delay).expect("the page is writable");
+        let began = Instant::now();
+        assert!(found() && began.elapsed() >= delay);
+        assert_eq!(machine.delayed_lookups().expect("the page is readable"), 1);
     }
 }
