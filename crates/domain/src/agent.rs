@@ -1,6 +1,7 @@
 //! Agents: the daemons that run units, one per machine.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,26 @@ pub struct AgentDescription {
     pub gateway_host: String,
     /// Newest data version that its software supports.
     pub supports: DataVersion,
+}
+
+impl AgentDescription {
+    /// Host at which other agents probe its gateways: the one for clients. If that one is a loopback
+    /// address, which reaches the agent from its own machine alone (for example through published
+    /// ports of a container), the host of its peer address.
+    #[must_use]
+    pub fn probed_host(&self) -> &str {
+        let peer_host = self.peer_address.host();
+        if is_loopback(&self.gateway_host) && !is_loopback(peer_host) {
+            peer_host
+        } else {
+            &self.gateway_host
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |it| it.is_loopback())
 }
 
 /// An agent of the cluster.

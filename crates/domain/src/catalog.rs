@@ -1,6 +1,7 @@
 //! Catalog of the built-in regions. Operators may define further ones, which are part of the state:
 //! [`crate::State::region`] finds both kinds.
 
+mod round_trips;
 mod table;
 
 use std::sync::LazyLock;
@@ -8,6 +9,8 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use crate::name::RegionName;
+
+pub use round_trips::round_trip;
 
 /// A region in which a service can have a location. The coordinates are integers, because the state
 /// is compared and hashed, which floating-point numbers do not support reliably.

@@ -6,11 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::agent::AgentDescription;
 use crate::api::Api;
 use crate::catalog::Region;
+use crate::dns::DnsSettings;
 use crate::id::{ClusterId, DataVersion, Epoch, Revision, Zones};
 use crate::limits::Limits;
+use crate::loss::{Gateways, LossVotes};
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
+use crate::network::Network;
 use crate::report::Report;
+use crate::routing_policy::RoutingPolicy;
 use crate::tier::Tier;
+use crate::when_disabled::WhenDisabled;
 
 /// A request to change the state. Atomic: all of its events are applied, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +75,8 @@ pub enum Command {
         primary: RegionName,
         /// Gateway port. Default: the lowest free one from 8080.
         port: Option<u16>,
+        /// Responses of its gateways where they are disabled.
+        when_disabled: WhenDisabled,
     },
     /// Applies a change set to a service.
     ChangeService {
@@ -102,6 +109,34 @@ pub enum Command {
     RecordRecovery {
         /// Epoch that the recovery started.
         epoch: Epoch,
+    },
+    /// Replaces the settings of the name servers.
+    SetDns {
+        /// New settings.
+        settings: DnsSettings,
+    },
+    /// Changes the networks of clients. Each network occurs at most once.
+    ChangeNetworks {
+        /// Networks to assign to the regions closest to them.
+        assign: Vec<(Network, RegionName)>,
+        /// Networks to remove.
+        remove: Vec<Network>,
+    },
+    /// Records the round trips from a region to others, unless they are about as known.
+    RecordRoundTrips {
+        /// The region.
+        from: RegionName,
+        /// Median round trips in microseconds.
+        measured: Vec<(RegionName, u32)>,
+    },
+    /// Records that a majority cannot reach gateways of an agent. Proposed by the leader.
+    LoseGateways(LossVotes),
+    /// Records that gateways of an agent are reachable again. Proposed by the leader.
+    FindGateways {
+        /// Name of the agent.
+        agent: AgentName,
+        /// The gateways.
+        gateways: Gateways,
     },
 }
 
@@ -153,6 +188,19 @@ pub enum Edit {
         /// The region.
         region: RegionName,
     },
+    /// Changes the preference of clients for a location.
+    Prefer {
+        /// The region.
+        region: RegionName,
+        /// Priority. Unchanged if `None`.
+        priority: Option<u16>,
+        /// Weight. Unchanged if `None`.
+        weight: Option<u16>,
+    },
+    /// Changes the routing policy.
+    Routing(RoutingPolicy),
+    /// Changes the responses of disabled gateways.
+    WhenDisabled(WhenDisabled),
     /// Changes the tier.
     Tier(Tier),
     /// Changes the gateway port.

@@ -5,16 +5,19 @@ use serde::{Deserialize, Serialize};
 use crate::api::{ApiPath, BackendUrl, Timeouts};
 use crate::id::Revision;
 use crate::name::{ApiName, RegionName, ServiceName};
+use crate::routing::{RedirectTarget, redirect_target};
 use crate::state::State;
 
 /// Complete configuration of the gateways of one location.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     /// Revision of the last event that changed the configuration of the service; 0 without a
-    /// service.
+    /// service. Changes of `redirect` do not advance it.
     pub revision: Revision,
     /// Set if the location serves clients.
     pub enabled: bool,
+    /// Gateways to which those of a disabled location redirect clients; `None` if they refuse requests.
+    pub redirect: Option<RedirectTarget>,
     /// APIs, sorted by name.
     pub apis: Vec<ConfiguredApi>,
 }
@@ -49,6 +52,7 @@ impl Configuration {
         Self {
             revision: row.configuration,
             enabled: row.locations.get(region).is_some_and(|location| location.gateway_enabled),
+            redirect: redirect_target(state, row, region),
             apis: apis.collect(),
         }
     }

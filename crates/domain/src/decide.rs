@@ -10,11 +10,14 @@ mod apis;
 mod assignment;
 mod cluster;
 mod decision;
+mod dns;
 mod draft;
 mod edits;
 mod port;
+mod reachability;
 mod report;
 mod roll;
+mod round_trips;
 mod service;
 
 use crate::command::Command;
@@ -51,8 +54,8 @@ fn dispatch(decision: &mut Decision<'_>, command: &Command) {
         Command::DrainAgent { agent } => agent::drain(decision, agent),
         Command::UndrainAgent { agent } => agent::undrain(decision, agent),
         Command::RemoveAgent { agent } => agent::remove(decision, agent),
-        Command::CreateService { service, tier, primary, port } => {
-            service::create(decision, service, *tier, primary, *port);
+        Command::CreateService { service, tier, primary, port, when_disabled } => {
+            service::create(decision, service, *tier, primary, *port, *when_disabled);
         }
         Command::ChangeService { service, expected, edits } => {
             service::change(decision, service, *expected, edits);
@@ -65,5 +68,16 @@ fn dispatch(decision: &mut Decision<'_>, command: &Command) {
             roll::start(decision, service, region.as_ref());
         }
         Command::RecordRecovery { epoch } => cluster::record_recovery(decision, *epoch),
+        Command::SetDns { settings } => dns::set(decision, settings),
+        Command::ChangeNetworks { assign, remove } => {
+            dns::change_networks(decision, assign, remove);
+        }
+        Command::RecordRoundTrips { from, measured } => {
+            round_trips::record(decision, from, measured);
+        }
+        Command::LoseGateways(votes) => reachability::lose(decision, votes),
+        Command::FindGateways { agent, gateways } => {
+            reachability::find(decision, agent, gateways);
+        }
     }
 }

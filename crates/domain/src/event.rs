@@ -4,22 +4,27 @@
 //! that depends on the event type follows from the table or is a match that the compiler checks.
 
 mod define;
-
-use std::fmt;
-use std::str::FromStr;
+mod event_type;
 
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentDescription;
 use crate::api::Api;
 use crate::catalog::Region;
+use crate::dns::DnsSettings;
 use crate::id::{
     ClusterId, DataVersion, Epoch, Incarnation, NodeId, Revision, Timestamp, UnitId, Zones,
 };
 use crate::limits::Limits;
+use crate::loss::{Evidence, Gateways};
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
+use crate::network::Network;
+use crate::routing_policy::{Preference, RoutingPolicy};
 use crate::tier::Tier;
+use crate::when_disabled::WhenDisabled;
 use define::define_events;
+
+pub use event_type::UnknownEventType;
 
 define_events! {
     /// A fact about the cluster.
@@ -69,10 +74,11 @@ define_events! {
         rows: [Row::Agent(&agent.name)],
         configures: false,
     }
-    /// An agent changed its addresses or the data version that it supports.
+    /// An agent changed its addresses or the data version that it supports. A loss of its gateways
+    /// ends if they have another host.
     AgentUpdated { agent: AgentDescription } {
         subject: Subject::Agent(&agent.name),
-        rows: [Row::Agent(&agent.name)],
+        rows: [Row::Agent(&agent.name), Row::Losses(&agent.name)],
         configures: false,
     }
     /// An agent was drained: it is assigned no more units.
@@ -90,7 +96,7 @@ define_events! {
     /// An agent was removed together with every unit assigned to it.
     AgentRemoved { agent: AgentName, node: NodeId } {
         subject: Subject::Agent(agent),
-        rows: [Row::Agent(agent), Row::UnitsOf(agent)],
+        rows: [Row::Agent(agent), Row::Losses(agent), Row::UnitsOf(agent)],
         configures: false,
     }
 
@@ -115,7 +121,12 @@ define_events! {
     /// A service was deleted together with its APIs. Its units were released.
     ServiceDeleted { service: ServiceName } {
         subject: Subject::Service(service),
-        rows: [Row::Service(service), Row::ApisOf(service), Row::UnitsOfService(service)],
+        rows: [
+            Row::Service(service),
+            Row::ApisOf(service),
+            Row::UnitsOfService(service),
+            Row::LossesOf(service),
+        ],
         configures: false,
     }
     /// A location was added to a service.
@@ -245,6 +256,60 @@ define_events! {
         rows: [Row::Unit(unit, *incarnation)],
         configures: false,
     }
+    /// The routing policy of a service changed.
+    RoutingChanged { service: ServiceName, routing: RoutingPolicy } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// The priority or the weight of a location changed.
+    PreferenceChanged { service: ServiceName, region: RegionName, preference: Preference } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: false,
+    }
+    /// The settings of the name servers were replaced.
+    DnsSet { settings: DnsSettings } {
+        subject: Subject::Cluster,
+        rows: [],
+        configures: false,
+    }
+    /// A network of clients was assigned to the region closest to it.
+    NetworkAssigned { network: Network, region: RegionName } {
+        subject: Subject::Cluster,
+        rows: [Row::Network(*network)],
+        configures: false,
+    }
+    /// A network of clients was removed.
+    NetworkRemoved { network: Network } {
+        subject: Subject::Cluster,
+        rows: [Row::Network(*network)],
+        configures: false,
+    }
+    /// The round trip between two regions was measured; `one` is the first by name.
+    RoundTripMeasured { one: RegionName, other: RegionName, micros: u32 } {
+        subject: Subject::Cluster,
+        rows: [Row::RoundTrip(one, other)],
+        configures: false,
+    }
+    /// A majority cannot reach gateways of an agent: clients are sent to other regions.
+    GatewaysLost { agent: AgentName, gateways: Gateways, evidence: Evidence, relapses: u8 } {
+        subject: Subject::Agent(agent),
+        rows: [Row::Losses(agent)],
+        configures: false,
+    }
+    /// Lost gateways of an agent are reachable again.
+    GatewaysFound { agent: AgentName, gateways: Gateways } {
+        subject: Subject::Agent(agent),
+        rows: [Row::Losses(agent)],
+        configures: false,
+    }
+    /// The responses of the disabled gateways of a service changed.
+    WhenDisabledChanged { service: ServiceName, when_disabled: WhenDisabled } {
+        subject: Subject::Service(service),
+        rows: [Row::Service(service)],
+        configures: true,
+    }
 }
 
 impl Event {
@@ -292,12 +357,20 @@ pub enum Subject<'a> {
 pub enum Row<'a> {
     /// A custom region.
     Region(&'a RegionName),
+    /// A network of clients.
+    Network(Network),
+    /// A measured round trip between two regions.
+    RoundTrip(&'a RegionName, &'a RegionName),
     /// An agent.
     Agent(&'a AgentName),
+    /// Losses of the gateways of an agent.
+    Losses(&'a AgentName),
     /// Every unit assigned to an agent, as of the state before the event.
     UnitsOf(&'a AgentName),
     /// Every unit of a service, as of the state before the event.
     UnitsOfService(&'a ServiceName),
+    /// Losses of every agent that has one of this service, as of the state before the event.
+    LossesOf(&'a ServiceName),
     /// Every unit of a location, as of the state before the event.
     UnitsIn(&'a ServiceName, &'a RegionName),
     /// A service with its locations.
@@ -308,27 +381,4 @@ pub enum Row<'a> {
     Api(&'a ServiceName, &'a ApiName),
     /// An assignment of a unit.
     Unit(&'a UnitId, Incarnation),
-}
-
-impl fmt::Display for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// The text is not the name of an event type.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown event type {text:?}")]
-pub struct UnknownEventType {
-    /// Rejected text.
-    pub text: String,
-}
-
-impl FromStr for EventType {
-    type Err = UnknownEventType;
-
-    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
-        let known = Self::ALL.iter().find(|known| known.as_str() == text);
-        known.copied().ok_or_else(|| UnknownEventType { text: text.to_owned() })
-    }
 }

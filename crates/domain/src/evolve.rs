@@ -4,6 +4,8 @@
 //! violates an invariant and panics. The sequencer applies every batch to its own copy of the state
 //! before it proposes the batch, so such an event never reaches the log.
 
+mod losses;
+
 use std::collections::BTreeMap;
 
 use crate::agent::{Agent, AgentDescription};
@@ -11,12 +13,16 @@ use crate::api::Api;
 use crate::entry::{Change, Entry, Origin};
 use crate::event::{Event, Subject};
 use crate::id::{Generation, Incarnation, Revision, Sequence, Timestamp, UnitId, Zones};
+use crate::loss::Gateways;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::outcome::Outcome;
+use crate::round_trip::MeasuredRoundTrip;
+use crate::routing_policy::RoutingPolicy;
 use crate::service::{Location, Service};
 use crate::state::State;
 use crate::tier::Tier;
 use crate::unit::{RefusedConfiguration, Unit, UnitPhase};
+use crate::when_disabled::WhenDisabled;
 
 /// The entry was decided against another revision than the state has. The state is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +107,7 @@ pub fn evolve(state: &mut State, revision: Revision, event: &Event) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each event, so that none is left out")]
 fn apply_event(state: &mut State, event: &Event) {
     match event {
         Event::ClusterBootstrapped { cluster, data_version } => {
@@ -115,7 +122,14 @@ fn apply_event(state: &mut State, event: &Event) {
         Event::HistoryTrimmed { through } => state.header.trimmed = *through,
 
         Event::AgentRegistered { agent } => register_agent(state, agent),
-        Event::AgentUpdated { agent } => agent_mut(state, &agent.name).description = agent.clone(),
+        Event::AgentUpdated { agent } => {
+            let known = &mut agent_mut(state, &agent.name).description;
+            let has_moved = known.probed_host() != agent.probed_host();
+            *known = agent.clone();
+            if has_moved {
+                state.losses.remove(&agent.name);
+            }
+        }
         Event::AgentDrained { agent } => agent_mut(state, agent).drained = true,
         Event::AgentUndrained { agent } => agent_mut(state, agent).drained = false,
         Event::AgentRemoved { agent, .. } => remove_agent(state, agent),
@@ -172,6 +186,30 @@ fn apply_event(state: &mut State, event: &Event) {
             location_mut(state, service, region).rolled = revision;
         }
         Event::ClusterRecovered { epoch } => state.header.epoch = *epoch,
+        Event::RoutingChanged { service, routing } => {
+            service_mut(state, service).routing = *routing;
+        }
+        Event::WhenDisabledChanged { service, when_disabled } => {
+            service_mut(state, service).when_disabled = *when_disabled;
+        }
+        Event::PreferenceChanged { service, region, preference } => {
+            location_mut(state, service, region).preference = *preference;
+        }
+        Event::DnsSet { settings } => state.header.dns = settings.clone(),
+        Event::NetworkAssigned { network, region } => {
+            state.networks.insert(*network, region.clone());
+        }
+        Event::NetworkRemoved { network } => {
+            state.networks.remove(network).expect("a removed network is assigned");
+        }
+        Event::RoundTripMeasured { one, other, micros } => {
+            let measured = MeasuredRoundTrip { micros: *micros, recorded: state.header.time };
+            state.round_trips.insert((one.clone(), other.clone()), measured);
+        }
+        Event::GatewaysLost { agent, gateways, evidence, relapses } => {
+            losses::lose(state, agent, gateways, evidence, *relapses);
+        }
+        Event::GatewaysFound { agent, gateways } => losses::find(state, agent, gateways),
         Event::UnitRefused { unit, incarnation, configuration, cause } => {
             set_refusal(state, unit, *incarnation, (*configuration, cause));
         }
@@ -237,6 +275,8 @@ fn register_agent(state: &mut State, description: &AgentDescription) {
 
 fn remove_agent(state: &mut State, agent: &AgentName) {
     state.agents.remove(agent).expect("a removed agent is registered");
+    state.losses.remove(agent);
+    state.header.dns.name_servers.retain(|name| name != agent);
     state.units.retain(|_, unit| unit.agent != *agent);
 }
 
@@ -252,6 +292,8 @@ fn create_service(
         tier,
         primary: primary.clone(),
         port,
+        routing: RoutingPolicy::default(),
+        when_disabled: WhenDisabled::default(),
         locations: BTreeMap::new(),
         revision: state.header.revision,
         configuration: state.header.revision,
@@ -264,6 +306,12 @@ fn delete_service(state: &mut State, service: &ServiceName) {
     deleted.expect("a deleted service exists");
     release_all(state, service, None);
     state.apis.retain(|(owner, _), _| owner != service);
+    // A later service of that name has gateways of its own.
+    let gateways = Gateways::Of(service.clone());
+    state.losses.retain(|_, losses| {
+        losses.remove(&gateways);
+        !losses.is_empty()
+    });
 }
 
 fn add_location(

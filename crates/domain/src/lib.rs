@@ -13,7 +13,8 @@
 //! The order of the variants of every stored enum is part of the stored format: variants are only
 //! appended, and each later one documents the [`DataVersion`] that introduced it.
 //!
-//! Start with [`command`] and [`event`], then [`mod@decide`] and [`evolve`], then [`placement`].
+//! Start with [`command`] and [`event`], then [`mod@decide`] and [`evolve`], then [`placement`] and
+//! [`routing`].
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -23,17 +24,25 @@ pub mod catalog;
 pub mod command;
 pub mod configuration;
 pub mod decide;
+pub mod dns;
 pub mod entry;
 pub mod event;
 pub mod evolve;
 pub mod id;
 pub mod limits;
+pub mod loss;
 pub mod name;
+pub mod name_servers;
 pub mod nearest;
+pub mod network;
 pub mod outcome;
 pub mod placement;
+pub mod reachability;
 pub mod rejection;
 pub mod report;
+pub mod round_trip;
+pub mod routing;
+pub mod routing_policy;
 pub mod service;
 pub mod state;
 pub mod status;
@@ -41,6 +50,7 @@ pub mod tier;
 pub mod unit;
 pub mod unknown;
 pub mod voter_selection;
+pub mod when_disabled;
 
 pub use agent::{Address, Agent, AgentDescription};
 pub use api::{Api, ApiPath, BackendUrl};
@@ -48,6 +58,7 @@ pub use catalog::Region;
 pub use command::{Command, Edit};
 pub use configuration::Configuration;
 pub use decide::decide;
+pub use dns::{DnsSettings, DnsZone};
 pub use entry::{Change, Entry, EventRecord, Origin, Verdict};
 pub use event::{Event, EventType};
 pub use id::{
@@ -55,8 +66,11 @@ pub use id::{
     Sequence, Timestamp, UnitId, Zone, Zones,
 };
 pub use name::{Actor, AgentName, ApiName, NameError, Reason, RegionName, ServiceName};
+pub use network::Network;
 pub use rejection::Rejection;
+pub use routing_policy::{Preference, RoutingPolicy};
 pub use service::{Location, Service};
 pub use state::State;
 pub use tier::Tier;
 pub use unit::{RefusedConfiguration, Unit, UnitPhase};
+pub use when_disabled::WhenDisabled;

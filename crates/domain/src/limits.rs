@@ -56,6 +56,37 @@ pub const REGIONAL_BACKENDS: usize = 64;
 pub const MAX_TIMEOUT_MS: u32 = 600_000;
 /// Maximum agents in a cluster.
 pub const AGENTS: usize = 1_000;
+/// Maximum groups that vote on the gateways of an agent, so that probing costs a bounded amount in
+/// clusters of many regions.
+pub const PROBER_GROUPS: usize = 9;
+/// Maximum probers of a group: a second one, because one that fails to reach the gateways may be broken
+/// itself.
+pub const PROBERS_PER_GROUP: usize = 2;
+/// Maximum gateways in a report of a prober: those of every agent. Beyond, single services are left
+/// out.
+pub const PROBE_REPORT_ROWS: usize = AGENTS;
+/// Time for which lost gateways must be reached before they count as found, after a first loss.
+pub const STABLE_WINDOW: Duration = Duration::from_secs(10);
+/// Maximum of that time, which doubles with each relapse.
+pub const MAX_STABLE_WINDOW: Duration = Duration::from_secs(300);
+/// Time after which an ended loss of gateways no longer delays the end of the next one.
+pub const RELAPSE_MEMORY: Duration = Duration::from_secs(3_600);
+/// Maximum networks of clients in a cluster: those that an organization assigns to sites by itself.
+pub const NETWORKS: usize = 1_024;
+/// Lowest priority of a location: more than there are locations.
+pub const MAX_PRIORITY: u16 = 1_000;
+/// Maximum weight of a location, so that weights can be thousandths.
+pub const MAX_WEIGHT: u16 = 1_000;
+/// Maximum characters of the name of a DNS zone: 253 (RFC 1035) minus the labels that precede it in the
+/// longest name below it, `REGION.SERVICE.regional`.
+pub const DNS_ZONE_CHARS: usize = 150;
+/// Maximum time to live of a DNS response in seconds. Clients of a lost region use its addresses for
+/// as long.
+pub const MAX_TTL_SECONDS: u8 = 60;
+/// Maximum further regions in a DNS response.
+pub const MAX_FALLBACK_REGIONS: u8 = 3;
+/// Maximum name servers of a zone, so that a delegation with addresses fits into 512 bytes (RFC 1035).
+pub const NAME_SERVERS: usize = 7;
 /// Maximum custom regions in a cluster.
 pub const CUSTOM_REGIONS: usize = 1_000;
 /// Maximum units of an agent, each of which is a process on its machine. Operators' changes above

@@ -8,6 +8,7 @@ use crate::id::{ClusterId, DataVersion, NodeId, Revision, Zones};
 use crate::limits;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
 use crate::nearest::did_you_mean;
+use crate::network::Network;
 use crate::tier::Tier;
 
 /// A rule that a command violates. Stored by position: append only.
@@ -233,6 +234,34 @@ pub enum Rejection {
     /// An agent listens on the port itself.
     #[error("port {port} is used by agent {agent} itself")]
     PortOfAgent { port: u16, agent: AgentName },
+    /// The name of the service has another meaning in the DNS zone.
+    #[error("the service name {service} is reserved for DNS; choose another one")]
+    ServiceNameReserved { service: ServiceName },
+    /// The priority or the weight of a location is out of its range.
+    #[error("region {region}: {field} must be between {min} and {max}, got {requested}")]
+    PreferenceOutOfRange { region: RegionName, field: String, min: u16, max: u16, requested: u16 },
+    /// A setting of the name servers is out of its range.
+    #[error("DNS setting {setting} must be between {min} and {max}, got {requested}")]
+    DnsSettingOutOfRange { setting: String, min: u16, max: u16, requested: u16 },
+    /// The gateways of an agent have a name in the DNS zone, whose addresses would be looked up to
+    /// respond to the lookup.
+    #[error(
+        "agent {agent}: gateway host {host} is in the DNS zone {zone}; use an address, or a name in \
+         another zone"
+    )]
+    GatewayHostInZone { agent: AgentName, host: String, zone: String },
+    /// A network occurs more than once in one request.
+    #[error("network {network} is given more than once")]
+    DuplicateNetwork { network: Network },
+    /// The network is assigned to no region.
+    #[error("network {network} not found")]
+    NetworkUnknown { network: Network },
+    /// Too few groups cannot reach the gateways of an agent.
+    #[error("{votes} of {groups} groups cannot reach the gateways of agent {agent}: no majority")]
+    NoMajority { agent: AgentName, votes: u8, groups: u8 },
+    /// The agent has restarted since its gateways were probed.
+    #[error("the votes on agent {agent} are stale: it has restarted since")]
+    StaleVotes { agent: AgentName },
 }
 
 impl Rejection {

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Revision, Zones};
 use crate::name::{RegionName, ServiceName};
+use crate::routing_policy::{Preference, RoutingPolicy};
 use crate::tier::Tier;
+use crate::when_disabled::WhenDisabled;
 
 /// A location of a service: its units in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub struct Location {
     /// Revision of the last roll: units assigned before it are replaced one after another. 0 if the
     /// location was never rolled.
     pub rolled: Revision,
+    /// Preference of clients for the location.
+    pub preference: Preference,
 }
 
 /// An API service instance.
@@ -34,6 +38,10 @@ pub struct Service {
     pub primary: RegionName,
     /// TCP port of its gateways, the same in every region, unique in the cluster.
     pub port: u16,
+    /// Policy that chooses the region of a client.
+    pub routing: RoutingPolicy,
+    /// Responses of its gateways where they are disabled.
+    pub when_disabled: WhenDisabled,
     /// Locations, including the primary one.
     pub locations: BTreeMap<RegionName, Location>,
     /// Revision of the last event that changed the service as operators save it. Unit, agent and
@@ -44,10 +52,11 @@ pub struct Service {
 }
 
 impl Location {
-    /// Creates a location with enabled gateways.
+    /// Creates a location with enabled gateways and the default preference.
     #[must_use]
     pub fn new(units: u16, zones: Zones) -> Self {
-        Self { units, zones, gateway_enabled: true, rolled: Revision(0) }
+        let (rolled, preference) = (Revision(0), Preference::default());
+        Self { units, zones, gateway_enabled: true, rolled, preference }
     }
 }
 

@@ -7,10 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::agent::Agent;
 use crate::api::Api;
 use crate::catalog::{self, Region};
+use crate::dns::DnsSettings;
 use crate::id::{ClusterId, DataVersion, Epoch, Incarnation, Revision, Timestamp, UnitId};
 use crate::limits::Limits;
+use crate::loss::Losses;
 use crate::name::{AgentName, ApiName, RegionName, ServiceName};
+use crate::network::Network;
 use crate::outcome::Outcomes;
+use crate::round_trip::MeasuredRoundTrip;
 use crate::service::Service;
 use crate::unit::Unit;
 
@@ -28,8 +32,14 @@ pub struct State {
     pub units: BTreeMap<(UnitId, Incarnation), Unit>,
     /// Agents.
     pub agents: BTreeMap<AgentName, Agent>,
+    /// Losses of the gateways of agents, current and former.
+    pub losses: BTreeMap<AgentName, Losses>,
     /// Custom regions.
     pub regions: BTreeMap<RegionName, Region>,
+    /// Networks of clients, each with the region closest to it.
+    pub networks: BTreeMap<Network, RegionName>,
+    /// Measured round trips between two regions, the first by name first.
+    pub round_trips: BTreeMap<(RegionName, RegionName), MeasuredRoundTrip>,
     /// Outcomes of operator requests.
     pub outcomes: Outcomes,
 }
@@ -51,6 +61,8 @@ pub struct Header {
     pub trimmed: Revision,
     /// Last recovery of the cluster.
     pub epoch: Epoch,
+    /// Current settings of the name servers.
+    pub dns: DnsSettings,
 }
 
 impl Header {

@@ -18,6 +18,7 @@
 
 mod agent;
 mod cluster;
+mod condition;
 pub mod impact;
 mod location;
 mod member;
@@ -29,7 +30,8 @@ mod unit;
 use crate::State;
 
 pub use agent::{AgentCondition, agent, agent_of};
-pub use cluster::{ClusterStatus, Condition, Health, Severity, cluster};
+pub use cluster::{ClusterStatus, Health, cluster};
+pub use condition::{Condition, Severity};
 pub use location::{
     Blocked, GatewayAddress, LocationCondition, LocationStatus, location, removed_regions,
 };

@@ -33,6 +33,11 @@ fn check(decision: &mut Decision<'_>, agent: &AgentDescription) {
         let host = agent.gateway_host.chars().take(limits::ADDRESS_BYTES).collect();
         decision.reject(Rejection::InvalidGatewayHost { agent: agent.name.clone(), host });
     }
+    let in_zone = state.header.dns.zone.as_ref().filter(|zone| zone.contains(&agent.gateway_host));
+    if let Some(zone) = in_zone {
+        let (host, zone) = (agent.gateway_host.clone(), zone.to_string());
+        decision.reject(Rejection::GatewayHostInZone { agent: agent.name.clone(), host, zone });
+    }
     let current = state.header.data_version;
     if agent.supports < current {
         decision.reject(Rejection::DataVersionUnsupported {

@@ -13,6 +13,7 @@ use crate::id::{Zone, Zones};
 use crate::limits;
 use crate::name::{ApiName, RegionName};
 use crate::rejection::Rejection;
+use crate::routing_policy::Preference;
 use crate::service::{Location, Service};
 use crate::unknown;
 
@@ -44,6 +45,9 @@ fn published<'a>(edits: &[&'a Edit]) -> Vec<&'a Api> {
         | Edit::Promote { .. }
         | Edit::Enable { .. }
         | Edit::Disable { .. }
+        | Edit::Prefer { .. }
+        | Edit::Routing(_)
+        | Edit::WhenDisabled(_)
         | Edit::Tier(_)
         | Edit::Port(_)
         | Edit::RemoveApi { .. } => None,
@@ -68,9 +72,12 @@ fn check_length(decision: &mut Decision<'_>, edits: &[Edit]) {
 enum Target<'a> {
     Tier,
     Port,
+    Routing,
+    WhenDisabled,
     Primary,
     Capacity(&'a RegionName),
     Gateway(&'a RegionName),
+    Preference(&'a RegionName),
     Api(&'a ApiName),
 }
 
@@ -78,6 +85,9 @@ fn target(edit: &Edit) -> Target<'_> {
     match edit {
         Edit::Tier(_) => Target::Tier,
         Edit::Port(_) => Target::Port,
+        Edit::Routing(_) => Target::Routing,
+        Edit::WhenDisabled(_) => Target::WhenDisabled,
+        Edit::Prefer { region, .. } => Target::Preference(region),
         Edit::Promote { .. } => Target::Primary,
         Edit::Add { region, .. }
         | Edit::Scale { region, .. }
@@ -99,8 +109,10 @@ fn first_per_target<'a>(decision: &mut Decision<'_>, edits: &'a [Edit]) -> Vec<&
         decision.reject(match target(edit) {
             Target::Tier => duplicate("tier"),
             Target::Port => duplicate("port"),
+            Target::Routing => duplicate("routing policy"),
+            Target::WhenDisabled => duplicate("response of disabled gateways"),
             Target::Primary => duplicate("primary region"),
-            Target::Capacity(region) | Target::Gateway(region) => {
+            Target::Capacity(region) | Target::Gateway(region) | Target::Preference(region) => {
                 Rejection::DuplicateRegionEdit { region: region.clone() }
             }
             Target::Api(api) => Rejection::DuplicateApiEdit { api: api.clone() },
@@ -112,10 +124,10 @@ fn first_per_target<'a>(decision: &mut Decision<'_>, edits: &'a [Edit]) -> Vec<&
 /// Returns the step in which an edit is applied, so that edits follow those that they depend on.
 fn step(edit: &Edit) -> u8 {
     match edit {
-        Edit::Tier(_) | Edit::Port(_) => 0,
+        Edit::Tier(_) | Edit::Port(_) | Edit::Routing(_) | Edit::WhenDisabled(_) => 0,
         Edit::Add { .. } | Edit::Scale { .. } | Edit::Set { .. } => 1,
         Edit::Promote { .. } => 2,
-        Edit::Enable { .. } | Edit::Disable { .. } => 3,
+        Edit::Enable { .. } | Edit::Disable { .. } | Edit::Prefer { .. } => 3,
         Edit::Remove { .. } => 4,
         Edit::RemoveApi { .. } | Edit::PublishApi(_) => 5,
     }
@@ -127,6 +139,11 @@ fn apply(decision: &mut Decision<'_>, Draft { service: draft, apis }: &mut Draft
     match edit {
         Edit::Tier(tier) => draft.tier = *tier,
         Edit::Port(port) => draft.port = *port,
+        Edit::Routing(policy) => draft.routing = *policy,
+        Edit::WhenDisabled(response) => draft.when_disabled = *response,
+        Edit::Prefer { region, priority, weight } => {
+            prefer(decision, draft, region, *priority, *weight);
+        }
         Edit::Add { region, units, zones } => {
             if draft.locations.contains_key(region) {
                 let (service, region) = (draft.name.clone(), region.clone());
@@ -186,6 +203,28 @@ fn set_gateway_enabled(
 ) {
     if let Some(location) = locate(decision, draft, region) {
         location.gateway_enabled = enabled;
+    }
+}
+
+fn prefer(
+    decision: &mut Decision<'_>,
+    draft: &mut Service,
+    region: &RegionName,
+    priority: Option<u16>,
+    weight: Option<u16>,
+) {
+    let mut check = |field: &str, requested: Option<u16>, min, max| {
+        if let Some(requested) = requested.filter(|it| !(min..=max).contains(it)) {
+            let (region, field) = (region.clone(), field.to_owned());
+            decision.reject(Rejection::PreferenceOutOfRange { region, field, min, max, requested });
+        }
+    };
+    check("priority", priority, 1, limits::MAX_PRIORITY);
+    check("weight", weight, 0, limits::MAX_WEIGHT);
+    if let Some(location) = locate(decision, draft, region) {
+        let Preference { priority: old_priority, weight: old_weight } = location.preference;
+        let (priority, weight) = (priority.unwrap_or(old_priority), weight.unwrap_or(old_weight));
+        location.preference = Preference { priority, weight };
     }
 }
 

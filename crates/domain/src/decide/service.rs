@@ -7,14 +7,17 @@ use super::decision::Decision;
 use super::draft::Draft;
 use super::{apis, edits, port};
 use crate::command::Edit;
+use crate::dns;
 use crate::event::Event;
 use crate::id::{Revision, Zones};
 use crate::limits;
 use crate::name::{RegionName, ServiceName};
 use crate::rejection::Rejection;
+use crate::routing_policy::{Preference, RoutingPolicy};
 use crate::service::{Location, Service};
 use crate::tier::Tier;
 use crate::unknown;
+use crate::when_disabled::WhenDisabled;
 
 pub(super) fn create(
     decision: &mut Decision<'_>,
@@ -22,9 +25,12 @@ pub(super) fn create(
     tier: Tier,
     primary: &RegionName,
     port: Option<u16>,
+    when_disabled: WhenDisabled,
 ) {
     let state = decision.state;
-    if state.services.contains_key(name) {
+    if dns::RESERVED_NAMES.contains(&name.as_str()) {
+        decision.reject(Rejection::ServiceNameReserved { service: name.clone() });
+    } else if state.services.contains_key(name) {
         decision.reject(Rejection::ServiceExists { service: name.clone() });
     } else if state.services.len() >= limits::SERVICES {
         let resource = "services".to_owned();
@@ -46,6 +52,8 @@ pub(super) fn create(
         tier,
         primary: primary.clone(),
         port,
+        routing: RoutingPolicy::default(),
+        when_disabled,
         locations: BTreeMap::from([(primary.clone(), location)]),
         revision: decision.next_revision(),
         configuration: decision.next_revision(),
@@ -53,6 +61,7 @@ pub(super) fn create(
     let (primary, name) = (primary.clone(), name.clone());
     decision.emit(Event::ServiceCreated { service: name, tier, primary: primary.clone(), port });
     add_region(decision, &service, &primary);
+    change_when_disabled(decision, &service.name, WhenDisabled::default(), when_disabled);
     assignment::place(decision, &service, std::iter::once((&primary, Capacity::Unlimited)));
     assignment::check_agents(decision);
 }
@@ -105,6 +114,18 @@ pub(super) fn find<'a>(
     }
 }
 
+fn change_when_disabled(
+    decision: &mut Decision<'_>,
+    service: &ServiceName,
+    before: WhenDisabled,
+    after: WhenDisabled,
+) {
+    if after != before {
+        let (service, when_disabled) = (service.clone(), after);
+        decision.emit(Event::WhenDisabledChanged { service, when_disabled });
+    }
+}
+
 /// Emits the events that lead from `before` to `after`. Locations are added before one of them
 /// becomes the primary and removed after another one did.
 fn emit_changes(decision: &mut Decision<'_>, before: &Service, after: &Service) {
@@ -115,12 +136,17 @@ fn emit_changes(decision: &mut Decision<'_>, before: &Service, after: &Service) 
     if after.port != before.port {
         decision.emit(Event::PortChanged { service: service.clone(), port: after.port });
     }
+    if after.routing != before.routing {
+        decision.emit(Event::RoutingChanged { service: service.clone(), routing: after.routing });
+    }
+    change_when_disabled(decision, service, before.when_disabled, after.when_disabled);
     for (region, location) in &after.locations {
         match before.locations.get(region) {
             Some(before) => change_location(decision, service, region, before, location),
             None => {
                 add_region(decision, after, region);
                 change_gateway(decision, service, region, true, location.gateway_enabled);
+                change_preference(decision, service, region, Preference::default(), location);
             }
         }
     }
@@ -135,7 +161,8 @@ fn emit_changes(decision: &mut Decision<'_>, before: &Service, after: &Service) 
 }
 
 fn add_region(decision: &mut Decision<'_>, service: &Service, region: &RegionName) {
-    let Location { units, zones, gateway_enabled: _, rolled: _ } = &service.locations[region];
+    let Location { units, zones, gateway_enabled: _, rolled: _, preference: _ } =
+        &service.locations[region];
     decision.emit(Event::RegionAdded {
         service: service.name.clone(),
         region: region.clone(),
@@ -160,6 +187,20 @@ fn change_location(
         decision.emit(Event::ZonesChanged { service, region, zones: after.zones.clone() });
     }
     change_gateway(decision, service, region, before.gateway_enabled, after.gateway_enabled);
+    change_preference(decision, service, region, before.preference, after);
+}
+
+fn change_preference(
+    decision: &mut Decision<'_>,
+    service: &ServiceName,
+    region: &RegionName,
+    before: Preference,
+    after: &Location,
+) {
+    if after.preference != before {
+        let (service, region, preference) = (service.clone(), region.clone(), after.preference);
+        decision.emit(Event::PreferenceChanged { service, region, preference });
+    }
 }
 
 fn change_gateway(

@@ -2,17 +2,19 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::agent::Agent;
-use crate::id::NodeId;
-use crate::name::{AgentName, RegionName, ServiceName};
+use crate::loss::Loss;
+use crate::name::AgentName;
+use crate::routing::{Availability, availability as of_location};
+use crate::service::Service;
 use crate::state::State;
 
 use super::agent::{AgentCondition, agent as agent_condition, agent_of};
-use super::location::{LocationCondition, LocationStatus, location};
-use super::member::{Member, MemberChange, PendingMember, WaitsFor, pending_member};
-use super::observations::{AgentResponse, DiskSpace, Observations, Progress, Silence, Source};
+use super::condition::{Condition, Severity};
+use super::location::{LocationCondition, location};
+use super::member::{Member, pending_member};
+use super::observations::{AgentResponse, Observations, Progress, Source};
 use super::settings::SharedSetting;
 
 /// Minimum number of voters with which the loss of any one stops no changes.
@@ -25,108 +27,6 @@ pub struct ClusterStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Condition that an operator should know about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
-    /// Fewer voters are reachable than a majority.
-    NoQuorum {
-        /// Voters that are reachable.
-        reachable: usize,
-        /// All voters.
-        voters: usize,
-        /// Voters that make a majority.
-        needed: usize,
-    },
-    /// Enough voters are reachable, and none of them is known to lead.
-    NoLeader,
-    /// Agents at the same position hold different states or events.
-    StatesDiffer {
-        /// Those agents.
-        agents: Vec<AgentName>,
-    },
-    /// Agents have different values of a setting that is to be equal on all of them.
-    SettingDiffers {
-        /// The setting.
-        setting: SharedSetting,
-        /// Each value, with the agents that have it.
-        values: BTreeMap<String, Vec<AgentName>>,
-    },
-    /// An agent is unreachable, so the state of its units is unknown.
-    AgentUnreachable {
-        /// The agent.
-        agent: AgentName,
-        /// Its region.
-        region: RegionName,
-        /// Time since it was last heard from.
-        silence: Silence,
-        /// Its units.
-        units: usize,
-    },
-    /// Two processes run with the node id of an agent.
-    AgentDuplicated {
-        /// The agent.
-        agent: AgentName,
-    },
-    /// The disk of an agent is below its minimum of free space, or near it.
-    DiskLow {
-        /// The agent.
-        agent: AgentName,
-        /// Its region.
-        region: RegionName,
-        /// Space of its disk.
-        disk: DiskSpace,
-        /// True if it leads, so that it decides whether changes are accepted.
-        leads: bool,
-    },
-    /// A membership change cannot proceed.
-    MemberPending(PendingMember),
-    /// The round trip between two voters is longer than the network profile allows.
-    LongRoundTrip {
-        /// The contacted node, which measured it.
-        observer: NodeId,
-        /// The agent of the other voter.
-        agent: AgentName,
-        /// Median of the latest round trips.
-        median: Duration,
-        /// Maximum of the network profile.
-        limit: Duration,
-    },
-    /// An agent did not respond to the contacted node, and the leader has heard from it recently.
-    AgentNotResponding {
-        /// The agent.
-        agent: AgentName,
-        /// Its region.
-        region: RegionName,
-    },
-    /// A location is not as declared.
-    Location {
-        /// The service.
-        service: ServiceName,
-        /// The region.
-        region: RegionName,
-        /// Units declared.
-        units: u16,
-        /// Its status.
-        status: LocationStatus,
-    },
-    /// With this few voters, the loss of one stops all changes.
-    FewVoters {
-        /// All voters.
-        voters: usize,
-    },
-}
-
-/// Severity of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Informational: everything works as declared, or will without an operator.
-    Notice,
-    /// Capacity or redundancy is below what was declared.
-    Degraded,
-    /// No change is accepted.
-    ChangesRefused,
-}
-
 /// Health of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
@@ -134,6 +34,8 @@ pub enum Health {
     Healthy,
     /// Capacity or redundancy is below what was declared.
     Degraded,
+    /// No region of some service serves.
+    ServiceUnavailable,
     /// No change is accepted.
     ChangesRefused,
 }
@@ -145,71 +47,8 @@ impl ClusterStatus {
         match self.conditions.iter().map(Condition::severity).max() {
             None | Some(Severity::Notice) => Health::Healthy,
             Some(Severity::Degraded) => Health::Degraded,
+            Some(Severity::ServiceUnavailable) => Health::ServiceUnavailable,
             Some(Severity::ChangesRefused) => Health::ChangesRefused,
-        }
-    }
-}
-
-impl Condition {
-    /// Returns the severity.
-    #[must_use]
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::NoQuorum { .. } | Self::NoLeader => Severity::ChangesRefused,
-            Self::StatesDiffer { .. }
-            | Self::AgentDuplicated { .. }
-            | Self::AgentUnreachable { .. }
-            | Self::LongRoundTrip { .. }
-            | Self::AgentNotResponding { .. } => Severity::Degraded,
-            Self::DiskLow { disk, leads, .. } => match (disk.is_below_minimum(), leads) {
-                (true, true) => Severity::ChangesRefused,
-                (true, false) => Severity::Degraded,
-                (false, _) => Severity::Notice,
-            },
-            Self::SettingDiffers { setting, .. } => setting.severity(),
-            Self::MemberPending(pending) => pending.severity(),
-            Self::Location { status, .. } => status.severity(),
-            Self::FewVoters { .. } => Severity::Notice,
-        }
-    }
-}
-
-impl SharedSetting {
-    /// Agents of different network profiles may depose each other's leader. The other settings decide
-    /// only how much of the log an agent keeps.
-    fn severity(self) -> Severity {
-        match self {
-            Self::Network => Severity::Degraded,
-            Self::SnapshotAfterEntries | Self::KeepEntries => Severity::Notice,
-        }
-    }
-}
-
-impl PendingMember {
-    fn severity(&self) -> Severity {
-        match (self.change, &self.waits_for) {
-            (_, WaitsFor::CatchUp { .. }) => Severity::Notice,
-            (
-                MemberChange::GainVote | MemberChange::LoseVote | MemberChange::Leave,
-                WaitsFor::Response
-                | WaitsFor::Majority { .. }
-                | WaitsFor::Replacement { .. }
-                | WaitsFor::TransferTarget { .. },
-            ) => Severity::Degraded,
-        }
-    }
-}
-
-impl LocationStatus {
-    /// A rollout that is blocked, for example by a unit that fails, does not end by itself.
-    fn severity(&self) -> Severity {
-        match self.condition {
-            LocationCondition::Disabled | LocationCondition::Ready => Severity::Notice,
-            LocationCondition::RollingOut if self.blocked.is_empty() => Severity::Notice,
-            LocationCondition::RollingOut
-            | LocationCondition::NoAgent
-            | LocationCondition::AgentUnreachable
-            | LocationCondition::UnitsMissing => Severity::Degraded,
         }
     }
 }
@@ -218,7 +57,11 @@ impl LocationStatus {
 #[must_use]
 pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
     let mut conditions = Vec::new();
-    conditions.extend(availability(state, observations));
+    let refused = availability(state, observations);
+    let local_view = refused.as_ref().and_then(|_| local_view(state, observations));
+    conditions.extend(refused);
+    conditions.extend(local_view);
+    conditions.extend(partly_unreachable(state, observations));
     conditions.extend(states_differ(observations));
     conditions.extend(differing_settings(observations));
     conditions.extend(agents(state, observations));
@@ -230,6 +73,7 @@ pub fn cluster(state: &State, observations: &Observations) -> ClusterStatus {
     conditions.extend(long_round_trips(state, observations));
     let pending = observations.members.values().filter_map(pending_member);
     conditions.extend(pending.map(Condition::MemberPending));
+    conditions.extend(state.services.values().filter_map(|service| unavailable(state, service)));
     conditions.extend(locations(state, observations));
     conditions.extend(few_voters(observations));
     // A stable sort: conditions of one severity keep this order.
@@ -249,6 +93,35 @@ fn availability(state: &State, observations: &Observations) -> Option<Condition>
         Source::Leader => None,
         Source::Contacted => (!leader_responds(state, observations)).then_some(Condition::NoLeader),
     }
+}
+
+/// Returns the local view by which the contacted agent responds to lookups, if there is a zone.
+fn local_view(state: &State, observations: &Observations) -> Option<Condition> {
+    state.header.dns.zone.as_ref()?;
+    let age = observations.leader_contact;
+    let is_silent = age.is_none_or(|age| age >= observations.unreachable_after);
+    is_silent.then_some(Condition::LocalView { age })
+}
+
+/// Gateways that some groups fail to reach, too few for a loss.
+fn partly_unreachable<'a>(
+    state: &'a State,
+    observations: &'a Observations,
+) -> impl Iterator<Item = Condition> + 'a {
+    let votes = observations.votes.iter().filter(|votes| {
+        let losses = state.losses.get(&votes.agent);
+        let loss = losses.and_then(|losses| losses.get(&votes.gateways));
+        !votes.unreachable_from.is_empty()
+            && !votes.is_loss()
+            && !loss.is_some_and(Loss::is_current)
+            && state.agents.contains_key(&votes.agent)
+    });
+    votes.map(|votes| Condition::PartlyUnreachable {
+        agent: votes.agent.clone(),
+        gateways: votes.gateways.clone(),
+        unreachable_from: votes.unreachable_from.clone(),
+        groups: votes.groups,
+    })
 }
 
 fn is_reachable(state: &State, observations: &Observations, member: &Member) -> bool {
@@ -350,6 +223,16 @@ fn long_round_trips<'a>(
     })
 }
 
+/// Returns the condition of a service that no region serves.
+fn unavailable(state: &State, service: &Service) -> Option<Condition> {
+    let locations = service.locations.iter();
+    let locations = locations.map(|(region, row)| of_location(state, service, region, row));
+    let enabled: Vec<_> = locations.filter(|it| *it != Availability::Disabled).collect();
+    let is_unavailable = !enabled.iter().any(|it| it.serves());
+    let (service, enabled) = (service.name.clone(), enabled.len());
+    is_unavailable.then_some(Condition::ServiceUnavailable { service, enabled })
+}
+
 fn locations<'a>(
     state: &'a State,
     observations: &'a Observations,
@@ -359,8 +242,12 @@ fn locations<'a>(
             let status = location(state, observations, service, region, row);
             match status.condition {
                 LocationCondition::Disabled | LocationCondition::Ready => None,
-                LocationCondition::NoAgent
+                LocationCondition::DrainingClients
+                | LocationCondition::NoAgent
+                | LocationCondition::Offline { .. }
+                | LocationCondition::Unmanaged
                 | LocationCondition::AgentUnreachable
+                | LocationCondition::Degraded
                 | LocationCondition::UnitsMissing
                 | LocationCondition::RollingOut => Some(Condition::Location {
                     service: service.name.clone(),

@@ -1,18 +1,23 @@
 //! Status of a location.
 
+mod blocked;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::agent::{Agent, AgentDescription};
-use crate::id::{Revision, UnitId, Zone};
-use crate::limits;
+use crate::id::{Revision, Timestamp};
 use crate::name::{AgentName, RegionName};
+use crate::reachability::{is_majority, loss_of, probers};
+use crate::routing::{Availability, availability};
 use crate::service::{Location, Service};
 use crate::state::{State, newest_of_each_slot};
-use crate::unit::{RefusedConfiguration, Unit, UnitPhase};
+use crate::unit::{Unit, UnitPhase};
 
-use super::observations::{Observations, Silence};
+use super::observations::Observations;
 use super::unit::{UnitCondition, unit as unit_condition};
+
+pub use blocked::Blocked;
 
 /// Status of a location.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,20 +35,34 @@ pub struct LocationStatus {
     pub converged: bool,
     /// Obstacle that keeps the location from converging without an operator.
     pub blocked: Vec<Blocked>,
-    /// Address of the gateway; `None` if no agent in the region takes units.
+    /// Address of the gateway; `None` if no agent in the region takes units, and while the location is
+    /// offline.
     pub gateway: Option<GatewayAddress>,
 }
 
 /// Condition of a location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocationCondition {
+    /// The gateway is disabled, and units still serve by an earlier configuration until the clients have
+    /// learned of it.
+    DrainingClients,
     /// The gateway is disabled.
     Disabled,
     /// No agent in the region takes units.
     NoAgent,
-    /// An agent with units of the location is unreachable, or, while the location has no units,
-    /// every agent that could run them.
+    /// Clients can reach none of its ready units, as agreed by a majority.
+    Offline {
+        /// Time of the event that agreed on the last one.
+        since: Timestamp,
+    },
+    /// No unit is known to serve, because the agents of the location are silent. Agents of other regions
+    /// still reach its gateways, or they would be lost by now.
+    Unmanaged,
+    /// No unit is known to serve, because an agent with units of the location is unreachable, or, while
+    /// the location has no units, every agent that could run them.
     AgentUnreachable,
+    /// Some units serve, and others are on an unreachable agent, lost to clients or fail.
+    Degraded,
     /// Fewer units are ready than declared.
     UnitsMissing,
     /// Enough units are ready, and some are being replaced or serve an older configuration.
@@ -52,44 +71,12 @@ pub enum LocationCondition {
     Ready,
 }
 
-/// Obstacle that keeps a location from converging without an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Blocked {
-    /// No agent in the zone takes units.
-    ZoneWithoutAgent {
-        /// The zone.
-        zone: Zone,
-    },
-    /// An agent with units of the location is unreachable.
-    AgentUnreachable {
-        /// The agent.
-        agent: AgentName,
-        /// Time since it was last heard from.
-        silence: Silence,
-    },
-    /// Units wait for an agent, and this one has the maximum number of units.
-    AgentFull {
-        /// The agent.
-        agent: AgentName,
-    },
-    /// A unit fails.
-    UnitFailed {
-        /// The unit.
-        unit: UnitId,
-        /// Its agent.
-        agent: AgentName,
-        /// Cause reported by the agent.
-        cause: String,
-    },
-    /// A ready unit does not accept the current configuration.
-    ConfigurationRefused {
-        /// The unit.
-        unit: UnitId,
-        /// Its agent.
-        agent: AgentName,
-        /// The configuration, and the cause of the refusal.
-        refusal: RefusedConfiguration,
-    },
+impl LocationCondition {
+    /// Returns the time since which no client can reach the location; `None` if some can.
+    #[must_use]
+    pub fn offline_since(self) -> Option<Timestamp> {
+        if let Self::Offline { since } = self { Some(since) } else { None }
+    }
 }
 
 /// Address at which clients reach the gateway of a location.
@@ -127,6 +114,7 @@ struct View<'a> {
     state: &'a State,
     observations: &'a Observations,
     service: &'a Service,
+    region: &'a RegionName,
     location: &'a Location,
     /// Its units, without draining ones.
     units: Vec<&'a Unit>,
@@ -149,6 +137,7 @@ impl<'a> View<'a> {
             state,
             observations,
             service,
+            region,
             location,
             units: units.collect(),
             current: state.current_units(&service.name, region).collect(),
@@ -162,31 +151,89 @@ impl<'a> View<'a> {
         let is_enough = ready_units >= u32::from(self.location.units);
         let converged = is_enough && self.current.iter().all(|unit| self.is_settled(unit));
         let ready = self.current.iter().filter(|unit| self.is_ready(unit));
+        let condition = self.condition(ready_units, is_enough, converged);
         LocationStatus {
-            condition: self.condition(is_enough, converged),
+            condition,
             ready_units,
             unknown_units: served.saturating_sub(ready_units),
             configuration: ready.filter_map(|unit| unit.configuration()).min(),
             converged,
             blocked: self.blocked(),
-            gateway: self.gateway(),
+            gateway: self.gateway().filter(|_| condition.offline_since().is_none()),
         }
     }
 
-    fn condition(&self, is_enough: bool, converged: bool) -> LocationCondition {
-        if !self.location.gateway_enabled {
-            LocationCondition::Disabled
-        } else if self.agents.is_empty() {
+    fn condition(&self, ready_units: u32, is_enough: bool, converged: bool) -> LocationCondition {
+        let Self { state, service, region, location, .. } = self;
+        match availability(state, service, region, location) {
+            Availability::Disabled if self.serves_earlier() => {
+                return LocationCondition::DrainingClients;
+            }
+            Availability::Disabled => return LocationCondition::Disabled,
+            Availability::Lost { since } => return LocationCondition::Offline { since },
+            Availability::Serving { .. } | Availability::NoReadyUnit | Availability::NoAgent => {}
+        }
+        let is_impaired = self.is_agent_unreachable();
+        if self.agents.is_empty() {
             LocationCondition::NoAgent
-        } else if self.is_agent_unreachable() {
-            LocationCondition::AgentUnreachable
+        } else if is_impaired && ready_units == 0 {
+            if self.is_probed() {
+                LocationCondition::Unmanaged
+            } else {
+                LocationCondition::AgentUnreachable
+            }
         } else if converged {
             LocationCondition::Ready
         } else if is_enough {
             LocationCondition::RollingOut
+        } else if ready_units > 0 && (is_impaired || self.is_failing()) {
+            LocationCondition::Degraded
         } else {
             LocationCondition::UnitsMissing
         }
+    }
+
+    /// True if a unit that was last reported ready is on a silent agent whose gateways the others reach:
+    /// enough of them probe it that a loss would have been agreed.
+    fn is_probed(&self) -> bool {
+        let serves = |unit: &&Unit| {
+            let agent = self.state.agents.get(&unit.agent);
+            unit.is_ready()
+                && loss_of(self.state, unit).is_none()
+                && agent.is_some_and(|agent| {
+                    let silence = self.observations.silence(agent);
+                    silence.is_some_and(|silence| self.observations.outlasts_probes(silence))
+                        && self.can_be_lost(agent)
+                })
+        };
+        self.units.iter().any(serves)
+    }
+
+    /// True if enough of the groups that vote on the gateways of the agent have a prober that is heard.
+    fn can_be_lost(&self, agent: &Agent) -> bool {
+        let groups = probers(self.state, agent);
+        let is_heard = |prober: &AgentName| {
+            let prober = self.state.agents.get(prober);
+            prober.is_some_and(|prober| self.observations.silence(prober).is_none())
+        };
+        let heard = groups.values().filter(|group| group.iter().any(|prober| is_heard(prober)));
+        is_majority(heard.count(), groups.len())
+    }
+
+    /// True if a ready unit serves an earlier configuration than the current one.
+    fn serves_earlier(&self) -> bool {
+        let mut ready = self.current.iter().filter(|unit| self.is_ready(unit));
+        let current = Some(self.service.configuration);
+        ready.any(|unit| unit.configuration() < current && self.refusal(unit).is_none())
+    }
+
+    /// True if a unit fails or is lost to clients.
+    fn is_failing(&self) -> bool {
+        let is_lost = |unit: &Unit| match unit_condition(self.state, self.observations, unit) {
+            UnitCondition::Lost { .. } | UnitCondition::Reported(UnitPhase::Failed { .. }) => true,
+            UnitCondition::Reported(_) | UnitCondition::Unknown { .. } => false,
+        };
+        self.units.iter().any(|unit| is_lost(unit))
     }
 
     /// Counts the slots of which one unit matches.
@@ -202,7 +249,7 @@ impl<'a> View<'a> {
     fn is_unknown(&self, unit: &Unit) -> bool {
         match unit_condition(self.state, self.observations, unit) {
             UnitCondition::Unknown { .. } => true,
-            UnitCondition::Reported(_) => false,
+            UnitCondition::Reported(_) | UnitCondition::Lost { .. } => false,
         }
     }
 
@@ -225,69 +272,6 @@ impl<'a> View<'a> {
 
     fn units_on(&self, agent: &Agent) -> usize {
         self.units.iter().filter(|unit| unit.agent == agent.description.name).count()
-    }
-
-    fn blocked(&self) -> Vec<Blocked> {
-        let zones = self.location.zones.iter().filter(|zone| !self.has_agent_in(**zone));
-        let zones = zones.map(|zone| Blocked::ZoneWithoutAgent { zone: *zone });
-        let unreachable = self.agents.iter().filter_map(|agent| {
-            let silence = self.observations.silence(agent)?;
-            let agent_name = agent.description.name.clone();
-            let blocked = Blocked::AgentUnreachable { agent: agent_name, silence };
-            (self.units.is_empty() || self.units_on(agent) > 0).then_some(blocked)
-        });
-        let failure = self.units.iter().find_map(|unit| self.failure(unit));
-        let refusal = self.units.iter().find_map(|unit| self.refusal(unit));
-        let units = failure.into_iter().chain(refusal);
-        zones.chain(unreachable).chain(self.full_agents()).chain(units).collect()
-    }
-
-    /// Returns the agents without capacity, if units wait for an agent.
-    fn full_agents(&self) -> Vec<Blocked> {
-        if self.current.len() >= usize::from(self.location.units) {
-            return Vec::new();
-        }
-        let mut loads: BTreeMap<&AgentName, usize> =
-            self.agents.iter().map(|agent| (&agent.description.name, 0)).collect();
-        for unit in self.state.units.values().filter(|unit| unit.is_wanted()) {
-            if let Some(load) = loads.get_mut(&unit.agent) {
-                *load += 1;
-            }
-        }
-        let full = loads.into_iter().filter(|(_, load)| *load >= limits::UNITS_PER_AGENT);
-        full.map(|(agent, _)| Blocked::AgentFull { agent: agent.clone() }).collect()
-    }
-
-    /// True if the zone has an agent that takes units. A region without any agent is a condition of
-    /// its own.
-    fn has_agent_in(&self, zone: Zone) -> bool {
-        let mut zones = self.agents.iter().filter_map(|agent| agent.description.zone);
-        self.agents.is_empty() || zones.any(|other| other == zone)
-    }
-
-    fn failure(&self, unit: &Unit) -> Option<Blocked> {
-        match unit_condition(self.state, self.observations, unit) {
-            UnitCondition::Reported(UnitPhase::Failed { restarts: _, next_try: _, cause }) => {
-                Some(Blocked::UnitFailed {
-                    unit: unit.id.clone(),
-                    agent: unit.agent.clone(),
-                    cause: cause.clone(),
-                })
-            }
-            UnitCondition::Reported(
-                UnitPhase::Starting | UnitPhase::Ready { .. } | UnitPhase::Draining,
-            )
-            | UnitCondition::Unknown { .. } => None,
-        }
-    }
-
-    /// Returns the refusal of the current configuration. One of an older configuration is outdated.
-    fn refusal(&self, unit: &Unit) -> Option<Blocked> {
-        let is_current =
-            |refusal: &&RefusedConfiguration| refusal.configuration == self.service.configuration;
-        let refusal = unit.refused().filter(is_current).filter(|_| self.is_ready(unit))?;
-        let (unit, agent) = (unit.id.clone(), unit.agent.clone());
-        Some(Blocked::ConfigurationRefused { unit, agent, refusal: refusal.clone() })
     }
 
     /// Address of the agent that serves best, the first by name among equals.

@@ -6,9 +6,14 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::id::{Digest, Incarnation, NodeId, Revision};
 use crate::name::AgentName;
+use crate::reachability::votes::VoteCount;
 
 use super::member::{LastContact, Member};
 use super::settings::SharedSettings;
+
+/// Multiple of the silence of an unreachable agent within which the loss of its gateways is agreed, with
+/// any network profile: a window of probes is at most twice as long as that silence.
+const PROBES_IN_SILENCES: u32 = 4;
 
 /// Observations that one node, the contacted one, gathered at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct Observations {
     pub loads: UnitLoads,
     /// Round trips from the contacted node to the other members.
     pub round_trips: MedianRoundTrips,
+    /// Votes on gateways, as the leader counted them last; empty if it did not respond, or was not asked.
+    pub votes: Vec<VoteCount>,
 }
 
 /// Node whose contacts decide which agents are reachable.
@@ -174,6 +181,22 @@ impl Observations {
             Source::Contacted if !is_mute || self.followed_recently() => None,
             Source::Contacted => Some(self.silence_to_contacted(node)),
         }
+    }
+
+    /// True if an agent has been silent for so long that its gateways would be lost by now if the
+    /// others could not reach them: probes take a fraction of this time. Without a quorum no loss is
+    /// agreed, so then this is never known.
+    #[must_use]
+    pub(super) fn outlasts_probes(&self, silence: Silence) -> bool {
+        let (Silence::Exactly(silence) | Silence::AtLeast(silence)) = silence else { return false };
+        self.has_quorum() && silence >= self.unreachable_after.saturating_mul(PROBES_IN_SILENCES)
+    }
+
+    /// True if the leader heard from a majority of the voters recently.
+    fn has_quorum(&self) -> bool {
+        let voters = self.members.values().filter(|member| member.voter);
+        let is_heard = |member: &&Member| matches!(member.last_contact, Some(LastContact::Ago(ago)) if ago < self.unreachable_after);
+        voters.clone().filter(is_heard).count() > voters.count() / 2
     }
 
     /// Returns the silence of an unreachable member; `None` if it is reachable, or nothing is known.

@@ -1,5 +1,7 @@
 //! Status of a unit.
 
+use crate::id::Timestamp;
+use crate::reachability::loss_of;
 use crate::state::State;
 use crate::unit::{Unit, UnitPhase};
 
@@ -15,15 +17,23 @@ pub enum UnitCondition<'a> {
         /// Time since its agent was last heard from.
         silence: Silence,
     },
+    /// Reported as ready, and a majority agrees that clients cannot reach it.
+    Lost {
+        /// Time of that event.
+        since: Timestamp,
+    },
 }
 
 /// Returns the condition of a unit.
 #[must_use]
 pub fn unit<'a>(state: &State, observations: &Observations, unit: &'a Unit) -> UnitCondition<'a> {
     let agent = state.agents.get(&unit.agent);
-    match agent.and_then(|agent| observations.silence(agent)) {
-        Some(silence) => UnitCondition::Unknown { silence },
-        None => UnitCondition::Reported(&unit.phase),
+    let silence = agent.and_then(|agent| observations.silence(agent));
+    let loss = loss_of(state, unit).filter(|_| unit.is_ready());
+    match (silence, loss) {
+        (Some(silence), _) => UnitCondition::Unknown { silence },
+        (None, Some(loss)) => UnitCondition::Lost { since: loss.since },
+        (None, None) => UnitCondition::Reported(&unit.phase),
     }
 }
 
@@ -36,7 +46,8 @@ impl UnitCondition<'_> {
             Self::Reported(
                 UnitPhase::Starting | UnitPhase::Failed { .. } | UnitPhase::Draining,
             )
-            | Self::Unknown { .. } => false,
+            | Self::Unknown { .. }
+            | Self::Lost { .. } => false,
         }
     }
 }

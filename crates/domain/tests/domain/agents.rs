@@ -33,6 +33,26 @@ fn registering_again_is_idempotent_and_updates_addresses() {
 }
 
 #[test]
+fn gateways_behind_a_loopback_address_are_probed_at_the_host_of_the_peer_address() {
+    let table = [
+        ("gw.example.net", "10.0.0.1:7401", "gw.example.net"),
+        ("127.0.1.1", "westeurope.meridian:7401", "westeurope.meridian"),
+        ("[::1]", "[2001:db8::1]:7401", "[2001:db8::1]"),
+        ("Localhost", "10.0.0.1:7401", "10.0.0.1"),
+        ("127.0.1.1", "127.0.0.1:7401", "127.0.1.1"),
+        ("10.0.0.1", "localhost:7401", "10.0.0.1"),
+    ];
+    for (gateway_host, peer_address, probed) in table {
+        let described = AgentDescription {
+            gateway_host: gateway_host.to_owned(),
+            peer_address: Address::new(peer_address).expect("valid address"),
+            ..agent("eastus", 2, "eastus")
+        };
+        assert_eq!(described.probed_host(), probed, "{gateway_host} {peer_address}");
+    }
+}
+
+#[test]
 fn a_conflicting_or_invalid_registration_is_rejected() {
     let world = World::contoso();
     let known = agent("eastus", 2, "eastus");

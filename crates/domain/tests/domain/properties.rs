@@ -60,6 +60,13 @@ fn without_entry_data(mut state: State) -> State {
     for agent in state.agents.values_mut() {
         agent.last_report = (Generation(0), Sequence(0));
     }
+    for measured in state.round_trips.values_mut() {
+        measured.recorded = Timestamp(0);
+    }
+    for loss in state.losses.values_mut().flat_map(|losses| losses.values_mut()) {
+        loss.since = Timestamp(0);
+        loss.found = loss.found.and(Some(Timestamp(0)));
+    }
     state
 }
 

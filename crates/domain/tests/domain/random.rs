@@ -2,6 +2,7 @@
 //! interact.
 
 use meridian_domain::limits::Limits;
+use meridian_domain::reachability::{Gateways, LossVotes, ProberGroup};
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::*;
 use proptest::prelude::*;
@@ -131,6 +132,11 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => any_region().prop_map(|region| Edit::Promote { region }),
         1 => any_region().prop_map(|region| Edit::Enable { region }),
         1 => any_region().prop_map(|region| Edit::Disable { region }),
+        1 => (any_region(), prop::option::of(0..3_u16)).prop_map(|(region, priority)| {
+            Edit::Prefer { region, priority, weight: Some(50) }
+        }),
+        1 => select(RoutingPolicy::ALL).prop_map(Edit::Routing),
+        1 => select(WhenDisabled::ALL).prop_map(Edit::WhenDisabled),
         1 => any_tier().prop_map(Edit::Tier),
         1 => (8078..8090_u16).prop_map(Edit::Port),
         2 => (any_api(), select(vec!["/", "/a", "/a/b"])).prop_map(|(name, path)| {
@@ -138,6 +144,15 @@ fn edit() -> impl Strategy<Value = Edit> {
         }),
         1 => any_api().prop_map(|name| Edit::RemoveApi { api: api(name, "/", "http://a").name }),
     ]
+}
+
+fn any_network() -> impl Strategy<Value = Network> {
+    select(vec!["10.1.0.0/16", "10.1.2.0/24", "2001:db8::/32"])
+        .prop_map(|text| text.parse().expect("valid network"))
+}
+
+fn any_gateways() -> impl Strategy<Value = Gateways> {
+    prop_oneof![Just(Gateways::All), any_service().prop_map(Gateways::Of)]
 }
 
 fn any_api() -> impl Strategy<Value = &'static str> {
@@ -196,16 +211,51 @@ fn cluster_command() -> impl Strategy<Value = Command> {
         (0..3_u32).prop_map(|version| Command::RaiseDataVersion { version: DataVersion(version) }),
         (0..9_000_u64).prop_map(|through| Command::TrimHistory { through: Revision(through) }),
         (0..3_u64).prop_map(|epoch| Command::RecordRecovery { epoch: Epoch(epoch) }),
+        (0..9_u8, any_agent()).prop_map(|(ttl_seconds, agent)| Command::SetDns {
+            settings: DnsSettings {
+                ttl_seconds,
+                name_servers: vec![agent],
+                ..DnsSettings::default()
+            }
+        }),
+        (any_network(), any_region(), any::<bool>()).prop_map(|(network, region, removes)| {
+            let remove = if removes { vec![network] } else { Vec::new() };
+            Command::ChangeNetworks { assign: vec![(network, region)], remove }
+        }),
+        any_network().prop_map(|network| Command::ChangeNetworks {
+            assign: Vec::new(),
+            remove: vec![network],
+        }),
+        (any_region(), any_region(), 0..200_000_u32).prop_map(|(from, to, micros)| {
+            Command::RecordRoundTrips { from, measured: vec![(to, micros)] }
+        }),
+        (any_agent(), any_gateways(), any_generation()).prop_map(
+            |(agent, gateways, generation)| {
+                Command::LoseGateways(LossVotes {
+                    unreachable_from: (1..4)
+                        .map(|it| ProberGroup::Agent(describe(it).name))
+                        .collect(),
+                    generation: Generation(generation),
+                    relapses: 0,
+                    agent,
+                    gateways,
+                })
+            }
+        ),
+        (any_agent(), any_gateways())
+            .prop_map(|(agent, gateways)| Command::FindGateways { agent, gateways }),
     ]
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
-    let create = (any_service(), any_tier(), any_region(), prop::option::of(8078..8084_u16))
-        .prop_map(|(service, tier, primary, port)| Command::CreateService {
+    let port = prop::option::of(8078..8084_u16);
+    let create = (any_service(), any_tier(), any_region(), port, select(WhenDisabled::ALL))
+        .prop_map(|(service, tier, primary, port, when_disabled)| Command::CreateService {
             service,
             tier,
             primary,
             port,
+            when_disabled,
         });
     let change = (any_service(), edits()).prop_map(|(service, edits)| Command::ChangeService {
         service,

@@ -16,6 +16,32 @@ fn a_service_is_created_with_one_unit_in_its_primary_region() {
 }
 
 #[test]
+fn disabled_gateways_of_a_service_refuse_requests_unless_it_redirects_them() {
+    let mut world = World::contoso();
+    assert_eq!(world.service().when_disabled, WhenDisabled::Refuse);
+    let redirects = Command::CreateService {
+        service: service("fabrikam"),
+        tier: Tier::Premium,
+        primary: region("eastus"),
+        port: None,
+        when_disabled: WhenDisabled::Redirect,
+    };
+    let events = world.apply(redirects);
+    let created = ["ServiceCreated", "RegionAdded", "WhenDisabledChanged", "UnitAssigned"];
+    assert_eq!(types(&events), created);
+    assert_eq!(world.state.services[&service("fabrikam")].when_disabled, WhenDisabled::Redirect);
+    let set = Edit::WhenDisabled;
+    assert_eq!(types(&world.edit([set(WhenDisabled::Redirect)])), ["WhenDisabledChanged"]);
+    assert_eq!(types(&world.edit([set(WhenDisabled::Redirect)])), Vec::<&str>::new());
+    // Units serve another configuration.
+    assert_eq!(world.service().configuration, world.service().revision);
+    assert_eq!(
+        world.rejections(change([set(WhenDisabled::Redirect), set(WhenDisabled::Refuse)])),
+        ["the change set sets the response of disabled gateways more than once"]
+    );
+}
+
+#[test]
 fn ports_are_allocated_from_8080_and_fill_gaps() {
     let mut world = World::contoso();
     let at_8082 = Command::CreateService {
@@ -23,6 +49,7 @@ fn ports_are_allocated_from_8080_and_fill_gaps() {
         tier: Tier::Basic,
         primary: region("eastus"),
         port: Some(8082),
+        when_disabled: WhenDisabled::Refuse,
     };
     world.apply(at_8082);
     for (name, port) in [("a", 8081), ("b", 8083)] {
@@ -54,6 +81,7 @@ fn a_port_is_refused_while_units_of_another_service_use_it_or_an_agent_listens_o
         tier: Tier::Basic,
         primary: region("eastus"),
         port: Some(port),
+        when_disabled: WhenDisabled::Refuse,
     };
     let still_used = "port 8080 is still used by units of contoso on agent westeurope; choose \
                       another port, or wait until they have stopped";
@@ -80,6 +108,7 @@ fn every_violation_of_a_new_service_is_listed() {
         tier: Tier::Premium,
         primary: region(place),
         port,
+        when_disabled: WhenDisabled::Refuse,
     };
     assert_eq!(
         world.rejections(command("contoso", "westeurop", Some(80))),

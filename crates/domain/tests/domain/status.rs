@@ -3,6 +3,7 @@
 mod cluster;
 mod impact;
 mod locations;
+mod lost;
 
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ fn led(world: &World, contacts: &[(u64, LastContact)]) -> Observations {
         responses: responses.collect(),
         loads: UnitLoads::new(),
         round_trips: MedianRoundTrips::default(),
+        votes: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A cluster state to apply commands to.
 
 use meridian_domain::evolve::evolve;
+use meridian_domain::reachability::{Evidence, Gateways, ProberGroup};
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
 use meridian_domain::*;
 
@@ -35,6 +36,16 @@ impl World {
             evolve(&mut self.state, revision, event);
         }
         events
+    }
+
+    /// Records the loss of gateways of an agent, agreed by two of two groups.
+    pub fn lose(&mut self, agent: &str, gateways: Gateways) {
+        let groups = ["one", "other"].map(|name| ProberGroup::Region(region(name)));
+        let evidence = Evidence { unreachable_from: groups.into(), groups: 2 };
+        let agent = agent_name(agent);
+        let event = Event::GatewaysLost { agent, gateways, evidence, relapses: 0 };
+        let revision = self.state.header.revision.next();
+        evolve(&mut self.state, revision, &event);
     }
 
     /// Returns the messages of the rejections of a command.
@@ -137,7 +148,13 @@ pub fn agent(name: &str, node: u64, place: &str) -> AgentDescription {
 }
 
 pub fn create(name: &str, tier: Tier, primary: &str) -> Command {
-    Command::CreateService { service: service(name), tier, primary: region(primary), port: None }
+    Command::CreateService {
+        service: service(name),
+        tier,
+        primary: region(primary),
+        port: None,
+        when_disabled: WhenDisabled::Refuse,
+    }
 }
 
 pub fn change(edits: impl Into<Vec<Edit>>) -> Command {

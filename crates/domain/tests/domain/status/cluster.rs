@@ -1,22 +1,28 @@
 //! Status of the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use meridian_domain::reachability::votes::VoteCount;
+use meridian_domain::reachability::{Gateways, ProberGroup};
 use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::status::{
     Condition, DiskSpace, Health, LastContact, MedianRoundTrips, MemberChange, Next, Observations,
     Pending, PendingMember, Progress, Severity, SharedSetting, Silence, WaitsFor,
 };
-use meridian_domain::{Command, Digest, NodeId, Revision, Timestamp, UnitPhase, status};
+use meridian_domain::{
+    Command, Digest, DnsSettings, Generation, NodeId, Revision, Timestamp, UnitPhase, status,
+};
 
 use super::{MINUTE, NOW, healthy, leaderless, led, settled};
-use crate::world::{add, agent_name, region, service};
+use crate::world::{World, add, agent_name, region, service};
 
 fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
     let kind = |condition: &Condition| match condition {
         Condition::NoQuorum { .. } => "no quorum",
         Condition::NoLeader => "no leader",
+        Condition::LocalView { .. } => "local view",
+        Condition::PartlyUnreachable { .. } => "partly unreachable",
         Condition::StatesDiffer { .. } => "states differ",
         Condition::SettingDiffers { .. } => "setting differs",
         Condition::AgentUnreachable { .. } => "agent unreachable",
@@ -26,6 +32,7 @@ fn kinds(status: &status::ClusterStatus) -> Vec<&'static str> {
         Condition::MemberPending(_) => "member pending",
         Condition::AgentNotResponding { .. } => "agent not responding",
         Condition::Location { .. } => "location",
+        Condition::ServiceUnavailable { .. } => "service unavailable",
         Condition::FewVoters { .. } => "few voters",
     };
     status.conditions.iter().map(kind).collect()
@@ -89,6 +96,54 @@ fn without_a_leader_changes_are_refused_even_if_a_quorum_is_reachable() {
     // The leader responds; only its contacts did not arrive in time.
     let slow = status::cluster(&world.state, &leaderless(&world, &[]));
     assert_eq!((kinds(&slow).len(), slow.health()), (0, Health::Healthy));
+}
+
+#[test]
+fn without_a_leader_names_are_given_by_a_local_view_whose_age_is_shown() {
+    let mut world = settled();
+    let without_zone = status::cluster(&world.state, &leaderless(&world, &["eastus"]));
+    assert!(!kinds(&without_zone).contains(&"local view"));
+    let zone = Some("gateways.example.net".parse().expect("valid zone"));
+    let settings = DnsSettings { zone, ..DnsSettings::default() };
+    world.apply(Command::SetDns { settings });
+    let electing = status::cluster(&world.state, &leaderless(&world, &["eastus"]));
+    assert!(electing.conditions.contains(&Condition::LocalView { age: Some(MINUTE) }));
+    let fresh =
+        Observations { leader_contact: Some(Duration::ZERO), ..leaderless(&world, &["eastus"]) };
+    assert!(!kinds(&status::cluster(&world.state, &fresh)).contains(&"local view"));
+    assert_eq!(kinds(&status::cluster(&world.state, &healthy(&world))), [""; 0]);
+}
+
+#[test]
+fn gateways_that_a_minority_fails_to_reach_are_named_until_they_are_lost() {
+    let mut world = settled();
+    let from = |regions: &[&str]| -> BTreeSet<_> {
+        regions.iter().map(|name| ProberGroup::Region(region(name))).collect()
+    };
+    let seen = |world: &World, unreachable_from| {
+        let votes = VoteCount {
+            agent: agent_name("westeurope"),
+            generation: Generation(1),
+            gateways: Gateways::All,
+            unreachable_from,
+            reached_from: BTreeSet::new(),
+            groups: 2,
+        };
+        let observations = Observations { votes: vec![votes], ..healthy(world) };
+        status::cluster(&world.state, &observations)
+    };
+    assert_eq!(kinds(&seen(&world, from(&[]))), [""; 0]);
+    let minority = seen(&world, from(&["eastus"]));
+    let expected = Condition::PartlyUnreachable {
+        agent: agent_name("westeurope"),
+        gateways: Gateways::All,
+        unreachable_from: from(&["eastus"]),
+        groups: 2,
+    };
+    assert_eq!((minority.health(), minority.conditions), (Health::Degraded, vec![expected]));
+    assert_eq!(kinds(&seen(&world, from(&["eastus", "southeastasia"]))), [""; 0]);
+    world.lose("westeurope", Gateways::All);
+    assert!(!kinds(&seen(&world, from(&["eastus"]))).contains(&"partly unreachable"));
 }
 
 #[test]

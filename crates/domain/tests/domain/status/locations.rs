@@ -31,9 +31,10 @@ fn a_location_has_the_first_condition_that_applies() {
         (&ready, reachable, LocationCondition::Ready, 2, 0),
         (&missing, reachable, LocationCondition::UnitsMissing, 2, 0),
         (&rolling, reachable, LocationCondition::RollingOut, 2, 0),
-        (&ready, silent, LocationCondition::AgentUnreachable, 0, 2),
-        (&missing, silent, LocationCondition::AgentUnreachable, 0, 3),
+        (&ready, silent, LocationCondition::Unmanaged, 0, 2),
+        (&missing, silent, LocationCondition::Unmanaged, 0, 3),
         (&without_agent, silent, LocationCondition::NoAgent, 0, 0),
+        (&disabled, reachable, LocationCondition::DrainingClients, 2, 0),
         (&disabled, silent, LocationCondition::Disabled, 0, 2),
     ] {
         let status = location(world, &led(world, &contacts), "eastus");
@@ -54,7 +55,7 @@ fn a_location_is_unreachable_only_if_an_agent_with_its_units_is() {
     assert_eq!((status.condition, status.blocked), (LocationCondition::Ready, vec![]));
     let with_units = led(&world, &[(1, silent), (2, NOW), (3, NOW), (4, NOW)]);
     let status = location(&world, &with_units, "westeurope");
-    assert_eq!(status.condition, LocationCondition::AgentUnreachable);
+    assert_eq!(status.condition, LocationCondition::Unmanaged);
     let agent = agent_name("westeurope");
     let silence = Silence::Exactly(MINUTE);
     assert_eq!(status.blocked, [Blocked::AgentUnreachable { agent, silence }]);
