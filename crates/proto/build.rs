@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const CONTRACTS: [&str; 3] =
-    ["meridian/v1/admin.proto", "meridian/v1/peer.proto", "meridian/v1/control.proto"];
+const CONTRACTS: [&str; 4] = [
+    "meridian/v1/admin.proto",
+    "meridian/v1/routing.proto",
+    "meridian/v1/peer.proto",
+    "meridian/v1/control.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

@@ -7,10 +7,12 @@
 //! | [`Read`] | the state |
 //! | [`History`] | the events |
 //! | [`Cluster`] | the members, their progress, and operations on them |
+//! | [`Reachability`] | votes on the reachability of gateways |
 //! | [`Leadership`] | the leader, as a watch |
+//! | [`NameServer`] | the region of a client, and the name server of the agent |
 //!
-//! `meridian-replication` and `meridian-storage` implement them, `meridian` wires them, tests fake
-//! them. This crate must not know openraft, gRPC or a file.
+//! `meridian-replication`, `meridian-storage` and `meridian-steering` implement them, `meridian` wires
+//! them, tests fake them. This crate must not know openraft, gRPC or a file.
 
 use std::sync::Arc;
 
@@ -19,13 +21,17 @@ use tokio::sync::watch;
 mod cluster;
 mod history;
 mod leadership;
+mod name_server;
 mod propose;
+mod reachability;
 mod read;
 
 pub use cluster::{Cluster, ClusterError, Readdressed};
 pub use history::{History, HistoryError};
 pub use leadership::Leadership;
+pub use name_server::{Located, LocationSource, NameServer};
 pub use propose::{Proposal, Propose, ProposeError, Receipt, Requester};
+pub use reachability::{LocalView, NoLeaderResponse, ProbeReport, Reachability};
 pub use read::{Consistency, Read, ReadError, ReadPoint};
 
 pub use meridian_domain::status::{
@@ -44,8 +50,12 @@ pub struct Ports {
     pub history: Arc<dyn History>,
     /// Knows and changes the members.
     pub cluster: Arc<dyn Cluster>,
+    /// Reports the probes of this agent, and knows the votes.
+    pub reachability: Arc<dyn Reachability>,
     /// The leader that this node knows.
     pub leadership: watch::Receiver<Leadership>,
     /// Loads of this agent's units, published by the agent for requests to this node.
     pub loads: watch::Sender<UnitLoads>,
+    /// Gateways that this agent fails to reach, published by the agent while the leader is silent.
+    pub local_view: watch::Sender<LocalView>,
 }

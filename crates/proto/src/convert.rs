@@ -9,6 +9,7 @@
 //! | [`edit`] | the edits of a change set |
 //! | [`api`] | APIs, both ways |
 //! | [`agent`] | the registration of an agent |
+//! | [`routing`] | settings of the name servers and networks, both ways |
 //! | [`field`] | single fields, the same way in every request |
 //! | [`event`] | events to messages |
 //! | [`value`] | services, regions and limits to messages |
@@ -24,6 +25,7 @@ pub mod edit;
 pub mod event;
 pub mod field;
 pub mod json;
+pub mod routing;
 pub mod time;
 pub mod value;
 mod violation;

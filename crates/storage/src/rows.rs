@@ -11,10 +11,13 @@
 //! s/<history u64><segment u64>               SegmentEnd: chain hash at the end of the segment
 //! t/<epoch u64>a<agent name>                 Agent
 //!              f                             Forgotten: greatest forgotten request id
+//!              l<agent name>                 StoredLosses
+//!              n<family><address><length u8> StoredNetwork; the family is 4 or 6
 //!              o<request id, 16 bytes>       Outcome, unless it is derived from an event
 //!              p<service>\0<API name>        StoredApi
 //!              r<region name>                Region, if defined by an operator
 //!              s<service name>               Service
+//!              t<region>\0<region>           StoredRoundTrip
 //!              u<service>\0<region>\0<slot u16><incarnation u64>   Unit
 //!              z                             Header: last, so that it ends a snapshot transfer
 //! ```
@@ -52,7 +55,7 @@
 
 use std::ops::Range;
 
-use meridian_domain::{ApiName, Digest, Revision, ServiceName, State, limits};
+use meridian_domain::{ApiName, Digest, RegionName, Revision, ServiceName, State, limits};
 
 mod key;
 pub mod outcome_watermark;
@@ -61,7 +64,7 @@ mod row;
 pub mod touched;
 
 pub use key::Key;
-pub use row::{Forgotten, Row, RowError, StoredApi};
+pub use row::{Forgotten, Row, RowError, StoredApi, StoredLosses, StoredNetwork, StoredRoundTrip};
 
 /// Version of the layout above.
 pub const FORMAT: u32 = 3;
@@ -145,19 +148,26 @@ pub fn segment_keys(histories: Range<u64>) -> KeyRange {
 pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
     let agents = state.agents.keys().cloned().map(Key::Agent);
     let forgotten = state.outcomes.forgotten.map(|_| Key::Forgotten);
+    let losses = state.losses.keys().cloned().map(Key::Losses);
+    let networks = state.networks.keys().copied().map(Key::Network);
     let outcomes = state.outcomes.by_request.keys().copied().map(Key::Outcome);
     let api = |(service, api): &(ServiceName, ApiName)| Key::Api(service.clone(), api.clone());
     let apis = state.apis.keys().map(api);
     let regions = state.regions.keys().cloned().map(Key::Region);
     let services = state.services.keys().cloned().map(Key::Service);
+    let pair = |(one, other): &(RegionName, RegionName)| Key::RoundTrip(one.clone(), other.clone());
+    let round_trips = state.round_trips.keys().map(pair);
     let units = state.units.keys().map(|(unit, number)| Key::Unit(unit.clone(), *number));
     let header = std::iter::once(Key::Header);
     agents
         .chain(forgotten)
+        .chain(losses)
+        .chain(networks)
         .chain(outcomes)
         .chain(apis)
         .chain(regions)
         .chain(services)
+        .chain(round_trips)
         .chain(units)
         .chain(header)
 }
@@ -166,9 +176,23 @@ pub fn keys(state: &State) -> impl Iterator<Item = Key> + '_ {
 #[must_use]
 pub fn count(state: &State) -> u64 {
     let forgotten = usize::from(state.outcomes.forgotten.is_some());
-    let State { agents, apis, regions, services, units, .. } = state;
-    let lists = [agents.len(), apis.len(), regions.len(), services.len(), units.len()];
-    (lists.iter().sum::<usize>() + state.outcomes.by_request.len() + forgotten + 1) as u64
+    // All fields, so that a new one is not left out.
+    let State {
+        header: _,
+        services,
+        apis,
+        units,
+        agents,
+        losses,
+        regions,
+        networks,
+        round_trips,
+        outcomes,
+    } = state;
+    let operators = [services.len(), apis.len(), regions.len(), networks.len()];
+    let observed = [agents.len(), units.len(), losses.len(), round_trips.len()];
+    let lists = operators.iter().chain(&observed).sum::<usize>();
+    (lists + outcomes.by_request.len() + forgotten + 1) as u64
 }
 
 /// Returns SHA-256 over all rows of `state`, in order, each key and value prefixed with its length.

@@ -85,11 +85,15 @@ impl ChangeRequest for v1::CreateServiceRequest {
         let tier = field::tier(checks, "tier", &self.tier);
         let primary = field::region(checks, "primary", &self.primary);
         let port = optional(self.port.map(|port| field::port(checks, "port", port)));
+        let when_disabled = self.when_disabled.as_ref();
+        let when_disabled =
+            optional(when_disabled.map(|text| field::when_disabled(checks, "when_disabled", text)));
         Some(Command::CreateService {
             service: service?,
             tier: tier?,
             primary: primary?,
             port: port?,
+            when_disabled: when_disabled?.unwrap_or_default(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The edits of a change set.
 
-use meridian_domain::{Edit, limits};
+use meridian_domain::{Edit, RoutingPolicy, limits};
 
 use super::{Checks, api, field};
 use crate::v1;
@@ -54,6 +54,13 @@ fn edit(checks: &mut Checks, path: &str, given: &v1::Edit) -> Option<Edit> {
             Some(Edit::RemoveApi { api: field::api(checks, &at("remove_api"), name)? })
         }
         Given::Port(port) => Some(Edit::Port(field::port(checks, &at("port"), *port)?)),
+        Given::Prefer(prefer) => preferred(checks, &at("prefer"), prefer),
+        Given::Routing(policy) => {
+            Some(Edit::Routing(checks.take(at("routing"), policy.parse::<RoutingPolicy>())?))
+        }
+        Given::WhenDisabled(text) => {
+            Some(Edit::WhenDisabled(field::when_disabled(checks, &at("when_disabled"), text)?))
+        }
     }
 }
 
@@ -75,6 +82,21 @@ fn scaled(checks: &mut Checks, path: &str, given: &v1::ScaleRegion) -> Option<Ed
     let zones =
         zones.map(|zones| field::zones(checks, &format!("{path}.zones.zones"), &zones.zones));
     Some(Edit::Scale { region: region?, units: optional(units)?, zones: optional(zones)? })
+}
+
+fn preferred(checks: &mut Checks, path: &str, given: &v1::PreferRegion) -> Option<Edit> {
+    if given.priority.is_none() && given.weight.is_none() {
+        checks.refuse(path, "must have a priority, a weight, or both");
+        return None;
+    }
+    let region = field::region(checks, &format!("{path}.region"), &given.region);
+    let mut number = |name: &str, min: u16, max: u16, given: Option<u32>| {
+        let path = format!("{path}.{name}");
+        optional(given.map(|given| field::number(checks, &path, min..=max, given)))
+    };
+    let priority = number("priority", 1, limits::MAX_PRIORITY, given.priority);
+    let weight = number("weight", 0, limits::MAX_WEIGHT, given.weight);
+    Some(Edit::Prefer { region: region?, priority: priority?, weight: weight? })
 }
 
 /// Turns an optional field inside out: absent is valid, present and invalid is not.

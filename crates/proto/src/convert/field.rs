@@ -1,10 +1,13 @@
 //! Single fields. Each function returns the validated value, or records a violation of the field
 //! with that path in [`Checks`] and returns `None`.
 
+use std::fmt;
+use std::ops::RangeInclusive;
+
 use meridian_domain::agent::is_host;
 use meridian_domain::{
-    Address, AgentName, ApiName, NodeId, RegionName, RequestId, Revision, ServiceName, Tier, Zone,
-    Zones, limits,
+    Address, AgentName, ApiName, Network, NodeId, RegionName, RequestId, Revision, ServiceName,
+    Tier, WhenDisabled, Zone, Zones, limits,
 };
 
 use super::Checks;
@@ -38,12 +41,34 @@ pub fn tier(checks: &mut Checks, path: &str, text: &str) -> Option<Tier> {
     checks.take(path, text.parse::<Tier>())
 }
 
+/// Responses of disabled gateways.
+pub fn when_disabled(checks: &mut Checks, path: &str, text: &str) -> Option<WhenDisabled> {
+    checks.take(path, text.parse::<WhenDisabled>())
+}
+
 /// Port of the gateways of a service.
 pub fn port(checks: &mut Checks, path: &str, number: u32) -> Option<u16> {
     let lowest = limits::MIN_GATEWAY_PORT;
     let port = u16::try_from(number).ok().filter(|port| *port >= lowest);
     let problem = || format!("must be a gateway port from {lowest} to 65535, not {number}");
     checks.take(path, port.ok_or_else(problem))
+}
+
+/// Number within a range.
+pub fn number<T: TryFrom<u32> + PartialOrd + fmt::Display + Copy>(
+    checks: &mut Checks,
+    path: &str,
+    range: RangeInclusive<T>,
+    given: u32,
+) -> Option<T> {
+    let number = T::try_from(given).ok().filter(|number| range.contains(number));
+    let problem = || format!("must be from {} to {}, not {given}", range.start(), range.end());
+    checks.take(path, number.ok_or_else(problem))
+}
+
+/// Network of clients.
+pub fn network(checks: &mut Checks, path: &str, text: &str) -> Option<Network> {
+    checks.take(path, text.parse::<Network>())
 }
 
 /// Units of one location.

@@ -23,6 +23,8 @@ impl From<&Service> for v1::Service {
             revision: service.revision.0,
             regions: locations(service).map(|(region, _)| region.to_string()).collect(),
             configuration: service.configuration.0,
+            routing: service.routing.to_string(),
+            when_disabled: service.when_disabled.to_string(),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use meridian_domain::agent::Agent;
 use meridian_domain::outcome::Outcome;
+use meridian_domain::reachability::Losses;
+use meridian_domain::routing::MeasuredRoundTrip;
 use meridian_domain::state::Header;
 use meridian_domain::{
-    AgentName, Api, ApiName, Incarnation, Region, RegionName, RequestId, Service, ServiceName,
-    State, Unit, UnitId,
+    AgentName, Api, ApiName, Incarnation, Network, Region, RegionName, RequestId, Service,
+    ServiceName, State, Unit, UnitId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,9 @@ use crate::stored;
 stored! {
     Forgotten = 34, version 1, "forgotten requests";
     StoredApi = 35, version 1, "API";
+    StoredLosses = 36, version 1, "losses of gateways";
+    StoredNetwork = 37, version 1, "network of clients";
+    StoredRoundTrip = 38, version 1, "round trip";
 }
 
 /// Greatest request id that was forgotten.
@@ -34,6 +39,33 @@ pub struct StoredApi {
     pub api: Api,
 }
 
+/// Losses of the gateways of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLosses {
+    /// Agent.
+    pub agent: AgentName,
+    /// Losses.
+    pub losses: Losses,
+}
+
+/// Network of clients and the region closest to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredNetwork {
+    /// Network.
+    pub network: Network,
+    /// Region.
+    pub region: RegionName,
+}
+
+/// Measured round trip between two regions, the first by name first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRoundTrip {
+    /// Regions.
+    pub regions: (RegionName, RegionName),
+    /// Round trip.
+    pub measured: MeasuredRoundTrip,
+}
+
 /// Content of a state row; `None` if the row does not exist. The same type writes a row, loads it,
 /// and restores its previous content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +74,10 @@ pub enum Row {
     Agent(AgentName, Option<Agent>),
     /// Greatest forgotten request id.
     Forgotten(Option<Forgotten>),
+    /// Losses of the gateways of an agent.
+    Losses(AgentName, Option<Losses>),
+    /// Network of clients.
+    Network(Network, Option<RegionName>),
     /// Outcome of a request.
     Outcome(RequestId, Option<Outcome>),
     /// Region that an operator defined.
@@ -50,6 +86,8 @@ pub enum Row {
     Api((ServiceName, ApiName), Option<Api>),
     /// Service.
     Service(ServiceName, Option<Service>),
+    /// Measured round trip between two regions.
+    RoundTrip((RegionName, RegionName), Option<MeasuredRoundTrip>),
     /// Unit.
     Unit((UnitId, Incarnation), Option<Unit>),
     /// Header: the singleton values of the state.
@@ -91,6 +129,8 @@ impl Row {
             Key::Forgotten => {
                 Self::Forgotten(state.outcomes.forgotten.map(|request| Forgotten { request }))
             }
+            Key::Losses(agent) => Self::Losses(agent.clone(), state.losses.get(agent).cloned()),
+            Key::Network(network) => Self::Network(*network, state.networks.get(network).cloned()),
             Key::Outcome(request) => {
                 Self::Outcome(*request, state.outcomes.by_request.get(request).cloned())
             }
@@ -101,6 +141,11 @@ impl Row {
                 Self::Api(key, present)
             }
             Key::Service(name) => Self::Service(name.clone(), state.services.get(name).cloned()),
+            Key::RoundTrip(one, other) => {
+                let key = (one.clone(), other.clone());
+                let present = state.round_trips.get(&key).copied();
+                Self::RoundTrip(key, present)
+            }
             Key::Unit(unit, incarnation) => {
                 let key = (unit.clone(), *incarnation);
                 let present = state.units.get(&key).cloned();
@@ -118,6 +163,10 @@ impl Row {
             Self::Forgotten(present) => {
                 state.outcomes.forgotten = present.map(|forgotten| forgotten.request);
             }
+            Self::Losses(agent, Some(losses)) => drop(state.losses.insert(agent, losses)),
+            Self::Losses(agent, None) => drop(state.losses.remove(&agent)),
+            Self::Network(network, Some(region)) => drop(state.networks.insert(network, region)),
+            Self::Network(network, None) => drop(state.networks.remove(&network)),
             Self::Outcome(request, Some(outcome)) => {
                 drop(state.outcomes.by_request.insert(request, outcome));
             }
@@ -128,6 +177,8 @@ impl Row {
             Self::Api(key, None) => drop(state.apis.remove(&key)),
             Self::Service(name, Some(service)) => drop(state.services.insert(name, service)),
             Self::Service(name, None) => drop(state.services.remove(&name)),
+            Self::RoundTrip(key, Some(measured)) => drop(state.round_trips.insert(key, measured)),
+            Self::RoundTrip(key, None) => drop(state.round_trips.remove(&key)),
             Self::Unit(key, Some(unit)) => drop(state.units.insert(key, unit)),
             Self::Unit(key, None) => drop(state.units.remove(&key)),
             Self::Header(header) => state.header = header,
@@ -140,10 +191,13 @@ impl Row {
         match self {
             Self::Agent(name, _) => Key::Agent(name.clone()),
             Self::Forgotten(_) => Key::Forgotten,
+            Self::Losses(agent, _) => Key::Losses(agent.clone()),
+            Self::Network(network, _) => Key::Network(*network),
             Self::Outcome(request, _) => Key::Outcome(*request),
             Self::Region(name, _) => Key::Region(name.clone()),
             Self::Api((service, api), _) => Key::Api(service.clone(), api.clone()),
             Self::Service(name, _) => Key::Service(name.clone()),
+            Self::RoundTrip((one, other), _) => Key::RoundTrip(one.clone(), other.clone()),
             Self::Unit((unit, incarnation), _) => Key::Unit(unit.clone(), *incarnation),
             Self::Header(_) => Key::Header,
         }
@@ -155,12 +209,21 @@ impl Row {
         match self {
             Self::Agent(_, agent) => agent.as_ref().map(codec::encode),
             Self::Forgotten(forgotten) => forgotten.as_ref().map(codec::encode),
+            Self::Losses(agent, losses) => losses.as_ref().map(|losses| {
+                codec::encode(&StoredLosses { agent: agent.clone(), losses: losses.clone() })
+            }),
+            Self::Network(network, region) => region.as_ref().map(|region| {
+                codec::encode(&StoredNetwork { network: *network, region: region.clone() })
+            }),
             Self::Outcome(_, outcome) => outcome.as_ref().map(codec::encode),
             Self::Region(_, region) => region.as_ref().map(codec::encode),
             Self::Api((service, _), api) => api.as_ref().map(|api| {
                 codec::encode(&StoredApi { service: service.clone(), api: api.clone() })
             }),
             Self::Service(_, service) => service.as_ref().map(codec::encode),
+            Self::RoundTrip(regions, measured) => measured.map(|measured| {
+                codec::encode(&StoredRoundTrip { regions: regions.clone(), measured })
+            }),
             Self::Unit(_, unit) => unit.as_ref().map(codec::encode),
             Self::Header(header) => Some(codec::encode(header)),
         }
@@ -176,6 +239,10 @@ impl Row {
             Some(b'a') => codec::decode::<Agent>(value)
                 .map(|agent| Self::Agent(agent.description.name.clone(), Some(agent))),
             Some(b'f') => codec::decode(value).map(|forgotten| Self::Forgotten(Some(forgotten))),
+            Some(b'l') => codec::decode::<StoredLosses>(value)
+                .map(|StoredLosses { agent, losses }| Self::Losses(agent, Some(losses))),
+            Some(b'n') => codec::decode::<StoredNetwork>(value)
+                .map(|StoredNetwork { network, region }| Self::Network(network, Some(region))),
             Some(b'o') => {
                 let uuid = uuid::Uuid::from_slice(&key[1..]).ok();
                 let request = uuid.and_then(|uuid| RequestId::try_from(uuid).ok());
@@ -189,6 +256,9 @@ impl Row {
             }),
             Some(b's') => codec::decode::<Service>(value)
                 .map(|service| Self::Service(service.name.clone(), Some(service))),
+            Some(b't') => codec::decode::<StoredRoundTrip>(value).map(
+                |StoredRoundTrip { regions, measured }| Self::RoundTrip(regions, Some(measured)),
+            ),
             Some(b'u') => codec::decode::<Unit>(value)
                 .map(|unit| Self::Unit((unit.id.clone(), unit.incarnation), Some(unit))),
             Some(b'z') => codec::decode(value).map(Self::Header),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use meridian_domain::event::Row;
+use meridian_domain::reachability::Gateways;
 use meridian_domain::{Entry, Event, Origin, State, Unit, limits};
 
 use super::Key;
@@ -52,10 +53,20 @@ fn by_event(state: &State, event: &Event, keys: &mut BTreeSet<Key>) {
     for row in event.rows() {
         match row {
             Row::Region(region) => drop(keys.insert(Key::Region(region.clone()))),
+            Row::Network(network) => drop(keys.insert(Key::Network(network))),
+            Row::RoundTrip(one, other) => {
+                keys.insert(Key::RoundTrip(one.clone(), other.clone()));
+            }
+            Row::Losses(agent) => drop(keys.insert(Key::Losses(agent.clone()))),
             Row::Agent(agent) => drop(keys.insert(Key::Agent(agent.clone()))),
             Row::UnitsOf(agent) => keys.extend(state.units_on(agent).map(unit_key)),
             Row::UnitsOfService(service) => {
                 keys.extend(state.units_of_service(service).map(unit_key));
+            }
+            Row::LossesOf(service) => {
+                let gateways = Gateways::Of(service.clone());
+                let lost = state.losses.iter().filter(|(_, losses)| losses.contains_key(&gateways));
+                keys.extend(lost.map(|(agent, _)| Key::Losses(agent.clone())));
             }
             Row::UnitsIn(service, region) => {
                 keys.extend(state.units_of(service, region).map(unit_key));

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_domain::api::Timeouts;
 use meridian_domain::limits::Limits;
+use meridian_domain::reachability::{Evidence, Gateways};
 use meridian_domain::{
     Actor, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change, ClusterId,
-    DataVersion, Digest, Entry, Epoch, Event, EventType, Incarnation, NodeId, Origin, Region,
-    RegionName, Rejection, RequestId, Revision, ServiceName, State, Tier, Timestamp, Unit, UnitId,
-    UnitPhase, Verdict, Zones, catalog, evolve,
+    DataVersion, Digest, DnsSettings, Entry, Epoch, Event, EventType, Incarnation, Network, NodeId,
+    Origin, Preference, Region, RegionName, Rejection, RequestId, Revision, RoutingPolicy,
+    ServiceName, State, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, WhenDisabled, Zones,
+    catalog, evolve,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -141,12 +143,43 @@ fn description(choice: u8) -> AgentDescription {
     }
 }
 
+fn network(choice: u8) -> Network {
+    format!("10.{}.0.0/16", choice % 4).parse().unwrap()
+}
+
+/// Returns an event about networks, round trips or lost gateways.
+fn routing_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
+    let lost = state.losses.iter().flat_map(|(agent, losses)| {
+        losses.keys().map(|gateways| (agent.clone(), gateways.clone()))
+    });
+    Some(match kind % 6 {
+        0 => Event::DnsSet { settings: DnsSettings { ttl_seconds: a, ..DnsSettings::default() } },
+        1 => Event::NetworkRemoved { network: *pick(state.networks.keys(), a)? },
+        2 => {
+            let (one, other) = (region(a).min(region(b)), region(a).max(region(b)));
+            Event::RoundTripMeasured { one, other, micros: u32::from(a) }
+        }
+        3 => {
+            let (agent, gateways) = pick(lost, a)?;
+            Event::GatewaysFound { agent, gateways }
+        }
+        4 => Event::GatewaysLost {
+            agent: pick(state.agents.keys(), a)?.clone(),
+            gateways: Gateways::All,
+            evidence: Evidence { unreachable_from: BTreeSet::new(), groups: b },
+            relapses: a,
+        },
+        _ => Event::NetworkAssigned { network: network(a), region: region(b) },
+    })
+}
+
 /// Returns events that apply to the state; none if there is no subject of that kind.
 fn events(state: &State, (kind, a, b): Seed) -> Vec<Event> {
-    match kind % 5 {
-        0 => cluster_event(state, kind / 5, a, b).into_iter().collect(),
-        1 | 2 => service_events(state, kind / 5, a, b),
-        _ => unit_event(state, kind / 5, a, b).into_iter().collect(),
+    match kind % 6 {
+        5 => routing_event(state, kind / 6, a, b).into_iter().collect(),
+        0 => cluster_event(state, kind / 6, a, b).into_iter().collect(),
+        1 | 2 => service_events(state, kind / 6, a, b),
+        _ => unit_event(state, kind / 6, a, b).into_iter().collect(),
     }
 }
 
@@ -176,7 +209,7 @@ fn cluster_event(state: &State, kind: u8, a: u8, b: u8) -> Option<Event> {
 }
 
 fn service_events(state: &State, kind: u8, a: u8, b: u8) -> Vec<Event> {
-    if kind.is_multiple_of(15) {
+    if kind.is_multiple_of(17) {
         let service = ServiceName::new(format!("service-{}", a % 3)).unwrap();
         if state.services.contains_key(&service) {
             return vec![Event::ServiceDeleted { service }];
@@ -196,7 +229,7 @@ fn service_events(state: &State, kind: u8, a: u8, b: u8) -> Vec<Event> {
     let Some(present) = pick(state.services.values(), a) else { return Vec::new() };
     let service = present.name.clone();
     let Some(location) = pick(present.locations.keys(), b).cloned() else { return Vec::new() };
-    vec![match kind % 15 {
+    vec![match kind % 18 {
         1 => Event::TierChanged { service, tier: Tier::Premium },
         2 => Event::PortChanged { service, port: 9_000 + u16::from(b) },
         3 => Event::UnitsScaled { service, region: location, units: u16::from(b) },
@@ -210,6 +243,12 @@ fn service_events(state: &State, kind: u8, a: u8, b: u8) -> Vec<Event> {
         8 => Event::GatewayDisabled { service, region: location },
         9 => Event::RollStarted { service, region: location },
         10 => Event::ApiPublished { service, api: api(b) },
+        12 => Event::RoutingChanged { service, routing: RoutingPolicy::Weighted },
+        14 => Event::WhenDisabledChanged { service, when_disabled: WhenDisabled::Redirect },
+        13 => {
+            let preference = Preference { priority: u16::from(a) + 1, weight: u16::from(b) };
+            Event::PreferenceChanged { service, region: location, preference }
+        }
         11 if state.apis.contains_key(&(service.clone(), api(b).name)) => {
             Event::ApiRemoved { service, api: api(b).name }
         }

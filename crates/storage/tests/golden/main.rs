@@ -102,6 +102,9 @@ fn the_stored_form_of_every_type_is_stable() {
     comparison.compare("plain", &samples::agent());
     comparison.compare("plain", &samples::agent_description());
     comparison.compare("plain", &samples::region());
+    comparison.compare("plain", &samples::losses());
+    comparison.compare("plain", &samples::stored_network());
+    comparison.compare("plain", &samples::stored_round_trip());
     comparison.compare("accepted", &samples::acceptance());
     comparison.compare("plain", &samples::raft_vote());
     comparison.compare("plain", &samples::identity());

@@ -8,14 +8,16 @@ use meridian_domain::api::Timeouts;
 use meridian_domain::command::{Command, Edit};
 use meridian_domain::limits::Limits;
 use meridian_domain::outcome::Outcome;
+use meridian_domain::reachability::{Evidence, Gateways, Loss, LossVotes, ProberGroup};
 use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
+use meridian_domain::routing::MeasuredRoundTrip;
 use meridian_domain::state::Header;
 use meridian_domain::{
     Actor, Address, Agent, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change,
-    ClusterId, DataVersion, Digest, Entry, Epoch, Event, EventRecord, Generation, Incarnation,
-    Location, NodeId, Origin, Reason, RefusedConfiguration, Region, RegionName, Rejection,
-    RequestId, Revision, Sequence, Service, ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase,
-    Verdict, Zone, Zones,
+    ClusterId, DataVersion, Digest, DnsSettings, Entry, Epoch, Event, EventRecord, Generation,
+    Incarnation, Location, Network, NodeId, Origin, Preference, Reason, RefusedConfiguration,
+    Region, RegionName, Rejection, RequestId, Revision, RoutingPolicy, Sequence, Service,
+    ServiceName, Tier, Timestamp, Unit, UnitId, UnitPhase, Verdict, WhenDisabled, Zone, Zones,
 };
 use meridian_storage::disk::addresses::{AddressOverride, AddressOverrides};
 use meridian_storage::disk::directory::StoredIdentity;
@@ -23,13 +25,17 @@ pub use meridian_storage::disk::entry::Position;
 use meridian_storage::disk::entry::{StoredBody, StoredEntry, StoredMember, StoredVote};
 use meridian_storage::disk::epoch::{LocalEpoch, Recovery};
 use meridian_storage::disk::mark::StoredMark;
+use meridian_storage::rows::{StoredLosses, StoredNetwork, StoredRoundTrip};
 use uuid::Uuid;
 
 mod events;
 mod rejections;
+mod routing;
 
 pub use events::events;
 pub use rejections::rejections;
+use routing::{dns, evidence, network, other_region_name, preference};
+pub use routing::{losses, stored_network, stored_round_trip};
 
 fn service_name() -> ServiceName {
     ServiceName::new("contoso").expect("is a name")
@@ -127,13 +133,20 @@ pub fn agent() -> Agent {
 }
 
 pub fn service() -> Service {
-    let location =
-        Location { units: 4, zones: zones(), gateway_enabled: true, rolled: Revision(80) };
+    let location = Location {
+        units: 4,
+        zones: zones(),
+        gateway_enabled: true,
+        rolled: Revision(80),
+        preference: preference(),
+    };
     Service {
         name: service_name(),
         tier: Tier::Standard,
         primary: region_name(),
         port: 8081,
+        routing: RoutingPolicy::Priority,
+        when_disabled: WhenDisabled::Redirect,
         locations: BTreeMap::from([(region_name(), location)]),
         revision: Revision(24),
         configuration: Revision(81),
@@ -149,6 +162,7 @@ pub fn header() -> Header {
         limits: limits(),
         trimmed: Revision(11),
         epoch: Epoch(86),
+        dns: dns(),
     }
 }
 
@@ -254,6 +268,9 @@ pub fn edits() -> Vec<Edit> {
         Edit::Promote { region: region() },
         Edit::Enable { region: region() },
         Edit::Disable { region: region() },
+        Edit::Prefer { region: region(), priority: Some(95), weight: Some(96) },
+        Edit::Routing(RoutingPolicy::Weighted),
+        Edit::WhenDisabled(WhenDisabled::Redirect),
         Edit::Tier(Tier::Basic),
         Edit::Port(8083),
         Edit::PublishApi(api()),
@@ -284,6 +301,7 @@ pub fn commands() -> Vec<Command> {
             tier: Tier::Premium,
             primary: region_name(),
             port: Some(8084),
+            when_disabled: WhenDisabled::Redirect,
         },
         Command::ChangeService { service: service(), expected: Some(Revision(38)), edits: edits() },
         Command::DeleteService { service: service(), expected: Some(Revision(39)) },
@@ -297,6 +315,23 @@ pub fn commands() -> Vec<Command> {
         }),
         Command::RollUnits { service: service(), region: Some(region_name()) },
         Command::RecordRecovery { epoch: Epoch(88) },
+        Command::SetDns { settings: dns() },
+        Command::ChangeNetworks {
+            assign: vec![(network(), region_name())],
+            remove: vec!["2001:db8::/32".parse().expect("is a network")],
+        },
+        Command::RecordRoundTrips {
+            from: region_name(),
+            measured: vec![(other_region_name(), 97_000)],
+        },
+        Command::LoseGateways(LossVotes {
+            agent: agent(),
+            generation: Generation(98),
+            gateways: Gateways::Of(service()),
+            unreachable_from: evidence().unreachable_from,
+            relapses: 99,
+        }),
+        Command::FindGateways { agent: agent(), gateways: Gateways::All },
     ]
 }
 

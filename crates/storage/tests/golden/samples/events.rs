@@ -61,4 +61,27 @@ pub fn events() -> Vec<Event> {
             cause: "host not found".to_owned(),
         },
     ]
+    .into_iter()
+    .chain(of_routing())
+    .collect()
+}
+
+fn of_routing() -> [Event; 9] {
+    let (agent, service, region) = (agent_name, service_name, region_name);
+    [
+        Event::RoutingChanged { service: service(), routing: RoutingPolicy::Weighted },
+        Event::PreferenceChanged { service: service(), region: region(), preference: preference() },
+        Event::DnsSet { settings: dns() },
+        Event::NetworkAssigned { network: network(), region: region() },
+        Event::NetworkRemoved { network: network() },
+        Event::RoundTripMeasured { one: other_region_name(), other: region(), micros: 109_000 },
+        Event::GatewaysLost {
+            agent: agent(),
+            gateways: Gateways::All,
+            evidence: evidence(),
+            relapses: 110,
+        },
+        Event::GatewaysFound { agent: agent(), gateways: Gateways::Of(service()) },
+        Event::WhenDisabledChanged { service: service(), when_disabled: WhenDisabled::Redirect },
+    ]
 }

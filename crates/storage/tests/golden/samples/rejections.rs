@@ -68,20 +68,50 @@ pub fn rejections() -> Vec<Rejection> {
         },
         Rejection::TimeoutOutOfRange { api: api_name(), timeout: text("idle"), requested_ms: 86 },
         Rejection::DuplicateApiEdit { api: api_name() },
-        Rejection::TooManyApis { service: service(), actual: 87, max: 88 },
     ]
     .into_iter()
     .chain(of_agents_and_ports())
+    .chain(of_routing())
     .collect()
 }
 
-fn of_agents_and_ports() -> [Rejection; 5] {
+fn of_agents_and_ports() -> [Rejection; 6] {
     let (agent, service, region) = (agent_name, service_name, region_name);
     [
+        Rejection::TooManyApis { service: service(), actual: 87, max: 88 },
         Rejection::TooManyBackends { api: api_name(), actual: 89, max: 90 },
         Rejection::AgentFull { agent: agent(), units: 91, max: 92 },
         Rejection::ZoneWithoutAgent { region: region(), empty: zones(), agents_in: zones() },
         Rejection::PortStillUsed { port: 93, service: service(), agent: agent() },
         Rejection::PortOfAgent { port: 94, agent: agent() },
+    ]
+}
+
+fn of_routing() -> [Rejection; 8] {
+    let (agent, service, region, text) = (agent_name, service_name, region_name, str::to_owned);
+    [
+        Rejection::ServiceNameReserved { service: service() },
+        Rejection::PreferenceOutOfRange {
+            region: region(),
+            field: text("weight"),
+            min: 111,
+            max: 112,
+            requested: 113,
+        },
+        Rejection::DnsSettingOutOfRange {
+            setting: text("ttl"),
+            min: 114,
+            max: 115,
+            requested: 116,
+        },
+        Rejection::GatewayHostInZone {
+            agent: agent(),
+            host: text("eu.example.net"),
+            zone: text("example.net"),
+        },
+        Rejection::DuplicateNetwork { network: network() },
+        Rejection::NetworkUnknown { network: network() },
+        Rejection::NoMajority { agent: agent(), votes: 117, groups: 118 },
+        Rejection::StaleVotes { agent: agent() },
     ]
 }
