@@ -48,7 +48,8 @@ impl DiskSpaceRecord {
     }
 
     /// Checks that `command` may be proposed. Below the minimum, only commands that free space and
-    /// reports of agents may be: reports change little, and units stay unknown without them.
+    /// reports may be, of agents about their units and of the leader about lost gateways: they
+    /// change little, and without them units stay unknown and clients are not moved.
     pub(crate) fn check(&self, command: &Command) -> Result<(), ProposeError> {
         let passes = matches!(
             command,
@@ -56,6 +57,8 @@ impl DiskSpaceRecord {
                 | Command::DeleteService { .. }
                 | Command::RemoveAgent { .. }
                 | Command::Report(_)
+                | Command::LoseGateways(_)
+                | Command::FindGateways { .. }
         );
         match self.measured().filter(|space| space.is_below_minimum() && !passes) {
             Some(space) => Err(ProposeError::LowDisk { free: space.free, floor: space.minimum }),
@@ -89,12 +92,13 @@ pub(crate) async fn watch(directory: PathBuf, space: Arc<DiskSpaceRecord>) {
 #[cfg(test)]
 mod tests {
     use meridian_domain::limits::Limits;
+    use meridian_domain::reachability::Gateways;
     use meridian_domain::{AgentName, Revision, ServiceName};
 
     use super::*;
 
     #[test]
-    fn below_the_minimum_only_commands_that_free_space_pass() {
+    fn below_the_minimum_only_commands_that_free_space_and_reports_pass() {
         let space = DiskSpaceRecord::new(100);
         let other = Command::SetLimits { limits: Limits::default() };
         assert!(space.check(&other).is_ok() && space.measured().is_none(), "is not measured yet");
@@ -108,7 +112,8 @@ mod tests {
         for command in [
             Command::TrimHistory { through: Revision(1) },
             Command::DeleteService { service, expected: None },
-            Command::RemoveAgent { agent },
+            Command::RemoveAgent { agent: agent.clone() },
+            Command::FindGateways { agent, gateways: Gateways::All },
         ] {
             assert_eq!(space.check(&command), Ok(()), "{command:?}");
         }

@@ -19,7 +19,9 @@
 //! | how a linearizable read is served | [`reader`] |
 //! | what agents send each other | [`peer`] |
 //! | how a cluster is bootstrapped, and who its members are | [`bootstrap`], `membership`, `leader_tasks`, [`members`] |
+//! | when gateways are lost | `reachability` |
 //! | what happens while the disk hangs | [`disk_watch`], [`suspension`] |
+//! | what happens on a copy of a data directory | [`duplicate`] |
 //! | how it all fits together | [`node`] |
 //!
 //! An acknowledged change is durable on a majority and applied by the leader that acknowledged it.
@@ -31,7 +33,7 @@ mod cluster_clock;
 pub mod contact;
 pub mod disk_space;
 pub mod disk_watch;
-mod duplicate_watch;
+pub mod duplicate;
 pub mod environment;
 mod heartbeats;
 pub mod instance;
@@ -45,6 +47,7 @@ pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod proposer;
+mod reachability;
 pub mod reader;
 pub mod sequencer;
 pub mod suspension;

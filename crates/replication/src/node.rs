@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use meridian_domain::{Address, AgentDescription, ClusterId, Epoch, NodeId};
 use meridian_ports::{
-    Leadership, MedianRoundTrips, Ports, SharedSetting, SharedSettings, UnitLoads,
+    Leadership, LocalView, MedianRoundTrips, Ports, SharedSetting, SharedSettings, UnitLoads,
 };
 use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::fuse::Fuse;
@@ -39,6 +39,7 @@ use crate::peer::pool::{Pool, PoolConfig};
 use crate::peer::process_run::ProcessRun;
 use crate::peer::server::{CheckedPeerService, PeerService};
 use crate::proposer::Proposer;
+use crate::reachability::Votes;
 use crate::reader::{ReadIndexFetcher, Reader};
 use crate::sequencer::Sequencer;
 use crate::suspension::Suspension;
@@ -95,11 +96,13 @@ pub struct Node {
     proposer: Proposer,
     reader: Reader,
     members: Members,
+    votes: Votes,
     peer: PeerService,
     verifier: Verifier,
     clocks: ClusterClock,
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
+    local_view: watch::Sender<LocalView>,
     round_trips: watch::Sender<MedianRoundTrips>,
     space: Arc<DiskSpaceRecord>,
     suspension: Suspension,
@@ -155,13 +158,7 @@ impl Node {
             suspension.clone(),
             &clocks,
         );
-        let proposer = Proposer {
-            node,
-            leader_watch: leader_watch.clone(),
-            sequencer: sequencer.clone(),
-            links: links.clone(),
-            fuse: fuse.clone(),
-        };
+        let proposer = proposer(node, &leader_watch, &sequencer, &links, &fuse);
         let (loads, round_trips) = (watch::Sender::default(), watch::Sender::default());
         let members = Members {
             cluster: cluster.clone(),
@@ -179,9 +176,10 @@ impl Node {
             round_trips: round_trips.subscribe(),
             loads: loads.subscribe(),
         };
+        let votes = Votes::new(&members, &config.network.timing());
         let fetcher = read_index_fetcher(&members);
         let reader = Reader::start(fetcher, store.clone(), contact, &fuse);
-        let peer = peer_service(&members, sequencer, clock, introductions);
+        let peer = peer_service(&members, &votes, sequencer, clock, introductions);
         Ok(Self {
             config,
             cluster,
@@ -191,11 +189,13 @@ impl Node {
             proposer,
             reader,
             members,
+            votes,
             peer,
             verifier,
             clocks,
             leadership: watch::Sender::default(),
             loads,
+            local_view: watch::Sender::default(),
             round_trips,
             space,
             suspension,
@@ -229,8 +229,10 @@ impl Node {
             read: Arc::new(self.reader.clone()),
             history: Arc::new(self.store.clone()),
             cluster: Arc::new(self.members.clone()),
+            reachability: Arc::new(self.votes.clone()),
             leadership: self.leadership.subscribe(),
             loads: self.loads.clone(),
+            local_view: self.local_view.clone(),
         }
     }
 
@@ -343,8 +345,20 @@ async fn task_panicked(tasks: &mut JoinSet<()>) -> String {
     std::future::pending().await
 }
 
+fn proposer(
+    node: NodeId,
+    leader_watch: &LeaderWatch,
+    sequencer: &Sequencer,
+    links: &Arc<Links>,
+    fuse: &Fuse,
+) -> Proposer {
+    let (leader_watch, sequencer) = (leader_watch.clone(), sequencer.clone());
+    Proposer { node, leader_watch, sequencer, links: links.clone(), fuse: fuse.clone() }
+}
+
 fn peer_service(
     members: &Members,
+    votes: &Votes,
     sequencer: Sequencer,
     clock: Clock,
     introductions: Introductions,
@@ -361,6 +375,7 @@ fn peer_service(
         settings: members.settings.clone(),
         introductions,
         space: members.space.clone(),
+        votes: votes.clone(),
         suspension: members.suspension.clone(),
     }
 }

@@ -16,6 +16,7 @@
 //! | `snapshot` | a snapshot as a stream of parts |
 //! | `server` | the gRPC service `Peer` |
 //! | `membership` | conversion of the leader's view of the members |
+//! | `votes` | conversion of the reports of probers, and of the votes |
 //! | `meeting` | requests between agents that do not belong to one cluster yet |
 //!
 //! Clients use a separate port.
@@ -36,4 +37,5 @@ pub mod process_run;
 pub(crate) mod proposals;
 pub mod server;
 pub mod snapshot;
+pub(crate) mod votes;
 pub mod wire;

@@ -38,6 +38,9 @@ pub struct Timing {
     pub silence: Duration,
     /// Round-trip time to a voter above which a leader may lose its followers.
     pub max_round_trip: Duration,
+    /// Window in which all probes of gateways must fail for a vote that they are unreachable. Lost
+    /// packets are retransmitted several times within it.
+    pub probe_window: Duration,
 }
 
 impl Profile {
@@ -63,6 +66,7 @@ impl Profile {
                 connect: ms(500),
                 silence: ms(1_000),
                 max_round_trip: ms(30),
+                probe_window: ms(2_000),
             },
             Self::Wan => Timing {
                 heartbeat: ms(200),
@@ -72,12 +76,25 @@ impl Profile {
                 connect: ms(2_000),
                 silence: ms(5_000),
                 max_round_trip: ms(350),
+                probe_window: ms(5_000),
             },
         }
     }
 }
 
 impl Timing {
+    /// Returns the interval between the reports of a prober.
+    #[must_use]
+    pub fn probe_report_interval(&self) -> Duration {
+        self.probe_window / 4
+    }
+
+    /// Returns the age of a report above which its prober counts as silent.
+    #[must_use]
+    pub fn max_probe_report_age(&self) -> Duration {
+        self.probe_report_interval() * 3
+    }
+
     /// Returns the configuration of openraft. A snapshot is built after `snapshot_after` log
     /// entries; the last `keep` entries before it are not purged.
     pub(crate) fn raft_config(&self, snapshot_after: u64, keep: u64) -> openraft::Config {

@@ -68,7 +68,7 @@ pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-fn io_error_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+pub(crate) fn io_error_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     innermost(error).downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
@@ -92,6 +92,16 @@ mod tests {
         drop(free);
         let error = connect(&Dialer::default(), address, &CLIENT, LIMIT).await.expect_err("fails");
         assert_eq!(error, ConnectError::Failed { cause: "connection refused".to_owned() });
+    }
+
+    #[tokio::test]
+    async fn a_refused_stream_has_the_kind_of_its_cause() {
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = free.local_addr().expect("is bound").to_string();
+        Dialer::default().open(&address, LIMIT).await.map(drop).expect("is accepted");
+        drop(free);
+        let error = Dialer::default().open(&address, LIMIT).await.map(drop).expect_err("fails");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]

@@ -11,7 +11,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint, Error};
+use tower::ServiceExt as _;
 
+use crate::connect::{io_error_kind, root_cause};
 use crate::resolver::Resolver;
 
 /// Bidirectional byte stream.
@@ -48,6 +50,26 @@ impl Dialer {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         Self(Kind::Tcp(connector))
+    }
+
+    /// Opens a connection to `address` (`HOST:PORT`) for another protocol than gRPC, within
+    /// `timeout` over TCP. Cancel-safe: dropping the future abandons the connection.
+    ///
+    /// # Errors
+    /// The innermost cause, of its kind.
+    pub async fn open(&self, address: &str, timeout: Duration) -> io::Result<Box<dyn Stream>> {
+        match self.0.clone() {
+            Kind::Tcp(mut connector) => {
+                let uri = Uri::try_from(format!("http://{address}")).map_err(io::Error::other)?;
+                connector.set_connect_timeout(Some(timeout));
+                let stream = connector.oneshot(uri).await.map_err(|error| {
+                    let kind = io_error_kind(&error).unwrap_or(io::ErrorKind::Other);
+                    io::Error::new(kind, root_cause(&error))
+                })?;
+                Ok(Box::new(stream.into_inner()))
+            }
+            Kind::Custom(dial) => dial(address.to_owned()).await,
+        }
     }
 
     pub(crate) async fn dial(

@@ -6,10 +6,11 @@ use super::Node;
 use crate::announcement::Announcement;
 use crate::disk_space;
 use crate::disk_watch::DiskWatch;
-use crate::duplicate_watch::DuplicateWatch;
+use crate::duplicate::{DuplicateCheck, DuplicateWatch};
 use crate::heartbeats;
 use crate::leader_tasks::LeaderTasks;
 use crate::member_watch::MemberWatch;
+use crate::reachability::LossTask;
 use crate::transitions::Transitions;
 
 impl Node {
@@ -30,6 +31,7 @@ impl Node {
             suspension: self.suspension.clone(),
         };
         tasks.spawn(leader_tasks.run());
+        tasks.spawn(self.loss_task().run());
         let disk_watch = DiskWatch {
             raft: self.raft.clone(),
             log: self.log.clone(),
@@ -63,11 +65,13 @@ impl Node {
         tasks.spawn(member_watch.run());
         tasks.spawn(crate::metrics::run(self.raft.clone(), self.members.contact.clone()));
         let duplicate_watch = DuplicateWatch {
-            cluster: self.config.cluster,
-            node: self.config.description.node,
-            process_run: self.config.process_run,
-            dialer: self.config.environment.dialer.clone(),
-            timeout: timing.connect,
+            check: DuplicateCheck {
+                cluster: self.config.cluster,
+                node: self.config.description.node,
+                process_run: self.config.process_run,
+                dialer: self.config.environment.dialer.clone(),
+                timeout: timing.connect,
+            },
             reported: self.members.links.older_process(),
             found: self.duplicate.clone(),
             fuse: self.fuse.clone(),
@@ -81,5 +85,18 @@ impl Node {
         };
         tasks.spawn(transitions.run());
         tasks
+    }
+
+    fn loss_task(&self) -> LossTask {
+        LossTask {
+            raft: self.raft.clone(),
+            store: self.store.clone(),
+            sequencer: self.proposer.sequencer.clone(),
+            clocks: self.clocks.clone(),
+            reports: self.votes.reports.clone(),
+            suspension: self.suspension.clone(),
+            fuse: self.fuse.clone(),
+            window: self.config.network.timing().probe_window,
+        }
     }
 }

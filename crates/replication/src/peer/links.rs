@@ -112,6 +112,30 @@ impl Links {
             .await
     }
 
+    /// Sends what the probes of this node found to `node`, the leader.
+    ///
+    /// # Errors
+    /// A [`RequestError`].
+    pub(crate) async fn report_probes(
+        &self,
+        node: NodeId,
+        request: proto::ReportProbesRequest,
+    ) -> Result<proto::ReportProbesResponse, RequestError> {
+        self.request(node, async |mut client| client.report_probes(request).await).await
+    }
+
+    /// Requests the votes that `node`, the leader, counted.
+    ///
+    /// # Errors
+    /// A [`RequestError`].
+    pub(crate) async fn count_votes(
+        &self,
+        node: NodeId,
+    ) -> Result<proto::CountVotesResponse, RequestError> {
+        let request = proto::CountVotesRequest {};
+        self.request(node, async |mut client| client.count_votes(request).await).await
+    }
+
     /// Asks `node`, the leader, to transfer leadership to `to`.
     ///
     /// # Errors

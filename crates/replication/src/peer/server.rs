@@ -23,6 +23,7 @@ use super::message::{decode, encode, parse_propose_request, propose_response};
 use super::pool::MAX_MESSAGE_BYTES;
 use super::proposals::MAX_IN_FLIGHT;
 use super::snapshot;
+use super::votes::{parse_report, report_response, votes_response};
 use crate::attempt::Attempt;
 use crate::contact::ContactTracker;
 use crate::disk_space::DiskSpaceRecord;
@@ -31,6 +32,7 @@ use crate::instance::Raft;
 use crate::leader_watch::LeaderWatch;
 use crate::membership::Membership;
 use crate::proposer::origin;
+use crate::reachability::Votes;
 use crate::reader::{ReadIndex, read_index};
 use crate::sequencer::Sequencer;
 use crate::suspension::Suspension;
@@ -52,6 +54,7 @@ pub struct PeerService {
     pub(crate) settings: Arc<SharedSettings>,
     pub(crate) introductions: Introductions,
     pub(crate) space: Arc<DiskSpaceRecord>,
+    pub(crate) votes: Votes,
     /// Refuses requests of Raft and for the leader while this node is suspended.
     pub(crate) suspension: Suspension,
 }
@@ -262,6 +265,22 @@ impl Peer for PeerService {
         _: Request<proto::MembershipRequest>,
     ) -> Result<Response<proto::MembershipResponse>, Status> {
         Ok(Response::new(membership_response(self.membership.view())))
+    }
+
+    async fn report_probes(
+        &self,
+        request: Request<proto::ReportProbesRequest>,
+    ) -> Result<Response<proto::ReportProbesResponse>, Status> {
+        self.suspension.check()?;
+        let (prober, report) = parse_report(request.into_inner())?;
+        Ok(Response::new(report_response(self.votes.receive(prober, report))))
+    }
+
+    async fn count_votes(
+        &self,
+        _: Request<proto::CountVotesRequest>,
+    ) -> Result<Response<proto::CountVotesResponse>, Status> {
+        Ok(Response::new(votes_response(self.votes.counted())))
     }
 
     async fn transfer_leadership(
