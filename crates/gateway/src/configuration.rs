@@ -1,7 +1,7 @@
 //! Configuration of a unit: validates what the agent sent and prepares it for use.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Uri;
 use meridian_proto::v1::{AccessLog, GatewayApi, GatewayConfiguration};
@@ -9,10 +9,13 @@ use meridian_proto::v1::{AccessLog, GatewayApi, GatewayConfiguration};
 use crate::backends::Origin;
 use crate::limits::Limits;
 use crate::metrics::{Counters, Metrics};
+use crate::redirect::RedirectTarget;
 use backend::Backend;
 
 mod backend;
 
+/// Time for which a gateway that was just disabled still serves, and closes its connections.
+const LEAVING: Duration = Duration::from_secs(2);
 /// Maximum number of APIs in a configuration.
 const MAX_APIS: usize = 256;
 /// Maximum timeout, in milliseconds.
@@ -23,7 +26,12 @@ const MAX_TIMEOUT_MS: u32 = 10 * 60 * 1000;
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) revision: u64,
-    pub(crate) enabled: bool,
+    enabled: bool,
+    /// Time until which a gateway that was just disabled still serves, so that clients on open
+    /// connections are told to leave before they are refused.
+    leaves_until: Option<Instant>,
+    /// Gateways to which clients are redirected while the gateway is disabled.
+    redirect: Option<RedirectTarget>,
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     /// In descending order of path length.
@@ -63,6 +71,8 @@ pub(crate) enum ConfigurationError {
     Missing,
     #[error("too many APIs: {apis}, maximum {MAX_APIS}")]
     TooManyApis { apis: usize },
+    #[error("the redirect {0:?} must be a host name and a port")]
+    Redirect(String),
     #[error("API {name:?}: {error}")]
     Api { name: String, error: ApiError },
 }
@@ -106,10 +116,39 @@ impl Configuration {
                 .map_err(|error| ConfigurationError::Api { name, error })?;
             apis.push(Arc::new(api));
         }
+        let redirect = check_redirect(message.redirect)?;
         apis.sort_by_key(|api| std::cmp::Reverse(api.prefix.len()));
+        let (revision, enabled) = (message.revision, message.enabled);
+        let leaves_until = match previous {
+            Some(previous) if previous.enabled && !enabled => Some(Instant::now() + LEAVING),
+            Some(previous) if !enabled => previous.leaves_until,
+            Some(_) | None => None,
+        };
         let previous = previous.map(|previous| &previous.limits);
         let limits = Limits::new(message.limits.unwrap_or_default(), previous);
-        Ok(Self { revision: message.revision, enabled: message.enabled, limits, access_log, apis })
+        Ok(Self { revision, enabled, leaves_until, redirect, limits, access_log, apis })
+    }
+
+    /// Returns true if the gateway is enabled.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Returns the time until which a gateway that was disabled still serves; `None` if it is enabled, or
+    /// was never enabled.
+    pub(crate) fn leaves_until(&self) -> Option<Instant> {
+        self.leaves_until
+    }
+
+    /// Returns true if the gateway serves: it is enabled, or was disabled a moment ago.
+    pub(crate) fn serves(&self) -> bool {
+        self.enabled || self.leaves_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Returns the gateways to which clients are redirected while the gateway is disabled; `None` if
+    /// they are refused.
+    pub(crate) fn redirect(&self) -> Option<&RedirectTarget> {
+        self.redirect.as_ref()
     }
 
     /// Copies the configuration for another worker. Backends that are also in that worker's
@@ -121,8 +160,9 @@ impl Configuration {
             let origin = find_origin(&apis, previous, api.origin.base()).unwrap_or_else(new);
             apis.push(Arc::new(Api { origin, ..Api::clone(api) }));
         }
-        let &Self { revision, enabled, ref limits, access_log, .. } = self;
-        Self { revision, enabled, limits: limits.clone(), access_log, apis }
+        let &Self { revision, enabled, leaves_until, access_log, .. } = self;
+        let (redirect, limits) = (self.redirect.clone(), self.limits.clone());
+        Self { revision, enabled, leaves_until, redirect, limits, access_log, apis }
     }
 
     /// Returns the API that serves `path`.
@@ -188,6 +228,13 @@ impl Api {
         let counters = metrics.counters(&message.name);
         Ok(Self { name: message.name, prefix, base_path, origin, timeouts, counters })
     }
+}
+
+fn check_redirect(text: String) -> Result<Option<RedirectTarget>, ConfigurationError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    RedirectTarget::check(&text).map(Some).ok_or(ConfigurationError::Redirect(text))
 }
 
 /// Validates `path` and returns the prefix that it denotes.

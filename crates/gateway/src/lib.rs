@@ -33,6 +33,7 @@ mod lock;
 mod metrics;
 mod problem;
 mod process;
+mod redirect;
 mod request;
 mod request_record;
 mod serve;

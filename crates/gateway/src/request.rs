@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
 use crate::access_log::Entry;
-use crate::client_connection::{ClientConnection, ForwardedHeaders};
+use crate::client_connection::ClientConnection;
 use crate::configuration::Configuration;
 use crate::forward::{self, Body, ProxyResponse, Route};
 use crate::problem::{self, Problem};
@@ -58,10 +57,16 @@ async fn route(
         }
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         if is_read && parts.uri.path() == STATUS_PATH {
-            let status = worker.shared.status().document();
+            let status = worker.shared.status();
+            let status = status.document(client.peer, &parts.headers, worker.shared.is_draining());
             return Ok(problem::ok_response("application/json", status).map(Body::full).into());
         }
-        let host = admit(worker, configuration, &parts, record, &client.forwarded_headers)?;
+        let host = forward::requested_host(&parts, &client.forwarded_headers)?;
+        forward::check_path(parts.uri.path())?;
+        if !configuration.serves() {
+            return redirect(configuration, &parts);
+        }
+        record.in_flight = Some(configuration.limits.admit(&parts, worker.shared.load())?);
         let api = configuration.route(parts.uri.path()).ok_or(Problem::NoApi)?;
         record.api = Some(Arc::clone(api));
         let (api, via) = (Arc::clone(api), &worker.via);
@@ -71,19 +76,9 @@ async fn route(
     forward::forward(&worker.connector, route, request).await
 }
 
-/// Checks whether the unit accepts the request, and returns the host that it is for.
-fn admit(
-    worker: &Worker,
-    configuration: &Configuration,
-    parts: &Parts,
-    record: &mut RequestRecord,
-    forwarded: &ForwardedHeaders,
-) -> Result<Option<HeaderValue>, Problem> {
-    let host = forward::requested_host(parts, forwarded)?;
-    forward::check_path(parts.uri.path())?;
-    if !configuration.enabled {
-        return Err(Problem::Disabled);
-    }
-    record.in_flight = Some(configuration.limits.admit(parts, worker.shared.load())?);
-    Ok(host)
+/// Redirects a request to a gateway that is disabled, or refuses it.
+fn redirect(configuration: &Configuration, parts: &Parts) -> Result<ProxyResponse, Problem> {
+    let target = configuration.redirect();
+    let response = target.and_then(|target| target.response(&parts.method, &parts.uri));
+    Ok(response.ok_or(Problem::Disabled)?.map(Body::full).into())
 }

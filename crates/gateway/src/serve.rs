@@ -151,11 +151,21 @@ impl Worker {
         let io = ClientIo::http1(stream, Arc::clone(&client), header_timeout);
         let connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
         let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = self.finish.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                timeout(self.shared.config().drain_timeouts.finish, connection).await.ok()
+        // Until then, responses have `Connection: close`.
+        let mut refused = pin!(self.shared.end_of_leaving());
+        let mut leaves = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break Some(ended),
+                () = self.finish.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let limit = self.shared.config().drain_timeouts.finish;
+                    break timeout(limit, connection).await.ok();
+                }
+                () = refused.as_mut(), if !leaves => {
+                    leaves = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         };
         log_end(ended);
@@ -177,14 +187,27 @@ impl Worker {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .serve_connection(io, service);
         let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            () = self.shared.drain().cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                timeout(timeouts.graceful + timeouts.finish, connection).await.ok()
+        let mut leaving = pin!(self.shared.leaving());
+        let mut leaves = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break Some(ended),
+                () = self.shared.drain().cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    break timeout(timeouts.graceful + timeouts.finish, connection).await.ok();
+                }
+                () = leaving.as_mut(), if !leaves => {
+                    leaves = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         };
         log_end(ended);
+    }
+
+    fn is_disabled(&self) -> bool {
+        let configuration = self.configuration();
+        configuration.as_ref().is_some_and(|configuration| !configuration.is_enabled())
     }
 
     async fn respond(
@@ -195,7 +218,7 @@ impl Worker {
         let version = request.version();
         let mut response = request::handle(self, client, request).await;
         let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let must_close = client.is_closing() || self.shared.is_draining();
+        let must_close = client.is_closing() || self.shared.is_draining() || self.is_disabled();
         if version < Version::HTTP_2 && !is_upgrade && must_close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::{ArcSwapOption, Guard};
 use meridian_domain::Generation;
 use meridian_proto::v1::{GatewayConfiguration, UnitIdentity, UnitLoad, UnitState};
 use meridian_transport::accept::AcceptFailures;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::AccessLog;
@@ -31,6 +34,8 @@ pub(crate) struct Shared {
     /// Held while the configuration is replaced.
     changing: Mutex<()>,
     configured: CancellationToken,
+    /// End of the time in which clients leave a gateway that was disabled; `None` while it is enabled.
+    leaves_until: watch::Sender<Option<Instant>>,
     drain: CancellationToken,
     unrequested_drain: CancellationToken,
     /// Set together with `drain`; cheap enough to read on every request.
@@ -59,6 +64,7 @@ impl Shared {
             configurations: (0..workers).map(|_| ArcSwapOption::empty()).collect(),
             changing: Mutex::new(()),
             configured: CancellationToken::new(),
+            leaves_until: watch::Sender::default(),
             drain: CancellationToken::new(),
             unrequested_drain: CancellationToken::new(),
             draining: AtomicBool::new(false),
@@ -107,16 +113,18 @@ impl Shared {
         let revision = new.revision;
         tracing::info!(
             revision,
-            enabled = new.enabled,
+            enabled = new.is_enabled(),
             apis = new.apis().len(),
             "configuration applied"
         );
+        let leaves_until = new.leaves_until();
         self.metrics.retain(new.apis().iter().map(|api| (api.name.as_str(), &api.counters)));
         for other in others {
             let copy = new.for_another_worker(other.load().as_deref());
             other.store(Some(Arc::new(copy)));
         }
         first.store(Some(Arc::new(new)));
+        self.leaves_until.send_replace(leaves_until);
         self.configured.cancel();
         Ok(revision)
     }
@@ -130,6 +138,30 @@ impl Shared {
     /// Cancelled once the unit has a configuration.
     pub(crate) fn configured(&self) -> &CancellationToken {
         &self.configured
+    }
+
+    /// Returns once clients are to leave because the gateway was disabled. One that was disabled longer
+    /// ago refuses them instead.
+    pub(crate) async fn leaving(&self) {
+        self.until_leaving().await;
+    }
+
+    /// Returns once clients that have not left a gateway that was disabled are refused.
+    pub(crate) async fn end_of_leaving(&self) {
+        let until = self.until_leaving().await;
+        sleep_until(until.into()).await;
+    }
+
+    async fn until_leaving(&self) -> Instant {
+        let is_leaving =
+            |until: &Option<Instant>| until.is_some_and(|until| until > Instant::now());
+        let mut leaves_until = self.leaves_until.subscribe();
+        let until = leaves_until.wait_for(is_leaving).await.ok().and_then(|until| *until);
+        match until {
+            Some(until) => until,
+            // The sender lives as long as this.
+            None => std::future::pending().await,
+        }
     }
 
     /// Starts the drain. Idempotent.

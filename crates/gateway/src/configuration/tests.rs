@@ -94,3 +94,15 @@ fn a_backend_keeps_its_connections_across_configuration_changes() {
     assert!(Arc::ptr_eq(&other.apis[0].origin, &new.apis[0].origin));
     assert_eq!((new.revision, new.route("/b").unwrap().base_path.as_str()), (2, "/y"));
 }
+
+#[test]
+fn a_redirect_is_a_host_and_a_port() {
+    let check = |redirect: &str| {
+        let message = GatewayConfiguration { redirect: redirect.to_owned(), ..Default::default() };
+        Configuration::check(message, None, &Metrics::new(1))
+    };
+    assert!(check("").unwrap().redirect().is_none());
+    assert!(check("eastus.contoso.regional.example.net:8080").unwrap().redirect().is_some());
+    let error = check("http://example.net").unwrap_err().to_string();
+    assert_eq!(error, "the redirect \"http://example.net\" must be a host name and a port");
+}

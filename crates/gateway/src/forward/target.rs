@@ -9,6 +9,7 @@ use hyper::{Method, Uri, Version};
 use crate::client_connection::ForwardedHeaders;
 use crate::configuration::Api;
 use crate::problem::Problem;
+use crate::redirect;
 
 /// Returns the host that a request is for, or `None` if an HTTP/1.0 request has none. Rejects a
 /// request with two hosts: its backend might use another one than an intermediary before it did.
@@ -90,13 +91,16 @@ fn has_dot_segments(path: &str) -> bool {
 }
 
 /// Returns the target for the backend: the API's base path, the part of the path after the API's
-/// prefix, and the query.
+/// prefix, and the query without the mark of a redirect.
 pub(super) fn backend_target(api: &Api, uri: &Uri) -> Result<Uri, Problem> {
-    let (suffix, query) = (api.suffix(uri.path()), uri.query());
-    if api.base_path.is_empty() && suffix.len() == uri.path().len() && uri.authority().is_none() {
+    let (suffix, is_marked) = (api.suffix(uri.path()), redirect::is_marked(uri.query()));
+    let is_same = api.base_path.is_empty() && suffix.len() == uri.path().len() && !is_marked;
+    if is_same && uri.authority().is_none() {
         return Ok(uri.clone());
     }
-    let length = api.base_path.len() + suffix.len() + query.map_or(0, |query| query.len() + 1);
+    let query = redirect::without_mark(uri.query());
+    let query_length = query.as_ref().map_or(0, |query| query.len() + 1);
+    let length = api.base_path.len() + suffix.len() + query_length;
     let mut target = BytesMut::with_capacity(length + 1);
     target.put_slice(api.base_path.as_bytes());
     target.put_slice(suffix.as_bytes());

@@ -169,14 +169,56 @@ async fn a_disabled_region_rejects_requests_but_serves_its_status() {
     let mut disabled = configuration(1, vec![api("/", backend.url(""))]);
     disabled.enabled = false;
     let unit = Running::serving(disabled.clone());
-    let mut client = Client::connect(unit.address).unwrap();
-    let response = client.request("GET", "/orders").unwrap();
+    let get = |path| Client::connect(unit.address).unwrap().request("GET", path).unwrap();
+    let response = get("/orders");
     assert_eq!(response.problem().0, 503);
     assert_eq!(response.headers("retry-after"), ["1"]);
-    assert_eq!(client.request("GET", "/status-0123456789abcdef").unwrap().status(), 200);
+    assert_eq!(response.headers("connection"), ["close"]);
+    assert_eq!(get("/status-0123456789abcdef").status(), 200);
     disabled.enabled = true;
     unit.configure(disabled);
-    assert_eq!(client.request("GET", "/orders").unwrap().status(), 200);
+    assert_eq!(get("/orders").status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_of_a_region_that_is_disabled_leave_before_they_are_refused() {
+    let backend = Backend::echo().await;
+    let mut settings = configuration(1, vec![api("/", backend.url(""))]);
+    let unit = Running::serving(settings.clone());
+    let connect = async || {
+        let stream = TcpStream::connect(unit.address).await.unwrap();
+        let io = TokioIo::new(stream);
+        let (sender, connection) =
+            http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), io).await.unwrap();
+        (sender, tokio::spawn(connection))
+    };
+    let mut idle = Client::connect(unit.address).unwrap();
+    assert_eq!(idle.request("GET", "/orders").unwrap().status(), 200);
+    let mut persistent = Client::connect(unit.address).unwrap();
+    assert_eq!(persistent.request("GET", "/orders").unwrap().status(), 200);
+    let (_sender, connection) = connect().await;
+
+    let disabled = Instant::now();
+    (settings.revision, settings.enabled) = (2, false);
+    unit.configure(settings);
+    let response = persistent.request("GET", "/orders").unwrap();
+    assert_eq!((response.status(), response.headers("connection")), (200, vec!["close"]));
+    // Connections without a request in flight end by GOAWAY, also those that are opened now.
+    let (_sender, opened_now) = connect().await;
+    for connection in [connection, opened_now] {
+        let ended = tokio::time::timeout(Duration::from_secs(1), connection).await;
+        ended.expect("the connection ends").unwrap().unwrap();
+    }
+    let mut responses = Vec::new();
+    while disabled.elapsed() < Duration::from_millis(2_500) {
+        let status =
+            Client::connect(unit.address).unwrap().request("GET", "/orders").unwrap().status();
+        responses.push(status);
+        sleep(Duration::from_millis(50)).await;
+    }
+    responses.dedup();
+    assert_eq!(responses, [200, 503]);
+    idle.request("GET", "/orders").expect_err("the idle connection was closed before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod limits;
 mod metrics;
 mod misbehavior;
 mod process;
+mod redirects;
 mod refused_streams;
 mod serving;
 mod smuggling;

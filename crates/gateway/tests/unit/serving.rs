@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::num::NonZeroUsize;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use crate::support::{Client, Running, api, config, configuration, run_directory}
 const STATUS: &str = "/status-0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_path_returns_the_identity_of_the_unit() {
+async fn the_status_path_returns_the_identity_of_the_unit_to_its_own_machine() {
     let unit = Running::start();
     let mut client = Client::connect(unit.address).unwrap();
     let response = client.request("GET", STATUS).unwrap();
@@ -20,6 +21,7 @@ async fn the_status_path_returns_the_identity_of_the_unit() {
         "cluster": "01932f5e-8b1a-7c3d-9e4f-0123456789ab",
         "service": "contoso",
         "region": "westeurope",
+        "ready": true,
         "unit": "contoso/westeurope/2",
         "incarnation": 7,
         "agent": "we-1",
@@ -27,6 +29,44 @@ async fn the_status_path_returns_the_identity_of_the_unit() {
         "build": env!("CARGO_PKG_VERSION"),
     });
     assert_eq!(identity, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_a_proxy_forwarded_get_only_what_a_probe_needs() {
+    let unit = Running::start();
+    let expected = serde_json::json!({"service": "contoso", "region": "westeurope", "ready": true});
+    for header in ["X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1", "Via: 1.1 proxy"] {
+        let mut client = Client::connect(unit.address).unwrap();
+        let head = format!("GET {STATUS} HTTP/1.1\r\nHost: test\r\n{header}\r\n\r\n");
+        client.send(&head).unwrap();
+        let document: Value = serde_json::from_str(&client.receive().unwrap().body).unwrap();
+        assert_eq!(document, expected, "{header}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_from_other_machines_get_only_what_a_probe_needs() {
+    let directory = run_directory();
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let unit = Running::listening(config(directory.path()), directory, listener);
+    unit.configure(configuration(9, Vec::new()));
+    let Some(own) = own_address() else {
+        eprintln!("skipped: this machine has only loopback addresses");
+        return;
+    };
+    let mut client = Client::connect((own, unit.address.port()).into()).unwrap();
+    let response = client.request("GET", STATUS).unwrap();
+    let document: Value = serde_json::from_str(&response.body).unwrap();
+    let expected = serde_json::json!({"service": "contoso", "region": "westeurope", "ready": true});
+    assert_eq!(document, expected);
+}
+
+/// Returns an address of this machine other than loopback: the source of packets to elsewhere.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // A documentation address (RFC 5737); connecting a UDP socket sends nothing.
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_loopback())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,8 @@ pub fn run_directory() -> tempfile::TempDir {
 /// Returns a configuration of an enabled region with a header timeout of 300 ms.
 pub fn configuration(revision: u64, apis: Vec<GatewayApi>) -> GatewayConfiguration {
     let limits = GatewayLimits { header_timeout_ms: 300, ..Default::default() };
-    GatewayConfiguration { revision, enabled: true, apis, limits: Some(limits), access_log: 0 }
+    let limits = Some(limits);
+    GatewayConfiguration { revision, enabled: true, apis, limits, ..Default::default() }
 }
 
 /// Returns an API with short timeouts, named after its path.
@@ -98,7 +99,16 @@ impl Running {
     /// Starts a unit as `config` describes, in its run directory and without a configuration. It
     /// runs on a thread of its own, as a worker always does: its pool of connections relies on that.
     pub fn with_config(config: UnitConfig, directory: tempfile::TempDir) -> Self {
-        let listener = listener();
+        Self::listening(config, directory, listener())
+    }
+
+    /// Like [`with_config`](Self::with_config), on `listener`.
+    pub fn listening(
+        config: UnitConfig,
+        directory: tempfile::TempDir,
+        listener: TcpListener,
+    ) -> Self {
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let unit = {
