@@ -5,8 +5,9 @@
 //! ```text
 //! {"version":1,"revision":R,"removed":false,"units":[
 //!   {"unit":{"service":S,"region":R,"slot":N},"incarnation":I,"port":P,"wanted":true}],
-//!  "configurations":{S:{"revision":C,"enabled":true,"apis":[{"name":A,"path":P,"backend":U,
-//!   "timeouts":{"connect_ms":T,"response_ms":T,"idle_ms":T}}]}}}
+//!  "configurations":{S:{"revision":C,"enabled":true,"redirect":{"host":H,"port":P},"apis":[
+//!   {"name":A,"path":P,"backend":U,
+//!    "timeouts":{"connect_ms":T,"response_ms":T,"idle_ms":T}}]}}}
 //! ```
 //!
 //! - `revision` is the revision at which the set last changed. Later revisions that do not change
@@ -22,6 +23,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meridian_domain::{
     Configuration, Incarnation, NodeId, Revision, ServiceName, State, Unit, UnitId,
@@ -31,6 +33,9 @@ use serde::{Deserialize, Serialize};
 use crate::checked_file::{self, ReadError, Version};
 use crate::desired_store::DesiredStore;
 use crate::driver::UnitSpec;
+
+/// Time in which all name servers apply a change and a client resolves a name.
+const RESOLUTION: Duration = Duration::from_secs(2);
 
 /// Name of the file.
 pub(crate) const NAME: &str = "desired";
@@ -46,6 +51,8 @@ pub(crate) struct Desired {
     pub(crate) units: BTreeMap<Incarnation, DesiredUnit>,
     /// Configurations of the wanted units, by service. All are in this agent's region.
     pub(crate) configurations: BTreeMap<ServiceName, Arc<Configuration>>,
+    /// Time for which a gateway that clients leave serves on; zero without a zone. Not stored.
+    pub(crate) linger: Duration,
 }
 
 /// One unit of the desired set.
@@ -82,7 +89,7 @@ impl Desired {
             let configuration = || Arc::new(Configuration::of(state, service, region));
             configurations.entry(service.clone()).or_insert_with(configuration);
         }
-        Self { revision, removed: false, units, configurations }
+        Self { revision, removed: false, units, configurations, linger: linger(state) }
     }
 
     /// Returns the configuration that a unit should serve, or `None` if it should not run.
@@ -113,6 +120,14 @@ impl Desired {
     }
 }
 
+/// Returns the time within which clients have learned of a change by the names that they resolve: the time
+/// to live, and [`RESOLUTION`].
+fn linger(state: &State) -> Duration {
+    let dns = &state.header.dns;
+    let ttl = Duration::from_secs(dns.ttl_seconds.into());
+    dns.zone.as_ref().map_or(Duration::ZERO, |_| ttl + RESOLUTION)
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: Version,
@@ -128,7 +143,7 @@ pub(crate) fn load(store: &dyn DesiredStore) -> Result<Desired, ReadError> {
     let stored: Stored = checked_file::decode(&bytes)?;
     let units = stored.units.into_iter().map(|unit| (unit.incarnation, unit)).collect();
     let Stored { revision, removed, configurations, .. } = stored;
-    Ok(Desired { revision, removed, units, configurations })
+    Ok(Desired { revision, removed, units, configurations, linger: Duration::ZERO })
 }
 
 /// Stores the set, and returns once it is durable.
@@ -148,6 +163,7 @@ pub(crate) async fn save(store: &dyn DesiredStore, desired: &Desired) -> io::Res
 mod tests {
     use meridian_domain::api::Timeouts;
     use meridian_domain::configuration::ConfiguredApi;
+    use meridian_domain::routing::RedirectTarget;
     use meridian_domain::{ApiName, ApiPath, BackendUrl, RegionName};
 
     use tempfile::TempDir;
@@ -176,12 +192,19 @@ mod tests {
             backend: BackendUrl::new("http://a").unwrap(),
             timeouts: Timeouts { connect_ms: 1, response_ms: 2, idle_ms: 3 },
         };
-        let served = Configuration { revision: Revision(6), enabled: true, apis: vec![api] };
+        let host = "eastus.contoso.regional.example.org".to_owned();
+        let served = Configuration {
+            revision: Revision(6),
+            enabled: false,
+            redirect: Some(RedirectTarget { host, port: 8080 }),
+            apis: vec![api],
+        };
         Desired {
             revision: Revision(9),
             removed: false,
             units: [(Incarnation(7), unit)].into(),
             configurations: [(ServiceName::new("contoso").unwrap(), Arc::new(served))].into(),
+            linger: Duration::ZERO,
         }
     }
 
@@ -193,10 +216,12 @@ mod tests {
         assert_eq!(
             stored,
             concat!(
-                r#"3905c03a {"version":1,"revision":9,"removed":false,"units":[{"#,
+                r#"7c05380a {"version":1,"revision":9,"removed":false,"units":[{"#,
                 r#""unit":{"service":"contoso","region":"westeurope","slot":2},"#,
                 r#""incarnation":7,"port":8080,"wanted":true}],"configurations":{"contoso":{"#,
-                r#""revision":6,"enabled":true,"apis":[{"name":"orders","path":"/orders","#,
+                r#""revision":6,"enabled":false,"redirect":{"#,
+                r#""host":"eastus.contoso.regional.example.org","port":8080},"#,
+                r#""apis":[{"name":"orders","path":"/orders","#,
                 r#""backend":"http://a","#,
                 r#""timeouts":{"connect_ms":1,"response_ms":2,"idle_ms":3}}]}}}"#,
                 "\n"

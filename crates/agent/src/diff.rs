@@ -2,6 +2,7 @@
 //! give equal plans.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use meridian_domain::report::{ReportedUnit, UnitStatus};
 use meridian_domain::{Incarnation, UnitId};
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use crate::backoff::{Backoff, Moment};
 use crate::desired::{Desired, DesiredUnit};
 use crate::driver::{Phase, RunningUnit, UnitSpec};
+use crate::lingering::Lingering;
 use crate::observe::Observed;
 
 /// Inputs of [`diff`], all of one moment.
@@ -20,6 +22,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) observed: &'a Observed,
     /// Failed units and the time of their next start.
     pub(crate) backoff: &'a Backoff,
+    /// Released units that serve on for a while.
+    pub(crate) lingering: &'a Lingering,
     /// Address that gateways listen on.
     pub(crate) gateway: IpAddr,
     /// True for a unit with an action in progress.
@@ -140,7 +144,7 @@ fn plan_wanted(
     let failure = || inputs.backoff.failure(incarnation).unwrap_or(UnitStatus::Busy);
     let Some(running) = running.filter(|running| !running.phase.has_exited()) else {
         if idle && is_due(plan, next_try, inputs.now) {
-            plan.actions.push(Action::Start(inputs.desired.spec(unit)));
+            plan.actions.push(Action::Start(spec(inputs, unit)));
         }
         return failure();
     };
@@ -161,6 +165,15 @@ fn plan_wanted(
     }
 }
 
+/// Returns what the driver needs to start the unit, which serves as the others of its service do.
+fn spec(inputs: &Inputs<'_>, unit: &DesiredUnit) -> UnitSpec {
+    let spec = inputs.desired.spec(unit);
+    match inputs.lingering.configuration(&unit.unit.service, inputs.now.instant) {
+        Some(configuration) => UnitSpec { configuration: Arc::clone(configuration), ..spec },
+        None => spec,
+    }
+}
+
 /// Plans a unit that should drain. Returns the status to report, or `None` once the unit is gone.
 fn plan_released(
     inputs: &Inputs<'_>,
@@ -168,7 +181,10 @@ fn plan_released(
     unit: &DesiredUnit,
     running: Option<&RunningUnit>,
 ) -> Option<UnitStatus> {
-    if let Some(running) = running {
+    if let Some(running) = running
+        && (running.phase.has_exited()
+            || is_due(plan, inputs.lingering.stop_at(unit.incarnation), inputs.now))
+    {
         plan_stop(inputs, plan, running, StopReason::Released);
     }
     (running.is_some() || (inputs.busy)(unit.incarnation)).then_some(UnitStatus::Busy)

@@ -10,13 +10,18 @@
 //! This crate does not know how the log is replicated (it uses the traits of `meridian-ports`), nor
 //! what happens inside a unit: it starts a unit as a program and talks to its control socket.
 //!
+//! [`round_trips`] measures the distance to other regions, for routing.
+//!
 //! Start reading at [`reconcile`], the loop. Then read its private modules in the order above, and
-//! `desired` and `backoff`, which they share. [`driver`] starts and stops units.
+//! `desired` and `backoff`, which they share. [`driver`] starts and stops units. [`probing`] finds out
+//! whether the units of other agents are reachable, and shares nothing with the rest.
 
 pub mod desired_store;
 pub mod driver;
 pub mod generation;
+pub mod probing;
 pub mod reconcile;
+pub mod round_trips;
 
 mod act;
 mod backoff;
@@ -24,6 +29,7 @@ mod checked_file;
 mod desired;
 mod diff;
 mod jitter;
+mod lingering;
 mod metrics;
 mod observe;
 mod planted;
@@ -33,4 +39,5 @@ mod store_attempts;
 
 pub use metrics::describe_metrics;
 pub use planted::{Bug, PLANTED_BUGS};
+pub use probing::{Prober, ProberConfig};
 pub use reconcile::{Ended, Reconciler, ReconcilerConfig};

@@ -13,12 +13,14 @@ use crate::observe::Observed;
 const UNITS: &str = "meridian_agent_units";
 const DURATION: &str = "meridian_agent_reconcile_duration_seconds";
 const RESTARTS: &str = "meridian_agent_unit_restarts_total";
+const PROBES: &str = "meridian_agent_probes_total";
 
 /// Registers the descriptions of this crate's metrics with the installed recorder.
 pub fn describe_metrics() {
     describe_gauge!(UNITS, Unit::Count, "Units of this agent, by state.");
     describe_histogram!(DURATION, Unit::Seconds, "Duration of a reconcile round.");
     describe_counter!(RESTARTS, Unit::Count, "Restarts of failed units.");
+    describe_counter!(PROBES, Unit::Count, "Probes of gateways of other agents, by result.");
     // A counter that first appears with the value 1 has no rate.
     counter!(RESTARTS).increment(0);
 }
@@ -59,6 +61,11 @@ pub(crate) fn record_units(observed: &Observed, rows: &[ReportedUnit]) {
 /// Counts a restart of a failed unit.
 pub(crate) fn count_restart() {
     counter!(RESTARTS).increment(1);
+}
+
+/// Counts a probe.
+pub(crate) fn count_probe(result: &'static str) {
+    counter!(PROBES, "result" => result).increment(1);
 }
 
 /// Records the duration of a reconcile round.

@@ -30,6 +30,7 @@ use crate::desired_store::{DesiredStore, FileStore};
 use crate::diff::{Action, Inputs, Plan, diff};
 use crate::driver::{Driver, stop_all};
 use crate::jitter::jittered;
+use crate::lingering::Lingering;
 use crate::metrics;
 use crate::observe::{Observed, Observer};
 use crate::planted::{Bug, planted};
@@ -110,6 +111,7 @@ pub struct Reconciler {
     /// The set that is acted on. It is durable in `store`.
     desired: Desired,
     backoff: Backoff,
+    lingering: Lingering,
     actions: Actions,
     reporter: Reporter,
     quorum_check: QuorumCheck,
@@ -157,6 +159,7 @@ impl Reconciler {
             reporter: Reporter::new(agent, generation, propose, Arc::clone(&read)),
             quorum_check: QuorumCheck::new(read),
             backoff: Backoff::default(),
+            lingering: Lingering::default(),
             store: StoreAttempts::new(store),
             driver,
             desired,
@@ -222,12 +225,14 @@ impl Reconciler {
             desired: &self.desired,
             observed: &observed,
             backoff: &self.backoff,
+            lingering: &self.lingering,
             gateway: self.gateway,
             busy: &|incarnation| actions.is_busy(incarnation),
             confirmed: self.quorum_check.confirms(self.desired.revision)
                 || planted(Bug::StopBeforeConfirmedRead),
             now,
         });
+        let wake = wake.into_iter().chain(self.lingering.next_end(now.instant)).min();
         self.next_round = wake.map_or(self.next_round, |wake| wake.min(self.next_round));
         metrics::record_units(&observed, &rows);
         self.loads.send_replace(observed.iter().map(|(id, unit)| (*id, unit.load)).collect());
@@ -252,6 +257,7 @@ impl Reconciler {
                 }
             }
         }
+        self.lingering.observe(&self.desired, &desired, Instant::now());
         self.desired = desired;
         Ok(())
     }
@@ -306,8 +312,12 @@ impl Reconciler {
     /// Passes every unit its configuration. The driver ignores a configuration that a unit already
     /// has.
     async fn configure(&self, observed: &Observed) {
-        for incarnation in observed.keys() {
-            let Some(configuration) = self.desired.configuration(*incarnation) else { continue };
+        let now = Instant::now();
+        for unit in observed.values() {
+            let incarnation = &unit.incarnation;
+            let Some(newest) = self.desired.configuration(*incarnation) else { continue };
+            let lingering = self.lingering.configuration(&unit.unit.service, now);
+            let configuration = lingering.unwrap_or(newest);
             let result = self.driver.configure(*incarnation, Arc::clone(configuration)).await;
             if let Err(error) = result {
                 let cause = Report::new(&error).to_string();

@@ -79,6 +79,7 @@ impl OwnedInputs {
             desired: &self.desired,
             observed: &self.observed,
             backoff: &self.backoff,
+            lingering: &Lingering::default(),
             gateway: [127, 0, 1, 1].into(),
             busy: &|incarnation| self.busy.contains(&incarnation.0),
             confirmed: self.confirmed,

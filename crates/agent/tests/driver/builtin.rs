@@ -13,6 +13,7 @@ mod crashes;
 mod lifecycle;
 mod load;
 mod moving;
+mod redirects;
 mod traffic;
 mod user;
 

@@ -186,6 +186,13 @@ pub async fn a_unit_serves_a_new_configuration<K: Kind>() {
     driver.configure(Incarnation(7), Arc::new(disabled)).await.unwrap();
     let configured = |units: &[RunningUnit]| units[0].configuration == Revision(11);
     until(&driver, "the gateway is disabled", configured).await;
+    // The clients of a unit may be told to leave first.
+    for _ in 0..50 {
+        if get(machine.address(), "/orders/5").unwrap().0 == 503 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(get(machine.address(), "/orders/5").unwrap().0, 503);
     assert_eq!(get(machine.address(), STATUS_PATH).unwrap().0, 200);
 

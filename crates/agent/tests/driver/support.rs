@@ -272,7 +272,7 @@ pub fn configuration(revision: u64, apis: &[(&str, SocketAddr)]) -> Configuratio
         timeouts: Timeouts::default(),
     };
     let apis = apis.iter().map(api).collect();
-    Configuration { revision: Revision(revision), enabled: true, apis }
+    Configuration { revision: Revision(revision), enabled: true, redirect: None, apis }
 }
 
 /// Waits until the list of units satisfies `condition`, and returns the list.

@@ -7,7 +7,7 @@ use meridian_agent::reconcile::RunError;
 use meridian_agent::{Ended, Reconciler, ReconcilerConfig};
 use meridian_domain::{
     Address, AgentDescription, AgentName, ClusterId, Command, DataVersion, Edit, Event, Generation,
-    Incarnation, NodeId, RegionName, ServiceName, State, Tier, Unit,
+    Incarnation, NodeId, RegionName, ServiceName, State, Tier, Unit, WhenDisabled,
 };
 use meridian_ports::Read as _;
 use tokio::sync::watch;
@@ -202,7 +202,13 @@ pub fn service(name: &str) -> ServiceName {
 
 pub fn create(name: &str) -> Command {
     let (service, primary) = (service(name), region());
-    Command::CreateService { service, tier: Tier::Premium, primary, port: None }
+    Command::CreateService {
+        service,
+        tier: Tier::Premium,
+        primary,
+        port: None,
+        when_disabled: WhenDisabled::Refuse,
+    }
 }
 
 fn agent() -> AgentDescription {

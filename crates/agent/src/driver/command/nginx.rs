@@ -81,10 +81,11 @@ pub(super) fn render(
          proxy_request_buffering off;\n\
          proxy_max_temp_file_size 0;\n\
          {tls}\
+         {status}\
          server {{\n\
          listen {listen};\n\
          listen unix:{socket};\n\
-         location = {STATUS_PATH} {{ default_type application/json; return 200 '{status}'; }}\n\
+         location = {STATUS_PATH} {{ default_type application/json; return 200 $unit_status; }}\n\
          {locations}\
          }}\n\
          }}\n",
@@ -160,14 +161,19 @@ fn tls(configuration: &Configuration) -> String {
     )
 }
 
-/// Response body of the status path. Its values are names and numbers, which contain no quotes.
+/// Map with the response bodies of the status path: the identity of the unit for its own machine, and
+/// what a probe needs for others, including those whose requests a proxy on this machine forwarded.
+/// The values are names and numbers, which contain no quotes.
 fn status(unit_values: &Values, configuration: &Configuration) -> String {
     let value = |name: &str| value(unit_values, name);
     let (service, region, slot) = (value("service"), value("region"), value("slot"));
+    let public = format!("\"service\":\"{service}\",\"region\":\"{region}\",\"ready\":true");
     format!(
-        "{{\"cluster\":\"{}\",\"service\":\"{service}\",\"region\":\"{region}\",\
+        "map \"$remote_addr,$http_forwarded$http_x_forwarded_for$http_via\" $unit_status {{\n\
+         default '{{{public}}}';\n\
+         '~^(127[.][0-9.]+|::1|unix:),$' '{{{public},\"cluster\":\"{}\",\
          \"unit\":\"{service}/{region}/{slot}\",\"incarnation\":{},\"agent\":\"{}\",\
-         \"configuration\":{},\"pid\":$pid,\"build\":\"nginx/$nginx_version\"}}",
+         \"configuration\":{},\"pid\":$pid,\"build\":\"nginx/$nginx_version\"}}';\n}}\n",
         value("cluster"),
         value("incarnation"),
         value("agent"),

@@ -89,7 +89,8 @@ pub enum ListenerSource {
 pub enum ConfigFileTemplate {
     /// A reverse proxy configuration for nginx; see the module `nginx`.
     Nginx,
-    /// The configuration in JSON: its revision, whether the gateway is enabled, and its APIs.
+    /// The configuration in JSON: its revision, whether the gateway is enabled, the gateways to which a
+    /// disabled one may redirect, and its APIs.
     Json,
     /// A text with placeholders, with these in addition: `{revision}`, `{enabled}` (`true` or
     /// `false`) and `{apis}`.

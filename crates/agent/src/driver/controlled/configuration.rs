@@ -28,6 +28,7 @@ pub(super) fn message(
             header_timeout_ms: limits.header_timeout_ms,
         }),
         access_log: access_log.into(),
+        redirect: configuration.redirect.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
