@@ -19,6 +19,7 @@ mod events;
 mod metrics;
 mod observe;
 mod read;
+mod routing;
 mod rpc;
 mod server;
 mod services;

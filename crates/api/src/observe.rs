@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::join;
+use futures::future::{join, join3};
 use meridian_domain::status::{AgentResponse, Member, Observations, Source, UnitLoads};
 use meridian_domain::{AgentName, NodeId, State};
 use meridian_ports::Consistency;
@@ -40,8 +40,11 @@ pub(crate) async fn contacts_and_loads(ports: &Ports, deadline: Instant) -> Obse
 /// Observes everything that the status of the cluster needs. Needs no quorum.
 pub(crate) async fn all(ports: &Ports, deadline: Instant) -> Observations {
     let wait = deadline::within(deadline, STATUS_WAIT);
-    let (members, agents) = join(members(ports, wait), ports.cluster.agents(wait)).await;
-    gathered(ports, members, agents).await
+    let responses =
+        join3(members(ports, wait), ports.cluster.agents(wait), ports.reachability.votes(wait));
+    let (members, agents, votes) = responses.await;
+    let votes = votes.unwrap_or_default();
+    Observations { votes, ..gathered(ports, members, agents).await }
 }
 
 /// Returns the members by node, with the leader's contacts if it responds in time.
@@ -66,6 +69,7 @@ async fn gathered(
         responses: by_name(agents),
         loads: UnitLoads::new(),
         round_trips: ports.cluster.round_trips(),
+        votes: Vec::new(),
     }
 }
 

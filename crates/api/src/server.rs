@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meridian_ports::NameServer;
 use meridian_proto::DESCRIPTORS;
 use meridian_proto::v1::cluster_server::ClusterServer;
 use meridian_proto::v1::events_server::EventsServer;
+use meridian_proto::v1::routing_server::RoutingServer;
 use meridian_proto::v1::services_server::ServicesServer;
 use meridian_transport::accept::{self, incoming};
 use meridian_transport::settings;
@@ -25,6 +27,7 @@ use tower::service_fn;
 use crate::cluster::ClusterApi;
 use crate::error::Error;
 use crate::events::EventsApi;
+use crate::routing::RoutingApi;
 use crate::rpc::RpcLayer;
 use crate::services::ServicesApi;
 use crate::{Ports, deadline};
@@ -63,7 +66,7 @@ pub struct BuildError(#[from] tonic_reflection::server::Error);
 #[error("the gRPC server failed")]
 pub struct ServeError(#[from] tonic::transport::Error);
 
-/// The gRPC server for clients: the three services of the contract, `grpc.health.v1`, and
+/// The gRPC server for clients: the four services of the contract, `grpc.health.v1`, and
 /// reflection in both of its versions.
 pub struct Server {
     config: Config,
@@ -74,26 +77,29 @@ pub struct Server {
 }
 
 impl Server {
-    /// Builds the server over the ports. Its health follows `ready`, and keeps the last value after
-    /// the sender is dropped.
+    /// Builds the server over the ports. Its health follows `ready`, and keeps the last value after the
+    /// sender is dropped.
     ///
     /// # Errors
     /// If the compiled contracts are broken.
     pub fn build(
         config: Config,
         ports: Ports,
+        name_server: Arc<dyn NameServer>,
         ready: watch::Receiver<bool>,
     ) -> Result<Self, BuildError> {
         let (stopping, stops) = watch::channel(false);
         let (health, health_server) = tonic_health::server::health_reporter();
         let events = EventsApi { ports: ports.clone(), idle: config.idle_frame, stopping: stops };
         let services = ServicesServer::new(ServicesApi(ports.clone()));
+        let routing = RoutingServer::new(RoutingApi { ports: ports.clone(), name_server });
         let cluster = ClusterServer::new(ClusterApi(ports));
         let mut routes = Routes::builder();
         routes
             .add_service(services.max_decoding_message_size(REQUEST_BYTES))
             .add_service(EventsServer::new(events).max_decoding_message_size(REQUEST_BYTES))
             .add_service(cluster.max_decoding_message_size(REQUEST_BYTES))
+            .add_service(routing.max_decoding_message_size(REQUEST_BYTES))
             .add_service(health_server.max_decoding_message_size(REQUEST_BYTES))
             .add_service(reflection().build_v1()?.max_decoding_message_size(REQUEST_BYTES))
             // The only version that Python's client supports.
@@ -185,11 +191,12 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
     served.fold(contracts, tonic_reflection::server::Builder::with_service_name)
 }
 
-fn served() -> [&'static str; 3] {
+fn served() -> [&'static str; 4] {
     [
         ServicesServer::<ServicesApi>::NAME,
         EventsServer::<EventsApi>::NAME,
         ClusterServer::<ClusterApi>::NAME,
+        RoutingServer::<RoutingApi>::NAME,
     ]
 }
 

@@ -160,6 +160,9 @@ fn region_with_units(edit: &v1::Edit) -> Option<&String> {
         | EditKind::Disable(_)
         | EditKind::Tier(_)
         | EditKind::Port(_)
+        | EditKind::Prefer(_)
+        | EditKind::Routing(_)
+        | EditKind::WhenDisabled(_)
         | EditKind::PublishApi(_)
         | EditKind::RemoveApi(_) => None,
     }

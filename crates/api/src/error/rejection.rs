@@ -25,6 +25,7 @@ fn code_of(rejection: &Rejection) -> Code {
         | Rejection::ServiceUnknown { .. }
         | Rejection::ApiUnknown { .. }
         | Rejection::RegionUnknown { .. }
+        | Rejection::NetworkUnknown { .. }
         | Rejection::RegionAbsent { .. } => Code::NotFound,
         Rejection::AlreadyBootstrapped { .. }
         | Rejection::RegionInCatalog { .. }
@@ -72,6 +73,13 @@ fn code_of(rejection: &Rejection) -> Code {
         | Rejection::ZoneWithoutAgent { .. }
         | Rejection::PortStillUsed { .. }
         | Rejection::PortOfAgent { .. }
+        | Rejection::ServiceNameReserved { .. }
+        | Rejection::PreferenceOutOfRange { .. }
+        | Rejection::DnsSettingOutOfRange { .. }
+        | Rejection::GatewayHostInZone { .. }
+        | Rejection::DuplicateNetwork { .. }
+        | Rejection::NoMajority { .. }
+        | Rejection::StaleVotes { .. }
         | Rejection::AndMore { .. } => Code::FailedPrecondition,
     }
 }
@@ -111,6 +119,7 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::TooManyLocations { service, .. }
         | Rejection::TooManyApis { service, .. }
         | Rejection::PortTaken { service, .. }
+        | Rejection::ServiceNameReserved { service }
         | Rejection::PortStillUsed { service, .. } => format!("services/{service}"),
         Rejection::RegionInCatalog { region }
         | Rejection::CoordinatesOutOfRange { region }
@@ -121,6 +130,7 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::NoUnits { region }
         | Rejection::TooManyUnits { region, .. }
         | Rejection::UnevenZones { region, .. }
+        | Rejection::PreferenceOutOfRange { region, .. }
         | Rejection::ZoneWithoutAgent { region, .. } => format!("regions/{region}"),
         Rejection::DataVersionUnsupported { agent, .. }
         | Rejection::AgentUnknown { agent, .. }
@@ -132,6 +142,9 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::StaleReport { agent }
         | Rejection::ReportTooLong { agent, .. }
         | Rejection::AgentFull { agent, .. }
+        | Rejection::GatewayHostInZone { agent, .. }
+        | Rejection::NoMajority { agent, .. }
+        | Rejection::StaleVotes { agent }
         | Rejection::PortOfAgent { agent, .. } => format!("agents/{agent}"),
         Rejection::ApiUnknown { service, api, .. } => format!("services/{service}/apis/{api}"),
         Rejection::PathTaken { api, .. }
@@ -140,6 +153,10 @@ pub(super) fn subject(rejection: &Rejection) -> String {
         | Rejection::DuplicateApiEdit { api }
         | Rejection::TooManyBackends { api, .. } => format!("apis/{api}"),
         Rejection::LimitOutOfRange { limit, .. } => format!("limits/{limit}"),
+        Rejection::DnsSettingOutOfRange { setting, .. } => format!("dns/{setting}"),
+        Rejection::DuplicateNetwork { network } | Rejection::NetworkUnknown { network } => {
+            format!("networks/{network}")
+        }
         Rejection::VotersEven { .. } => "limits/voters".to_owned(),
         Rejection::PortReserved { port } => format!("ports/{port}"),
         Rejection::NotBootstrapped

@@ -2,7 +2,7 @@
 
 use meridian_domain::status::{self, Blocked, LocationCondition, LocationStatus, Observations};
 use meridian_domain::{Location, RegionName, Service, State};
-use meridian_proto::convert::value;
+use meridian_proto::convert::{time, value};
 use meridian_proto::v1;
 
 use crate::wording;
@@ -48,14 +48,21 @@ fn row(
         blocked_reason: wording::blocked(status),
         unknown_units: status.unknown_units,
         unreachable_agents: status.blocked.iter().filter_map(unreachable_agent).collect(),
+        priority: location.preference.priority.into(),
+        weight: location.preference.weight.into(),
+        offline_since: status.condition.offline_since().map(time::timestamp),
     }
 }
 
 fn word(condition: LocationCondition) -> v1::LocationStatus {
     match condition {
         LocationCondition::Disabled => v1::LocationStatus::Disabled,
+        LocationCondition::DrainingClients => v1::LocationStatus::DrainingClients,
         LocationCondition::NoAgent => v1::LocationStatus::NoAgent,
+        LocationCondition::Offline { .. } => v1::LocationStatus::Offline,
+        LocationCondition::Unmanaged => v1::LocationStatus::Unmanaged,
         LocationCondition::AgentUnreachable => v1::LocationStatus::AgentUnreachable,
+        LocationCondition::Degraded => v1::LocationStatus::Degraded,
         LocationCondition::UnitsMissing | LocationCondition::RollingOut => {
             v1::LocationStatus::Converging
         }
@@ -70,6 +77,7 @@ fn unreachable_agent(blocked: &Blocked) -> Option<v1::UnreachableAgent> {
             silence: Some(wording::silence(*silence)),
         }),
         Blocked::ZoneWithoutAgent { .. }
+        | Blocked::GatewaysLost { .. }
         | Blocked::AgentFull { .. }
         | Blocked::UnitFailed { .. }
         | Blocked::ConfigurationRefused { .. } => None,

@@ -2,6 +2,7 @@
 
 use meridian_domain::status::{self, Observations, UnitCondition};
 use meridian_domain::{ServiceName, State, Unit, UnitPhase};
+use meridian_proto::convert::time;
 use meridian_proto::v1;
 
 use crate::error::Error;
@@ -66,6 +67,9 @@ fn row(state: &State, observations: &Observations, unit: &Unit) -> v1::Unit {
             unknown_for: Some(wording::silence(silence)),
             ..row
         },
+        UnitCondition::Lost { since } => {
+            v1::Unit { state: "lost".to_owned(), lost_since: Some(time::timestamp(since)), ..row }
+        }
     }
 }
 

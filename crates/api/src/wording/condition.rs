@@ -1,12 +1,13 @@
 //! Sentences about the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use meridian_domain::reachability::{Gateways, ProberGroup};
 use meridian_domain::status::{
     ClusterStatus, Condition, DiskSpace, Health, PendingMember, Severity, Silence,
 };
-use meridian_domain::{AgentName, RegionName, State};
+use meridian_domain::{AgentName, RegionName, ServiceName, State};
 use meridian_proto::v1;
 
 use super::member::pending_wait;
@@ -48,6 +49,7 @@ pub(crate) fn health(health: Health) -> v1::Health {
     match health {
         Health::Healthy => v1::Health::Healthy,
         Health::Degraded => v1::Health::Degraded,
+        Health::ServiceUnavailable => v1::Health::ServiceUnavailable,
         Health::ChangesRefused => v1::Health::ChangesRefused,
     }
 }
@@ -61,6 +63,7 @@ fn severity(condition: &Condition) -> v1::Severity {
     match condition.severity() {
         Severity::Notice => v1::Severity::Notice,
         Severity::Degraded => v1::Severity::Degraded,
+        Severity::ServiceUnavailable => v1::Severity::ServiceUnavailable,
         Severity::ChangesRefused => v1::Severity::ChangesRefused,
     }
 }
@@ -73,6 +76,7 @@ const STOP_COPY: &str =
     "stop the one that runs on a copy of the data directory, and empty that copy";
 
 /// Reason, subject, message and next step.
+#[expect(clippy::too_many_lines, reason = "one arm for each condition, so that none is left out")]
 fn parts(state: &State, condition: &Condition, health: Health) -> (String, String, String, String) {
     let (reason, subject, message, next_step) = match condition {
         Condition::NoQuorum { reachable, voters, needed } => (
@@ -86,6 +90,15 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             String::new(),
             "no leader: changes wait until one is elected".to_owned(),
             "wait for the election; it takes a few seconds".to_owned(),
+        ),
+        Condition::LocalView { age } => {
+            ("LOCAL_VIEW", String::new(), local_view(*age), String::new())
+        }
+        Condition::PartlyUnreachable { agent, gateways, unreachable_from, groups } => (
+            "PARTLY_UNREACHABLE",
+            format!("agents/{agent}"),
+            partly_unreachable(agent, gateways, unreachable_from, *groups),
+            "fix the network between them: their clients may be sent to it".to_owned(),
         ),
         Condition::StatesDiffer { agents } => (
             "STATES_DIFFER",
@@ -134,6 +147,12 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             let (reason, message, next_step) = location::warning(service, region, *units, status);
             (reason, format!("services/{service}/regions/{region}"), message, next_step)
         }
+        Condition::ServiceUnavailable { service, enabled } => (
+            "SERVICE_UNAVAILABLE",
+            format!("services/{service}"),
+            no_region_serves(service, *enabled),
+            format!("see `meridian region list --service {service}`"),
+        ),
         Condition::FewVoters { voters } => (
             "FEW_VOTERS",
             String::new(),
@@ -142,6 +161,45 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
         ),
     };
     (reason.to_owned(), subject, message, next_step)
+}
+
+fn local_view(age: Option<Duration>) -> String {
+    let age = match age {
+        Some(age) => format!("state {} s old", age.as_secs()),
+        None => "state as it was at the start".to_owned(),
+    };
+    format!(
+        "local view, {age}: the name server of this agent gives gateways last that it does not reach \
+         itself"
+    )
+}
+
+fn partly_unreachable(
+    agent: &AgentName,
+    gateways: &Gateways,
+    unreachable_from: &BTreeSet<ProberGroup>,
+    groups: usize,
+) -> String {
+    let of = match gateways {
+        Gateways::All => String::new(),
+        Gateways::Of(service) => format!("{service} on "),
+    };
+    let group = match unreachable_from.first() {
+        Some(ProberGroup::Region(_)) | None => "region",
+        Some(ProberGroup::Zone(_)) => "zone",
+        Some(ProberGroup::Agent(_)) => "agent",
+    };
+    let from: Vec<_> = unreachable_from.iter().map(ToString::to_string).collect();
+    let votes = format!("{} of {}", unreachable_from.len(), count(groups, group));
+    format!("gateways of {of}agent {agent} unreachable from {}; {votes}", from.join(", "))
+}
+
+fn no_region_serves(service: &ServiceName, enabled: usize) -> String {
+    match enabled {
+        0 => format!("every region of {service} is disabled"),
+        1 => format!("the only enabled region of {service} does not serve clients"),
+        _ => format!("none of the {enabled} enabled regions of {service} serves clients"),
+    }
 }
 
 fn pending_parts(state: &State, pending: &PendingMember) -> (String, String, String, String) {
@@ -169,7 +227,7 @@ fn long_round_trip(from: &str, to: &AgentName, median: Duration, limit: Duration
 fn start_or_remove(agent: &AgentName, health: Health) -> String {
     match health {
         Health::ChangesRefused => "start it or fix its network".to_owned(),
-        Health::Healthy | Health::Degraded => format!(
+        Health::Healthy | Health::Degraded | Health::ServiceUnavailable => format!(
             "start it or fix its network; if it is lost, remove it with `meridian cluster remove \
              {agent}`"
         ),

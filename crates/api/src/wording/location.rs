@@ -1,7 +1,8 @@
 //! Sentences about locations.
 
+use meridian_domain::reachability::Evidence;
 use meridian_domain::status::{Blocked, LocationCondition, LocationStatus};
-use meridian_domain::{RefusedConfiguration, RegionName, ServiceName, limits};
+use meridian_domain::{AgentName, RefusedConfiguration, RegionName, ServiceName, limits};
 
 use super::for_duration;
 
@@ -12,6 +13,7 @@ pub(crate) fn blocked(status: &LocationStatus) -> String {
         Blocked::AgentUnreachable { agent, silence } => {
             format!("agent {agent} unreachable{}", for_duration(*silence))
         }
+        Blocked::GatewaysLost { agent, evidence } => lost(agent, evidence),
         Blocked::AgentFull { agent } => {
             format!("agent {agent} has the maximum of {} units", limits::UNITS_PER_AGENT)
         }
@@ -21,6 +23,12 @@ pub(crate) fn blocked(status: &LocationStatus) -> String {
         }
     });
     each.collect::<Vec<_>>().join("; ")
+}
+
+fn lost(agent: &AgentName, evidence: &Evidence) -> String {
+    let groups = evidence.unreachable_from.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (from, votes, all) = (groups.join(", "), groups.len(), evidence.groups);
+    format!("clients cannot reach {agent}: unreachable from {from} ({votes} of {all})")
 }
 
 /// Describes a configuration that a unit does not accept.
@@ -43,6 +51,13 @@ pub(super) fn warning(
     };
     let (reason, message) = match status.condition {
         LocationCondition::NoAgent => ("NO_AGENT", format!("{place}: no agent takes its units")),
+        LocationCondition::Offline { .. } => ("OFFLINE", format!("{place}: offline{why}")),
+        LocationCondition::Unmanaged => {
+            ("UNMANAGED", format!("{place}: serves clients, unmanaged{why}"))
+        }
+        LocationCondition::Degraded => {
+            ("DEGRADED", format!("{place}: {ready}{}{why}", unknown(status)))
+        }
         LocationCondition::AgentUnreachable => {
             ("AGENT_UNREACHABLE", format!("{place}: {ready}{}{why}", unknown(status)))
         }
@@ -50,6 +65,9 @@ pub(super) fn warning(
         LocationCondition::RollingOut => {
             let message = format!("{place}: units are being replaced or reconfigured{why}");
             ("ROLLING_OUT", message)
+        }
+        LocationCondition::DrainingClients => {
+            ("DRAINING_CLIENTS", format!("{place}: disabled; its clients are moving"))
         }
         LocationCondition::Disabled => ("DISABLED", format!("{place}: gateway disabled")),
         LocationCondition::Ready => ("READY", format!("{place}: {ready}")),
@@ -70,9 +88,18 @@ fn next_step(service: &ServiceName, region: &RegionName, status: &LocationStatus
         LocationCondition::NoAgent => {
             format!("join an agent in {region}, or add the units in another region")
         }
-        LocationCondition::AgentUnreachable => match unreachable_agent(status) {
+        LocationCondition::Offline { .. } => match unreachable_agent(status) {
             Some(agent) => format!("start the agent {agent} or fix its network"),
-            None => String::new(),
+            None => format!(
+                "fix the network between {region} and its clients, or wait: they return once it was \
+                 reachable for 10 s, longer after each loss"
+            ),
+        },
+        LocationCondition::Unmanaged
+        | LocationCondition::AgentUnreachable
+        | LocationCondition::Degraded => match unreachable_agent(status) {
+            Some(agent) => format!("start the agent {agent} or fix its network"),
+            None => format!("fix the cause, see {units}"),
         },
         LocationCondition::UnitsMissing if status.blocked.is_empty() => {
             format!("wait for its units to start, see {units}")
@@ -87,14 +114,17 @@ fn next_step(service: &ServiceName, region: &RegionName, status: &LocationStatus
                 false => format!("fix the cause, see {units}"),
             }
         }
-        LocationCondition::Disabled | LocationCondition::Ready => String::new(),
+        LocationCondition::DrainingClients
+        | LocationCondition::Disabled
+        | LocationCondition::Ready => String::new(),
     }
 }
 
-fn unreachable_agent(status: &LocationStatus) -> Option<&meridian_domain::AgentName> {
+fn unreachable_agent(status: &LocationStatus) -> Option<&AgentName> {
     status.blocked.iter().find_map(|blocked| match blocked {
         Blocked::AgentUnreachable { agent, silence: _ } => Some(agent),
         Blocked::ZoneWithoutAgent { .. }
+        | Blocked::GatewaysLost { .. }
         | Blocked::AgentFull { .. }
         | Blocked::UnitFailed { .. }
         | Blocked::ConfigurationRefused { .. } => None,

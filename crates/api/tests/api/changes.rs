@@ -7,7 +7,7 @@ use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit;
 use serde_json::json;
 
-use crate::harness::{World, add, change, context, scale, types};
+use crate::harness::{World, add, change, context, fields, scale, types};
 
 #[tokio::test]
 async fn a_change_returns_its_own_events() {
@@ -81,6 +81,7 @@ async fn every_kind_of_edit_reaches_the_domain() {
         (Edit::Disable(region("westeurope")), "GatewayDisabled"),
         (Edit::Enable(region("westeurope")), "GatewayEnabled"),
         (Edit::Remove(region("westeurope")), "RegionRemoved"),
+        (Edit::WhenDisabled("redirect".to_owned()), "WhenDisabledChanged"),
         (Edit::Port(9090), "PortChanged"),
     ];
     for (edit, event) in cases {
@@ -91,6 +92,26 @@ async fn every_kind_of_edit_reaches_the_domain() {
     let alone = alone.into_iter().skip(1).chain([Edit::Tier("standard".to_owned())]).collect();
     let changed = world.edit(alone).await.expect("is accepted");
     assert!(types(&changed.events).contains(&"TierChanged"));
+}
+
+#[tokio::test]
+async fn a_service_is_created_with_redirects_and_lists_them() {
+    let mut world = World::new().await;
+    let mut request = v1::CreateServiceRequest {
+        context: context(),
+        service: "contoso".to_owned(),
+        tier: "premium".to_owned(),
+        primary: "westeurope".to_owned(),
+        port: None,
+        when_disabled: Some("drop".to_owned()),
+    };
+    let refused = world.services.create_service(request.clone()).await.expect_err("is refused");
+    assert_eq!(fields(&refused), ["when_disabled"]);
+    request.when_disabled = Some("redirect".to_owned());
+    world.services.create_service(request).await.expect("is created");
+    let list = world.services.list_services(v1::ListServicesRequest::default()).await;
+    let list = list.expect("is listed").into_inner();
+    assert_eq!(list.services[0].when_disabled, "redirect");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! One in-memory node behind all four ports. Its [`Script`] replaces single responses.
+//! One in-memory node behind all ports. Its [`Script`] replaces single responses.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,6 +27,8 @@ use uuid::Uuid;
 
 use crate::script::Script;
 
+mod routing;
+
 pub struct Fake {
     state: RwLock<State>,
     log: RwLock<Vec<EventRecord>>,
@@ -35,6 +37,8 @@ pub struct Fake {
     /// Number of pages of events read.
     pub reads: AtomicUsize,
     pub script: Mutex<Script>,
+    /// Region of the contacted agent.
+    pub region: RegionName,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -74,6 +78,7 @@ impl Fake {
             leadership: watch::Sender::new(Leadership::Leader { node: NodeId(1), term: 1 }),
             reads: AtomicUsize::default(),
             script: Mutex::default(),
+            region: RegionName::new("westeurope").expect("is a name"),
         });
         let agents = [(1, "westeurope"), (2, "eastus"), (3, "southeastasia")];
         let agents = agents.into_iter().map(|(number, region)| description(number, region));
@@ -375,10 +380,7 @@ impl Cluster for Fake {
     }
 
     async fn invite(&self, _: &Address, _: Instant) -> Result<AgentName, ClusterError> {
-        match self.script(|script| script.cluster.clone()) {
-            Some(error) => Err(error),
-            None => Ok(agent_name("d")),
-        }
+        self.script(|script| script.cluster.clone()).map_or_else(|| Ok(agent_name("d")), Err)
     }
 
     async fn readdress(

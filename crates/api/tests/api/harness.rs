@@ -11,6 +11,7 @@ use meridian_proto::v1;
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::edit::Edit;
 use meridian_proto::v1::events_client::EventsClient;
+use meridian_proto::v1::routing_client::RoutingClient;
 use meridian_proto::v1::services_client::ServicesClient;
 use prost::Message;
 use tokio::net::TcpListener;
@@ -30,6 +31,7 @@ pub struct World {
     pub services: ServicesClient<Channel>,
     pub events: EventsClient<Channel>,
     pub cluster: ClusterClient<Channel>,
+    pub routing: RoutingClient<Channel>,
     pub ready: watch::Sender<bool>,
     pub stop: Option<oneshot::Sender<()>>,
     pub server: JoinHandle<()>,
@@ -52,13 +54,16 @@ impl World {
             read: fake.clone(),
             history: fake.clone(),
             cluster: fake.clone(),
+            reachability: fake.clone(),
             leadership: fake.leadership.subscribe(),
             loads: watch::Sender::default(),
+            local_view: watch::Sender::default(),
         };
         let (ready, is_ready) = watch::channel(true);
         let (stop, stopped) = oneshot::channel();
         let address = listener.local_addr().expect("is bound");
-        let server = Server::build(config, ports, is_ready).expect("the contracts are whole");
+        let server =
+            Server::build(config, ports, fake.clone(), is_ready).expect("the contracts are whole");
         let server = tokio::spawn(async move {
             let shutdown = async {
                 let _ = stopped.await;
@@ -70,6 +75,7 @@ impl World {
             services: ServicesClient::new(channel.clone()),
             events: EventsClient::new(channel.clone()),
             cluster: ClusterClient::new(channel.clone()),
+            routing: RoutingClient::new(channel.clone()),
             fake,
             address,
             channel,
@@ -95,6 +101,7 @@ impl World {
             tier: "premium".to_owned(),
             primary: "West Europe".to_owned(),
             port: None,
+            when_disabled: None,
         };
         self.services.create_service(request).await.map(tonic::Response::into_inner)
     }

@@ -37,6 +37,7 @@ async fn services_are_listed_with_their_revision() {
     assert_eq!((contoso.name.as_str(), contoso.tier.as_str()), ("contoso", "premium"));
     assert_eq!((contoso.primary.as_str(), contoso.units, contoso.port), ("westeurope", 3, 8080));
     assert_eq!(contoso.regions, ["westeurope", "eastus"]);
+    assert_eq!((contoso.routing.as_str(), contoso.when_disabled.as_str()), ("nearest", "refuse"));
     let point = list.read_point.expect("has one");
     assert_eq!(point.revision, world.fake.revision());
     assert!(contoso.revision < point.revision && point.leader_contact.is_some());
@@ -58,7 +59,7 @@ async fn a_location_has_the_first_status_that_applies() {
     world.edit(vec![Edit::Disable("westeurope".to_owned())]).await.expect("is changed");
     let listed = locations(&mut world).await;
     let expected = [
-        ("westeurope", LocationStatus::Disabled),
+        ("westeurope", LocationStatus::DrainingClients),
         ("eastus", LocationStatus::Converging),
         ("japaneast", LocationStatus::NoAgent),
         ("southeastasia", LocationStatus::Converging),
@@ -70,7 +71,8 @@ async fn a_location_has_the_first_status_that_applies() {
     world.fake.settle();
     world.fake.set(|script| script.silent = vec![2]);
     let listed = locations(&mut world).await;
-    assert_eq!(listed[1].status(), LocationStatus::AgentUnreachable);
+    assert_eq!(listed[0].status(), LocationStatus::Disabled);
+    assert_eq!(listed[1].status(), LocationStatus::Unmanaged);
     assert_eq!(listed[3].status(), LocationStatus::Ready);
 }
 

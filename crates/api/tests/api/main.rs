@@ -10,6 +10,7 @@ mod fake;
 mod harness;
 mod lists;
 mod refusals;
+mod routing;
 mod script;
 mod warnings;
 mod watching;

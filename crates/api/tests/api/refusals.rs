@@ -32,6 +32,7 @@ async fn all_invalid_fields_are_reported_together() {
             v1::Edit { edit: None },
             v1::Edit { edit: Some(Edit::Tier("gold".to_owned())) },
             v1::Edit { edit: Some(Edit::Port(70_000)) },
+            v1::Edit { edit: Some(Edit::WhenDisabled("drop".to_owned())) },
             v1::Edit {
                 edit: Some(Edit::Add(v1::AddRegion {
                     region: "eastus".to_owned(),
@@ -53,8 +54,9 @@ async fn all_invalid_fields_are_reported_together() {
         "edits[1]",
         "edits[2].tier",
         "edits[3].port",
-        "edits[4].add.zones[0]",
-        "edits[4].add.zones[1]",
+        "edits[4].when_disabled",
+        "edits[5].add.zones[0]",
+        "edits[5].add.zones[1]",
     ];
     assert_eq!(fields(&status), expected);
     assert_eq!(reason(&status), "FIELDS_INVALID");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use meridian_domain::reachability::votes::VoteCount;
 use meridian_ports::{
     ClusterError, MedianRoundTrips, Pending, ProposeError, ReadError, SharedSettings,
 };
@@ -36,6 +37,8 @@ pub struct Script {
     /// Settings of agents by name; none for the others.
     pub settings: BTreeMap<String, SharedSettings>,
     pub round_trips: MedianRoundTrips,
+    /// Votes on gateways.
+    pub votes: Vec<VoteCount>,
     /// Delay until events are readable on this node.
     pub delivery: Duration,
     pub trimmed: u64,

@@ -1,14 +1,17 @@
 //! Warnings in the status of the cluster.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use meridian_domain::NodeId;
+use meridian_domain::reachability::votes::VoteCount;
+use meridian_domain::reachability::{Gateways, ProberGroup};
+use meridian_domain::{Generation, NodeId};
 use meridian_ports::{
     MedianRoundTrips, MemberChange, Pending, SharedSetting, SharedSettings, WaitsFor,
 };
 use meridian_proto::v1;
 
-use crate::fake::cluster_id;
+use crate::fake::{agent_name, cluster_id};
 use crate::harness::{World, add, context};
 
 async fn status(world: &mut World) -> v1::GetStatusResponse {
@@ -43,6 +46,32 @@ async fn a_healthy_cluster_has_no_warnings() {
     assert_eq!(agent.revision, Some(world.fake.revision()));
     assert_eq!(agent.state_hash.len(), 64);
     assert!(agent.reachable && agent.lag.is_some());
+}
+
+#[tokio::test]
+async fn gateways_that_a_minority_fails_to_reach_are_named() {
+    let mut world = World::with_contoso().await;
+    let unreachable_from = ProberGroup::Region("eastus".parse().expect("is a name"));
+    let votes = |gateways| VoteCount {
+        agent: agent_name("a"),
+        generation: Generation(1),
+        gateways,
+        unreachable_from: [unreachable_from.clone()].into(),
+        reached_from: BTreeSet::new(),
+        groups: 2,
+    };
+    let contoso = Gateways::Of("contoso".parse().expect("is a name"));
+    world.fake.set(|script| script.votes = vec![votes(Gateways::All), votes(contoso)]);
+    assert_eq!(
+        printed(&status(&mut world).await),
+        "\
+Degraded PARTLY_UNREACHABLE agents/a: gateways of agent a unreachable from eastus; 1 of 2 regions
+  fix the network between them: their clients may be sent to it
+Degraded PARTLY_UNREACHABLE agents/a: \
+        gateways of contoso on agent a unreachable from eastus; 1 of 2 regions
+  fix the network between them: their clients may be sent to it
+"
+    );
 }
 
 #[tokio::test]
