@@ -5,6 +5,7 @@
 mod agent;
 mod api;
 mod arguments;
+mod call;
 mod cluster;
 mod count;
 mod dev;
@@ -19,6 +20,7 @@ mod options;
 mod parse;
 mod recover;
 mod region;
+mod routing;
 mod service;
 mod status;
 mod suggest;
@@ -37,6 +39,7 @@ use clap_complete::Shell;
 
 pub use agent::{AgentArgs, AgentCommand, AgentInvocation, CONFIG_VARIABLE};
 pub use api::{ApiCommand, Backend, PublishArgs};
+pub use call::CallArgs;
 pub use cluster::{ClusterCommand, DrainArgs, LimitArgs, LimitsCommand, ReaddressArgs};
 pub use count::UnitCount;
 pub use dev::{AgentEndpoint, AttachArgs, DevArgs, DevCommand, LayoutArgs};
@@ -44,7 +47,8 @@ pub use edit::RegionEdit;
 pub use events::EventsArgs;
 pub use options::{DEFAULT_ENDPOINTS, ENDPOINTS_VARIABLE, Format, Options};
 pub use recover::RecoverArgs;
-pub use region::{AddArgs, DefineArgs, RegionCommand};
+pub use region::{AddArgs, DefineArgs, PreferenceArgs, RegionCommand, ScaleArgs, SetArgs};
+pub use routing::{DnsCommand, DnsSettingArgs, NetworkCommand, RouteArgs};
 pub use service::{CreateArgs, ServiceCommand, UpdateArgs};
 pub use status::StatusArgs;
 pub use unit::{RollArgs, UnitCommand};
@@ -122,6 +126,16 @@ pub enum ClientCommand {
     /// List and roll the units of a service
     #[command(subcommand, alias = "units")]
     Unit(UnitCommand),
+    /// Show which region serves a client, and what would change without a region
+    Route(RouteArgs),
+    /// Call a service as its clients do, and show which region and unit respond
+    Call(CallArgs),
+    /// Show and change the settings of the name servers
+    #[command(subcommand)]
+    Dns(DnsCommand),
+    /// Assign networks of clients to the regions closest to them
+    #[command(subcommand, alias = "networks")]
+    Network(NetworkCommand),
     /// Show past events, and with --follow new ones as they happen
     #[command(alias = "event")]
     Events(EventsArgs),
@@ -143,6 +157,10 @@ impl ClientCommand {
             Self::Region(command) => command.options(),
             Self::Api(command) => command.options(),
             Self::Unit(command) => command.options(),
+            Self::Route(args) => Options::from(&args.options),
+            Self::Call(args) => args.options(),
+            Self::Dns(command) => command.options(),
+            Self::Network(command) => command.options(),
             Self::Events(args) => args.options(),
             Self::Status(args) => args.options(),
             Self::Cluster(command) => command.options(),

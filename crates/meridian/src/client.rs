@@ -12,6 +12,7 @@
 
 mod actor;
 mod api;
+mod call;
 mod change;
 mod cluster;
 mod command_line;
@@ -19,6 +20,7 @@ mod confirm;
 mod conflict;
 mod contract;
 mod diff;
+mod dns;
 mod effect;
 mod elapsed;
 mod endpoint;
@@ -29,9 +31,11 @@ mod grpc_status;
 mod hint;
 mod impact;
 mod lookup;
+mod network;
 mod output;
 mod progress;
 mod region;
+mod route;
 mod rule;
 mod scaling;
 mod sentence;
@@ -85,6 +89,10 @@ pub async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Region(command) => region::run(&mut session, command).await,
         Command::Api(command) => api::run(&session, command).await,
         Command::Unit(command) => unit::run(&session, command).await,
+        Command::Route(args) => route::show(&session, args).await,
+        Command::Call(args) => call::run(&session, args).await,
+        Command::Dns(command) => dns::run(&session, command).await,
+        Command::Network(command) => network::run(&session, command).await,
         Command::Events(args) => watch::events(&session, &args).await,
         Command::Status(args) => status::show(&session, &args).await,
         Command::Cluster(command) => cluster::run(&session, command).await,

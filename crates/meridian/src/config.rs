@@ -68,6 +68,10 @@ pub struct AgentConfig {
     pub gateway_listen: IpAddr,
     /// Host under which clients reach the gateways. Default: `gateway_listen`.
     pub gateway_advertise: String,
+    /// Addresses of the name server. Default: none.
+    pub dns_listen: Vec<SocketAddr>,
+    /// Location database of the name server. Default: none.
+    pub location_database: Option<PathBuf>,
     /// True if the units are drained when the agent shuts down. Default: false.
     pub drain_on_stop: bool,
     /// Driver of the units. Default: the built-in gateway.
@@ -137,13 +141,15 @@ impl AgentConfig {
             region: resolver.required_by("region", RegionName::parse)?,
             zone: resolver.optional_by("zone", parse::zone)?,
             witness: resolver.required("witness")?,
-            data_dir: resolver.required_by("data_dir", parse::directory)?,
+            data_dir: resolver.required_by("data_dir", parse::path)?,
             network: resolver.required_by("network", parse::profile)?,
             client: resolver.port("client_listen", "client_advertise", insecure)?,
             peer: resolver.port("peer_listen", "peer_advertise", insecure)?,
             http,
             gateway_listen: resolver.gateway_listen(insecure)?,
             gateway_advertise: resolver.gateway_advertise()?,
+            dns_listen: resolver.list_by("dns_listen", parse::socket_address)?,
+            location_database: resolver.optional_by("location_database", parse::path)?,
             drain_on_stop: resolver.required("drain_on_stop")?,
             driver: resolver.driver()?,
             unit_user: resolver.unit_user()?,
@@ -166,6 +172,18 @@ impl AgentConfig {
         self.driver.stop_timeout() + SHUTDOWN_RESERVE
     }
 
+    /// Returns the configuration of the name server. Gateways on loopback are only of use to clients
+    /// that ask a name server on loopback.
+    #[must_use]
+    pub fn name_server(&self) -> meridian_steering::Config {
+        let config = meridian_steering::Config::new(self.dns_listen.clone(), self.region.clone());
+        meridian_steering::Config {
+            location_database: self.location_database.clone(),
+            allow_loopback: self.dns_listen.iter().all(|address| address.ip().is_loopback()),
+            ..config
+        }
+    }
+
     /// A cluster has no regions besides those of the catalog when it is bootstrapped. An existing one
     /// decides which regions it accepts.
     fn check_region(&self) -> Result<(), RegionError> {
@@ -182,6 +200,8 @@ impl AgentConfig {
             ("peer_listen", self.peer.listen),
             ("http_listen", self.http),
         ];
+        let dns = self.dns_listen.iter().map(|address| ("dns_listen", *address));
+        let ports: Vec<_> = ports.into_iter().chain(dns).collect();
         for (index, (first, address)) in ports.iter().enumerate() {
             if let Some((second, _)) = ports[index + 1..].iter().find(|(_, it)| it == address) {
                 return Err(ConfigError::SameAddress { first, second, value: address.to_string() });

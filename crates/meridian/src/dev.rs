@@ -211,6 +211,7 @@ async fn check_free_addresses(layout: &Layout, plans: &[Plan]) -> Result<(), Dev
             ("client_listen", layout.client_port),
             ("peer_listen", layout.peer_port),
             ("http_listen", layout.http_port),
+            ("dns_listen", layout.dns_port),
         ] {
             listen::bind(key, SocketAddr::new(IpAddr::V4(plan.address), port)).await?;
         }

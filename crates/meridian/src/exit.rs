@@ -24,8 +24,8 @@ pub const UNKNOWN: u8 = 5;
 pub const NOT_CONVERGED: u8 = 6;
 /// `status --check`: the cluster is degraded.
 pub const DEGRADED: u8 = 10;
-/// `status --check`: the cluster cannot accept changes.
-pub const CHANGES_REFUSED: u8 = 11;
+/// `status --check`: no region of some service serves clients, or the cluster accepts no changes.
+pub const CRITICAL: u8 = 11;
 /// Interrupted by Ctrl-C: 128 plus the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
@@ -39,7 +39,7 @@ pub const CODES: [(u8, &str); 10] = [
     (UNKNOWN, "outcome unknown; the error message has the command that retries"),
     (NOT_CONVERGED, "accepted, but not converged within --wait-timeout or before Ctrl-C"),
     (DEGRADED, "status --check: degraded"),
-    (CHANGES_REFUSED, "status --check: changes are refused"),
+    (CRITICAL, "status --check: no region of a service serves, or changes are refused"),
     (INTERRUPTED, "interrupted with Ctrl-C"),
 ];
 

@@ -21,6 +21,12 @@ pub fn words(words: &[&str]) -> ClientCommand {
     try_parse(words).unwrap_or_else(|error| panic!("{words:?}: {error:?}"))
 }
 
+/// The client command with these arguments, separated by spaces.
+#[track_caller]
+pub fn command(line: &str) -> ClientCommand {
+    words(&line.split(' ').collect::<Vec<_>>())
+}
+
 /// Options of the client command with these arguments, separated by spaces.
 #[track_caller]
 pub fn options(line: &str) -> Options {

@@ -1,6 +1,7 @@
 //! `meridian region`.
 
 use clap::{ArgGroup, Args, Subcommand};
+use meridian_domain::limits::{MAX_PRIORITY, MAX_WEIGHT};
 
 use super::count::{self, UnitCount};
 use super::edit::RegionEdit;
@@ -23,12 +24,13 @@ Examples:
   meridian region add eastus --units 2
   meridian region add \"West Europe\" --units 3 --zones 1,2,3 --wait")]
     Add(AddArgs),
-    /// Change the units or zones of a region of a service
+    /// Change the units, zones or preference of a region of a service
     #[command(after_help = "\
 Examples:
   meridian region scale eastus --units 4
   meridian region scale eastus --units +1
-  meridian region scale eastus --units 4 --zones none")]
+  meridian region scale eastus --units 4 --zones none
+  meridian region scale eastus --weight 0")]
     Scale(ScaleArgs),
     /// Remove a region from a service; its units drain and stop
     #[command(visible_alias = "rm", alias = "delete")]
@@ -110,14 +112,30 @@ pub struct AddArgs {
     /// Zones to spread the units over, each 1 to 9, such as 1,2,3 [default: none]
     #[arg(long, value_name = "ZONES", value_parser = parse_zones)]
     pub zones: Option<ZoneList>,
+    /// Preference.
+    #[command(flatten)]
+    pub preference: PreferenceArgs,
     /// Options of a change to a service.
     #[command(flatten)]
     pub options: ServiceChangeOptions,
 }
 
+/// Preference of clients for a region.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PreferenceArgs {
+    /// Priority for `service update --routing priority`: 1, the highest, to 1000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_PRIORITY.into()))]
+    pub priority: Option<u16>,
+    /// Weight for `service update --routing weighted`, 0 to 1000; 0 for no clients while another
+    /// region serves
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=MAX_WEIGHT.into()))]
+    pub weight: Option<u16>,
+}
+
 /// `meridian region scale`.
 #[derive(Debug, Clone, Args)]
-#[command(group(ArgGroup::new("changes").required(true).multiple(true).args(["units", "zones"])))]
+#[command(override_usage = "meridian region scale [OPTIONS] <REGION>")]
+#[command(group(ArgGroup::new("changes").required(true).multiple(true).args(["units", "zones", "priority", "weight"])))]
 pub struct ScaleArgs {
     /// Region, such as westeurope or "West Europe"
     pub region: String,
@@ -127,6 +145,9 @@ pub struct ScaleArgs {
     /// Zones to spread the units over, such as 1,2,3, or none [default: unchanged]
     #[arg(long, value_name = "ZONES", value_parser = parse_zones)]
     pub zones: Option<ZoneList>,
+    /// Preference.
+    #[command(flatten)]
+    pub preference: PreferenceArgs,
     /// Options of a change to a service.
     #[command(flatten)]
     pub options: ServiceChangeOptions,
@@ -139,6 +160,9 @@ pub struct SetArgs {
     /// current units, -REGION removes it
     #[arg(required = true, value_name = "EDIT")]
     pub edits: Vec<RegionEdit>,
+    /// Preference of the regions that are not removed.
+    #[command(flatten)]
+    pub preference: PreferenceArgs,
     /// Confirmation.
     #[command(flatten)]
     pub confirm: ConfirmOption,

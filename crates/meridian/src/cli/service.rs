@@ -2,7 +2,7 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args, Subcommand};
-use meridian_domain::Tier;
+use meridian_domain::{RoutingPolicy, Tier, WhenDisabled};
 
 use super::options::{
     ChangeOptions, ConfirmOption, ExpectOption, Options, ReadOptions, ServiceReadOptions,
@@ -23,7 +23,7 @@ Examples:
     List(ReadOptions),
     /// Show a service with its regions and APIs
     Show(ShowArgs),
-    /// Change the tier, port or primary region of a service
+    /// Change the tier, port, primary region or routing of a service
     Update(UpdateArgs),
     /// Delete a service; its units drain and stop
     #[command(visible_alias = "rm", alias = "remove")]
@@ -72,6 +72,10 @@ pub struct CreateArgs {
     /// Gateway TCP port in every region [default: the lowest free port from 8080]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Response to requests in regions where the gateway is disabled: refuse them with 503, or
+    /// redirect GET and HEAD to the next closest region that serves [default: refuse]
+    #[arg(long, value_name = "RESPONSE", value_parser = responses())]
+    pub when_disabled: Option<String>,
     /// Waiting.
     #[command(flatten)]
     pub wait: WaitOptions,
@@ -83,7 +87,7 @@ pub struct CreateArgs {
 /// `meridian service update`.
 #[derive(Debug, Clone, Args)]
 #[command(override_usage = "meridian service update [OPTIONS] <NAME>")]
-#[command(group(ArgGroup::new("changes").required(true).multiple(true).args(["tier", "port", "primary"])))]
+#[command(group(ArgGroup::new("changes").required(true).multiple(true).args(["tier", "port", "primary", "routing", "when_disabled"])))]
 pub struct UpdateArgs {
     /// Service
     pub name: String,
@@ -96,6 +100,13 @@ pub struct UpdateArgs {
     /// Region to promote to primary [default: unchanged]
     #[arg(long, value_name = "REGION")]
     pub primary: Option<String>,
+    /// Policy that chooses the region of a client [default: unchanged]
+    #[arg(long, value_name = "POLICY", value_parser = policies())]
+    pub routing: Option<String>,
+    /// Response to requests in regions where the gateway is disabled: refuse them with 503, or
+    /// redirect GET and HEAD to the next closest region that serves [default: unchanged]
+    #[arg(long, value_name = "RESPONSE", value_parser = responses())]
+    pub when_disabled: Option<String>,
     /// Expected revision.
     #[command(flatten)]
     pub expect: ExpectOption,
@@ -128,4 +139,12 @@ pub struct DeleteArgs {
 
 fn tiers() -> PossibleValuesParser {
     PossibleValuesParser::new(Tier::ALL.iter().map(|tier| tier.as_str()))
+}
+
+fn policies() -> PossibleValuesParser {
+    PossibleValuesParser::new(RoutingPolicy::ALL.iter().map(|policy| policy.as_str()))
+}
+
+fn responses() -> PossibleValuesParser {
+    PossibleValuesParser::new(WhenDisabled::ALL.iter().map(|response| response.as_str()))
 }

@@ -2,6 +2,7 @@
 
 use meridian_proto::v1::cluster_client::ClusterClient;
 use meridian_proto::v1::events_client::EventsClient;
+use meridian_proto::v1::routing_client::RoutingClient;
 use meridian_proto::v1::services_client::ServicesClient;
 use tonic::transport::Channel;
 
@@ -22,4 +23,9 @@ pub fn events(channel: Channel) -> EventsClient<Channel> {
 /// Client for members and cluster-wide settings.
 pub fn cluster(channel: Channel) -> ClusterClient<Channel> {
     ClusterClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
+}
+
+/// Client for routing and the settings of the name servers.
+pub fn routing(channel: Channel) -> RoutingClient<Channel> {
+    RoutingClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
 }

@@ -57,6 +57,7 @@ impl Before {
     }
 
     /// The line of an event. Matches every variant, so that a new one must be described here.
+    #[expect(clippy::too_many_lines, reason = "one arm for each event, so that none is left out")]
     fn line(&self, event: &Event) -> String {
         let service = self.service.as_ref();
         match event {
@@ -110,7 +111,27 @@ impl Before {
             Event::AgentRemoved { agent, .. } => format!("- agent {agent}"),
             Event::HistoryTrimmed { through } => format!("- events up to {through}"),
             Event::RollStarted { region, .. } => format!("~ {region}: all units are replaced"),
-            Event::ClusterBootstrapped { .. }
+            Event::RoutingChanged { routing, .. } => {
+                changed("service", "routing", service.map(|before| &before.routing), routing)
+            }
+            Event::WhenDisabledChanged { when_disabled, .. } => {
+                let before = service.map(|before| &before.when_disabled);
+                changed("service", "when disabled", before, when_disabled)
+            }
+            Event::PreferenceChanged { region, preference, .. } => {
+                let before = self.location(region.as_str());
+                let text = |priority: u32, weight: u32| format!("{priority} weight {weight}");
+                let before = before.map(|before| text(before.priority, before.weight));
+                let after = text(preference.priority.into(), preference.weight.into());
+                changed(region, "priority", before, after)
+            }
+            Event::NetworkAssigned { network, region } => format!("~ network {network}: {region}"),
+            Event::NetworkRemoved { network } => format!("- network {network}"),
+            Event::DnsSet { .. }
+            | Event::RoundTripMeasured { .. }
+            | Event::GatewaysLost { .. }
+            | Event::GatewaysFound { .. }
+            | Event::ClusterBootstrapped { .. }
             | Event::DataVersionRaised { .. }
             | Event::RegionDefined { .. }
             | Event::AgentRegistered { .. }
@@ -186,6 +207,7 @@ mod tests {
             tier: "premium".to_owned(),
             primary: "westeurope".to_owned(),
             port: 8080,
+            when_disabled: "refuse".to_owned(),
             ..Default::default()
         };
         let before = Before {
@@ -205,6 +227,7 @@ mod tests {
             "~ eastus: zones 1,2 -> none",
             "- eastus",
             "~ service: primary region westeurope -> eastus",
+            "~ service: when disabled refuse -> redirect",
             "~ eastus: gateway enabled -> disabled",
             "+ API orders: /orders -> http://orders",
             "- API orders",

@@ -48,7 +48,16 @@ impl<'a> Effect<'a> {
             | Event::ApiRemoved { .. }
             | Event::UnitConfigured { .. }
             | Event::ClusterRecovered { .. }
-            | Event::UnitRefused { .. } => Self::None,
+            | Event::UnitRefused { .. }
+            | Event::RoutingChanged { .. }
+            | Event::PreferenceChanged { .. }
+            | Event::DnsSet { .. }
+            | Event::NetworkAssigned { .. }
+            | Event::NetworkRemoved { .. }
+            | Event::RoundTripMeasured { .. }
+            | Event::GatewaysLost { .. }
+            | Event::GatewaysFound { .. }
+            | Event::WhenDisabledChanged { .. } => Self::None,
         }
     }
 }

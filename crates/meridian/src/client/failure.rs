@@ -80,6 +80,17 @@ pub enum Failure {
     /// `status --check` found that the cluster refuses changes; the output gives the reasons.
     #[error("the cluster refuses changes")]
     ChangesRefused,
+    /// `status --check` found a service that no region serves; the output gives the reasons.
+    #[error("a service is unavailable")]
+    ServiceUnavailable,
+    /// Calls of a service failed; the output gives the reasons.
+    #[error("{failed} of {requests} calls failed")]
+    CallsFailed {
+        /// Number of failed calls.
+        failed: u64,
+        /// Number of calls.
+        requests: u64,
+    },
     /// The reader of standard output closed the pipe.
     #[error("standard output is closed")]
     PipeClosed,
@@ -94,6 +105,7 @@ impl Failure {
         match self {
             Self::PipeClosed => exit::DONE,
             Self::Refused { .. }
+            | Self::CallsFailed { .. }
             | Self::InvalidResponse { .. }
             | Self::Output(_)
             | Self::Runtime(_) => exit::REFUSED,
@@ -103,7 +115,7 @@ impl Failure {
             Self::Unknown { .. } => exit::UNKNOWN,
             Self::NotConverged { .. } => exit::NOT_CONVERGED,
             Self::Degraded => exit::DEGRADED,
-            Self::ChangesRefused => exit::CHANGES_REFUSED,
+            Self::ChangesRefused | Self::ServiceUnavailable => exit::CRITICAL,
             Self::Interrupted => exit::INTERRUPTED,
         }
     }
@@ -117,10 +129,15 @@ impl Failure {
             | Self::Unavailable { next, .. }
             | Self::Unknown { next, .. }
             | Self::NotConverged { next, .. } => Some(next),
+            Self::CallsFailed { .. } => Some("`meridian route` shows which regions serve"),
             Self::InvalidResponse { .. } => Some("use the same version of client and agents"),
             Self::Output(_) => Some("check where standard output goes"),
             Self::Runtime(_) => Some("check the resource limits of this process"),
-            Self::Degraded | Self::ChangesRefused | Self::PipeClosed | Self::Interrupted => None,
+            Self::Degraded
+            | Self::ServiceUnavailable
+            | Self::ChangesRefused
+            | Self::PipeClosed
+            | Self::Interrupted => None,
         }
     }
 
@@ -165,6 +182,7 @@ mod tests {
             (Failure::Unknown { cause: cause(), next: next() }, 5),
             (Failure::NotConverged { cause: cause(), next: next() }, 6),
             (Failure::Degraded, 10),
+            (Failure::ServiceUnavailable, 11),
             (Failure::ChangesRefused, 11),
             (Failure::PipeClosed, 0),
             (Failure::Interrupted, 130),

@@ -74,6 +74,9 @@ fn new_tier(edits: &[EditKind]) -> Option<Tier> {
         | EditKind::Promote(_)
         | EditKind::Enable(_)
         | EditKind::Disable(_)
+        | EditKind::Prefer(_)
+        | EditKind::Routing(_)
+        | EditKind::WhenDisabled(_)
         | EditKind::Port(_)
         | EditKind::PublishApi(_)
         | EditKind::RemoveApi(_) => None,
@@ -151,12 +154,15 @@ fn region_of(edits: &[EditKind]) -> Option<String> {
         EditKind::Add(add) => &add.region,
         EditKind::Scale(scale) => &scale.region,
         EditKind::Set(set) => &set.region,
+        EditKind::Prefer(prefer) => &prefer.region,
         EditKind::Remove(region)
         | EditKind::Promote(region)
         | EditKind::Enable(region)
         | EditKind::Disable(region) => region,
         EditKind::Tier(_)
         | EditKind::Port(_)
+        | EditKind::Routing(_)
+        | EditKind::WhenDisabled(_)
         | EditKind::PublishApi(_)
         | EditKind::RemoveApi(_) => return None,
     };

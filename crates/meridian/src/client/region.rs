@@ -3,7 +3,9 @@
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
 
-use crate::cli::{AddArgs, DefineArgs, RegionCommand, RegionEdit, UnitCount};
+use crate::cli::{
+    AddArgs, DefineArgs, PreferenceArgs, RegionCommand, RegionEdit, ScaleArgs, SetArgs,
+};
 
 use super::change::{Intent, change};
 use super::contract;
@@ -29,39 +31,63 @@ pub async fn run(session: &mut Session, command: RegionCommand) -> Result<(), Fa
         }
         RegionCommand::List(_) => return list(session).await,
         RegionCommand::Define(args) => return define(session, args).await,
-        RegionCommand::Add(args) => vec![add(args)],
-        RegionCommand::Scale(args) => {
-            let zones = args.zones.map(|zones| v1::Zones { zones: zones.0 });
-            vec![scale(args.region, args.units, zones)]
-        }
+        RegionCommand::Add(args) => add(args),
+        RegionCommand::Scale(args) => scale(args),
         RegionCommand::Remove(args) => vec![Planned::Edit(EditKind::Remove(args.region))],
         RegionCommand::Promote(args) => vec![Planned::Edit(EditKind::Promote(args.region))],
         RegionCommand::Enable(args) => vec![Planned::Edit(EditKind::Enable(args.region))],
         RegionCommand::Disable(args) => vec![Planned::Edit(EditKind::Disable(args.region))],
-        RegionCommand::Set(args) => args.edits.into_iter().map(set).collect(),
+        RegionCommand::Set(args) => set(args),
     };
     edit(session, planned).await
 }
 
-fn add(args: AddArgs) -> Planned {
+fn add(args: AddArgs) -> Vec<Planned> {
+    let preference = prefer(&args.region, &args.preference);
     let zones = args.zones.map_or_else(Vec::new, |zones| zones.0);
-    Planned::Edit(EditKind::Add(v1::AddRegion { region: args.region, units: args.units, zones }))
+    let add = v1::AddRegion { region: args.region, units: args.units, zones };
+    [Planned::Edit(EditKind::Add(add))].into_iter().chain(preference).collect()
 }
 
-fn scale(region: String, units: Option<UnitCount>, zones: Option<v1::Zones>) -> Planned {
-    match units {
-        Some(count) => Planned::Units { region, count, zones, or_add: false },
-        None => Planned::Edit(EditKind::Scale(v1::ScaleRegion { region, units: None, zones })),
-    }
-}
-
-fn set(edit: RegionEdit) -> Planned {
-    match edit {
-        RegionEdit::Set { region, units: count } => {
-            Planned::Units { region, count, zones: None, or_add: true }
+fn scale(args: ScaleArgs) -> Vec<Planned> {
+    let ScaleArgs { region, units, zones, preference, options: _ } = args;
+    let preference = prefer(&region, &preference);
+    let zones = zones.map(|zones| v1::Zones { zones: zones.0 });
+    let scale = match (units, zones) {
+        (Some(count), zones) => Some(Planned::Units { region, count, zones, or_add: false }),
+        (None, Some(zones)) => {
+            let scale = v1::ScaleRegion { region, units: None, zones: Some(zones) };
+            Some(Planned::Edit(EditKind::Scale(scale)))
         }
-        RegionEdit::Remove { region } => Planned::Edit(EditKind::Remove(region)),
+        (None, None) => None,
+    };
+    scale.into_iter().chain(preference).collect()
+}
+
+fn set(args: SetArgs) -> Vec<Planned> {
+    let SetArgs { edits, preference, .. } = args;
+    let planned = edits.into_iter().flat_map(|edit| match edit {
+        RegionEdit::Set { region, units: count } => {
+            let preference = prefer(&region, &preference);
+            let units = Planned::Units { region, count, zones: None, or_add: true };
+            [Some(units), preference]
+        }
+        RegionEdit::Remove { region } => [Some(Planned::Edit(EditKind::Remove(region))), None],
+    });
+    planned.flatten().collect()
+}
+
+/// The edit of a region's preference, if one is given.
+fn prefer(region: &str, given: &PreferenceArgs) -> Option<Planned> {
+    let PreferenceArgs { priority, weight } = given;
+    if priority.is_none() && weight.is_none() {
+        return None;
     }
+    Some(Planned::Edit(EditKind::Prefer(v1::PreferRegion {
+        region: region.to_owned(),
+        priority: priority.map(u32::from),
+        weight: weight.map(u32::from),
+    })))
 }
 
 /// Sends the edits, after confirmation if they are destructive. A relative number of units is
@@ -114,6 +140,9 @@ fn consequence(service: &str, edits: &[EditKind]) -> Option<String> {
             | EditKind::Enable(_)
             | EditKind::Tier(_)
             | EditKind::Port(_)
+            | EditKind::Prefer(_)
+            | EditKind::Routing(_)
+            | EditKind::WhenDisabled(_)
             | EditKind::PublishApi(_)
             | EditKind::RemoveApi(_) => {}
         }

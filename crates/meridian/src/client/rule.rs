@@ -71,6 +71,14 @@ pub enum Rule {
     ZoneWithoutAgent,
     PortStillUsed,
     PortOfAgent,
+    ServiceNameReserved,
+    PreferenceOutOfRange,
+    DnsSettingOutOfRange,
+    GatewayHostInZone,
+    DuplicateNetwork,
+    NetworkUnknown,
+    NoMajority,
+    StaleVotes,
     /// No voter can take over leadership.
     NoTransferTarget,
     /// The agent is not a voter.
@@ -114,6 +122,7 @@ impl Rule {
     }
 
     /// Next step that holds in every state. [`super::hint`] has better ones for edits of a service.
+    #[expect(clippy::too_many_lines, reason = "one arm for each rule, so that none is left out")]
     pub fn next_step(self) -> &'static str {
         match self {
             Self::RegionUnknown => "`meridian region catalog` lists the regions",
@@ -147,10 +156,11 @@ impl Rule {
             Self::PortTaken | Self::PortReserved | Self::PortStillUsed | Self::PortOfAgent => {
                 "choose another --port, or omit it"
             }
+            Self::NetworkUnknown => "`meridian network list` lists the networks",
             Self::NoFreePort => "choose a --port, or delete a service",
             Self::LastAgent => "join another agent first",
             Self::LimitBelowUse => "scale the region down first, or use a higher limit",
-            Self::RegionInCatalog => "choose another name",
+            Self::RegionInCatalog | Self::ServiceNameReserved => "choose another name",
             Self::RequestReused => "omit --request-id to make a new change",
             Self::RequestExpired => {
                 "check `meridian events` for its effect; omit --request-id to make a new change"
@@ -183,6 +193,12 @@ impl Rule {
             | Self::AndMore
             | Self::TimeoutOutOfRange
             | Self::DuplicateApiEdit
+            | Self::PreferenceOutOfRange
+            | Self::DnsSettingOutOfRange
+            | Self::GatewayHostInZone
+            | Self::DuplicateNetwork
+            | Self::NoMajority
+            | Self::StaleVotes
             | Self::TooManyBackends => FIX_AND_RETRY,
         }
     }

@@ -1,10 +1,12 @@
 //! Events as sentences whose subject is the actor: `added eastus to contoso with 2 units`.
 
 use meridian_domain::limits::Limits;
-use meridian_domain::{AgentDescription, Api, Event, ServiceName, Zones};
+use meridian_domain::reachability::Evidence;
+use meridian_domain::{AgentDescription, Api, DnsSettings, Event, Preference, ServiceName, Zones};
 
 /// The sentence of an event, without its actor. Matches every variant, so that a new one must be
 /// described here.
+#[expect(clippy::too_many_lines, reason = "one arm for each event, so that none is left out")]
 pub fn sentence(event: &Event) -> String {
     match event {
         Event::ClusterBootstrapped { cluster, .. } => format!("bootstrapped cluster {cluster}"),
@@ -71,7 +73,50 @@ pub fn sentence(event: &Event) -> String {
         Event::UnitRefused { unit, configuration, cause, .. } => {
             format!("reported that unit {unit} refuses configuration {configuration}: {cause}")
         }
+        Event::RoutingChanged { service, routing } => {
+            format!("changed the routing of {service} to {routing}")
+        }
+        Event::WhenDisabledChanged { service, when_disabled } => {
+            format!("set disabled gateways of {service} to {when_disabled} requests")
+        }
+        Event::PreferenceChanged { service, region, preference } => {
+            let Preference { priority, weight } = preference;
+            format!("set {region} of {service} to priority {priority} and weight {weight}")
+        }
+        Event::DnsSet { settings } => dns_set(settings),
+        Event::NetworkAssigned { network, region } => {
+            format!("assigned network {network} to {region}")
+        }
+        Event::NetworkRemoved { network } => format!("removed network {network}"),
+        Event::RoundTripMeasured { one, other, micros } => {
+            format!("measured {} ms between {one} and {other}", micros.div_ceil(1_000))
+        }
+        Event::GatewaysLost { agent, gateways, evidence, .. } => {
+            let Evidence { unreachable_from, groups } = evidence;
+            let from: Vec<_> = unreachable_from.iter().map(ToString::to_string).collect();
+            format!(
+                "lost the gateways of {gateways} on agent {agent}: unreachable from {} ({} of \
+                 {groups})",
+                from.join(", "),
+                from.len()
+            )
+        }
+        Event::GatewaysFound { agent, gateways } => {
+            format!("found the gateways of {gateways} on agent {agent}")
+        }
     }
+}
+
+fn dns_set(settings: &DnsSettings) -> String {
+    let DnsSettings { zone, ttl_seconds, fallback_regions, name_servers } = settings;
+    let zone = zone.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+    let servers: Vec<_> = name_servers.iter().map(ToString::to_string).collect();
+    let servers =
+        if servers.is_empty() { "one in each region".to_owned() } else { servers.join(",") };
+    format!(
+        "set DNS to zone {zone}, TTL {ttl_seconds} s, {fallback_regions} fallback regions, name \
+         servers: {servers}"
+    )
 }
 
 fn limits_set(limits: &Limits) -> String {
@@ -156,6 +201,17 @@ mod tests {
                 "started to roll the units of contoso in eastus",
                 "recovered the cluster on one agent as epoch 1",
                 "reported that unit contoso/eastus/1 refuses configuration 8: host not found",
+                "changed the routing of contoso to weighted",
+                "set eastus of contoso to priority 2 and weight 50",
+                "set DNS to zone gateways.example.net, TTL 5 s, 0 fallback regions, name servers: \
+                 one in each region",
+                "assigned network 10.1.0.0/16 to eastus",
+                "removed network 10.1.0.0/16",
+                "measured 82 ms between eastus and westeurope",
+                "lost the gateways of all services on agent eastus-1: unreachable from japaneast, \
+                 westeurope (2 of 2)",
+                "found the gateways of all services on agent eastus-1",
+                "set disabled gateways of contoso to redirect requests",
             ]
         );
     }

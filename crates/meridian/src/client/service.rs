@@ -37,6 +37,7 @@ async fn create(session: &Session, args: CreateArgs) -> Result<(), Failure> {
         tier: args.tier,
         primary: args.primary,
         port: args.port.map(u32::from),
+        when_disabled: args.when_disabled,
     };
     change(session, Intent::with_goal(goal), message, async |channel, request| {
         contract::services(channel).create_service(request).await
@@ -67,7 +68,9 @@ async fn update(session: &Session, args: UpdateArgs) -> Result<(), Failure> {
     let tier = args.tier.map(EditKind::Tier);
     let port = args.port.map(|port| EditKind::Port(port.into()));
     let primary = args.primary.map(EditKind::Promote);
-    let edits = [tier, port, primary].into_iter().flatten().collect();
+    let routing = args.routing.map(EditKind::Routing);
+    let when_disabled = args.when_disabled.map(EditKind::WhenDisabled);
+    let edits = [tier, port, primary, routing, when_disabled].into_iter().flatten().collect();
     edit(session, args.name, edits).await
 }
 

@@ -29,6 +29,7 @@ fn check(health: HealthWord) -> Result<(), Failure> {
     match health {
         HealthWord::Healthy | HealthWord::Notice => Ok(()),
         HealthWord::Degraded => Err(Failure::Degraded),
+        HealthWord::ServiceUnavailable => Err(Failure::ServiceUnavailable),
         HealthWord::ChangesRefused => Err(Failure::ChangesRefused),
         HealthWord::Unknown => Err(Failure::InvalidResponse { what: "the health" }),
     }

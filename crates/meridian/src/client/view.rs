@@ -16,6 +16,8 @@
 //! | `status` | [`StatusView`] |
 //! | `cluster members`, `cluster join` | [`MemberView`] |
 //! | `cluster limits`, `cluster snapshot` | [`LimitsView`], [`SnapshotView`] |
+//! | `route`, `route --without` | [`RouteView`], [`ForecastView`] |
+//! | `dns show`, `network list` | [`DnsView`], [`NetworkView`] |
 //! | `cluster transfer-leader`, `cluster readdress` | [`LeaderView`], [`ReaddressedView`] |
 
 mod api;
@@ -25,6 +27,7 @@ mod event;
 mod location;
 mod member;
 mod observer;
+mod routing;
 #[cfg(test)]
 pub mod samples;
 mod service;
@@ -41,11 +44,12 @@ pub use event::EventView;
 pub use location::{LocationView, StatusWord};
 pub use member::MemberView;
 pub use observer::{ObserverView, SilenceView};
+pub use routing::{DnsView, ForecastView, NetworkView, RouteView};
 pub use service::{RegionView, ServiceDetailView, ServiceView};
 #[cfg(test)]
 pub use status::AgentView;
 pub use status::{HealthWord, StatusView, WarningView};
-pub use time::rfc3339;
+pub use time::{clock, rfc3339};
 pub use unit::UnitView;
 
 /// Returns `None` for the empty text, which means no value in the contract.
@@ -56,6 +60,11 @@ fn text(text: String) -> Option<String> {
 /// Returns `None` for the revision 0, which means no configuration in the contract.
 fn served(configuration: u64) -> Option<u64> {
     (configuration > 0).then_some(configuration)
+}
+
+/// Converts a time to RFC 3339; `None` for an invalid one.
+fn since(time: Option<prost_types::Timestamp>) -> Option<String> {
+    time?.try_into().ok().map(rfc3339)
 }
 
 /// Converts to whole milliseconds; `None` for an invalid duration.

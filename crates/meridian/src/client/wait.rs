@@ -1,9 +1,10 @@
 //! Waiting for the effect of a change.
 
+mod regions;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use meridian_proto::v1::edit::Edit as EditKind;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::elapsed::elapsed;
@@ -13,6 +14,8 @@ use super::progress::Progress;
 use super::session::Session;
 use super::view::{LocationView, MemberView, StatusWord, UnitView, WaitView};
 use crate::exit;
+
+pub use regions::Regions;
 
 /// Delay between the first two checks; it grows by half with each check.
 const INITIAL_DELAY: Duration = Duration::from_millis(50);
@@ -49,46 +52,6 @@ pub enum Goal {
     /// An agent is a member, the leader has no pending change for it (it has its vote, if it is to
     /// have one), and its units are ready.
     AgentSettled(String),
-}
-
-/// Regions of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Regions {
-    /// All of them.
-    All,
-    /// Those with these names, as they were typed.
-    Named(BTreeSet<String>),
-}
-
-impl Regions {
-    /// The regions that edits touch. Edits of the service as a whole touch all of them, and a new
-    /// tier touches none.
-    pub fn touched(edits: &[EditKind]) -> Self {
-        let mut named = BTreeSet::new();
-        for edit in edits {
-            match edit {
-                EditKind::Add(add) => named.insert(add.region.clone()),
-                EditKind::Scale(scale) => named.insert(scale.region.clone()),
-                EditKind::Set(set) => named.insert(set.region.clone()),
-                EditKind::Remove(region)
-                | EditKind::Promote(region)
-                | EditKind::Enable(region)
-                | EditKind::Disable(region) => named.insert(region.clone()),
-                EditKind::Tier(_) => false,
-                EditKind::Port(_) | EditKind::PublishApi(_) | EditKind::RemoveApi(_) => {
-                    return Self::All;
-                }
-            };
-        }
-        Self::Named(named)
-    }
-
-    fn contain(&self, location: &LocationView) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.iter().any(|name| lookup::is_in(location, name)),
-        }
-    }
 }
 
 /// The missing part of a goal.
@@ -262,7 +225,11 @@ fn is_converged(location: &LocationView) -> bool {
         // A disabled region has this status whether its units have converged or not.
         StatusWord::Disabled => location.converged,
         StatusWord::Converging
+        | StatusWord::Degraded
+        | StatusWord::DrainingClients
         | StatusWord::NoAgent
+        | StatusWord::Offline
+        | StatusWord::Unmanaged
         | StatusWord::AgentUnreachable
         | StatusWord::Removing
         | StatusWord::Unknown => false,
@@ -274,11 +241,17 @@ fn progress_of(location: &LocationView) -> String {
     let (region, ready, units) = (&location.region, location.ready_units, location.units);
     match location.status {
         StatusWord::Removing => format!("{region} draining"),
+        StatusWord::DrainingClients => format!("{region} clients are moving"),
         StatusWord::NoAgent => format!("{region} no agent"),
-        StatusWord::AgentUnreachable => format!("{region} agent unreachable"),
-        StatusWord::Ready | StatusWord::Converging | StatusWord::Disabled | StatusWord::Unknown => {
-            format!("{region} {ready}/{units} ready")
+        StatusWord::Offline => format!("{region} offline"),
+        StatusWord::AgentUnreachable | StatusWord::Unmanaged => {
+            format!("{region} agent unreachable")
         }
+        StatusWord::Ready
+        | StatusWord::Converging
+        | StatusWord::Degraded
+        | StatusWord::Disabled
+        | StatusWord::Unknown => format!("{region} {ready}/{units} ready"),
     }
 }
 
@@ -288,16 +261,20 @@ fn cause_of(location: &LocationView) -> String {
     let ready = format!("{ready} of {units} units ready");
     let cause = match location.status {
         StatusWord::Removing => format!("{region}: units are draining"),
+        StatusWord::DrainingClients => format!("{region}: clients are moving"),
         StatusWord::NoAgent => format!("{region}: no agent, {ready}"),
-        StatusWord::AgentUnreachable => format!("{region}: agent unreachable, {ready}"),
-        StatusWord::Ready | StatusWord::Converging | StatusWord::Disabled | StatusWord::Unknown
-            if location.ready_units >= location.units =>
-        {
-            format!("{region}: units are being replaced or reconfigured")
+        StatusWord::Offline => format!("{region}: clients cannot reach it, {ready}"),
+        StatusWord::AgentUnreachable | StatusWord::Unmanaged => {
+            format!("{region}: agent unreachable, {ready}")
         }
-        StatusWord::Ready | StatusWord::Converging | StatusWord::Disabled | StatusWord::Unknown => {
-            format!("{region}: {ready}")
-        }
+        StatusWord::Ready
+        | StatusWord::Converging
+        | StatusWord::Degraded
+        | StatusWord::Disabled
+        | StatusWord::Unknown => match location.ready_units >= location.units {
+            true => format!("{region}: units are being replaced or reconfigured"),
+            false => format!("{region}: {ready}"),
+        },
     };
     match &location.blocked_reason {
         Some(reason) => format!("{cause} ({reason})"),
@@ -313,13 +290,23 @@ fn blocked(location: &LocationView) -> Option<(String, String)> {
             format!("{region} cannot converge: no agent in the region can run units"),
             format!("join an agent in {region}, or use another region"),
         )),
-        StatusWord::AgentUnreachable => Some((
+        StatusWord::Degraded if !location.unreachable_agents.is_empty() => Some((
+            format!("{region} cannot converge: one of its agents is unreachable"),
+            "check `meridian status`, and start the agent".to_owned(),
+        )),
+        StatusWord::AgentUnreachable | StatusWord::Unmanaged => Some((
             format!("{region} cannot converge: its agent is unreachable"),
             "check `meridian status`, and start the agent".to_owned(),
         )),
+        StatusWord::Offline => Some((
+            format!("{region} cannot converge: clients cannot reach its gateways"),
+            "check `meridian status`, and start its agents or fix its network".to_owned(),
+        )),
         StatusWord::Ready
         | StatusWord::Converging
+        | StatusWord::Degraded
         | StatusWord::Disabled
+        | StatusWord::DrainingClients
         | StatusWord::Removing
         | StatusWord::Unknown => None,
     }

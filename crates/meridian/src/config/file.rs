@@ -78,7 +78,8 @@ fn expected(kind: Kind) -> &'static str {
 /// Resolves paths: a relative path in a file is relative to the directory of the file, not to the
 /// working directory of the agent.
 fn relative_to(file: &Path, key: &Key, texts: Vec<String>) -> Vec<String> {
-    let is_path = matches!(key.name, "data_dir" | "driver_template" | "docker_socket");
+    let is_path =
+        matches!(key.name, "data_dir" | "driver_template" | "docker_socket" | "location_database");
     let (true, Some(directory)) = (is_path, file.parent()) else {
         return texts;
     };

@@ -87,7 +87,7 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
 }
 
 /// All keys, in the order of the help and the example file.
-pub const KEYS: [Key; 36] = [
+pub const KEYS: [Key; 38] = [
     text(
         "name",
         "westeurope-1",
@@ -158,6 +158,21 @@ pub const KEYS: [Key; 36] = [
         "eu-1.example.net",
         "Host under which clients reach these gateways. Default: gateway_listen, unless that is \
          a wildcard address.",
+    ),
+    list(
+        "dns_listen",
+        "10.1.0.4:53",
+        "Listening addresses of the agent's name server, UDP and TCP: IP:PORT. It serves the zone of \
+         `meridian dns set`, and addresses on loopback only if it listens nowhere else. Default: no \
+         name server.",
+    ),
+    text(
+        "location_database",
+        "city.mmdb",
+        "File in MaxMind's format with the coordinates of networks, by which clients are located whose \
+         network is not in `meridian network list`. Must be the same on all agents of a cluster. In a \
+         file, a relative path is relative to the file's directory. Default: none; clients are in the \
+         region of the agent that responds.",
     ),
     switch(
         "drain_on_stop",

@@ -1,5 +1,6 @@
 //! Parsers of single values. An error is the rule that the text breaks.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use meridian_agent::driver::AccessLog;
@@ -13,7 +14,12 @@ pub(super) fn zone(text: &str) -> Result<Zone, String> {
     Zone::try_from(number).map_err(|error| error.to_string())
 }
 
-pub(super) fn directory(text: &str) -> Result<PathBuf, &'static str> {
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let address = text.parse().ok().filter(|address: &SocketAddr| address.port() > 0);
+    address.ok_or("use IP:PORT, such as 127.0.0.1:7400 or [::1]:7400")
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, &'static str> {
     if text.is_empty() { Err("must not be empty") } else { Ok(PathBuf::from(text)) }
 }
 

@@ -37,7 +37,7 @@ impl Resolver<'_> {
         Ok(self.list_by(key, parse)?.into_iter().next())
     }
 
-    fn list_by<T, E: ToString>(
+    pub(super) fn list_by<T, E: ToString>(
         &self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, E>,
@@ -83,10 +83,7 @@ impl Resolver<'_> {
         key: &'static str,
         insecure: bool,
     ) -> Result<SocketAddr, ConfigError> {
-        let address: SocketAddr = self.required_by(key, |text| {
-            let address = text.parse().ok().filter(|address: &SocketAddr| address.port() > 0);
-            address.ok_or("use IP:PORT, such as 127.0.0.1:7400 or [::1]:7400")
-        })?;
+        let address: SocketAddr = self.required_by(key, parse::socket_address)?;
         self.check_exposure(key, address.ip(), insecure)?;
         Ok(address)
     }

@@ -87,6 +87,8 @@ fn unset_keys_have_their_documented_defaults() {
         http: ([127, 0, 0, 1], 7480).into(),
         gateway_listen: [127, 0, 0, 1].into(),
         gateway_advertise: "127.0.0.1".to_owned(),
+        dns_listen: Vec::new(),
+        location_database: None,
         drain_on_stop: false,
         driver: UnitDriver::Builtin,
         unit_user: None,

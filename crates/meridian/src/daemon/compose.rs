@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use meridian_domain::{AgentDescription, DataVersion, NodeId, State};
+use meridian_replication::duplicate::DuplicateCheck;
 use meridian_replication::peer::meeting::{Admission, Lobby};
 use meridian_storage::disk::directory::{DataDirectory, DirectoryError, Identity};
 use meridian_storage::disk::epoch::LocalEpoch;
@@ -24,7 +25,7 @@ use crate::config::AgentConfig;
 use crate::telemetry::health::Health;
 use crate::telemetry::http;
 use crate::telemetry::metrics::{self, Metrics};
-use meridian_transport::listen;
+use meridian_transport::{Dialer, listen};
 
 /// An agent that holds its data directory and its ports.
 pub struct Agent {
@@ -123,9 +124,23 @@ impl Agent {
         })?;
         check_name(&stores.store.state(), &self.description)?;
         let prepared = prepare(&self.directory, &stores, identity.node).await?;
+        if let Some(address) = prepared.own_address.clone()
+            && address != self.description.peer_address
+        {
+            // The agent has moved, or this is a copy of the data directory of one that runs there.
+            let check = DuplicateCheck {
+                cluster: membership.cluster,
+                node: self.description.node,
+                process_run: self.lobby.process_run(),
+                dialer: Dialer::default(),
+                timeout: self.config.network.timing().connect,
+            };
+            check.check(&address).await?;
+        }
         let member = Member {
             config: self.config,
             client_limits: shares.clients,
+            probe_connections: shares.probes,
             description: self.description,
             lobby: self.lobby,
             health: self.health,

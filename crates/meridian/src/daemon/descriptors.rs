@@ -13,30 +13,32 @@ const FILES: u64 = 96;
 const CLIENTS: (u64, u64) = (32, 1_024);
 const PEERS: (u64, u64) = (24, 1_024);
 const HTTP: (u64, u64) = (8, 64);
+/// Minimum and maximum connections to the gateways of other agents.
+const PROBES: (u64, u64) = (8, 512);
 /// Minimum number of units.
 const MIN_UNITS: u64 = 2;
 /// Number of units up to which an agent is assigned units (`meridian_domain::limits`).
 const UNITS: u64 = 1_000;
 /// Minimum limit of open files: that with which an agent can work at all.
-const MINIMUM: u64 = needed(CLIENTS.0, PEERS.0, HTTP.0, MIN_UNITS);
+const MINIMUM: u64 = needed(CLIENTS.0, PEERS.0, HTTP.0, PROBES.0, MIN_UNITS);
 /// Limit of open files from which on the agent has its full capacity.
-const FULL: u64 = needed(CLIENTS.1, PEERS.1, HTTP.1, UNITS);
+const FULL: u64 = needed(CLIENTS.1, PEERS.1, HTTP.1, PROBES.1, UNITS);
 /// Descriptors of a unit besides those of its requests.
 const UNIT_FILES: u64 = 128;
 
 /// Descriptors for these numbers of connections and units. The agent also opens connections to its
 /// peers, as many as it accepts from them.
-const fn needed(clients: u64, peers: u64, http: u64, units: u64) -> u64 {
-    FILES + clients + 2 * peers + http + units * UNIT_DESCRIPTORS as u64
+const fn needed(clients: u64, peers: u64, http: u64, probes: u64, units: u64) -> u64 {
+    FILES + clients + 2 * peers + http + probes + units * UNIT_DESCRIPTORS as u64
 }
 
 /// The limit of open files is too low for an agent.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the limit of open files is {limit}, and an agent needs at least {MINIMUM}: {FILES} for its log \
-     and other files, {} for clients, {} for other agents, {} for http_listen, and {UNIT_DESCRIPTORS} \
-     for each unit",
-    CLIENTS.0, 2 * PEERS.0, HTTP.0
+     and other files, {} for clients, {} for other agents, {} for http_listen, {} for probes of \
+     gateways, and {UNIT_DESCRIPTORS} for each unit",
+    CLIENTS.0, 2 * PEERS.0, HTTP.0, PROBES.0
 )]
 pub struct TooFewDescriptors {
     limit: u64,
@@ -52,13 +54,15 @@ pub struct Shares {
     pub peers: Limits,
     /// Limits of the HTTP port.
     pub http: Limits,
+    /// Maximum number of connections to the gateways of other agents.
+    pub probes: usize,
     /// Maximum number of units.
     pub units: u32,
 }
 
 impl Shares {
     /// Divides `limit`. Below the full capacity, clients get an eighth of what the files leave,
-    /// peers a sixteenth in each direction, HTTP a sixty-fourth, and units the rest.
+    /// peers a sixteenth in each direction, HTTP and probes a sixty-fourth each, and units the rest.
     ///
     /// # Errors
     /// If the minimum of each share does not fit.
@@ -69,12 +73,14 @@ impl Shares {
         let available = limit - FILES;
         let share = |part: u64, (least, most): (u64, u64)| (available / part).clamp(least, most);
         let (clients, peers, http) = (share(8, CLIENTS), share(16, PEERS), share(64, HTTP));
-        let units = (limit - needed(clients, peers, http, 0)) / u64::from(UNIT_DESCRIPTORS);
+        let probes = share(64, PROBES);
+        let units = (limit - needed(clients, peers, http, probes, 0)) / u64::from(UNIT_DESCRIPTORS);
         Ok(Self {
             limit,
             clients: port(clients),
             peers: port(peers),
             http: port(http),
+            probes: usize::try_from(probes).unwrap_or(usize::MAX),
             units: u32::try_from(units).unwrap_or(u32::MAX),
         })
     }
@@ -82,7 +88,7 @@ impl Shares {
     /// Logs a warning if the limit is too low for the full capacity of the agent, or for the
     /// configured capacity of its units, which have the same limit.
     pub fn check(&self, config: &AgentConfig) {
-        let Self { limit, clients, peers, http, units } = *self;
+        let Self { limit, clients, peers, http, probes, units } = *self;
         if limit < FULL {
             tracing::warn!(
                 limit,
@@ -90,6 +96,7 @@ impl Shares {
                 clients = clients.connections,
                 peers = peers.connections,
                 http = http.connections,
+                probes,
                 "the limit of open files bounds the connections of each port and the number of \
                  units: raise LimitNOFILE to {FULL} for {UNITS} units"
             );
@@ -125,6 +132,7 @@ mod tests {
             connections(shares.clients),
             connections(shares.peers),
             connections(shares.http),
+            shares.probes as u64,
             shares.units.into(),
         )
     }
@@ -153,9 +161,9 @@ mod tests {
         let error = Shares::of(MINIMUM - 1).expect_err("is too low").to_string();
         assert_eq!(
             error,
-            "the limit of open files is 191, and an agent needs at least 192: 96 for its log and \
-             other files, 32 for clients, 48 for other agents, 8 for http_listen, and 4 for each \
-             unit"
+            "the limit of open files is 199, and an agent needs at least 200: 96 for its log and \
+             other files, 32 for clients, 48 for other agents, 8 for http_listen, 8 for probes of \
+             gateways, and 4 for each unit"
         );
     }
 }

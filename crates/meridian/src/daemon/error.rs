@@ -6,6 +6,7 @@ use std::time::Duration;
 use meridian_domain::AgentName;
 use meridian_durable::{is_remediable, is_transient};
 use meridian_replication::bootstrap::BootstrapError;
+use meridian_replication::duplicate::IsDuplicate;
 use meridian_replication::node::NodeError;
 use meridian_replication::peer::meeting::AdmitError;
 use meridian_storage::codec::is_newer;
@@ -50,6 +51,9 @@ pub enum AgentError {
     /// A port cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The name server cannot start.
+    #[error(transparent)]
+    Names(#[from] meridian_steering::StartError),
     /// The agent cannot become a member of a cluster.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
@@ -69,6 +73,9 @@ pub enum AgentError {
         /// Name in the configuration.
         configured: AgentName,
     },
+    /// The data directory is a copy of that of an agent that runs.
+    #[error(transparent)]
+    Duplicate(#[from] IsDuplicate),
     /// The stored data cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -114,11 +121,18 @@ impl AgentError {
             Self::OtherName { .. } => {
                 "restore the name in the configuration, or set an empty data_dir for a new agent"
             }
+            Self::Duplicate(_) => {
+                "to run another agent here, give it a name of its own and set an empty data_dir"
+            }
             Self::Listen(ListenError::InUse { .. }) => {
                 "stop the other process, or configure another address"
             }
             Self::Listen(ListenError::Refused { .. }) => {
                 "configure an address of this machine and a port that this user may open"
+            }
+            Self::Names(_) => {
+                "configure another dns_listen, or allow this one; ports below 1024 need \
+                 CAP_NET_BIND_SERVICE"
             }
             Self::Admission(AdmissionError::Admit(AdmitError::NotDurable(_)))
             | Self::Open(OpenError::Unavailable { .. })

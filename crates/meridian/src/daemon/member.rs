@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meridian_agent::driver::Traffic;
+use meridian_agent::{Prober, ProberConfig, round_trips};
 use meridian_api::Server;
 use meridian_domain::AgentDescription;
 use meridian_domain::agent::Address;
-use meridian_ports::Read;
+use meridian_ports::{Ports, Read};
 use meridian_replication::environment::Environment;
 use meridian_replication::node::{Node, NodeConfig};
 use meridian_replication::peer::meeting::Lobby;
 use meridian_replication::peer::server::CheckedPeerService;
+use meridian_steering::{Server as NameServer, StartError};
 use meridian_storage::fuse::Fuse;
 use meridian_storage::open::Stores;
+use meridian_transport::Dialer;
 use meridian_transport::accept::Limits;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,11 +35,17 @@ use super::units;
 use crate::config::{AgentConfig, Start};
 use crate::telemetry::health::Health;
 
+/// Maximum time for which the name server waits until the agent has caught up: far longer than an election
+/// and a snapshot take.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// An agent that is a member of a cluster.
 pub struct Member {
     pub config: AgentConfig,
     /// Limits of the client port.
     pub client_limits: Limits,
+    /// Maximum number of connections to the gateways of other agents.
+    pub probe_connections: usize,
     pub description: AgentDescription,
     pub lobby: Lobby,
     pub health: Health,
@@ -68,7 +78,8 @@ impl Member {
         let ready = self.health.subscribe();
         let api =
             meridian_api::Config { accept: self.client_limits, ..meridian_api::Config::default() };
-        let server = Server::build(api, ports.clone(), ready)?;
+        let names = self.name_server(&ports).await?;
+        let server = Server::build(api, ports.clone(), Arc::new(names.handle()), ready)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(readiness::follow(
             self.health.clone(),
@@ -78,8 +89,11 @@ impl Member {
             node.suspension().subscribe(),
             node.superseded(),
         ));
+        tasks.spawn(round_trips::record(ports.clone()));
+        tasks.spawn(serve_names(names, self.health.subscribe(), shutdown.clone()));
         // The node stops last, because it completes the requests that clients already sent.
         let (stop, stop_node) = (shutdown.child_token(), CancellationToken::new());
+        tasks.spawn(self.prober(&ports).run(stop.clone()));
         let (cluster, read) = (self.membership.cluster, ports.read.clone());
         let stopping = stop.clone().cancelled_owned();
         let serving = cancelling(&stop, server.run(client.into_listener(), stopping));
@@ -106,6 +120,11 @@ impl Member {
                 let _ = within(limit, running).await;
                 return Err(refused.into());
             }
+            panic = panicked(&mut tasks) => {
+                stop.cancel();
+                let _ = within(limit, running).await;
+                std::panic::resume_unwind(panic);
+            }
             () = stop.cancelled() => {
                 within(limit, running).await?
             }
@@ -131,6 +150,24 @@ impl Member {
             process_run: self.lobby.process_run(),
             environment: Environment::default(),
         }
+    }
+
+    async fn name_server(&self, ports: &Ports) -> Result<NameServer, StartError> {
+        let (read, history) = (ports.read.clone(), ports.history.clone());
+        let local_view = ports.local_view.subscribe();
+        NameServer::bind(self.config.name_server(), read, history, local_view).await
+    }
+
+    fn prober(&self, ports: &Ports) -> Prober {
+        let timing = self.config.network.timing();
+        let config = ProberConfig {
+            agent: self.description.name.clone(),
+            window: timing.probe_window,
+            report_interval: timing.probe_report_interval(),
+            connections: self.probe_connections,
+            dialer: Dialer::default(),
+        };
+        Prober::new(config, ports)
     }
 
     /// Initializes the cluster with its first members if this is the bootstrap agent. Also resumes a
@@ -181,4 +218,34 @@ async fn cancelling<T>(others: &CancellationToken, task: impl Future<Output = T>
 
 async fn within<T>(limit: Duration, shutdown: impl Future<Output = T>) -> Result<T, AgentError> {
     timeout(limit, shutdown).await.map_err(|_| AgentError::ShutdownTimeout { limit })
+}
+
+/// Returns the panic of the first task that panics. Tasks that end are not missed.
+async fn panicked(tasks: &mut JoinSet<()>) -> Box<dyn std::any::Any + Send> {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            return panic;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Serves names from the time that the agent is ready until `shutdown` is cancelled: before that, its
+/// state may lack regions that were lost while it was down. After [`CATCH_UP_TIMEOUT`] it serves by
+/// the state that it has, because there may be no quorum. A failure does not end the agent: its units
+/// serve, and clients ask the other name servers.
+async fn serve_names(
+    names: NameServer,
+    mut ready: watch::Receiver<bool>,
+    shutdown: CancellationToken,
+) {
+    tokio::select! {
+        _ = timeout(CATCH_UP_TIMEOUT, ready.wait_for(|ready| *ready)) => {}
+        () = shutdown.cancelled() => return,
+    }
+    if let Err(error) = names.run(shutdown).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "name server stopped");
+    }
 }

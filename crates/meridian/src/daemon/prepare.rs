@@ -19,6 +19,8 @@ pub struct Prepared {
     pub epoch: LocalEpoch,
     /// Peer addresses that override those in the log.
     pub addresses: BTreeMap<NodeId, Address>,
+    /// Peer address of this node in the log; `None` before it is a member.
+    pub own_address: Option<Address>,
 }
 
 /// Prepares the opened stores of node `own`. May be repeated after a crash at any point.
@@ -49,7 +51,7 @@ pub async fn prepare(
     } else {
         tracing::info!(?addresses, "peer addresses given by an operator are in effect");
     }
-    Ok(Prepared { epoch, addresses })
+    Ok(Prepared { epoch, addresses, own_address: contents.members.get(&own).cloned() })
 }
 
 /// Locks the data directory for one operation.

@@ -268,6 +268,7 @@ fn values(layout: &Layout, plans: &[Plan], plan: &Plan) -> Values {
         ("client_listen", at(layout.client_port)),
         ("peer_listen", at(layout.peer_port)),
         ("http_listen", at(layout.http_port)),
+        ("dns_listen", at(layout.dns_port)),
         ("gateway_listen", one(&plan.address)),
         ("bootstrap_peers", peers.collect()),
         ("bootstrap", one(&bootstrap)),

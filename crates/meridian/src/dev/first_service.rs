@@ -1,10 +1,13 @@
-//! The first service of a new cluster: `contoso`, with the echo API.
+//! The first service of a new cluster: `contoso`, with the echo API, and the DNS zone in which clients
+//! find it.
 
 use meridian_domain::agent::Address;
 use meridian_domain::{AgentName, RegionName};
+use meridian_proto::v1::routing_client::RoutingClient;
 use meridian_proto::v1::services_client::ServicesClient;
 use meridian_proto::v1::{
-    Api, ChangeContext, ChangeServiceRequest, CreateServiceRequest, Edit, edit,
+    Api, ChangeContext, ChangeServiceRequest, CreateServiceRequest, DnsSettings, Edit,
+    SetDnsRequest, edit,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -16,10 +19,12 @@ use crate::client::actor;
 
 /// Name of the service.
 const SERVICE: &str = "contoso";
+/// DNS zone of a development cluster. `test` is reserved for tests (RFC 6761).
+pub const ZONE: &str = "meridian.test";
 /// Tier of the service: the one that allows several regions.
 const TIER: &str = "premium";
 
-/// Creates the service and publishes its API with this backend. Each change is sent to one agent after
+/// Creates the service, publishes its API with this backend, and sets the zone. Each change is sent to one agent after
 /// another under one request id. Does nothing if both exist.
 ///
 /// # Errors
@@ -35,8 +40,10 @@ pub async fn create(
         tier: TIER.to_owned(),
         primary: primary.to_string(),
         port: None,
+        when_disabled: None,
     };
-    send(agents, async |mut client: ServicesClient<Channel>| {
+    send(agents, async |channel| {
+        let mut client = ServicesClient::new(channel);
         client.create_service(request(create.clone())).await.map(|_| ())
     })
     .await?;
@@ -52,8 +59,20 @@ pub async fn create(
         expected_revision: None,
         edits: vec![Edit { edit: Some(edit::Edit::PublishApi(api)) }],
     };
-    send(agents, async |mut client: ServicesClient<Channel>| {
+    send(agents, async |channel| {
+        let mut client = ServicesClient::new(channel);
         client.change_service(request(publish.clone())).await.map(|_| ())
+    })
+    .await?;
+    let zone = SetDnsRequest {
+        context: Some(context()),
+        settings: Some(DnsSettings {
+            zone: ZONE.to_owned(),
+            ..DnsSettings::from(&meridian_domain::DnsSettings::default())
+        }),
+    };
+    send(agents, async |channel| {
+        RoutingClient::new(channel).set_dns(request(zone.clone())).await.map(|_| ())
     })
     .await
 }
@@ -77,7 +96,7 @@ fn request<T>(message: T) -> Request<T> {
 /// already exists.
 async fn send(
     agents: &[(AgentName, Address)],
-    rpc: impl AsyncFn(ServicesClient<Channel>) -> Result<(), Status>,
+    rpc: impl AsyncFn(Channel) -> Result<(), Status>,
 ) -> Result<(), String> {
     let mut last = String::new();
     for (name, address) in agents {

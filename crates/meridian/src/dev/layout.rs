@@ -30,6 +30,8 @@ pub struct Layout {
     pub peer_port: u16,
     /// Port for health and metrics.
     pub http_port: u16,
+    /// Port of the name servers.
+    pub dns_port: u16,
     /// Port of the echo backend, on the first address.
     pub echo_port: u16,
 }
@@ -119,6 +121,7 @@ impl Layout {
             client_port: requested.client_port.unwrap_or(7400),
             peer_port: requested.peer_port.unwrap_or(7401),
             http_port: requested.http_port.unwrap_or(7480),
+            dns_port: requested.dns_port.unwrap_or(7453),
             echo_port: requested.echo_port.unwrap_or(7490),
         };
         layout.check()?;
@@ -132,7 +135,8 @@ impl Layout {
         if !base.is_loopback() || !last.is_some_and(|last| last.is_loopback()) {
             return Err(LayoutError::NotLoopback { base, agents });
         }
-        let ports = [self.client_port, self.peer_port, self.http_port, self.echo_port];
+        let agents = [self.client_port, self.peer_port, self.http_port, self.dns_port];
+        let ports = [&agents[..], &[self.echo_port]].concat();
         let twice = (0..ports.len()).find(|index| ports[..*index].contains(&ports[*index]));
         twice.map_or(Ok(()), |index| Err(LayoutError::SamePort { port: ports[index] }))
     }
@@ -156,6 +160,7 @@ impl Layout {
             ("--client-port", self.client_port.to_string(), text(requested.client_port)),
             ("--peer-port", self.peer_port.to_string(), text(requested.peer_port)),
             ("--http-port", self.http_port.to_string(), text(requested.http_port)),
+            ("--dns-port", self.dns_port.to_string(), text(requested.dns_port)),
             ("--echo-port", self.echo_port.to_string(), text(requested.echo_port)),
         ] {
             if let Some(requested) = requested.filter(|requested| *requested != stored) {

@@ -89,7 +89,7 @@ pub async fn wait(
 /// Reads the contents through one agent; needs a quorum.
 async fn read(address: &Address) -> Result<Contents, String> {
     let reading = async {
-        let mut client = connect(address).await?;
+        let mut client = ServicesClient::new(connect(address).await?);
         let mut request = Request::new(ListServicesRequest::default());
         request.set_timeout(REQUEST_TIMEOUT);
         let response = client.list_services(request).await;
@@ -109,9 +109,8 @@ async fn read(address: &Address) -> Result<Contents, String> {
 }
 
 /// Connects to one agent.
-pub async fn connect(address: &Address) -> Result<ServicesClient<Channel>, String> {
+pub async fn connect(address: &Address) -> Result<Channel, String> {
     meridian_transport::connect(&Dialer::default(), address, &settings::CLIENT, REQUEST_TIMEOUT)
         .await
-        .map(ServicesClient::new)
         .map_err(|error| error.to_string())
 }

@@ -55,6 +55,7 @@ pub fn start() -> Result<Metrics, BuildError> {
     meridian_api::describe_metrics();
     meridian_transport::metrics::describe_metrics();
     meridian_agent::describe_metrics();
+    meridian_steering::describe_metrics();
     Ok(Metrics { recorder, traffic: Traffic::default() })
 }
 

@@ -1,5 +1,6 @@
 //! A fake agent whose responses a test scripts.
 
+mod routing;
 mod rpc;
 
 use std::collections::{HashMap, VecDeque};
@@ -10,6 +11,7 @@ use meridian_proto::convert::json;
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_server::ClusterServer;
 use meridian_proto::v1::events_server::EventsServer;
+use meridian_proto::v1::routing_server::RoutingServer;
 use meridian_proto::v1::services_server::ServicesServer;
 use prost::Message;
 use tokio::io::AsyncReadExt;
@@ -81,6 +83,7 @@ impl Agent {
             .add_service(ServicesServer::new(agent.clone()))
             .add_service(EventsServer::new(agent.clone()))
             .add_service(ClusterServer::new(agent.clone()))
+            .add_service(RoutingServer::new(agent.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(serving);
         agent
@@ -314,5 +317,7 @@ fn service(name: &str) -> v1::Service {
         port: 8080,
         revision: 9,
         configuration: 7,
+        routing: "nearest".to_owned(),
+        when_disabled: "refuse".to_owned(),
     }
 }

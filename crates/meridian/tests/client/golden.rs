@@ -8,7 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use meridian_domain::limits::Limits;
-use meridian_domain::{Event, NodeId, RegionName, Revision, ServiceName, Tier, Zones};
+use meridian_domain::{
+    Event, NodeId, Preference, RegionName, Revision, RoutingPolicy, ServiceName, Tier,
+    WhenDisabled, Zones,
+};
 
 use crate::fake::{Agent, Reply};
 use crate::run::{Run, run};
@@ -17,11 +20,16 @@ use crate::run::{Run, run};
 const COLUMNS: usize = 80;
 
 /// Commands whose output is another document, or that need agents or data of their own.
-const WITHOUT: [&str; 4] =
-    ["meridian-completion", "meridian-man", "meridian-dev-attach", "meridian-recover"];
+const WITHOUT: [&str; 5] = [
+    "meridian-call",
+    "meridian-completion",
+    "meridian-man",
+    "meridian-dev-attach",
+    "meridian-recover",
+];
 
 /// Command lines that change nothing.
-const READS: [&str; 18] = [
+const READS: [&str; 26] = [
     "version",
     "status",
     "status -o wide",
@@ -40,6 +48,14 @@ const READS: [&str; 18] = [
     "cluster members",
     "cluster members -o wide",
     "cluster limits show",
+    "route",
+    "route --near francecentral -o wide",
+    "route --client-ip 198.51.100.7",
+    "route --from 48.85,2.35",
+    "route --without westeurope",
+    "dns show",
+    "dns delegation",
+    "network list",
 ];
 
 /// Command lines that change something, with the event that they cause.
@@ -99,10 +115,9 @@ fn changes() -> Vec<(&'static str, Event)> {
         ),
         (
             "api publish orders --path /orders --backend http://10.0.0.7:8080",
-            Event::ApiPublished { service, api: scene::api() },
+            Event::ApiPublished { service: service.clone(), api: scene::api() },
         ),
         ("api remove orders --yes", removed_api),
-        ("unit roll", location(|service, region| Event::RollStarted { service, region })),
         ("agent drain eastus-1 --yes", drained.clone()),
         ("agent drain eastus-1 --dry-run", drained),
         ("cluster remove eastus-1 --yes", Event::AgentRemoved { agent, node: NodeId(255) }),
@@ -111,6 +126,39 @@ fn changes() -> Vec<(&'static str, Event)> {
             "cluster trim-history --through 4096 --yes",
             Event::HistoryTrimmed { through: Revision(4_096) },
         ),
+    ]
+    .into_iter()
+    .chain(routing_changes())
+    .collect()
+}
+
+fn routing_changes() -> [(&'static str, Event); 7] {
+    let (service, eastus) = (scene::service_name("contoso"), scene::region_name("eastus"));
+    let rolled = Event::RollStarted { service: service.clone(), region: eastus.clone() };
+    [
+        ("unit roll", rolled),
+        (
+            "service update contoso --routing priority",
+            Event::RoutingChanged { service: service.clone(), routing: RoutingPolicy::Priority },
+        ),
+        (
+            "service update contoso --when-disabled redirect",
+            Event::WhenDisabledChanged {
+                service: service.clone(),
+                when_disabled: WhenDisabled::Redirect,
+            },
+        ),
+        (
+            "region scale eastus --weight 0",
+            Event::PreferenceChanged {
+                service: service.clone(),
+                region: eastus.clone(),
+                preference: Preference { weight: 0, ..Preference::default() },
+            },
+        ),
+        ("dns set --ttl 10", Event::DnsSet { settings: scene::dns() }),
+        ("network set 10.1.0.0/16=eastus", scene::network_assigned()),
+        ("network remove 10.1.0.0/16 --yes", scene::network_removed()),
     ]
 }
 

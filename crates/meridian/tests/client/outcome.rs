@@ -213,6 +213,7 @@ async fn a_status_check_exits_with_the_health_of_the_cluster() {
     for (health, severity, code) in [
         (v1::Health::Healthy, v1::Severity::Notice, 0),
         (v1::Health::Degraded, v1::Severity::Degraded, 10),
+        (v1::Health::ServiceUnavailable, v1::Severity::ServiceUnavailable, 11),
         (v1::Health::ChangesRefused, v1::Severity::ChangesRefused, 11),
     ] {
         let warning = v1::Warning {
@@ -239,6 +240,9 @@ async fn a_status_check_exits_with_the_health_of_the_cluster() {
         let first = match health {
             v1::Health::Healthy => "healthy: ",
             v1::Health::Degraded => "degraded: the worst thing\nnext: fix it\n",
+            v1::Health::ServiceUnavailable => {
+                "service unavailable: the worst thing\nnext: fix it\n"
+            }
             v1::Health::ChangesRefused | v1::Health::Unspecified => {
                 "changes refused: the worst thing\nnext: fix it\n"
             }

@@ -260,7 +260,13 @@ mod tests {
                 "AgentDrained",
                 "AgentUndrained",
                 "AgentRemoved",
-                "ClusterRecovered"
+                "ClusterRecovered",
+                "DnsSet",
+                "NetworkAssigned",
+                "NetworkRemoved",
+                "RoundTripMeasured",
+                "GatewaysLost",
+                "GatewaysFound",
             ]
         );
     }

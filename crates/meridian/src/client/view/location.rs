@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::client::output::{Row, cell, cells_of, yes_no};
 
-use super::{ObserverView, SilenceView, served, text};
+use super::{ObserverView, SilenceView, served, since, text};
 
 /// A location.
 #[derive(Debug, Serialize)]
@@ -27,9 +27,15 @@ pub struct LocationView {
     pub zones: Vec<u32>,
     /// True if the gateway is enabled.
     pub gateway_enabled: bool,
+    /// Priority, for the routing policy `priority`: the lowest first.
+    pub priority: u32,
+    /// Weight, for the routing policy `weighted`.
+    pub weight: u32,
     /// The first status that applies.
     pub status: StatusWord,
-    /// URL of the gateway; null if no agent in the region takes units.
+    /// Time since which no client can reach it; null unless it is offline.
+    pub offline_since: Option<String>,
+    /// URL of the gateway; null if no agent in the region takes units, and while it is offline.
     pub gateway_url: Option<String>,
     /// The oldest configuration that a ready unit serves; null if none is ready.
     pub configuration: Option<u64>,
@@ -64,8 +70,16 @@ pub enum StatusWord {
     Converging,
     /// No agent in the region takes units.
     NoAgent,
-    /// An agent of the location is unreachable.
+    /// Clients can reach none of its units, as agreed by a majority of the other regions.
+    Offline,
+    /// Its agents are unreachable, and its gateways serve clients.
+    Unmanaged,
+    /// Its agents are unreachable, and no unit is known to serve.
     AgentUnreachable,
+    /// Some units serve, and others do not or are not known to.
+    Degraded,
+    /// The gateway is disabled, and serves on until its clients have moved.
+    DrainingClients,
     /// The gateway is disabled.
     Disabled,
     /// The location was removed; its units drain.
@@ -81,7 +95,11 @@ impl StatusWord {
             Self::Ready => "ready",
             Self::Converging => "converging",
             Self::NoAgent => "no agent",
+            Self::Offline => "offline",
+            Self::Unmanaged => "unmanaged",
+            Self::Degraded => "degraded",
             Self::AgentUnreachable => "agent unreachable",
+            Self::DrainingClients => "draining clients",
             Self::Disabled => "disabled",
             Self::Removing => "removing",
             Self::Unknown => "unknown",
@@ -96,7 +114,11 @@ impl From<v1::LocationStatus> for StatusWord {
             v1::LocationStatus::Ready => Self::Ready,
             v1::LocationStatus::Converging => Self::Converging,
             v1::LocationStatus::NoAgent => Self::NoAgent,
+            v1::LocationStatus::Offline => Self::Offline,
+            v1::LocationStatus::Unmanaged => Self::Unmanaged,
+            v1::LocationStatus::Degraded => Self::Degraded,
             v1::LocationStatus::AgentUnreachable => Self::AgentUnreachable,
+            v1::LocationStatus::DrainingClients => Self::DrainingClients,
             v1::LocationStatus::Disabled => Self::Disabled,
             v1::LocationStatus::Removing => Self::Removing,
         }
@@ -112,22 +134,24 @@ impl LocationView {
         locations.map(convert).collect()
     }
 
-    /// The status, with the time since the agent was last heard from.
-    fn status_cell(&self, suffix: fn(SilenceView) -> String) -> String {
+    /// The status and the time since it applies: `suffix` formats the silence of the agents, `time` the
+    /// time of a loss.
+    fn status_cell(&self, suffix: fn(SilenceView) -> String, time: fn(&str) -> &str) -> String {
         let status = self.status.as_str();
         let silence = self.unreachable_agents.iter().find_map(|agent| agent.silence);
-        match self.status {
-            StatusWord::AgentUnreachable => {
+        match (self.status, &self.offline_since) {
+            (StatusWord::Offline, Some(since)) => format!("{status} since {}", time(since)),
+            (StatusWord::AgentUnreachable | StatusWord::Unmanaged, _) => {
                 format!("{status}{}", silence.map(suffix).unwrap_or_default())
             }
-            StatusWord::Ready
-            | StatusWord::Converging
-            | StatusWord::NoAgent
-            | StatusWord::Disabled
-            | StatusWord::Removing
-            | StatusWord::Unknown => status.to_owned(),
+            _ => status.to_owned(),
         }
     }
+}
+
+/// Returns the time of day of a time as RFC 3339.
+fn time_of_day(rfc3339: &str) -> &str {
+    rfc3339.get(11..19).unwrap_or(rfc3339)
 }
 
 impl From<v1::Location> for LocationView {
@@ -138,6 +162,7 @@ impl From<v1::Location> for LocationView {
         };
         Self {
             status: location.status().into(),
+            offline_since: since(location.offline_since),
             region: location.region,
             display_name: location.display_name,
             primary: location.primary,
@@ -146,6 +171,8 @@ impl From<v1::Location> for LocationView {
             unknown_units: location.unknown_units,
             zones: location.zones,
             gateway_enabled: location.gateway_enabled,
+            priority: location.priority,
+            weight: location.weight,
             gateway_url: text(location.gateway_url),
             configuration: served(location.configuration),
             converged: location.converged,
@@ -159,8 +186,8 @@ impl From<v1::Location> for LocationView {
 impl Row for LocationView {
     const HEADS: &'static [&'static str] = &["REGION", "PRIMARY", "READY", "STATUS", "URL"];
     const WIDE_HEADS: &'static [&'static str] = &[
-        "REGION", "NAME", "PRIMARY", "READY", "UNKNOWN", "UNITS", "ZONES", "GATEWAY", "STATUS",
-        "CONFIG", "URL", "BLOCKED",
+        "REGION", "NAME", "PRIMARY", "READY", "UNKNOWN", "UNITS", "ZONES", "GATEWAY", "PRIORITY",
+        "WEIGHT", "STATUS", "CONFIG", "URL", "BLOCKED",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -168,7 +195,7 @@ impl Row for LocationView {
             self.region.clone(),
             yes_no(self.primary),
             format!("{}/{}", self.ready_units, self.units),
-            self.status_cell(SilenceView::suffix),
+            self.status_cell(SilenceView::suffix, time_of_day),
             cell(self.gateway_url.as_ref()),
         ]
     }
@@ -183,7 +210,9 @@ impl Row for LocationView {
             self.units.to_string(),
             cells_of(&self.zones),
             if self.gateway_enabled { "enabled".to_owned() } else { "disabled".to_owned() },
-            self.status_cell(SilenceView::exact_suffix),
+            self.priority.to_string(),
+            self.weight.to_string(),
+            self.status_cell(SilenceView::exact_suffix, |exact| exact),
             cell(self.configuration.as_ref()),
             cell(self.gateway_url.as_ref()),
             cell(self.blocked_reason.as_ref()),

@@ -1,13 +1,15 @@
 //! An event of each type, in the order of the variants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_domain::api::Timeouts;
 use meridian_domain::limits::Limits;
+use meridian_domain::reachability::{Evidence, Gateways, ProberGroup};
 use meridian_domain::{
     Address, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, ClusterId,
-    DataVersion, Epoch, Event, Incarnation, NodeId, Region, RegionName, Revision, ServiceName,
-    Tier, Timestamp, UnitId, Zone, Zones,
+    DataVersion, DnsSettings, Epoch, Event, Incarnation, Network, NodeId, Preference, Region,
+    RegionName, Revision, RoutingPolicy, ServiceName, Tier, Timestamp, UnitId, WhenDisabled, Zone,
+    Zones,
 };
 use uuid::Uuid;
 
@@ -17,6 +19,19 @@ fn service() -> ServiceName {
 
 fn region() -> RegionName {
     RegionName::new("eastus").expect("is a name")
+}
+
+fn other_region() -> RegionName {
+    RegionName::new("westeurope").expect("is a name")
+}
+
+fn network() -> Network {
+    "10.1.0.0/16".parse().expect("is a network")
+}
+
+fn prober_groups() -> BTreeSet<ProberGroup> {
+    let japan = RegionName::new("japaneast").expect("is a name");
+    [japan, other_region()].map(ProberGroup::Region).into()
 }
 
 fn unit() -> UnitId {
@@ -115,5 +130,36 @@ pub fn events() -> Vec<Event> {
             configuration: Revision(8),
             cause: "host not found".to_owned(),
         },
+    ]
+    .into_iter()
+    .chain(of_routing())
+    .collect()
+}
+
+fn of_routing() -> [Event; 9] {
+    [
+        Event::RoutingChanged { service: service(), routing: RoutingPolicy::Weighted },
+        Event::PreferenceChanged {
+            service: service(),
+            region: region(),
+            preference: Preference { priority: 2, weight: 50 },
+        },
+        Event::DnsSet {
+            settings: DnsSettings {
+                zone: Some("gateways.example.net".parse().expect("is a zone")),
+                ..DnsSettings::default()
+            },
+        },
+        Event::NetworkAssigned { network: network(), region: region() },
+        Event::NetworkRemoved { network: network() },
+        Event::RoundTripMeasured { one: region(), other: other_region(), micros: 81_300 },
+        Event::GatewaysLost {
+            agent: agent(),
+            gateways: Gateways::All,
+            evidence: Evidence { unreachable_from: prober_groups(), groups: 2 },
+            relapses: 0,
+        },
+        Event::GatewaysFound { agent: agent(), gateways: Gateways::All },
+        Event::WhenDisabledChanged { service: service(), when_disabled: WhenDisabled::Redirect },
     ]
 }

@@ -19,6 +19,10 @@ pub struct ServiceView {
     pub primary: String,
     /// TCP port of its gateways.
     pub port: u32,
+    /// Policy that chooses the region of a client: `nearest`, `priority` or `weighted`.
+    pub routing: String,
+    /// Responses of its gateways where they are disabled: `refuse` or `redirect`.
+    pub when_disabled: String,
     /// Units declared in all its regions together.
     pub units: u32,
     /// Its regions, the primary first.
@@ -36,6 +40,8 @@ impl From<v1::Service> for ServiceView {
             tier: service.tier,
             primary: service.primary,
             port: service.port,
+            routing: service.routing,
+            when_disabled: service.when_disabled,
             units: service.units,
             regions: service.regions,
             revision: service.revision,
@@ -46,8 +52,18 @@ impl From<v1::Service> for ServiceView {
 
 impl Row for ServiceView {
     const HEADS: &'static [&'static str] = &["NAME", "TIER", "REGIONS", "UNITS", "PORT", "PRIMARY"];
-    const WIDE_HEADS: &'static [&'static str] =
-        &["NAME", "TIER", "PRIMARY", "REGIONS", "UNITS", "PORT", "REVISION", "CONFIG"];
+    const WIDE_HEADS: &'static [&'static str] = &[
+        "NAME",
+        "TIER",
+        "PRIMARY",
+        "REGIONS",
+        "UNITS",
+        "PORT",
+        "ROUTING",
+        "WHEN DISABLED",
+        "REVISION",
+        "CONFIG",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -68,6 +84,8 @@ impl Row for ServiceView {
             self.regions.join(","),
             self.units.to_string(),
             self.port.to_string(),
+            self.routing.clone(),
+            self.when_disabled.clone(),
             self.revision.to_string(),
             self.configuration.to_string(),
         ]

@@ -43,6 +43,8 @@ pub enum HealthWord {
     Notice,
     /// Capacity or redundancy is below what was declared.
     Degraded,
+    /// No region of a service serves.
+    ServiceUnavailable,
     /// No change is accepted.
     ChangesRefused,
     /// A word of a newer agent that this client does not know.
@@ -56,6 +58,7 @@ impl HealthWord {
             Self::Healthy => "healthy",
             Self::Notice => "notice",
             Self::Degraded => "degraded",
+            Self::ServiceUnavailable => "service unavailable",
             Self::ChangesRefused => "changes refused",
             Self::Unknown => "unknown",
         }
@@ -68,6 +71,7 @@ impl From<v1::Health> for HealthWord {
             v1::Health::Unspecified => Self::Unknown,
             v1::Health::Healthy => Self::Healthy,
             v1::Health::Degraded => Self::Degraded,
+            v1::Health::ServiceUnavailable => Self::ServiceUnavailable,
             v1::Health::ChangesRefused => Self::ChangesRefused,
         }
     }
@@ -79,6 +83,7 @@ impl From<v1::Severity> for HealthWord {
             v1::Severity::Unspecified => Self::Unknown,
             v1::Severity::Notice => Self::Notice,
             v1::Severity::Degraded => Self::Degraded,
+            v1::Severity::ServiceUnavailable => Self::ServiceUnavailable,
             v1::Severity::ChangesRefused => Self::ChangesRefused,
         }
     }

@@ -53,9 +53,11 @@ fn a_service_has_these_keys() {
         revision: 9,
         regions: vec!["westeurope".to_owned()],
         configuration: 5,
+        routing: "nearest".to_owned(),
+        when_disabled: "refuse".to_owned(),
     };
     let view = ServiceView::from(service);
-    let keys = r#"{"name":"contoso","tier":"premium","primary":"westeurope","port":8080,"units":3,"regions":["westeurope"],"revision":9,"configuration":5"#;
+    let keys = r#"{"name":"contoso","tier":"premium","primary":"westeurope","port":8080,"routing":"nearest","whenDisabled":"refuse","units":3,"regions":["westeurope"],"revision":9,"configuration":5"#;
     assert_eq!(printed(&view), format!("{keys}}}"));
     let detail = ServiceDetailView { service: view, locations: vec![], apis: vec![] };
     assert_eq!(printed(&detail), format!(r#"{keys},"locations":[],"apis":[]}}"#));
@@ -87,7 +89,7 @@ fn a_location_has_these_keys() {
     };
     assert_eq!(
         printed(&LocationView::list(response)[0]),
-        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":0,"unknownUnits":1,"zones":[1,2],"gatewayEnabled":true,"status":"agentUnreachable","gatewayUrl":"http://127.0.1.2:8080","configuration":5,"converged":false,"blockedReason":null,"unreachableAgents":[{"agent":"eastus-1","silence":{"ms":12000,"atLeast":true}}],"observer":{"agent":"westeurope-1","leader":true}}"#
+        r#"{"region":"eastus","displayName":"East US","primary":false,"units":2,"readyUnits":0,"unknownUnits":1,"zones":[1,2],"gatewayEnabled":true,"priority":0,"weight":0,"status":"agentUnreachable","offlineSince":null,"gatewayUrl":"http://127.0.1.2:8080","configuration":5,"converged":false,"blockedReason":null,"unreachableAgents":[{"agent":"eastus-1","silence":{"ms":12000,"atLeast":true}}],"observer":{"agent":"westeurope-1","leader":true}}"#
     );
     location.gateway_url.clear();
     location.blocked_reason = "no agent in zone 2 takes units".to_owned();
@@ -97,7 +99,7 @@ fn a_location_has_these_keys() {
     let printed = printed(&LocationView::from(location));
     assert!(
         printed.ends_with(
-            r#""status":"noAgent","gatewayUrl":null,"configuration":null,"converged":false,"blockedReason":"no agent in zone 2 takes units","unreachableAgents":[],"observer":null}"#
+            r#""status":"noAgent","offlineSince":null,"gatewayUrl":null,"configuration":null,"converged":false,"blockedReason":"no agent in zone 2 takes units","unreachableAgents":[],"observer":null}"#
         ),
         "{printed}"
     );
@@ -110,7 +112,11 @@ fn a_status_has_words_for_people_and_a_stable_key_for_programs() {
         (StatusWord::Ready, "ready", "ready"),
         (StatusWord::Converging, "converging", "converging"),
         (StatusWord::NoAgent, "no agent", "noAgent"),
+        (StatusWord::Degraded, "degraded", "degraded"),
+        (StatusWord::Offline, "offline", "offline"),
+        (StatusWord::Unmanaged, "unmanaged", "unmanaged"),
         (StatusWord::AgentUnreachable, "agent unreachable", "agentUnreachable"),
+        (StatusWord::DrainingClients, "draining clients", "drainingClients"),
         (StatusWord::Disabled, "disabled", "disabled"),
         (StatusWord::Removing, "removing", "removing"),
         (StatusWord::Unknown, "unknown", "unknown"),
@@ -122,6 +128,7 @@ fn a_status_has_words_for_people_and_a_stable_key_for_programs() {
     for health in [
         HealthWord::Healthy,
         HealthWord::Notice,
+        HealthWord::ServiceUnavailable,
         HealthWord::Degraded,
         HealthWord::ChangesRefused,
         HealthWord::Unknown,
@@ -159,7 +166,7 @@ fn a_unit_has_these_keys() {
     };
     assert_eq!(
         printed(&UnitView::from(unit.clone())),
-        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"ready","reportedState":"ready","unknownFor":null,"pid":4711,"address":"127.0.1.2:8080","cause":null,"restarts":0,"configuration":5,"inFlight":3,"utilization":0.25,"observer":null}"#
+        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"ready","reportedState":"ready","unknownFor":null,"lostSince":null,"pid":4711,"address":"127.0.1.2:8080","cause":null,"restarts":0,"configuration":5,"inFlight":3,"utilization":0.25,"observer":null}"#
     );
     unit.state = "unknown".to_owned();
     (unit.pid, unit.configuration, unit.unknown_for) = (None, 0, Some(silence(false)));
@@ -168,7 +175,7 @@ fn a_unit_has_these_keys() {
         v1::ListUnitsResponse { units: vec![unit], observer: observer(), ..Default::default() };
     assert_eq!(
         printed(&UnitView::list(response)[0]),
-        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"unknown","reportedState":"ready","unknownFor":{"ms":12000,"atLeast":false},"pid":null,"address":"127.0.1.2:8080","cause":null,"restarts":0,"configuration":null,"inFlight":null,"utilization":null,"observer":{"agent":"westeurope-1","leader":true}}"#
+        r#"{"unit":"contoso/eastus/1","incarnation":14,"service":"contoso","region":"eastus","agent":"eastus-1","state":"unknown","reportedState":"ready","unknownFor":{"ms":12000,"atLeast":false},"lostSince":null,"pid":null,"address":"127.0.1.2:8080","cause":null,"restarts":0,"configuration":null,"inFlight":null,"utilization":null,"observer":{"agent":"westeurope-1","leader":true}}"#
     );
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::client::output::{NONE, Row, cell};
 
-use super::{ObserverView, SilenceView, served, text};
+use super::{ObserverView, SilenceView, served, since, text};
 
 /// A unit.
 #[derive(Debug, Serialize)]
@@ -21,12 +21,15 @@ pub struct UnitView {
     pub region: String,
     /// The agent that runs it.
     pub agent: String,
-    /// `starting`, `ready`, `failed` or `draining`; `unknown` if its agent is unreachable.
+    /// `starting`, `ready`, `failed` or `draining`; `unknown` if its agent is unreachable; `lost` if it is
+    /// ready and clients cannot reach it.
     pub state: String,
     /// The state that its agent reported last.
     pub reported_state: String,
     /// Time since its agent was last heard from; null unless the state is `unknown`.
     pub unknown_for: Option<SilenceView>,
+    /// Time since which clients cannot reach it; null unless the state is `lost`.
+    pub lost_since: Option<String>,
     /// Process id on the agent's machine; null while it does not run, and if its state is unknown.
     pub pid: Option<u32>,
     /// Address for clients, `host:port`; null if not known.
@@ -78,6 +81,7 @@ impl From<v1::Unit> for UnitView {
             state: unit.state,
             reported_state: unit.reported_state,
             unknown_for: unit.unknown_for.map(SilenceView::from),
+            lost_since: since(unit.lost_since),
             pid: unit.pid,
             address: text(unit.address),
             cause: text(unit.cause),
@@ -117,7 +121,10 @@ impl Row for UnitView {
             self.unit.clone(),
             self.incarnation.to_string(),
             self.agent.clone(),
-            self.state.clone(),
+            match &self.lost_since {
+                Some(since) => format!("{} since {since}", self.state),
+                None => self.state.clone(),
+            },
             cell(self.pid.as_ref()),
             cell(self.address.as_ref()),
             cell(self.configuration.as_ref()),

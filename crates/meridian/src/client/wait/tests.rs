@@ -1,4 +1,5 @@
 use meridian_proto::v1;
+use meridian_proto::v1::edit::Edit as EditKind;
 
 use super::*;
 
@@ -96,4 +97,6 @@ fn edits_touch_their_regions_or_the_whole_service() {
     let elsewhere = Regions::touched(&[scale("westus"), EditKind::Tier("premium".to_owned())]);
     assert!(!elsewhere.contain(&location(v1::LocationStatus::Ready, 2, true)));
     assert_eq!(Regions::touched(&[scale("westus"), EditKind::Port(8081)]), Regions::All);
+    let redirects = EditKind::WhenDisabled("redirect".to_owned());
+    assert_eq!(Regions::touched(&[redirects]), Regions::All);
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use meridian_domain::api::Timeouts;
 use meridian_domain::{
-    AgentName, Api, ApiName, ApiPath, BackendUrl, Event, Region, RegionName, ServiceName,
+    AgentName, Api, ApiName, ApiPath, BackendUrl, DnsSettings, Event, Network, Region, RegionName,
+    ServiceName,
 };
 use meridian_proto::convert::event::data;
 use meridian_proto::v1;
@@ -236,4 +237,21 @@ fn status() -> v1::GetStatusResponse {
         health: v1::Health::Degraded.into(),
         epoch: 0,
     }
+}
+
+pub fn dns() -> DnsSettings {
+    let zone = Some("gateways.example.net".parse().expect("is a zone"));
+    DnsSettings { zone, ttl_seconds: 10, ..DnsSettings::default() }
+}
+
+fn network() -> Network {
+    "10.1.0.0/16".parse().expect("is a network")
+}
+
+pub fn network_assigned() -> Event {
+    Event::NetworkAssigned { network: network(), region: region_name("eastus") }
+}
+
+pub fn network_removed() -> Event {
+    Event::NetworkRemoved { network: network() }
 }

@@ -24,6 +24,8 @@ fn services() -> Vec<ServiceView> {
         revision: 12_345,
         regions: vec![primary.to_owned(), "eastus".to_owned()],
         configuration: 5,
+        routing: "nearest".to_owned(),
+        when_disabled: "refuse".to_owned(),
     };
     let services = [service("contoso", "westeurope"), service(LONG_SERVICE, LONG_REGION)];
     services.into_iter().map(ServiceView::from).collect()
@@ -49,7 +51,14 @@ fn locations() -> Vec<LocationView> {
     unreachable.blocked_reason = "agent germanywestcentral-1 unreachable for 12 s".to_owned();
     unreachable.unreachable_agents =
         vec![v1::UnreachableAgent { agent: LONG_AGENT.to_owned(), silence: Some(silence(false)) }];
+    let lost_since = prost_types::Timestamp { seconds: 1_795_000_000, nanos: 123_000_000 };
+    let offline = v1::Location {
+        ready_units: 0,
+        offline_since: Some(lost_since),
+        ..location(LONG_REGION, v1::LocationStatus::Offline, "")
+    };
     let locations = [
+        offline,
         location("westeurope", v1::LocationStatus::Ready, "http://127.0.1.1:8080"),
         location("eastus", v1::LocationStatus::NoAgent, ""),
         unreachable,
@@ -211,6 +220,7 @@ fn locations_at_80_columns() {
         default_table(&locations()),
         "\
 REGION              PRIMARY  READY  STATUS                  URL
+germanywestcentral  no       0/12   offline since 11:06:40  -
 westeurope          yes      12/12  ready                   http://127.0.1.1:80…
 eastus              no       12/12  no agent                -
 germanywestcentral  no       0/12   agent unreachable 12 s  http://gateway.germ…
