@@ -17,6 +17,7 @@
 //! | S10 | `storage` | an agent acknowledges no change after its storage failed |
 //! | S11 | the simulation | a node whose disk hangs neither leads nor follows |
 //! | S12 | `request_times` | request ids from the future are refused, and no other request expires |
+//! | S13 | `reachability` | gateways are lost only while a fault keeps clients from them |
 //! | V1 | `run_quality` | changes were acknowledged at the minimum rate, and every fault had an effect |
 //!
 //! The revision of a change gives its position in the log, so no search for a linearization is
@@ -29,6 +30,7 @@ mod logs;
 mod model;
 mod order;
 mod progress;
+mod reachability;
 mod reads;
 mod request_times;
 mod requests;
@@ -100,6 +102,7 @@ pub fn check(history: &[Record]) -> Verdict {
         units::check,
         convergence::check,
         progress::check,
+        reachability::check,
         storage::check,
         resources::check,
         takeover::check,

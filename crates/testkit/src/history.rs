@@ -66,8 +66,10 @@ pub mod mark {
     pub const LOAD_ENDED: &str = "load-ended";
     /// No fault is active anymore.
     pub const HEALED: &str = "healed";
-    /// No operation is in flight and all agents had time to catch up. No event is expected from
-    /// here on.
+    /// All agents have the same state, and all desired units run.
+    pub const CONVERGED: &str = "converged";
+    /// No gateway is lost, no operation is in flight and all agents had time to catch up. No event
+    /// is expected from here on.
     pub const QUIESCENT: &str = "quiescent";
     /// End of the quiescent phase.
     pub const QUIESCENT_ENDED: &str = "quiescent-ended";

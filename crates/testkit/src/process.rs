@@ -49,6 +49,8 @@ pub mod port {
     pub const PEER: u16 = 7401;
     /// Peer API of an agent that has moved.
     pub const MOVED_PEER: u16 = 7411;
+    /// Name server.
+    pub const DNS: u16 = 7453;
     /// Health and metrics.
     pub const HTTP: u16 = 7480;
 }

@@ -35,7 +35,7 @@ const PLANTED: [Planted; 10] = [
     },
     Planted {
         bug: "RowsBeforeLog",
-        check: &["simulated", "--faults", "PowerLoss", "--sync", "400"],
+        check: &["simulated", "--faults", "PowerLoss", "--sync", "200"],
         seeds: 20,
     },
     Planted {

@@ -17,7 +17,7 @@ use meridian_agent::{Reconciler, ReconcilerConfig, generation};
 use meridian_domain::agent::Address;
 use meridian_domain::{
     AgentDescription, AgentName, Command, DataVersion, Edit, Generation, RegionName, ServiceName,
-    Tier,
+    Tier, WhenDisabled,
 };
 use meridian_ports::UnitLoads;
 use tokio::sync::watch;
@@ -55,7 +55,8 @@ pub async fn first_run(path: &Path) -> Result<()> {
     agent.log.apply(Command::BootstrapCluster { cluster, agents }).await?;
     let primary = region();
     let (service, tier) = (service(), Tier::Premium);
-    let create = Command::CreateService { service, tier, primary, port: None };
+    let (port, when_disabled) = (None, WhenDisabled::Refuse);
+    let create = Command::CreateService { service, tier, primary, port, when_disabled };
     agent.log.apply(create).await?;
     agent.wait_for_units(1).await?;
     agent.scale(3).await?;
@@ -76,7 +77,7 @@ pub async fn later_run(path: &Path) -> Result<()> {
     agent.wait_for_units(desired).await?;
     if desired > 0 {
         agent.scale(4).await?;
-        Progress::Releasing.report()?;
+        Progress::Deleting.report()?;
         agent.log.apply(Command::DeleteService { service: service(), expected: None }).await?;
         agent.wait_for_units(0).await?;
     }

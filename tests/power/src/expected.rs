@@ -26,6 +26,8 @@ pub struct Expected {
     pub started: Vec<u64>,
     /// Incarnations of the units that the agent was asked to stop.
     pub released: Vec<u64>,
+    /// True once no unit is expected to run: a unit that the log replaces may still start.
+    pub deleting: bool,
 }
 
 impl Expected {
@@ -54,6 +56,7 @@ impl Expected {
                 // From here on, units of earlier process runs may be found dead.
                 self.started.clear();
             }
+            Progress::Wanted { .. } | Progress::Started { .. } if self.deleting => {}
             Progress::Wanted { incarnation } if !self.wanted.contains(incarnation) => {
                 self.wanted.push(*incarnation);
             }
@@ -62,7 +65,16 @@ impl Expected {
                 self.wanted.clear();
                 self.started.clear();
             }
-            Progress::Released { incarnation } => self.released.push(*incarnation),
+            Progress::Deleting => {
+                self.wanted.clear();
+                self.started.clear();
+                self.deleting = true;
+            }
+            Progress::Released { incarnation } => {
+                // Also of a unit that the log replaced, because an earlier process of it still runs.
+                self.wanted.retain(|wanted| wanted != incarnation);
+                self.released.push(*incarnation);
+            }
             Progress::Opened
             | Progress::Truncated { .. }
             | Progress::Purged { .. }

@@ -71,6 +71,8 @@ pub enum Progress {
     /// The number of desired units is about to be reduced: from here on, no unit is certain to be
     /// desired or running.
     Releasing,
+    /// The service is about to be deleted: from here on, no unit is expected to run or to start.
+    Deleting,
     /// The agent's driver was asked to stop a unit. The desired units without it are therefore
     /// durable.
     Released {
@@ -125,7 +127,7 @@ impl Progress {
             Self::GenerationRaised { .. } => "generation",
             Self::Wanted { .. } => "desired units",
             Self::Started { .. } => "unit intent",
-            Self::Releasing | Self::Released { .. } => "unit release",
+            Self::Releasing | Self::Deleting | Self::Released { .. } => "unit release",
             Self::Stopped { .. } => "stop",
         }
     }

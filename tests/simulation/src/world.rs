@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{bail, ensure};
-use meridian_domain::{Command, Revision, Tier};
+use meridian_domain::{Command, Revision, Tier, WhenDisabled};
 use meridian_ports::{Leadership, Receipt};
 use meridian_replication::disk_watch::STALL_AFTER;
 use turmoil::{Builder, Sim};
@@ -164,7 +164,13 @@ impl World {
         let deadline = trace::now() + CONVERGENCE_TIMEOUT;
         let service = "witness".parse().expect("a valid name");
         let primary = self.plan.agents[0].clone();
-        self.change(Command::CreateService { service, tier: Tier::Premium, primary, port: None })?;
+        self.change(Command::CreateService {
+            service,
+            tier: Tier::Premium,
+            primary,
+            port: None,
+            when_disabled: WhenDisabled::Refuse,
+        })?;
         loop {
             for _ in 0..100 {
                 self.step()?;

@@ -21,7 +21,7 @@ const SERVICES: usize = 3;
 /// Their regions: the primary one, and one that is added and removed.
 const ABSENT_REGIONS: [&str; 2] = ["brazilsouth", "koreacentral"];
 /// The service with running units.
-const RUNNING_SERVICE: &str = "contoso";
+pub const RUNNING_SERVICE: &str = "contoso";
 /// Fraction of the changes with the request id of a client whose clock is ahead.
 const AHEAD: f64 = 0.02;
 /// Maximum attempts per change: enough to outlast most faults.
@@ -147,6 +147,7 @@ pub fn create(service: &str, primary: &str) -> Mutation {
         tier: "premium".to_owned(),
         primary: primary.to_owned(),
         port: None,
+        when_disabled: None,
     })
 }
 

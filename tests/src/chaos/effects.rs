@@ -12,6 +12,7 @@ use meridian_testkit::process::Process;
 use meridian_testkit::process::network::Network;
 use tokio::time::{Instant, sleep};
 
+use super::clients::RUNNING_SERVICE;
 use super::cluster::Cluster;
 use super::observe;
 use super::operations::{with_deadline, with_timeout};
@@ -241,6 +242,39 @@ pub async fn reported(cluster: &Cluster, hung: &Process) -> Option<String> {
     });
     let pid = hung.pid();
     Some(format!("the unit of the stopped process {pid} is {}", state.await?))
+}
+
+/// Waits until the other members agree that clients cannot reach a member's region, unless it serves
+/// no service anymore.
+pub async fn offline(cluster: &Cluster, member: usize) -> Option<String> {
+    let region = cluster.members[member].region;
+    let began = Instant::now();
+    let offline = async |other: usize| {
+        let mut client = ServicesClient::new(cluster.connect(other).ok()?);
+        let request = v1::ListLocationsRequest {
+            service: RUNNING_SERVICE.to_owned(),
+            ..v1::ListLocationsRequest::default()
+        };
+        let request = client.list_locations(with_deadline(request));
+        let listed = with_timeout(request).await.ok()?.into_inner().locations.into_iter();
+        let listed: Vec<_> = listed.filter(|it| it.region == region).collect();
+        if listed.is_empty() {
+            return Some("its region was removed meanwhile".to_owned());
+        }
+        let took = began.elapsed().as_millis();
+        let is_offline = listed.iter().any(|it| it.status() == v1::LocationStatus::Offline);
+        is_offline.then(|| format!("its region was offline after {took} ms"))
+    };
+    let others: Vec<_> = (0..cluster.members.len()).filter(|other| *other != member).collect();
+    poll(async || {
+        for other in &others {
+            if let Some(evidence) = offline(*other).await {
+                return Some(evidence);
+            }
+        }
+        None
+    })
+    .await
 }
 
 /// Returns the units according to the first of these members that responds.

@@ -6,6 +6,7 @@ mod cloned;
 mod hanging_disk;
 mod machines;
 mod network;
+mod outage;
 mod restored;
 mod units;
 
@@ -76,12 +77,12 @@ impl Injector {
         if planned.kind == Kind::DiskHang {
             member = self.cluster.target(Target::Leader);
         }
-        if matches!(planned.kind, Kind::Unit | Kind::PidReuse | Kind::Hang) {
+        if matches!(planned.kind, Kind::Unit | Kind::PidReuse | Kind::Hang | Kind::Outage) {
             member = effects::member_with_unit(&self.cluster, member).await?;
         }
         let affected = match planned.kind {
             Kind::Loss | Kind::Membership | Kind::All | Kind::Quorum => self.all(),
-            Kind::Duplicate | Kind::Reorder | Kind::LongLinks => self.all(),
+            Kind::Duplicate | Kind::Reorder | Kind::LongLinks | Kind::SlowLookups => self.all(),
             Kind::Move => self.moving(member, planned.variant),
             _ => vec![member],
         };
@@ -131,7 +132,9 @@ impl Injector {
             Kind::Restore => self.restore(fault, member, duration, variant).await?,
             Kind::Hang => self.hang(fault, member, variant).await?,
             Kind::Absence => self.absence(fault, member, duration, variant).await?,
+            Kind::Outage => self.outage(fault, member, variant).await?,
             Kind::Clone => self.clone_agent(fault, member).await?,
+            Kind::SlowLookups => self.slow_lookups(fault, member, variant).await?,
             Kind::Move => self.move_peers(fault, &self.moving(member, variant), duration).await?,
         }
         Ok(())

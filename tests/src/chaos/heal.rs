@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
+use meridian_domain::limits;
 use meridian_proto::v1;
 use meridian_proto::v1::services_client::ServicesClient;
 use meridian_testkit::history::{Outcome, Recorder, mark};
@@ -18,6 +19,10 @@ use super::resources;
 
 /// Timeout for convergence after the last fault ended.
 pub const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout until the last gateways are found: the longest stable window, and a busy machine.
+const FOUND_TIMEOUT: Duration = limits::MAX_STABLE_WINDOW.saturating_add(Duration::from_secs(30));
+/// State of a ready unit that clients cannot reach.
+const LOST: &str = "lost";
 /// Poll interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Time for which the cluster must be in the desired state before it counts as quiescent.
@@ -63,6 +68,10 @@ pub async fn converge(
     if !wait_until_stable(cluster, recorder, deadline).await? {
         return Ok(());
     }
+    recorder.mark(mark::CONVERGED);
+    if !wait_until_found(cluster).await? {
+        return Ok(());
+    }
     recorder.mark(mark::QUIESCENT);
     record_states(cluster, recorder).await?;
     sleep(quiescent).await;
@@ -103,6 +112,24 @@ async fn wait_until_stable(
     Ok(false)
 }
 
+/// Waits until no gateway is lost: those of a region that was lost often are found later than its units
+/// are ready. Returns false on a timeout.
+async fn wait_until_found(cluster: &Cluster) -> anyhow::Result<bool> {
+    let deadline = Instant::now() + FOUND_TIMEOUT;
+    let mut client = ServicesClient::new(cluster.connect(0)?);
+    while Instant::now() < deadline {
+        let units = client.list_units(with_deadline(v1::ListUnitsRequest::default()));
+        if let Ok(units) = with_timeout(units).await
+            && !units.into_inner().units.iter().any(|unit| unit.state == LOST)
+        {
+            return Ok(true);
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+    eprintln!("gateways are still lost after {FOUND_TIMEOUT:?}");
+    Ok(false)
+}
+
 /// Returns the revision if the cluster is in the desired state, or the reason why it is not.
 async fn desired_state(
     cluster: &Cluster,
@@ -127,7 +154,8 @@ async fn desired_state(
             Ok(units) => units.into_inner().units,
             Err(status) => return Ok(Err(status.to_string())),
         };
-    if let Some(unit) = units.iter().find(|unit| unit.state != "ready") {
+    let is_ready = |unit: &v1::Unit| unit.state == "ready" || unit.state == LOST;
+    if let Some(unit) = units.iter().find(|unit| !is_ready(unit)) {
         return Ok(Err(format!("unit {} is {}: {}", unit.unit, unit.state, unit.cause)));
     }
     let wanted: BTreeSet<_> = units.into_iter().map(|it| (it.unit, it.incarnation)).collect();

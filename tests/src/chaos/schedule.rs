@@ -114,6 +114,12 @@ pub enum Kind {
     Absence,
     /// A second agent is started on a copy of an agent's data directory, beside the original.
     Clone,
+    /// An agent is killed and restarted while each lookup of a name takes 5 s on all agents: it must
+    /// catch up before the lookups are fast again. Variant: all agents.
+    SlowLookups,
+    /// An agent and its units are killed until its gateways are lost, and then restarted. Variant: they
+    /// are paused, so that they accept connections and never respond.
+    Outage,
 }
 
 /// The agent affected by a fault.
@@ -159,7 +165,8 @@ impl Kind {
     /// Returns the minimum and maximum duration in milliseconds.
     fn duration_ms(self) -> (u64, u64) {
         match self {
-            Self::Transfer | Self::Unit | Self::Hang | Self::Clone => (0, 1),
+            Self::Transfer | Self::Unit | Self::Hang | Self::Clone | Self::SlowLookups => (0, 1),
+            Self::Outage => (0, 1),
             Self::Kill | Self::All | Self::Wipe | Self::Spawn | Self::PidReuse | Self::Move => {
                 (300, 2_000)
             }

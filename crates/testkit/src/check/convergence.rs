@@ -4,11 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use meridian_domain::{State, UnitPhase};
+use meridian_domain::{State, UnitPhase, limits};
 
 use super::facts::Facts;
 use super::{Violation, model};
 use crate::history::{Bystander, Micros, Operation, OperationKind, Outcome, Processes, mark};
+
+/// Maximum time from the convergence of the units until lost gateways are found, in microseconds: the
+/// longest stable window, and half a minute.
+const FOUND_WITHIN: Micros = (limits::MAX_STABLE_WINDOW.as_secs() + 30) * 1_000_000;
 
 /// Identity of a unit, independent of its process.
 type UnitKey = (String, String, u32, u64);
@@ -105,7 +109,8 @@ fn quiescent(facts: &Facts<'_>, bound: Micros) -> Vec<Violation> {
         return vec![Violation::new("L4", bound, what)];
     };
     let mut violations = Vec::new();
-    if from > bound {
+    let converged = facts.mark(mark::CONVERGED).unwrap_or(from);
+    if converged > bound || from - converged > FOUND_WITHIN {
         let what = "the cluster became quiescent too late".to_owned();
         violations.push(Violation::new("L4", from, what));
     }

@@ -1,6 +1,7 @@
 mod faults;
 mod resources;
 mod run;
+mod units;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -10,9 +11,7 @@ use meridian_domain::Edit;
 use self::run::{NODES, Run, edit, region, scale, set};
 use super::*;
 use crate::cluster::new_request;
-use crate::history::{
-    Fault, ObservedEvent, Operation, OperationKind, Outcome, StateHash, Step, Watch, mark,
-};
+use crate::history::{ObservedEvent, Operation, OperationKind, Outcome, StateHash, Watch, mark};
 
 /// Returns a valid history that covers every check.
 fn valid() -> Vec<Record> {
@@ -287,33 +286,6 @@ fn s7_a_watch_skips_an_event() {
     let mut history = valid();
     history.remove(history.len() - 3);
     assert_only("S7", &history);
-}
-
-#[test]
-fn s8_one_unit_has_two_processes() {
-    let mut history = valid();
-    let table = history.iter_mut().find_map(|record| match record {
-        Record::Processes(table) if !table.units.is_empty() => Some(table),
-        _ => None,
-    });
-    let table = table.expect("has units");
-    let mut twin = table.units[0].clone();
-    twin.pid += 50;
-    table.units.push(twin);
-    assert_only("S8", &history);
-}
-
-#[test]
-fn s9_a_partitioned_region_loses_its_last_unit() {
-    let mut history = valid();
-    let started = history.iter().position(|record| {
-        matches!(record, Record::Fault(Fault { step: Step::Effective { .. }, .. }))
-    });
-    let Some(Record::Processes(table)) = started.and_then(|at| history.get_mut(at + 1)) else {
-        panic!("a table follows");
-    };
-    table.units.retain(|unit| unit.region != NODES[2]);
-    assert_only("S9", &history);
 }
 
 #[test]

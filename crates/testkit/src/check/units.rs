@@ -85,19 +85,30 @@ fn units_killed(facts: &Facts<'_>, cut: &Fault, at: Micros) -> bool {
     })
 }
 
-/// Returns true if the location was removed shortly before the partition, so that its agent may
-/// know.
-fn released(facts: &Facts<'_>, cut: &Fault, service: &str, region: &str) -> bool {
-    facts.log.values().any(|seen| {
+/// Returns true if the location was removed before the partition and not added again, or shortly
+/// before it, so that its agent may know.
+fn released(facts: &Facts, cut: &Fault, service: &str, region: &str) -> bool {
+    let known = facts.log.values().filter(|seen| seen.at <= cut.at + LATE_DELIVERY);
+    let (mut exists, mut was_recently_removed) = (true, false);
+    for seen in known {
         let data = &seen.event.data;
+        let of_location = data["service"] == service && data["region"] == region;
         let of_unit = data["unit"]["service"] == service && data["unit"]["region"] == region;
-        let gone = match seen.event.kind.parse() {
-            Ok(EventType::RegionRemoved) => data["service"] == service && data["region"] == region,
-            Ok(EventType::ServiceDeleted) => data["service"] == service,
+        let is_recent = seen.at + REPLACEMENT >= cut.at;
+        match seen.event.kind.parse() {
+            Ok(EventType::RegionAdded) if of_location => exists = true,
+            Ok(EventType::RegionRemoved) if of_location => {
+                exists = false;
+                was_recently_removed |= is_recent;
+            }
+            Ok(EventType::ServiceDeleted) if data["service"] == service => {
+                exists = false;
+                was_recently_removed |= is_recent;
+            }
             // Only the newest assignment matters; it existed when the partition began.
-            Ok(EventType::UnitReleased) => of_unit && seen.at + REPLACEMENT >= cut.at,
-            _ => false,
-        };
-        gone && (cut.at.saturating_sub(REPLACEMENT)..=cut.at + LATE_DELIVERY).contains(&seen.at)
-    })
+            Ok(EventType::UnitReleased) if of_unit && is_recent => was_recently_removed = true,
+            _ => {}
+        }
+    }
+    !exists || was_recently_removed
 }

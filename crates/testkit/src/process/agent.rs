@@ -14,7 +14,7 @@ use tokio::process::Child;
 
 use super::cli::{self, Output};
 use super::http::{Response, get};
-use super::machine::Machine;
+use super::machine::{Machine, name_of};
 use super::port;
 use super::running::{Process, UnitProcess};
 use crate::wait::{TIMEOUT, until};
@@ -103,7 +103,13 @@ impl Agent {
     /// Returns the advertised address of the peer API.
     #[must_use]
     pub fn peer_endpoint(&self) -> String {
-        format!("{}:{}", self.proxy.unwrap_or(self.address), port::PEER)
+        format!("{}:{}", self.peer_host(), port::PEER)
+    }
+
+    /// Returns the advertised host of the peer API: a name if the agent has a machine.
+    pub(super) fn peer_host(&self) -> String {
+        let address = self.proxy.unwrap_or(self.address);
+        if self.machine.is_some() { name_of(address) } else { address.to_string() }
     }
 
     /// Returns the directory of the agent.
@@ -152,18 +158,17 @@ impl Agent {
     pub fn move_peer_port(&self) -> anyhow::Result<SocketAddrV4> {
         ensure!(self.proxy.is_none(), "the proxy of agent {} forwards to one port", self.name);
         let text = fs::read_to_string(self.config())?;
-        let at = |port| SocketAddrV4::new(self.address, port);
-        let (from, to) = match text.contains(&format!("peer_listen = \"{}\"", at(port::PEER))) {
-            true => (at(port::PEER), at(port::MOVED_PEER)),
-            false => (at(port::MOVED_PEER), at(port::PEER)),
+        let listen = |port| format!("peer_listen = \"{}:{port}\"", self.address);
+        let advertise = |port| format!("peer_advertise = \"{}:{port}\"", self.peer_host());
+        let (from, to) = match text.contains(&listen(port::PEER)) {
+            true => (port::PEER, port::MOVED_PEER),
+            false => (port::MOVED_PEER, port::PEER),
         };
-        let mut moved = text.clone();
-        for key in ["peer_listen", "peer_advertise"] {
-            moved = moved.replace(&format!("{key} = \"{from}\""), &format!("{key} = \"{to}\""));
-        }
+        let moved = text.replace(&listen(from), &listen(to));
+        let moved = moved.replace(&advertise(from), &advertise(to));
         ensure!(moved != text, "the configuration of agent {} has no peer address", self.name);
         fs::write(self.config(), moved).context("cannot write the agent configuration")?;
-        Ok(to)
+        Ok(SocketAddrV4::new(self.address, to))
     }
 
     /// Starts the agent with its configuration file. Its log is appended to.

@@ -57,7 +57,13 @@ fn build(package: &[&str], key: &str, is_wanted: fn(&str) -> bool) -> anyhow::Re
     };
     let target = above.next().context("the profile directory has no parent")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    for (name, _) in env::vars_os() {
+        if is_of_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
+    let built = command
         .args(["build", "--profile", profile, "--package"])
         .args(package)
         .args(["--message-format", "json-render-diagnostics", "--manifest-path", MANIFEST])
@@ -78,4 +84,11 @@ fn build(package: &[&str], key: &str, is_wanted: fn(&str) -> bool) -> anyhow::Re
         .context("cargo reported no matching artifact")?
         .canonicalize()
         .context("resolving the artifact path")
+}
+
+/// Returns true for a variable that Cargo sets for the package under test. A build script that depends
+/// on it would run again, and once more in the next build without it.
+fn is_of_package(variable: &str) -> bool {
+    variable == "OUT_DIR"
+        || ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| variable.starts_with(it))
 }

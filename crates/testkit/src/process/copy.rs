@@ -23,9 +23,11 @@ impl Agent {
         let copy = self.at_home(self.home().with_extension("copy"))?;
         copy_directory(&self.data(), &copy.data()).context("cannot copy the data directory")?;
         let mut text = fs::read_to_string(self.config())?;
-        for port in [port::CLIENT, port::PEER, port::MOVED_PEER, port::HTTP] {
-            let at = |port| format!("\"{}:{port}\"", self.address());
-            text = text.replace(&at(port), &at(port + OFFSET));
+        for host in [self.address().to_string(), self.peer_host()] {
+            for port in [port::CLIENT, port::PEER, port::MOVED_PEER, port::HTTP, port::DNS] {
+                let at = |port| format!("\"{host}:{port}\"");
+                text = text.replace(&at(port), &at(port + OFFSET));
+            }
         }
         fs::write(copy.config(), text).context("cannot write the agent configuration")?;
         Ok(copy)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use meridian_domain::api::Timeouts;
 use meridian_domain::{
     Api, ApiName, ApiPath, BackendUrl, Command, Edit, RegionName, ServiceName, State, Tier,
+    WhenDisabled,
 };
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -30,6 +31,7 @@ pub(super) fn command(
             tier: Tier::Premium,
             primary: region,
             port: None,
+            when_disabled: when_disabled(rng),
         };
     };
     match rng.random_range(0..100) {
@@ -51,6 +53,10 @@ fn service(rng: &mut SmallRng) -> ServiceName {
     ServiceName::new(name).expect("a valid name")
 }
 
+fn when_disabled(rng: &mut SmallRng) -> WhenDisabled {
+    *WhenDisabled::ALL.choose(rng).expect("there is at least one value")
+}
+
 fn agent(rng: &mut SmallRng, agents: &[Arc<Agent>]) -> meridian_domain::AgentName {
     let agent = agents.iter().choose(rng).expect("there is at least one agent");
     agent.description.name.clone()
@@ -58,12 +64,13 @@ fn agent(rng: &mut SmallRng, agents: &[Arc<Agent>]) -> meridian_domain::AgentNam
 
 fn edit(rng: &mut SmallRng, regions: &[RegionName]) -> Edit {
     let region = regions.choose(rng).expect("there is at least one region").clone();
-    match rng.random_range(0..10) {
+    match rng.random_range(0..11) {
         0..5 => Edit::Set { region, units: rng.random_range(1..=4) },
         5 => Edit::Remove { region },
         6 => Edit::Promote { region },
         7 => Edit::Disable { region },
         8 => Edit::Enable { region },
+        9 => Edit::WhenDisabled(when_disabled(rng)),
         _ => Edit::PublishApi(Api {
             name: ApiName::new("orders").expect("a valid name"),
             path: ApiPath::new("/orders").expect("a valid path"),

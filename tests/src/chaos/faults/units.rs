@@ -12,6 +12,9 @@ use crate::chaos::{clients, effects};
 /// Maximum attempts to kill an agent before it reports a started process.
 const ATTEMPTS: usize = 5;
 
+/// Attempts to reuse the process id of a unit.
+const PID_REUSE_ATTEMPTS: usize = 3;
+
 impl Injector {
     pub(super) fn unit(&self, fault: &ActiveFault, member: usize) -> anyhow::Result<()> {
         let evidence = self.cluster.serving_units(member)?.first().map(|unit| {
@@ -92,10 +95,30 @@ impl Injector {
         member: usize,
         duration: Duration,
     ) -> anyhow::Result<()> {
+        // A client may release the unit meanwhile, so that nothing replaces it.
+        for _ in 0..PID_REUSE_ATTEMPTS {
+            if let Some(evidence) = self.reuse_pid(member, duration).await? {
+                self.record_effect(fault, Some(evidence));
+                return Ok(());
+            }
+            effects::member_with_unit(&self.cluster, member).await?;
+        }
+        self.record_effect(fault, None);
+        Ok(())
+    }
+
+    /// Kills an agent and one of its units, whose process id another program takes. Returns evidence
+    /// that the unit was replaced.
+    async fn reuse_pid(
+        &mut self,
+        member: usize,
+        duration: Duration,
+    ) -> anyhow::Result<Option<String>> {
         self.cluster.kill(member)?;
         let Some(unit) = self.cluster.serving_units(member)?.into_iter().next() else {
             eprintln!("             skipped: its region was removed meanwhile");
-            return self.cluster.start_member(member);
+            self.cluster.start_member(member)?;
+            return Ok(None);
         };
         unit.kill()?;
         let (pid, was) = (unit.pid(), unit.unit());
@@ -104,7 +127,7 @@ impl Injector {
         self.cluster.start_member(member)?;
         let Some(mut squatter) = squatter else {
             eprintln!("             skipped: process id {pid} is in use");
-            return Ok(());
+            return Ok(None);
         };
         let same_unit = |it: &meridian_testkit::process::UnitProcess| {
             was.as_ref()
@@ -119,9 +142,6 @@ impl Injector {
         let harm = squatter.harm()?;
         let (at, node) = (self.recorder.now(), self.cluster.members[member].name());
         self.recorder.append(&Record::Bystander(Bystander { at, node, pid, harm }));
-        let evidence =
-            replaced.map(|now| format!("process {now} replaced process {pid} of a unit"));
-        self.record_effect(fault, evidence);
-        Ok(())
+        Ok(replaced.map(|now| format!("process {now} replaced process {pid} of a unit")))
     }
 }

@@ -2,7 +2,7 @@
 
 use meridian_domain::{RequestId, Timestamp};
 
-use super::run::NODES;
+use super::run::{NODES, Run};
 use super::{assert_only, mark_at, operations, valid};
 use crate::check::check;
 use crate::cluster::new_request;
@@ -41,6 +41,19 @@ fn l2_an_unrelated_process_is_killed() {
     let harm = "was killed".to_owned();
     history.push(Record::Bystander(Bystander { harm, ..unharmed }));
     assert_only("L2", &history);
+}
+
+#[test]
+fn s13_gateways_are_lost_although_no_fault_cuts_them_off() {
+    let lost_after = |kind, node| {
+        let mut run = Run::bootstrapped();
+        run.fault(kind, node);
+        run.lose(1);
+        run.heal()
+    };
+    assert_eq!(check(&lost_after("outage", 1)).violations, []);
+    assert_only("S13", &lost_after("outage", 2));
+    assert_only("S13", &lost_after("loss", 1));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use meridian_domain::agent::Address;
 use meridian_domain::evolve::evolve;
+use meridian_domain::reachability::{Evidence, Gateways, ProberGroup};
 use meridian_domain::{
     AgentDescription, AgentName, ClusterId, Command, DataVersion, Event, NodeId, RegionName,
-    RequestId, Revision, ServiceName, State, Tier, decide,
+    RequestId, Revision, ServiceName, State, Tier, WhenDisabled, decide,
 };
 use meridian_proto::convert::{event, json};
 use uuid::Uuid;
@@ -46,9 +47,13 @@ impl Run {
         let events = decide(&run.state, &bootstrap).expect("the cluster can be bootstrapped");
         run.log(None, events);
         run.mark(mark::LOAD);
-        let tier = Tier::Premium;
-        let create =
-            Command::CreateService { service: contoso(), tier, primary: region(0), port: None };
+        let create = Command::CreateService {
+            service: contoso(),
+            tier: Tier::Premium,
+            primary: region(0),
+            port: None,
+            when_disabled: WhenDisabled::Refuse,
+        };
         run.change(0, create);
         run.start_units();
         run
@@ -146,11 +151,42 @@ impl Run {
         self.records.push(Record::Processes(Processes { at, units: units.collect() }));
     }
 
+    /// The gateways of an agent are lost.
+    pub fn lose(&mut self, node: usize) {
+        let unreachable_from = NODES.iter().enumerate().filter(|(other, _)| *other != node);
+        let unreachable_from = unreachable_from
+            .map(|(_, name)| ProberGroup::Region(RegionName::new(*name).expect("is a name")));
+        let evidence = Evidence { unreachable_from: unreachable_from.collect(), groups: 2 };
+        let agent = AgentName::new(NODES[node]).expect("is a name");
+        let gateways = Gateways::All;
+        self.log(None, vec![Event::GatewaysLost { agent, gateways, evidence, relapses: 0 }]);
+    }
+
     pub fn fault(&mut self, kind: &str, node: usize) {
+        self.fault_during(kind, node, |_| ());
+    }
+
+    /// A fault, and what happens before it ends.
+    pub fn fault_during(&mut self, kind: &str, node: usize, happens: impl FnOnce(&mut Self)) {
         self.step(kind, node, Step::Started);
         self.step(kind, node, Step::Effective { evidence: "packets were dropped".to_owned() });
+        happens(self);
         self.table();
         self.step(kind, node, Step::Ended);
+    }
+
+    /// Draining units stop.
+    pub fn stop_draining(&mut self) {
+        let draining = self.state.units.values().filter(|unit| !unit.is_wanted());
+        let stopped: Vec<_> = draining
+            .map(|it| Event::UnitStopped { unit: it.id.clone(), incarnation: it.incarnation })
+            .collect();
+        self.log(None, stopped);
+    }
+
+    /// Nothing happens for this time, in microseconds.
+    pub fn pass(&mut self, time: Micros) {
+        self.now += time;
     }
 
     fn step(&mut self, kind: &str, node: usize, step: Step) {
@@ -180,7 +216,7 @@ impl Run {
                 events: None,
             }));
         }
-        self.now += 1_000_000;
+        self.pass(1_000_000);
         self.mark(mark::QUIESCENT_ENDED);
         for (node, stream) in NODES.iter().zip(1..) {
             let watch = Watch { at: 0, stream, node: (*node).to_owned(), from: 1 };
