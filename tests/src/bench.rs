@@ -8,6 +8,7 @@
 //! | `etcd` | that interface for etcd |
 //! | `gateway` | gateway units compared with nginx, as proxies in front of the same backend |
 //! | `failures` | a gateway unit with failing backends |
+//! | `routing` | decisions of the routing |
 //! | `process` | a child process |
 //! | `load`, `failover`, `scale`, `restart` | one measurement each |
 //! | `report` | medians, ratios and output |
@@ -24,6 +25,7 @@ mod options;
 mod process;
 mod report;
 mod restart;
+mod routing;
 mod scale;
 
 use std::path::PathBuf;
@@ -48,9 +50,15 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// # Errors
 /// If a process cannot be started or a measurement fails or times out.
 pub async fn run(options: Options) -> anyhow::Result<Vec<Report>> {
+    let mut reports = Vec::new();
+    if options.measures(Measurement::Routing) {
+        reports.push(routing::measure(&options)?);
+    }
+    if !options.measures_processes() {
+        return Ok(reports);
+    }
     let root = options.directory()?;
     let program = agents::program(options.program.as_deref()).await?;
-    let mut reports = Vec::new();
     if options.measures(Measurement::Gateway) {
         reports.extend(gateway::measure(&options, &program, root.path()).await?);
     }

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`mod@bench`] | `cargo run --release -p meridian-tests --bin bench`: benchmarks |
 //! | [`mod@chaos`] | `cargo run -p meridian-tests --bin meridian-chaos`: fault injection with invariant checks |
+//! | [`mod@region_loss`] | `cargo run -p meridian-tests --bin region-loss`: clients of a region that is killed and returns |
 //! | [`mod@traffic`] | `cargo run -p meridian-tests --bin traffic`: requests during changes and crashes |
 //!
 //! [`mod@load`] contains the HTTP clients and backends used by the others.
@@ -12,4 +13,5 @@
 pub mod bench;
 pub mod chaos;
 pub mod load;
+pub mod region_loss;
 pub mod traffic;

@@ -14,7 +14,7 @@ use meridian_storage::disk::epoch::LocalEpoch;
 use meridian_storage::disk::mark::StoredMark;
 use meridian_storage::raft::TypeConfig;
 use meridian_storage::rows::position::{Format, Members, Position, SegmentEnd};
-use meridian_storage::rows::{Forgotten, StoredApi};
+use meridian_storage::rows::{Forgotten, StoredApi, StoredLosses, StoredNetwork, StoredRoundTrip};
 use openraft::alias::StoredMembershipOf;
 
 use super::envelopes::check;
@@ -43,6 +43,9 @@ pub const TYPES: &[(u16, Check)] = &[
     (SegmentEnd::TYPE, |bytes| check::<SegmentEnd>(bytes, drop)),
     (Forgotten::TYPE, |bytes| check::<Forgotten>(bytes, drop)),
     (StoredApi::TYPE, |bytes| check::<StoredApi>(bytes, drop)),
+    (StoredLosses::TYPE, |bytes| check::<StoredLosses>(bytes, drop)),
+    (StoredNetwork::TYPE, |bytes| check::<StoredNetwork>(bytes, drop)),
+    (StoredRoundTrip::TYPE, |bytes| check::<StoredRoundTrip>(bytes, drop)),
     (Receipt::TYPE, |bytes| check::<Receipt>(bytes, drop)),
     (ProposeError::TYPE, |bytes| check::<ProposeError>(bytes, drop)),
 ];

@@ -13,6 +13,7 @@ pub mod derived_store;
 pub mod envelope;
 pub mod events;
 pub mod gateway_configuration;
+pub mod name_server;
 pub mod peer_messages;
 pub mod raft_files;
 pub mod raft_log;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("envelope", envelope::accepts),
     ("events", events::accepts),
     ("gateway_configuration", gateway_configuration::accepts),
+    ("name_server", name_server::accepts),
     ("peer_messages", peer_messages::accepts),
     ("raft_files", raft_files::accepts),
     ("raft_log", raft_log::accepts),

@@ -49,6 +49,7 @@ impl Changes {
             tier: "premium".to_owned(),
             primary: primary.to_owned(),
             port: None,
+            when_disabled: None,
         };
         match self.client.create_service(timed(request)).await {
             Ok(_) => Ok(()),

@@ -81,6 +81,8 @@ pub enum Measurement {
     Gateway,
     /// A unit with failing backends
     Failures,
+    /// Decisions of the routing
+    Routing,
 }
 
 impl Options {
@@ -93,6 +95,12 @@ impl Options {
     pub(super) fn measures_cluster(&self) -> bool {
         use Measurement::{Changes, Failover, Memory, Restart, Scale};
         [Changes, Failover, Memory, Restart, Scale].iter().any(|one| self.measures(*one))
+    }
+
+    /// Returns true if a selected measurement needs processes.
+    pub(super) fn measures_processes(&self) -> bool {
+        use Measurement::{Failures, Gateway};
+        self.measures_cluster() || [Failures, Gateway].iter().any(|one| self.measures(*one))
     }
 
     /// Returns true if a selected measurement is also run on etcd.

@@ -45,6 +45,7 @@ async fn units(
         tier: "premium".to_owned(),
         primary: REGIONS[0].to_owned(),
         port: None,
+        when_disabled: None,
     }));
     let from = created.await?.into_inner().revision;
     let follow = v1::WatchRequest { from, follow: true, ..v1::WatchRequest::default() };

@@ -8,6 +8,7 @@ mod duplicates;
 mod hanging_disk;
 mod membership;
 mod moving;
+mod reachability;
 mod reads;
 mod recovery;
 mod snapshots;

@@ -1,6 +1,6 @@
 //! Helpers of these tests.
 
-use meridian_domain::{Command, Edit, RegionName, ServiceName, Tier, Verdict, Zones};
+use meridian_domain::{Command, Edit, RegionName, ServiceName, Tier, Verdict, WhenDisabled, Zones};
 use meridian_ports::Receipt;
 use meridian_testkit::cluster::{Cluster, Options};
 
@@ -20,6 +20,7 @@ pub fn create(name: &str) -> Command {
         tier: Tier::Premium,
         primary: region("westeurope"),
         port: None,
+        when_disabled: WhenDisabled::Refuse,
     }
 }
 

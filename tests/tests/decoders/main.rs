@@ -1,4 +1,4 @@
-//! All decoders of bytes from disk or from peers, tested with untrusted input.
+//! All decoders of bytes from disk, from peers or from clients, tested with untrusted input.
 //!
 //! The targets are those of the fuzzer in `tests/fuzz`. This program replays its corpus and
 //! mutations of it, and measures the allocated memory. To regenerate the corpus after a new version

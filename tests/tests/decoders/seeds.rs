@@ -4,6 +4,7 @@ use meridian_storage::codec::{self, Stored};
 
 mod files;
 mod log;
+mod queries;
 mod requests;
 
 /// Size of an envelope header in bytes.
@@ -20,6 +21,7 @@ pub struct Seed {
 pub fn all() -> Vec<Seed> {
     let mut seeds = golden();
     seeds.extend(log::seeds());
+    seeds.extend(queries::seeds());
     seeds.extend(requests::seeds());
     seeds.extend(files::seeds());
     seeds

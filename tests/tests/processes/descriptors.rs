@@ -49,10 +49,10 @@ async fn an_agent_with_few_descriptors_stays_reachable_and_starts_the_units_that
             idle.push(timeout(TIMEOUT, connecting).await.expect("in time").expect("connected"));
         }
     }
-    let failures = ready_units(&agent, 18).await;
+    let failures = ready_units(&agent, 16).await;
     assert!(
         failures.iter().all(|failure| failure.contains(
-            "no file descriptors left for another unit: 18 of at most 18 units run with a limit \
+            "no file descriptors left for another unit: 16 of at most 16 units run with a limit \
              of 256 open files; raise LimitNOFILE"
         )),
         "{failures:?}"

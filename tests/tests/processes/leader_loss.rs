@@ -35,9 +35,9 @@ async fn changes_continue_without_the_leader_and_its_units_serve_until_it_adopts
     assert!(
         units.contains(&serving_unit(&primary).await.expect("the units of the killed agent serve"))
     );
-    until_ok("the killed agent to be reported unreachable", async || {
+    until_ok("the region of the killed agent to be reported unmanaged", async || {
         let row = location(&survivors[1], "westeurope").await.context("no such location")?;
-        ensure!(row["status"] == "agentUnreachable", "{row}");
+        ensure!(row["status"] == "unmanaged", "{row}");
         ensure!((&row["readyUnits"], &row["unknownUnits"]) == (&0.into(), &3.into()), "{row}");
         Ok(())
     })

@@ -1,5 +1,7 @@
 //! Changes of regions through any agent, and the resulting processes.
 
+use std::time::Duration;
+
 use meridian_testkit::process::Process;
 use meridian_testkit::wait::until_ok;
 
@@ -23,6 +25,38 @@ async fn every_agent_accepts_every_change_and_all_regions_converge() {
         execute(contacted, "region remove eastus --yes").await;
         wait_until_converged(&three.agents).await;
         assert_eq!(location(contacted, "eastus").await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_client_that_resolves_names_notices_that_a_region_is_disabled_or_removed() {
+    let three = Three::start().await;
+    let contacted = &three.agents[0];
+    execute(contacted, "region add eastus --units 2 --wait").await;
+    for change in ["region disable eastus --yes --wait", "region remove eastus --yes"] {
+        let calls = "call contoso/echo --near eastus --every 100ms --count 150";
+        let words: Vec<_> = calls.split_whitespace().collect();
+        let calls = contacted.run(&words);
+        let changed = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            execute(contacted, change).await;
+        };
+        let (calls, ()) = tokio::join!(calls, changed);
+        let calls = calls.expect("the command runs");
+        assert_eq!(calls.code, Some(0), "{change}: {calls:?}");
+        let regions = calls.stdout.lines().filter_map(|line| {
+            let call: serde_json::Value = serde_json::from_str(line).ok()?;
+            call["unit"].as_str()?.split('/').nth(1).map(str::to_owned)
+        });
+        let mut regions: Vec<_> = regions.collect();
+        assert_eq!(regions.len(), 150, "{calls:?}");
+        regions.dedup();
+        assert_eq!(regions, ["eastus", "westeurope"], "{change}");
+        if change.contains("disable") {
+            let row = location(contacted, "eastus").await.expect("it is listed");
+            assert_eq!((&row["status"], &row["converged"]), (&"disabled".into(), &true.into()));
+            execute(contacted, "region enable eastus --wait").await;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit;
 use meridian_proto::v1::services_client::ServicesClient;
-use meridian_testkit::process::{Agent, Dev, Sandbox, UnitProcess};
+use meridian_testkit::process::{Agent, Dev, Process, Sandbox, UnitProcess};
 use meridian_testkit::wait::until_ok;
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
@@ -58,6 +58,35 @@ impl Three {
             Ok(())
         })
         .await;
+    }
+}
+
+/// Starts agents as one cluster, each in its region, with further lines of its configuration.
+pub fn start_cluster(agents: &[Agent], regions: &[&str], lines: impl Fn(&Agent) -> String) {
+    let peers: Vec<_> = agents.iter().map(|it| format!("\"{}\"", it.peer_endpoint())).collect();
+    for (index, (agent, region)) in agents.iter().zip(regions).enumerate() {
+        let settings = format!(
+            "{}\nbootstrap_peers = [{}]\nbootstrap = {}\ninsecure = true",
+            lines(agent),
+            peers.join(", "),
+            index == 0
+        );
+        agent.configure(region, &settings).expect("the configuration is written");
+        agent.start().expect("the agent starts");
+    }
+}
+
+/// Runs a command that succeeds once the cluster has bootstrapped.
+pub async fn execute_soon(contacted: &Agent, command: &str) {
+    let words: Vec<_> = command.split_whitespace().collect();
+    until_ok("the cluster to bootstrap", async || contacted.json(&words).await).await;
+}
+
+/// Kills an agent and all of its units.
+pub fn kill_region(agent: &Agent) {
+    agent.kill().expect("the agent is killed");
+    for process in Process::all_within(agent.home()).expect("/proc is readable") {
+        process.kill().expect("the unit is killed");
     }
 }
 

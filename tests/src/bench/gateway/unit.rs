@@ -114,6 +114,7 @@ impl GatewayUnit {
             apis: apis.to_vec(),
             limits: Some(GatewayLimits::default()),
             access_log: AccessLog::Off.into(),
+            redirect: String::new(),
         };
         let command = UnitCommand::Configure(ConfigureUnit { configuration: Some(configuration) });
         let request = UnitRequest { generation: GENERATION, command: Some(command) };

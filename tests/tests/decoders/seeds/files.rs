@@ -14,7 +14,8 @@ pub fn seeds() -> Vec<Seed> {
         r#"{"version":1,"revision":9,"removed":false,"units":[{"#,
         r#""unit":{"service":"contoso","region":"westeurope","slot":2},"#,
         r#""incarnation":7,"port":8080,"wanted":true}],"configurations":{"contoso":{"#,
-        r#""revision":6,"enabled":true,"apis":[{"name":"orders","path":"/orders","#,
+        r#""revision":6,"enabled":false,"redirect":{"host":"eastus.contoso.regional.a","port":8080},"#,
+        r#""apis":[{"name":"orders","path":"/orders","#,
         r#""backend":"http://a","timeouts":{"connect_ms":1,"response_ms":2,"idle_ms":3}}]}}}"#,
     );
     vec![

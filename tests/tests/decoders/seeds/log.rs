@@ -8,7 +8,7 @@ use meridian_domain::api::Timeouts;
 use meridian_domain::{
     Actor, Address, AgentDescription, AgentName, Api, ApiName, ApiPath, BackendUrl, Change,
     ClusterId, Command, DataVersion, Digest, Edit, Entry, NodeId, Origin, Region, RegionName,
-    Revision, ServiceName, State, Tier, Timestamp, Verdict, Zones, decide, evolve,
+    Revision, ServiceName, State, Tier, Timestamp, Verdict, WhenDisabled, Zones, decide, evolve,
 };
 use meridian_ports::{Proposal, ProposeError, Receipt, Requester};
 use meridian_proto::v1::{self, snapshot_part::Part};
@@ -105,6 +105,7 @@ fn commands() -> Vec<Command> {
             tier: Tier::Premium,
             primary: region("westeurope"),
             port: None,
+            when_disabled: WhenDisabled::Redirect,
         },
         Command::ChangeService {
             service: service(),

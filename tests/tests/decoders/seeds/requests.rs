@@ -50,6 +50,7 @@ fn configuration() -> v1::GatewayConfiguration {
         ],
         limits: Some(v1::GatewayLimits { header_timeout_ms: 300, ..Default::default() }),
         access_log: 0,
+        redirect: "eastus.contoso.regional.gateways.example.net:8080".to_owned(),
     }
 }
 
@@ -67,6 +68,7 @@ fn requests() -> Vec<Seed> {
         tier: "premium".to_owned(),
         primary: "West Europe".to_owned(),
         port: Some(8080),
+        when_disabled: Some("redirect".to_owned()),
     };
     let change = v1::ChangeServiceRequest {
         context: context.clone(),
@@ -135,6 +137,8 @@ fn edits() -> Vec<Kind> {
         Kind::PublishApi(api()),
         Kind::RemoveApi("stock".to_owned()),
         Kind::Port(8081),
+        Kind::Routing("priority".to_owned()),
+        Kind::WhenDisabled("refuse".to_owned()),
     ]
 }
 
