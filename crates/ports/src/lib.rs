@@ -58,4 +58,7 @@ pub struct Ports {
     pub loads: watch::Sender<UnitLoads>,
     /// Gateways that this agent fails to reach, published by the agent while the leader is silent.
     pub local_view: watch::Sender<LocalView>,
+    /// Settings of this agent that are to be equal on all agents. Its components publish those that
+    /// the node does not know.
+    pub settings: watch::Sender<SharedSettings>,
 }

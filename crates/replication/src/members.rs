@@ -56,8 +56,8 @@ pub struct Members {
     pub(crate) unreachable_after: Duration,
     pub(crate) space: Arc<DiskSpaceRecord>,
     pub(crate) suspension: Suspension,
-    /// Settings of this node that are to be equal on all members.
-    pub(crate) settings: Arc<SharedSettings>,
+    /// Settings of this agent that are to be equal on all members.
+    pub(crate) settings: watch::Receiver<SharedSettings>,
     /// Round trips to the other members, as they are measured.
     pub(crate) round_trips: watch::Receiver<MedianRoundTrips>,
     /// Loads of the units of this node's agent, as the agent publishes them.
@@ -88,7 +88,7 @@ impl Members {
         if node == self.node {
             let position = Some(self.store.progress().await);
             let (lag, disk) = (self.contact.since_leader_contact(), self.space.measured());
-            let settings = (*self.settings).clone();
+            let settings = self.settings.borrow().clone();
             return AgentResponse { agent, position, lag, disk, duplicated, settings };
         }
         match timeout_at(deadline, self.links.position(node)).await {

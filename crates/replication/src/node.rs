@@ -75,14 +75,13 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
-    /// Returns the settings that are to be equal on all members.
+    /// Returns the settings of the node that are to be equal on all members.
     fn shared_settings(&self) -> SharedSettings {
-        let value = |setting| match setting {
-            SharedSetting::Network => self.network.name().to_owned(),
-            SharedSetting::SnapshotAfterEntries => self.snapshot_after.to_string(),
-            SharedSetting::KeepEntries => self.keep_entries.to_string(),
-        };
-        SharedSetting::ALL.into_iter().map(|setting| (setting, value(setting))).collect()
+        SharedSettings::from([
+            (SharedSetting::Network, self.network.name().to_owned()),
+            (SharedSetting::SnapshotAfterEntries, self.snapshot_after.to_string()),
+            (SharedSetting::KeepEntries, self.keep_entries.to_string()),
+        ])
     }
 }
 
@@ -103,6 +102,7 @@ pub struct Node {
     leadership: watch::Sender<Leadership>,
     loads: watch::Sender<UnitLoads>,
     local_view: watch::Sender<LocalView>,
+    settings: watch::Sender<SharedSettings>,
     round_trips: watch::Sender<MedianRoundTrips>,
     space: Arc<DiskSpaceRecord>,
     suspension: Suspension,
@@ -160,6 +160,7 @@ impl Node {
         );
         let proposer = proposer(node, &leader_watch, &sequencer, &links, &fuse);
         let (loads, round_trips) = (watch::Sender::default(), watch::Sender::default());
+        let settings = watch::Sender::new(config.shared_settings());
         let members = Members {
             cluster: cluster.clone(),
             node,
@@ -172,7 +173,7 @@ impl Node {
             unreachable_after: config.network.timing().silence,
             space: space.clone(),
             suspension: suspension.clone(),
-            settings: Arc::new(config.shared_settings()),
+            settings: settings.subscribe(),
             round_trips: round_trips.subscribe(),
             loads: loads.subscribe(),
         };
@@ -196,6 +197,7 @@ impl Node {
             leadership: watch::Sender::default(),
             loads,
             local_view: watch::Sender::default(),
+            settings,
             round_trips,
             space,
             suspension,
@@ -233,6 +235,7 @@ impl Node {
             leadership: self.leadership.subscribe(),
             loads: self.loads.clone(),
             local_view: self.local_view.clone(),
+            settings: self.settings.clone(),
         }
     }
 

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use meridian_domain::{Digest, RegionName};
+use meridian_domain::RegionName;
 use meridian_ports::{Located, LocationSource, Read};
 
 use crate::view::{Current, View};
@@ -27,13 +27,6 @@ pub(crate) struct Locator {
 }
 
 impl Locator {
-    /// Returns the SHA-256 digest of the location database in use, if there is one. Name servers
-    /// with different databases may contradict each other.
-    #[must_use]
-    pub(crate) fn database_digest(&self) -> Option<Digest> {
-        self.database.load().as_ref().map(|database| database.digest)
-    }
-
     /// Returns the location of a client by the newest view of the state.
     pub(crate) fn locate(&self, address: IpAddr) -> Located {
         self.locate_in(&self.current.view(), address)

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use meridian_domain::{Digest, RegionName};
-use meridian_ports::{History, LocalView, Located, NameServer, Read};
+use meridian_domain::RegionName;
+use meridian_ports::{History, LocalView, Located, NameServer, Read, SharedSettings};
 use meridian_transport::listen::{self, ListenError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use crate::hosts::Hosts;
 use crate::hosts::lookup::{self, Lookup};
 use crate::hosts::resolution::Resolution;
 use crate::location::Locator;
-use crate::location::database::Watcher;
+use crate::location::database::{self, Watcher};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::responder::Responder;
@@ -107,7 +107,7 @@ pub struct Handle {
 }
 
 impl Server {
-    /// Opens the ports.
+    /// Opens the ports. Publishes the location database in use as [`SharedSetting::LocationDatabase`](meridian_ports::SharedSetting::LocationDatabase).
     ///
     /// # Errors
     /// If an address is in use, or does not belong to this machine.
@@ -116,6 +116,7 @@ impl Server {
         read: Arc<dyn Read>,
         history: Arc<dyn History>,
         local_view: watch::Receiver<LocalView>,
+        settings: watch::Sender<SharedSettings>,
     ) -> Result<Self, StartError> {
         let (mut tcp, mut udp) = (Vec::new(), Vec::new());
         for &address in &config.listen {
@@ -127,7 +128,8 @@ impl Server {
             tcp.push(listener);
         }
         let (responder, follower) = connect(&config, read, history, local_view);
-        let database = config.location_database.map(Watcher::new);
+        database::publish(&settings, None);
+        let database = config.location_database.map(|path| Watcher::new(path, settings));
         Ok(Self { tcp, udp, responder: Arc::new(responder), follower, database })
     }
 
@@ -229,15 +231,6 @@ pub(crate) fn connect(
         started: Instant::now(),
     };
     (responder, follower)
-}
-
-impl Handle {
-    /// Returns the SHA-256 digest of the location database in use, if there is one. Name servers with
-    /// different databases may contradict each other.
-    #[must_use]
-    pub fn location_database(&self) -> Option<Digest> {
-        self.responder.locator.database_digest()
-    }
 }
 
 impl NameServer for Handle {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meridian_domain::reachability::{Gateways, ProberGroup};
 use meridian_domain::status::{
-    ClusterStatus, Condition, DiskSpace, Health, PendingMember, Severity, Silence,
+    ClusterStatus, Condition, DiskSpace, Health, PendingMember, Severity, SharedSetting, Silence,
 };
 use meridian_domain::{AgentName, RegionName, ServiceName, State};
 use meridian_proto::v1;
@@ -110,7 +110,7 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             "SETTINGS_DIFFER",
             String::new(),
             format!("{} differs between agents: {}", setting.key(), holders(values)),
-            format!("set {} to the same value on all agents and restart them", setting.key()),
+            make_equal(*setting),
         ),
         Condition::AgentUnreachable { agent, region, silence, units } => (
             "AGENT_UNREACHABLE",
@@ -244,6 +244,21 @@ fn low_disk(agent: &AgentName, region: &RegionName, disk: DiskSpace, leads: bool
     format!(
         "the disk of agent {agent} in {region} has {free} MiB free, minimum {minimum} MiB{effect}"
     )
+}
+
+fn make_equal(setting: SharedSetting) -> String {
+    let key = setting.key();
+    match setting {
+        SharedSetting::LocationDatabase => format!(
+            "use the same file on all agents: each reads a replaced one within a minute, and another \
+             value of {key} when it restarts"
+        ),
+        SharedSetting::Network
+        | SharedSetting::SnapshotAfterEntries
+        | SharedSetting::KeepEntries => {
+            format!("set {key} to the same value on all agents and restart them")
+        }
+    }
 }
 
 /// Returns each value with the agents that have it.

@@ -58,6 +58,7 @@ impl World {
             leadership: fake.leadership.subscribe(),
             loads: watch::Sender::default(),
             local_view: watch::Sender::default(),
+            settings: watch::Sender::default(),
         };
         let (ready, is_ready) = watch::channel(true);
         let (stop, stopped) = oneshot::channel();

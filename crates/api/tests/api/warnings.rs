@@ -75,16 +75,10 @@ Degraded PARTLY_UNREACHABLE agents/a: \
 }
 
 #[tokio::test]
-async fn the_status_has_warnings_worst_first() {
+async fn differing_settings_are_named_with_their_holders() {
     let mut world = World::with_contoso().await;
-    world.fake.set(|script| script.strange = vec!["b".to_owned()]);
-    let differing = status(&mut world).await;
-    assert_eq!(reasons(&differing), ["STATES_DIFFER"]);
-    assert_eq!(differing.health(), v1::Health::Degraded);
-
     let network = |value: &str| SharedSettings::from([(SharedSetting::Network, value.to_owned())]);
     world.fake.set(|script| {
-        script.strange.clear();
         script.settings = [("a", "wan"), ("b", "lan"), ("c", "wan")]
             .map(|(agent, value)| (agent.to_owned(), network(value)))
             .into();
@@ -97,8 +91,34 @@ Degraded SETTINGS_DIFFER : network differs between agents: lan on b; wan on a, c
 "
     );
 
+    let database =
+        |file: &str| SharedSettings::from([(SharedSetting::LocationDatabase, file.to_owned())]);
     world.fake.set(|script| {
-        script.settings.clear();
+        // b has no name server.
+        script.settings = [("a", "none"), ("c", "5d41402a")]
+            .map(|(agent, file)| (agent.to_owned(), database(file)))
+            .into();
+    });
+    assert_eq!(
+        printed(&status(&mut world).await),
+        "\
+Notice SETTINGS_DIFFER : location_database differs between agents: 5d41402a on c; none on a
+  use the same file on all agents: each reads a replaced one within a minute, and another value of \
+  location_database when it restarts
+"
+    );
+}
+
+#[tokio::test]
+async fn the_status_has_warnings_worst_first() {
+    let mut world = World::with_contoso().await;
+    world.fake.set(|script| script.strange = vec!["b".to_owned()]);
+    let differing = status(&mut world).await;
+    assert_eq!(reasons(&differing), ["STATES_DIFFER"]);
+    assert_eq!(differing.health(), v1::Health::Degraded);
+
+    world.fake.set(|script| {
+        script.strange.clear();
         let (median, limit) = (Duration::from_millis(412), Duration::from_millis(350));
         script.round_trips = MedianRoundTrips { medians: [(NodeId(3), median)].into(), limit };
     });

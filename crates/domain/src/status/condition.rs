@@ -168,11 +168,13 @@ impl Condition {
 
 impl SharedSetting {
     /// Agents of different network profiles may depose each other's leader. The other settings decide
-    /// only how much of the log an agent keeps.
+    /// only how much of the log an agent keeps, and to which region a name server sends a client.
     fn severity(self) -> Severity {
         match self {
             Self::Network => Severity::Degraded,
-            Self::SnapshotAfterEntries | Self::KeepEntries => Severity::Notice,
+            Self::SnapshotAfterEntries | Self::KeepEntries | Self::LocationDatabase => {
+                Severity::Notice
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Configuration key that is to have the same value on all agents, because the leader's value
-/// applies to the cluster and any voter may lead.
+/// Configuration key that is to have the same value on all agents: the leader's value applies to the
+/// cluster and any voter may lead, or agents with different values contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SharedSetting {
     /// Network profile: the intervals and timeouts of elections and heartbeats.
@@ -12,14 +12,18 @@ pub enum SharedSetting {
     SnapshotAfterEntries,
     /// Number of log entries that are kept although a snapshot has them.
     KeepEntries,
+    /// Location database of the name servers.
+    LocationDatabase,
 }
 
-/// Values of one agent, as its configuration states them.
+/// Values of one agent, as its configuration states them; of a file the digest, or `none`. A setting
+/// that an agent has no use for is absent.
 pub type SharedSettings = BTreeMap<SharedSetting, String>;
 
 impl SharedSetting {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Network, Self::SnapshotAfterEntries, Self::KeepEntries];
+    pub const ALL: [Self; 4] =
+        [Self::Network, Self::SnapshotAfterEntries, Self::KeepEntries, Self::LocationDatabase];
 
     /// Returns the name of the configuration key.
     #[must_use]
@@ -28,6 +32,7 @@ impl SharedSetting {
             Self::Network => "network",
             Self::SnapshotAfterEntries => "snapshot_after_entries",
             Self::KeepEntries => "keep_entries",
+            Self::LocationDatabase => "location_database",
         }
     }
 

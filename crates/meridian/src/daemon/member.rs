@@ -155,7 +155,8 @@ impl Member {
     async fn name_server(&self, ports: &Ports) -> Result<NameServer, StartError> {
         let (read, history) = (ports.read.clone(), ports.history.clone());
         let local_view = ports.local_view.subscribe();
-        NameServer::bind(self.config.name_server(), read, history, local_view).await
+        let settings = ports.settings.clone();
+        NameServer::bind(self.config.name_server(), read, history, local_view, settings).await
     }
 
     fn prober(&self, ports: &Ports) -> Prober {

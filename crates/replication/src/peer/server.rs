@@ -51,7 +51,7 @@ pub struct PeerService {
     /// Loads of the units of this node's agent, as the agent publishes them.
     pub(crate) loads: watch::Receiver<UnitLoads>,
     /// Settings of this node that are to be equal on all members.
-    pub(crate) settings: Arc<SharedSettings>,
+    pub(crate) settings: watch::Receiver<SharedSettings>,
     pub(crate) introductions: Introductions,
     pub(crate) space: Arc<DiskSpaceRecord>,
     pub(crate) votes: Votes,
@@ -214,8 +214,9 @@ impl Peer for PeerService {
     ) -> Result<Response<proto::PositionResponse>, Status> {
         let progress = self.store.progress().await;
         let leader_contact = self.contact.since_leader_contact();
-        let settings = self.settings.iter();
-        let settings = settings.map(|(setting, value)| (setting.key().to_owned(), value.clone()));
+        let settings = self.settings.borrow().clone();
+        let settings =
+            settings.into_iter().map(|(setting, value)| (setting.key().to_owned(), value));
         Ok(Response::new(proto::PositionResponse {
             revision: progress.revision.0,
             state_hash: progress.state.0.to_vec().into(),

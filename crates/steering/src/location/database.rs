@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime};
 use error_reporter::Report;
 use maxminddb::{MaxMindDbError, Reader, geoip2};
 use meridian_domain::Digest;
+use meridian_ports::{SharedSetting, SharedSettings};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -48,7 +50,7 @@ impl FileVersion {
 /// A database in memory.
 pub(crate) struct Database {
     reader: Reader<Vec<u8>>,
-    pub(crate) digest: Digest,
+    digest: Digest,
     file: FileVersion,
 }
 
@@ -115,9 +117,22 @@ impl fmt::Debug for Database {
     }
 }
 
+/// Publishes the database in use: the first half of the SHA-256 digest of its file in hexadecimal, or
+/// `none`. Name servers with different databases contradict each other.
+pub(crate) fn publish(settings: &watch::Sender<SharedSettings>, database: Option<&Database>) {
+    let value = database.map_or_else(
+        || "none".to_owned(),
+        |database| format!("{:.32}", database.digest.to_string()),
+    );
+    settings.send_modify(|settings| {
+        settings.insert(SharedSetting::LocationDatabase, value);
+    });
+}
+
 /// Keeps the database of a locator up to date with its file.
 pub(crate) struct Watcher {
     path: PathBuf,
+    settings: watch::Sender<SharedSettings>,
     /// Version of the file that was read last, whether it could be used or not.
     seen: Option<FileVersion>,
     /// Set while the file is missing, which is logged once.
@@ -125,8 +140,8 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, seen: None, is_missing: false }
+    pub(crate) fn new(path: PathBuf, settings: watch::Sender<SharedSettings>) -> Self {
+        Self { path, settings, seen: None, is_missing: false }
     }
 
     /// Checks the file forever.
@@ -168,6 +183,7 @@ impl Watcher {
     fn replace(&self, locator: &Locator, database: Database) {
         let (path, digest) = (self.path.display(), database.digest);
         tracing::info!(%path, %digest, "location database read");
+        publish(&self.settings, Some(&database));
         locator.database.store(Some(Arc::new(database)));
     }
 

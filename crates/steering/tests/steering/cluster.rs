@@ -11,7 +11,10 @@ use meridian_domain::{
     Revision, ServiceName, State, Tier, Timestamp, Unit, Verdict, WhenDisabled, Zones, decide,
     evolve,
 };
-use meridian_ports::{Consistency, History, HistoryError, LocalView, Read, ReadError, ReadPoint};
+use meridian_ports::{
+    Consistency, History, HistoryError, LocalView, Read, ReadError, ReadPoint, SharedSetting,
+    SharedSettings,
+};
 use meridian_steering::{Config, Server, StartError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +27,7 @@ pub struct Cluster {
     log: RwLock<Vec<EventRecord>>,
     latest: watch::Sender<Revision>,
     pub local_view: watch::Sender<LocalView>,
+    pub settings: watch::Sender<SharedSettings>,
     /// Number of reads of the state.
     pub reads: AtomicUsize,
     /// Set to trim all events.
@@ -164,10 +168,15 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// Returns the location database that the server publishes.
+    pub fn location_database(&self) -> String {
+        self.settings.borrow()[&SharedSetting::LocationDatabase].clone()
+    }
+
     /// Opens the ports of a server that reads this cluster.
     pub async fn bind(self: &Arc<Self>, config: Config) -> Result<Server, StartError> {
         let local_view = self.local_view.subscribe();
-        Server::bind(config, self.clone(), self.clone(), local_view).await
+        Server::bind(config, self.clone(), self.clone(), local_view, self.settings.clone()).await
     }
 }
 

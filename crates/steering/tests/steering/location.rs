@@ -85,9 +85,8 @@ async fn the_node_of_the_database_that_decides_is_the_scope_also_of_a_miss() {
     let start = |config: &mut meridian_steering::Config| {
         config.location_database = Some(database.path());
     };
-    let server = TestServer::start_with(cluster, start).await;
-    let digest = server.handle.location_database();
-    assert_eq!(digest, Some(database.digest()));
+    let server = TestServer::start_with(cluster.clone(), start).await;
+    assert_eq!(cluster.location_database(), database.digest());
     let table = [
         ("198.51.100.0/24", EASTUS, 24),
         ("198.51.100.128/25", EASTUS, 24),
@@ -128,8 +127,9 @@ async fn a_missing_or_damaged_database_is_none() {
             None => std::fs::remove_file(&path).unwrap(),
             Some(contents) => std::fs::write(&path, contents).unwrap(),
         }
-        let server = TestServer::start_with(Cluster::contoso(), start).await;
-        assert_eq!(server.handle.location_database(), None);
+        let cluster = Cluster::contoso();
+        let server = TestServer::start_with(cluster.clone(), start).await;
+        assert_eq!(cluster.location_database(), "none");
         check(&server, &[("198.51.100.0/24", WESTEUROPE, 0)]).await;
     }
 }
