@@ -83,7 +83,7 @@ impl DnsCommand {
     pub(super) fn options(&self) -> Options {
         match self {
             Self::Show(read) | Self::Delegation(read) => read.into(),
-            Self::Set(args) => Options::from(&args.change),
+            Self::Set(args) => Options::from(&args.change).with_confirm(&args.confirm),
         }
     }
 }
@@ -95,6 +95,9 @@ pub struct DnsSetArgs {
     /// The settings.
     #[command(flatten)]
     pub settings: DnsSettingArgs,
+    /// Confirmation.
+    #[command(flatten)]
+    pub confirm: ConfirmOption,
     /// Options of every change.
     #[command(flatten)]
     pub change: ChangeOptions,

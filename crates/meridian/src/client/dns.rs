@@ -5,6 +5,7 @@ use meridian_proto::v1;
 use crate::cli::{DnsCommand, DnsSettingArgs};
 
 use super::change::{Intent, change};
+use super::confirm::confirm;
 use super::contract;
 use super::failure::Failure;
 use super::session::Session;
@@ -47,6 +48,9 @@ async fn set(session: &Session, given: DnsSettingArgs) -> Result<(), Failure> {
     let current = read(session).await?.settings;
     let current = current.ok_or(Failure::InvalidResponse { what: "the settings" })?;
     let zone = given.zone.map(|zone| zone.0.map(|zone| zone.to_string()).unwrap_or_default());
+    if !current.zone.is_empty() && zone.as_ref().is_some_and(|zone| *zone != current.zone) {
+        confirm(session, &format!("end the names in {}, which clients may use", current.zone))?;
+    }
     let settings = v1::DnsSettings {
         zone: zone.unwrap_or(current.zone),
         ttl_seconds: given.ttl.map_or(current.ttl_seconds, u32::from),

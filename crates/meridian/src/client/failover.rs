@@ -301,7 +301,7 @@ async fn attempt<M, R>(
     match timeout(remaining, rpc(channel, request)).await {
         Ok(Ok(response)) => Attempt::Accepted(response.into_inner()),
         Ok(Err(status)) => failed_attempt(status),
-        Err(_) => Attempt::Unknown(format!("no response within {remaining:.1?}")),
+        Err(_) => Attempt::Unknown(format!("no response within {share:.1?}")),
     }
 }
 

@@ -182,7 +182,7 @@ impl Reader<'_> {
         match timeout(remaining, client.watch(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(end_of(status)),
-            Err(_) => Err(End::lost(format!("no response within {remaining:.1?}"))),
+            Err(_) => Err(End::lost(format!("no response within {share:.1?}"))),
         }
     }
 

@@ -68,7 +68,7 @@ impl Resolver {
                     return Ok(known.addresses.clone());
                 }
                 Err(error) => {
-                    last = error.to_string();
+                    last = cause(&error);
                     *last_until = Some(Instant::now() + RETRY);
                 }
             }
@@ -79,6 +79,17 @@ impl Resolver {
     /// Forgets the addresses, so that the name servers are asked again.
     pub fn forget(&mut self) {
         self.known = None;
+    }
+}
+
+/// Returns the cause without the query, which the library prints in its debug format.
+fn cause(error: &NetError) -> String {
+    if error.is_nx_domain() {
+        "there is no such name".to_owned()
+    } else if error.is_no_records_found() {
+        "the name has no address".to_owned()
+    } else {
+        error.to_string()
     }
 }
 
