@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meridian_domain::reachability::votes::VoteCount;
 use meridian_domain::reachability::{Gateways, Loss, LossVotes};
-use meridian_domain::{AgentName, Command, State, Timestamp, decide};
+use meridian_domain::{AgentName, Command, ServiceName, State, Timestamp, decide};
 use tokio::time::Instant;
 
 /// Time between two counts above which lost gateways do not count as reached in between: longer than a
@@ -15,7 +15,7 @@ const MAX_GAP: Duration = Duration::from_secs(4);
 /// State of the leader between two counts.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
-    /// Time since which lost gateways are reached.
+    /// Time since which lost gateways are reached, or have no ready unit.
     reached_since: BTreeMap<(AgentName, Gateways), Instant>,
     /// Time of the last losses of each agent.
     proposed: BTreeMap<AgentName, Instant>,
@@ -64,16 +64,21 @@ impl Windows {
     }
 
     fn found(&mut self, state: &State, votes: &[VoteCount], now: Instant) -> Vec<Command> {
-        let reached = votes.iter().filter(|count| count.is_reached());
-        let reached: BTreeSet<_> =
-            reached.map(|count| (count.agent.clone(), count.gateways.clone())).collect();
-        self.reached_since.retain(|gateways, _| reached.contains(gateways));
+        let lost = votes.iter().filter_map(|count| Some((count, current_loss(state, count)?)));
+        let mut lost = lost.peekable();
+        if lost.peek().is_none() {
+            self.reached_since.clear();
+            return Vec::new();
+        }
+        let ready = ReadyGateways::of(state);
+        // Of gateways without a ready unit, nothing can be said, and no client is sent to them.
+        let over = lost.filter(|(count, _)| count.is_reached() || !ready.contains(count));
+        let over: BTreeMap<_, _> = over
+            .map(|(count, loss)| ((count.agent.clone(), count.gateways.clone()), loss))
+            .collect();
+        self.reached_since.retain(|gateways, _| over.contains_key(gateways));
         let mut found = Vec::new();
-        for (agent, gateways) in reached {
-            let losses = state.losses.get(&agent);
-            let current =
-                losses.and_then(|losses| losses.get(&gateways)).filter(|it| it.is_current());
-            let Some(loss) = current else { continue };
+        for ((agent, gateways), loss) in over {
             let key = (agent.clone(), gateways.clone());
             let since = *self.reached_since.entry(key).or_insert(now);
             if now.duration_since(since) >= loss.stable_window() {
@@ -82,6 +87,34 @@ impl Windows {
         }
         found
     }
+}
+
+/// Gateways with a ready unit.
+struct ReadyGateways<'a> {
+    agents: BTreeSet<&'a AgentName>,
+    services: BTreeSet<(&'a AgentName, &'a ServiceName)>,
+}
+
+impl<'a> ReadyGateways<'a> {
+    fn of(state: &'a State) -> Self {
+        let ready = || state.units.values().filter(|unit| unit.is_ready());
+        Self {
+            agents: ready().map(|unit| &unit.agent).collect(),
+            services: ready().map(|unit| (&unit.agent, &unit.id.service)).collect(),
+        }
+    }
+
+    fn contains(&self, count: &VoteCount) -> bool {
+        match &count.gateways {
+            Gateways::All => self.agents.contains(&count.agent),
+            Gateways::Of(service) => self.services.contains(&(&count.agent, service)),
+        }
+    }
+}
+
+fn current_loss<'a>(state: &'a State, count: &VoteCount) -> Option<&'a Loss> {
+    let loss = state.losses.get(&count.agent)?.get(&count.gateways)?;
+    loss.is_current().then_some(loss)
 }
 
 fn loss_votes(state: &State, count: &VoteCount, time: Timestamp) -> LossVotes {

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use meridian_domain::evolve::evolve;
 use meridian_domain::reachability::ProberGroup;
 use meridian_domain::{
-    Address, AgentDescription, ClusterId, DataVersion, Generation, NodeId, RegionName, ServiceName,
+    Address, AgentDescription, ClusterId, DataVersion, Generation, Incarnation, NodeId, RegionName,
+    Revision, Unit, UnitId, UnitPhase,
 };
 use uuid::Uuid;
 
@@ -43,7 +44,20 @@ impl World {
             votes: Vec::new(),
         };
         world.apply(&Command::BootstrapCluster { cluster: ClusterId(Uuid::nil()), agents });
+        world.start_unit();
         world
+    }
+
+    /// Starts a unit of contoso on the agent of the first region.
+    fn start_unit(&mut self) {
+        let unit = Unit {
+            id: UnitId { service: service("contoso"), region: region(REGIONS[0]), slot: 1 },
+            incarnation: Incarnation(1),
+            agent: agent(REGIONS[0]),
+            port: 8080,
+            phase: UnitPhase::Ready { pid: None, configuration: Revision(1), refused: None },
+        };
+        self.state.units.insert((unit.id.clone(), unit.incarnation), unit);
     }
 
     fn apply(&mut self, command: &Command) {
@@ -96,8 +110,12 @@ fn region(name: &str) -> RegionName {
     RegionName::new(name).expect("is a name")
 }
 
-fn of(service: &str) -> Gateways {
-    Gateways::Of(ServiceName::new(service).expect("is a name"))
+fn service(name: &str) -> ServiceName {
+    ServiceName::new(name).expect("is a name")
+}
+
+fn of(name: &str) -> Gateways {
+    Gateways::Of(service(name))
 }
 
 /// Returns the votes of the other three regions on the agent of the first one.
@@ -158,6 +176,24 @@ fn gateways_are_found_after_a_stable_window_that_doubles_with_each_relapse() {
     world.pass(Duration::from_secs(3_600));
     world.votes = vec![votes(Gateways::All, 3, 0)];
     assert_eq!(world.count(), ["all services lost x0"], "relapses are forgotten after an hour");
+}
+
+#[test]
+fn a_loss_ends_without_a_ready_unit_because_nothing_is_probed() {
+    let mut world = World::new();
+    world.votes = vec![votes(Gateways::All, 3, 0), votes(of("contoso"), 3, 0)];
+    assert_eq!(world.count(), ["all services lost x0"]);
+    world.votes = vec![votes(Gateways::All, 3, 0)];
+    assert_eq!(world.next_due(Duration::from_secs(60)).1, [""; 0], "its unit cannot be reached");
+    world.state.units.clear();
+    world.votes = vec![votes(Gateways::All, 0, 0)];
+    let (seconds, found) = world.next_due(Duration::from_secs(60));
+    assert_eq!(found, ["all services found"]);
+    assert_eq!(seconds.round() as u32, 10);
+    // Only then does a new unit serve, and it is lost again if it cannot be reached.
+    world.start_unit();
+    world.votes = vec![votes(Gateways::All, 3, 0)];
+    assert_eq!(world.next_due(WINDOW * 2).1, ["all services lost x1"]);
 }
 
 #[test]
