@@ -18,6 +18,7 @@
 //! | S11 | the simulation | a node whose disk hangs neither leads nor follows |
 //! | S12 | `request_times` | request ids from the future are refused, and no other request expires |
 //! | S13 | `reachability` | gateways are lost only while a fault keeps clients from them |
+//! | S14 | the simulation | gateways that no other region can reach are lost soon |
 //! | V1 | `run_quality` | changes were acknowledged at the minimum rate, and every fault had an effect |
 //!
 //! The revision of a change gives its position in the log, so no search for a linearization is

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Context;
-use meridian_agent::{Reconciler, ReconcilerConfig};
+use meridian_agent::{Prober, ProberConfig, Reconciler, ReconcilerConfig};
 use meridian_domain::agent::Address;
 use meridian_domain::{
     AgentDescription, AgentName, ClusterId, DataVersion, Generation, NodeId, Timestamp,
@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::Disk;
+use crate::gateways;
 use crate::machine::Machine;
 use crate::network::{self, Listener, PORT};
 use crate::plan::{Fault, Plan};
@@ -71,6 +72,7 @@ impl Agent {
             |index: usize| Address::new(format!("agent-{index}:{PORT}")).expect("a valid address");
         let agent = |(index, region)| {
             let host = format!("agent-{index}");
+            let gateways = gateways::host(index);
             let description = AgentDescription {
                 name: AgentName::new(&*host).expect("a valid name"),
                 node: NodeId(plan.seed.wrapping_mul(1_000_003) ^ (index as u64 + 1) << 32),
@@ -79,7 +81,7 @@ impl Agent {
                 witness: false,
                 client_address: address(index),
                 peer_address: address(index),
-                gateway_host: "127.0.0.1".to_owned(),
+                gateway_host: if plan.probes() { gateways } else { "127.0.0.1".to_owned() },
                 supports: DataVersion::SUPPORTED,
             };
             let seed = plan.seed.wrapping_mul(31).wrapping_add(index as u64);
@@ -153,6 +155,9 @@ impl Agent {
         let ports = node.ports();
         let generation = self.disk.raise_generation();
         self.start_reconciler(&ports, generation, shutdown.clone())?;
+        if self.plan.probes() {
+            tokio::spawn(self.prober(&ports, dialer).run(shutdown.clone()));
+        }
         trace::note(format_args!("{}: started", self.host));
         *self.lock_process() =
             Some(ProcessRun { number: generation.0, ports, runtime: Handle::current(), fuse });
@@ -247,6 +252,18 @@ impl Agent {
             shutdown.cancel();
         });
         Ok(())
+    }
+
+    fn prober(&self, ports: &Ports, dialer: Dialer) -> Prober {
+        let timing = self.plan.profile.timing();
+        let config = ProberConfig {
+            agent: self.description.name.clone(),
+            window: timing.probe_window,
+            report_interval: timing.probe_report_interval(),
+            connections: 100,
+            dialer,
+        };
+        Prober::new(config, ports)
     }
 
     fn lock_process(&self) -> MutexGuard<'_, Option<ProcessRun>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use meridian_domain::Unit;
+use meridian_domain::reachability::Loss;
 use meridian_storage::rows;
 
 use crate::agent::Agent;
@@ -22,6 +23,9 @@ pub fn check(agents: &[Arc<Agent>]) -> anyhow::Result<()> {
         let state = process.ports.read.state();
         positions.insert((process.ports.history.chain(), rows::digest(&state)));
         leaders.insert(process.ports.leadership.borrow().leader());
+        let lost = state.losses.iter().filter(|(_, losses)| losses.values().any(Loss::is_current));
+        let lost: Vec<_> = lost.collect();
+        ensure!(lost.is_empty(), "{}: gateways are lost: {lost:?}", agent.host);
         let name = &agent.description.name;
         let units: Vec<_> = state.units_on(name).collect();
         let newest = |unit: &Unit| Some(state.services.get(&unit.id.service)?.configuration);

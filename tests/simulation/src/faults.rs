@@ -1,4 +1,6 @@
-//! Injection and removal of faults.
+//! Injection and removal of faults; [`links`] has those between agents.
+
+mod links;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use meridian_replication::disk_watch::STALL_AFTER;
 use meridian_replication::timing::Profile;
 use rand::Rng;
 use rand::rngs::SmallRng;
-use rand::seq::{IteratorRandom, SliceRandom};
+use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 use turmoil::Sim;
 
@@ -41,6 +43,8 @@ enum ActiveFault {
     SkewedClock(usize),
     /// Starting units fails.
     FailingStarts(usize),
+    /// The gateways of agents are unreachable for others: pairs of an agent and an agent with gateways.
+    GatewaysCut(Vec<(usize, usize)>),
 }
 
 /// The fault injector.
@@ -73,9 +77,12 @@ impl Faults {
             && let Some(active) = self.inject(fault, sim, agents)
         {
             let mut length = self.plan.fault_length.mul_f64(self.rng.random_range(0.05..1.0));
-            if fault == Fault::HungDisk {
-                length += STALL_AFTER;
-            }
+            length += match fault {
+                Fault::HungDisk => STALL_AFTER,
+                // Long enough for a loss.
+                Fault::GatewayCut => self.plan.profile.timing().probe_window * 3,
+                _ => Duration::ZERO,
+            };
             trace::note(format_args!("fault: {active:?} for {length:?}"));
             *self.counts.entry(fault).or_default() += 1;
             self.active.push((trace::now() + length, active));
@@ -166,6 +173,7 @@ impl Faults {
                 self.harm(fault, harm, agent);
                 None
             }
+            Fault::GatewayCut => Some(self.cut_gateways(one, sim, agents)),
             Fault::StartFailure => {
                 agent.machine.set_failing_starts(true);
                 Some(ActiveFault::FailingStarts(one))
@@ -181,17 +189,6 @@ impl Faults {
         if agent.machine.harm_random(harm, &mut self.rng) {
             *self.counts.entry(fault).or_default() += 1;
         }
-    }
-
-    /// Separates the agents into two groups.
-    fn split(&mut self, fault: Fault, sim: &Sim<'_>, agents: &[Arc<Agent>]) -> ActiveFault {
-        let pairs = self.two_groups(agents.len());
-        let hold = fault == Fault::Hold;
-        for (a, b) in &pairs {
-            let (a, b) = (&*agents[*a].host, &*agents[*b].host);
-            if hold { sim.hold(a, b) } else { sim.partition(a, b) }
-        }
-        if hold { ActiveFault::Held(pairs) } else { ActiveFault::Partitioned(pairs) }
     }
 
     /// Stops an agent. On a power loss, unsynced writes are torn and its peers see no end of the
@@ -266,6 +263,7 @@ impl Faults {
                     sim.set_link_fail_rate(host(a), host(b), 0.0);
                     sim.repair(host(a), host(b));
                 }
+                ActiveFault::GatewaysCut(_) => {}
                 ActiveFault::SkewedClock(index) => agents[index].set_skew(0),
                 ActiveFault::FailingStarts(index) => {
                     agents[index].machine.set_failing_starts(false)
@@ -273,51 +271,6 @@ impl Faults {
             }
         }
         self.restore_links(sim, agents);
-    }
-
-    /// Sets the state of all links again: a link that was repaired may be affected by another
-    /// fault, too.
-    fn restore_links(&self, sim: &Sim<'_>, agents: &[Arc<Agent>]) {
-        let pairs = |index: usize, other: usize| (&*agents[index].host, &*agents[other].host);
-        let partitioned = |a: usize, b: usize| {
-            self.active.iter().any(|(_, fault)| match fault {
-                ActiveFault::Partitioned(pairs) => {
-                    pairs.contains(&(a, b)) || pairs.contains(&(b, a))
-                }
-                _ => false,
-            })
-        };
-        let held = |a: usize, b: usize| {
-            self.active.iter().any(|(_, fault)| match fault {
-                ActiveFault::Held(pairs) => pairs.contains(&(a, b)) || pairs.contains(&(b, a)),
-                _ => false,
-            })
-        };
-        for a in 0..agents.len() {
-            for b in 0..a {
-                let (host, other) = pairs(a, b);
-                if partitioned(a, b) {
-                    sim.partition(host, other);
-                } else if held(a, b) {
-                    sim.hold(host, other);
-                } else {
-                    sim.release(host, other);
-                }
-            }
-        }
-        for (_, fault) in &self.active {
-            if let ActiveFault::OneWay(from, to) = fault {
-                let (from, to) = pairs(*from, *to);
-                sim.partition_oneway(from, to);
-            }
-        }
-    }
-
-    fn two_groups(&mut self, agents: usize) -> Vec<(usize, usize)> {
-        let mut order: Vec<_> = (0..agents).collect();
-        order.shuffle(&mut self.rng);
-        let (some, others) = order.split_at(self.rng.random_range(1..agents));
-        some.iter().flat_map(|a| others.iter().map(move |b| (*a, *b))).collect()
     }
 
     fn other_agent(&mut self, one: usize, agents: usize) -> usize {

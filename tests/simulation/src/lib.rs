@@ -9,8 +9,8 @@
 //!
 //! [`plan`] draws the parameters from a seed, and [`world`] runs the simulation: it bootstraps the
 //! cluster, lets [`operators`] submit changes while [`faults`] are injected, removes the faults,
-//! waits for [`convergence`], and verifies that nothing happens afterwards. [`mod@reference`] and
-//! [`verify`] contain the checks; the names of the invariants (S1, L2) are those of
+//! waits for [`convergence`], and verifies that nothing happens afterwards. [`mod@reference`],
+//! [`reachability`] and [`verify`] contain the checks; the names of the invariants (S1, L2) are those of
 //! `meridian_testkit::check`.
 //!
 //! # Determinism
@@ -27,11 +27,13 @@ pub mod agent;
 pub mod convergence;
 pub mod disk;
 pub mod faults;
+pub mod gateways;
 pub mod machine;
 pub mod network;
 pub mod operators;
 pub mod panics;
 pub mod plan;
+pub mod reachability;
 pub mod reference;
 pub mod trace;
 pub mod verify;

@@ -1,7 +1,7 @@
 //! A machine and its driver: units start, serve, exit and drain in simulated time. It survives
 //! crashes of the agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use meridian_agent::driver::{
     Driver, Exit, ExitStatus, Phase, RunningUnit, StartError, UnitSpec, Unreachable,
 };
-use meridian_domain::{Configuration, Incarnation};
+use meridian_domain::{Configuration, Incarnation, ServiceName};
 use meridian_ports::UnitLoad;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -156,6 +156,20 @@ impl Machine {
         ready.map(|(incarnation, _)| *incarnation).collect()
     }
 
+    /// Returns the ports of the serving units, with their services.
+    #[must_use]
+    pub fn ports(&self) -> BTreeSet<(u16, ServiceName)> {
+        let table = self.table();
+        let ready = table.units.values().filter(|slot| slot.unit.phase == Phase::Ready);
+        ready.map(|slot| (slot.unit.address.port(), slot.unit.unit.service.clone())).collect()
+    }
+
+    /// Returns a watch that changes with each phase of a unit.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
     /// Returns the number of units in any phase.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -262,6 +276,6 @@ impl Driver for Machine {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.0.changes.subscribe()
+        Self::changes(self)
     }
 }

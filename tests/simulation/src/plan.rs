@@ -45,11 +45,13 @@ pub enum Fault {
     HungDisk,
     /// A unit hangs, or drains although its agent did not stop it.
     UnitHang,
+    /// The gateways of a region cannot be reached from other regions; its agents can.
+    GatewayCut,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Crash,
         Self::PowerLoss,
         Self::BrokenDisk,
@@ -66,6 +68,7 @@ impl Fault {
         Self::Snapshot,
         Self::HungDisk,
         Self::UnitHang,
+        Self::GatewayCut,
     ];
 }
 
@@ -145,6 +148,13 @@ impl Plan {
             snapshot_after: rng.random_range(10..=400),
             keep_entries: rng.random_range(0..=50),
         }
+    }
+
+    /// Returns true if agents probe gateways, which takes as long to simulate as all the rest: only if
+    /// gateways are cut off.
+    #[must_use]
+    pub fn probes(&self) -> bool {
+        self.faults.contains(&Fault::GatewayCut)
     }
 
     /// Returns a random number generator for a part of the simulation; each `purpose` has its own.

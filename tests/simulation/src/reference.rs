@@ -96,7 +96,10 @@ impl Reference {
                 record.revision
             );
         }
+        // A loss has the times of its events; otherwise the fold has no times.
+        self.state.header.time = record.time;
         evolve(&mut self.state, record.revision, &record.event);
+        self.state.header.time = Timestamp::default();
         if let Event::UnitAssigned { incarnation, agent, .. } = &record.event {
             let before = self.assigned.insert(*incarnation, agent.clone());
             ensure!(before.is_none(), "S3: incarnation {incarnation} is assigned twice");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{bail, ensure};
+use meridian_domain::limits::MAX_STABLE_WINDOW;
 use meridian_domain::{Command, Revision, Tier, WhenDisabled};
 use meridian_ports::{Leadership, Receipt};
 use meridian_replication::disk_watch::STALL_AFTER;
@@ -14,13 +15,16 @@ use crate::agent::{Agent, EPOCH_MS};
 use crate::faults::Faults;
 use crate::operators::{Counts, Operators};
 use crate::plan::Plan;
+use crate::reachability::Reachability;
 use crate::reference::Reference;
-use crate::{convergence, trace, verify};
+use crate::{convergence, gateways, trace, verify};
 
 /// Timeout for the bootstrap and for joining agents, without faults.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Timeout for convergence after the last fault.
 const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(180);
+/// Additional timeout if gateways were lost: they are found once they were reached for a while.
+const FOUND_TIMEOUT: Duration = MAX_STABLE_WINDOW;
 /// Duration of the quiescent phase, in which nothing may happen.
 const QUIESCENT: Duration = Duration::from_secs(30);
 /// Maximum time until a node whose disk counts as stalled is suspended: a leader first tries to
@@ -54,6 +58,7 @@ pub struct World {
     operators: Operators,
     faults: Faults,
     reference: Reference,
+    reachability: Reachability,
     /// Per agent: the current process run, and the last compared revision of it.
     cursors: Vec<(u64, Revision)>,
     compared: Duration,
@@ -83,11 +88,19 @@ impl World {
             let host = agent.clone();
             sim.host(&*agent.host, move || host.clone().run());
         }
+        for (index, agent) in agents.iter().enumerate().filter(|_| plan.probes()) {
+            let (plan, machine) = (plan.clone(), agent.machine.clone());
+            sim.host(&*gateways::host(index), move || {
+                let (plan, machine) = (plan.clone(), machine.clone());
+                async move { gateways::serve(&plan, index, machine).await }
+            });
+        }
         Self {
             operators: Operators::new(&plan),
             faults: Faults::new(&plan),
             cursors: vec![Default::default(); agents.len()],
             reference: Reference::default(),
+            reachability: Reachability::new(&plan),
             compared: Duration::ZERO,
             leader: None,
             figures: Figures::default(),
@@ -161,7 +174,9 @@ impl World {
     }
 
     fn converge(&mut self) -> anyhow::Result<()> {
-        let deadline = trace::now() + CONVERGENCE_TIMEOUT;
+        let found = if self.plan.probes() { FOUND_TIMEOUT } else { Duration::ZERO };
+        let timeout = CONVERGENCE_TIMEOUT + found;
+        let deadline = trace::now() + timeout;
         let service = "witness".parse().expect("a valid name");
         let primary = self.plan.agents[0].clone();
         self.change(Command::CreateService {
@@ -181,7 +196,7 @@ impl World {
             let Err(missing) = converged else { return Ok(()) };
             ensure!(
                 trace::now() < deadline,
-                "L2: not converged {CONVERGENCE_TIMEOUT:?} after the last fault: {missing:#}"
+                "L2: not converged {timeout:?} after the last fault: {missing:#}"
             );
         }
     }
@@ -255,6 +270,7 @@ impl World {
         }
         if states {
             self.compared = trace::now();
+            self.reachability.check(&self.agents, &self.faults, &self.reference)?;
         }
         Ok(())
     }
