@@ -1,11 +1,14 @@
-//! A DNS client with a client subnet, as the resolvers of public networks send it.
+//! A DNS client with a client subnet, as the resolvers of public networks send it, and names that are
+//! resolved again and again.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::UdpSocket;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Time for a name server to respond.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
@@ -24,6 +27,55 @@ pub struct Response {
     pub addresses: Vec<Ipv4Addr>,
     /// Time to live, the shortest of all.
     pub ttl: Duration,
+}
+
+/// A name that is resolved again once its time to live has passed, and not earlier, as a resolver's
+/// cache does.
+#[derive(Debug)]
+pub struct ResolvedName {
+    address: watch::Receiver<Ipv4Addr>,
+    _resolution: AbortOnDropHandle<()>,
+}
+
+impl ResolvedName {
+    /// Resolves a name by the first of the name servers that responds, from now on.
+    ///
+    /// # Errors
+    /// If none responds with an address.
+    pub async fn new(servers: Vec<SocketAddr>, name: &str) -> anyhow::Result<Self> {
+        let (first, mut ttl) = resolve(&servers, name).await?;
+        let (sender, address) = watch::channel(first);
+        let name = name.to_owned();
+        let resolution = tokio::spawn(async move {
+            loop {
+                sleep(ttl).await;
+                // Without a response, the last address remains in use.
+                ttl = match resolve(&servers, &name).await {
+                    Ok((address, ttl)) => {
+                        sender.send_replace(address);
+                        ttl
+                    }
+                    Err(_) => TIMEOUT,
+                };
+            }
+        });
+        Ok(Self { address, _resolution: AbortOnDropHandle::new(resolution) })
+    }
+
+    /// Returns a watch of the address.
+    #[must_use]
+    pub fn address(&self) -> watch::Receiver<Ipv4Addr> {
+        self.address.clone()
+    }
+}
+
+async fn resolve(servers: &[SocketAddr], name: &str) -> anyhow::Result<(Ipv4Addr, Duration)> {
+    for server in servers {
+        if let Ok(response) = query(*server, name).await {
+            return Ok((*response.addresses.first().context("no address")?, response.ttl));
+        }
+    }
+    bail!("no name server responds")
 }
 
 /// Asks a name server for the addresses of a name, for a client in 10.1.0.0/24.

@@ -8,10 +8,11 @@
 //! | [`mod@region_loss`] | `cargo run -p meridian-tests --bin region-loss`: clients of a region that is killed and returns |
 //! | [`mod@traffic`] | `cargo run -p meridian-tests --bin traffic`: requests during changes and crashes |
 //!
-//! [`mod@load`] contains the HTTP clients and backends used by the others.
+//! [`mod@load`] contains the HTTP clients and backends used by the others, [`mod@dns`] their resolver.
 
 pub mod bench;
 pub mod chaos;
+pub mod dns;
 pub mod load;
 pub mod region_loss;
 pub mod traffic;

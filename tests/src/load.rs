@@ -1,4 +1,4 @@
-//! HTTP clients that keep a constant load on an address and count the results, and backends for the
+//! HTTP clients that keep a constant load on an address or name and count the results, and backends for the
 //! other side of a gateway.
 //!
 //! | module | purpose |
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use backend::{Backend, MAX_BODY, pattern};
 pub use counts::{Counts, Failure, FailureKind};
 pub use faulty::{Fault, FaultyServer};
-pub use plan::{Plan, Version};
+pub use plan::{Plan, Server, Version};
 
 use client::{Client, Shared};
 

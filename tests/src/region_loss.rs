@@ -1,18 +1,19 @@
 //! Loss and return of a region, as its clients see it. `src/bin/region-loss.rs` defines the columns.
 
 mod client;
-pub mod dns;
 
 use std::fmt;
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use meridian_testkit::process::{Agent, Dev, Process, Sandbox, port};
 use meridian_testkit::wait::until_ok;
 use tokio::time::{Instant, sleep};
 
+use crate::dns;
 use client::Client;
 
 const REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
@@ -30,6 +31,28 @@ pub struct Options {
     /// Number of runs with the leader inside, and with the leader outside of the region
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub runs: u16,
+    /// Network profile of the agents
+    #[arg(long, value_enum, default_value_t = Profile::Lan)]
+    pub network: Profile,
+}
+
+/// A network profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// That of `meridian dev`.
+    Lan,
+    /// That of agents by default, with longer windows and election timeouts.
+    Wan,
+}
+
+impl Profile {
+    /// Returns the time for probes to settle before the kill: three windows.
+    fn settling(self) -> Duration {
+        match self {
+            Self::Lan => Duration::from_secs(6),
+            Self::Wan => Duration::from_secs(15),
+        }
+    }
 }
 
 /// Times of one run.
@@ -62,7 +85,9 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     for leader in ["inside", "outside"] {
         let mut runs = Vec::new();
         for number in 0..options.runs {
-            let run = one(leader == "inside").await.with_context(|| format!("run {number}"))?;
+            let run = one(options.network, leader == "inside")
+                .await
+                .with_context(|| format!("run {number}"))?;
             eprintln!("leader {leader}, run {number}: {run:?}");
             runs.push(run);
         }
@@ -71,11 +96,16 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-async fn one(leader_inside: bool) -> anyhow::Result<Run> {
+async fn one(network: Profile, leader_inside: bool) -> anyhow::Result<Run> {
     let sandbox = Sandbox::new().await?;
     let _dev = Dev::start(&sandbox, &[]).await?;
     let agents: Vec<Agent> =
         (1..).zip(REGIONS).map(|(number, name)| sandbox.agent(number, name)).collect();
+    if network == Profile::Wan {
+        for agent in &agents {
+            set_wan(agent).await?;
+        }
+    }
     let [other, lost, _] = agents.as_slice() else { unreachable!("there are three regions") };
     other.json(&["region", "set", "eastus=1", "southeastasia=1", "--wait"]).await?;
     other.json(&["network", "set", "10.1.0.0/16=eastus"]).await?;
@@ -90,14 +120,25 @@ async fn one(leader_inside: bool) -> anyhow::Result<Run> {
     let servers = [lost, other, &agents[2]].map(server).to_vec();
     let (name, port) = (NAME.to_owned(), GATEWAY_PORT);
     let mut client = Client { servers, name, port, unanswered: 0, known: None };
-    // Several windows of probes.
-    let settled = Instant::now() + Duration::from_secs(6);
+    let settled = Instant::now() + network.settling();
     while Instant::now() < settled {
         let served = client.request().await?;
         ensure!(served == lost.address(), "the client is not served by its region");
         sleep(INTERVAL).await;
     }
     measure(&mut client, lost, server(other)).await
+}
+
+/// Restarts an agent of `meridian dev` with the profile `wan`.
+async fn set_wan(agent: &Agent) -> anyhow::Result<()> {
+    let text = fs::read_to_string(agent.config())?;
+    let changed = text.replace(r#"network = "lan""#, r#"network = "wan""#);
+    ensure!(changed != text, "{} has no profile", agent.config().display());
+    fs::write(agent.config(), changed)?;
+    agent.kill()?;
+    agent.start()?;
+    until_ok("the restarted agent", async || agent.json(&["status"]).await).await;
+    Ok(())
 }
 
 /// Kills the region, waits until its client is served elsewhere, and starts it again.

@@ -38,12 +38,27 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let backends = Backends::start().await?;
     let cluster = Cluster::start().await?;
     phases::prepare(&cluster, &backends).await.context("cannot set up the cluster")?;
-    let workloads = Workloads::start(&cluster);
-    let share = Duration::from_secs(options.seconds) / u32::try_from(Phase::ALL.len())?;
+    let phases = Phase::UNITS.len() + Phase::REGIONS.len();
+    let share = Duration::from_secs(options.seconds) / u32::try_from(phases)?;
     let mut report = Report::default();
-    for phase in Phase::ALL {
+    let workloads = Workloads::start(&cluster);
+    run_phases(&Phase::UNITS, share, &cluster, &backends, workloads, &mut report).await?;
+    let workloads = Workloads::resolving(&cluster).await.context("cannot resolve the name")?;
+    run_phases(&Phase::REGIONS, share, &cluster, &backends, workloads, &mut report).await?;
+    Ok(report)
+}
+
+async fn run_phases(
+    phases: &[Phase],
+    share: Duration,
+    cluster: &Cluster,
+    backends: &Backends,
+    workloads: Workloads,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    for &phase in phases {
         let began = Instant::now();
-        let done = phase.run(&cluster, &backends).await;
+        let done = phase.run(cluster, backends).await;
         if done.is_ok() {
             let rest = share.saturating_sub(began.elapsed()).max(SETTLE);
             tokio::time::sleep(rest).await;
@@ -53,5 +68,5 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         done.with_context(|| format!("{phase:?}"))?;
     }
     report.add(Phase::End, Duration::ZERO, workloads.stop().await);
-    Ok(report)
+    Ok(())
 }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! cargo run --release -p meridian-tests --bin region-loss -- --runs 10
+//! cargo run --release -p meridian-tests --bin region-loss -- --runs 10 --network wan
 //! ```
 //!
-//! Each run starts three regions on loopback, profile `lan`. A client near `eastus` sends a request on a
+//! Each run starts three regions on loopback, profile `lan` unless another one is given. A client near `eastus` sends a request on a
 //! new connection every 20 ms. It resolves the name once its time to live of 5 s has passed, not
 //! earlier, by the name server of its region first, which has 500 ms to respond. The agent of the region
 //! and its units get SIGKILL; later the agent is started again.

@@ -62,7 +62,7 @@ pub(super) enum ExchangeError {
 
 impl Connection {
     pub(super) async fn open(plan: &Plan) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(plan.address).await.map_err(connect_failure)?;
+        let stream = TcpStream::connect(plan.server.address()).await.map_err(connect_failure)?;
         stream.set_nodelay(true).map_err(connect_failure)?;
         let stream = TokioIo::new(stream);
         // Errors of the driver surface in the requests.
@@ -119,12 +119,12 @@ impl Sender {
 }
 
 fn request(plan: &Plan) -> Request<Body> {
-    let Plan { address, path, method, .. } = plan;
+    let Plan { server, path, method, .. } = plan;
     let request = Request::builder().method(method);
     let request = match plan.version {
         // In HTTP/2 the authority is part of the request target; in HTTP/1.1 it is a header.
-        Version::Http2 { .. } => request.uri(format!("http://{address}{path}")),
-        Version::Http1 => request.uri(path).header(HOST, address.to_string()),
+        Version::Http2 { .. } => request.uri(format!("http://{server}{path}")),
+        Version::Http1 => request.uri(path).header(HOST, server.to_string()),
     };
     let request = request.body(Full::new(plan.body.clone()));
     let mut request = request.expect("the plan has a valid path");

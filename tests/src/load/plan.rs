@@ -1,10 +1,12 @@
 //! The parameters of a load.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
+use tokio::sync::watch;
 
 use super::backend::pattern;
 
@@ -23,11 +25,54 @@ pub enum Version {
     },
 }
 
+/// The server of a load.
+#[derive(Debug, Clone)]
+pub enum Server {
+    /// One address.
+    Fixed(SocketAddr),
+    /// A name, each connection to the address that it has then.
+    Named {
+        /// Name and port.
+        authority: String,
+        /// Address of the name.
+        address: watch::Receiver<Ipv4Addr>,
+        /// Port.
+        port: u16,
+    },
+}
+
+impl Server {
+    /// Returns the address to connect to now.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Fixed(address) => *address,
+            Self::Named { address, port, .. } => SocketAddr::from((*address.borrow(), *port)),
+        }
+    }
+}
+
+impl From<SocketAddr> for Server {
+    fn from(address: SocketAddr) -> Self {
+        Self::Fixed(address)
+    }
+}
+
+/// The authority of a request.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(address) => address.fmt(f),
+            Self::Named { authority, .. } => f.write_str(authority),
+        }
+    }
+}
+
 /// The parameters of a load.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Server address.
-    pub address: SocketAddr,
+    /// Server.
+    pub server: Server,
     /// Request method. Default: GET, or POST for requests with a body.
     pub method: Method,
     /// Path and query.
@@ -58,9 +103,9 @@ pub struct Plan {
 impl Plan {
     /// Returns a plan for GET requests with any response body.
     #[must_use]
-    pub fn get(address: SocketAddr, path: &str) -> Self {
+    pub fn get(server: impl Into<Server>, path: &str) -> Self {
         Self {
-            address,
+            server: server.into(),
             method: Method::GET,
             path: path.to_owned(),
             connections: 1,
@@ -79,16 +124,16 @@ impl Plan {
     /// Returns a plan for GET requests of a body of `bytes` bytes, to a [`super::Backend`] behind
     /// `prefix`.
     #[must_use]
-    pub fn download(address: SocketAddr, prefix: &str, bytes: usize) -> Self {
-        let plan = Self::get(address, &format!("{prefix}/bytes/{bytes}"));
+    pub fn download(server: impl Into<Server>, prefix: &str, bytes: usize) -> Self {
+        let plan = Self::get(server, &format!("{prefix}/bytes/{bytes}"));
         Self { expected_body: Some(pattern(bytes)), ..plan }
     }
 
     /// Returns a plan for POST requests of `bytes` bytes that are echoed by a [`super::Backend`]
     /// behind `prefix`.
     #[must_use]
-    pub fn echo(address: SocketAddr, prefix: &str, bytes: usize) -> Self {
-        let plan = Self::get(address, &format!("{prefix}/echo"));
+    pub fn echo(server: impl Into<Server>, prefix: &str, bytes: usize) -> Self {
+        let plan = Self::get(server, &format!("{prefix}/echo"));
         let body = pattern(bytes);
         Self { method: Method::POST, body: body.clone(), expected_body: Some(body), ..plan }
     }

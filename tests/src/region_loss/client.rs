@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::dns;
+use crate::dns;
 
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(1);

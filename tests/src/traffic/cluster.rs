@@ -5,15 +5,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use meridian_testkit::process::{self, Agent, Dev, Sandbox};
+use meridian_testkit::process::{self, Agent, Dev, Process, Sandbox, port};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+
+use crate::dns::ResolvedName;
 
 /// Regions of the agents, one each.
 const REGIONS: [&str; 3] = ["westeurope", "eastus", "southeastasia"];
 /// The service created by `meridian dev`, and its gateway port.
 const SERVICE: &str = "contoso";
-const GATEWAY: u16 = 8080;
+pub(super) const NAME: &str = "contoso.meridian.test";
+pub(super) const GATEWAY: u16 = 8080;
+/// Network of the clients that resolve the name.
+const CLIENTS: &str = "10.1.0.0/16";
 /// Timeout for the cluster to complete a change.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -84,6 +89,33 @@ impl Cluster {
         let victim = victim.context("none of the listed units is running")?;
         victim.kill()?;
         self.wait_for_units(region, old.len(), &[victim.pid()].into()).await.map(drop)
+    }
+
+    /// Returns the service's name as clients near a region resolve it.
+    pub(super) async fn resolve(&self, near: usize) -> anyhow::Result<ResolvedName> {
+        self.command(&format!("network set {CLIENTS}={}", REGIONS[near])).await?;
+        let mut agents: Vec<_> = self.agents.iter().collect();
+        agents.swap(0, near);
+        let servers = agents.iter().map(|agent| SocketAddr::new(agent.address(), port::DNS));
+        ResolvedName::new(servers.collect(), NAME).await
+    }
+
+    /// Changes the gateways of a region by `meridian region COMMAND`, and waits until that is complete.
+    pub(super) async fn change(&self, command: &str, region: usize) -> anyhow::Result<()> {
+        self.command(&format!("region {command} {} --wait", REGIONS[region])).await.map(drop)
+    }
+
+    /// Kills the agent and all units of a region.
+    pub(super) fn kill_region(&self, region: usize) -> anyhow::Result<()> {
+        let agent = &self.agents[region];
+        agent.kill()?;
+        Process::all_within(agent.home())?.iter().try_for_each(Process::kill)
+    }
+
+    /// Starts the agent of a killed region, and waits until exactly `units` units are ready.
+    pub(super) async fn start_region(&self, region: usize, units: usize) -> anyhow::Result<()> {
+        self.agents[region].start()?;
+        self.wait_for_units(region, units, &BTreeSet::new()).await.map(drop)
     }
 
     /// Kills an agent; its units keep running.

@@ -1,6 +1,7 @@
 //! The changes and crashes, in sequence.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::ensure;
 
@@ -12,6 +13,8 @@ use super::workloads::{API, Backends, FIRST, NEIGHBOR};
 /// Numbers of units in the first region.
 const MANY: usize = 8;
 const SOME: usize = 4;
+/// Maximum time from the kill of a region until no client connects to it.
+const MOVE: Duration = Duration::from_secs(8);
 /// Number of units in the neighbor region.
 const NEIGHBOR_UNITS: usize = 2;
 
@@ -29,6 +32,13 @@ pub(super) enum Phase {
     KillNeighbor,
     RestartNeighbor,
     KillUnit,
+    DisableRegion,
+    EnableRegion,
+    RemoveRegion,
+    AddRegion,
+    KillRegion,
+    LoseRegion,
+    StartRegion,
     End,
 }
 
@@ -46,14 +56,21 @@ impl fmt::Display for Phase {
             Self::KillNeighbor => "other killed",
             Self::RestartNeighbor => "other restarted",
             Self::KillUnit => "unit killed",
+            Self::DisableRegion => "region disabled",
+            Self::EnableRegion => "region enabled",
+            Self::RemoveRegion => "region removed",
+            Self::AddRegion => "region added",
+            Self::KillRegion => "region killed",
+            Self::LoseRegion => "region lost",
+            Self::StartRegion => "region started",
             Self::End => "final requests",
         })
     }
 }
 
 impl Phase {
-    /// All phases but the end.
-    pub(super) const ALL: [Self; 11] = [
+    /// The phases with clients of one address.
+    pub(super) const UNITS: [Self; 11] = [
         Self::Baseline,
         Self::Grow,
         Self::Shrink,
@@ -67,10 +84,21 @@ impl Phase {
         Self::KillUnit,
     ];
 
+    /// The phases with clients that resolve a name.
+    pub(super) const REGIONS: [Self; 7] = [
+        Self::DisableRegion,
+        Self::EnableRegion,
+        Self::RemoveRegion,
+        Self::AddRegion,
+        Self::KillRegion,
+        Self::LoseRegion,
+        Self::StartRegion,
+    ];
+
     /// Makes the change or crash, and waits until it is complete.
     pub(super) async fn run(self, cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
         match self {
-            Self::Baseline | Self::End => Ok(()),
+            Self::Baseline | Self::LoseRegion | Self::End => Ok(()),
             Self::Grow => cluster.scale(FIRST, MANY).await,
             Self::Shrink => cluster.scale(FIRST, 1).await,
             Self::GrowAgain => cluster.scale(FIRST, SOME).await,
@@ -81,12 +109,32 @@ impl Phase {
             Self::KillNeighbor => cluster.kill_agent(NEIGHBOR),
             Self::RestartNeighbor => cluster.start_agent(NEIGHBOR).await,
             Self::KillUnit => cluster.kill_unit(FIRST).await,
+            Self::DisableRegion => cluster.change("disable", NEIGHBOR).await,
+            Self::EnableRegion => cluster.change("enable", NEIGHBOR).await,
+            Self::RemoveRegion => cluster.change("remove", NEIGHBOR).await,
+            Self::AddRegion => cluster.scale(NEIGHBOR, NEIGHBOR_UNITS).await,
+            Self::KillRegion => {
+                cluster.kill_region(NEIGHBOR)?;
+                tokio::time::sleep(MOVE).await;
+                Ok(())
+            }
+            Self::StartRegion => cluster.start_region(NEIGHBOR, NEIGHBOR_UNITS).await,
         }
     }
 
-    /// Returns the region in which a unit is killed: requests in flight on it may fail.
-    pub(super) fn killed_unit_region(self) -> Option<usize> {
-        (self == Self::KillUnit).then_some(FIRST)
+    /// Returns the region in which units are killed: requests in flight on them may fail.
+    pub(super) fn killed_region(self) -> Option<usize> {
+        match self {
+            Self::KillUnit => Some(FIRST),
+            Self::KillRegion => Some(NEIGHBOR),
+            _ => None,
+        }
+    }
+
+    /// Returns true if clients may be refused: until the loss is agreed on, and for the time to live
+    /// of the name, they connect to gateways that were killed.
+    pub(super) fn may_refuse(self) -> bool {
+        self == Self::KillRegion
     }
 }
 
@@ -114,7 +162,7 @@ async fn change(cluster: &Cluster, backends: &Backends) -> anyhow::Result<()> {
     let (first, second) = (&backends.first, &backends.second);
     wait("requests to reach the new backend", async || {
         let before = (first.requests(), second.requests());
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let (old, new) = (first.requests() - before.0, second.requests() - before.1);
         ensure!(
             old == 0 && new > 0,

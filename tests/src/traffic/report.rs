@@ -23,7 +23,7 @@ struct Line {
     phase: Phase,
     elapsed: Duration,
     counts: Counts,
-    /// Failed requests that were in flight on the killed unit.
+    /// Failed requests that were in flight on killed units, or sent to them by an old address.
     excused: u64,
     /// Workloads with failures.
     failed: Vec<String>,
@@ -61,15 +61,16 @@ impl Report {
     }
 }
 
-/// Returns the number of failures caused by killing a unit: broken connections, at most as many as
-/// the workload has concurrent requests.
+/// Returns the number of failures caused by killing units: broken connections, at most as many as the
+/// workload has concurrent requests, and refused ones of clients with an old address.
 fn excused(phase: Phase, workload: &WorkloadCounts) -> u64 {
-    if phase.killed_unit_region() != Some(workload.region) {
+    if phase.killed_region() != Some(workload.region) {
         return 0;
     }
-    let cut = [FailureKind::Reset, FailureKind::TruncatedBody]
-        .map(|kind| workload.counts.failed_by(kind));
-    cut.iter().sum::<u64>().min(workload.concurrency)
+    let failed = |kind| workload.counts.failed_by(kind);
+    let cut = failed(FailureKind::Reset) + failed(FailureKind::TruncatedBody);
+    let refused = if phase.may_refuse() { failed(FailureKind::Refused) } else { 0 };
+    cut.min(workload.concurrency) + refused
 }
 
 impl fmt::Display for Line {
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn only_requests_in_flight_on_a_killed_unit_are_excused() {
+    fn only_requests_to_killed_units_are_excused() {
         use FailureKind::{Refused, Reset, TruncatedBody};
         let lost = |phase, region, failures: &[FailureKind]| {
             let mut report = Report::default();
@@ -149,5 +150,7 @@ mod tests {
         assert_eq!(lost(Phase::KillUnit, 0, &[Refused]), 1, "the connection was refused");
         assert_eq!(lost(Phase::KillUnit, 1, &[Reset]), 1, "another region");
         assert_eq!(lost(Phase::KillAgent, 0, &[Reset]), 1, "no unit was killed");
+        assert_eq!(lost(Phase::KillRegion, 1, &[Refused, Refused, Refused, Reset]), 0);
+        assert_eq!(lost(Phase::LoseRegion, 1, &[Refused]), 1, "the name has another address");
     }
 }

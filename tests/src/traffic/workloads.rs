@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::load::{Backend, Counts, Load, Plan, Version};
+use crate::dns::ResolvedName;
+use crate::load::{Backend, Counts, Load, Plan, Server, Version};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, GATEWAY, NAME};
 
 /// Path at which a unit reports its status.
 const STATUS: &str = "/status-0123456789abcdef";
@@ -54,10 +55,14 @@ pub(super) struct WorkloadCounts {
 }
 
 /// All workloads.
-pub(super) struct Workloads(Vec<Workload>);
+pub(super) struct Workloads {
+    workloads: Vec<Workload>,
+    /// Name that the clients resolve.
+    _name: Option<ResolvedName>,
+}
 
 impl Workloads {
-    /// Starts all workloads. Think times leave CPU time for the agents and units.
+    /// Starts the workloads of clients of one address. Think times leave CPU time for the agents and units.
     pub(super) fn start(cluster: &Cluster) -> Self {
         let [first, neighbor] = [FIRST, NEIGHBOR].map(|region| cluster.gateway(region));
         let ms = Duration::from_millis;
@@ -65,7 +70,7 @@ impl Workloads {
         let large = Plan::download(first, API, MEGABYTE).think_time(ms(50));
         let echo = Plan::echo(first, API, MEGABYTE).think_time(ms(100));
         let next_region = Plan::download(neighbor, API, KILOBYTE);
-        Self(vec![
+        let workloads = vec![
             workload("status", FIRST, Plan::get(first, STATUS).connections(4).think_time(ms(5))),
             workload(
                 "status, new connections",
@@ -94,18 +99,46 @@ impl Workloads {
             workload("1 MB echo", FIRST, echo.clone()),
             workload("1 MB echo, HTTP/2", FIRST, echo.http2(1)),
             workload("1 kB, neighbor", NEIGHBOR, next_region.connections(2).think_time(ms(10))),
-        ])
+        ];
+        Self { workloads, _name: None }
+    }
+
+    /// Starts the workloads of clients near the neighbor region that resolve the name of the service.
+    pub(super) async fn resolving(cluster: &Cluster) -> anyhow::Result<Self> {
+        let name = cluster.resolve(NEIGHBOR).await?;
+        let server = Server::Named {
+            authority: format!("{NAME}:{GATEWAY}"),
+            address: name.address(),
+            port: GATEWAY,
+        };
+        let ms = Duration::from_millis;
+        let small = Plan::download(server.clone(), API, KILOBYTE);
+        let large = Plan::download(server.clone(), API, MEGABYTE).think_time(ms(50));
+        let echo = Plan::echo(server, API, MEGABYTE).think_time(ms(100));
+        let near = |name, plan| workload(name, NEIGHBOR, plan);
+        let workloads = vec![
+            near("by name: 1 kB", small.clone().connections(8).think_time(ms(5))),
+            near(
+                "by name: 1 kB, new",
+                small.clone().connections(4).think_time(ms(20)).without_keep_alive(),
+            ),
+            near("by name: 1 kB, HTTP/2", small.http2(4).connections(2).think_time(ms(10))),
+            near("by name: 1 MB", large.clone().connections(2)),
+            near("by name: 1 MB, HTTP/2", large.http2(2)),
+            near("by name: 1 MB echo", echo),
+        ];
+        Ok(Self { workloads, _name: Some(name) })
     }
 
     /// Returns and resets the counters.
     pub(super) fn take(&self) -> Vec<WorkloadCounts> {
-        self.0.iter().map(|workload| workload.with_counts(workload.load.take())).collect()
+        self.workloads.iter().map(|workload| workload.with_counts(workload.load.take())).collect()
     }
 
     /// Stops sending, and waits for the requests in flight.
     pub(super) async fn stop(self) -> Vec<WorkloadCounts> {
         let mut all = Vec::new();
-        for Workload { name, region, concurrency, load } in self.0 {
+        for Workload { name, region, concurrency, load } in self.workloads {
             all.push(WorkloadCounts { name, region, concurrency, counts: load.stop().await });
         }
         all

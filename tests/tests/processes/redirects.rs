@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, ensure};
 use meridian_testkit::process::{Agent, port};
 use meridian_testkit::wait::until_ok;
-use meridian_tests::region_loss::dns;
+use meridian_tests::dns;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
