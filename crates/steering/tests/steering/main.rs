@@ -11,5 +11,6 @@ mod location;
 mod malformed;
 mod names;
 mod reflection;
+mod scale;
 mod server;
 mod transport;
