@@ -6,7 +6,7 @@ use meridian_domain::EventType;
 
 use super::Violation;
 use super::facts::Facts;
-use crate::history::{Fault, Micros, Processes, Step};
+use crate::history::{Fault, Micros, ObservedUnit, Processes, Step};
 
 /// Time after the partition began during which its agent may still have received entries, in
 /// microseconds.
@@ -15,7 +15,8 @@ const LATE_DELIVERY: Micros = 1_000_000;
 const REPLACEMENT: Micros = 10_000_000;
 
 /// Faults that kill units.
-const KILLING: [&str; 6] = ["unit", "hang", "wipe", "spawn", "pid-reuse", "storage-error"];
+const KILLING: [&str; 7] =
+    ["unit", "hang", "wipe", "spawn", "pid-reuse", "storage-error", "outage"];
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Violation> {
     let mut violations: Vec<_> =
@@ -64,7 +65,8 @@ fn lost(facts: &Facts<'_>, cut: &Fault) -> Vec<Violation> {
         else {
             continue;
         };
-        if !released(facts, cut, service, region) {
+        let mut units = before.units.iter().filter(|unit| place(unit) == (service, region));
+        if !released(facts, cut, service, region) && !units.all(|unit| was_stopped(facts, unit)) {
             let what = format!("{service} has no unit in the partitioned region {region}");
             violations.push(Violation::new("S9", empty.at, what));
         }
@@ -72,7 +74,7 @@ fn lost(facts: &Facts<'_>, cut: &Fault) -> Vec<Violation> {
     violations
 }
 
-fn place(unit: &crate::history::ObservedUnit) -> (&str, &str) {
+fn place(unit: &ObservedUnit) -> (&str, &str) {
     (&unit.service, &unit.region)
 }
 
@@ -82,6 +84,16 @@ fn units_killed(facts: &Facts<'_>, cut: &Fault, at: Micros) -> bool {
         KILLING.contains(&other.kind.as_str())
             && other.nodes.iter().any(|node| cut.nodes.contains(node))
             && (other.at.saturating_sub(REPLACEMENT)..=other.at + REPLACEMENT).contains(&at)
+    })
+}
+
+/// Returns true if the fault `hang` stopped the process of a unit: it serves nothing, and its agent kills
+/// it once it has not responded for long enough, whatever else happens meanwhile.
+fn was_stopped(facts: &Facts<'_>, unit: &ObservedUnit) -> bool {
+    let process = format!("the stopped process {} ", unit.pid);
+    facts.faults.iter().any(|fault| match &fault.step {
+        Step::Effective { evidence } => fault.kind == "hang" && evidence.contains(&process),
+        Step::Started | Step::Ended => false,
     })
 }
 

@@ -35,6 +35,37 @@ fn s9_a_partitioned_region_loses_its_last_unit() {
 }
 
 #[test]
+fn a_partitioned_region_may_kill_a_unit_that_hangs_for_long() {
+    let mut history = valid();
+    let at = history.iter().position(|record| {
+        matches!(record, Record::Fault(Fault { step: Step::Effective { .. }, .. }))
+    });
+    let at = at.expect("there is a fault");
+    let Some(Record::Processes(table)) = history.get_mut(at + 1) else {
+        panic!("a table follows");
+    };
+    let (gone, left): (Vec<_>, Vec<_>) =
+        table.units.drain(..).partition(|unit| unit.region == NODES[2]);
+    table.units = left;
+    let hangs = gone.iter().map(|unit| {
+        let evidence = format!("the unit of the stopped process {} is failed", unit.pid);
+        Record::Fault(Fault {
+            // Far from the partition: its agent may have been restarted meanwhile.
+            at: 1_000_000_000,
+            fault: 900,
+            kind: "hang".to_owned(),
+            nodes: vec![NODES[2].to_owned()],
+            step: Step::Effective { evidence },
+        })
+    });
+    let hangs: Vec<_> = hangs.collect();
+    assert!(!hangs.is_empty());
+    history.extend(hangs);
+    let violations = check(&history).violations;
+    assert!(violations.iter().all(|it| it.invariant != "S9"), "{violations:?}");
+}
+
+#[test]
 fn a_partitioned_region_may_stop_the_units_of_a_service_deleted_long_before() {
     let mut run = Run::bootstrapped();
     let service = ServiceName::new("deleted").expect("is a name");
