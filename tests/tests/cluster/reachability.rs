@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use meridian_domain::reachability::votes::{Observations, Observed, Reach, VoteCount};
 use meridian_domain::reachability::{Gateways, Loss};
-use meridian_domain::{AgentName, Generation};
-use meridian_ports::{Ports, ProbeReport};
+use meridian_domain::report::{Report, ReportedUnit, UnitStatus};
+use meridian_domain::{AgentName, Command, Generation, Incarnation, Revision, Sequence, Unit};
+use meridian_ports::{Ports, ProbeReport, Proposal, Requester};
 use meridian_testkit::cluster::{Cluster, Options};
 use meridian_testkit::wait::until;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::support::{REGIONS, region};
+use crate::support::{accepted, contoso, region};
 
 /// Window of the profile that the nodes have.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -58,9 +59,37 @@ async fn votes(ports: &Ports) -> Option<Vec<VoteCount>> {
     ports.reachability.votes(deadline).await.ok()
 }
 
+/// Bootstraps three nodes, and a service with a ready unit on the first one: without it, there is
+/// nothing to lose.
 async fn bootstrap() -> Cluster {
-    let options = Options::default();
-    Cluster::bootstrap(&REGIONS, options).await.expect("the cluster is bootstrapped")
+    let cluster = contoso(Options::default()).await;
+    let first = &cluster.nodes[0];
+    let ready = |unit: &Unit| ReportedUnit {
+        unit: unit.id.clone(),
+        incarnation: unit.incarnation,
+        status: UnitStatus::Ready { pid: None, configuration: Revision(1), refused: None },
+        replace: false,
+    };
+    let (units, observed) = {
+        let state = first.ports().read.state();
+        (state.units_on(first.name()).map(ready).collect(), state.header.revision)
+    };
+    let report = Report {
+        units,
+        agent: first.name().clone(),
+        generation: Generation(0),
+        sequence: Sequence(1),
+        after: Incarnation(0),
+        observed,
+    };
+    let proposal = Proposal {
+        command: Command::Report(report),
+        requester: Requester::Agent,
+        deadline: tokio::time::Instant::now() + WINDOW * 5,
+    };
+    let receipt = first.ports().propose.propose(proposal).await.expect("it is decided");
+    assert!(accepted(&receipt), "{receipt:?}");
+    cluster
 }
 
 #[tokio::test(flavor = "multi_thread")]
