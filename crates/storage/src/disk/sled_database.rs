@@ -25,6 +25,7 @@
 //!   writes and syncs.
 //! - sled panics on some kinds of damage: a panic becomes an error that names the directory. It
 //!   also panics when it is dropped while the disk fails: after the first error it is not dropped.
+//! - Pages that a batch replaced are freed explicitly (`free_replaced_pages`).
 //! - Opening allocates a segment of 8 MiB immediately, even if little is stored. The minimum free
 //!   disk space of a node is far above that.
 //!
@@ -57,6 +58,9 @@ const SEGMENT_BYTES: usize = 8 << 20;
 /// The state is held in memory by its owner, and the newest events by the event log, so the cache serves
 /// readers of older events alone.
 const CACHE_BYTES: u64 = 8 << 20;
+
+/// Changes of a batch for each run of the collector: half as many as it keeps up with.
+const CHANGES_PER_COLLECTION: usize = 64;
 
 /// The database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +184,7 @@ impl Database for SledDatabase {
 
     fn write(&self, batch: Batch) -> io::Result<()> {
         self.check_value_sizes(&batch)?;
+        let count = batch.changes.len();
         let mut changes = sled::Batch::default();
         for (key, value) in batch.changes {
             match value {
@@ -187,7 +192,9 @@ impl Database for SledDatabase {
                 None => changes.remove(key),
             }
         }
-        self.guarded("write", |database| database.apply_batch(changes))
+        self.guarded("write", |database| database.apply_batch(changes))?;
+        free_replaced_pages(count);
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -212,6 +219,17 @@ impl Drop for SledDatabase {
             let path = self.path.display();
             self.fail(io::Error::other(format!("cannot close the database in {path}: {cause}")));
         }
+    }
+}
+
+/// Frees the pages that a batch of `changes` replaced.
+///
+/// sled frees them by crossbeam's epochs, whose collector runs once for every 128 operations of a thread
+/// and then frees at most 512 objects. A batch is one operation and replaces several pages for each of
+/// its changes, so that without this, batches of a thousand changes held a gigabyte after 160 of them.
+fn free_replaced_pages(changes: usize) {
+    for _ in 0..=changes / CHANGES_PER_COLLECTION {
+        crossbeam_epoch::pin().flush();
     }
 }
 
