@@ -5,7 +5,7 @@ use std::time::Duration;
 use meridian_domain::{RequestId, Timestamp};
 use meridian_ports::ProposeError;
 use meridian_testkit::cluster::{Options, new_request};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::support::{accepted, add, change, contoso};
@@ -23,6 +23,9 @@ async fn a_leader_whose_clock_is_far_ahead_uses_the_time_of_the_other_voters() {
     let options = Options { clocks_ahead: vec![YEAR], ..Options::default() };
     let cluster = contoso(options).await;
     cluster.voters(3).await;
+    // Of two clocks that differ, neither is known to be wrong: until a voter that did not respond while
+    // it started was asked again, its leader has only its own.
+    sleep(Duration::from_secs(6)).await;
     let wrong = cluster.nodes[0].ports().cluster.node();
     let deadline = Instant::now() + Duration::from_secs(10);
     if cluster.leader().await != 0 {
