@@ -1,4 +1,4 @@
-//! Injection and removal of faults; [`links`] has those between agents.
+//! Injection and removal of faults; `links` has those between agents.
 
 mod links;
 
