@@ -9,7 +9,7 @@ use anyhow::ensure;
 use meridian_domain::reachability::{Evidence, Loss, ProberGroup, is_majority, probers};
 use meridian_domain::{AgentName, Event, NodeId, RegionName, State};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, ProcessRun};
 use crate::faults::Faults;
 use crate::plan::Plan;
 use crate::reference::Reference;
@@ -101,9 +101,8 @@ impl Reachability {
             }
         }
         let processes: Vec<_> = agents.iter().map(|agent| agent.process()).collect();
-        let leader = |process: &Option<crate::agent::ProcessRun>| {
-            process.as_ref().and_then(|process| process.ports.leadership.borrow().leader())
-        };
+        let leader =
+            |process: &Option<ProcessRun>| process.as_ref()?.ports.leadership.borrow().leader();
         let leaders: BTreeSet<_> = processes.iter().map(leader).collect();
         let leader = if leaders.len() == 1 { leaders.first().copied().flatten() } else { None };
         let is_disturbed = leader.is_none() || leader != self.disturbed.1;

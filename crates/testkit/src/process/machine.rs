@@ -1,6 +1,6 @@
 //! Fault injection for the disk, the clock and the names of an agent: slow or failing syncs, a wrong
-//! wall clock, and slow lookups. The library `tests/machine` is preloaded under the agent; its module `page` documents the
-//! shared page.
+//! wall clock, and slow lookups. The library `tests/machine` is preloaded under the agent; its module
+//! `page` documents the shared page.
 
 use std::ffi::OsString;
 use std::fs::File;
