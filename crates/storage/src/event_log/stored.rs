@@ -11,14 +11,12 @@ use meridian_domain::Revision;
 
 use super::{BrokenEvent, StoredEvent};
 use crate::codec;
-use crate::disk::database::{Batch, Database};
+use crate::disk::database::{Batch, COMBINED_VALUE_BYTES, Database};
 use crate::rows::position::SegmentEnd;
 use crate::rows::{self, HASH_BYTES, SEGMENT_EVENTS};
 
-/// Maximum size in bytes of a row with several events.
-const ROW_BYTES: usize = 16 << 10;
 /// Number of rows per read.
-const PAGE_ROWS: usize = 32;
+const PAGE_ROWS: usize = 64;
 
 /// Adds the rows of `events`, which must be contiguous, to `batch`. Each event up to `single` gets
 /// its own row.
@@ -33,7 +31,7 @@ pub fn write(
     while let Some((revision, event)) = events.next() {
         row.extend_from_slice(event.row());
         let ends = *revision <= single || revision.0.is_multiple_of(SEGMENT_EVENTS);
-        let fits = |next: &StoredEvent| row.len() + next.row().len() <= ROW_BYTES;
+        let fits = |next: &StoredEvent| row.len() + next.row().len() <= COMBINED_VALUE_BYTES;
         if ends || !events.peek().is_some_and(|(_, next)| fits(next)) {
             batch.insert(rows::event_key(history, *revision), std::mem::take(&mut row));
         }
@@ -143,7 +141,7 @@ mod tests {
         let mut batch = Batch::default();
         write(&mut batch, 3, &events(1..=1_000), Revision(0));
         let bytes = batch.changes.iter().map(|(_, row)| row.as_ref().map_or(0, Vec::len));
-        assert!(bytes.clone().all(|bytes| bytes <= ROW_BYTES) && bytes.count() < 20);
+        assert!(bytes.clone().all(|bytes| bytes <= COMBINED_VALUE_BYTES) && bytes.count() < 150);
     }
 
     #[test]
