@@ -7,16 +7,16 @@ use std::time::Duration;
 use meridian_domain::status::impact::{self, Decommission};
 use meridian_domain::status::{LastContact, Member, Role, agent_of};
 use meridian_domain::{AgentName, Command, NodeId, State, unknown};
-use meridian_ports::Requester;
+use meridian_ports::{Requester, observe};
 use meridian_proto::convert::agent::Registration;
 use meridian_proto::convert::{ChangeRequest, Checks, Violations, field, time};
 use meridian_proto::v1;
 use meridian_proto::v1::cluster_server::Cluster;
+use meridian_wording::{self as wording, name_of};
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
-use crate::wording::{self, name_of};
-use crate::{Ports, change, deadline, observe, read};
+use crate::{Ports, change, convert, deadline, read};
 
 /// Time that a list of members waits for the leader's contacts.
 const MEMBERS_WAIT: Duration = Duration::from_secs(1);
@@ -197,7 +197,7 @@ impl ClusterApi {
             } else {
                 impact::of_decommission(&state, &members, &decommission)
             };
-            let waits = impact.iter().map(|impact| wording::impact(&state, impact));
+            let waits = impact.iter().map(|impact| convert::wait(wording::impact(&state, impact)));
             response.get_mut().waits = waits.collect();
         }
         Ok(response)
@@ -246,8 +246,8 @@ fn row(state: &State, member: &Member) -> v1::Member {
         voter: member.voter,
         last_contact: member.last_contact.map(|contact| time::duration(contact.silence())),
         last_contact_is_bound: is_bound(member.last_contact),
-        next: wording::next(member.next.as_ref()).to_owned(),
-        waits_for: wording::member_wait(state, member),
+        next: convert::next(member.next.as_ref()).to_owned(),
+        waits_for: wording::member_wait(state, member).map(convert::wait),
         ..v1::Member::default()
     };
     match agent_of(state, member.node) {

@@ -3,8 +3,8 @@
 //! A method validates its message, uses a port and maps the result once. The contract in
 //! `proto/meridian/v1/admin.proto` documents the methods. This crate must not depend on how the log
 //! is replicated or stored: that is behind [`Ports`]. It does not decide either: the status of a
-//! cluster is computed by [`meridian_domain::status`]; `observe` gathers the observations, and
-//! `wording` turns the result into sentences.
+//! cluster is computed by [`meridian_domain::status`] from what [`meridian_ports::observe`] gathers, and
+//! [`meridian_wording`] turns the result into sentences.
 //!
 //! Start with [`Server`], then `change` (every write) and `events` (the watch). `error` is the only
 //! place where errors become gRPC statuses.
@@ -13,17 +13,16 @@
 
 mod change;
 mod cluster;
+mod convert;
 mod deadline;
 mod error;
 mod events;
 mod metrics;
-mod observe;
 mod read;
 mod routing;
 mod rpc;
 mod server;
 mod services;
-mod wording;
 
 use meridian_ports::Ports;
 

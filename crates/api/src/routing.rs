@@ -9,13 +9,13 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::try_join;
 use meridian_domain::{Network, RegionName, name_servers};
-use meridian_ports::NameServer;
+use meridian_ports::{NameServer, observe};
 use meridian_proto::v1;
 use meridian_proto::v1::routing_server::Routing;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
-use crate::{Ports, change, deadline, observe, read};
+use crate::{Ports, change, deadline, read};
 
 /// The service `Routing` of the contract.
 pub(crate) struct RoutingApi {

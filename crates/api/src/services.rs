@@ -9,13 +9,15 @@ use futures::FutureExt;
 use futures::future::try_join;
 use meridian_domain::status::impact;
 use meridian_domain::{RegionName, State};
+use meridian_ports::observe;
 use meridian_proto::convert::ChangeRequest;
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
 use meridian_proto::v1::services_server::Services;
+use meridian_wording as wording;
 use tonic::{Request, Response, Status};
 
-use crate::{Ports, change, deadline, observe, read, wording};
+use crate::{Ports, change, convert, deadline, read};
 
 /// The service `Services` of the contract.
 pub(crate) struct ServicesApi(pub(crate) Ports);
@@ -76,7 +78,7 @@ impl Services for ServicesApi {
             service: service.name.to_string(),
             service_revision: service.revision.0,
             locations: locations::list(&state, &observations, service),
-            observer: observe::observer(&state, &observations),
+            observer: convert::observer(&state, &observations),
         }))
     }
 
@@ -117,7 +119,7 @@ impl Services for ServicesApi {
         Ok(Response::new(v1::ListUnitsResponse {
             read_point: read::point(&state, &read),
             units: units::list(&state, &observations, &message.service)?,
-            observer: observe::observer(&state, &observations),
+            observer: convert::observer(&state, &observations),
         }))
     }
 
@@ -143,7 +145,7 @@ impl ServicesApi {
         let state = self.0.read.state();
         let impact = impact::of_edits(&state, &regions);
         response.get_mut().waits =
-            impact.iter().map(|impact| wording::impact(&state, impact)).collect();
+            impact.iter().map(|impact| convert::wait(wording::impact(&state, impact))).collect();
         Ok(response)
     }
 }

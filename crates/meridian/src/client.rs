@@ -38,7 +38,6 @@ mod region;
 mod route;
 mod rule;
 mod scaling;
-mod sentence;
 mod service;
 mod session;
 mod status;

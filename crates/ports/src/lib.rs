@@ -11,6 +11,8 @@
 //! | [`Leadership`] | the leader, as a watch |
 //! | [`NameServer`] | the region of a client, and the name server of the agent |
 //!
+//! [`observe`] gathers what several of them know for [`meridian_domain::status`].
+//!
 //! `meridian-replication`, `meridian-storage` and `meridian-steering` implement them, `meridian` wires
 //! them, tests fake them. This crate must not know openraft, gRPC or a file.
 
@@ -22,6 +24,7 @@ mod cluster;
 mod history;
 mod leadership;
 mod name_server;
+pub mod observe;
 mod propose;
 mod reachability;
 mod read;

@@ -2,12 +2,13 @@
 
 use meridian_domain::State;
 use meridian_domain::status::{self, AgentCondition, Observations};
+use meridian_ports::observe;
 use meridian_proto::convert::time;
 use meridian_proto::v1;
+use meridian_wording::{name_of, warnings};
 use tokio::time::Instant;
 
-use crate::wording::{self, name_of};
-use crate::{Ports, observe};
+use crate::{Ports, convert};
 
 /// Queries every agent and the leader, and returns the status. Needs no quorum.
 pub(super) async fn get(ports: &Ports, deadline: Instant) -> v1::GetStatusResponse {
@@ -19,10 +20,10 @@ pub(super) async fn get(ports: &Ports, deadline: Instant) -> v1::GetStatusRespon
         contacted: name_of(&state, observations.contacted),
         leader: observations.leader.map(|leader| name_of(&state, leader)).unwrap_or_default(),
         agents: agents(&state, &observations),
-        warnings: wording::warnings(&state, &cluster),
+        warnings: warnings(&state, &cluster).into_iter().map(convert::warning).collect(),
         data_version: state.header.data_version.0,
-        observer: observe::observer(&state, &observations),
-        health: wording::health(cluster.health()).into(),
+        observer: convert::observer(&state, &observations),
+        health: convert::health(cluster.health()).into(),
         epoch: ports.cluster.epoch().0,
     }
 }
@@ -47,7 +48,7 @@ fn agents(state: &State, observations: &Observations) -> Vec<v1::AgentStatus> {
             drained: agent.drained,
             applied: position.map(|at| at.applied),
             events_hash: position.map(|at| at.events.to_string()).unwrap_or_default(),
-            silence: silence.map(wording::silence),
+            silence: silence.map(convert::silence),
         }
     });
     rows.collect()

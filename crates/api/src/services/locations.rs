@@ -4,8 +4,9 @@ use meridian_domain::status::{self, Blocked, LocationCondition, LocationStatus, 
 use meridian_domain::{Location, RegionName, Service, State};
 use meridian_proto::convert::{time, value};
 use meridian_proto::v1;
+use meridian_wording as wording;
 
-use crate::wording;
+use crate::convert;
 
 /// Returns the locations of a service, the primary first, followed by removed ones that still
 /// drain.
@@ -74,7 +75,7 @@ fn unreachable_agent(blocked: &Blocked) -> Option<v1::UnreachableAgent> {
     match blocked {
         Blocked::AgentUnreachable { agent, silence } => Some(v1::UnreachableAgent {
             agent: agent.to_string(),
-            silence: Some(wording::silence(*silence)),
+            silence: Some(convert::silence(*silence)),
         }),
         Blocked::ZoneWithoutAgent { .. }
         | Blocked::GatewaysLost { .. }

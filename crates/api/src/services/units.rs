@@ -4,9 +4,10 @@ use meridian_domain::status::{self, Observations, UnitCondition};
 use meridian_domain::{ServiceName, State, Unit, UnitPhase};
 use meridian_proto::convert::time;
 use meridian_proto::v1;
+use meridian_wording as wording;
 
 use crate::error::Error;
-use crate::{read, wording};
+use crate::{convert, read};
 
 /// Returns the units of the service of that name, or of all if it is empty. A deleted service has
 /// units until they are drained.
@@ -64,7 +65,7 @@ fn row(state: &State, observations: &Observations, unit: &Unit) -> v1::Unit {
         }
         UnitCondition::Unknown { silence } => v1::Unit {
             state: "unknown".to_owned(),
-            unknown_for: Some(wording::silence(silence)),
+            unknown_for: Some(convert::silence(silence)),
             ..row
         },
         UnitCondition::Lost { since } => {

@@ -6,9 +6,10 @@ use meridian_domain::Event;
 use meridian_domain::event::Subject;
 use meridian_domain::limits::Limits;
 use meridian_proto::v1;
+use meridian_wording::count;
+use meridian_wording::event::{sentence, zone_list};
 
 use super::lookup;
-use super::sentence::{self, sentence, zone_list};
 use super::session::Session;
 use super::view::{ApiView, EventView, LocationView, ServiceView};
 
@@ -75,14 +76,10 @@ impl Before {
             }
             Event::ServiceDeleted { service } => format!("- service {service}"),
             Event::RegionAdded { region, units, zones, .. } if zones.is_empty() => {
-                format!("+ {region}: {}", sentence::units((*units).into()))
+                format!("+ {region}: {}", count(*units, "unit"))
             }
             Event::RegionAdded { region, units, zones, .. } => {
-                format!(
-                    "+ {region}: {} in zones {}",
-                    sentence::units((*units).into()),
-                    zone_list(zones)
-                )
+                format!("+ {region}: {} in zones {}", count(*units, "unit"), zone_list(zones))
             }
             Event::UnitsScaled { region, units, .. } => {
                 let before = self.location(region.as_str()).map(|before| before.units);

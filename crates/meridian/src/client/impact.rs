@@ -5,6 +5,7 @@ use std::fmt;
 
 use meridian_domain::Event;
 use meridian_proto::v1;
+use meridian_wording::count;
 
 use super::confirm;
 use super::contract;
@@ -13,7 +14,6 @@ use super::explain::explain;
 use super::failover::RequestKind;
 use super::failure::Failure;
 use super::lookup;
-use super::sentence::units;
 use super::session::Session;
 use super::view::{EventView, UnitView};
 use crate::exit;
@@ -96,8 +96,9 @@ impl Impact {
 
 impl fmt::Display for Impact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moves = format!("{} moving to other agents", units(self.moving));
-        let stops = format!("{} stopping: no other agent can run them", units(self.stopping));
+        let moves = format!("{} moving to other agents", count(self.moving, "unit"));
+        let stops =
+            format!("{} stopping: no other agent can run them", count(self.stopping, "unit"));
         match (self.moving, self.stopping) {
             (0, 0) => return f.write_str("no units"),
             (_, 0) => f.write_str(&moves)?,

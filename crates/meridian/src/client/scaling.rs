@@ -3,13 +3,13 @@
 
 use meridian_proto::v1;
 use meridian_proto::v1::edit::Edit as EditKind;
+use meridian_wording as wording;
 
 use crate::cli::UnitCount;
 
 use super::command_line::quote;
 use super::failure::Failure;
 use super::lookup;
-use super::sentence::units;
 use super::session::Session;
 use super::view::{LocationView, StatusWord};
 
@@ -131,7 +131,7 @@ fn absolute(
         })?;
     let (region, current) = (&location.region, location.units);
     count.applied_to(current).ok_or_else(|| Failure::Refused {
-        cause: format!("{region} has {}: {count} leaves none", units(current)),
+        cause: format!("{region} has {}: {count} leaves none", wording::count(current, "unit")),
         next: format!("remove the region: `meridian region remove {region} --service {service}`"),
     })
 }

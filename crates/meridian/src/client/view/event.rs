@@ -7,11 +7,11 @@ use meridian_domain::Event;
 use meridian_domain::event::Subject;
 use meridian_proto::convert::{event, json};
 use meridian_proto::v1;
+use meridian_wording::event::sentence;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::client::output::{NONE, Row, WIDTH, cell, truncated};
-use crate::client::sentence::sentence;
 
 use super::{text, time};
 
@@ -175,6 +175,8 @@ fn width() -> usize {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use meridian_domain::event::EventType;
+
     use super::*;
     use crate::client::view::samples;
 
@@ -203,6 +205,61 @@ mod tests {
         for event in samples::events() {
             assert_eq!(view(message(&event)).event, Some(event));
         }
+    }
+
+    #[test]
+    fn every_event_has_a_sentence() {
+        let sentences: Vec<String> = samples::events().iter().map(sentence).collect();
+        assert_eq!(sentences.len(), EventType::ALL.len(), "a sample of each variant");
+        assert_eq!(
+            sentences,
+            [
+                "bootstrapped cluster 01932f5e-8b1a-7c3d-9e4f-0123456789ab",
+                "raised the data version to 2",
+                "set the limits to 1/2/4/12 units per region (developer/basic/standard/premium) \
+                 and 5 voters",
+                "defined region mars (Mars Base)",
+                "deleted the events up to 4096",
+                "registered agent eastus-1 in eastus",
+                "updated the addresses or the version of agent eastus-1",
+                "drained agent eastus-1",
+                "undid the drain of agent eastus-1",
+                "removed agent eastus-1",
+                "created service contoso in eastus, tier premium, port 8080",
+                "changed the tier of contoso to basic",
+                "changed the port of contoso to 8081",
+                "deleted service contoso",
+                "added eastus to contoso with 2 units in zones 1,2",
+                "scaled contoso in eastus to 1 unit",
+                "changed the zones of contoso in eastus to none",
+                "removed eastus from contoso",
+                "made eastus the primary region of contoso",
+                "enabled the gateway of contoso in eastus",
+                "disabled the gateway of contoso in eastus",
+                "assigned unit contoso/eastus/1 to agent eastus-1",
+                "released unit contoso/eastus/1",
+                "reported unit contoso/eastus/1 ready",
+                "reported unit contoso/eastus/1 failed: exit code 1 (restarts: 3)",
+                "reported unit contoso/eastus/1 stopped",
+                "published API orders of contoso: /orders -> http://orders",
+                "removed API orders from contoso",
+                "reported unit contoso/eastus/1 on configuration 7",
+                "started to roll the units of contoso in eastus",
+                "recovered the cluster on one agent as epoch 1",
+                "reported that unit contoso/eastus/1 refuses configuration 8: host not found",
+                "changed the routing of contoso to weighted",
+                "set eastus of contoso to priority 2 and weight 50",
+                "set DNS to zone gateways.example.net, TTL 5 s, 0 fallback regions, name servers: \
+                 one in each region",
+                "assigned network 10.1.0.0/16 to eastus",
+                "removed network 10.1.0.0/16",
+                "measured 82 ms between eastus and westeurope",
+                "lost the gateways of all services on agent eastus-1: unreachable from japaneast, \
+                 westeurope (2 of 2)",
+                "found the gateways of all services on agent eastus-1",
+                "set disabled gateways of contoso to redirect requests",
+            ]
+        );
     }
 
     #[test]

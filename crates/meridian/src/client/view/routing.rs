@@ -1,10 +1,10 @@
 //! Routes of clients, and what they depend on.
 
 use meridian_proto::v1;
+use meridian_wording::count;
 use serde::Serialize;
 
 use crate::client::output::{NONE, Row, cell};
-use crate::client::sentence;
 
 use super::{millis, since, text};
 
@@ -118,7 +118,7 @@ impl RouteRegionView {
     fn availability_cell(&self) -> String {
         match (self.availability.as_str(), &self.lost_since) {
             ("SERVING", _) => {
-                format!("yes, {} ready", sentence::units(self.ready_units))
+                format!("yes, {} ready", count(self.ready_units, "unit"))
             }
             ("LOST", Some(since)) => format!("no: lost since {since}"),
             (other, _) => format!("no: {}", other.to_lowercase().replace('_', " ")),
@@ -200,7 +200,7 @@ impl From<v1::ForecastLossResponse> for ForecastView {
 impl ForecastView {
     /// Sentences about the remaining capacity and the quorum.
     pub fn conclusion(&self) -> String {
-        let left = format!("{} left", sentence::units(self.remaining_units));
+        let left = format!("{} left", count(self.remaining_units, "unit"));
         let capacity = match self.load_permille {
             _ if self.remaining_units == 0 => "none left; all requests fail".to_owned(),
             None => format!("{left}; the current load is not known"),

@@ -7,7 +7,8 @@ use meridian_domain::{AgentName, RefusedConfiguration, RegionName, ServiceName, 
 use super::for_duration;
 
 /// Describes what keeps a location from converging; empty if nothing is known to.
-pub(crate) fn blocked(status: &LocationStatus) -> String {
+#[must_use]
+pub fn blocked(status: &LocationStatus) -> String {
     let each = status.blocked.iter().map(|blocked| match blocked {
         Blocked::ZoneWithoutAgent { zone } => format!("no agent in zone {zone} takes units"),
         Blocked::AgentUnreachable { agent, silence } => {
@@ -32,7 +33,8 @@ fn lost(agent: &AgentName, evidence: &Evidence) -> String {
 }
 
 /// Describes a configuration that a unit does not accept.
-pub(crate) fn refused(refusal: &RefusedConfiguration) -> String {
+#[must_use]
+pub fn refused(refusal: &RefusedConfiguration) -> String {
     format!("refuses configuration {}: {}", refusal.configuration, refusal.cause)
 }
 
@@ -129,4 +131,20 @@ fn unreachable_agent(status: &LocationStatus) -> Option<&AgentName> {
         | Blocked::UnitFailed { .. }
         | Blocked::ConfigurationRefused { .. } => None,
     })
+}
+
+/// Returns the words for a condition.
+#[must_use]
+pub fn location_word(condition: LocationCondition) -> &'static str {
+    match condition {
+        LocationCondition::Ready => "ready",
+        LocationCondition::UnitsMissing | LocationCondition::RollingOut => "converging",
+        LocationCondition::NoAgent => "no agent",
+        LocationCondition::Offline { .. } => "offline",
+        LocationCondition::Unmanaged => "unmanaged",
+        LocationCondition::Degraded => "degraded",
+        LocationCondition::AgentUnreachable => "agent unreachable",
+        LocationCondition::DrainingClients => "draining clients",
+        LocationCondition::Disabled => "disabled",
+    }
 }

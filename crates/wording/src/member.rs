@@ -1,38 +1,26 @@
 //! Sentences about membership changes.
 
 use meridian_domain::status::{
-    Member, MemberChange, Next, Pending, PendingMember, WaitsFor, agent_of, pending_member,
+    Member, MemberChange, PendingMember, WaitsFor, agent_of, pending_member,
 };
 use meridian_domain::{NodeId, State};
-use meridian_proto::v1;
 
-/// Returns the word for a member's next change; empty if it is not known.
-pub(crate) fn next(next: Option<&Next>) -> &'static str {
-    match next {
-        None => "",
-        Some(Next::Stay) => "stay",
-        Some(Next::Change(Pending { change, waits_for: _ })) => match change {
-            MemberChange::GainVote => "gainVote",
-            MemberChange::LoseVote => "loseVote",
-            MemberChange::Leave => "leave",
-        },
-    }
-}
+use super::Statement;
 
 /// Returns what the member's next change waits for; `None` if there is no change, or it is in
 /// progress.
-pub(crate) fn wait(state: &State, member: &Member) -> Option<v1::Wait> {
+#[must_use]
+pub fn member_wait(state: &State, member: &Member) -> Option<Statement> {
     pending_member(member).map(|pending| pending_wait(state, &pending))
 }
 
-/// Converts a pending change.
-pub(super) fn pending_wait(state: &State, pending: &PendingMember) -> v1::Wait {
-    let cause = format!("{}: {}", change(state, pending), obstacle(state, pending));
-    v1::Wait {
-        cause,
-        next_step: next_step(state, pending),
-        reason: reason(&pending.waits_for).to_owned(),
+/// Describes a pending change.
+pub(super) fn pending_wait(state: &State, pending: &PendingMember) -> Statement {
+    Statement {
+        reason: reason(&pending.waits_for),
         subject: subject(state, pending.node),
+        message: format!("{}: {}", change(state, pending), obstacle(state, pending)),
+        next_step: next_step(state, pending),
     }
 }
 

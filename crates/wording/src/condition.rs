@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use meridian_domain::reachability::{Gateways, ProberGroup};
 use meridian_domain::status::{
-    ClusterStatus, Condition, DiskSpace, Health, PendingMember, Severity, SharedSetting, Silence,
+    ClusterStatus, Condition, DiskSpace, Health, SharedSetting, Silence,
 };
 use meridian_domain::{AgentName, RegionName, ServiceName, State};
-use meridian_proto::v1;
 
 use super::member::pending_wait;
-use super::{count, for_duration, location, name_of};
+use super::{Statement, Warning, count, for_duration, location, name_of};
 
 /// Maximum number of locations listed; the others are counted.
 const LOCATIONS_LISTED: usize = 20;
 
-/// Converts the conditions of the cluster, worst first.
-pub(crate) fn warnings(state: &State, status: &ClusterStatus) -> Vec<v1::Warning> {
+/// Describes the conditions of the cluster, worst first. Counts locations that are not as declared if
+/// there are many.
+#[must_use]
+pub fn warnings(state: &State, status: &ClusterStatus) -> Vec<Warning> {
     let is_location = |condition: &&Condition| matches!(condition, Condition::Location { .. });
     let locations = status.conditions.iter().filter(is_location).count();
     let mut listed: usize = 0;
@@ -25,7 +26,8 @@ pub(crate) fn warnings(state: &State, status: &ClusterStatus) -> Vec<v1::Warning
     for condition in &status.conditions {
         listed += usize::from(is_location(&condition));
         if !is_location(&condition) || listed <= LOCATIONS_LISTED {
-            warnings.push(warning(state, condition, status.health()));
+            let statement = statement(state, condition, status.health());
+            warnings.push(Warning { severity: condition.severity(), statement });
         } else if listed == LOCATIONS_LISTED + 1 {
             warnings.push(more_locations(locations - LOCATIONS_LISTED, condition));
         }
@@ -34,38 +36,14 @@ pub(crate) fn warnings(state: &State, status: &ClusterStatus) -> Vec<v1::Warning
 }
 
 /// Counts the locations that are not listed, the worst of which is `first`.
-fn more_locations(more: usize, first: &Condition) -> v1::Warning {
-    v1::Warning {
-        reason: "MORE_LOCATIONS".to_owned(),
-        severity: severity(first).into(),
+fn more_locations(more: usize, first: &Condition) -> Warning {
+    let statement = Statement {
+        reason: "MORE_LOCATIONS",
+        subject: String::new(),
         message: format!("{} not converged", count(more, "more location")),
         next_step: "see `meridian region list --service NAME`".to_owned(),
-        subject: String::new(),
-    }
-}
-
-/// Converts the health of the cluster.
-pub(crate) fn health(health: Health) -> v1::Health {
-    match health {
-        Health::Healthy => v1::Health::Healthy,
-        Health::Degraded => v1::Health::Degraded,
-        Health::ServiceUnavailable => v1::Health::ServiceUnavailable,
-        Health::ChangesRefused => v1::Health::ChangesRefused,
-    }
-}
-
-fn warning(state: &State, condition: &Condition, health: Health) -> v1::Warning {
-    let (reason, subject, message, next_step) = parts(state, condition, health);
-    v1::Warning { reason, severity: severity(condition).into(), message, next_step, subject }
-}
-
-fn severity(condition: &Condition) -> v1::Severity {
-    match condition.severity() {
-        Severity::Notice => v1::Severity::Notice,
-        Severity::Degraded => v1::Severity::Degraded,
-        Severity::ServiceUnavailable => v1::Severity::ServiceUnavailable,
-        Severity::ChangesRefused => v1::Severity::ChangesRefused,
-    }
+    };
+    Warning { severity: first.severity(), statement }
 }
 
 /// Next step for a disk that is nearly full.
@@ -75,9 +53,8 @@ const FREE_SPACE: &str = "free space on it; `meridian cluster trim-history`, `me
 const STOP_COPY: &str =
     "stop the one that runs on a copy of the data directory, and empty that copy";
 
-/// Reason, subject, message and next step.
 #[expect(clippy::too_many_lines, reason = "one arm for each condition, so that none is left out")]
-fn parts(state: &State, condition: &Condition, health: Health) -> (String, String, String, String) {
+fn statement(state: &State, condition: &Condition, health: Health) -> Statement {
     let (reason, subject, message, next_step) = match condition {
         Condition::NoQuorum { reachable, voters, needed } => (
             "NO_QUORUM",
@@ -136,7 +113,7 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             long_round_trip(&name_of(state, *observer), agent, *median, *limit),
             format!("set network to wan on all agents, or run `meridian agent drain {agent}`"),
         ),
-        Condition::MemberPending(pending) => return pending_parts(state, pending),
+        Condition::MemberPending(pending) => return pending_wait(state, pending),
         Condition::AgentNotResponding { agent, region } => (
             "AGENT_NOT_RESPONDING",
             format!("agents/{agent}"),
@@ -160,7 +137,7 @@ fn parts(state: &State, condition: &Condition, health: Health) -> (String, Strin
             "join agents until there are 3 voters".to_owned(),
         ),
     };
-    (reason.to_owned(), subject, message, next_step)
+    Statement { reason, subject, message, next_step }
 }
 
 fn local_view(age: Option<Duration>) -> String {
@@ -200,11 +177,6 @@ fn no_region_serves(service: &ServiceName, enabled: usize) -> String {
         1 => format!("the only enabled region of {service} does not serve clients"),
         _ => format!("none of the {enabled} enabled regions of {service} serves clients"),
     }
-}
-
-fn pending_parts(state: &State, pending: &PendingMember) -> (String, String, String, String) {
-    let wait = pending_wait(state, pending);
-    (wait.reason, wait.subject, wait.cause, wait.next_step)
 }
 
 fn unreachable(agent: &AgentName, region: &RegionName, silence: Silence, units: usize) -> String {
@@ -273,7 +245,7 @@ fn names(agents: &[AgentName]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use meridian_domain::status::{LocationCondition, LocationStatus};
+    use meridian_domain::status::{LocationCondition, LocationStatus, Severity};
     use meridian_domain::{Revision, ServiceName};
 
     use super::*;
@@ -297,17 +269,16 @@ mod tests {
 
     #[test]
     fn locations_that_are_not_listed_are_counted_with_their_severity() {
-        let notice: i32 = v1::Severity::Notice.into();
         for (condition, severity) in [
-            (LocationCondition::RollingOut, v1::Severity::Notice),
-            (LocationCondition::UnitsMissing, v1::Severity::Degraded),
+            (LocationCondition::RollingOut, Severity::Notice),
+            (LocationCondition::UnitsMissing, Severity::Degraded),
         ] {
             let locations = (0..LOCATIONS_LISTED + 5).map(|number| location(number, condition));
             let conditions = locations.chain([Condition::FewVoters { voters: 1 }]).collect();
             let warnings = warnings(&State::default(), &ClusterStatus { conditions });
             let [.., more, last] = warnings.as_slice() else { panic!("{warnings:?}") };
-            assert_eq!(more.message, "5 more locations not converged");
-            assert_eq!((more.severity, last.severity), (severity.into(), notice));
+            assert_eq!(more.statement.message, "5 more locations not converged");
+            assert_eq!((more.severity, last.severity), (severity, Severity::Notice));
         }
     }
 }

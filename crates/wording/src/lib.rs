@@ -1,43 +1,61 @@
-//! Sentences: the only place where conditions of [`meridian_domain::status`] become text.
+//! Sentences: the only place where conditions, consequences and events of [`meridian_domain`] become text.
 //!
 //! A sentence states the fact with the name of its object; the next step is an imperative. Both are
-//! for people; programs use the accompanying `reason` and `subject`.
+//! for people; programs use the accompanying reason and subject. The gRPC API, the command line and the
+//! web page show the same sentences.
+//!
+//! This crate must not know how they are shown: neither gRPC, nor HTML, nor a terminal.
+
+#![warn(clippy::wildcard_enum_match_arm)]
 
 mod condition;
+pub mod event;
 mod impact;
 mod location;
 mod member;
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use meridian_domain::status::{Silence, agent_of};
+use meridian_domain::status::{Severity, Silence, agent_of};
 use meridian_domain::{NodeId, State};
-use meridian_proto::convert::time;
-use meridian_proto::v1;
 
-pub(crate) use condition::{health, warnings};
-pub(crate) use impact::wait as impact;
-pub(crate) use location::{blocked, refused};
-pub(crate) use member::{next, wait as member_wait};
+pub use condition::warnings;
+pub use impact::impact;
+pub use location::{blocked, location_word, refused};
+pub use member::member_wait;
+
+/// A fact with its next step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Code of the fact, in upper case.
+    pub reason: &'static str,
+    /// Path of its object, such as `agents/eastus-1`; empty for the cluster as a whole.
+    pub subject: String,
+    /// The fact.
+    pub message: String,
+    /// The next step; empty if there is none.
+    pub next_step: String,
+}
+
+/// A condition that an operator should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Its severity.
+    pub severity: Severity,
+    /// The condition.
+    pub statement: Statement,
+}
 
 /// Returns the name of a node's agent. A removed agent that is still a member has its member id;
 /// before the cluster is bootstrapped, all names are empty.
-pub(crate) fn name_of(state: &State, node: NodeId) -> String {
+#[must_use]
+pub fn name_of(state: &State, node: NodeId) -> String {
     match agent_of(state, node) {
         Some(agent) => agent.description.name.to_string(),
         None if state.header.cluster.is_some() => node.to_string(),
         None => String::new(),
     }
-}
-
-/// Converts the silence of an agent.
-pub(crate) fn silence(silence: Silence) -> v1::Silence {
-    let (duration, at_least) = match silence {
-        Silence::Exactly(duration) => (Some(duration), false),
-        Silence::AtLeast(duration) => (Some(duration), true),
-        Silence::Unmeasured => (None, false),
-    };
-    v1::Silence { duration: duration.map(time::duration), at_least }
 }
 
 /// Returns a phrase such as ` for 12 s`; empty if the duration is not known.
@@ -62,11 +80,10 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// Returns `1 unit`, `2 units`.
-fn count(number: usize, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
-    }
+#[must_use]
+pub fn count<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 #[cfg(test)]

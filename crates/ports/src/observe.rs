@@ -1,17 +1,14 @@
-//! Gathers observations of the cluster from the contacted node, for `meridian_domain::status`.
+//! Gathers observations of the cluster from this node, for [`meridian_domain::status`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::{join, join3};
-use meridian_domain::status::{AgentResponse, Member, Observations, Source, UnitLoads};
-use meridian_domain::{AgentName, NodeId, State};
-use meridian_ports::Consistency;
-use meridian_proto::v1;
+use meridian_domain::status::{AgentResponse, Member, Observations, UnitLoads};
+use meridian_domain::{AgentName, NodeId};
 use tokio::time::Instant;
 
-use crate::wording::name_of;
-use crate::{Ports, deadline};
+use crate::{Consistency, Ports};
 
 /// Time that a list waits for observations: it is useful without them.
 const LIST_WAIT: Duration = Duration::from_millis(500);
@@ -20,26 +17,26 @@ const STATUS_WAIT: Duration = Duration::from_secs(1);
 
 /// Observes which agents are reachable. Queries the agents only if the leader's contacts do not
 /// decide it.
-pub(crate) async fn contacts(ports: &Ports, deadline: Instant) -> Observations {
-    let members = members(ports, deadline::within(deadline, LIST_WAIT)).await;
+pub async fn contacts(ports: &Ports, deadline: Instant) -> Observations {
+    let members = members(ports, within(deadline, LIST_WAIT)).await;
     let observations = gathered(ports, members, Vec::new()).await;
     if !observations.needs_responses() {
         return observations;
     }
-    let agents = ports.cluster.agents(deadline::within(deadline, LIST_WAIT)).await;
+    let agents = ports.cluster.agents(within(deadline, LIST_WAIT)).await;
     Observations { responses: by_name(agents), ..observations }
 }
 
 /// Observes which agents are reachable, and the load of their units.
-pub(crate) async fn contacts_and_loads(ports: &Ports, deadline: Instant) -> Observations {
-    let loads = ports.cluster.loads(deadline::within(deadline, LIST_WAIT));
+pub async fn contacts_and_loads(ports: &Ports, deadline: Instant) -> Observations {
+    let loads = ports.cluster.loads(within(deadline, LIST_WAIT));
     let (observations, loads) = join(contacts(ports, deadline), loads).await;
     Observations { loads, ..observations }
 }
 
 /// Observes everything that the status of the cluster needs. Needs no quorum.
-pub(crate) async fn all(ports: &Ports, deadline: Instant) -> Observations {
-    let wait = deadline::within(deadline, STATUS_WAIT);
+pub async fn all(ports: &Ports, deadline: Instant) -> Observations {
+    let wait = within(deadline, STATUS_WAIT);
     let responses =
         join3(members(ports, wait), ports.cluster.agents(wait), ports.reachability.votes(wait));
     let (members, agents, votes) = responses.await;
@@ -48,7 +45,7 @@ pub(crate) async fn all(ports: &Ports, deadline: Instant) -> Observations {
 }
 
 /// Returns the members by node, with the leader's contacts if it responds in time.
-pub(crate) async fn members(ports: &Ports, deadline: Instant) -> BTreeMap<NodeId, Member> {
+pub async fn members(ports: &Ports, deadline: Instant) -> BTreeMap<NodeId, Member> {
     let members = ports.cluster.members(deadline).await;
     members.into_iter().map(|member| (member.node, member)).collect()
 }
@@ -77,13 +74,6 @@ fn by_name(agents: Vec<AgentResponse>) -> BTreeMap<AgentName, AgentResponse> {
     agents.into_iter().map(|response| (response.agent.clone(), response)).collect()
 }
 
-/// Converts the observer.
-pub(crate) fn observer(state: &State, observations: &Observations) -> Option<v1::Observer> {
-    Some(v1::Observer {
-        agent: name_of(state, observations.observer()),
-        leader: match observations.source() {
-            Source::Leader => true,
-            Source::Contacted => false,
-        },
-    })
+fn within(deadline: Instant, wait: Duration) -> Instant {
+    deadline.min(Instant::now() + wait)
 }
