@@ -8,11 +8,13 @@
 //! | [`mod@region_loss`] | `cargo run -p meridian-tests --bin region-loss`: clients of a region that is killed and returns |
 //! | [`mod@traffic`] | `cargo run -p meridian-tests --bin traffic`: requests during changes and crashes |
 //!
-//! [`mod@load`] contains the HTTP clients and backends used by the others, [`mod@dns`] their resolver.
+//! [`mod@load`] contains the HTTP clients and backends used by the others, [`mod@dns`] their resolver, and [`mod@page`]
+//! the browser of the portal's tests.
 
 pub mod bench;
 pub mod chaos;
 pub mod dns;
 pub mod load;
+pub mod page;
 pub mod region_loss;
 pub mod traffic;

@@ -62,8 +62,10 @@ pub struct AgentConfig {
     pub client: Port,
     /// Port for other agents. Default: 127.0.0.1:7401.
     pub peer: Port,
-    /// Address for health and metrics. Default: 127.0.0.1:7480.
+    /// Address of the portal, health and metrics. Default: 127.0.0.1:7480.
     pub http: SocketAddr,
+    /// Host names under which the portal is served, besides IP addresses and `localhost`. Default: none.
+    pub http_hosts: Vec<String>,
     /// IP address that gateways listen on. Default: 127.0.0.1.
     pub gateway_listen: IpAddr,
     /// Host under which clients reach the gateways. Default: `gateway_listen`.
@@ -146,6 +148,7 @@ impl AgentConfig {
             client: resolver.port("client_listen", "client_advertise", insecure)?,
             peer: resolver.port("peer_listen", "peer_advertise", insecure)?,
             http,
+            http_hosts: resolver.list_by("http_hosts", parse::host_name)?,
             gateway_listen: resolver.gateway_listen(insecure)?,
             gateway_advertise: resolver.gateway_advertise()?,
             dns_listen: resolver.list_by("dns_listen", parse::socket_address)?,

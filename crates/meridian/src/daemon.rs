@@ -14,6 +14,7 @@ mod client_port;
 mod compose;
 mod descriptors;
 mod error;
+mod http_port;
 mod member;
 mod peer_port;
 mod prepare;

@@ -1,6 +1,5 @@
 //! Telemetry of an agent: logs on standard error, metrics and health over HTTP.
 
 pub mod health;
-pub mod http;
 pub mod logs;
 pub mod metrics;

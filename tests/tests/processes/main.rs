@@ -11,6 +11,7 @@ mod leader_loss;
 mod load;
 mod membership;
 mod messages;
+mod portal;
 mod quorum;
 mod reachability;
 mod recovery;

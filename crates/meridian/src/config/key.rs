@@ -87,7 +87,7 @@ const fn list(name: &'static str, example: &'static str, help: &'static str) -> 
 }
 
 /// All keys, in the order of the help and the example file.
-pub const KEYS: [Key; 38] = [
+pub const KEYS: [Key; 39] = [
     text(
         "name",
         "westeurope-1",
@@ -146,7 +146,14 @@ pub const KEYS: [Key; 38] = [
     defaulting(
         "http_listen",
         "127.0.0.1:7480",
-        "Listening address of /healthz, /readyz and /metrics: IP:PORT.",
+        "Listening address of the portal, of /healthz, /readyz and /metrics: IP:PORT.",
+    ),
+    list(
+        "http_hosts",
+        "gateways.example.net",
+        "Host names under which browsers open the portal, such as that of a proxy before it. IP \
+         addresses and localhost are always allowed; other names are refused, because a page of an \
+         attacker could use one. Default: none.",
     ),
     defaulting(
         "gateway_listen",

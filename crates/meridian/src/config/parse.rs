@@ -19,6 +19,16 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
     address.ok_or("use IP:PORT, such as 127.0.0.1:7400 or [::1]:7400")
 }
 
+pub(super) fn host_name(text: &str) -> Result<String, &'static str> {
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let valid = !text.is_empty() && text.chars().all(is_valid);
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("use a host name without a port, such as gateways.example.net")
+    }
+}
+
 pub(super) fn path(text: &str) -> Result<PathBuf, &'static str> {
     if text.is_empty() { Err("must not be empty") } else { Ok(PathBuf::from(text)) }
 }

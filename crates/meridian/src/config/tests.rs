@@ -85,6 +85,7 @@ fn unset_keys_have_their_documented_defaults() {
         },
         peer: Port { listen: ([127, 0, 0, 1], 7401).into(), advertise: address("127.0.0.1:7401") },
         http: ([127, 0, 0, 1], 7480).into(),
+        http_hosts: Vec::new(),
         gateway_listen: [127, 0, 0, 1].into(),
         gateway_advertise: "127.0.0.1".to_owned(),
         dns_listen: Vec::new(),

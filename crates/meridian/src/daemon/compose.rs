@@ -18,12 +18,12 @@ use super::admission::become_member;
 use super::client_port::ClientPort;
 use super::descriptors::Shares;
 use super::error::AgentError;
+use super::http_port::{self, LatePortal};
 use super::member::Member;
 use super::peer_port::{self, Late};
 use super::prepare::{lock, prepare};
 use crate::config::AgentConfig;
 use crate::telemetry::health::Health;
-use crate::telemetry::http;
 use crate::telemetry::metrics::{self, Metrics};
 use meridian_transport::{Dialer, listen};
 
@@ -99,7 +99,10 @@ impl Agent {
         let peer_service = Late::default();
         let traffic = self.metrics.traffic.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(http::serve(self.http, shares.http, self.health.clone(), self.metrics.clone()));
+        let portal = LatePortal::default();
+        let (health, pages) = (self.health.clone(), portal.clone());
+        let http = http_port::serve(self.http, shares.http, health, self.metrics.clone(), pages);
+        tasks.spawn(http);
         tasks.spawn(metrics::upkeep(self.metrics));
         tasks.spawn(peer_port::serve(
             self.peer,
@@ -141,6 +144,8 @@ impl Agent {
             config: self.config,
             client_limits: shares.clients,
             probe_connections: shares.probes,
+            live_pages: http_port::live_pages(shares.http),
+            portal,
             description: self.description,
             lobby: self.lobby,
             health: self.health,

@@ -12,7 +12,7 @@ const FILES: u64 = 96;
 /// Minimum and maximum connections of each port.
 const CLIENTS: (u64, u64) = (32, 1_024);
 const PEERS: (u64, u64) = (24, 1_024);
-const HTTP: (u64, u64) = (8, 64);
+const HTTP: (u64, u64) = (8, 512);
 /// Minimum and maximum connections to the gateways of other agents.
 const PROBES: (u64, u64) = (8, 512);
 /// Minimum number of units.

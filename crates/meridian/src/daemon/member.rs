@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::{Membership, gather, with_newest_invitation};
 use super::client_port::ClientPort;
 use super::error::AgentError;
+use super::http_port::LatePortal;
 use super::peer_port::Late;
 use super::prepare::Prepared;
 use super::readiness;
@@ -46,6 +47,9 @@ pub struct Member {
     pub client_limits: Limits,
     /// Maximum number of connections to the gateways of other agents.
     pub probe_connections: usize,
+    /// Maximum number of pages with live updates.
+    pub live_pages: usize,
+    pub portal: LatePortal,
     pub description: AgentDescription,
     pub lobby: Lobby,
     pub health: Health,
@@ -80,6 +84,7 @@ impl Member {
             meridian_api::Config { accept: self.client_limits, ..meridian_api::Config::default() };
         let names = self.name_server(&ports).await?;
         let server = Server::build(api, ports.clone(), Arc::new(names.handle()), ready)?;
+        self.portal.fill(meridian_portal::router(self.portal_config(), ports.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(readiness::follow(
             self.health.clone(),
@@ -149,6 +154,14 @@ impl Member {
             data_directory: Some(self.config.data_dir.clone()),
             process_run: self.lobby.process_run(),
             environment: Environment::default(),
+        }
+    }
+
+    fn portal_config(&self) -> meridian_portal::Config {
+        meridian_portal::Config {
+            agent: self.description.name.clone(),
+            hosts: self.config.http_hosts.clone(),
+            live_pages: self.live_pages,
         }
     }
 

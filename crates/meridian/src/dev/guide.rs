@@ -28,17 +28,27 @@ pub struct Guide<'a> {
 }
 
 impl Guide<'_> {
-    /// Returns the header: the table of agents with `pids`, and commands to try.
+    /// Returns the header: the table of agents with `pids`, commands to try, and the address of the
+    /// portal.
     #[must_use]
     pub fn header(&self, pids: &[Option<u32>]) -> String {
         let logs = relative(self.directory).join("AGENT/agent.log");
         let path = self.program.on_path();
         format!(
-            "{}logs: {}\n\nTo try in another terminal:\n{}",
+            "{}logs: {}\n\nTo try in another terminal:\n{}{}",
             self.table(pids),
             logs.display(),
-            self.commands(path.as_deref(), pids)
+            self.commands(path.as_deref(), pids),
+            self.portal(pids)
         )
+    }
+
+    /// Returns the address of the page that a running agent serves.
+    fn portal(&self, pids: &[Option<u32>]) -> String {
+        let running = self.plans.iter().zip(pids).find(|(_, pid)| pid.is_some());
+        let Some((plan, _)) = running else { return String::new() };
+        let (address, port) = (plan.address, self.layout.http_port);
+        format!("\nOr in a browser, on any agent: http://{address}:{port}/\n")
     }
 
     fn table(&self, pids: &[Option<u32>]) -> String {
@@ -175,6 +185,8 @@ To try in another terminal:
     meridian region list
     curl http://127.0.1.2:8080/echo
     kill -9 4194301; meridian region scale eastus --units 3 --wait
+
+Or in a browser, on any agent: http://127.0.1.1:7480/
 ";
         assert_eq!(header("westeurope,eastus,southeastasia", &[]), expected);
         let readme = include_str!("../../../../README.md");

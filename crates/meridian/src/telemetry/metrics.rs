@@ -21,7 +21,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Metrics of this process and of its units. Cheap to clone; all clones share them.
 #[derive(Clone)]
 pub struct Metrics {
-    pub(super) recorder: PrometheusHandle,
+    pub(crate) recorder: PrometheusHandle,
     /// Traffic of the units, which have counters of their own.
     pub traffic: Traffic,
 }
