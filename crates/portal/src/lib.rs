@@ -1,14 +1,14 @@
 //! The web page of a cluster, served by every agent.
 //!
 //! A page is a function of the state, of observations and of its address: unsaved edits are a part of the
-//! address ([`draft`]), so that every page works without JavaScript, and on any other agent. The script
-//! only makes it pleasant: it replaces the content when an event concerns it ([`live`]).
+//! address (`draft`), so that every page works without JavaScript, and on any other agent. The script
+//! only makes it pleasant: it replaces the content when an event concerns it (`live`).
 //!
 //! This crate knows the cluster through [`meridian_ports`] alone. It must not know how the log is
 //! replicated, nor the gRPC API: the sentences that both show come from [`meridian_wording`].
 //!
-//! Start with [`Portal`], then [`locations`] for the main page and [`save`] for its one effect. [`guard`]
-//! is the only place that knows other pages in the same browser, [`client`] the only one that knows the
+//! Start with [`router`], then `locations` for the main page and `save` for its one effect. `guard`
+//! is the only place that knows other pages in the same browser, `client` the only one that knows the
 //! person.
 
 mod asset;
