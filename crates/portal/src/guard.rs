@@ -6,7 +6,7 @@
 //!   cookie in its form, which a page of another host can neither read nor set.
 //! - The responses allow nothing but this agent's own scripts and styles, in no frame.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -43,9 +43,11 @@ impl Hosts {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
         };
-        let is_address = name.parse::<IpAddr>().is_ok()
-            || host.parse::<SocketAddr>().is_ok()
-            || name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some();
+        let bracketed = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let is_address = match bracketed {
+            Some(name) => name.parse::<Ipv6Addr>().is_ok(),
+            None => name.parse::<Ipv4Addr>().is_ok(),
+        };
         is_address
             || name.eq_ignore_ascii_case("localhost")
             || self.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
@@ -135,9 +137,14 @@ mod tests {
         ] {
             assert!(hosts.allow(host), "{host}");
         }
-        for host in
-            ["example.net", "127.0.0.1.example.net:7480", "", "localhost.example.net", "a:b"]
-        {
+        for host in [
+            "example.net",
+            "127.0.0.1.example.net:7480",
+            "",
+            "localhost.example.net",
+            "a:b",
+            "[a]:80",
+        ] {
             assert!(!hosts.allow(host), "{host}");
         }
     }

@@ -92,7 +92,9 @@ fn cause(status: &LocationStatus) -> Markup {
 
 /// Faults of the last save in this region.
 fn faults(content: &Content<'_>, row: &Row<'_>) -> Markup {
-    let concerns = |text: &String| text.contains(row.region.as_str());
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let concerns =
+        |text: &String| text.split(|c| !is_name(c)).any(|word| word == row.region.as_str());
     let faults: Vec<_> =
         content.rejections().iter().map(ToString::to_string).filter(concerns).collect();
     html! { @for fault in faults { p.fault role="alert" { (fault) } } }
